@@ -1,0 +1,66 @@
+"""How fast a large language model trains and serves on a machine, why, and how sure we are.
+
+>>> import roofline as rl
+>>> est = rl.estimate(
+...     rl.Decode(rl.model("deepseek-v3"), batch=2048, context=4096), "gb200-nvl72", rl.Layout(dp=64, ep=64)
+... )
+>>> bool(est.fits), est.bound
+(True, 'memory')
+"""
+
+from __future__ import annotations
+
+from roofline.answer import Estimate, Rule
+from roofline.architecture import Dense, Formats, Gqa, Layers, Mla, Model, Moe
+from roofline.calibration import IDEAL, Calibration, Kernel, Link
+from roofline.catalog import calibration, chip, model, names, system
+from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
+from roofline.estimates import estimate
+from roofline.footprint import Footprint
+from roofline.hardware import Chip, Memory, System, Tier
+from roofline.layout import Layout
+from roofline.provenance import Fact, Source
+from roofline.timeline import Span
+from roofline.work import Message, Op
+from roofline.workload import Decode, Prefill, Serve
+
+__all__ = [
+    "IDEAL",
+    "Calibration",
+    "Chip",
+    "Decode",
+    "Dense",
+    "DescriptorError",
+    "Estimate",
+    "Fact",
+    "Footprint",
+    "Formats",
+    "Gqa",
+    "Kernel",
+    "Layers",
+    "Layout",
+    "Link",
+    "Memory",
+    "Message",
+    "Mla",
+    "Model",
+    "Moe",
+    "Op",
+    "Prefill",
+    "QuestionError",
+    "RooflineError",
+    "Rule",
+    "Serve",
+    "Source",
+    "Span",
+    "System",
+    "Tier",
+    "UnitError",
+    "UnknownNameError",
+    "calibration",
+    "chip",
+    "estimate",
+    "model",
+    "names",
+    "system",
+]

@@ -1,0 +1,192 @@
+"""One source for one estimate and for a million: the few array helpers every formula shares.
+
+A *noun* here is an attrs instance; its numbers may be floats or arrays, and arrays of one noun broadcast against
+those of another. Formulas use operators and ufuncs only and never ask which they were given.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.errors import QuestionError, fault
+from roofline.units import Num, Ratio
+
+Mask: TypeAlias = bool | np.bool_ | NDArray[np.bool_]
+N = TypeVar("N")
+
+BLOCK: Final = 8192
+"""Elements evaluated at once: 64 KiB an array, so that a handful of them stays in a core's second-level cache."""
+
+_TINY: Final = 1e-300
+
+
+def pick(where: Mask, yes: Num, no: Num) -> Num:
+    """Return ``yes`` where the mask holds and ``no`` elsewhere; a float stays a float."""
+    return cast("Num", np.where(where, yes, no)[()])
+
+
+def smaller(a: Num, b: Num) -> Num:
+    """Return the lesser, element by element."""
+    return cast("Num", np.minimum(a, b))
+
+
+def larger(a: Num, b: Num) -> Num:
+    """Return the greater, element by element."""
+    return cast("Num", np.maximum(a, b))
+
+
+def ceil(a: Num) -> Num:
+    """Return the least whole number that is not below ``a``."""
+    return cast("Num", np.ceil(a))
+
+
+def floor(a: Num) -> Num:
+    """Return the greatest whole number that is not above ``a``."""
+    return cast("Num", np.floor(a))
+
+
+def norm(a: Num, b: Num, p: float) -> Num:
+    r"""Return :math:`(a^p + b^p)^{1/p}` for non-negative numbers: the sum at p = 1, the greater at p = infinity.
+
+    >>> norm(3.0, 4.0, 1), float(norm(3.0, 4.0, 2)), float(norm(3.0, 4.0, float("inf")))
+    (7.0, 5.0, 4.0)
+    """
+    if p == 1:
+        return a + b
+    if p == 2:
+        return cast("Num", np.sqrt(a * a + b * b))
+    high = larger(a, b)
+    if p == np.inf:
+        return high
+    low = smaller(a, b)
+    return high * cast("Num", (1 + (low / (high + _TINY)) ** p) ** (1 / p))
+
+
+def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
+    """Return how many of ``bins`` are hit by ``draws`` draws, each of which hits a given bin with ``chance``.
+
+    ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = np.where(np.asarray(chance) >= 1, -np.inf, np.log1p(-np.minimum(chance, 1.0)))
+        return cast("Num", (-bins * np.expm1(draws * missed))[()])
+
+
+def number(value: object) -> Num:
+    """Return ``value`` as a float, or as an array of floats."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise QuestionError(fault("size", value, "must be a number"))
+    try:
+        out = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise QuestionError(fault("size", value, "must be a number or an array of numbers")) from None
+    return float(out) if out.ndim == 0 else out
+
+
+def checked(low: float = 0.0, high: float = np.inf, *, whole: bool = False, strict: bool = False) -> Any:
+    """Return an attrs validator: finite, at least ``low`` (above it if ``strict``), at most ``high``, whole if asked."""
+
+    def validate(_: object, field: attrs.Attribute[Any], value: Num) -> None:
+        bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
+        if whole:
+            bad = bad | (np.floor(value) != value)
+        if np.any(bad):
+            first = float(np.asarray(value)[bad].flat[0]) if np.ndim(value) else value
+            most = f" and at most {high:g}" if np.isfinite(high) else ""
+            rule = f"must be a finite {'whole ' if whole else ''}number {'above' if strict else 'of at least'} {low:g}{most}"
+            raise QuestionError(fault(field.name, first, rule))
+
+    return validate
+
+
+def sizes(*nouns: object) -> tuple[int, ...]:
+    """Return the shape that all arrays inside the nouns broadcast to; () if there is none.
+
+    Raises:
+        QuestionError: the shapes do not broadcast.
+    """
+    shapes = [array.shape for noun in nouns for array in _arrays(noun)]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise QuestionError(
+            fault("array shapes", shapes, "do not broadcast", "give each word an axis of its own")
+        ) from None
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a class that may hold arrays. A class that compares by value holds none: arrays do not compare."""
+    if not attrs.has(kind) or kind.__eq__ is not object.__eq__:
+        return ()
+    return tuple(field.name for field in attrs.fields(kind) if field.init)
+
+
+def _arrays(noun: object) -> Iterator[NDArray[Any]]:
+    if isinstance(noun, np.ndarray):
+        yield noun
+    elif isinstance(noun, (tuple, dict)):
+        for item in noun.values() if isinstance(noun, dict) else noun:
+            yield from _arrays(item)
+    else:
+        for name in _fields(cast(Any, noun.__class__)):
+            yield from _arrays(getattr(noun, name))
+
+
+def take(noun: N, where: tuple[slice | int, ...]) -> N:
+    """Return the noun with every array cut to ``where``, an index or a slice for each axis of the broadcast shape.
+
+    An axis along which an array has size one is left as it is, so what is the same for all points is computed once.
+    """
+    if isinstance(noun, np.ndarray):
+        own = where[len(where) - noun.ndim :]
+        cut = tuple(
+            (0 if isinstance(w, int) else slice(None)) if n == 1 else w for n, w in zip(noun.shape, own, strict=True)
+        )
+        out = noun[cut]
+        return cast("N", out.item() if np.ndim(out) == 0 else out)
+    if next(_arrays(noun), None) is None:
+        return noun
+    if isinstance(noun, tuple):
+        return cast("N", tuple(take(item, where) for item in noun))
+    if isinstance(noun, dict):
+        return cast("N", {key: take(item, where) for key, item in noun.items()})
+    return cast(
+        "N",
+        attrs.evolve(
+            cast("Any", noun), **{name: take(getattr(noun, name), where) for name in _fields(cast(Any, noun.__class__))}
+        ),
+    )
+
+
+def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, ...]]:
+    """Cut ``shape`` into blocks of at most ``limit`` points, along the leading axes, and yield each one's slices.
+
+    >>> [tuple((s.start, s.stop) for s in block) for block in blocks((3, 4), 8)]
+    [((0, 2), (0, 4)), ((2, 3), (0, 4))]
+    """
+    if not shape:
+        yield ()
+        return
+    head, rest = shape[0], shape[1:]
+    inner = int(np.prod(rest, dtype=np.int64))
+    if inner > limit:
+        for i in range(head):
+            for tail in blocks(rest, limit):
+                yield (slice(i, i + 1), *tail)
+        return
+    step = max(1, limit // max(inner, 1))
+    whole = tuple(slice(0, n) for n in rest)
+    for start in range(0, head, step):
+        yield (slice(start, min(start + step, head)), *whole)
+
+
+def share(part: Num, whole: Num) -> Ratio:
+    """Return ``part / whole``, and 0 where there is no whole."""
+    return part / larger(whole, _TINY)

@@ -1,0 +1,311 @@
+"""The only module that reads a file: descriptors and models by name or path, from the library or from a stranger.
+
+Files are hostile until read: their size is bounded, special files and other encodings are refused, duplicate keys and
+bottomless nesting are errors, and every message names the file.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from attrs import evolve
+
+from roofline import descriptors, huggingface
+from roofline.architecture import Model
+from roofline.calibration import IDEAL, LEVELS, Calibration
+from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
+from roofline.hardware import Chip, System
+from roofline.tables import Table
+
+LARGEST: Final = 16 * 2**20
+"""Bytes of the largest file that is read: some checkpoints list every module of every layer."""
+
+_FOLDERS: Final = {
+    "chip": "hardware/chips",
+    "system": "hardware/systems",
+    "calibration": "hardware/calibration",
+    "model": "workloads/models",
+}
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
+
+D = TypeVar("D")
+
+
+def _root() -> Path:
+    """Return the folder that holds ``hardware/`` and ``workloads/``: inside the wheel, or at the top of a checkout."""
+    here = Path(__file__).resolve()
+    packaged = here.parent / "_data"
+    return packaged if packaged.is_dir() else here.parents[2]
+
+
+@functools.cache
+def names(kind: str) -> tuple[str, ...]:
+    """Return the names of the descriptors of a kind that come with the library."""
+    return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.toml")))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a regular file's content.
+
+    Raises:
+        DescriptorError: missing, not a regular file, not readable, or larger than :data:`LARGEST`.
+    """
+    try:
+        data = _content(path) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise DescriptorError(
+            f"{shown(str(path))}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if data is None:
+        raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+    if len(data) > LARGEST:
+        raise DescriptorError(f"{path}: larger than {LARGEST >> 20} MiB; this is not a descriptor")
+    return data
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
+    try:
+        return parse(read_bytes(path).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except RecursionError:
+        raise DescriptorError(f"{path}: is nested too deeply to be a descriptor") from None
+    except (ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, DescriptorError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DescriptorError(f"{path}: is not valid {what}: {reason[:200]}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file."""
+    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shown(twice)} stands twice")
+    return out
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; a key that stands twice is an error."""
+    data = _parsed(path, functools.partial(json.loads, object_pairs_hook=_unique), "JSON")
+    if not isinstance(data, dict):
+        raise DescriptorError(f"{path}: must hold one JSON object, not {type(data).__name__}")
+    return data
+
+
+def _as_name(text: str) -> str:
+    """Return how a name is filed: lower case, hyphens; the last part of an ``owner/name``."""
+    return text.strip().rsplit("/", 1)[-1].lower().replace("_", "-").replace(" ", "-")
+
+
+def _looks_like_path(text: str) -> bool:
+    return text.endswith((".toml", ".json")) or text.startswith((".", "/", "~")) or "\\" in text
+
+
+def _found(kind: str, text: object) -> Path:
+    """Return the file of a descriptor given by name or path.
+
+    Raises:
+        UnknownNameError: neither a known name nor a file.
+    """
+    if not isinstance(text, (str, Path)):
+        raise QuestionError(fault(kind, text, "must be a name or a path"))
+    given = str(text)
+    if isinstance(text, Path) or _looks_like_path(given):
+        return Path(given).expanduser()
+    name = _as_name(given)
+    if _NAME.fullmatch(name) and name in names(kind):
+        return _root() / _FOLDERS[kind] / f"{name}.toml"
+    remedy = (
+        f"list them with `roofline list {kind}s`, or give the path of a TOML file" if kind in ("chip", "system") else ""
+    )
+    raise unknown(kind, given, names(kind), remedy)
+
+
+def kind_of(given: str | Path) -> str | None:
+    """Return whether a name or path is that of a ``system``, a ``chip`` or a ``model``; None for a name nobody has.
+
+    Raises:
+        DescriptorError: the file cannot be read.
+    """
+    text = str(given)
+    if text.endswith(".toml") and (isinstance(given, Path) or _looks_like_path(text)):
+        tables = read_toml(Path(text).expanduser())
+        return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
+    name = _as_name(text)
+    named = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
+    return "model" if named is None and (_looks_like_path(text) or "/" in text) else named
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then into it.
+
+    Raises:
+        QuestionError: the place cannot be written.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".roofline-", delete=False) as file:
+            beside = Path(file.name)
+            file.write(data)
+        beside.chmod(0o666 & ~_umask())
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
+    try:
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: Exception) -> QuestionError:
+    return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@functools.lru_cache(maxsize=256)
+def _read(kind: str, path: Path, _stamp: float) -> Any:
+    root, name = Table(read_toml(path), str(path)), path.stem
+    if kind == "chip":
+        return descriptors.chip(root, name)
+    if kind == "system":
+        return descriptors.system(root, name, lambda given: chip(_beside(path, given)))
+    return descriptors.calibration(root, name)
+
+
+def _beside(path: Path, given: str) -> str | Path:
+    """Return what a system's file calls its chip: a path is relative to that file."""
+    return path.parent / given if _looks_like_path(given) else given
+
+
+def _load(kind: str, given: object) -> Any:
+    path = _found(kind, given)
+    try:
+        stamp = path.stat().st_mtime
+    except (OSError, ValueError):
+        stamp = 0.0
+    return _read(kind, path, stamp)
+
+
+def chip(given: str | Path | Chip) -> Chip:
+    """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    return given if isinstance(given, Chip) else _load("chip", given)
+
+
+def system(given: str | Path | System) -> System:
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    return given if isinstance(given, System) else _load("system", given)
+
+
+def calibration(level: str | Calibration, system_: System) -> Calibration:
+    """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
+
+    Raises:
+        UnknownNameError: no such level.
+    """
+    if isinstance(level, Calibration):
+        return level
+    if level == "ideal":
+        return IDEAL
+    if level not in LEVELS:
+        raise unknown("level", str(level), LEVELS)
+    fitted = system_.package.name
+    name = fitted if level == "calibrated" and fitted in names("calibration") else "generic"
+    return _load("calibration", name)  # type: ignore[no-any-return]
+
+
+def model(
+    given: str | Path | Mapping[str, Any] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
+) -> Model:
+    """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
+
+    Args:
+        dtype: store the matrices of its layers in this format instead.
+        kv_dtype: store its KV cache in this format instead.
+
+    Raises:
+        UnknownNameError: no such name or dtype. DescriptorError: the file cannot be read, or describes no known family.
+    """
+    if isinstance(given, Model):
+        out = given
+    elif isinstance(given, Mapping):
+        out = huggingface.model(given, file="config")
+    else:
+        out = _model_file(given)
+    return out.stored(dtype, kv_dtype)
+
+
+def _model_file(given: str | Path) -> Model:
+    path = _model_path(given)
+    if path.suffix == ".toml":
+        return _model_toml(path)
+    beside = path.parent / "hf_quant_config.json"
+    quant = read_json(beside) if beside.is_file() else None
+    name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
+    return evolve(huggingface.model(read_json(path), quant, name=name, file=str(path)), source=str(path))
+
+
+def _model_path(given: str | Path) -> Path:
+    text = str(given)
+    try:
+        path = Path(text).expanduser()
+        if text.strip() and path.is_dir():
+            return path / "config.json"
+        if path.is_file() and (isinstance(given, Path) or "/" in text or _looks_like_path(text)):
+            return path
+    except (OSError, ValueError, RuntimeError):
+        raise DescriptorError(fault("model", text, "is not a path that can be read")) from None
+    if isinstance(given, Path) or _looks_like_path(text):
+        raise DescriptorError(f"{shown(text)}: no such file; check the path")
+    name = _as_name(text)
+    if _NAME.fullmatch(name) and name in names("model"):
+        return _root() / _FOLDERS["model"] / f"{name}.toml"
+    hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
+    raise UnknownNameError(fault("model", text, "no such model", hint))
+
+
+def _model_toml(path: Path) -> Model:
+    root = Table(read_toml(path), str(path))
+    head, sources = root.table("model"), root.table("sources")
+    source = sources.table(head.text("source"))
+    cited = f"{source.text('title')}{', ' + source.text('url') if 'url' in source else ''}"
+    note = head.text("note", "")
+    out = huggingface.model(root.table("config").data, name=path.stem, file=f"{path}: config")
+    counted = root.table("parameters", {})
+    for key in ("total", "active"):
+        counted.count(key, None, most=10**15)
+    counted.text("source", None)
+    for table in (counted, head, root):
+        table.done()
+    return evolve(out, source=cited, note=note)

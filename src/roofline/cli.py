@@ -1,0 +1,226 @@
+"""The command line: a thin shell over the public functions, with the same words.
+
+With ``--json`` standard output carries one JSON document and nothing else; prose goes to standard error. Exit status 0:
+answered (a plan that does not fit is an answer); 2: the question was wrong, with one line that names the argument, its
+value, the rule and the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import cyclopts
+from cyclopts import App, Group, Parameter
+
+from roofline import catalog, plots, sheets
+from roofline.comparison import LIMITS, compare
+from roofline.descriptions import describe, list_table, listing
+from roofline.errors import QuestionError, RooflineError, fault
+from roofline.estimates import estimate
+from roofline.units import SECOND, parse
+
+app = App(
+    name="roofline",
+    help="How fast a large language model runs on a machine, why, and how sure we are.",
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+app.register_install_completion_command(add_to_startup=False)
+
+
+def _whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
+    """Return a whole number; ``3.5`` is not quietly 3."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise QuestionError(fault(tokens[0].keyword or "value", text, "must be a whole number"))
+    return int(text)
+
+
+_layout = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
+_work = Group("Workload", sort_key=2)
+_form = Group("Output", sort_key=9)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", group=_form, help="One JSON document on standard output.")]
+System = Annotated[
+    str, Parameter(name=["--system", "-s"], help="A name (roofline list systems), or the path of a TOML file.")
+]
+ModelName = Annotated[
+    str, Parameter(help="A name (roofline list models), or the path of a config.json or its directory.")
+]
+Chips = Annotated[int | None, Parameter(converter=_whole, help="Chips to use; by default the whole system.")]
+Degree = Annotated[int | None, Parameter(converter=_whole, group=_layout)]
+Input = Annotated[float, Parameter(name=["--input", "--isl"], group=_work, help="Prompt tokens of a request.")]
+Output = Annotated[float, Parameter(name=["--output", "--osl"], group=_work, help="Tokens that a request asks for.")]
+Concurrency = Annotated[float, Parameter(group=_work, help="Requests in flight in the whole deployment.")]
+Drafts = Annotated[int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")]
+Accepted = Annotated[float, Parameter(group=_work, help="Mean tokens a request gets from a step.")]
+Level = Annotated[
+    Literal["ideal", "generic", "calibrated"],
+    Parameter(
+        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist."
+    ),
+]
+Dtype = Annotated[
+    str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
+]
+KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
+
+
+def _say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
+    print(json.dumps(fields(), indent=2, allow_nan=False) if as_json else text())
+
+
+@app.command(name="list")
+def list_(kind: Literal["systems", "chips", "models"], /, *, json: Json = False) -> None:
+    """List the systems, chips or models that come with the library."""
+    _say(json, lambda: listing(kind), lambda: list_table(kind))
+
+
+@app.command
+def show(name: str, /, *, json: Json = False) -> None:
+    """Show a descriptor: every number with its source. NAME is a system, a chip, a model, or the path of a file of one."""
+    description = describe(name)
+    _say(json, description.to_dict, lambda: description.text)
+
+
+@app.command(name="estimate")
+def estimate_(
+    model: ModelName,
+    /,
+    *,
+    system: System,
+    chips: Chips = None,
+    input: Input = 4096.0,
+    output: Output = 1024.0,
+    concurrency: Concurrency = 64.0,
+    tp: Degree = None,
+    pp: Degree = None,
+    dp: Degree = None,
+    ep: Degree = None,
+    dtype: Dtype = None,
+    kv_dtype: KvDtype = None,
+    draft_tokens: Annotated[
+        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
+    ] = 0,
+    accept_length: Accepted = 1.0,
+    level: Level = "calibrated",
+    why: Annotated[
+        bool, Parameter(negative="", group=_form, help="Every operation, what bounds it, and every source.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
+    est = estimate(
+        model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
+        input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+    )  # fmt: skip
+    _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+
+
+@app.command(name="compare")
+def compare_(
+    *systems: str,
+    model: Annotated[str | None, Parameter(help="Serve this model on each of them.")] = None,
+    chips: Chips = None,
+    input: Input = 4096.0,
+    output: Output = 1024.0,
+    concurrency: Annotated[
+        float | None, Parameter(group=_work, help="Requests in flight; by default what serves best.")
+    ] = None,
+    tpot: Annotated[list[str], Parameter(group=_work, help="Limits on the time per output token, such as 50ms.")]
+    | None = None,
+    dtype: Dtype = None,
+    kv_dtype: KvDtype = None,
+    draft_tokens: Annotated[
+        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
+    ] = 0,
+    accept_length: Accepted = 1.0,
+    level: Level = "calibrated",
+    json: Json = False,
+) -> None:
+    """Compare systems: FLOP/s, memory, bandwidth and power together and as ratios; with --model, what each makes of it."""
+    limits = LIMITS if tpot is None else [_seconds("--tpot", each) for each in tpot]
+    found = compare(
+        *systems, model=model, tpot=limits, level=level, chips=chips,
+        dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, input=input, output=output, draft_tokens=draft_tokens,
+        accept_length=accept_length,
+    )  # fmt: skip
+    _say(json, found.to_dict, found.table)
+
+
+@app.command
+def plot(
+    model: ModelName,
+    /,
+    *,
+    system: Annotated[list[str], Parameter(name=["--system", "-s"], help="A name or a path; several share one sheet.")],
+    file: Annotated[Path, Parameter(name=["--output-file", "-o"], help="FILE.svg, FILE.pdf or FILE.png.")],
+    chips: Chips = None,
+    input: Input = 4096.0,
+    output: Output = 1024.0,
+    concurrency: Concurrency = 64.0,
+    tp: Degree = None,
+    pp: Degree = None,
+    dp: Degree = None,
+    ep: Degree = None,
+    dtype: Dtype = None,
+    kv_dtype: KvDtype = None,
+    draft_tokens: Annotated[
+        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
+    ] = 0,
+    accept_length: Accepted = 1.0,
+    level: Level = "calibrated",
+) -> None:
+    """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
+    form = file.suffix.removeprefix(".").lower()
+    if form not in plots.FORMATS:
+        raise QuestionError(fault("-o", str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
+    ax, told = None, []
+    for each in system:
+        est = estimate(
+            model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
+            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+        )  # fmt: skip
+        ax = est.plot(ax=ax)
+        told.append(sheets.headline(est))
+    if ax is not None:
+        catalog.write(file, plots.render(ax.figure, form))
+        print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
+
+
+def _seconds(name: str, text: str) -> float:
+    """Return the seconds in ``50ms`` or ``2 s``."""
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
+    return parse(f"{digits} {text[len(digits) :].strip()}", SECOND, name)
+
+
+def _complain(message: str) -> NoReturn:
+    """Print one line to standard error and leave with status 2."""
+    print(f"roofline: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every wrong question ends in one line and status 2."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        _complain(_usage(error))
+    except RooflineError as error:
+        _complain(str(error))
+    except BrokenPipeError:
+        # The reader has seen enough; what is left must not be flushed into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _usage(error: cyclopts.CycloptsError) -> str:
+    """Return our own message where a converter of ours refused the word, else the parser's."""
+    return str(error.__cause__) if isinstance(error.__cause__, RooflineError) else f"{error} See roofline --help."

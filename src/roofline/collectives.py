@@ -1,0 +1,191 @@
+r"""The price of a message over the tiers its group really spans.
+
+A group climbs the tiers from the innermost: at each tier it meets ``fan`` times as many ranks as below, and talks
+there only to the peers that tier adds. Each rank sends, for a buffer of S bytes in a group of n,
+
+========================  ============================================================
+reduce-scatter,           :math:`\sum_i (S / m_i)(1 - 1/f_i) = S (1 - 1/n)`
+all-gather                (:math:`m_i` ranks met below tier i, :math:`f_i` its fan)
+all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`
+all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
+point to point            S, over the tier that holds both
+========================  ============================================================
+
+The tiers carry their parts at the same time, so the slowest counts, and the whole is a chunked pipeline whose optimum
+is
+
+.. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta B_i}, \qquad
+          T_0 = \alpha + \beta (n - 1) + h \sum_i \mathrm{steps}_i\,\lambda_i .
+
+Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
+Rabenseifner and Gropp, IJHPCA 19 (2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline.arrays import larger, pick, smaller
+from roofline.calibration import Calibration, Link
+from roofline.errors import QuestionError, unknown
+from roofline.hardware import Tier
+from roofline.roofline import Cost
+from roofline.units import Bytes, Count, Num, Seconds
+from roofline.work import Message
+
+_NEVER: Final = 1e30
+"""A transfer time that no choice takes; finite, so that no product of it is undefined."""
+
+
+@frozen(eq=False)
+class Climb:
+    """One tier of a group's climb: ranks met below it, and how many times as many are met with it."""
+
+    tier: Tier
+    met: Count
+    fan: Count
+
+    @property
+    def used(self) -> Num:
+        """1 where the group really climbs this tier, else 0."""
+        return (self.fan > 1) * 1.0
+
+
+def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]:
+    """Yield the tiers a group spans, innermost first: ``reach = clip(size / stride, met, group)``, ``fan = reach / met``.
+
+    What the outermost tier cannot join is charged to it all the same; such a layout is masked elsewhere.
+    """
+    met: Num = 1.0
+    for i, tier in enumerate(tiers):
+        size = float("inf") if i == len(tiers) - 1 else tier.size
+        reach = smaller(larger(size / stride, met), group)
+        yield Climb(tier, met, reach / met)
+        met = reach
+
+
+@frozen(eq=False)
+class _Route:
+    """A message's way under one algorithm: latencies of the steps, and the transfer time of its busiest tier at full rate."""
+
+    steps: Seconds
+    transfer: Seconds
+
+
+def _route(
+    climbs: Sequence[Climb],
+    wire: Callable[[Climb], Bytes],
+    steps: Callable[[Climb], Count],
+    inside: Callable[[Tier], bool] | None = None,
+) -> _Route:
+    """Return the route of ``wire`` bytes and ``steps`` steps on each tier; one that leaves ``inside`` is out of the question."""
+    latency: Num = 0.0
+    transfer: Num = 0.0
+    for c in climbs:
+        latency = latency + steps(c) * c.tier.latency
+        x = wire(c) / c.tier.bandwidth
+        if inside is not None and not inside(c.tier):
+            x = c.used * _NEVER
+        transfer = larger(transfer, x)
+    return _Route(latency, transfer)
+
+
+def _log2(x: Num) -> Num:
+    return np.ceil(np.log2(x) - 1e-9)
+
+
+def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callable[[Climb], Count]]:
+    """Return wire and steps of ``passes`` ring passes: 1 for a reduce-scatter or all-gather, 2 for an all-reduce."""
+    return (lambda c: passes * size / c.met * (1 - 1 / c.fan)), (lambda c: passes * (c.fan - 1))
+
+
+def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    wire, ring_steps = _ring(size, 2.0)
+    routes = {"ring": _route(climbs, wire, ring_steps), "tree": _route(climbs, wire, lambda c: 2 * _log2(c.fan))}
+    if any(c.tier.in_network for c in climbs):
+        routes["in_network"] = _route(
+            climbs,
+            lambda c: size / c.met * (1 + 1 / c.fan) * c.used if c.tier.in_network else wire(c),
+            lambda c: 2 * c.used if c.tier.in_network else ring_steps(c),
+        )
+    if any(c.tier.load_store for c in climbs):
+        direct: Callable[[Tier], bool] = lambda tier: tier.load_store  # noqa: E731
+        once: Callable[[Climb], Count] = lambda c: c.used  # noqa: E731
+        routes["one_shot"] = _route(climbs, lambda c: size * c.met * (c.fan - 1), once, direct)
+        routes["two_shot"] = _route(climbs, wire, lambda c: 2 * c.used, direct)
+    return routes
+
+
+def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    return {"ring": _route(climbs, *_ring(size, 1.0))}
+
+
+def _all_to_all(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    last = climbs[-1]
+    group = last.met * last.fan
+    return {"all_to_all": _route(climbs, lambda c: size * c.met * (c.fan - 1) / group, lambda c: _log2(c.fan))}
+
+
+def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    return {"point_to_point": _route(climbs, lambda c: size * c.used, lambda c: c.used)}
+
+
+ROUTES: Final[dict[str, Callable[[Bytes, Sequence[Climb]], dict[str, _Route]]]] = {
+    "all_reduce": _all_reduce,
+    "reduce_scatter": _one_pass,
+    "all_gather": _one_pass,
+    "all_to_all": _all_to_all,
+    "point_to_point": _point_to_point,
+}
+
+
+def transfer_time(t0: Seconds, x: Seconds, c: Num) -> Seconds:
+    """Return ``T0 + x + 2 sqrt(c T0 x)``, the optimum of a transfer cut into chunks.
+
+    >>> float(transfer_time(4e-6, 1e-6, 0.25))
+    7e-06
+    """
+    return t0 + x + 2 * np.sqrt(c * t0 * x)
+
+
+def lower_bound(message: Message, tiers: Sequence[Tier]) -> Seconds:
+    """Return the time below which no algorithm moves the message: its compulsory traffic at full link rate."""
+    routes = ROUTES[message.collective](message.size, list(climb(tiers, message.group, message.stride)))
+    best: Num = np.inf
+    for route in routes.values():
+        best = smaller(best, route.transfer)
+    return best
+
+
+def price(message: Message, tiers: Sequence[Tier], calibration: Calibration) -> Cost:
+    """Return the time of a message by the quickest of the algorithms its tiers allow.
+
+    A group of one, or an empty buffer, costs nothing.
+
+    Raises:
+        QuestionError: no such collective.
+    """
+    if message.collective not in ROUTES:
+        raise unknown("collective", message.collective, ROUTES)
+    if not tiers:
+        raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
+    climbs = list(climb(tiers, message.group, message.stride))
+    sent = ((message.group > 1) & (message.size > 0)) * 1.0
+    time: Num = np.inf
+    network: Num = 0.0
+    latency: Num = 0.0
+    error: Num = 0.0
+    ways: dict[str, Num] = {}
+    for name, route in ROUTES[message.collective](message.size, climbs).items():
+        link: Link = calibration.link(name)
+        t0 = link.alpha + link.peer * (message.group - 1) + link.hop * route.steps
+        x = route.transfer / link.eta
+        ways[name] = transfer_time(t0, x, link.c)
+        better = ways[name] < time
+        time, network = pick(better, ways[name], time), pick(better, x, network)
+        latency, error = pick(better, t0, latency), pick(better, link.error, error)
+    return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=ways)

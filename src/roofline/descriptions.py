@@ -1,0 +1,287 @@
+"""What a descriptor says, number by number, for a person to audit and a program to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import NOTHING, fields, frozen
+
+from roofline import catalog
+from roofline.architecture import Layers, Model
+from roofline.comparison import aggregates
+from roofline.dtypes import DTYPES
+from roofline.errors import UnknownNameError, fault, near
+from roofline.footprint import active, kv_bytes_per_token, parameters, total
+from roofline.hardware import Chip, System
+from roofline.provenance import Fact
+from roofline.reports import columns
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
+
+KINDS: Final = ("system", "chip", "model")
+_CACHES: Final = ("bf16", "fp8")
+
+
+@frozen(eq=False)
+class Description:
+    """A descriptor told: ``text`` for people, ``fields`` under the names of the machine-readable answer."""
+
+    kind: str
+    name: str
+    text: str
+    fields: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields."""
+        return dict(self.fields)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def describe(what: str | Path | Chip | System | Model | Mapping[str, Any]) -> Description:
+    """Return the description of a system, chip or model: an object, a name, or the path of a file.
+
+    A TOML file is what its first table says; a config.json, or a directory holding one, is a model.
+
+    Raises:
+        UnknownNameError: no descriptor of any kind has that name. DescriptorError: the file cannot be read.
+    """
+    if isinstance(what, System):
+        return _system(what)
+    if isinstance(what, Chip):
+        return _chip(what)
+    if isinstance(what, (Model, Mapping)):
+        return _model(catalog.model(what))
+    kind = catalog.kind_of(what)
+    if kind is None:
+        every = [name for each in KINDS for name in catalog.names(each)]
+        raise UnknownNameError(
+            fault("name", str(what), "no system, chip or model is called so", near(str(what), every, "names"))
+        )
+    if kind == "system":
+        return _system(catalog.system(what))
+    return _chip(catalog.chip(what)) if kind == "chip" else _model(catalog.model(what))
+
+
+def listing(kind: str) -> list[dict[str, Any]]:
+    """Return what the library has of a kind: ``systems``, ``chips`` or ``models``, a dict for each.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    singular = kind.removesuffix("s")
+    if singular not in KINDS:
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips or models"))
+    rows = []
+    for name in catalog.names(singular):
+        if singular == "system":
+            system = catalog.system(name)
+            rows.append(
+                {
+                    "name": name,
+                    "title": system.title,
+                    "vendor": system.vendor,
+                    "chip": system.package.name,
+                    **aggregates(system),
+                }
+            )
+        elif singular == "chip":
+            rows.append({"name": name, **_chip_row(catalog.chip(name))})
+        else:
+            rows.append({"name": name, **_model_row(catalog.model(name))})
+    return rows
+
+
+def _model_row(model: Model) -> dict[str, Any]:
+    return {
+        "family": model.family,
+        "layers": model.depth,
+        "parameters_total": total(model),
+        "parameters_active": active(model),
+        "dtype": model.dtype,
+        "max_context": model.max_context or None,
+    }
+
+
+def list_table(kind: str) -> str:
+    """Return the list as text."""
+    rows = listing(kind)
+    if kind.startswith("system"):
+        cells = [[r["name"], r["title"], f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
+        return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
+    if kind.startswith("chip"):
+        cells = [[r["name"], r["title"], *_sizes(r)] for r in rows]
+        return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
+    cells = [[r["name"], r["family"], str(r["layers"]), f"{r['parameters_total'] / 10**9:,.1f} B",
+              f"{r['parameters_active'] / 10**9:,.1f} B", r["dtype"]] for r in rows]  # fmt: skip
+    return columns(cells, head=["name", "family", "layers", "parameters", "active", "dtype"], right=range(2, 5))
+
+
+def _sizes(row: Mapping[str, Any]) -> list[str]:
+    units = {
+        "bf16_flops_per_s": FLOP_RATE,
+        "memory_bytes": BYTE,
+        "memory_bandwidth_bytes_per_s": BYTE_RATE,
+        "power_w": WATT,
+    }
+    return [_or_dash(row.get(name), unit) for name, unit in units.items()]
+
+
+def _or_dash(value: float | None, unit: Any) -> str:
+    return "-" if value is None else show(value, unit)
+
+
+def _chip_row(chip: Chip) -> dict[str, Any]:
+    return {
+        "title": chip.title,
+        "vendor": chip.vendor,
+        "announced": chip.announced,
+        "bf16_flops_per_s": None if "bf16" not in chip.peak else float(chip.peak["bf16"]),
+        "memory_bytes": float(chip.memory.capacity),
+        "memory_bandwidth_bytes_per_s": float(chip.memory.bandwidth),
+        "power_w": None if chip.power is None else float(chip.power),
+    }
+
+
+def _facts(facts: tuple[Fact, ...]) -> str:
+    rows: list[list[str]] = []
+    for fact in facts:
+        where = f"{fact.source.key}{': ' + fact.at if fact.at else ''}"
+        rows.append([fact.path.partition(".")[2], fact.text, fact.source.kind, where])
+        rows += [["", f"  or {other.text}", other.source.kind, f"{other.source.key}{': ' + other.note if other.note else ''}"]
+                 for other in fact.others]  # fmt: skip
+    sources = {f.source.key: f.source for fact in facts for f in (fact, *fact.others)}
+    notes = [f"  {fact.path.partition('.')[2]}: {fact.note}" for fact in facts if fact.note]
+    told = [
+        f"  {source.key}: {source.title}{'. ' + source.reason if source.reason else ''}"
+        f"{chr(10) + '    ' + source.url if source.url else ''}{f' (read {source.retrieved})' if source.retrieved else ''}"
+        for source in sources.values()
+    ]
+    table = columns(rows, head=["", "value", "kind", "source"])
+    return "\n".join([table, *(["", "notes", *notes] if notes else []), "", "sources", *told])
+
+
+def _chip(chip: Chip) -> Description:
+    ridges = {rate: float(chip.ridge(rate)) for rate in chip.peak if rate not in ("fp64", "fp32", "tf32")}
+    text = "\n".join(
+        [
+            f"{chip.name}: {chip.vendor} {chip.title}{', announced' if chip.announced else ''}",
+            f"ridge points, FLOP/B: {', '.join(f'{rate} {ridge:.0f}' for rate, ridge in ridges.items())}",
+            *([] if chip.power else ["rated power: not published"]),
+            *([] if chip.price else ["rent: no trustworthy figure found"]),
+            "",
+            _facts(chip.facts),
+        ]
+    )
+    fields = {
+        "name": chip.name,
+        **_chip_row(chip),
+        "ridge_flop_per_byte": ridges,
+        "values": [fact.to_dict() for fact in chip.facts],
+    }
+    return Description("chip", chip.name, text, fields)
+
+
+def _system(system: System) -> Description:
+    sums = aggregates(system)
+    facts = (*system.facts, *system.package.facts)
+    rows = [[t.name, f"{float(t.size):,.0f}", show(float(t.bandwidth), BYTE_RATE), show(float(t.latency), SECOND),
+             ", ".join(word for word, on in (("load/store", t.load_store), ("in-network sums", t.in_network)) if on)]
+            for t in system.tiers]  # fmt: skip
+    rank = "a die" if system.ranks_per_chip > 1 else "a chip"
+    rates = {rate: sums[f"{rate}_flops_per_s"] for rate in system.package.peak}
+    stored, moved = show(sums["memory_bytes"] or 0, BYTE), show(sums["memory_bandwidth_bytes_per_s"] or 0, BYTE_RATE)
+    text = "\n".join(
+        [
+            f"{system.name}: {system.vendor} {system.title}, {system.chips} x {system.package.title}; a rank is {rank}",
+            f"together: {', '.join(f'{rate} {show(float(sum_ or 0), FLOP_RATE)}' for rate, sum_ in rates.items())}",
+            f"          {stored} of memory at {moved}, {_or_dash(sums['power_w'], WATT)} rated",
+            "",
+            columns(rows, head=["tier", "ranks", "a rank, one way", "a step", ""], right=[1, 2, 3]),
+            "",
+            _facts(facts),
+        ]
+    )
+    fields = {
+        "name": system.name,
+        "title": system.title,
+        "chip": system.package.name,
+        "announced": system.package.announced,
+        "values": [fact.to_dict() for fact in facts],
+        "chips": system.chips,
+        "flops_per_s": rates,
+        **{name: sums[name] for name in ("memory_bytes", "memory_bandwidth_bytes_per_s", "power_w")},
+        "tiers": [
+            {"name": t.name, "ranks": float(t.size), "bandwidth_bytes_per_s": float(t.bandwidth), "latency_s": float(t.latency),
+             "in_network": t.in_network, "load_store": t.load_store} for t in system.tiers
+        ],
+    }  # fmt: skip
+    return Description("system", system.name, text, fields)
+
+
+def count(parameters_: int) -> str:
+    """Return a count of parameters in billions."""
+    return f"{parameters_ / 10**9:,.2f} B"
+
+
+def _model(model: Model) -> Description:
+    counts = parameters(model)
+    everything = total(model)
+    caches = {kv: float(kv_bytes_per_token(model, kv)) for kv in _CACHES}
+    parts = [
+        [name, f"{count:,}", f"{count / everything:.1%}" if name != "mtp" else "apart"]
+        for name, count in counts.items()
+        if count
+    ]
+    stored = sum(
+        counts[name] * float(DTYPES[getattr(model.formats, name)].bytes)
+        for name in ("embedding", "attention", "dense", "router", "experts", "shared", "head")
+    )
+    plan = [_run(run) for run in model.layers]
+    text = "\n".join(
+        [
+            f"{model.name}: {count(everything)} parameters, {count(active(model))} met by a token (head and embedding included)",
+            f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
+            + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
+            f"stored as {model.formats_line}: {show(stored, BYTE)}; "
+            + ", ".join(f"{show(size, BYTE)} of {kv} cache a token" for kv, size in caches.items()),
+            "",
+            columns(
+                [[str(run["layers"]), run["attention"], run["ffn"]] for run in plan],
+                head=["layers", "attention", "feed-forward"],
+            ),
+            "",
+            columns(parts, head=["parameters", "", ""], right=[1, 2]),
+            "",
+            f"source: {model.source}{'; ' + model.note if model.note else ''}",
+        ]
+    )
+    fields = {
+        "name": model.name,
+        **_model_row(model),
+        "hidden": model.hidden,
+        "vocabulary": model.vocab,
+        "parameters_breakdown": counts,
+        "weight_bytes": stored,
+        "kv_bytes_per_token": caches,
+        "layer_plan": plan,
+        "source": model.source,
+    }
+    return Description("model", model.name, text, fields)
+
+
+def _run(run: Layers) -> dict[str, Any]:
+    return {"layers": run.count, "attention": _words(run.attention), "ffn": _words(run.ffn)}
+
+
+def _words(kind: Any) -> str:
+    """Return ``Gqa heads=64 kv_heads=8 head_dim=128``: a kind and the fields that are not at their defaults."""
+    pairs = ((f.name, getattr(kind, f.name), f.default) for f in fields(type(kind)))
+    return " ".join(
+        [
+            type(kind).__name__,
+            *(f"{name}={value}" for name, value, default in pairs if default is NOTHING or value != default),
+        ]
+    )

@@ -1,0 +1,87 @@
+"""Errors that say what was given, the rule it breaks, and the remedy.
+
+    RooflineError
+    ├── QuestionError        the question has no meaning: a size, a name, a combination of words
+    │   └── UnknownNameError a name that no descriptor, model or option carries
+    └── DescriptorError      a file or mapping cannot be read: file, key, value, rule, remedy
+        └── UnitError        a quantity's unit is missing, misspelt or of the wrong kind
+
+A plan that does not fit or divide is an answer (a mask with its reason), not an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_LONGEST_VALUE = 60
+
+
+class RooflineError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class QuestionError(RooflineError, ValueError):
+    """The question asked has no meaning."""
+
+
+class UnknownNameError(QuestionError):
+    """A name was not found; the message lists the near misses."""
+
+
+class DescriptorError(RooflineError, ValueError):
+    """A descriptor, model or table could not be read."""
+
+
+class UnitError(DescriptorError):
+    """A quantity was given in a unit that cannot be taken."""
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as one short printable line.
+
+    >>> shown("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
+    >>> shown(3)
+    '3'
+    """
+    try:
+        # Slicing first keeps a hostile megabyte from being rendered only to be cut.
+        text = ascii(value[: 2 * _LONGEST_VALUE] if isinstance(value, str) else value)
+    except (RecursionError, ValueError):  # a bottomless nesting, an integer of 5,000 digits
+        text = f"<{type(value).__name__}>"
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    tail = text[0] if text[0] in "'\"" else ""
+    return text[: _LONGEST_VALUE - 4 + (not tail)] + "..." + tail
+
+
+def fault(what: str, value: object, rule: str, remedy: str = "") -> str:
+    """Return the one-line message ``what=value: rule; remedy``.
+
+    >>> fault("tp", 3, "must divide the 64 heads", "try 1, 2, 4 or 8")
+    'tp=3: must divide the 64 heads; try 1, 2, 4 or 8'
+    """
+    message = f"{what}={shown(value)}: {rule}"
+    return f"{message}; {remedy}" if remedy else message
+
+
+def near(name: str, names: Iterable[str], what: str = "") -> str:
+    """Return a remedy that names the near misses of ``name`` among ``names``.
+
+    >>> near("h10", ["h100", "h200", "b200"])
+    'did you mean h100?'
+    """
+    known = sorted(names)
+    close = difflib.get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if len(known) <= 12:
+        return f"known {what or 'names'}: {', '.join(known) or 'none'}"
+    return f"{len(known)} {what or 'names'} are known, among them {', '.join(known[:6])}"
+
+
+def unknown(what: str, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
+    """Return the error for a name that is not among ``names``."""
+    hint = near(name, names, f"{what}s")
+    return UnknownNameError(fault(what, name, f"no such {what}", f"{hint}{'; ' + remedy if remedy else ''}"))

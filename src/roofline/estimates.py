@@ -1,0 +1,150 @@
+"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from roofline import catalog
+from roofline.answer import Estimate
+from roofline.architecture import Model
+from roofline.arrays import number
+from roofline.calibration import Calibration
+from roofline.choosing import choose, grid, possible
+from roofline.errors import QuestionError, fault
+from roofline.evaluation import answer
+from roofline.hardware import System
+from roofline.inference import rules
+from roofline.layout import Layout
+from roofline.units import Num
+from roofline.workload import Decode, Prefill, Question, Serve
+
+
+def question_of(
+    model: Model,
+    *,
+    input: Num = 4096.0,
+    output: Num = 1024.0,
+    concurrency: Num = 64.0,
+    draft_tokens: Num = 0.0,
+    accept_length: Num = 1.0,
+) -> Serve:
+    """Return the service that the words of the command line describe."""
+    return Serve(model, input, output, concurrency, draft_tokens, accept_length)
+
+
+def estimate(
+    what: Question | Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    layout: Layout | None = None,
+    *,
+    chips: int | None = None,
+    level: str | Calibration = "calibrated",
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
+    **words: Num,
+) -> Estimate:
+    """Answer a question: how fast, with how much memory, bound by what, how surely.
+
+    Args:
+        what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; or a model (an object, a name, the path of a
+            config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``,
+            ``draft_tokens``, ``accept_length``.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        layout: how the model is split; by default the layout with the most tokens per second that fits on ``chips``,
+            holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
+        chips: chips to use; by default all of the system, or what the layout takes.
+        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
+
+    Raises:
+        UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
+        QuestionError: the question has no meaning; a plan that does not fit is an answer.
+
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
+    >>> est.layout.words()["replicas"], bool(est.fits)
+    (8, True)
+    """
+    rack = catalog.system(system)
+    question = _asked(what, dtype, kv_dtype, words)
+    profile = catalog.calibration(level, rack)
+    degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
+    notes: list[str] = []
+    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
+        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+    given = {name: value for name, value in degrees.items() if value is not None}
+    if layout is not None:
+        if given or chips is not None:
+            raise QuestionError(
+                fault("layout", str(layout), f"already says it all, but {', '.join(given) or 'chips'} was given too")
+            )
+    else:
+        layout, note = _chosen(question, rack, profile, chips, given)
+        notes.append(note)
+    return answer(question, rack, layout, profile).noted(notes)
+
+
+def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Num]) -> Question:
+    if not isinstance(what, (Prefill, Decode, Serve)):
+        known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
+        for word in words:
+            if word not in known:
+                raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
+        return question_of(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), **words)
+    if words:
+        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
+    return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype))
+
+
+def _chosen(
+    question: Question, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]
+) -> tuple[Layout, str]:
+    """Return the best layout that fits, and the sentence that says so.
+
+    Raises:
+        QuestionError: the degrees given cannot be laid out for this model.
+    """
+    count = system.chips if chips is None else number(chips)
+    if not isinstance(count, (int, float)) or not np.isfinite(count) or count < 1 or count != int(count):
+        raise QuestionError(fault("chips", chips, "must be a whole number of at least 1"))
+    ranks = int(count) * system.ranks_per_chip
+    if ranks > system.reach:
+        raise QuestionError(
+            fault("chips", int(count), f"{system.name} joins {int(system.reach) // system.ranks_per_chip} at most")
+        )
+    model = question.model
+    for name in ("tp", "pp"):
+        if name in given:
+            broken = next(
+                (rule for rule in rules(model, system, _only(name, given[name])) if not np.all(rule.ok)), None
+            )
+            if broken is not None:
+                raise QuestionError(fault(name, given[name], broken.reason))
+    candidates = possible(model, system, grid(model, ranks, given))
+    layout, fitting = choose(question, system, candidates, profile)
+    tried = int(np.size(candidates.tp))
+    if np.ndim(fitting):
+        return layout, f"layout: for each point the one of {tried} with the most tokens/s that fits"
+    if not fitting:
+        return layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
+    only = "the only one" if fitting == 1 else f"the most tokens/s of the {int(fitting)}"
+    return (
+        layout,
+        f"layout {layout}: {only} that fit{'s' if fitting == 1 else ''} on {ranks // system.ranks_per_chip} chips{_holding(given)}",
+    )
+
+
+def _only(degree: str, value: Num) -> Layout:
+    return Layout(tp=value) if degree == "tp" else Layout(pp=value)
+
+
+def _holding(given: Mapping[str, Num]) -> str:
+    return f" with {' '.join(f'{name}={float(value):g}' for name, value in given.items())}" if given else ""

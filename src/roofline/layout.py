@@ -1,0 +1,116 @@
+"""How a model is split over ranks, and where the ranks of each group lie."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from attrs import field, frozen
+
+from roofline.arrays import checked, number
+from roofline.errors import QuestionError, fault
+from roofline.units import Count, Num
+
+MOST_RANKS: Final = 1e9
+"""More ranks than anyone will connect."""
+
+
+def _degree() -> Any:
+    return field(default=1.0, converter=number, validator=checked(1, MOST_RANKS, whole=True))
+
+
+@frozen(eq=False)
+class Layout:
+    """Degrees of parallelism, counted in ranks; every one may be an array.
+
+    One replica holds ``tp * pp * dp`` ranks. Ranks are placed with tensor parallelism innermost, attention data
+    parallelism next, pipeline stages outside that and replicas outermost, so tensor peers are neighbours.
+
+    Attributes:
+        tp: tensor parallel degree of attention and dense layers.
+        pp: pipeline stages.
+        dp: attention data parallel degree inside a replica: each group of ``tp`` ranks serves its own sequences, and
+            mixture-of-experts layers are shared by all ``tp * dp`` ranks of a stage.
+        ep: expert parallel degree; each expert is cut over the remaining ``tp * dp / ep`` ranks.
+        replicas: independent copies of all that.
+        redundant_experts: extra copies of routed experts, spread with them over the ``ep`` shards.
+        sequence_parallel: split the tokens between tensor-parallel regions (reduce-scatter + all-gather for
+            all-reduce).
+    """
+
+    tp: Count = _degree()
+    pp: Count = _degree()
+    dp: Count = _degree()
+    ep: Count = _degree()
+    replicas: Count = _degree()
+    redundant_experts: Count = field(default=0.0, converter=number, validator=checked(0, MOST_RANKS, whole=True))
+    sequence_parallel: bool = False
+
+    @property
+    def ranks(self) -> Count:
+        """Ranks in the whole deployment."""
+        return self.tp * self.pp * self.dp * self.replicas
+
+    @property
+    def stage(self) -> Count:
+        """Ranks of one pipeline stage of one replica: those that share its experts."""
+        return self.tp * self.dp
+
+    @property
+    def expert_tp(self) -> Count:
+        """Ranks over which one expert is cut."""
+        return self.stage / self.ep
+
+    @classmethod
+    def grid(cls, ranks: int, **words: Num | None) -> Layout:
+        """Return every layout of ``ranks`` ranks as arrays of one axis, the words given held fixed.
+
+        >>> Layout.grid(4, dp=1, ep=1).tp
+        array([1., 1., 1., 2., 2., 4.])
+
+        Raises:
+            QuestionError: no layout of that many ranks has the degrees given.
+        """
+        fixed = {name: float(np.asarray(value)) for name, value in words.items() if value is not None}
+        divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
+        rows: list[tuple[float, ...]] = []
+        for tp in _candidates("tp", fixed, divisors):
+            for pp in _candidates("pp", fixed, divisors):
+                for dp in _candidates("dp", fixed, divisors):
+                    if ranks % (tp * pp * dp):
+                        continue
+                    shards = divisors[(tp * dp) % divisors == 0]
+                    rows += [(tp, pp, dp, ep, ranks / (tp * pp * dp)) for ep in _candidates("ep", fixed, shards)]
+        if not rows:
+            given = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
+            raise QuestionError(
+                fault(
+                    "layout",
+                    given,
+                    f"no such layout of {ranks} ranks",
+                    "tp * pp * dp must divide them; give other degrees, or chips",
+                )
+            )
+        tp_, pp_, dp_, ep_, replicas = np.array(rows).T
+        return cls(tp=tp_, pp=pp_, dp=dp_, ep=ep_, replicas=replicas)
+
+    def select(self, where: Any) -> Layout:
+        """Return the layouts at the places of a mask or index."""
+        cut = {name: getattr(self, name)[where] for name in ("tp", "pp", "dp", "ep", "replicas")}
+        return Layout(**cut, redundant_experts=self.redundant_experts, sequence_parallel=self.sequence_parallel)
+
+    def words(self) -> dict[str, int]:
+        """Return the degrees of one layout as whole numbers."""
+        out = {name: int(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")}
+        if self.redundant_experts:
+            out["redundant_experts"] = int(self.redundant_experts)
+        return out
+
+    def __str__(self) -> str:
+        if any(np.ndim(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")):
+            return "many layouts"
+        return " ".join(f"{name}={n}" for name, n in self.words().items()) + (" sp" if self.sequence_parallel else "")
+
+
+def _candidates(name: str, fixed: dict[str, float], divisors: Any) -> Any:
+    return [fixed[name]] if name in fixed else divisors

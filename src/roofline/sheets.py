@@ -1,0 +1,157 @@
+"""An answer as a sheet that a person enjoys reading, and the fields of its machine-readable form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from roofline.answer import Estimate
+from roofline.choosing import load
+from roofline.provenance import Fact
+from roofline.reports import columns
+from roofline.timeline import Span
+from roofline.units import BYTE, SECOND, show
+from roofline.work import Message, Op
+from roofline.workload import Serve
+
+
+def headline(est: Estimate) -> str:
+    """Return what was asked, on what, laid out how, in one line."""
+    q = est.question
+    asked = f"{q.model.name} on {est.system.name}: {float(est.chips):,.0f} chips, {est.layout}"
+    return f"{asked}; {q.model.formats_line}; {est.calibration.level} constants"
+
+
+def sheet(est: Estimate, *, why: bool = False) -> str:
+    """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
+    parts = [
+        headline(est),
+        _asked(est),
+        "",
+        _rates(est),
+        "",
+        *_load(est),
+        "what was chosen or assumed",
+        *(f"  - {n}" for n in est.assumptions),
+    ]
+    if why:
+        parts += ["", est.why(), "", "every number used, and its source", *_cited(est.citations())]
+    else:
+        parts += ["", f"why, and every source: --why; the machine's numbers: roofline show {est.system.name}"]
+    return "\n".join(parts)
+
+
+def _asked(est: Estimate) -> str:
+    q = est.question
+    if not isinstance(q, Serve):
+        return ""
+    drafts = (
+        f", {float(q.draft_tokens):g} draft tokens of which {float(q.accept_length):g} a step are kept"
+        if q.draft_tokens
+        else ""
+    )
+    return f"{float(q.concurrency):,.4g} requests in flight, {float(q.input):,.4g} tokens in and {float(q.output):,.4g} out{drafts}"
+
+
+def _rates(est: Estimate) -> str:
+    rows: list[list[str]] = []
+    if not est.fits:
+        rows.append(["DOES NOT FIT", "; ".join(est.reasons)])
+    if est.tokens_per_second is not None:
+        each, user = float(est.tokens_per_second_per_chip or 0), float(est.tokens_per_second_per_user or 0)
+        rows.append(["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {each:,.4g} a chip, {user:,.4g} a user"])
+    for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
+        if value is not None:
+            pair = est.interval(name.lower())
+            wide = (
+                ""
+                if pair is None
+                else f"   80 % within {show(float(pair[0]), SECOND, 3)} - {show(float(pair[1]), SECOND, 3)}"
+            )
+            rows.append([name, f"{show(float(value), SECOND, 3)}{wide}"])
+    if est.prompt_tokens_per_second_per_chip is not None:
+        rows.append(["prefill alone", f"{float(est.prompt_tokens_per_second_per_chip):,.0f} prompt tokens/s a chip"])
+    memory = est.memory
+    kinds = [
+        f"{n} {show(float(getattr(memory, n.replace(' ', '_'))), BYTE, 3)}"
+        for n in ("weights", "kv cache", "activations")
+    ]
+    rows.append(
+        [
+            "memory",
+            f"{show(float(memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip: {', '.join(kinds)}",
+        ]
+    )
+    rows.append(["room for", f"{float(est.max_concurrency):,.0f} requests at once"])
+    shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
+    rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
+    rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
+    joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
+    rows.append(["energy", "power not published" if joules is None else f"{_energy(est, float(joules))} a token"])
+    rows.append(["rent", "no trustworthy price" if dollars is None else f"${float(dollars):,.3g} a million tokens"])
+    return columns(rows)
+
+
+def _energy(est: Estimate, joules: float) -> str:
+    mean, low, high = est.calibration.power_fraction
+    return f"{joules:.3g} J ({joules * float(low / mean):.3g} - {joules * float(high / mean):.3g})"
+
+
+def _load(est: Estimate) -> list[str]:
+    """Return the table of the same plan from one request to as many as fit."""
+    if not isinstance(est.question, Serve) or not est.fits:
+        return []
+    many = load(est)
+    counts, shape = np.ravel(many.question.concurrency), many.shape  # type: ignore[union-attr]
+    cells = [
+        np.broadcast_to(np.asarray(x), shape)
+        for x in (many.tokens_per_second, many.tokens_per_second_per_chip, many.tpot, many.ttft)
+    ]
+    rows = [
+        [
+            f"{n:,.4g}" + (" <" if n == est.question.concurrency else ""),
+            f"{rate:,.0f}",
+            f"{each:,.4g}",
+            show(tpot, SECOND, 3),
+            show(ttft, SECOND, 3),
+        ]
+        for n, rate, each, tpot, ttft in zip(counts, *cells, strict=True)
+    ]
+    head = ["requests", "tokens/s", "a chip", "TPOT", "TTFT"]
+    return ["the same plan under other loads", columns(rows, head=head, right=range(1, 5)), ""]
+
+
+def _cited(facts: tuple[Fact, ...]) -> list[str]:
+    rows = [
+        [fact.path, fact.text, fact.source.kind, f"{fact.source.key}{': ' + fact.at if fact.at else ''}"]
+        for fact in facts
+    ]
+    sources = {fact.source.key: fact.source for fact in facts}
+    told = [f"  {key}: {source.title}{' ' + source.url if source.url else ''}" for key, source in sources.items()]
+    return [columns(rows), "", *told]
+
+
+def fields(est: Estimate, *, why: bool = False) -> dict[str, Any]:
+    """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
+    out = est.to_dict()
+    if why:
+        out["steps"] = [_step(span) for span in est.steps[:2]]
+        out["citations"] = [fact.to_dict() for fact in est.citations()]
+    return out
+
+
+def _step(span: Span) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": span.name, "time_s": float(span.time), "times": float(span.times)}
+    if span.cost is not None:
+        cost = span.cost
+        out |= {f"{name}_s": float(getattr(cost, name)) for name in ("compute", "memory", "network", "latency")}
+    if isinstance(span.work, Op):
+        op = span.work
+        out |= {"kernel": op.kernel, "rate": op.rate, "flops": float(op.flops), "bytes": float(op.bytes)}
+    if isinstance(span.work, Message):
+        message = span.work
+        out |= {"collective": message.collective, "bytes": float(message.size), "group": float(message.group)}
+    if span.parts:
+        out["parts"] = [_step(part) for part in span.parts]
+    return out

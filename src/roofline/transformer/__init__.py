@@ -1,0 +1,112 @@
+"""A model, a phase and a layout as works: what one rank does in one pass, section by section, every size a float or an array."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from roofline.architecture import Attention, FeedForward, Model
+from roofline.arrays import ceil
+from roofline.hardware import Chip
+from roofline.layout import Layout
+from roofline.transformer import attention, ffn
+from roofline.transformer.flow import ACTIVATION, Matrix, Pass, elementwise, gemm, norm, one_pass
+from roofline.units import Count, Num
+from roofline.work import Message, Section, Work
+from roofline.workload import Decode, Prefill
+
+__all__ = ["Matrix", "Pass", "head", "one_pass", "sections", "stage_share"]
+
+
+def head(model: Model) -> Matrix:
+    """Return the matrix from hidden state to vocabulary."""
+    return Matrix("head", "head", model.hidden, model.vocab, "outputs", model.vocab)
+
+
+def stage_share(model: Model, pp: Count) -> Num:
+    """Return the time of the fullest pipeline stage times ``pp``, over the time of all layers: ``ceil(L / pp) pp / L``.
+
+    >>> from roofline.architecture import Dense, Gqa, Layers
+    >>> float(stage_share(Model("m", 8, 8, (Layers(61, Gqa(1, 1, 8), Dense(8)),)), 2.0))
+    1.0163934426229508
+    """
+    return ceil(model.depth / pp) * pp / model.depth
+
+
+def _begin(p: Pass) -> Section:
+    return Section("embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden),))
+
+
+def _end(p: Pass, rows: Count) -> Section:
+    """Return the last norm, the head and the sampler over ``rows`` positions."""
+    matrix = head(p.model)
+    logits = rows * p.model.vocab * matrix.share(p.layout.tp)
+    works: tuple[Work, ...] = (
+        elementwise(p, "norm", 4 * rows * p.model.hidden),
+        gemm(p, "head", matrix, tokens=rows),
+        Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp),
+        elementwise(p, "sample", 2 * logits, launches=3.0),
+    )
+    return Section("head", 1.0, works)
+
+
+def _hops(p: Pass) -> Section:
+    """Return the passing of the hidden state from stage to stage, and of the token back to the first."""
+    layout = p.layout
+    send = Message(
+        "stage to stage",
+        "point_to_point",
+        p.resident * p.model.hidden * ACTIVATION.bytes,
+        1 + (layout.pp > 1) * 1.0,
+        layout.stage,
+    )
+    return Section("pipeline", layout.pp, (send,))
+
+
+def _drafts(p: Pass, drafts: Count) -> Section:
+    """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
+    model = p.model
+    last = model.layers[-1]
+    single = Pass(model, p.layout, p.chip, p.sequences, p.group_sequences, new=1.0, past=p.past, decoding=True)
+    works: tuple[Work, ...] = (
+        norm(single),
+        gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
+        *attention.works(last.attention, single),
+        *ffn.works(last.ffn, single),
+        *_end(single, single.sequences).works,
+    )
+    return Section("draft", drafts, works)
+
+
+def sections(question: Prefill | Decode, layout: Layout, chip: Chip) -> tuple[Section, ...]:
+    """Return the works of one pass in order, equal layers folded into one section with the number of times it is met.
+
+    Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With
+    pipeline stages, times are those of the whole way through, every stage as slow as the fullest.
+
+    Raises:
+        QuestionError: the chip has no rate for one of the model's formats.
+    """
+    p = one_pass(question, layout, chip)
+    model = question.model
+    uneven = stage_share(model, layout.pp)
+    attentions: Counter[Attention] = Counter()
+    ffns: Counter[FeedForward] = Counter()
+    for run in model.layers:
+        attentions[run.attention] += run.count
+        ffns[run.ffn] += run.count
+    out = [_begin(p)]
+    out += [Section(_name(kind), count * uneven, attention.works(kind, p)) for kind, count in attentions.items()]
+    out += [Section(_name(kind), count * uneven, ffn.works(kind, p)) for kind, count in ffns.items()]
+    out.append(_end(p, p.sequences * (p.new if p.decoding else 1.0)))
+    if isinstance(question, Decode) and model.mtp and np.any(question.draft_tokens > 0):
+        out.append(_drafts(p, question.draft_tokens))
+    out.append(_hops(p))
+    return tuple(out)
+
+
+def _name(kind: Attention | FeedForward) -> str:
+    window = getattr(kind, "window", None)
+    name = {"Gqa": "attention", "Mla": "latent attention", "Dense": "dense ffn", "Moe": "experts"}[type(kind).__name__]
+    return f"{name} (window {window})" if window else name

@@ -1,0 +1,32 @@
+"""Feed-forward kinds: one module each, with its parameters and its works."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from roofline.architecture import Dense, FeedForward, Moe
+from roofline.transformer.ffn import dense, moe
+from roofline.transformer.flow import Matrix, Pass
+from roofline.work import Work
+
+
+def matrices(kind: FeedForward, hidden: int) -> tuple[Matrix, ...]:
+    """Return the weight matrices of one layer's feed-forward that every token meets."""
+    match kind:
+        case Dense():
+            return dense.matrices(kind, hidden)
+        case Moe():
+            return moe.matrices(kind, hidden)
+        case _:
+            assert_never(kind)
+
+
+def works(kind: FeedForward, p: Pass) -> tuple[Work, ...]:
+    """Return one layer's feed-forward as one rank sees it."""
+    match kind:
+        case Dense():
+            return dense.works(kind, p)
+        case Moe():
+            return moe.works(kind, p)
+        case _:
+            assert_never(kind)

@@ -1,0 +1,32 @@
+"""The dense feed-forward block: up (and gate) by columns, down by rows."""
+
+from __future__ import annotations
+
+from roofline.architecture import Dense
+from roofline.transformer.flow import Matrix, Pass, elementwise, gemm, norm, reduced
+from roofline.work import Op, Work
+
+
+def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, ...]:
+    """Return gate, up and down (up and down where it is not gated)."""
+    bias = int(f.bias)
+    up = Matrix("up", component, hidden, f.width, "outputs", f.width, bias * f.width)
+    down = Matrix("down", component, f.width, hidden, "inputs", f.width, bias * hidden)
+    gate = Matrix("gate", component, hidden, f.width, "outputs", f.width, bias * f.width)
+    return (gate, up, down) if f.gated else (up, down)
+
+
+def block(f: Dense, p: Pass, prefix: str = "", component: str = "dense") -> tuple[Op, ...]:
+    """Return the products and the activation between them, before the sum over tensor peers."""
+    *into, down = matrices(f, p.model.hidden, component)
+    between = p.tokens * f.width * down.share(p.layout.tp)
+    return (
+        gemm(p, f"{prefix}up", *into),
+        elementwise(p, f"{prefix}activate", (len(into) + 1) * between),
+        gemm(p, f"{prefix}down", down),
+    )
+
+
+def works(f: Dense, p: Pass) -> tuple[Work, ...]:
+    """Return one layer's feed-forward on one rank; ``F = 2 M H width`` for each matrix."""
+    return norm(p), *block(f, p), *reduced(p, "ffn")

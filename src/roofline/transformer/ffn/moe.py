@@ -1,0 +1,69 @@
+"""A mixture of experts: router, dispatch, grouped products, combine, and the shared block beside them.
+
+Within a stage of ``tp * dp`` ranks there are ``ep`` shards of whole experts, each expert cut over the remaining
+ranks. With one attention group (dp = 1) every rank of the stage already holds every token, and the sum over tensor
+peers combines the experts' outputs; with several, tokens travel to the shards their experts live on and back.
+"""
+
+from __future__ import annotations
+
+from roofline.architecture import Dense, Moe
+from roofline.arrays import ceil, expected_distinct
+from roofline.transformer.ffn import dense
+from roofline.transformer.flow import ACTIVATION, SIXTEEN_BIT, Matrix, Pass, gemm, norm, reduced
+from roofline.units import Count
+from roofline.work import Message, Op, Work
+
+
+def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
+    """Return what is not a routed expert: the router, and the shared block with its gate."""
+    shared = dense.matrices(Dense(f.shared_width), hidden, "shared") if f.shared_width else ()
+    gate = (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
+    return Matrix("router", "router", hidden, f.experts), *shared, *gate
+
+
+def expert(f: Moe, hidden: int) -> int:
+    """Return the parameters of one routed expert: ``3 H width``."""
+    return 3 * hidden * f.width
+
+
+def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
+    """Return the experts on the fullest of ``ep`` shards, redundant copies counted: ``ceil((E + R) / ep)``.
+
+    >>> float(local_slots(Moe(experts=256, top_k=8, width=2048), ep=72.0, redundant=0.0))
+    4.0
+    """
+    return ceil((f.experts + redundant) / ep)
+
+
+def works(f: Moe, p: Pass) -> tuple[Work, ...]:
+    """Return one layer's mixture on one rank.
+
+    Rows of the fullest shard ``R = T k slots / (E + copies)`` for the T tokens of the stage; ``F = 6 H width R /
+    expert_tp``; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - k / (E + copies))^T)``,
+    + activations.
+    """
+    layout, hidden = p.layout, p.model.hidden
+    router, *_ = matrices(f, hidden)
+    slots, copies = local_slots(f, layout.ep, layout.redundant_experts), f.experts + layout.redundant_experts
+    tokens, cut = p.group_tokens, layout.expert_tp
+    rows = tokens * f.top_k * slots / copies
+    hit = expected_distinct(slots, f.top_k / copies, tokens)
+    rate, width, element = p.rate("experts"), p.stored("experts"), ACTIVATION.bytes
+    row = hidden * (element if rate in SIXTEEN_BIT else width)
+    experts = Op(
+        "experts", "moe", rate,
+        flops=2 * expert(f, hidden) * rows / cut,
+        bytes=hit * expert(f, hidden) / cut * width + rows * (row + (hidden + 3 * f.width / cut) * element),
+    )  # fmt: skip
+    # A token goes once to each shard that holds one of its experts; its tensor peers each send their part of the tokens.
+    sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, float(f.top_k)) * cut
+    return (
+        norm(p),
+        gemm(p, "router", router),
+        Message("dispatch", "all_to_all", sent * row, layout.stage),
+        experts,
+        Message("combine", "all_to_all", sent * hidden * element, layout.stage),
+        *(dense.block(Dense(f.shared_width), p, "shared ", "shared") if f.shared_width else ()),
+        *reduced(p, "ffn"),
+    )

@@ -1,0 +1,63 @@
+"""One piece of work as one rank sees it: an operation, or a message to a group of ranks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from roofline.units import Bytes, Count, Flop, Num
+
+
+@frozen(eq=False)
+class Op:
+    """An operation on one rank.
+
+    Attributes:
+        kernel: class of kernel, a key of :data:`roofline.calibration.KERNELS`.
+        rate: which of the chip's peaks multiplies.
+        flops: floating-point (or integer) operations.
+        bytes: compulsory traffic to the chip's memory.
+        launches: kernels in a row that it takes.
+        extent: length along which the kernel fills the chip; short ones reach less of the peak.
+        items: independent work items, each with a fixed cost on one core.
+    """
+
+    name: str
+    kernel: str
+    rate: str
+    flops: Flop
+    bytes: Bytes
+    launches: float = 1.0
+    extent: Count = float("inf")
+    items: Count = 0.0
+
+
+@frozen(eq=False)
+class Message:
+    """A collective or a transfer that one rank takes part in.
+
+    Attributes:
+        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all`` or ``point_to_point``.
+        size: bytes of the whole buffer on one rank: what is reduced, what is gathered, what is sent to all peers.
+        group: ranks that take part; 1 sends nothing.
+        stride: distance in rank numbers between neighbours of the group.
+    """
+
+    name: str
+    collective: str
+    size: Bytes
+    group: Count
+    stride: Count = 1.0
+
+
+Work: TypeAlias = Op | Message
+
+
+@frozen(eq=False)
+class Section:
+    """Works done one after another, ``times`` times over, on one rank's way through a step."""
+
+    name: str
+    times: Num
+    works: tuple[Work, ...]
