@@ -13,7 +13,9 @@ from __future__ import annotations
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Dense, Formats, Gqa, Layers, Mla, Model, Moe
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
-from roofline.catalog import calibration, chip, model, names, system
+from roofline.catalog import chip, model, names, profile, system
+from roofline.comparison import Comparison, compare
+from roofline.descriptions import Description, describe, listing
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.estimates import estimate
 from roofline.footprint import Footprint
@@ -28,8 +30,10 @@ __all__ = [
     "IDEAL",
     "Calibration",
     "Chip",
+    "Comparison",
     "Decode",
     "Dense",
+    "Description",
     "DescriptorError",
     "Estimate",
     "Fact",
@@ -57,10 +61,13 @@ __all__ = [
     "Tier",
     "UnitError",
     "UnknownNameError",
-    "calibration",
     "chip",
+    "compare",
+    "describe",
     "estimate",
+    "listing",
     "model",
     "names",
+    "profile",
     "system",
 ]

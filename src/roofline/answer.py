@@ -20,7 +20,7 @@ from roofline.layout import Layout
 from roofline.provenance import Fact
 from roofline.reports import tree
 from roofline.timeline import Span, bound
-from roofline.units import Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds
+from roofline.units import MILLION, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds
 from roofline.work import Message, Op
 from roofline.workload import Question
 
@@ -128,7 +128,7 @@ class Estimate:
     def dollars_per_million_tokens(self) -> Dollars | None:
         """Rent for a million output tokens (prompt tokens, for a prefill); None where no price is known."""
         rate, price = self._rate, self.system.price_per_chip
-        return None if rate is None or price is None else dollars_per_token(price, self.chips, rate) * 1_000_000
+        return None if rate is None or price is None else MILLION * dollars_per_token(price, self.chips, rate)
 
     @property
     def _rate(self) -> PerSecond | None:

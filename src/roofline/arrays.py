@@ -80,7 +80,7 @@ def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
 
 def number(value: object) -> Num:
     """Return ``value`` as a float, or as an array of floats."""
-    if isinstance(value, (bool, np.bool_, str, bytes)):
+    if value is None or isinstance(value, (bool, np.bool_, str, bytes)):
         raise QuestionError(fault("size", value, "must be a number"))
     try:
         out = np.asarray(value, dtype=np.float64)

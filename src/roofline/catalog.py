@@ -24,8 +24,9 @@ from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
 from roofline.hardware import Chip, System
 from roofline.tables import Table
+from roofline.units import MEBI, TERA
 
-LARGEST: Final = 16 * 2**20
+LARGEST: Final = 16 * MEBI
 """Bytes of the largest file that is read: some checkpoints list every module of every layer."""
 
 _FOLDERS: Final = {
@@ -67,7 +68,7 @@ def read_bytes(path: Path) -> bytes:
     if data is None:
         raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
     if len(data) > LARGEST:
-        raise DescriptorError(f"{path}: larger than {LARGEST >> 20} MiB; this is not a descriptor")
+        raise DescriptorError(f"{path}: larger than {LARGEST // MEBI} MiB; this is not a descriptor")
     return data
 
 
@@ -228,7 +229,7 @@ def system(given: str | Path | System) -> System:
     return given if isinstance(given, System) else _load("system", given)
 
 
-def calibration(level: str | Calibration, system_: System) -> Calibration:
+def profile(level: str | Calibration, system_: System) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
     Raises:
@@ -304,7 +305,7 @@ def _model_toml(path: Path) -> Model:
     out = huggingface.model(root.table("config").data, name=path.stem, file=f"{path}: config")
     counted = root.table("parameters", {})
     for key in ("total", "active"):
-        counted.count(key, None, most=10**15)
+        counted.count(key, None, most=int(TERA * TERA))
     counted.text("source", None)
     for table in (counted, head, root):
         table.done()

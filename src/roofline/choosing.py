@@ -18,11 +18,11 @@ from roofline.evaluation import answer
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
-from roofline.units import Num
+from roofline.units import MILLION, Num
 from roofline.workload import Prefill, Question, Serve
 
-_MOST_REQUESTS: Final = 2.0**18
-_MOST_CANDIDATES: Final = 4 * 10**6
+_MOST_REQUESTS: Final = 262_144.0
+_MOST_CANDIDATES: Final = 4 * int(MILLION)
 
 
 def ranks_of(system: System, chips: int | None) -> int:
@@ -114,7 +114,7 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
         raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
     most = max(float(est.max_concurrency), 1.0)
     points = np.unique(
-        np.append(2.0 ** np.arange(0, np.log2(most) + 1e-9), [float(est.question.concurrency), np.floor(most)])
+        np.append(2.0 ** np.arange(np.floor(np.log2(most)) + 1), [float(est.question.concurrency), np.floor(most)])
     )
     if len(points) > steps:
         kept = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))

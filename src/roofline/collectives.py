@@ -27,18 +27,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
-from roofline.arrays import larger, pick, smaller
+from roofline.arrays import Mask, larger, pick, smaller
 from roofline.calibration import Calibration, Link
 from roofline.errors import QuestionError, unknown
 from roofline.hardware import Tier
 from roofline.roofline import Cost
-from roofline.units import Bytes, Count, Num, Seconds
+from roofline.units import Bytes, Count, Num, Ratio, Seconds
 from roofline.work import Message
-
-_NEVER: Final = 1e30
-"""A transfer time that no choice takes; finite, so that no product of it is undefined."""
 
 
 @frozen(eq=False)
@@ -70,32 +67,31 @@ def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]
 
 @frozen(eq=False)
 class _Route:
-    """A message's way under one algorithm: latencies of the steps, and the transfer time of its busiest tier at full rate."""
+    """A message's way under one algorithm.
+
+    Attributes:
+        steps: latencies of the steps, one after another.
+        transfer: transfer time of its busiest tier at full rate.
+        open: where the way can be gone at all.
+    """
 
     steps: Seconds
     transfer: Seconds
+    open: Mask = True
 
 
-def _route(
-    climbs: Sequence[Climb],
-    wire: Callable[[Climb], Bytes],
-    steps: Callable[[Climb], Count],
-    inside: Callable[[Tier], bool] | None = None,
-) -> _Route:
-    """Return the route of ``wire`` bytes and ``steps`` steps on each tier; one that leaves ``inside`` is out of the question."""
+def _route(climbs: Sequence[Climb], wire: Callable[[Climb], Bytes], steps: Callable[[Climb], Count]) -> _Route:
+    """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier."""
     latency: Num = 0.0
     transfer: Num = 0.0
     for c in climbs:
         latency = latency + steps(c) * c.tier.latency
-        x = wire(c) / c.tier.bandwidth
-        if inside is not None and not inside(c.tier):
-            x = c.used * _NEVER
-        transfer = larger(transfer, x)
+        transfer = larger(transfer, wire(c) / c.tier.bandwidth)
     return _Route(latency, transfer)
 
 
 def _log2(x: Num) -> Num:
-    return np.ceil(np.log2(x) - 1e-9)
+    return np.log2(x)
 
 
 def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callable[[Climb], Count]]:
@@ -113,10 +109,10 @@ def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
             lambda c: 2 * c.used if c.tier.in_network else ring_steps(c),
         )
     if any(c.tier.load_store for c in climbs):
-        direct: Callable[[Tier], bool] = lambda tier: tier.load_store  # noqa: E731
-        once: Callable[[Climb], Count] = lambda c: c.used  # noqa: E731
-        routes["one_shot"] = _route(climbs, lambda c: size * c.met * (c.fan - 1), once, direct)
-        routes["two_shot"] = _route(climbs, wire, lambda c: 2 * c.used, direct)
+        # Only where every tier that is climbed lets a rank read its peers' memory.
+        direct = sum((c.used for c in climbs if not c.tier.load_store), start=0.0) == 0
+        routes["one_shot"] = evolve(_route(climbs, lambda c: size * c.met * (c.fan - 1), lambda c: c.used), open=direct)
+        routes["two_shot"] = evolve(_route(climbs, wire, lambda c: 2 * c.used), open=direct)
     return routes
 
 
@@ -143,7 +139,7 @@ ROUTES: Final[dict[str, Callable[[Bytes, Sequence[Climb]], dict[str, _Route]]]] 
 }
 
 
-def transfer_time(t0: Seconds, x: Seconds, c: Num) -> Seconds:
+def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
     """Return ``T0 + x + 2 sqrt(c T0 x)``, the optimum of a transfer cut into chunks.
 
     >>> float(transfer_time(4e-6, 1e-6, 0.25))
@@ -157,7 +153,7 @@ def lower_bound(message: Message, tiers: Sequence[Tier]) -> Seconds:
     routes = ROUTES[message.collective](message.size, list(climb(tiers, message.group, message.stride)))
     best: Num = np.inf
     for route in routes.values():
-        best = smaller(best, route.transfer)
+        best = smaller(best, pick(route.open, route.transfer, np.inf))
     return best
 
 
@@ -184,8 +180,8 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration) -> 
         link: Link = calibration.link(name)
         t0 = link.alpha + link.peer * (message.group - 1) + link.hop * route.steps
         x = route.transfer / link.eta
-        ways[name] = transfer_time(t0, x, link.c)
+        ways[name] = pick(route.open, transfer_time(t0, x, link.c), np.inf)
         better = ways[name] < time
-        time, network = pick(better, ways[name], time), pick(better, x, network)
+        time, network = pick(better, ways[name], time), pick(better, ways[name] - t0, network)
         latency, error = pick(better, t0, latency), pick(better, link.error, error)
     return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=ways)

@@ -18,7 +18,7 @@ from roofline.estimates import estimate, question_of
 from roofline.hardware import System
 from roofline.provenance import Fact, spread
 from roofline.reports import columns
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, WATT, Num, Unit, show
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
@@ -165,7 +165,7 @@ def _cell(value: float | None, name: str, unit: Unit) -> str:
     if value is None:
         return "-"
     if name == "flops_per_joule":
-        return f"{value / 10**12:.3g} TFLOP/J"
+        return f"{value / TERA:.3g} TFLOP/J"
     return f"{value:,.0f}" if unit == ONE else show(value, unit)
 
 
@@ -219,12 +219,15 @@ def compare(
     if len(systems) < 2:
         raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
     racks = tuple(catalog.system(system) for system in systems)
+    for limit in tpot:
+        if not 0 < limit < np.inf:
+            raise QuestionError(fault("tpot", limit, "must be a time above 0", "give for example 50ms"))
     if model is None:
         return Comparison(racks)
     made = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
     rows, chosen = [], []
     for rack in racks:
-        profile = catalog.calibration(level, rack)
+        profile = catalog.profile(level, rack)
         everything = survey(question_of(made, **words), rack, profile, chips, {})
         row = {limit: _best(everything, limit) for limit in sorted(tpot)}
         rows.append(row)

@@ -17,7 +17,7 @@ from roofline.footprint import active, kv_bytes_per_token, parameters, total
 from roofline.hardware import Chip, System
 from roofline.provenance import Fact
 from roofline.reports import columns
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, SECOND, WATT, show
 
 KINDS: Final = ("system", "chip", "model")
 _CACHES: Final = ("bf16", "fp8")
@@ -114,8 +114,8 @@ def list_table(kind: str) -> str:
     if kind.startswith("chip"):
         cells = [[r["name"], r["title"], *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
-    cells = [[r["name"], r["family"], str(r["layers"]), f"{r['parameters_total'] / 10**9:,.1f} B",
-              f"{r['parameters_active'] / 10**9:,.1f} B", r["dtype"]] for r in rows]  # fmt: skip
+    cells = [[r["name"], r["family"], str(r["layers"]), count(r["parameters_total"], 1),
+              count(r["parameters_active"], 1), r["dtype"]] for r in rows]  # fmt: skip
     return columns(cells, head=["name", "family", "layers", "parameters", "active", "dtype"], right=range(2, 5))
 
 
@@ -221,9 +221,9 @@ def _system(system: System) -> Description:
     return Description("system", system.name, text, fields)
 
 
-def count(parameters_: int) -> str:
+def count(parameters_: int, digits: int = 2) -> str:
     """Return a count of parameters in billions."""
-    return f"{parameters_ / 10**9:,.2f} B"
+    return f"{parameters_ / GIGA:,.{digits}f} B"
 
 
 def _model(model: Model) -> Description:

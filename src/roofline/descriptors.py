@@ -17,7 +17,7 @@ from roofline.errors import DescriptorError, near
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.provenance import KINDS, Fact, Source, stated
 from roofline.tables import Table
-from roofline.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, ONE, SECOND, WATT, Unit, parse
+from roofline.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, MILLION, ONE, SECOND, WATT, Unit, parse
 
 _REQUIRED: Final = object()
 _LONGEST_OTHERS: Final = 20
@@ -130,7 +130,7 @@ def _source(table: Table, key: str) -> Source:
     url = table.text("url", "")
     if reason is None and not (url and retrieved):
         raise DescriptorError(
-            f"{table.place('')}: a {kind} source needs url and retrieved (the day it was read); add them"
+            f"{table.place('')}: a source of kind {kind} needs url and retrieved (the day it was read); add them"
         )
     out = Source(
         key, kind, table.text("title"), url, retrieved, table.text(reason) if reason else table.text("note", "")
@@ -192,7 +192,7 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
     if rank not in ("package", "die"):
         raise head.fail("rank", "must be package or die")
     per_chip = package.dies if rank == "die" else 1
-    chips = int(value(head, "chips", ONE, least=1, most=10**7))
+    chips = int(value(head, "chips", ONE, least=1, most=MILLION))
     tiers = tuple(_tier(table, value) for table in head.tables("tier"))
     if not tiers or len(tiers) > 8:
         raise head.fail("tier", "must list 1 to 8 tiers, innermost first")

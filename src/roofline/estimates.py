@@ -75,7 +75,7 @@ def estimate(
     """
     rack = catalog.system(system)
     question = _asked(what, dtype, kv_dtype, words)
-    profile = catalog.calibration(level, rack)
+    profile = catalog.profile(level, rack)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
     notes: list[str] = []
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":

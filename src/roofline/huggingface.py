@@ -18,7 +18,7 @@ from roofline.quantization import formats
 from roofline.tables import Table
 
 DEEPEST: Final = 10_000
-WIDEST: Final = 10**7
+WIDEST: Final = 10_000_000
 
 _NESTED: Final = ("text_config", "llm_config", "language_config")
 
@@ -90,7 +90,7 @@ def _dense(t: Table, *, bias: bool = False) -> Dense:
 
 
 def _moe(t: Table, experts: str, width: str, *, shared: int = 0, gate: bool = False) -> Moe:
-    count = t.count(experts, most=10**5)
+    count = t.count(experts, most=100_000)
     return Moe(count, t.count("num_experts_per_tok", most=count), _width(t, width), shared, gate)
 
 
@@ -170,7 +170,7 @@ def _deepseek(t: Table) -> Plan:
         t,
         "n_routed_experts",
         "moe_intermediate_size",
-        shared=t.count("n_shared_experts", 0, least=0, most=1000) * width,
+        shared=t.count("n_shared_experts", 0, least=0, most=DEEPEST) * width,
     )
     first = t.count("first_k_dense_replace", 0, least=0, most=depth)
     step = t.count("moe_layer_freq", 1, most=DEEPEST)

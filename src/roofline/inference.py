@@ -83,22 +83,25 @@ def room(system: System, calibration: Calibration) -> Bytes:
 
 def fill(
     model: Model, system: System, layout: Layout, calibration: Calibration,
-    *, sequences: Count, tokens: Count, flowing: Count, logits: Count, drafting: bool = False,
+    *, sequences: Count, tokens: Count, passing: Count, logits: Count, prompt: Count = 0.0, drafting: bool = False,
 ) -> tuple[Footprint, Count]:  # fmt: skip
     """Return the bytes on the fullest chip, and how many sequences of ``tokens`` the whole deployment could hold.
 
     Args:
         sequences: sequences whose caches lie on each attention rank (all pipeline micro-batches).
         tokens: tokens each of them holds.
-        flowing: tokens in one pass through a rank.
-        logits: positions whose logits are computed at once.
+        passing: tokens that each of them sends through a pass; ``logits``: those whose logits are wanted.
+        prompt: tokens of a prompt that pass beside them.
     """
-    n = system.ranks_per_chip
+    n, pp = system.ranks_per_chip, layout.pp
     own = weights(model, layout, drafting=drafting)
-    work = activations(model, layout, flowing, logits)
+    beside = activations(model, layout, prompt, 0.0)
+    unit = activations(model, layout, passing, logits)
     each = kv_cache(model, layout, tokens)
-    fixed = own + work
-    most = most_sequences(room(system, calibration) / n, fixed, each) * layout.dp * layout.replicas
+    work = beside + ceil(sequences / pp) * unit
+    # A micro-batch may hold one sequence more than its even share.
+    fixed = own + beside + (1 - 1 / pp) * unit
+    most = most_sequences(room(system, calibration) / n, fixed, each + unit / pp) * layout.dp * layout.replicas
     return Footprint(own * n, each * sequences * n, work * n), most
 
 
@@ -108,10 +111,9 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
     lanes = layout.dp * layout.replicas
     tpot = span.time / question.accept_length
     each, new = ceil(question.batch / lanes), question.draft_tokens + 1
-    passing = ceil(question.batch / (lanes * layout.pp)) * new
     memory, most = fill(
         question.model, system, layout, calibration,
-        sequences=each, tokens=question.context + new, flowing=passing, logits=passing,
+        sequences=each, tokens=question.context + new, passing=new, logits=new,
         drafting=drafting(question.model, question.draft_tokens),
     )  # fmt: skip
     return Estimate(
@@ -133,7 +135,7 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
     read = question.input - question.cached
     memory, most = fill(
         question.model, system, layout, calibration,
-        sequences=each * layout.pp, tokens=question.input, flowing=each * read, logits=each,
+        sequences=each * layout.pp, tokens=question.input, passing=read, logits=1.0,
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,

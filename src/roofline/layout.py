@@ -9,9 +9,9 @@ from attrs import field, frozen
 
 from roofline.arrays import checked, number
 from roofline.errors import QuestionError, fault
-from roofline.units import Count, Num
+from roofline.units import GIGA, Count, Num
 
-MOST_RANKS: Final = 1e9
+MOST_RANKS: Final = GIGA
 """More ranks than anyone will connect."""
 
 

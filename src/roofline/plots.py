@@ -16,7 +16,7 @@ from roofline.collectives import lower_bound
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip, System, Tier
 from roofline.timeline import Span
-from roofline.units import BYTE_RATE, FLOP_RATE, BytesPerSecond, FlopPerByte, FlopPerSecond, Ratio, show
+from roofline.units import BYTE_RATE, FLOP_RATE, TERA, BytesPerSecond, FlopPerByte, FlopPerSecond, Ratio, show
 from roofline.work import Message, Op
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 """Colours that people with colour-blindness can tell apart (Okabe and Ito, 2008)."""
 
 FORMATS: Final = ("svg", "pdf", "png")
-_TERA: Final = 10.0**12
 _LEAST_SHARE: Final = 0.005
 _HALO: Final = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
 _MARKERS: Final = {"decode": "o", "prefill": "s"}
@@ -183,8 +182,8 @@ def _redraw(ax: Axes, entries: list[dict[str, Any]]) -> None:
     slopes = [roof.bandwidth for entry in entries for roof in entry["roofs"] if roof.bandwidth]
     left = min([*(m.intensity for m in marks), min(peaks) / max(slopes)]) / 8
     right = max([*(m.intensity for m in marks), max(peaks) / min(slopes)]) * 8
-    low = min([*(m.rate for m in marks), left * max(slopes) * 2]) / 4 / _TERA
-    ax.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, max(peaks) / _TERA * 2.5))
+    low = min([*(m.rate for m in marks), left * max(slopes) * 2]) / 4 / TERA
+    ax.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, max(peaks) / TERA * 2.5))
     ax.set_xlabel("arithmetic intensity, FLOP/B")
     ax.set_ylabel("performance of one rank, TFLOP/s")
     ax.grid(visible=True, which="major", color="0.92", linewidth=0.6, zorder=0)
@@ -199,16 +198,16 @@ def _redraw(ax: Axes, entries: list[dict[str, Any]]) -> None:
 def _draw_roofs(ax: Axes, entry: dict[str, Any], *, named: bool, left: float, right: float, low: float) -> None:
     color, prefix = entry["color"], f"{entry['label']}: " if named else ""
     flat = [roof for roof in entry["roofs"] if roof.peak]
-    tallest = max(roof.peak for roof in flat) / _TERA
-    memory = next(roof.bandwidth for roof in entry["roofs"] if roof.name == "memory") / _TERA
+    tallest = max(roof.peak for roof in flat) / TERA
+    memory = next(roof.bandwidth for roof in entry["roofs"] if roof.name == "memory") / TERA
     for roof in flat:
-        peak, ridge = roof.peak / _TERA, roof.peak / _TERA / memory
+        peak, ridge = roof.peak / TERA, roof.peak / TERA / memory
         ax.plot([ridge, right], [peak, peak], color=color, linewidth=1.4, zorder=2)
         ax.plot([ridge], [peak], marker="|", markersize=7, color=color, zorder=3)
         text = f"{prefix}{roof.name} {show(roof.peak, FLOP_RATE, 3)}, ridge {ridge:.3g} FLOP/B"
         ax.text(right, peak * 1.06, text, color=color, ha="right", va="bottom", fontsize=7.5, zorder=4, bbox=_HALO)
     for roof in (roof for roof in entry["roofs"] if roof.bandwidth):
-        slope, network = roof.bandwidth / _TERA, roof.name != "memory"
+        slope, network = roof.bandwidth / TERA, roof.name != "memory"
         top = tallest / slope
         ax.plot(
             [left / 2, top],
@@ -242,7 +241,7 @@ def _draw_points(ax: Axes, entry: dict[str, Any]) -> None:
         network = mark.name == "network"
         ax.scatter(
             [mark.intensity],
-            [mark.rate / _TERA],
+            [mark.rate / TERA],
             s=12 + 700 * mark.share,
             marker="D" if network else _MARKERS.get(mark.step, "o"),
             facecolor="none" if network else entry["color"],
@@ -284,17 +283,15 @@ def _name_points(ax: Axes, entries: list[dict[str, Any]], most: int = 5) -> None
     """Name the points that take most time, where there is room for the name."""
     from matplotlib.transforms import Bbox
 
-    figure = ax.figure
-    canvas: Any = figure.canvas
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    taken = [text.get_window_extent(renderer) for text in ax.texts]
+    figure: Any = ax.get_figure(root=True)
+    figure.draw_without_rendering()
+    taken = [text.get_window_extent() for text in ax.texts]
     legend = ax.get_legend()
     if legend is not None:
-        taken.append(legend.get_window_extent(renderer))
+        taken.append(legend.get_window_extent())
     for entry in entries:
         for mark in entry["marks"]:
-            x, y = ax.transData.transform((mark.intensity, mark.rate / _TERA))
+            x, y = ax.transData.transform((mark.intensity, mark.rate / TERA))
             half = np.sqrt(12 + 700 * mark.share) / 2 * figure.dpi / 72
             taken.append(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half))
     for entry in entries:
@@ -304,10 +301,10 @@ def _name_points(ax: Axes, entries: list[dict[str, Any]], most: int = 5) -> None
                 mark for mark in entry["marks"] if mark.step == step and mark.name != "network" and mark.share >= 0.03
             ][:most]
             for mark in biggest:
-                taken.append(_name(ax, mark, entry["color"], taken, renderer))
+                taken.append(_name(ax, mark, entry["color"], taken))
 
 
-def _name(ax: Axes, mark: Point, color: str, taken: Sequence[Any], renderer: Any) -> Any:
+def _name(ax: Axes, mark: Point, color: str, taken: Sequence[Any]) -> Any:
     away = 3 + np.sqrt(12 + 700 * mark.share) / 2
     sides = {-1: "right", 0: "center", 1: "left"}, {-1: "top", 0: "center", 1: "bottom"}
     around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1), (2, 2), (2, -2), (-2, -3)]
@@ -315,7 +312,7 @@ def _name(ax: Axes, mark: Point, color: str, taken: Sequence[Any], renderer: Any
     for dx, dy in around:
         text = ax.annotate(
             f"{mark.name} {mark.share:.0%}",
-            (mark.intensity, mark.rate / _TERA),
+            (mark.intensity, mark.rate / TERA),
             xytext=(dx * away, dy * away),
             textcoords="offset points",
             ha=sides[0][np.sign(dx)],
@@ -325,7 +322,7 @@ def _name(ax: Axes, mark: Point, color: str, taken: Sequence[Any], renderer: Any
             zorder=7,
             bbox=_HALO,
         )
-        box = text.get_window_extent(renderer)
+        box = text.get_window_extent()
         clashes = sum(box.overlaps(other) for other in taken)
         if best is None or clashes < best[0]:
             if best is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from math import isfinite
 from typing import Final
 
 from attrs import frozen
@@ -54,7 +55,7 @@ class Fact:
         source = self.source
         return {
             "path": self.path,
-            "value": self.value,
+            "value": self.value if isfinite(self.value) else None,
             "unit": str(self.unit),
             "text": self.text,
             "kind": source.kind,

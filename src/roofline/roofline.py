@@ -19,7 +19,7 @@ from roofline.arrays import larger, norm
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
-from roofline.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Num, Ratio, Seconds
+from roofline.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
 from roofline.work import Op
 
 
@@ -29,7 +29,8 @@ class Cost:
 
     Attributes:
         time: the priced time.
-        compute, memory, network: time each resource needs alone, at the fraction of its peak that is reached.
+        compute, memory, network: time each resource needs alone, at the fraction of its peak that is reached; of a
+            message, all but its fixed time.
         latency: fixed time, when no resource is busy.
         error: half-width of the 80 % interval of the time, relative.
         ways: the ways considered and their times, where there was a choice.
@@ -41,7 +42,7 @@ class Cost:
     network: Seconds = 0.0
     latency: Seconds = 0.0
     error: Ratio = 0.0
-    ways: Mapping[str, Num] = field(factory=dict)
+    ways: Mapping[str, Seconds] = field(factory=dict)
 
     @property
     def overlapped(self) -> Seconds:

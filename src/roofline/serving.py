@@ -1,15 +1,17 @@
-r"""A service under load: requests always in flight, prompts read between the decode steps of the others.
+r"""A service under load: requests always in flight, prompts passed in the decode steps of the others.
 
 In steady state each attention rank serves n requests. While one of them emits its O tokens, all n prompts are read
-once, so with a decode step D and a prompt pass P (P / pp of a stage's time, n at least pp) the cycle is
+once, so with a decode step D that emits a tokens a request, and a prompt pass P (P / pp of a stage's time, n at least
+pp), the cycle of a request is
 
 .. math:: T = \mathrm{TTFT} + (O - 1)\,\mathrm{TPOT} = (O - 1)\,D / a + n\,P / pp
 
-whatever the scheduler; it only decides how T is shared out (a: tokens accepted per step). Prompts that arrive at
-random find the prompt pass busy a part :math:`\rho = n P / (pp\,T)` of the time and wait as in an M/D/1 queue
-(Kleinrock, *Queueing Systems* 1, 1975, section 5.6):
+whatever the scheduler, which only decides how T is shared out. With continuous batching (Orca, OSDI 2022) and chunked
+prefill (Sarathi-Serve, arXiv:2403.02310) the prompts that arrive during one step, n a / O of them on average, pass
+together in the next, with the step of the others beside each chunk of I / C:
 
-.. math:: \mathrm{TTFT} = P\,(1 + \tfrac{\rho}{2 (1 - \rho)}) + D\,(1 - 1/n), \qquad \mathrm{rate} = N O / T .
+.. math:: \mathrm{TTFT} = P\,(1 + n a / O) + \lceil I / C \rceil\,D\,(1 - 1/n), \qquad \mathrm{rate} = N O / T .
+
 """
 
 from __future__ import annotations
@@ -53,15 +55,16 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             attrs.evolve(prompt, time=prompt.time * passes, times=passes),
         ),
     )
-    busy = prompt.time * passes / cycle.time
-    waiting = busy / (2 * larger(1 - busy, 1 / (2 * each)))
-    # A request waits for every other prompt of the cycle at most.
-    ttft = smaller(prompt.time * (1 + waiting) + step.time * (1 - 1 / each), prompt.time * passes)
+    together = each * q.accept_length / q.output
+    # A request waits for every prompt of the cycle at most.
+    ttft = smaller(
+        prompt.time * (1 + together) + ceil(q.input / CHUNK) * step.time * (1 - 1 / each), prompt.time * passes
+    )
     tpot = pick(gaps > 0, (cycle.time - ttft) / larger(gaps, 1.0), step.time / q.accept_length)
     memory, most = fill(
         model, system, layout, calibration,
-        sequences=each, tokens=q.input + q.output, flowing=smaller(q.input, CHUNK), logits=larger(each / layout.pp, 1.0),
-        drafting=drafting(model, q.draft_tokens),
+        sequences=each, tokens=q.input + q.output, passing=q.draft_tokens + 1, logits=q.draft_tokens + 1,
+        prompt=smaller(q.input, CHUNK), drafting=drafting(model, q.draft_tokens),
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,
@@ -71,7 +74,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(prompt, step, cycle),
         assumptions=(
             *one.assumptions,
-            "requests of fixed length arrive as others leave, and every cache can grow to its full length",
+            ("steady state: requests arrive as others leave, and every cache can grow to its full length; a load that "
+            "starts all at once makes its first prompts wait for each other"),
             f"prompts pass in chunks of {CHUNK:.0f} tokens",
         ),
     )  # fmt: skip

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from roofline.errors import DescriptorError, fault, near
+from roofline.units import TERA
 
 _MISSING: Final = object()
-_BIGGEST: Final = 10**12
+_BIGGEST: Final = int(TERA)
 
 
 class Table:

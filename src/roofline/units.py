@@ -84,6 +84,9 @@ MICRO: Final = 1e-6
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 MILLION: Final = 1e6
+GIGA: Final = 1e9
+TERA: Final = 1e12
+MEBI: Final = 2**20
 
 
 def _words() -> dict[str, tuple[float, Unit]]:
@@ -102,7 +105,7 @@ def _words() -> dict[str, tuple[float, Unit]]:
 
 
 _WORDS: Final = _words()
-_QUANTITY: Final = re.compile(r"(?P<number>\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?) (?P<unit>\S{1,20})")
+_QUANTITY: Final = re.compile(r"(?P<number>[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?) (?P<unit>\S{1,20})")
 
 
 def _unit(text: str) -> tuple[float, Unit] | None:

@@ -11,9 +11,9 @@ from attrs import field, frozen
 from roofline.architecture import Model
 from roofline.arrays import checked, number
 from roofline.errors import QuestionError, fault
-from roofline.units import Count, Num
+from roofline.units import TERA, Count, Num
 
-MOST_TOKENS: Final = 1e12
+MOST_TOKENS: Final = TERA
 """More tokens, or requests, than any question has a use for; products of two stay finite."""
 
 

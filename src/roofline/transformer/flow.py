@@ -12,7 +12,7 @@ from roofline.dtypes import dtype
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
 from roofline.layout import Layout
-from roofline.units import Bytes, Count, Num, Ratio
+from roofline.units import GIGA, Bytes, Count, Num, Ratio
 from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill
 
@@ -39,7 +39,7 @@ class Matrix:
     inputs: int
     outputs: int
     split: str = ""
-    units: int = 10**9
+    units: int = int(GIGA)
     biases: int = 0
 
     @property

@@ -1,0 +1,171 @@
+"""Strategies for the library's nouns: plausible hardware, models, layouts and questions, floats throughout."""
+
+import attrs
+import numpy as np
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline.calibration import COLLECTIVES, KERNELS
+
+SYSTEMS = rl.names("system")
+MODELS = rl.names("model")
+LEVELS = ("ideal", "generic")
+
+
+def floats(low, high):
+    """Floats spread evenly in the logarithm."""
+    return st.floats(np.log(low), np.log(high)).map(lambda x: float(np.exp(x)))
+
+
+@st.composite
+def chips(draw):
+    bf16 = draw(floats(1e13, 1e16))
+    peaks = {"bf16": bf16, "fp8": 2 * bf16, "int8": 2 * bf16, "fp4": 4 * bf16}
+    memory = rl.Memory(draw(floats(1e10, 1e12)), draw(floats(1e11, 3e13)))
+    return rl.Chip("made", peaks, memory, cores=draw(st.integers(1, 300)), vendor="NVIDIA")
+
+
+@st.composite
+def tiers(draw, most=4):
+    size, out = 1, []
+    for i in range(draw(st.integers(1, most))):
+        size *= draw(st.integers(2, 64))
+        out.append(
+            rl.Tier(
+                f"tier {i}",
+                size,
+                draw(floats(1e9, 2e12)),
+                draw(st.floats(0, 1e-5)),
+                draw(st.booleans()),
+                draw(st.booleans()),
+            )
+        )
+    return tuple(out)
+
+
+@st.composite
+def kernels(draw):
+    return rl.Kernel(
+        eta_compute=draw(st.floats(0.1, 1)), eta_memory=draw(st.floats(0.1, 1)), t0=draw(st.floats(0, 1e-4)),
+        p=draw(st.sampled_from([1.0, 1.4, 2.0, 3.0, float("inf")])), ramp=draw(st.floats(0, 1000)), item=draw(st.floats(0, 1e-5)),
+        error=draw(st.floats(0, 0.5)),
+    )  # fmt: skip
+
+
+@st.composite
+def links(draw):
+    return rl.Link(
+        alpha=draw(st.floats(0, 1e-4)), peer=draw(st.floats(0, 1e-6)), hop=draw(st.floats(0, 3)), eta=draw(st.floats(0.1, 1)),
+        c=draw(st.floats(0, 1)), error=draw(st.floats(0, 0.5)),
+    )  # fmt: skip
+
+
+@st.composite
+def calibrations(draw):
+    return rl.Calibration(
+        "made", "generic", {(name, "any"): draw(kernels()) for name in KERNELS}, {name: draw(links()) for name in COLLECTIVES},
+        memory_fraction=draw(st.floats(0.5, 1)), vendors=("NVIDIA",),
+    )  # fmt: skip
+
+
+@st.composite
+def ops(draw):
+    return rl.Op(
+        "made", draw(st.sampled_from(sorted(KERNELS))), draw(st.sampled_from(["bf16", "fp8"])), flops=draw(floats(1e3, 1e16)),
+        bytes=draw(floats(1e2, 1e13)), launches=draw(st.integers(1, 3)), extent=draw(floats(1, 1e6)), items=draw(st.floats(0, 1e5)),
+    )  # fmt: skip
+
+
+@st.composite
+def messages(draw, collectives=("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "point_to_point")):
+    return rl.Message(
+        "made", draw(st.sampled_from(collectives)), size=draw(floats(1, 1e12)), group=float(draw(st.integers(1, 512))),
+        stride=float(draw(st.integers(1, 64))),
+    )  # fmt: skip
+
+
+@st.composite
+def systems(draw):
+    chip = draw(chips())
+    ring = draw(tiers())
+    return rl.System("made", chip, chip, chips=int(ring[-1].size), tiers=ring, power=draw(floats(1e3, 1e6)))
+
+
+@st.composite
+def gqas(draw):
+    kv = draw(st.sampled_from([1, 2, 4, 8]))
+    return rl.Gqa(kv * draw(st.sampled_from([1, 2, 8])), kv, draw(st.sampled_from([64, 128])), bias=draw(st.booleans()),
+                  qk_norm=draw(st.booleans()), window=draw(st.sampled_from([None, 128, 4096])))  # fmt: skip
+
+
+mlas = st.builds(
+    rl.Mla, heads=st.sampled_from([16, 64, 128]), kv_rank=st.just(512), nope_dim=st.just(128), rope_dim=st.just(64),
+    value_dim=st.just(128), q_rank=st.sampled_from([None, 1536]),
+)  # fmt: skip
+denses = st.builds(rl.Dense, width=st.sampled_from([1024, 4096, 14336]), gated=st.booleans())
+moes = st.builds(
+    rl.Moe, experts=st.sampled_from([8, 64, 256]), top_k=st.sampled_from([1, 2, 8]), width=st.sampled_from([512, 2048]),
+    shared_width=st.sampled_from([0, 2048]),
+)  # fmt: skip
+
+
+anything = gqas() | mlas
+
+
+@st.composite
+def models(draw, ffns=denses | moes, attentions=anything):
+    runs = tuple(
+        rl.Layers(draw(st.integers(1, 40)), draw(attentions), draw(ffns)) for _ in range(draw(st.integers(1, 3)))
+    )
+    model = rl.Model(
+        "made",
+        draw(st.sampled_from([1024, 4096, 7168])),
+        draw(st.sampled_from([32000, 128256])),
+        runs,
+        tied=draw(st.booleans()),
+    )
+    weights = draw(st.sampled_from([None, "fp8", "fp8-block", "int8", "nvfp4", "int4"]))
+    return model.stored(weights, draw(st.sampled_from([None, "fp8"])))
+
+
+@st.composite
+def shipped(draw):
+    """A model and a system of the library."""
+    return rl.model(draw(st.sampled_from(MODELS))), rl.system(draw(st.sampled_from(SYSTEMS)))
+
+
+@st.composite
+def layouts(draw, model):
+    """A layout that can be laid out for a model on an unlimited machine."""
+    tp = draw(st.sampled_from([t for t in (1, 2, 4, 8) if model.heads % t == 0]))
+    dp = draw(st.sampled_from([1, 2, 4, 16]))
+    pp = draw(st.sampled_from([p for p in (1, 2, 3) if p <= model.depth]))
+    ep = (
+        draw(st.sampled_from([e for e in (1, 2, tp * dp) if tp * dp % e == 0 and e <= model.experts]))
+        if model.experts
+        else 1
+    )
+    return rl.Layout(
+        tp=tp, pp=pp, dp=dp, ep=ep, replicas=draw(st.sampled_from([1, 3])), sequence_parallel=draw(st.booleans())
+    )
+
+
+@st.composite
+def questions(draw, model):
+    batch = draw(floats(1, 1e5))
+    if draw(st.booleans()):
+        return rl.Prefill(model, np.ceil(batch / 100), float(draw(st.integers(1, 30000))))
+    drafts = draw(st.integers(0, 3))
+    return rl.Decode(model, np.ceil(batch), float(draw(st.integers(1, 100000))), drafts, draw(st.floats(1, drafts + 1)))
+
+
+@st.composite
+def plans(draw):
+    """A question, a machine and a layout made for each other."""
+    model = draw(models())
+    return draw(questions(model)), draw(systems()), draw(layouts(model)), draw(calibrations())
+
+
+def scaled(noun, **factors):
+    """Return a noun with the fields named multiplied."""
+    return attrs.evolve(noun, **{name: getattr(noun, name) * factor for name, factor in factors.items()})

@@ -1,0 +1,133 @@
+"""Files by name and path: found, refused, never a traceback, and written whole or not at all."""
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline import catalog
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", ["gb200-nvl72", "GB200-NVL72", "gb200_nvl72", "GB200 NVL72", " gb200-nvl72 "])
+def test_names_are_forgiving(name):
+    assert rl.system(name).name == "gb200-nvl72"
+
+
+def test_a_hub_name_is_its_last_part():
+    assert rl.model("meta-llama/Llama-3.1-70B").name == "llama-3.1-70b"
+    assert rl.model("deepseek-ai/DeepSeek-V3").name == "deepseek-v3"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: rl.system("gb200"), "no such system; did you mean"), (lambda: rl.chip("h10"), "did you mean h100"),
+        (lambda: rl.model("deepsek-v3"), "did you mean deepseek-v3"), (lambda: rl.system(3), "must be a name or a path"),
+        (lambda: rl.system("no/such/file.toml"), "no such file"), (lambda: rl.model("../nowhere/config.json"), "no such file"),
+        (lambda: rl.model("x" * 10**5), "not a path that can be read|no such model"), (lambda: rl.system("a\0b"), "no such system"),
+        (lambda: rl.system("a\0b.toml"), "no such file|cannot be read"), (lambda: rl.model("a\0/b.json"), "no such file|not a path"),
+        (lambda: rl.model("llama-3.1-8b", dtype="fp9"), "no such dtype"), (lambda: rl.profile("magic", rl.system("dgx-h100")), "no such level"),
+        (lambda: rl.model(""), "no such model"), (lambda: rl.model({}), "model_type: is missing"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there(call, says):
+    with pytest.raises(rl.RooflineError, match=says) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_a_users_own_files(tmp_path):
+    shutil.copy(ROOT / "hardware" / "chips" / "h100.toml", tmp_path / "my-chip.toml")
+    text = (ROOT / "hardware" / "systems" / "dgx-h100.toml").read_text(encoding="utf-8")
+    (tmp_path / "my-rack.toml").write_text(
+        text.replace('"h100"', '"./my-chip.toml"').replace("450 GB/s", "900 GB/s"), encoding="utf-8"
+    )
+    rack = rl.system(str(tmp_path / "my-rack.toml"))
+    assert (rack.name, rack.package.name, rack.tiers[0].bandwidth) == ("my-rack", "my-chip", 900e9)
+    assert rl.estimate("llama-3.1-70b", rack, tp=8).tpot < rl.estimate("llama-3.1-70b", "dgx-h100", tp=8).tpot
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = tmp_path / "my-chip.toml"
+    text = (ROOT / "hardware" / "chips" / "h100.toml").read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    assert rl.chip(path).cores == 132
+    path.write_text(text.replace("= 132", "= 100"), encoding="utf-8")
+    os.utime(path, (1, 1))
+    assert rl.chip(path).cores == 100
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\xff\xfe\x00a", "is not UTF-8"), ("[chip]\n".encode("utf-16"), "is not UTF-8"), (b"[chip", "is not valid TOML"),
+        (b"a = 1\na = 2", "is not valid TOML"), (b"a = " + b"[" * 10000, "nested too deeply"), (b"", "chip: is missing"),
+        (b"x" * (catalog.LARGEST + 1), "larger than 16 MiB"), (b"a = 1" * 1000, "is not valid TOML"), (b"chip = 1979-05-27", "must be a table"),
+    ],
+)  # fmt: skip
+def test_broken_toml(tmp_path, data, says):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(data)
+    with pytest.raises(rl.DescriptorError, match=says) as error:
+        rl.chip(path)
+    assert "bad.toml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"{", "is not valid JSON"), (b"[]", "must hold one JSON object"), (b'{"a": 1, "a": 2}', "stands twice"), (b"null", "one JSON object"),
+        (b'{"model_type": ' + b"[" * 100000, "nested too deeply"), (b"\xef\xbb\xbf{}", "model_type: is missing"), (b"", "is not valid JSON"),
+        (b'{"model_type": "llama", "hidden_size": ' + b"9" * 5000 + b"}", "is not valid JSON|must be a whole number"),
+    ],
+)  # fmt: skip
+def test_broken_json(tmp_path, data, says):
+    path = tmp_path / "config.json"
+    path.write_bytes(data)
+    with pytest.raises(rl.DescriptorError, match=says) as error:
+        rl.model(path)
+    assert "config.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
+def test_special_files_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path / "pipe.toml", Path("/dev/zero"), tmp_path):
+        with pytest.raises(rl.DescriptorError):
+            rl.chip(path)
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("any") / "config.json"
+    path.write_bytes(data)
+    with pytest.raises(rl.DescriptorError):
+        rl.model(path)
+
+
+def test_the_library_stands_alone_in_its_wheel():
+    """Both places the data may lie hold the same names; a wheel carries them inside the package."""
+    assert (catalog._root() / "hardware" / "systems").is_dir()
+    assert len(rl.names("model")) >= 40
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.svg"
+    catalog.write(path, b"first")
+    catalog.write(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert [each.name for each in tmp_path.iterdir()] == ["out.svg"]
+    assert stat.S_IMODE(path.stat().st_mode) & 0o400
+    for bad in (tmp_path / "no" / "out.svg", tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(rl.QuestionError, match="cannot be written"):
+            catalog.write(bad, b"third")
+    assert [each.name for each in tmp_path.iterdir()] == ["out.svg"]

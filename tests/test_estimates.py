@@ -1,0 +1,220 @@
+"""Answers: what holds for every machine and model shipped, and the layout chosen when none is given."""
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+import strategies as made
+from roofline.choosing import grid, possible
+from roofline.collectives import lower_bound
+from roofline.evaluation import answer
+from roofline.roofline import bound
+from roofline.work import Op
+
+
+@st.composite
+def asked(draw):
+    """A question, a shipped machine, and a layout of a shipped model."""
+    model, system = draw(made.shipped())
+    model = model.stored(
+        draw(st.sampled_from([None, "fp8", "int8", "int4", "nvfp4"])), draw(st.sampled_from([None, "fp8"]))
+    )
+    question = draw(made.questions(model))
+    return question, system, draw(made.layouts(model)), draw(st.sampled_from(made.LEVELS))
+
+
+@given(asked())
+def test_no_time_is_below_the_bound(plan):
+    question, system, layout, level = plan
+    span = rl.estimate(question, system, layout, level=level).steps[0]
+    for work, cost, _ in span.leaves():
+        if isinstance(work, Op):
+            low = bound(work.flops, work.bytes, system.chip.peak[work.rate], system.chip.memory.bandwidth)
+        else:
+            low = lower_bound(work, system.tiers) * (work.group > 1)
+        assert cost.time >= low * (1 - 1e-9)
+    assert span.overlapped * (1 - 1e-9) <= span.time <= span.serial * (1 + 1e-9)
+
+
+@given(asked())
+def test_the_levels_are_in_order(plan):
+    question, system, layout, _ = plan
+    ideal, generic = (rl.estimate(question, system, layout, level=level) for level in made.LEVELS)
+    assert ideal.steps[0].time <= generic.steps[0].time
+    assert ideal.interval("tpot") is ideal.interval("ttft") is None
+
+
+@given(asked(), st.floats(1.01, 10))
+def test_better_hardware_never_slows_anything(plan, factor):
+    question, system, layout, level = plan
+    before = rl.estimate(question, system, layout, level=level).steps[0].time * (1 + 1e-9)
+    chip = system.chip
+    changes = [
+        attrs.evolve(system, chip=attrs.evolve(chip, peak={rate: peak * factor for rate, peak in chip.peak.items()})),
+        attrs.evolve(system, chip=attrs.evolve(chip, memory=made.scaled(chip.memory, bandwidth=factor))),
+        *(
+            attrs.evolve(system, tiers=(*system.tiers[:i], made.scaled(tier, bandwidth=factor), *system.tiers[i + 1 :]))
+            for i, tier in enumerate(system.tiers)
+        ),
+    ]
+    for better in changes:
+        assert rl.estimate(question, better, layout, level=level).steps[0].time <= before
+
+
+@given(asked())
+def test_shares_and_utilisations_are_shares(plan):
+    question, system, layout, level = plan
+    est = rl.estimate(question, system, layout, level=level)
+    assert sum(est.bounds.values()) == pytest.approx(1)
+    assert 0 < est.mfu <= 1 + 1e-9
+    assert 0 < est.bandwidth_utilization <= 1 + 1e-9
+    assert est.bound in ("compute", "memory", "network", "latency")
+    quantity = "tpot" if isinstance(question, rl.Decode) else "ttft"
+    pair = est.interval(quantity)
+    assert level == "ideal" or pair[0] < getattr(est, quantity) < pair[1]
+
+
+@pytest.mark.parametrize("name", made.MODELS)
+@pytest.mark.parametrize("system", ["gb200-nvl72", "cloudmatrix384"])
+def test_every_model_is_priced_in_prefill_and_decode(name, system):
+    model = rl.model(name)
+    for question in (rl.Prefill(model, 1, 1024), rl.Decode(model, 64, 1024)):
+        est = rl.estimate(question, system)
+        assert np.isfinite(est.steps[0].time)
+        assert est.steps[0].time > 0
+
+
+# Choosing ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "system", "chips"),
+    [("llama-3.1-70b", "dgx-h100", 8), ("mixtral-8x7b", "dgx-a100-80gb", 16), ("deepseek-v3", "gb200-nvl72", 16)],
+)
+def test_the_layout_chosen_is_the_best_of_all(model, system, chips):
+    rack, profile = rl.system(system), rl.profile("generic", rl.system(system))
+    question = rl.Serve(rl.model(model), concurrency=64)
+    chosen = rl.estimate(question, rack, chips=chips)
+    assert chosen.fits
+    best = 0.0
+    candidates = possible(question.model, rack, grid(question.model, chips, {}))
+    for i in range(candidates.tp.size):
+        one = answer(question, rack, candidates.select(i), profile)
+        if one.fits:
+            best = max(best, float(one.tokens_per_second))
+    assert float(chosen.tokens_per_second) == pytest.approx(best, rel=1e-12)
+    assert any("most tokens/s" in note for note in chosen.assumptions)
+
+
+def test_words_given_are_held():
+    est = rl.estimate("deepseek-v3", "gb200-nvl72", tp=4, dp=2, ep=8, concurrency=512)
+    assert est.layout.words() == {"tp": 4, "pp": 1, "dp": 2, "ep": 8, "replicas": 9}
+    assert any("with tp=4 dp=2 ep=8" in note for note in est.assumptions)
+
+
+def test_a_layout_for_each_of_many_points():
+    many = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=np.array([1.0, 64, 4096]))
+    for i, n in enumerate((1.0, 64.0, 4096.0)):
+        one = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=n)
+        assert many.at(i).layout.words() == one.layout.words()
+        assert float(many.at(i).tokens_per_second) == pytest.approx(float(one.tokens_per_second))
+
+
+def test_none_that_fits_is_said():
+    est = rl.estimate("llama-3.1-405b", "dgx-h100", concurrency=1)
+    assert any("none of" in note and "fits" in note for note in est.assumptions)
+    with pytest.raises(rl.QuestionError, match="nothing fits"):
+        rl.estimate(rl.Decode(rl.model("llama-3.1-405b"), np.array([1.0, 2]), 100), "dgx-h100", rl.Layout()).best()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", tp=3), "tp=3: tp must divide the 64 attention heads"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", pp=81), "pp cannot exceed the 80 layers"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", ep=8), "has no experts|no such layout"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", tp=16), "no such layout of 8 ranks"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=0), "chips=0"), (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=2.5), "chips=2.5"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=10**9), "joins 16384 at most"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", batch=3), "word='batch': is no word of a service"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", rl.Layout(tp=8), tp=8), "already says it all"),
+        (lambda: rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 1, 1), "dgx-h100", output=3), "already says it all"),
+        (lambda: rl.Layout(tp=0), "tp=0.0"), (lambda: rl.Layout(tp=1.5), "whole"), (lambda: rl.Layout(dp=float("nan")), "dp=nan"),
+        (lambda: rl.Layout.grid(7, tp=2), "no such layout of 7 ranks"), (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", level="best"), "no such level"),
+        (lambda: rl.estimate("llama-3.1-8b", "dgx-h100").best("happiness"), "is no number of this answer"),
+    ],
+)  # fmt: skip
+def test_questions_without_meaning(call, says):
+    with pytest.raises(rl.QuestionError, match=says):
+        call()
+
+
+def test_a_layout_that_does_not_divide_is_a_mask_with_its_reason():
+    est = rl.estimate(rl.Decode(rl.model("llama-3.1-70b"), 8, 100), "dgx-h100", rl.Layout(tp=np.array([1.0, 3, 8])))
+    assert est.divides.tolist() == [True, False, True]
+    assert any("tp must divide the 64 attention heads" in reason for reason in est.reasons)
+    assert not est.at(1).fits
+
+
+def test_a_grid_holds_every_layout_once():
+    layouts = rl.Layout.grid(12)
+    rows = set(zip(*(getattr(layouts, d).tolist() for d in ("tp", "pp", "dp", "ep", "replicas")), strict=True))
+    assert len(rows) == layouts.tp.size
+    assert (layouts.ranks == 12).all()
+    count = sum(
+        1 for tp in range(1, 13) for pp in range(1, 13) for dp in range(1, 13) if 12 % (tp * pp * dp) == 0
+        for ep in range(1, 145) if (tp * dp) % ep == 0
+    )  # fmt: skip
+    assert len(rows) == count
+
+
+# What it says --------------------------------------------------------------------------------------------------------------
+
+
+def test_widened_formats_are_said():
+    est = rl.estimate("deepseek-v3", "cloudmatrix384", concurrency=1024)
+    assert any("ascend-910c has no fp8 rate; dtype=int8 would use its int8 rate" in note for note in est.assumptions)
+    assert any("other makers: the interval is widened" in note for note in est.assumptions)
+    assert est.dollars_per_million_tokens is None
+
+
+def test_why_tells_every_operation():
+    est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024)
+    why = est.why()
+    assert why.splitlines()[0].split() == ["time", "share", "bound", "work,", "once"]
+    for name in ("prefill", "decode", "latent attention x61", "experts x58", "q_b", "dispatch", "combine", "head"):
+        assert name in why
+    with pytest.raises(rl.QuestionError, match="one point only"):
+        rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=np.array([1.0, 2.0])).why()
+
+
+def test_citations_are_the_numbers_used():
+    paths = {fact.path for fact in rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8).citations()}
+    assert {"chip.peak.bf16", "chip.memory.bandwidth", "system.power", "kernel.gemm.bf16.t0"} <= paths
+    assert not any(
+        "fp8" in path or "moe" in path or path.startswith(("link", "system.tier[1]")) for path in paths if "." in path
+    )
+    wide = {
+        fact.path for fact in rl.estimate("llama-3.1-405b", "dgx-h100", chips=32, tp=8, pp=4, concurrency=8).citations()
+    }
+    assert {"system.tier[0].bandwidth", "system.tier[1].bandwidth", "link.one_shot.eta"} <= wide
+    # At the ideal level no constant is used.
+    ideal = rl.estimate("llama-3.1-8b", "dgx-h100", level="ideal", concurrency=8).citations()
+    assert {fact.path.split(".")[0] for fact in ideal} == {"chip", "system"}
+
+
+def test_intervals_widen_with_what_is_not_known():
+    known = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), "dgx-h100", rl.Layout())
+    stranger = attrs.evolve(rl.system("dgx-h100"), chip=attrs.evolve(rl.system("dgx-h100").chip, vendor="nobody"))
+    unknown = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), stranger, rl.Layout())
+    assert np.diff(unknown.interval("tpot")) > np.diff(known.interval("tpot"))
+
+
+def test_energy_and_rent_by_hand():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
+    rate = float(est.tokens_per_second)
+    assert float(est.joules_per_token) == pytest.approx(0.7 * 10200 / rate)
+    assert float(est.dollars_per_million_tokens) == pytest.approx(8 * 2.95 / 3600 / rate * 1e6)

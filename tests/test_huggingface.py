@@ -1,0 +1,207 @@
+"""config.json as it comes: the families' conventions, the formats of checkpoints, and files that are wrong in every way."""
+
+import copy
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline import footprint
+from roofline.huggingface import FAMILIES, model
+
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+    "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+    "max_position_embeddings": 131072, "rope_scaling": {"factor": 8.0}, "attention_bias": False, "mlp_bias": False,
+}  # fmt: skip
+DEEPSEEK = {
+    "model_type": "deepseek_v3", "hidden_size": 7168, "intermediate_size": 18432, "moe_intermediate_size": 2048, "num_hidden_layers": 61,
+    "num_attention_heads": 128, "num_key_value_heads": 128, "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8,
+    "first_k_dense_replace": 3, "moe_layer_freq": 1, "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64, "v_head_dim": 128, "vocab_size": 129280, "num_nextn_predict_layers": 1, "torch_dtype": "bfloat16",
+    "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128], "activation_scheme": "dynamic"},
+}  # fmt: skip
+QWEN_MOE = {
+    "model_type": "qwen2_moe", "hidden_size": 3584, "intermediate_size": 18944, "moe_intermediate_size": 2560, "num_hidden_layers": 28,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "num_experts": 64, "num_experts_per_tok": 8, "decoder_sparse_step": 1,
+    "shared_expert_intermediate_size": 20480, "use_sliding_window": False, "sliding_window": 65536, "max_window_layers": 28,
+    "vocab_size": 151936, "tie_word_embeddings": False, "torch_dtype": "bfloat16", "mlp_only_layers": [],
+}  # fmt: skip
+
+
+def test_a_dict_a_file_and_a_directory_are_the_same_model(tmp_path):
+    folder = tmp_path / "Meta-Llama"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+    models = [
+        rl.model(LLAMA),
+        rl.model(folder),
+        rl.model(folder / "config.json"),
+        rl.model(str(folder)),
+        rl.model("llama-3.1-8b"),
+    ]
+    assert {m.layers for m in models} == {models[0].layers}
+    assert {footprint.total(m) for m in models} == {8_030_261_248}
+    assert models[1].name == "Meta-Llama"
+
+
+def test_qwen2_moe_has_a_gated_shared_expert_and_biases():
+    made = model(QWEN_MOE)
+    moe, attention = made.layers[0].ffn, made.layers[0].attention
+    assert (moe.experts, moe.top_k, moe.width, moe.shared_width, moe.shared_gate) == (64, 8, 2560, 20480, True)
+    assert attention.bias
+    # Qwen2-57B-A14B: 57.4 B parameters, 14.2 B active by its card.
+    assert footprint.total(made) / 1e9 == pytest.approx(57.4, abs=0.05)
+    assert footprint.active(made) / 1e9 == pytest.approx(14.2, abs=0.1)
+
+
+def test_windows_only_where_they_are_switched_on():
+    assert model({**QWEN_MOE, "use_sliding_window": True, "max_window_layers": 20}).layers[1].attention.window == 65536
+    assert [run.count for run in model({**QWEN_MOE, "use_sliding_window": True, "max_window_layers": 20}).layers] == [
+        20,
+        8,
+    ]
+    assert model({**LLAMA, "model_type": "mistral", "sliding_window": 4096}).layers[0].attention.window == 4096
+    assert model({**LLAMA, "model_type": "mistral", "sliding_window": None}).layers[0].attention.window is None
+
+
+def test_sparse_steps_and_plain_layers():
+    made = model({**QWEN_MOE, "num_hidden_layers": 6, "decoder_sparse_step": 2, "mlp_only_layers": [3]})
+    assert [isinstance(run.ffn, rl.Moe) for run in made.layers for _ in range(run.count)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    made = model({**DEEPSEEK, "num_hidden_layers": 5, "first_k_dense_replace": 1, "moe_layer_freq": 2})
+    assert [isinstance(run.ffn, rl.Moe) for run in made.layers for _ in range(run.count)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_geometry_where_fields_are_left_out():
+    old = {k: v for k, v in LLAMA.items() if k != "num_key_value_heads"}
+    assert model(old).layers[0].attention == rl.Gqa(32, 32, 128)
+    assert model({**LLAMA, "head_dim": 64}).layers[0].attention.head_dim == 64
+    assert model({**LLAMA, "head_dim": None}).layers[0].attention.head_dim == 128
+    lite = {k: v for k, v in DEEPSEEK.items() if k not in ("q_lora_rank", "num_nextn_predict_layers")}
+    assert (model(lite).layers[0].attention.q_rank, model(lite).mtp) == (None, 0)
+
+
+def test_text_config_is_unwrapped():
+    nested = {"architectures": ["X"], "model_type": "llava", "text_config": LLAMA, "tie_word_embeddings": False}
+    assert model(nested).layers == model(LLAMA).layers
+
+
+@pytest.mark.parametrize(
+    ("quantization", "attention", "experts", "head"),
+    [
+        (None, "bf16", "bf16", "bf16"), ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8-block", "fp8-block", "bf16"),
+        ({"quant_method": "fp8"}, "fp8", "fp8", "bf16"), ({"quant_method": "awq", "bits": 4}, "int4", "int4", "bf16"),
+        ({"quant_method": "gptq", "bits": 8}, "int8", "int8", "bf16"), ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", "int8", "bf16"),
+        ({"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}, "bf16", "mxfp4", "bf16"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
+          "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"]}, "bf16", "int4", "bf16"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}}}}, "fp8", "fp8", "bf16"),
+        ({"quant_algo": "NVFP4", "exclude_modules": [f"model.layers.{i}.self_attn*" for i in range(61)] + ["lm_head"]}, "bf16", "nvfp4", "bf16"),
+        ({"quant_algo": "NVFP4", "exclude_modules": ["model.layers.3.self_attn*", "lm_head"]}, "nvfp4", "nvfp4", "bf16"),
+    ],
+)  # fmt: skip
+def test_formats_of_checkpoints(quantization, attention, experts, head):
+    formats = model({**DEEPSEEK, "quantization_config": quantization}).formats
+    assert (formats.attention, formats.experts, formats.head, formats.router) == (attention, experts, head, "bf16")
+
+
+def test_hf_quant_config_beside_the_file(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+    quant = {
+        "producer": {"name": "modelopt"},
+        "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]},
+    }
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(quant), encoding="utf-8")
+    formats = rl.model(tmp_path).formats
+    assert (formats.attention, formats.dense, formats.kv, formats.head) == ("fp8", "fp8", "fp8", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "lama"}, "model_type='lama': no such family is known; did you mean llama"), ({"model_type": None}, "model_type: is missing"),
+        ({"hidden_size": None}, "hidden_size: is missing"), ({"hidden_size": 0}, "hidden_size=0: must be a whole number from 1"),
+        ({"hidden_size": -4096}, "must be a whole number"), ({"hidden_size": "4096"}, "must be a whole number"),
+        ({"hidden_size": 4096.5}, "must be a whole number"), ({"hidden_size": math.nan}, "must be a whole number"),
+        ({"hidden_size": math.inf}, "must be a whole number"), ({"hidden_size": 10**40}, "must be a whole number"),
+        ({"hidden_size": True}, "must be a whole number"), ({"hidden_size": [4096]}, "must be a whole number"),
+        ({"num_hidden_layers": 10**9}, "must be a whole number from 1 to 10000"), ({"num_key_value_heads": 5}, "must divide the 32 attention heads"),
+        ({"num_attention_heads": 33, "num_key_value_heads": 33}, "must divide hidden_size"), ({"torch_dtype": "float1"}, "unknown dtype 'float1'"),
+        ({"attention_bias": "no"}, "must be true or false"), ({"quantization_config": {"quant_method": "magic"}}, "unknown quantisation"),
+        ({"quantization_config": []}, "must be a table"), ({"quantization_config": {"quant_method": "compressed-tensors"}}, "config_groups: is missing"),
+        ({"text_config": 3}, "must be a table"), ({"tie_word_embeddings": "maybe"}, "must be true or false"),
+    ],
+)  # fmt: skip
+def test_a_wrong_config_is_told_by_field(change, says):
+    with pytest.raises(rl.DescriptorError) as error:
+        model({**LLAMA, **change})
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"num_experts_per_tok": 300}, "from 1 to 256"), ({"first_k_dense_replace": 62}, "from 0 to 61"), ({"kv_lora_rank": None}, "kv_lora_rank: is missing"),
+     ({"moe_layer_freq": 0}, "from 1"), ({"num_nextn_predict_layers": -1}, "from 0")],
+)  # fmt: skip
+def test_a_wrong_mixture_is_told_by_field(change, says):
+    with pytest.raises(rl.DescriptorError, match=says):
+        model({**DEEPSEEK, **change})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("base", [LLAMA, DEEPSEEK, QWEN_MOE], ids=["llama", "deepseek", "qwen-moe"])
+@given(data=st.data())
+def test_a_hostile_config_is_read_or_refused(base, data):
+    config = copy.deepcopy(base)
+    for _ in range(data.draw(st.integers(1, 4))):
+        key = data.draw(
+            st.sampled_from([*sorted(base), "text_config", "sliding_window", "head_dim", "quantization_config"])
+        )
+        if data.draw(st.booleans()):
+            config.pop(key, None)
+        else:
+            config[key] = data.draw(
+                JSON | st.sampled_from([0, -1, 10**30, math.nan, math.inf, "llama", "x" * 10**5, 1.5])
+            )
+    try:
+        made = model(config)
+    except rl.DescriptorError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1000
+    else:
+        assert footprint.total(made) >= footprint.active(made) > 0
+
+
+@given(JSON)
+def test_any_json_is_read_or_refused(value):
+    if isinstance(value, dict):
+        with pytest.raises(rl.DescriptorError):
+            rl.model(value)
+
+
+def test_every_family_is_shipped_or_tried_here():
+    shipped = {rl.model(name).family for name in rl.names("model")}
+    assert set(FAMILIES) - shipped == {"qwen2_moe"}

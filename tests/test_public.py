@@ -1,0 +1,45 @@
+"""The public face: flat, known to the name, quick to import, lean."""
+
+import subprocess
+import sys
+
+import roofline as rl
+
+NAMES = {
+    "IDEAL", "Calibration", "Chip", "Comparison", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
+    "Formats", "Gqa", "Kernel", "Layers", "Layout", "Link", "Memory", "Message", "Mla", "Model", "Moe", "Op", "Prefill", "QuestionError",
+    "RooflineError", "Rule", "Serve", "Source", "Span", "System", "Tier", "UnitError", "UnknownNameError", "chip", "compare", "describe",
+    "estimate", "listing", "model", "names", "profile", "system",
+}  # fmt: skip
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_exported_names():
+    assert set(rl.__all__) == NAMES
+    assert sorted(rl.__all__, key=lambda n: (not n[0].isupper(), n)) == sorted(
+        rl.__all__, key=lambda n: (not n[0].isupper(), n)
+    )
+    for name in NAMES:
+        assert getattr(rl, name).__doc__
+
+
+def test_no_module_hides_a_name():
+    """``import roofline.x`` binds x on the package: no public name may be that of a module."""
+    loaded = run("import roofline, sys; print(*[m.split('.')[1] for m in sys.modules if m.startswith('roofline.')])")
+    assert not set(loaded) & NAMES
+
+
+def test_import_is_light():
+    code = "import sys, roofline; print(*[m for m in ('matplotlib', 'scipy', 'cyclopts', 'rich', 'pandas') if m in sys.modules])"
+    assert run(code) == []
+
+
+def test_an_estimate_needs_no_more():
+    code = (
+        "import sys, roofline as rl; est = rl.estimate('llama-3.1-8b', 'dgx-h100'); est.why(); est.to_dict();"
+        "print(*[m for m in ('matplotlib', 'scipy', 'cyclopts', 'rich') if m in sys.modules])"
+    )
+    assert run(code) == []

@@ -1,0 +1,231 @@
+"""Models as works: what sharding keeps and what it copies, and worked examples one can check by hand."""
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import roofline as rl
+import strategies as made
+from roofline import footprint
+from roofline.transformer import sections, stage_share
+from roofline.transformer.flow import attended, one_pass
+from roofline.work import Op
+
+# What every tensor peer does for itself: projections into latents, routing, norms, and the shared block's gate.
+COPIED = {"norm", "router", "q_a kv_a", "look up", "project"}
+# Partly copied: a whole query projection beside the latent, keys and values of fewer heads than ranks, the rows of the sampler's norm.
+PARTLY = {"q kv_a", "qkv", "rotate"}
+
+CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "int8": 2e15, "fp4": 4e15}, rl.Memory(1e11, 4e12), cores=100)
+
+
+def works(question, layout):
+    """Every work of a pass with how often it is done; the last section's works are keyed apart."""
+    return [(s.name, w, s.times) for s in sections(question, layout, CHIP) for w in s.works]
+
+
+def flops(question, layout):
+    return {(s, w.name): w.flops * n for s, w, n in works(question, layout) if isinstance(w, Op)}
+
+
+@given(st.data())
+def test_tensor_parallelism_conserves_flops(data):
+    model = data.draw(made.models(ffns=made.denses))
+    question = data.draw(made.questions(model))
+    tp = data.draw(st.sampled_from([t for t in (1, 2, 4, 8) if all(r.attention.heads % t == 0 for r in model.layers)]))
+    whole, part = flops(question, rl.Layout()), flops(question, rl.Layout(tp=tp))
+    assert whole.keys() == part.keys()
+    for key, count in whole.items():
+        name = key[1]
+        if name in COPIED:
+            assert part[key] == pytest.approx(count)
+        elif name in PARTLY:
+            assert count * (1 - 1e-9) <= tp * part[key] <= tp * count * (1 + 1e-9)
+        else:
+            assert tp * part[key] == pytest.approx(count), name
+
+
+@given(st.data())
+def test_experts_are_conserved_over_shards(data):
+    model = data.draw(made.models(ffns=made.moes))
+    model = attrs.evolve(model, layers=model.layers[:1])
+    moe = model.layers[0].ffn
+    dp = data.draw(st.sampled_from([1, 2, 8, 32]))
+    ep = data.draw(st.sampled_from([e for e in (1, 2, 4, 8, 32) if dp % e == 0 and moe.experts % e == 0]))
+    batch = 1024.0 * dp
+    question = rl.Decode(model, batch, 128.0)
+    one = flops(question, rl.Layout())[("experts", "experts")]
+    cut = flops(question, rl.Layout(dp=dp, ep=ep))[("experts", "experts")]
+    assert dp * cut == pytest.approx(one)
+
+
+def test_uneven_experts_wait_for_the_fullest():
+    # 256 experts on 72 shards: 4 on the fullest against 3.56 on average.
+    model = rl.model("deepseek-v3")
+    question = rl.Decode(model, 7200.0, 1024.0)
+    even = flops(question, rl.Layout())[("experts", "experts")]
+    cut = flops(question, rl.Layout(dp=72, ep=72))[("experts", "experts")]
+    assert 72 * cut / even == pytest.approx(72 * 4 / 256)
+    # 32 redundant copies make it even again: 288 = 72 x 4.
+    copied = flops(question, rl.Layout(dp=72, ep=72, redundant_experts=32))[("experts", "experts")]
+    assert 72 * copied == pytest.approx(even)
+
+
+@given(st.data())
+def test_data_parallelism_and_pipelining_share_out_the_batch(data):
+    model = data.draw(made.models(ffns=made.denses))
+    lanes, pp = data.draw(st.sampled_from([1, 2, 4, 8])), data.draw(st.sampled_from([1, 2, 4]))
+    question = rl.Decode(model, 64.0 * lanes * pp, 1000.0)
+    assume(pp <= model.depth)
+    whole = rl.Layout()
+    cut = rl.Layout(replicas=lanes, pp=pp)
+    uneven = float(stage_share(model, float(pp)))
+    for key, count in flops(question, whole).items():
+        part = flops(question, cut)[key] * lanes * pp
+        assert part == pytest.approx(count * (uneven if "attention" in key[0] or "ffn" in key[0] else 1.0))
+
+
+@given(st.data())
+def test_tp_1_sends_nothing(data):
+    model = data.draw(made.models())
+    question = data.draw(made.questions(model))
+    rack = rl.system("dgx-h100")
+    silent = rl.estimate(question, rack, rl.Layout(), level="generic")
+    assert silent.steps[0].network == 0.0
+
+
+@given(st.data())
+def test_weights_on_all_ranks_hold_the_model(data):
+    model = attrs.evolve(data.draw(made.models()), formats=rl.Formats())
+    layout = data.draw(made.layouts(model))
+    held = footprint.weights(model, layout) * layout.tp * layout.pp * layout.dp
+    norms = footprint.parameters(model)["norm"]
+    assert held >= (footprint.total(model) - norms) * 2 * (1 - 1e-9)
+
+
+@given(st.data())
+def test_weights_of_heads_and_experts_are_not_copied(data):
+    attention = data.draw(made.gqas())
+    ffn = data.draw(made.denses | made.moes.map(lambda m: attrs.evolve(m, shared_width=0)))
+    model = rl.Model("made", 4096, 32000, (rl.Layers(8, attention, ffn),))
+    tp = data.draw(st.sampled_from([t for t in (1, 2, 4, 8) if attention.kv_heads % t == 0]))
+    pp = data.draw(st.sampled_from([1, 2]))
+    layout = rl.Layout(tp=tp, pp=pp, ep=1)
+    counts = footprint.parameters(model)
+    everything = sum(counts.values()) - counts["norm"] - counts["router"]
+    router = counts["router"] * tp
+    assert footprint.weights(model, layout) * tp * pp == pytest.approx((everything + router) * 2)
+
+
+@given(st.integers(1, 300), st.integers(0, 300), st.sampled_from([None, 1, 7, 100, 1000]))
+def test_attended_pairs_are_counted_one_by_one(new, past, window):
+    pairs = sum(min(past + i, window or 10**9) for i in range(1, new + 1))
+    assert float(attended(float(new), float(past), window)) == pairs
+
+
+# Worked examples -----------------------------------------------------------------------------------------------------------
+
+
+def test_llama_8b_decode_by_hand():
+    """One sequence at a context of 1000: 2 FLOP a weight, and 4 x 32 heads x 128 for each of 1001 keys and layer."""
+    model = rl.model("llama-3.1-8b")
+    question = rl.Decode(model, 1.0, 1000.0)
+    found = flops(question, rl.Layout())
+    matrices = 32 * (4096 * (4096 + 1024 + 1024) + 4096 * 4096 + 3 * 4096 * 14336) + 4096 * 128256
+    attention = 32 * 4 * 32 * 128 * 1001
+    assert sum(found.values()) == pytest.approx(2 * matrices + attention)
+    seen = {(s, w.name): w.bytes * n for s, w, n in works(question, rl.Layout()) if isinstance(w, Op)}
+    # Cache: 32 layers x 1001 tokens x 2 x 8 heads x 128 x 2 B, and a query and an output of 4096 x 2 B each.
+    assert seen[("attention", "attention")] == pytest.approx(32 * (1001 * 2 * 8 * 128 * 2 + 2 * 4096 * 2))
+    weights = 2 * matrices
+    assert sum(v for (_, n), v in seen.items() if n in ("qkv", "o", "up", "down", "head")) == pytest.approx(
+        weights, rel=1e-3
+    )
+
+
+def test_deepseek_decode_by_hand():
+    """Absorbed latent attention: 128 heads, each key costs 2 x (576 + 512); the cache is 576 x 2 B a token for all heads."""
+    model = rl.model("deepseek-v3")
+    question = rl.Decode(model, 1.0, 999.0)
+    found = flops(question, rl.Layout())
+    assert found[("latent attention", "attention")] == pytest.approx(61 * 2 * 128 * 1000 * (576 + 512))
+    assert found[("experts", "experts")] == pytest.approx(58 * 2 * 3 * 7168 * 2048 * 8)
+    assert found[("dense ffn", "up")] == pytest.approx(3 * 2 * 7168 * 2 * 18432)
+    seen = {(s, w.name): w.bytes * n for s, w, n in works(question, rl.Layout()) if isinstance(w, Op)}
+    assert seen[("latent attention", "attention")] == pytest.approx(61 * (1000 * 576 * 2 + 128 * (576 + 512) * 2))
+
+
+def test_deepseek_prefill_by_hand():
+    """Expanded: 128 heads of 192 + 128; a prompt of 4096 has 4096 x 4097 / 2 pairs."""
+    model = rl.model("deepseek-v3")
+    found = flops(rl.Prefill(model, 1.0, 4096.0), rl.Layout())
+    assert found[("latent attention", "attention")] == pytest.approx(61 * 2 * 128 * (4096 * 4097 / 2) * (192 + 128))
+    assert found[("latent attention", "expand kv")] == pytest.approx(61 * 2 * 4096 * 512 * 128 * (128 + 128))
+
+
+def test_mixtral_experts_by_hand():
+    """32 tokens over 8 experts, 2 each: 8 (1 - (6/8)^32) of them are read; 2 x 3 x 4096 x 14336 FLOP for each of 64 rows."""
+    model = rl.model("mixtral-8x7b")
+    question = rl.Decode(model, 32.0, 100.0)
+    experts = next(w for s, w, _ in works(question, rl.Layout()) if w.name == "experts")
+    assert experts.flops == pytest.approx(64 * 2 * 3 * 4096 * 14336)
+    read = 8 * (1 - 0.75**32) * 3 * 4096 * 14336 * 2
+    assert experts.bytes == pytest.approx(read + 64 * (4096 * 2 + (4096 + 3 * 14336) * 2))
+
+
+def test_dispatch_by_hand():
+    """64 tokens a rank, 8 experts of 64 shards: a token reaches 64 (1 - (63/64)^8) of them with 7168 bytes and its scales."""
+    model = rl.model("deepseek-v3")
+    question = rl.Decode(model, 64.0 * 64, 100.0)
+    found = {w.name: w for _, w, _ in works(question, rl.Layout(dp=64, ep=64))}
+    shards = 64 * (1 - (63 / 64) ** 8)
+    assert found["dispatch"].size == pytest.approx(64 * shards * 7168 * (1 + 4 / 128**2))
+    assert found["combine"].size == pytest.approx(64 * shards * 7168 * 2)
+    assert (found["dispatch"].group, found["dispatch"].stride) == (64.0, 1.0)
+
+
+def test_drafts_widen_the_step_and_cost_their_module():
+    model = rl.model("deepseek-v3")
+    plain = flops(rl.Decode(model, 8.0, 1000.0), rl.Layout())
+    drafted = flops(rl.Decode(model, 8.0, 1000.0, draft_tokens=1, accept_length=1.7), rl.Layout())
+    assert drafted[("dense ffn", "up")] == pytest.approx(2 * plain[("dense ffn", "up")])
+    assert drafted[("draft", "project")] == pytest.approx(8 * 2 * 2 * 7168 * 7168)
+    assert not any(section == "draft" for section, _ in plain)
+
+
+def test_sequence_parallelism_moves_the_same_bytes():
+    model = rl.model("llama-3.1-70b")
+    question = rl.Prefill(model, 1.0, 8192.0)
+    plain = {w.name: w for _, w, _ in works(question, rl.Layout(tp=8))}
+    split = {w.name: w for _, w, _ in works(question, rl.Layout(tp=8, sequence_parallel=True))}
+    assert {n for n in plain if "reduce" in n} == {"attention reduce", "ffn reduce"}
+    assert {n for n in split if "scatter" in n} == {"attention scatter", "ffn scatter"}
+    assert split["ffn gather"].size == plain["ffn reduce"].size
+    assert split["norm"].bytes == pytest.approx(plain["norm"].bytes / 8) or split["norm"].bytes == plain["norm"].bytes
+
+
+def test_sections_are_ten_to_thirty_works_a_layer():
+    for name in rl.names("model"):
+        for question in (rl.Decode(rl.model(name), 8.0, 100.0), rl.Prefill(rl.model(name), 1.0, 100.0)):
+            layer = sum(
+                len(s.works)
+                for s in sections(question, rl.Layout(tp=1), CHIP)
+                if s.name not in ("embedding", "head", "pipeline")
+            )
+            assert 8 <= layer <= 30
+
+
+def test_one_pass_counts_the_fullest_rank():
+    model = rl.model("deepseek-v3")
+    p = one_pass(rl.Decode(model, 100.0, 10.0), rl.Layout(dp=64, ep=64), CHIP)
+    assert (float(p.sequences), float(p.group_sequences)) == (2.0, 100.0)
+    p = one_pass(rl.Decode(model, 100.0, 10.0), rl.Layout(pp=4, replicas=2), CHIP)
+    assert float(p.sequences) == np.ceil(100 / 8)
+
+
+def test_a_chip_that_cannot_multiply():
+    chip = rl.Chip("odd", {"int8": 1e15}, rl.Memory(1e11, 4e12))
+    with pytest.raises(rl.QuestionError, match="odd cannot multiply it: it has int8"):
+        sections(rl.Decode(rl.model("llama-3.1-8b"), 8.0, 100.0), rl.Layout(), chip)
