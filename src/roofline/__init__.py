@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Dense, Formats, Gqa, Layers, Mla, Model, Moe
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
-from roofline.comparison import Comparison, compare
-from roofline.descriptions import Description, describe, listing
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.estimates import estimate
 from roofline.footprint import Footprint
@@ -25,6 +26,10 @@ from roofline.provenance import Fact, Source
 from roofline.timeline import Span
 from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve
+
+if TYPE_CHECKING:
+    from roofline.comparison import Comparison, compare
+    from roofline.descriptions import Description, describe, listing
 
 __all__ = [
     "IDEAL",
@@ -71,3 +76,22 @@ __all__ = [
     "profile",
     "system",
 ]
+
+_LATER = {
+    "Comparison": "comparison",
+    "Description": "descriptions",
+    "compare": "comparison",
+    "describe": "descriptions",
+    "listing": "descriptions",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what few need when it is first asked for."""
+    if name in _LATER:
+        return getattr(import_module(f"roofline.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'roofline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline import plots
 from roofline.arrays import Mask, share, sizes, take
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, joules_per_token
@@ -192,6 +191,8 @@ class Estimate:
 
         Drawing another answer on the same ``ax`` adds it in another colour.
         """
+        from roofline import plots  # few draw, and all import
+
         self._one()
         tier = plots.spanned(self.system, float(self.layout.stage))
         return plots.roofline(self.system, self.steps[:2], tier=tier, ax=ax, label=label)

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -163,11 +162,10 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         QuestionError: the place cannot be written.
     """
+    beside = path.parent / f".{path.name[:40]}.{os.getpid()}.part"
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".roofline-", delete=False) as file:
-            beside = Path(file.name)
+        with beside.open("xb") as file:
             file.write(data)
-        beside.chmod(0o666 & ~_umask())
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from None
     try:
@@ -179,12 +177,6 @@ def write(path: Path, data: bytes) -> None:
 
 def _unwritable(path: Path, error: Exception) -> QuestionError:
     return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @functools.lru_cache(maxsize=256)

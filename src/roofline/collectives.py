@@ -142,8 +142,8 @@ ROUTES: Final[dict[str, Callable[[Bytes, Sequence[Climb]], dict[str, _Route]]]] 
 def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
     """Return ``T0 + x + 2 sqrt(c T0 x)``, the optimum of a transfer cut into chunks.
 
-    >>> float(transfer_time(4e-6, 1e-6, 0.25))
-    7e-06
+    >>> float(transfer_time(4.0, 1.0, 0.25))
+    7.0
     """
     return t0 + x + 2 * np.sqrt(c * t0 * x)
 

@@ -1,4 +1,4 @@
-"""Errors that say what was given, the rule it breaks, and the remedy.
+"""Errors that say what was given, the rule it breaks, and the remedy::
 
     RooflineError
     ├── QuestionError        the question has no meaning: a size, a name, a combination of words
@@ -40,10 +40,8 @@ class UnitError(DescriptorError):
 def shown(value: object) -> str:
     """Return ``value`` as one short printable line.
 
-    >>> shown("a" * 100)
-    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
-    >>> shown(3)
-    '3'
+    >>> len(shown("a" * 100)), shown(3)
+    (60, '3')
     """
     try:
         # Slicing first keeps a hostile megabyte from being rendered only to be cut.
@@ -69,7 +67,7 @@ def fault(what: str, value: object, rule: str, remedy: str = "") -> str:
 def near(name: str, names: Iterable[str], what: str = "") -> str:
     """Return a remedy that names the near misses of ``name`` among ``names``.
 
-    >>> near("h10", ["h100", "h200", "b200"])
+    >>> near("h10", ["h100", "b200"])
     'did you mean h100?'
     """
     known = sorted(names)

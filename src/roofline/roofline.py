@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from roofline.arrays import larger, norm
+from roofline.arrays import larger, norm, smaller
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
@@ -58,8 +58,8 @@ class Cost:
 def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:
     """Return the roofline bound ``max(F / P, B / W)``: no kernel is faster.
 
-    >>> bound(2e15, 1e12, 1e15, 4e12)
-    np.float64(2.0)
+    >>> float(bound(2e15, 1e12, 1e15, 4e12))
+    2.0
     """
     return larger(flops / peak, traffic / bandwidth)
 
@@ -67,10 +67,10 @@ def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerS
 def attainable(intensity: FlopPerByte, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> FlopPerSecond:
     """Return the roof ``min(P, W * I)`` at an arithmetic intensity: 100 FLOP/B at 4 TB/s gives 0.4 PFLOP/s.
 
-    >>> attainable(100.0, 1e15, 4e12)
-    np.float64(400000000000000.0)
+    >>> float(attainable(100.0, 1e15, 4e12))
+    400000000000000.0
     """
-    return peak * bandwidth * intensity / larger(peak, bandwidth * intensity)
+    return smaller(peak, bandwidth * intensity)
 
 
 def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:

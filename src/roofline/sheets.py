@@ -110,7 +110,7 @@ def _load(est: Estimate) -> list[str]:
     ]
     rows = [
         [
-            f"{n:,.4g}" + (" <" if n == est.question.concurrency else ""),
+            f"{n:,.0f}" + (" <" if n == est.question.concurrency else ""),
             f"{rate:,.0f}",
             f"{each:,.4g}",
             show(tpot, SECOND, 3),

@@ -152,8 +152,9 @@ def parse(text: object, unit: Unit, where: str = "value") -> float:
     >>> parse("2 KiB", BYTE), parse("400 Gbit/s", BYTE_RATE)
     (2048.0, 50000000000.0)
     >>> parse("13.4 TB", BYTE_RATE, "gb200.toml: bandwidth")
-    Traceback (most recent call last): roofline.errors.UnitError: gb200.toml: bandwidth='13.4 TB': is a size in bytes,
-    expected a bandwidth; write for example '8 TB/s'
+    Traceback (most recent call last):
+        ...
+    roofline.errors.UnitError: gb200.toml: bandwidth='13.4 TB': is a size in bytes, expected a bandwidth; write for example '8 TB/s'
     """
     kind = _KIND.get(unit, str(unit))
     if not isinstance(text, str):

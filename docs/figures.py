@@ -1,0 +1,21 @@
+"""Draw the figures of the documents: ``python docs/figures.py``. The same numbers give the same bytes."""
+
+from pathlib import Path
+
+import roofline as rl
+from roofline import catalog, plots
+
+HERE = Path(__file__).parent / "figures"
+
+
+def main() -> None:
+    """Write every figure."""
+    one = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=4096)
+    two = rl.estimate("deepseek-v3", "cloudmatrix384", concurrency=8192, dtype="int8")
+    figures = {"roofline-gb200-nvl72": one.plot(), "roofline-two-racks": two.plot(ax=one.plot())}
+    for name, ax in figures.items():
+        catalog.write(HERE / f"{name}.svg", plots.render(ax.figure, "svg"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Documents that run: every ``>>>`` of a Markdown page, and every command shown with its output."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from roofline import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_examples_run(page):
+    text = page.read_text(encoding="utf-8")
+    # A closing fence is no expected output.
+    blank = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(blank, {}, page.name, str(page), 0)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(test)
+    assert result.failed == 0
+
+
+def consoles():
+    for page in PAGES:
+        for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
+            for command, output in re.findall(r"^\$ roofline (.*)\n((?:(?!^\$ ).*\n)*)", block, flags=re.MULTILINE):
+                yield pytest.param(command, output, id=f"{page.name}: {command[:50]}")
+
+
+@pytest.mark.parametrize(("command", "output"), list(consoles()))
+def test_commands_print_what_is_shown(capsys, command, output):
+    cli.main(shlex.split(command))
+    said = capsys.readouterr().out
+    assert [line.rstrip() for line in said.splitlines()] == [line.rstrip() for line in output.splitlines()]
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_ci_runs_the_readmes_own_command():
+    shell = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert "roofline compare" in shell[0]
+    assert shell[1].strip().endswith("pytest")
+    assert "block == 2" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
