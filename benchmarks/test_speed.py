@@ -20,7 +20,9 @@ def rated(benchmark, points):
 
 def test_import(benchmark):
     """A fresh interpreter that imports the library and does nothing else."""
-    benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", "import roofline"], check=True), rounds=7, warmup_rounds=1)
+    benchmark.pedantic(
+        lambda: subprocess.run([sys.executable, "-c", "import roofline"], check=True), rounds=7, warmup_rounds=1
+    )
 
 
 def test_python_alone(benchmark):
@@ -30,13 +32,21 @@ def test_python_alone(benchmark):
 
 def test_one_decode_of_deepseek(benchmark):
     """One warm decode step of DeepSeek-V3 on 64 chips of an NVL72."""
-    question, rack, layout = rl.Decode(rl.model("deepseek-v3"), 2048, 4096), rl.system("gb200-nvl72"), rl.Layout(dp=64, ep=64)
+    question, rack, layout = (
+        rl.Decode(rl.model("deepseek-v3"), 2048, 4096),
+        rl.system("gb200-nvl72"),
+        rl.Layout(dp=64, ep=64),
+    )
     benchmark(rl.estimate, question, rack, layout)
 
 
 def test_one_service_of_deepseek(benchmark):
     """One warm service, prefill and decode, with a layout given."""
-    question, rack, layout = rl.Serve(rl.model("deepseek-v3"), concurrency=2048), rl.system("gb200-nvl72"), rl.Layout(dp=64, ep=64)
+    question, rack, layout = (
+        rl.Serve(rl.model("deepseek-v3"), concurrency=2048),
+        rl.system("gb200-nvl72"),
+        rl.Layout(dp=64, ep=64),
+    )
     benchmark(rl.estimate, question, rack, layout)
 
 

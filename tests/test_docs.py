@@ -26,7 +26,9 @@ def test_examples_run(page):
 
 def consoles():
     for page in PAGES:
-        for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
+        for block in re.findall(
+            r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        ):
             for command, output in re.findall(r"^\$ roofline (.*)\n((?:(?!^\$ ).*\n)*)", block, flags=re.MULTILINE):
                 yield pytest.param(command, output, id=f"{page.name}: {command[:50]}")
 
@@ -46,7 +48,9 @@ def test_links_lead_somewhere():
 
 
 def test_ci_runs_the_readmes_own_command():
-    shell = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    shell = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     assert "roofline compare" in shell[0]
     assert shell[1].strip().endswith("pytest")
     assert "block == 2" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Errors that say what was given, the rule it breaks, and the remedy::
+"""Errors that say what was given, the rule it breaks, and the remedy.
+
+The tree::
 
     RooflineError
     ├── QuestionError        the question has no meaning: a size, a name, a combination of words
