@@ -98,9 +98,9 @@ def _axis(value: Num) -> Num:
 def survey(
     question: Serve, system: System, profile: Calibration, chips: int | None, words: Mapping[str, Num | None]
 ) -> Estimate:
-    """Return the service at 1, 2, 4, ... requests in flight (first axis) under every layout worth trying (second axis)."""
+    """Return the service at ever more requests in flight (first axis) under every layout worth trying (second axis)."""
     candidates = possible(question.model, system, grid(question.model, ranks_of(system, chips), words))
-    requests = 2.0 ** np.arange(0, np.log2(_MOST_REQUESTS) + 1)
+    requests = np.unique(np.round(2.0 ** np.arange(0, np.log2(_MOST_REQUESTS) + 0.25, 0.25)))
     return answer(attrs.evolve(question, concurrency=requests[:, None]), system, candidates, profile)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -19,6 +19,7 @@ from roofline.hardware import System
 from roofline.provenance import Fact, spread
 from roofline.reports import columns
 from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.workload import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
@@ -136,27 +137,37 @@ class Comparison:
         return "\n".join([*notes, "", text, *(["", self._services()] if self.estimates else [])])
 
     def _services(self) -> str:
-        """Return the best service of each system under each limit."""
-        rows = []
-        for limit in self.under[0]:
-            cells = []
-            for row in self.under:
-                est = row[limit]
-                cells += ["none keeps it", "", ""] if est is None else _service(est)
-            rows.append([f"TPOT <= {show(limit, SECOND, 3)}", *cells])
-        head = ["", *(word for s in self.systems for word in (f"{s.name}, tokens/s", "a chip", "requests"))]
-        first = self.estimates[0].question
-        what = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"  # type: ignore[union-attr]
-        chosen = [
-            f"{e.system.name}: {e.question.model.formats_line}, {e.calibration.level} constants" for e in self.estimates
+        """Return the best service of each system under each limit, what bounds it, and what it rests on."""
+        rows = [
+            [f"TPOT <= {show(limit, SECOND, 3)}" if i == 0 else "", *_service(system, row[limit])]
+            for limit in self.under[0]
+            for i, (system, row) in enumerate(zip(self.systems, self.under, strict=True))
         ]
+        head = ["", "", "tokens/s", "80 % within", "a chip", "TTFT", "requests", "bound by", "layout"]
+        first: Any = self.estimates[0].question
+        asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
+        notes = [
+            f"{est.system.name}: {first.model.formats_line}, {est.calibration.level} constants"
+            for est in self.estimates
+        ]
+        notes += [
+            f"{est.system.name}: {note}"
+            for est in self.estimates
+            for note in est.assumptions
+            if "weights are multiplied" in note
+        ]
+        names = " or ".join(f"roofline show {system.name}" for system in self.systems)
+        sources = (
+            f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
+        )
         return "\n".join(
             [
-                f"{what}: most output tokens per second",
+                f"{asked}: most output tokens per second",
                 "",
-                columns(rows, head=head, right=range(1, len(head))),
+                columns(rows, head=head, right=(2, 3, 4, 5, 6)),
                 "",
-                *chosen,
+                *notes,
+                sources,
             ]
         )
 
@@ -169,13 +180,27 @@ def _cell(value: float | None, name: str, unit: Unit) -> str:
     return f"{value:,.0f}" if unit == ONE else show(value, unit)
 
 
-def _service(est: Estimate) -> list[str]:
-    rate, each = float(est.tokens_per_second or 0.0), float(est.tokens_per_second_per_chip or 0.0)
-    pair = est.interval("tpot")
-    wide = ""
-    if pair is not None and est.tpot is not None:
-        wide = f" ({rate * float(est.tpot / pair[1]):,.0f}-{rate * float(est.tpot / pair[0]):,.0f})"
-    return [f"{rate:,.0f}{wide}", f"{each:,.0f}", f"{float(est.question.concurrency):,.0f}"]  # type: ignore[union-attr]
+def _service(system: System, est: Estimate | None) -> list[str]:
+    if est is None:
+        return [system.name, "none keeps it"]
+    rate, pair, asked = float(est.tokens_per_second or 0.0), est.interval("tpot"), cast("Serve", est.question)
+    # The rate moves as the time of a token does.
+    wide = (
+        ""
+        if pair is None
+        else " - ".join(f"{rate * float(est.tpot or 0.0) / float(tpot):,.0f}" for tpot in reversed(pair))
+    )
+    each, first = float(est.tokens_per_second_per_chip or 0.0), show(float(est.ttft or 0.0), SECOND, 3)
+    return [
+        system.name,
+        f"{rate:,.0f}",
+        wide,
+        f"{each:,.0f}",
+        first,
+        f"{float(asked.concurrency):,.0f}",
+        est.bound,
+        str(est.layout),
+    ]
 
 
 def _descriptive(system: System) -> dict[str, Any]:
