@@ -88,7 +88,7 @@ def messages(draw, collectives=("all_reduce", "reduce_scatter", "all_gather", "a
 def systems(draw):
     chip = draw(chips())
     ring = draw(tiers())
-    return rl.System("made", chip, chip, chips=int(ring[-1].size), tiers=ring, power=draw(floats(1e3, 1e6)))
+    return rl.System("made", chip, chips=ring[-1].size, tiers=ring, power=draw(floats(1e3, 1e6)))
 
 
 @st.composite

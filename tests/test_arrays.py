@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 import roofline as rl
 import strategies as made
-from roofline import arrays
+from roofline import arrays, fields
 from roofline.evaluation import answer
 
 
@@ -46,7 +46,7 @@ def test_expected_distinct_by_hand():
 @pytest.mark.parametrize("bad", ["3", True, None, [[1], [1, 2]], object(), 1j])
 def test_number_refuses(bad):
     with pytest.raises(rl.QuestionError):
-        arrays.number(bad)
+        fields.number(bad)
 
 
 def test_shapes_that_do_not_broadcast():
@@ -126,8 +126,10 @@ def test_a_sweep_in_blocks_is_the_sweep_in_one(monkeypatch):
 
 def test_hardware_may_be_an_array_too():
     rack = rl.system("dgx-h100")
-    chip = attrs.evolve(rack.chip, memory=attrs.evolve(rack.chip.memory, bandwidth=np.array([1e12, 3.35e12, 8e12])))
-    est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1000), attrs.evolve(rack, chip=chip), rl.Layout())
+    chip = attrs.evolve(
+        rack.package, memory=attrs.evolve(rack.package.memory, bandwidth=np.array([1e12, 3.35e12, 8e12]))
+    )
+    est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1000), attrs.evolve(rack, package=chip), rl.Layout())
     assert est.shape == (3,)
     assert (np.diff(est.tpot) < 0).all()
     assert float(est.at(1).tpot) == pytest.approx(

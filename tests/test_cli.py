@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_answered(capsys):
 
 def test_why_in_json(capsys):
     fields = json.loads(answered(capsys, "estimate", "llama-3.1-8b", "-s", "dgx-h100", "--why", "--json"))
-    assert [step["name"] for step in fields["steps"]] == ["prefill", "decode"]
+    assert [step["name"] for step in fields["steps"]] == ["prefill", "decode", "mixed", "cycle"]
     assert {"path", "value", "unit", "kind", "source", "url", "retrieved", "note"} <= set(fields["citations"][0])
 
 

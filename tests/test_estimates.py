@@ -51,10 +51,12 @@ def test_the_levels_are_in_order(plan):
 def test_better_hardware_never_slows_anything(plan, factor):
     question, system, layout, level = plan
     before = rl.estimate(question, system, layout, level=level).steps[0].time * (1 + 1e-9)
-    chip = system.chip
+    chip = system.package
     changes = [
-        attrs.evolve(system, chip=attrs.evolve(chip, peak={rate: peak * factor for rate, peak in chip.peak.items()})),
-        attrs.evolve(system, chip=attrs.evolve(chip, memory=made.scaled(chip.memory, bandwidth=factor))),
+        attrs.evolve(
+            system, package=attrs.evolve(chip, peak={rate: peak * factor for rate, peak in chip.peak.items()})
+        ),
+        attrs.evolve(system, package=attrs.evolve(chip, memory=made.scaled(chip.memory, bandwidth=factor))),
         *(
             attrs.evolve(system, tiers=(*system.tiers[:i], made.scaled(tier, bandwidth=factor), *system.tiers[i + 1 :]))
             for i, tier in enumerate(system.tiers)
@@ -185,7 +187,18 @@ def test_why_tells_every_operation():
     est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024)
     why = est.why()
     assert why.splitlines()[0].split() == ["time", "share", "bound", "work,", "once"]
-    for name in ("prefill", "decode", "latent attention x61", "experts x58", "q_b", "dispatch", "combine", "head"):
+    for name in (
+        "mixed",
+        "decode",
+        "cycle",
+        "prompt attention",
+        "latent attention x61",
+        "experts x58",
+        "q_b",
+        "dispatch",
+        "combine",
+        "head",
+    ):
         assert name in why
     with pytest.raises(rl.QuestionError, match="one point only"):
         rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=np.array([1.0, 2.0])).why()
@@ -201,14 +214,14 @@ def test_citations_are_the_numbers_used():
         fact.path for fact in rl.estimate("llama-3.1-405b", "dgx-h100", chips=32, tp=8, pp=4, concurrency=8).citations()
     }
     assert {"system.tier[0].bandwidth", "system.tier[1].bandwidth", "link.one_shot.eta"} <= wide
-    # At the ideal level no constant is used.
+    # At the ideal level no constant is used, but for the margins of memory and power.
     ideal = rl.estimate("llama-3.1-8b", "dgx-h100", level="ideal", concurrency=8).citations()
-    assert {fact.path.split(".")[0] for fact in ideal} == {"chip", "system"}
+    assert {fact.path.split(".")[0] for fact in ideal} == {"chip", "system", "calibration"}
 
 
 def test_intervals_widen_with_what_is_not_known():
     known = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), "dgx-h100", rl.Layout())
-    stranger = attrs.evolve(rl.system("dgx-h100"), chip=attrs.evolve(rl.system("dgx-h100").chip, vendor="nobody"))
+    stranger = attrs.evolve(rl.system("dgx-h100"), package=attrs.evolve(rl.system("dgx-h100").package, vendor="nobody"))
     unknown = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), stranger, rl.Layout())
     assert np.diff(unknown.interval("tpot")) > np.diff(known.interval("tpot"))
 

@@ -8,13 +8,13 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
-    ["errors", "units", "arrays", "dtypes", "provenance", "tables"],
+    ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
     ["hardware", "architecture", "layout", "workload", "calibration"],
     ["work", "descriptors", "quantization", "huggingface", "catalog"],
     ["transformer", "roofline", "collectives", "footprint", "energy"],
     ["timeline"],
-    ["plots", "reports"],
-    ["answer", "inference", "serving", "evaluation"],
+    ["diagram", "drawing", "plots", "reports"],
+    ["usage", "record", "answer", "inference", "serving", "evaluation"],
     ["choosing", "estimates", "comparison", "descriptions", "sheets"],
     ["cli"],
 ]

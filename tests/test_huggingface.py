@@ -107,11 +107,12 @@ def test_text_config_is_unwrapped():
     [
         (None, "bf16", "bf16", "bf16"), ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8-block", "fp8-block", "bf16"),
         ({"quant_method": "fp8"}, "fp8", "fp8", "bf16"), ({"quant_method": "awq", "bits": 4}, "int4", "int4", "bf16"),
-        ({"quant_method": "gptq", "bits": 8}, "int8", "int8", "bf16"), ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", "int8", "bf16"),
+        ({"quant_method": "gptq", "bits": 8}, "w8a16", "w8a16", "bf16"), ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "w8a16", "w8a16", "bf16"),
         ({"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}, "bf16", "mxfp4", "bf16"),
         ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
           "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"]}, "bf16", "int4", "bf16"),
-        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}}}}, "fp8", "fp8", "bf16"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}, "input_activations": {"num_bits": 8}}}}, "fp8", "fp8", "bf16"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "int"}}}}, "w8a16", "w8a16", "bf16"),
         ({"quant_algo": "NVFP4", "exclude_modules": [f"model.layers.{i}.self_attn*" for i in range(61)] + ["lm_head"]}, "bf16", "nvfp4", "bf16"),
         ({"quant_algo": "NVFP4", "exclude_modules": ["model.layers.3.self_attn*", "lm_head"]}, "nvfp4", "nvfp4", "bf16"),
     ],
@@ -135,8 +136,8 @@ def test_hf_quant_config_beside_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "lama"}, "model_type='lama': no such family is known; did you mean llama"), ({"model_type": None}, "model_type: is missing"),
-        ({"hidden_size": None}, "hidden_size: is missing"), ({"hidden_size": 0}, "hidden_size=0: must be a whole number from 1"),
+        ({"model_type": "lama"}, "model_type='lama': no such family is known; did you mean llama"), ({"model_type": None}, "model_type: is null"),
+        ({"hidden_size": None}, "hidden_size: is null"), ({"hidden_size": 0}, "hidden_size=0: must be a whole number from 1"),
         ({"hidden_size": -4096}, "must be a whole number"), ({"hidden_size": "4096"}, "must be a whole number"),
         ({"hidden_size": 4096.5}, "must be a whole number"), ({"hidden_size": math.nan}, "must be a whole number"),
         ({"hidden_size": math.inf}, "must be a whole number"), ({"hidden_size": 10**40}, "must be a whole number"),
@@ -144,7 +145,7 @@ def test_hf_quant_config_beside_the_file(tmp_path):
         ({"num_hidden_layers": 10**9}, "must be a whole number from 1 to 10000"), ({"num_key_value_heads": 5}, "must divide the 32 attention heads"),
         ({"num_attention_heads": 33, "num_key_value_heads": 33}, "must divide hidden_size"), ({"torch_dtype": "float1"}, "unknown dtype 'float1'"),
         ({"attention_bias": "no"}, "must be true or false"), ({"quantization_config": {"quant_method": "magic"}}, "unknown quantisation"),
-        ({"quantization_config": []}, "must be a table"), ({"quantization_config": {"quant_method": "compressed-tensors"}}, "config_groups: is missing"),
+        ({"quantization_config": []}, "must be a table"), ({"quantization_config": {"quant_method": "gptq", "bits": 3}}, "must be 4 or 8"), ({"quantization_config": {"quant_method": "compressed-tensors"}}, "config_groups: is missing"),
         ({"text_config": 3}, "must be a table"), ({"tie_word_embeddings": "maybe"}, "must be true or false"),
     ],
 )  # fmt: skip
@@ -157,7 +158,7 @@ def test_a_wrong_config_is_told_by_field(change, says):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"num_experts_per_tok": 300}, "from 1 to 256"), ({"first_k_dense_replace": 62}, "from 0 to 61"), ({"kv_lora_rank": None}, "kv_lora_rank: is missing"),
+    [({"num_experts_per_tok": 300}, "from 1 to 256"), ({"first_k_dense_replace": 62}, "from 0 to 61"), ({"kv_lora_rank": None}, "kv_lora_rank: is null"),
      ({"moe_layer_freq": 0}, "from 1"), ({"num_nextn_predict_layers": -1}, "from 0")],
 )  # fmt: skip
 def test_a_wrong_mixture_is_told_by_field(change, says):

@@ -123,12 +123,13 @@ SKIPPED = {
     "collectives.climb": "yields; tested by conservation",
     "footprint.parameters": "counts", "footprint.total": "counts", "footprint.active": "counts",
     "timeline.bound": "a name", "timeline.after": "takes spans; its sum is tested in test_timeline",
-    "inference.rules": "masks", "inference.drafting": "a flag", "transformer.flow.reduced": "messages",
+    "inference.rules": "masks", "inference.drafting": "a mask", "inference.notes": "text", "inference.draft_notes": "text",
+    "transformer.flow.reduced": "messages", "transformer.flow.total": "a sum", "serving.chunk_of": "a count",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
 MAKES_WORK = {"inference.step", "inference.decode", "inference.prefill", "inference.fill",
               "serving.serve", "transformer.flow.gemm", "transformer.flow.norm", "transformer.flow.elementwise",
-              "transformer.flow.one_pass"}  # fmt: skip
+              "transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")
 
 BUILDERS = {
@@ -244,11 +245,14 @@ def numbers(value, hint):
 def arguments(key, function, draw):
     hints = typing.get_type_hints(function, include_extras=True)
     names = list(inspect.signature(function).parameters)
-    if {"question", "system"} <= set(names) or key == "transformer.flow.one_pass":
+    if {"question", "system"} <= set(names) or key == "transformer.flow.flow":
         question, system, layout, profile = draw(made.plans())
         if key == "serving.serve":
             question = rl.Serve(question.model, 512.0, 64.0, draw(made.floats(1, 1e4)))
         kind = hints["question"]
+        if key == "transformer.flow.flow":
+            found = {"question": question, "layout": layout, "chip": system.chip}
+            return {name: found[name] for name in names}, hints
         if kind in (rl.Decode, rl.Prefill) and not isinstance(question, kind):
             question = (
                 rl.Decode(question.model, 8.0, 512.0) if kind is rl.Decode else rl.Prefill(question.model, 8.0, 512.0)
@@ -277,10 +281,15 @@ def special(key, name, draw):
         model = draw(made.models())
         flow = importlib.import_module("roofline.transformer.flow")
         chip = draw(made.chips())
-        passing = flow.one_pass(rl.Decode(model, 8.0, 512.0), rl.Layout(tp=1.0), chip)
+        passing = flow.flow(rl.Decode(model, 8.0, 512.0), rl.Layout(tp=1.0), chip)
         return {"p": passing, "name": "made", "matrices": flow.Matrix("m", "dense", 64, 64), "window": 64}[name]
     if name == "drafting":
         return False
+    if name == "c":
+        serving = importlib.import_module("roofline.serving")
+        return serving.cadence(*(draw(made.floats(1, 1e3)) for _ in range(5)))
+    if name == "rate":
+        return "bf16"
     raise AssertionError(
         f"{key}: no way to make {name!r}; teach this test, or list the function in SKIPPED with the reason"
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import attrs
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
-from roofline.arrays import Mask, share, sizes, take
+from roofline import usage
+from roofline.arrays import Mask, ceil, share, sizes, take
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, joules_per_token
 from roofline.errors import QuestionError, fault
@@ -17,11 +19,14 @@ from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.provenance import Fact
-from roofline.reports import tree
+from roofline.record import record
+from roofline.reports import figure, tree
 from roofline.timeline import Span, bound
-from roofline.units import MILLION, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds
-from roofline.work import Message, Op
-from roofline.workload import Question
+from roofline.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.work import Op
+from roofline.workload import Question, Serve
+
+_SIZES: Final = {"input": "input", "context": "context", "output": "output"}
 
 
 @frozen(eq=False)
@@ -32,7 +37,7 @@ class Rule:
     reason: str
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Estimate:
     """An answer. Quantities are floats, or arrays over the points asked; one without meaning here is None.
 
@@ -46,9 +51,11 @@ class Estimate:
         capacity: bytes of a chip that may be used.
         max_concurrency: sequences whose caches fit.
         rules: conditions on the plan besides memory.
+        within: for each time, the span it consists of and the share of it that passes prompts.
+        progress: spans and how often their operations bring a token further while the last step lasts.
         again: what answers the question afresh, for one of its points.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
-        assumptions: what was chosen or assumed to answer.
+        remarks: what was assumed to answer; ``choices``: what was chosen before.
     """
 
     question: Question
@@ -66,7 +73,25 @@ class Estimate:
     cycle: Seconds | None = None
     rules: tuple[Rule, ...] = ()
     steps: tuple[Span, ...] = ()
-    assumptions: tuple[str, ...] = ()
+    within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
+    progress: tuple[tuple[Span, Num], ...] = ()
+    remarks: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        where = f"{type(self.question).__name__} of {self.question.model.name} on {self.system.name}"
+        if self.shape:
+            return f"<Estimate: {where}, {' x '.join(map(str, self.shape))} points>"
+        known = [
+            (name, v) for name, v in (("TTFT", self.ttft), ("TPOT", self.tpot)) if v is not None and not np.isnan(v)
+        ]
+        times = [f"{name} {show(float(value), SECOND, 3)}" for name, value in known]
+        return f"<Estimate: {where}, {self.layout}: {', '.join(times)}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return (*self.choices, *self.remarks)
 
     # Feasibility -----------------------------------------------------------------------------------------------------
 
@@ -96,7 +121,7 @@ class Estimate:
     @property
     def chips(self) -> Count:
         """Chips (packages) of the deployment."""
-        return self.layout.ranks / self.system.ranks_per_chip
+        return ceil(self.layout.ranks / self.system.ranks_per_chip)
 
     @property
     def tokens_per_second_per_chip(self) -> PerSecond | None:
@@ -143,10 +168,17 @@ class Estimate:
 
     @property
     def mfu(self) -> Ratio:
-        """Model FLOP utilisation: the time the operations would take at the peaks of their dtypes, over the time taken."""
-        peak = self.system.chip.peak
-        ideal = sum((w.flops / peak[w.rate] * n for w, _, n in self._whole.leaves() if isinstance(w, Op)), start=0.0)
-        return share(ideal, self._whole.time)
+        """Model FLOP utilisation: the time the FLOP of tokens kept would take at their dtypes' peaks, over the time taken.
+
+        What tensor peers repeat, what waits for the fullest shard, and drafts that are not kept are no progress.
+        """
+        peak, whole = self.system.chip.peak, self._whole
+        ideal: Num = 0.0
+        for span, times in self.progress:
+            for work, _, often in span.leaves():
+                if isinstance(work, Op):
+                    ideal = ideal + times * often * work.flops * work.useful / peak[work.rate]
+        return share(ideal, whole.time)
 
     @property
     def bandwidth_utilization(self) -> Ratio:
@@ -164,27 +196,37 @@ class Estimate:
         return {name: share(time, self._whole.time) for name, time in self._whole.busy().items()}
 
     def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"`` or ``"tpot"``; None at the ideal level, which bounds and does not predict.
+        """Return the 80 % interval of ``"ttft"`` or ``"tpot"``; None without meaning, and at the ideal level, which only bounds.
 
         The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when
         every kernel is right, and what was assumed about the hardware; it is widened on chips unlike those the
         constants were found on.
+
+        Raises:
+            QuestionError: another quantity, or more points than details are kept for.
         """
-        value = getattr(self, quantity)
-        if value is None or self.calibration.level == "ideal":
+        if quantity not in ("ttft", "tpot"):
+            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft or tpot"))
+        value, whole = getattr(self, quantity), self._whole
+        if value is None or np.all(np.isnan(value)) or self.calibration.level == "ideal":
             return None
-        span = next((s for s in self.steps if s.name == ("prefill" if quantity == "ttft" else "decode")), self._whole)
-        rest = self.calibration.prompt_error if span.name == "prefill" else self.calibration.step_error
-        assumed = sum(f.source.kind == "assumed" for f in self._used() if f.path.startswith(("chip.", "system.")))
-        known = self.system.chip.vendor in self.calibration.vendors
-        half = np.sqrt(span.error() ** 2 + rest**2 + assumed * self.calibration.assumed_error**2)
-        half = half * (1.0 if known else self.calibration.elsewhere)
+        span, prompts = self.within.get(quantity, (whole, 0.0))
+        profile = self.calibration
+        rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
+        half = np.sqrt(span.error() ** 2 + rest**2 + usage.assumed(self.system, span) * profile.assumed_error**2)
+        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
         return value * np.exp(-half), value * np.exp(half)
 
     def why(self) -> str:
-        """Return the steps as a tree of text: every operation, its time and share, what bounds it (one point)."""
+        """Return the steps as trees of text: every operation, its time and share, what bounds it (one point).
+
+        Of a service, the decode step and the mixed one, then how many of them a request sees.
+        """
         self._one()
-        return "\n\n".join(tree(span) for span in (self.steps[:-1] if len(self.steps) > 1 else self.steps))
+        if len(self.steps) == 1:
+            return tree(self._whole)
+        _, plain, mixed, cycle = self.steps
+        return "\n\n".join((tree(plain), tree(mixed), tree(cycle, depth=2)))
 
     def plot(self, ax: Any = None, label: str = "") -> Any:
         """Draw the operations on the roofline of the rank they run on; see :func:`roofline.plots.roofline` (one point).
@@ -194,27 +236,20 @@ class Estimate:
         from roofline import plots  # few draw, and all import
 
         self._one()
+        q = self.question
         tier = plots.spanned(self.system, float(self.layout.stage))
-        return plots.roofline(self.system, self.steps[:2], tier=tier, ax=ax, label=label)
+        asked = ", ".join(
+            f"{words} {figure(float(getattr(q, name)))}" for name, words in _SIZES.items() if hasattr(q, name)
+        )
+        load = f"{figure(float(q.concurrency if isinstance(q, Serve) else q.batch))} sequences"
+        told = f"{self.system.name}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
+        return plots.roofline(
+            self.system, self.steps[:2], tier=tier, ax=ax, label=label or told, title=f"{q.model.name}, {asked} tokens"
+        )
 
     def citations(self) -> tuple[Fact, ...]:
-        """Return every hardware number and constant that was used, with its source."""
-        return self._used()
-
-    def _used(self) -> tuple[Fact, ...]:
-        rates = {w.rate for w, _, _ in self._whole.leaves() if isinstance(w, Op)}
-        kernels = {w.kernel for w, _, _ in self._whole.leaves() if isinstance(w, Op)}
-        links = {
-            name for w, c, _ in self._whole.leaves() if isinstance(w, Message) and np.any(c.time > 0) for name in c.ways
-        }
-        far = float(np.max(self.layout.ranks))
-        inner = [float(np.max(tier.size)) for tier in self.system.tiers]
-        tiers = {f"system.tier[{i}]" for i in range(len(inner)) if i == 0 or inner[i - 1] < far} if far > 1 else set()
-        return tuple(
-            fact
-            for fact in (*self.system.package.facts, *self.system.facts, *self.calibration.facts)
-            if _relevant(fact.path, rates, kernels, links, tiers)
-        )
+        """Return every hardware number and constant that was used, with its source; one that was changed since says so."""
+        return usage.cited(self.system, self.calibration, self._whole)
 
     # Many points -----------------------------------------------------------------------------------------------------
 
@@ -225,11 +260,15 @@ class Estimate:
 
     def at(self, *index: int) -> Estimate:
         """Return the answer at one point."""
-        if len(index) != len(self.shape) or any(not -n <= i < n for i, n in zip(index, self.shape, strict=False)):
-            raise QuestionError(fault("index", index, f"must pick one point of {self.shape}"))
-        where = tuple(i % n for i, n in zip(index, self.shape, strict=True))
+        try:
+            where = tuple(operator.index(i) for i in index)
+        except TypeError:
+            raise QuestionError(fault("index", index, "must be whole numbers")) from None
+        if len(where) != len(self.shape) or any(not -n <= i < n for i, n in zip(where, self.shape, strict=False)):
+            raise QuestionError(fault("index", where, f"must pick one point of {self.shape}"))
+        where = tuple(i % n for i, n in zip(where, self.shape, strict=True))
         asked = take((self.question, self.system, self.layout, self.calibration), where)
-        return attrs.evolve(self.again(*asked), assumptions=self.assumptions)
+        return attrs.evolve(self.again(*asked), choices=self.choices)
 
     def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Estimate:
         """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
@@ -246,14 +285,14 @@ class Estimate:
             raise QuestionError(
                 fault("quantity", quantity, "is no number of this answer", "tokens_per_second, tpot, ttft")
             )
+        fits = np.broadcast_to(self.fits, self.shape)
+        ok = fits & np.broadcast_to(where, self.shape) & ~np.isnan(np.broadcast_to(values, self.shape))
+        if not ok.any():
+            why = "no point that fits meets the condition" if fits.any() else f"nothing fits: {'; '.join(self.reasons)}"
+            remedy = "loosen the condition" if fits.any() else "use more chips or smaller formats"
+            raise QuestionError(fault("plan", str(self.layout), why, remedy))
         if not self.shape:
             return self
-        ok = np.broadcast_to(self.fits, self.shape) & np.broadcast_to(where, self.shape)
-        if not ok.any():
-            why = "; ".join(self.reasons) or "no point meets the condition"
-            raise QuestionError(
-                fault("plan", str(self.layout), f"nothing fits: {why}", "use more chips or smaller formats")
-            )
         least = quantity in ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
         ranked = np.where(ok, np.broadcast_to(-values if least else values, self.shape), -np.inf)
         return self.at(*(int(i) for i in np.unravel_index(int(np.argmax(ranked)), self.shape)))
@@ -266,63 +305,11 @@ class Estimate:
 
     def noted(self, notes: Iterable[str]) -> Estimate:
         """Return the answer with more said about what it rests on."""
-        return attrs.evolve(self, assumptions=(*notes, *self.assumptions))
+        return attrs.evolve(self, choices=(*self.choices, *notes))
 
     # Machine-readable ------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         self._one()
-        q, chips = self.question, float(self.chips)
-        total = None
-        if self.cycle is not None:
-            total = float(q.concurrency * (q.input + q.output) / self.cycle / chips)  # type: ignore[union-attr]
-        intervals = {f"{name}_s": self.interval(name) for name in ("tpot", "ttft")}
-        return {
-            "model": q.model.name,
-            "system": self.system.name,
-            "chips": int(chips) if chips.is_integer() else chips,
-            "layout": self.layout.words(),
-            "level": self.calibration.level,
-            "calibration": self.calibration.name,
-            "dtype": q.model.dtype,
-            "kv_dtype": q.model.formats.kv,
-            "ttft_s": _plain(self.ttft),
-            "tpot_s": _plain(self.tpot),
-            "output_tokens_per_s": _plain(self.tokens_per_second),
-            "output_tokens_per_s_per_chip": _plain(self.tokens_per_second_per_chip),
-            "total_tokens_per_s_per_chip": total,
-            "tokens_per_s_per_user": _plain(self.tokens_per_second_per_user),
-            "prefill_tokens_per_s_per_chip": _plain(self.prompt_tokens_per_second_per_chip),
-            "memory_bytes_per_chip": {
-                **{name: float(getattr(self.memory, name)) for name in ("weights", "kv_cache", "activations", "total")},
-                "capacity": float(self.capacity),
-            },
-            "fits": bool(self.fits),
-            "reasons": list(self.reasons),
-            "max_concurrency": int(self.max_concurrency),
-            "mfu": float(self.mfu),
-            "bandwidth_utilization": float(self.bandwidth_utilization),
-            "energy_j_per_output_token": None if self.tokens_per_second is None else _plain(self.joules_per_token),
-            "usd_per_million_output_tokens": None if self.tokens_per_second is None else _plain(self.dollars_per_million_tokens),
-            "bound": self.bound,
-            "time_share": {name: float(part) for name, part in self.bounds.items()},
-            "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in intervals.items()},
-            "assumptions": list(self.assumptions),
-        }  # fmt: skip
-
-
-def _relevant(path: str, rates: set[str], kernels: set[str], links: set[str], tiers: set[str]) -> bool:
-    head, _, rest = path.partition(".")
-    parts = path.split(".")
-    if head == "chip":
-        return parts[1] != "peak" or parts[2] in rates
-    if head == "system":
-        return not rest.startswith("tier[") or any(path.startswith(tier + ".") for tier in tiers)
-    if head == "kernel":
-        return parts[1] in kernels and (parts[2] == "any" or parts[2] in rates)
-    return parts[1] in links if head == "link" else True
-
-
-def _plain(value: Num | None) -> float | None:
-    return None if value is None else float(value)
+        return record(self)

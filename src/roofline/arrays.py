@@ -7,7 +7,7 @@ those of another. Formulas use operators and ufuncs only and never ask which the
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
@@ -78,33 +78,6 @@ def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
         return cast("Num", (-bins * np.expm1(draws * missed))[()])
 
 
-def number(value: object) -> Num:
-    """Return ``value`` as a float, or as an array of floats."""
-    if value is None or isinstance(value, (bool, np.bool_, str, bytes)):
-        raise QuestionError(fault("size", value, "must be a number"))
-    try:
-        out = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise QuestionError(fault("size", value, "must be a number or an array of numbers")) from None
-    return float(out) if out.ndim == 0 else out
-
-
-def checked(low: float = 0.0, high: float = np.inf, *, whole: bool = False, strict: bool = False) -> Any:
-    """Return an attrs validator: finite, at least ``low`` (above it if ``strict``), at most ``high``, whole if asked."""
-
-    def validate(_: object, field: attrs.Attribute[Any], value: Num) -> None:
-        bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
-        if whole:
-            bad = bad | (np.floor(value) != value)
-        if np.any(bad):
-            first = float(np.asarray(value)[bad].flat[0]) if np.ndim(value) else value
-            most = f" and at most {high:g}" if np.isfinite(high) else ""
-            rule = f"must be a finite {'whole ' if whole else ''}number {'above' if strict else 'of at least'} {low:g}{most}"
-            raise QuestionError(fault(field.name, first, rule))
-
-    return validate
-
-
 def sizes(*nouns: object) -> tuple[int, ...]:
     """Return the shape that all arrays inside the nouns broadcast to; () if there is none.
 
@@ -135,8 +108,22 @@ def _arrays(noun: object) -> Iterator[NDArray[Any]]:
         for item in noun.values() if isinstance(noun, dict) else noun:
             yield from _arrays(item)
     else:
-        for name in _fields(cast(Any, noun.__class__)):
+        for name in _fields(cast("Any", noun.__class__)):
             yield from _arrays(getattr(noun, name))
+
+
+def mapped(noun: N, change: Callable[[NDArray[Any]], Any]) -> N:
+    """Return the noun with every array inside it changed."""
+    if isinstance(noun, np.ndarray):
+        return cast("N", change(noun))
+    if next(_arrays(noun), None) is None:
+        return noun
+    if isinstance(noun, tuple):
+        return cast("N", tuple(mapped(item, change) for item in noun))
+    if isinstance(noun, dict):
+        return cast("N", {key: mapped(item, change) for key, item in noun.items()})
+    names = _fields(cast("Any", noun.__class__))
+    return cast("N", attrs.evolve(cast("Any", noun), **{name: mapped(getattr(noun, name), change) for name in names}))
 
 
 def take(noun: N, where: tuple[slice | int, ...]) -> N:
@@ -144,25 +131,21 @@ def take(noun: N, where: tuple[slice | int, ...]) -> N:
 
     An axis along which an array has size one is left as it is, so what is the same for all points is computed once.
     """
-    if isinstance(noun, np.ndarray):
-        own = where[len(where) - noun.ndim :]
-        cut = tuple(
-            (0 if isinstance(w, int) else slice(None)) if n == 1 else w for n, w in zip(noun.shape, own, strict=True)
+
+    def cut(array: NDArray[Any]) -> Any:
+        own = where[len(where) - array.ndim :]
+        index = (
+            (0 if isinstance(w, int) else slice(None)) if n == 1 else w for n, w in zip(array.shape, own, strict=True)
         )
-        out = noun[cut]
-        return cast("N", out.item() if np.ndim(out) == 0 else out)
-    if next(_arrays(noun), None) is None:
-        return noun
-    if isinstance(noun, tuple):
-        return cast("N", tuple(take(item, where) for item in noun))
-    if isinstance(noun, dict):
-        return cast("N", {key: take(item, where) for key, item in noun.items()})
-    return cast(
-        "N",
-        attrs.evolve(
-            cast("Any", noun), **{name: take(getattr(noun, name), where) for name in _fields(cast(Any, noun.__class__))}
-        ),
-    )
+        out = array[tuple(index)]
+        return out.item() if np.ndim(out) == 0 else out
+
+    return mapped(noun, cut)
+
+
+def trailing(noun: N) -> N:
+    """Return the noun with one more axis, of size one, at the end of every array."""
+    return mapped(noun, lambda array: array[..., None])
 
 
 def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, ...]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from roofline.errors import QuestionError, fault
 from roofline.provenance import Fact
 from roofline.units import Count, Ratio, Seconds
 
 LEVELS: Final = ("ideal", "generic", "calibrated")
+
+SAME: Final = {"fp16": "bf16"}
+"""Rates whose kernels are those of another: the two 16-bit formats run on the same data path."""
 
 KERNELS: Final = {
     "gemm": "matrix product of activations and weights, with the quantisation of its input",
@@ -31,7 +34,7 @@ COLLECTIVES: Final = {
     "one_shot": "all-reduce of small messages: every rank reads all others directly",
     "two_shot": "all-reduce of middling messages: direct reduce-scatter, then direct all-gather",
     "all_to_all": "personalised exchange; the dispatch and combine of experts",
-    "point_to_point": "one rank to another: pipeline stages",
+    "point_to_point": "each rank to the next along a chain: pipeline stages",
 }
 """Ways to move a message, each with constants of its own."""
 
@@ -101,7 +104,7 @@ class Calibration:
     power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def kernel(self, name: str, rate: str) -> Kernel:
         """Return the constants of a kernel class at a rate.
@@ -109,7 +112,7 @@ class Calibration:
         Raises:
             QuestionError: the profile has none.
         """
-        found = self.kernels.get((name, rate)) or self.kernels.get((name, "any"))
+        found = self.kernels.get((name, SAME.get(rate, rate))) or self.kernels.get((name, "any"))
         if found is None:
             raise QuestionError(fault("kernel", name, f"profile {self.name!r} has no constants for it at {rate}"))
         return found

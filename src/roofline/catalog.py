@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from attrs import evolve
 
@@ -36,7 +36,10 @@ _FOLDERS: Final = {
 }
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
-D = TypeVar("D")
+_ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
+"""What repositories append to the name of an architecture."""
+
+_MOST_KEPT: Final = 512
 
 
 def _root() -> Path:
@@ -46,9 +49,20 @@ def _root() -> Path:
     return packaged if packaged.is_dir() else here.parents[2]
 
 
-@functools.cache
 def names(kind: str) -> tuple[str, ...]:
-    """Return the names of the descriptors of a kind that come with the library."""
+    """Return the names of the descriptors of a kind that come with the library: chips, systems, models (or calibrations).
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    singular = str(kind).lower().removesuffix("s")
+    if singular not in _FOLDERS:
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips or models"))
+    return _names(singular)
+
+
+@functools.cache
+def _names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.toml")))
 
 
@@ -61,9 +75,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = _content(path) if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise DescriptorError(
-            f"{shown(str(path))}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None
     if data is None:
         raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
     if len(data) > LARGEST:
@@ -135,10 +148,8 @@ def _found(kind: str, text: object) -> Path:
     name = _as_name(given)
     if _NAME.fullmatch(name) and name in names(kind):
         return _root() / _FOLDERS[kind] / f"{name}.toml"
-    remedy = (
-        f"list them with `roofline list {kind}s`, or give the path of a TOML file" if kind in ("chip", "system") else ""
-    )
-    raise unknown(kind, given, names(kind), remedy)
+    remedy = f"list them with `roofline list {kind}s`, or give the path of a TOML file"
+    raise unknown(kind, given, names(kind), remedy if kind != "calibration" else "")
 
 
 def kind_of(given: str | Path) -> str | None:
@@ -179,14 +190,23 @@ def _unwritable(path: Path, error: Exception) -> QuestionError:
     return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
 
 
-@functools.lru_cache(maxsize=256)
-def _read(kind: str, path: Path, _stamp: float) -> Any:
-    root, name = Table(read_toml(path), str(path)), path.stem
+Stamps = tuple[tuple[Path, float], ...]
+_READ: Final[dict[tuple[str, Path], tuple[Stamps, Any]]] = {}
+
+
+def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
+    """Return the noun that a file describes, and the files it was read from."""
+    root, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
-        return descriptors.chip(root, name)
-    if kind == "system":
-        return descriptors.system(root, name, lambda given: chip(_beside(path, given)))
-    return descriptors.calibration(root, name)
+        return descriptors.chip(root, name), (path,)
+    if kind == "calibration":
+        return descriptors.calibration(root, name), (path,)
+
+    def find(given: str) -> Chip:
+        files.append(_found("chip", _beside(path, given)).resolve())
+        return chip(files[-1])
+
+    return descriptors.system(root, name, find), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -194,13 +214,25 @@ def _beside(path: Path, given: str) -> str | Path:
     return path.parent / given if _looks_like_path(given) else given
 
 
-def _load(kind: str, given: object) -> Any:
-    path = _found(kind, given)
+def _stamp(path: Path) -> float:
     try:
-        stamp = path.stat().st_mtime
+        return path.stat().st_mtime_ns
     except (OSError, ValueError):
-        stamp = 0.0
-    return _read(kind, path, stamp)
+        return 0.0
+
+
+def _load(kind: str, given: object) -> Any:
+    """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
+    path = _found(kind, given)
+    key = (kind, path.absolute())
+    kept = _READ.get(key)
+    if kept is not None and all(_stamp(file) == stamp for file, stamp in kept[0]):
+        return kept[1]
+    noun, files = _read(kind, path)
+    if len(_READ) > _MOST_KEPT:
+        _READ.clear()
+    _READ[key] = tuple((file, _stamp(file)) for file in files), noun
+    return noun
 
 
 def chip(given: str | Path | Chip) -> Chip:
@@ -221,21 +253,24 @@ def system(given: str | Path | System) -> System:
     return given if isinstance(given, System) else _load("system", given)
 
 
-def profile(level: str | Calibration, system_: System) -> Calibration:
+def profile(level: str | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
+    ``ideal`` keeps the generic margins of memory and power: they are no matter of speed.
+
     Raises:
-        UnknownNameError: no such level.
+        UnknownNameError: no such level, or system.
     """
     if isinstance(level, Calibration):
         return level
-    if level == "ideal":
-        return IDEAL
     if level not in LEVELS:
         raise unknown("level", str(level), LEVELS)
-    fitted = system_.package.name
-    name = fitted if level == "calibrated" and fitted in names("calibration") else "generic"
-    return _load("calibration", name)  # type: ignore[no-any-return]
+    generic: Calibration = _load("calibration", "generic")
+    if level == "ideal":
+        kept = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
+        return evolve(IDEAL, memory_fraction=generic.memory_fraction, power_fraction=generic.power_fraction, facts=kept)
+    fitted = system(system_).package.name
+    return _load("calibration", fitted) if level == "calibrated" and fitted in names("calibration") else generic
 
 
 def model(
@@ -269,6 +304,15 @@ def _model_file(given: str | Path) -> Model:
     return evolve(huggingface.model(read_json(path), quant, name=name, file=str(path)), source=str(path))
 
 
+def _known_model(name: str) -> str | None:
+    """Return the name under which a model is filed: as given, or without what repositories add to it."""
+    bare, known = _ADDED.sub("", name.removeprefix("meta-")), names("model")
+    found = next((each for each in (name, bare) if each in known), None)
+    # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
+    sized = [each for each in known if re.fullmatch(rf"{re.escape(bare)}-[0-9]+b", each)]
+    return sized[0] if found is None and len(sized) == 1 else found
+
+
 def _model_path(given: str | Path) -> Path:
     text = str(given)
     try:
@@ -282,8 +326,9 @@ def _model_path(given: str | Path) -> Path:
     if isinstance(given, Path) or _looks_like_path(text):
         raise DescriptorError(f"{shown(text)}: no such file; check the path")
     name = _as_name(text)
-    if _NAME.fullmatch(name) and name in names("model"):
-        return _root() / _FOLDERS["model"] / f"{name}.toml"
+    known = _known_model(name)
+    if known is not None:
+        return _root() / _FOLDERS["model"] / f"{known}.toml"
     hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
     raise UnknownNameError(fault("model", text, "no such model", hint))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import attrs
 import numpy as np
@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import number, sizes
+from roofline.arrays import sizes, trailing
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
+from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
-from roofline.layout import Layout
+from roofline.layout import Layout, one
 from roofline.units import MILLION, Num
 from roofline.workload import Prefill, Question, Serve
 
-_MOST_REQUESTS: Final = 262_144.0
+_MOST_REQUESTS_A_LANE: Final = 4096.0
 _MOST_CANDIDATES: Final = 4 * int(MILLION)
 
 
@@ -31,77 +32,94 @@ def ranks_of(system: System, chips: int | None) -> int:
     Raises:
         QuestionError: not a whole number of at least 1, or more than the system can join.
     """
-    count = system.chips if chips is None else number(chips)
-    if not isinstance(count, (int, float)) or not np.isfinite(count) or count < 1 or count != int(count):
-        raise QuestionError(fault("chips", chips, "must be a whole number of at least 1"))
+    count = float(system.chips) if chips is None else one("chips", chips)
+    refuse("chips", count, 1, whole=True)
     ranks = int(count) * system.ranks_per_chip
     if ranks > system.reach:
-        raise QuestionError(
-            fault("chips", int(count), f"{system.name} joins {int(system.reach) // system.ranks_per_chip} at most")
-        )
+        most = int(system.reach) // system.ranks_per_chip
+        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most"))
     return ranks
 
 
 def grid(model: Model, ranks: int, words: Mapping[str, Num | None]) -> Layout:
-    """Return the layouts worth trying: experts whole on their ranks or cut over all of them, unless ``ep`` is given."""
+    """Return the layouts worth trying, unless a degree is given: experts whole on their ranks or cut over all of them.
+
+    Attention data parallelism inside a replica is of use only to share experts; without them it is replicas in lock-step.
+    """
+    if not model.experts and words.get("dp") is None:
+        words = {**words, "dp": 1}
     out = Layout.grid(ranks, **words)
     return (
         out if words.get("ep") is not None else out.select((out.ep == 1) | (out.ep == out.stage) & (model.experts > 0))
     )
 
 
-def possible(model: Model, system: System, candidates: Layout) -> Layout:
+def possible(model: Model, system: System, candidates: Layout, given: Mapping[str, Num] | None = None) -> Layout:
     """Return the candidates, on one axis, that can be laid out for a model on a system.
 
     Raises:
         QuestionError: none can; the message says why.
     """
     laws = rules(model, system, candidates)
-    ok = np.logical_and.reduce([np.broadcast_to(rule.ok, np.shape(candidates.tp)) for rule in laws])
+    shape = np.shape(candidates.tp)
+    masks = [np.broadcast_to(rule.ok, shape) for rule in laws]
+    ok = np.logical_and.reduce(masks)
     if not ok.any():
-        never = [rule.reason for rule in laws if not np.any(rule.ok)] or [
-            rule.reason for rule in laws if not np.all(rule.ok)
-        ]
-        raise QuestionError(f"layout: none of {ok.size} can be laid out: {never[0]}")
+        # The law that fails everywhere; or, where several fail by turns, the one that fails most.
+        worst = laws[int(np.argmin([mask.sum() for mask in masks]))]
+        asked = next(
+            (f"{name}={value:g}" for name, value in (given or {}).items() if worst.reason.startswith(f"{name} ")),
+            "layout",
+        )
+        raise QuestionError(f"{asked}{holding(given or {}) if asked == 'layout' else ''}: {worst.reason}")
     return candidates.select(ok)
+
+
+def holding(given: Mapping[str, Num]) -> str:
+    """Return the degrees that were given, in words."""
+    return f" with {' '.join(f'{name}={float(value):g}' for name, value in given.items())}" if given else ""
 
 
 def choose(
     question: Question, system: System, candidates: Layout, calibration: Calibration
 ) -> tuple[Layout, NDArray[np.int64]]:
-    """Return, for each point asked, the candidate that fits and makes the most tokens per second, and how many fit.
+    """Return, for each point asked, the best candidate that fits, and how many fit.
 
-    Where none fits, the one that needs the least memory. ``candidates`` lie on one axis.
+    The best makes the most tokens per second; of a lone prefill, the first token soonest. Where none fits, the one that needs
+    the least memory. ``candidates`` lie on one axis.
 
     Raises:
         QuestionError: too many plans to price.
     """
-    trailing = attrs.evolve(
-        cast("Any", question),
-        **{f.name: _axis(getattr(question, f.name)) for f in attrs.fields(type(question)) if f.name != "model"},
-    )
-    points = int(np.prod(sizes(trailing), dtype=np.int64)) * int(np.size(candidates.tp))
+    asked = (trailing(question), trailing(system), candidates, trailing(calibration))
+    points = int(np.prod(sizes(*asked), dtype=np.int64))
     if points > _MOST_CANDIDATES:
         rule = f"choosing a layout for each point would price {points:,} plans"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
-    est = answer(trailing, system, candidates, calibration)
-    rate = est.prompt_tokens_per_second if isinstance(question, Prefill) else est.tokens_per_second
+    est = answer(*asked)
+    value = -cast("Num", est.ttft) if isinstance(question, Prefill) else cast("Num", est.tokens_per_second)
     fits = np.broadcast_to(est.fits, est.shape)
-    score = np.where(fits, np.broadcast_to(cast("Num", rate), est.shape), -np.broadcast_to(est.memory.total, est.shape))
-    return candidates.select(np.argmax(score, axis=-1)[()]), np.sum(fits, axis=-1)
-
-
-def _axis(value: Num) -> Num:
-    return value[..., None] if isinstance(value, np.ndarray) else value
+    # A plan that fits comes before any that does not.
+    score = np.where(fits, np.broadcast_to(value, est.shape), -np.inf)
+    least = -np.broadcast_to(est.memory.total / est.capacity, est.shape)
+    pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
+    return candidates.select(pick[()]), np.sum(fits, axis=-1)
 
 
 def survey(
     question: Serve, system: System, profile: Calibration, chips: int | None, words: Mapping[str, Num | None]
 ) -> Estimate:
-    """Return the service at ever more requests in flight (first axis) under every layout worth trying (second axis)."""
-    candidates = possible(question.model, system, grid(question.model, ranks_of(system, chips), words))
-    requests = np.unique(np.round(2.0 ** np.arange(0, np.log2(_MOST_REQUESTS) + 0.25, 0.25)))
-    return answer(attrs.evolve(question, concurrency=requests[:, None]), system, candidates, profile)
+    """Return the service at ever more requests in flight (first axis) under every layout worth trying (second axis).
+
+    Loads are multiples of a layout's lanes, so that none idles while another has two requests.
+    """
+    given = {name: value for name, value in words.items() if value is not None}
+    layouts = possible(question.model, system, grid(question.model, ranks_of(system, chips), words), given)
+    lanes = layouts.dp * layouts.replicas * layouts.pp
+    ladder = 2.0 ** np.arange(-6, np.log2(_MOST_REQUESTS_A_LANE) + 0.25, 0.25)
+    each = np.unique(np.where(ladder < 1, ladder, np.round(ladder)))
+    requests = np.maximum(np.round(each[:, None] * lanes), 1.0)
+    return answer(attrs.evolve(question, concurrency=requests), system, layouts, profile)
 
 
 def load(est: Estimate, steps: int = 12) -> Estimate:

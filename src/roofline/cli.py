@@ -23,7 +23,6 @@ from roofline.comparison import LIMITS, compare
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
 from roofline.estimates import estimate
-from roofline.units import SECOND, parse
 
 app = App(
     name="roofline",
@@ -46,6 +45,8 @@ _layout = Group("Layout (what is left out is chosen for the most tokens per seco
 _work = Group("Workload", sort_key=2)
 _form = Group("Output", sort_key=9)
 
+_PLAIN = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
+
 Json = Annotated[bool, Parameter(name="--json", negative="", group=_form, help="One JSON document on standard output.")]
 System = Annotated[
     str, Parameter(name=["--system", "-s"], help="A name (roofline list systems), or the path of a TOML file.")
@@ -60,6 +61,9 @@ Output = Annotated[float, Parameter(name=["--output", "--osl"], group=_work, hel
 Concurrency = Annotated[float, Parameter(group=_work, help="Requests in flight in the whole deployment.")]
 Drafts = Annotated[int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")]
 Accepted = Annotated[float, Parameter(group=_work, help="Mean tokens a request gets from a step.")]
+Chunk = Annotated[
+    float | None, Parameter(group=_work, help="Prompt tokens an attention rank passes beside a decode step at most.")
+]
 Level = Annotated[
     Literal["ideal", "generic", "calibrated"],
     Parameter(
@@ -73,7 +77,17 @@ KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
 
 
 def _say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
-    print(json.dumps(fields(), indent=2, allow_nan=False) if as_json else text())
+    told = json.dumps(fields(), indent=2, allow_nan=False) if as_json else text()
+    print(_encodable(told, sys.stdout.encoding or "ascii"), flush=True)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Return the text in characters that a terminal of this encoding can show."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+    return text
 
 
 @app.command(name="list")
@@ -105,10 +119,9 @@ def estimate_(
     ep: Degree = None,
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
-    draft_tokens: Annotated[
-        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
-    ] = 0,
+    draft_tokens: Drafts = 0,
     accept_length: Accepted = 1.0,
+    chunk: Chunk = None,
     level: Level = "calibrated",
     why: Annotated[
         bool, Parameter(negative="", group=_form, help="Every operation, what bounds it, and every source.")
@@ -119,6 +132,7 @@ def estimate_(
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
         input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+        chunk=chunk,
     )  # fmt: skip
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
@@ -128,28 +142,35 @@ def compare_(
     *systems: str,
     model: Annotated[str | None, Parameter(help="Serve this model on each of them.")] = None,
     chips: Chips = None,
-    input: Input = 4096.0,
-    output: Output = 1024.0,
+    input: Input | None = None,
+    output: Output | None = None,
     concurrency: Annotated[
         float | None, Parameter(group=_work, help="Requests in flight; by default what serves best.")
     ] = None,
-    tpot: Annotated[list[str], Parameter(group=_work, help="Limits on the time per output token, such as 50ms.")]
-    | None = None,
+    tpot: Annotated[
+        list[str] | None, Parameter(group=_work, negative="", help="Limits on the time per output token, such as 50ms.")
+    ] = None,
+    ttft: Annotated[str, Parameter(group=_work, help="Limit on the time to the first token, such as 2s.")] = "10s",
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
-    draft_tokens: Annotated[
-        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
-    ] = 0,
-    accept_length: Accepted = 1.0,
+    draft_tokens: Drafts | None = None,
+    accept_length: Accepted | None = None,
+    chunk: Chunk = None,
     level: Level = "calibrated",
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power together and as ratios; with --model, what each makes of it."""
-    limits = LIMITS if tpot is None else [_seconds("--tpot", each) for each in tpot]
+    words = {
+        "input": input,
+        "output": output,
+        "draft_tokens": draft_tokens,
+        "accept_length": accept_length,
+        "chunk": chunk,
+    }
+    given = {name: value for name, value in words.items() if value is not None}
     found = compare(
-        *systems, model=model, tpot=limits, level=level, chips=chips,
-        dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, input=input, output=output, draft_tokens=draft_tokens,
-        accept_length=accept_length,
+        *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips,
+        dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, **given,
     )  # fmt: skip
     _say(json, found.to_dict, found.table)
 
@@ -171,10 +192,9 @@ def plot(
     ep: Degree = None,
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
-    draft_tokens: Annotated[
-        int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")
-    ] = 0,
+    draft_tokens: Drafts = 0,
     accept_length: Accepted = 1.0,
+    chunk: Chunk = None,
     level: Level = "calibrated",
 ) -> None:
     """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
@@ -185,7 +205,7 @@ def plot(
     for each in system:
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
         )  # fmt: skip
         ax = est.plot(ax=ax)
         told.append(sheets.headline(est))
@@ -194,16 +214,15 @@ def plot(
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
 
 
-def _seconds(name: str, text: str) -> float:
-    """Return the seconds in ``50ms`` or ``2 s``."""
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
-    return parse(f"{digits} {text[len(digits) :].strip()}", SECOND, name)
-
-
 def _complain(message: str) -> NoReturn:
     """Print one line to standard error and leave with status 2."""
-    print(f"roofline: {' '.join(message.split())}", file=sys.stderr)
+    print(_encodable(f"roofline: {' '.join(message.split())}", sys.stderr.encoding or "ascii"), file=sys.stderr)
     raise SystemExit(2)
+
+
+def _discard() -> None:
+    """Drop what standard output still holds: it cannot be written when the program ends either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -215,8 +234,10 @@ def main(arguments: list[str] | None = None) -> None:
     except RooflineError as error:
         _complain(str(error))
     except BrokenPipeError:
-        # The reader has seen enough; what is left must not be flushed into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard()  # the reader has seen enough
+    except OSError as error:
+        _discard()
+        _complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -8,7 +8,7 @@ reduce-scatter,           :math:`\sum_i (S / m_i)(1 - 1/f_i) = S (1 - 1/n)`
 all-gather                (:math:`m_i` ranks met below tier i, :math:`f_i` its fan)
 all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`
 all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
-point to point            S, over the tier that holds both
+point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
 
 The tiers carry their parts at the same time, so the slowest counts, and the whole is a chunked pipeline whose optimum
@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.arrays import Mask, larger, pick, smaller
+from roofline.arrays import Mask, ceil, floor, larger, pick, smaller
 from roofline.calibration import Calibration, Link
 from roofline.errors import QuestionError, unknown
 from roofline.hardware import Tier
@@ -53,14 +53,17 @@ class Climb:
 
 
 def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]:
-    """Yield the tiers a group spans, innermost first: ``reach = clip(size / stride, met, group)``, ``fan = reach / met``.
+    """Yield the tiers a group spans, innermost first, with ``fan = reach / met``.
 
-    What the outermost tier cannot join is charged to it all the same; such a layout is masked elsewhere.
+    A tier holds ``floor(size / stride)`` members of a group, which lies evenly over as few instances of it as hold it all:
+    ``reach = group / ceil(group / held)``, the whole group where one instance holds it. What the outermost tier cannot join
+    is charged to it all the same; such a layout is masked elsewhere.
     """
     met: Num = 1.0
     for i, tier in enumerate(tiers):
         size = float("inf") if i == len(tiers) - 1 else tier.size
-        reach = smaller(larger(size / stride, met), group)
+        held = larger(floor(size / stride), 1.0)
+        reach = larger(group / larger(ceil(group / held), 1.0), met)
         yield Climb(tier, met, reach / met)
         met = reach
 
@@ -105,7 +108,8 @@ def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     if any(c.tier.in_network for c in climbs):
         routes["in_network"] = _route(
             climbs,
-            lambda c: size / c.met * (1 + 1 / c.fan) * c.used if c.tier.in_network else wire(c),
+            # Where two ranks meet, a ring is shorter than the way to the switch and back.
+            lambda c: smaller(wire(c), size / c.met * (1 + 1 / c.fan)) * c.used if c.tier.in_network else wire(c),
             lambda c: 2 * c.used if c.tier.in_network else ring_steps(c),
         )
     if any(c.tier.load_store for c in climbs):
@@ -120,14 +124,30 @@ def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     return {"ring": _route(climbs, *_ring(size, 1.0))}
 
 
+def _group(climbs: Sequence[Climb]) -> Count:
+    return climbs[-1].met * climbs[-1].fan
+
+
+def _exchanged(size: Bytes, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:
+    """Return what a rank sends to the peers that each tier adds, of a buffer for all of them."""
+    return lambda c: size * c.met * (c.fan - 1) / _group(climbs)
+
+
 def _all_to_all(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    last = climbs[-1]
-    group = last.met * last.fan
-    return {"all_to_all": _route(climbs, lambda c: size * c.met * (c.fan - 1) / group, lambda c: _log2(c.fan))}
+    return {"all_to_all": _route(climbs, _exchanged(size, climbs), lambda c: _log2(c.fan))}
+
+
+def _hops(climbs: Sequence[Climb]) -> Callable[[Climb], Count]:
+    """Return how many of the n - 1 hops of a chain cross each tier: ``n / met - n / reach``."""
+    return lambda c: _group(climbs) / c.met * (1 - 1 / c.fan)
 
 
 def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    return {"point_to_point": _route(climbs, lambda c: size * c.used, lambda c: c.used)}
+    hops, steps, transfer = _hops(climbs), 0.0, 0.0
+    for c in climbs:
+        steps = steps + hops(c) * c.tier.latency  # type: ignore[assignment]
+        transfer = transfer + hops(c) * size / c.tier.bandwidth  # type: ignore[assignment]
+    return {"point_to_point": _Route(steps, transfer)}
 
 
 ROUTES: Final[dict[str, Callable[[Bytes, Sequence[Climb]], dict[str, _Route]]]] = {
@@ -155,6 +175,25 @@ def lower_bound(message: Message, tiers: Sequence[Tier]) -> Seconds:
     for route in routes.values():
         best = smaller(best, pick(route.open, route.transfer, np.inf))
     return best
+
+
+def sent(message: Message, tiers: Sequence[Tier]) -> tuple[Bytes, ...]:
+    """Return the bytes a rank sends over each tier, by the plain algorithm: no sums in the network, no direct reads.
+
+    >>> node, fabric = Tier("node", 8, 1e11, 0.0), Tier("fabric", 64, 1e10, 0.0)
+    >>> [float(b) for b in sent(Message("m", "all_gather", 64.0, 16.0), (node, fabric))]
+    [56.0, 4.0]
+    """
+    climbs = list(climb(tiers, message.group, message.stride))
+    match message.collective:
+        case "all_to_all":
+            wire = _exchanged(message.size, climbs)
+        case "point_to_point":
+            hops = _hops(climbs)
+            return tuple(hops(c) * message.size for c in climbs)
+        case _:
+            wire, _ = _ring(message.size, 2.0 if message.collective == "all_reduce" else 1.0)
+    return tuple(wire(c) for c in climbs)
 
 
 def price(message: Message, tiers: Sequence[Tier], calibration: Calibration) -> Cost:

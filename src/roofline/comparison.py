@@ -14,15 +14,19 @@ from roofline.answer import Estimate
 from roofline.calibration import Calibration
 from roofline.choosing import survey
 from roofline.errors import QuestionError, fault
-from roofline.estimates import estimate, question_of
+from roofline.estimates import estimate, service
+from roofline.fields import number
 from roofline.hardware import System
 from roofline.provenance import Fact, spread
 from roofline.reports import columns
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, parse, show
 from roofline.workload import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
+
+PATIENCE: Final = 10.0
+"""Time to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
     ("chips", "chips", ONE),
@@ -43,14 +47,14 @@ def aggregates(system: System) -> dict[str, float | None]:
 
     ``scale_up`` is the one-way bandwidth of the widest tier inside the system, over all ranks.
     """
-    package, chips = system.package, system.chips
-    power = system.power_per_chip
-    inner = [tier for tier in system.tiers if float(tier.size) <= system.ranks]
-    out: dict[str, float | None] = {"chips": float(chips)}
+    package, chips, power = system.package, float(system.chips), system.power_per_chip
+    ranks = float(system.ranks)
+    inner = [tier for tier in system.tiers if float(tier.size) <= ranks]
+    out: dict[str, float | None] = {"chips": chips}
     out |= {f"{rate}_flops_per_s": float(peak) * chips for rate, peak in package.peak.items()}
     out["memory_bytes"] = float(package.memory.capacity) * chips
     out["memory_bandwidth_bytes_per_s"] = float(package.memory.bandwidth) * chips
-    out["scale_up_bytes_per_s"] = float(inner[-1].bandwidth) * system.ranks if inner else None
+    out["scale_up_bytes_per_s"] = float(inner[-1].bandwidth) * ranks if inner else None
     out["power_w"] = None if power is None else float(power) * chips
     flops = out.get("bf16_flops_per_s")
     out["flops_per_joule"] = None if flops is None or not out["power_w"] else flops / out["power_w"]
@@ -59,7 +63,7 @@ def aggregates(system: System) -> dict[str, float | None]:
 
 def _ranges(system: System) -> dict[str, tuple[float, float]]:
     """Return the least and greatest aggregates that the figures of the sources allow."""
-    chips = system.chips
+    chips = float(system.chips)
     facts: dict[str, Fact] = {fact.path: fact for fact in (*system.package.facts, *system.facts)}
     paths = {"memory_bytes": "chip.memory.capacity", "memory_bandwidth_bytes_per_s": "chip.memory.bandwidth"}
     paths |= {f"{rate}_flops_per_s": f"chip.peak.{rate}" for rate in system.package.peak}
@@ -79,11 +83,15 @@ class Comparison:
     Attributes:
         estimates: what each makes of the model, if one was given.
         under: for each system, the best service under each limit on TPOT; None where nothing keeps it.
+        patience: the limit on TTFT that they keep too.
+        asked: the estimates are of so many requests in flight as were asked for, and not among the best services.
     """
 
     systems: tuple[System, ...]
     estimates: tuple[Estimate, ...] = ()
     under: tuple[Mapping[float, Estimate | None], ...] = ()
+    patience: float = PATIENCE
+    asked: bool = False
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -124,14 +132,14 @@ class Comparison:
             if not any(row.get(name) for row in sums):
                 continue
             cells = [_cell(row.get(name), name, unit) for row in sums]
-            ratio = f"{ratios[name]:.2f}x" if name in ratios else ""
+            ratio = _times(ratios[name]) if name in ratios else ""
             low, high = ranges.get(name, (0.0, 0.0))
-            wide = f"{low:.2f}-{high:.2f}x" if high > low * 1.001 else ""
+            wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
             rows.append([label, *cells, *((ratio, wide) if two else ())])
         head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
         text = columns(rows, head=head, right=range(1, len(self.systems) + 2))
         notes = [
-            f"{s.title}: {s.chips} x {s.package.title}{' (announced)' if s.package.announced else ''}"
+            f"{s.title}: {s.chips:g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
             for s in self.systems
         ]
         return "\n".join([*notes, "", text, *(["", self._services()] if self.estimates else [])])
@@ -139,37 +147,37 @@ class Comparison:
     def _services(self) -> str:
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""
         rows = [
-            [f"TPOT <= {show(limit, SECOND, 3)}" if i == 0 else "", *_service(system, row[limit])]
+            [f"TPOT <= {show(limit, SECOND, 3)}" if i == 0 else "", system.name, *_service(row[limit], est)]
             for limit in self.under[0]
-            for i, (system, row) in enumerate(zip(self.systems, self.under, strict=True))
+            for i, (system, row, est) in enumerate(zip(self.systems, self.under, self.estimates, strict=True))
         ]
-        head = ["", "", "tokens/s", "80 % within", "a chip", "TTFT", "requests", "bound by", "layout"]
-        first: Any = self.estimates[0].question
+        first = cast("Serve", self.estimates[0].question)
         asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
-        notes = [
-            f"{est.system.name}: {first.model.formats_line}, {est.calibration.level} constants"
-            for est in self.estimates
-        ]
-        notes += [
-            f"{est.system.name}: {note}"
-            for est in self.estimates
-            for note in est.assumptions
-            if "weights are multiplied" in note
-        ]
+        if self.asked:
+            load = f"{float(first.concurrency):g} in flight"
+            rows += [
+                [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
+                for i, est in enumerate(self.estimates)
+            ]
+        head = ["", "", "tokens/s", "80 % within", "a chip", "TPOT", "TTFT", "requests", "bound by", "layout"]
+        notes = []
+        for est in self.estimates:
+            used = f"{float(est.chips):,.0f} chips"
+            notes.append(
+                f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
+            )
+            notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
         )
-        return "\n".join(
-            [
-                f"{asked}: most output tokens per second",
-                "",
-                columns(rows, head=head, right=(2, 3, 4, 5, 6)),
-                "",
-                *notes,
-                sources,
-            ]
-        )
+        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7))
+        held = f"most output tokens per second, TTFT <= {show(self.patience, SECOND, 3)}"
+        return "\n".join([f"{asked}: {held}", "", table, "", *notes, sources])
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.2g}x"
 
 
 def _cell(value: float | None, name: str, unit: Unit) -> str:
@@ -180,26 +188,24 @@ def _cell(value: float | None, name: str, unit: Unit) -> str:
     return f"{value:,.0f}" if unit == ONE else show(value, unit)
 
 
-def _service(system: System, est: Estimate | None) -> list[str]:
-    if est is None:
-        return [system.name, "none keeps it"]
-    rate, pair, asked = float(est.tokens_per_second or 0.0), est.interval("tpot"), cast("Serve", est.question)
+def _service(best: Estimate | None, any_: Estimate) -> list[str]:
+    """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
+    if best is None:
+        return ["none keeps it" if any_.fits else "does not fit"]
+    rate, pair, asked = float(best.tokens_per_second or 0.0), best.interval("tpot"), cast("Serve", best.question)
+    tpot = float(best.tpot or 0.0)
     # The rate moves as the time of a token does.
-    wide = (
-        ""
-        if pair is None
-        else " - ".join(f"{rate * float(est.tpot or 0.0) / float(tpot):,.0f}" for tpot in reversed(pair))
-    )
-    each, first = float(est.tokens_per_second_per_chip or 0.0), show(float(est.ttft or 0.0), SECOND, 3)
+    wide = "" if pair is None else " - ".join(f"{rate * tpot / float(each):,.0f}" for each in reversed(pair))
+    each, times = float(best.tokens_per_second_per_chip or 0.0), (tpot, float(best.ttft or 0.0))
+    shown = [show(time, SECOND, 3) for time in times]
     return [
-        system.name,
         f"{rate:,.0f}",
         wide,
         f"{each:,.0f}",
-        first,
+        *shown,
         f"{float(asked.concurrency):,.0f}",
-        est.bound,
-        str(est.layout),
+        best.bound,
+        str(best.layout),
     ]
 
 
@@ -217,7 +223,8 @@ def _descriptive(system: System) -> dict[str, Any]:
 def compare(
     *systems: System | str | Path,
     model: Any = None,
-    tpot: Sequence[float] = LIMITS,
+    tpot: float | str | Sequence[float | str] = LIMITS,
+    ttft: float | str = PATIENCE,
     level: str | Calibration = "calibrated",
     chips: int | None = None,
     dtype: str | None = None,
@@ -230,10 +237,12 @@ def compare(
     Args:
         systems: two or more objects, names or paths.
         model: an object, a name, the path of a config.json, or a parsed one.
-        tpot: limits on the time per output token.
-        concurrency: requests in flight of the ``estimates``; by default as many as serve best under the middle limit.
+        tpot: limit or limits on the time per output token: seconds, or text such as ``"50 ms"``.
+        ttft: limit on the time to the first token.
+        concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
+            services under the middle limit.
         level, chips, dtype, kv_dtype: as in :func:`roofline.estimate`; a format a chip cannot multiply is widened, and said.
-        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``.
+        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
 
     Raises:
         QuestionError: fewer than two systems, or words without meaning.
@@ -244,35 +253,57 @@ def compare(
     if len(systems) < 2:
         raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
     racks = tuple(catalog.system(system) for system in systems)
-    for limit in tpot:
-        if not 0 < limit < np.inf:
-            raise QuestionError(fault("tpot", limit, "must be a time above 0", "give for example 50ms"))
+    limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
+        asked = {"dtype": dtype, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
+        for name, value in asked.items():
+            if value is not None:
+                raise QuestionError(
+                    fault(name, value, "says something of a service, but no model was given", "add model=")
+                )
         return Comparison(racks)
     made = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
+    question = service(made, words if concurrency is None else {**words, "concurrency": concurrency})
     rows, chosen = [], []
     for rack in racks:
-        profile = catalog.profile(level, rack)
-        everything = survey(question_of(made, **words), rack, profile, chips, {})
-        row = {limit: _best(everything, limit) for limit in sorted(tpot)}
+        everything = survey(question, rack, catalog.profile(level, rack), chips, {})
+        row = {limit: _best(everything, limit, patience) for limit in limits}
         rows.append(row)
-        kept = [est for est in row.values() if est is not None]
-        if concurrency is None and kept:
-            chosen.append(row[sorted(tpot)[len(tpot) // 2]] or kept[0])
-        else:
-            chosen.append(
-                estimate(
-                    made,
-                    rack,
-                    chips=chips,
-                    level=level,
-                    concurrency=64.0 if concurrency is None else concurrency,
-                    **words,
-                )
-            )
-    return Comparison(racks, tuple(chosen), tuple(rows))
+        best = row[limits[len(limits) // 2]] or next((est for est in row.values() if isinstance(est, Estimate)), None)
+        if concurrency is not None or best is None:
+            best = estimate(question, rack, chips=chips, level=level)
+        chosen.append(best)
+    return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
 
 
-def _best(everything: Estimate, limit: float) -> Estimate | None:
-    where = np.asarray(everything.tpot) <= limit
+def _limits(name: str, value: Any) -> tuple[float, ...]:
+    """Return limits in seconds, least first.
+
+    Raises:
+        QuestionError: not times above 0.
+    """
+    given = (value,) if isinstance(value, (str, int, float)) else tuple(value)
+    out = []
+    for limit in given:
+        seconds = parse(_spaced(name, limit), SECOND, name) if isinstance(limit, str) else number(limit, name)
+        if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
+            raise QuestionError(fault(name, limit, "must be a time above 0", "give for example 50ms"))
+        out.append(seconds)
+    if not out:
+        raise QuestionError(fault(name, value, "must hold a limit", "give for example 50ms"))
+    return tuple(sorted(set(out)))
+
+
+def _spaced(name: str, text: str) -> str:
+    """Return ``50 ms`` for ``50ms``."""
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
+    unit = text[len(digits) :].strip()
+    if digits.strip() and not unit:
+        raise QuestionError(fault(name, text, "has no unit", "give for example 50ms"))
+    return f"{digits.strip()} {unit}"
+
+
+def _best(everything: Estimate, tpot: float, ttft: float) -> Estimate | None:
+    """Return the service with the most tokens per second that fits and keeps the limits; None if there is none."""
+    where = (np.asarray(everything.tpot) <= tpot) & (np.asarray(everything.ttft) <= ttft)
     return everything.best(where=where) if np.any(np.asarray(everything.fits) & where) else None

@@ -149,11 +149,11 @@ def _facts(facts: tuple[Fact, ...]) -> str:
     rows: list[list[str]] = []
     for fact in facts:
         where = f"{fact.source.key}{': ' + fact.at if fact.at else ''}"
-        rows.append([fact.path.partition(".")[2], fact.text, fact.source.kind, where])
+        rows.append([fact.path, fact.text, fact.source.kind, where])
         rows += [["", f"  or {other.text}", other.source.kind, f"{other.source.key}{': ' + other.note if other.note else ''}"]
                  for other in fact.others]  # fmt: skip
     sources = {f.source.key: f.source for fact in facts for f in (fact, *fact.others)}
-    notes = [f"  {fact.path.partition('.')[2]}: {fact.note}" for fact in facts if fact.note]
+    notes = [f"  {fact.path}: {fact.note}" for fact in facts if fact.note]
     told = [
         f"  {source.key}: {source.title}{'. ' + source.reason if source.reason else ''}"
         f"{chr(10) + '    ' + source.url if source.url else ''}{f' (read {source.retrieved})' if source.retrieved else ''}"
@@ -195,7 +195,7 @@ def _system(system: System) -> Description:
     stored, moved = show(sums["memory_bytes"] or 0, BYTE), show(sums["memory_bandwidth_bytes_per_s"] or 0, BYTE_RATE)
     text = "\n".join(
         [
-            f"{system.name}: {system.vendor} {system.title}, {system.chips} x {system.package.title}; a rank is {rank}",
+            f"{system.name}: {system.vendor} {system.title}, {system.chips:g} x {system.package.title}; a rank is {rank}",
             f"together: {', '.join(f'{rate} {show(float(sum_ or 0), FLOP_RATE)}' for rate, sum_ in rates.items())}",
             f"          {stored} of memory at {moved}, {_or_dash(sums['power_w'], WATT)} rated",
             "",
@@ -210,7 +210,7 @@ def _system(system: System) -> Description:
         "chip": system.package.name,
         "announced": system.package.announced,
         "values": [fact.to_dict() for fact in facts],
-        "chips": system.chips,
+        "chips": int(system.chips),
         "flops_per_s": rates,
         **{name: sums[name] for name in ("memory_bytes", "memory_bandwidth_bytes_per_s", "power_w")},
         "tiers": [

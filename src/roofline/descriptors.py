@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, Calibration, Kernel, Link
 from roofline.dtypes import PEAKS
-from roofline.errors import DescriptorError, near
+from roofline.errors import DescriptorError, UnknownNameError, near
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.provenance import KINDS, Fact, Source, stated
 from roofline.tables import Table
@@ -21,6 +21,7 @@ from roofline.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, MILLION, ONE
 
 _REQUIRED: Final = object()
 _LONGEST_OTHERS: Final = 20
+_MAY_BE_ZERO: Final = (ONE, SECOND)
 
 
 class Facts:
@@ -42,6 +43,7 @@ class Facts:
         *,
         least: float = 0.0,
         most: float = float("inf"),
+        whole: bool = False,
     ) -> Any:
         """Return the number at ``key`` and remember it as a fact; a missing one is ``default`` if there is one.
 
@@ -54,6 +56,10 @@ class Facts:
         fact = self._fact(table, key, unit)
         if not least <= fact.value <= most:
             raise table.fail(key, f"must be a number from {least:g} to {most:g}")
+        if least == 0 and fact.value == 0 and unit not in _MAY_BE_ZERO:
+            raise table.fail(key, "must be above 0")
+        if whole and fact.value != int(fact.value):
+            raise table.fail(key, "must be a whole number")
         self.read.append(fact)
         return fact.value
 
@@ -159,13 +165,9 @@ def chip(root: Table, name: str) -> Chip:
     out: dict[str, Any] = {
         "name": name,
         "peak": peak,
-        "memory": Memory(
-            value(memory, "capacity", BYTE),
-            value(memory, "bandwidth", BYTE_RATE),
-            value(memory, "reported", BYTE, None),
-        ),
+        "memory": _memory(memory, value),
         "cores": value(head, "cores", ONE, least=1),
-        "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64)),
+        "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64, whole=True)),
         "power": value(head, "power", WATT, None),
         "price": value(head, "price", DOLLAR_RATE, None),
         "announced": head.flag("announced"),
@@ -178,6 +180,14 @@ def chip(root: Table, name: str) -> Chip:
     return Chip(**out, facts=facts.done())
 
 
+def _memory(table: Table, value: Callable[..., Any]) -> Memory:
+    capacity, bandwidth = value(table, "capacity", BYTE), value(table, "bandwidth", BYTE_RATE)
+    reported = value(table, "reported", BYTE, capacity)
+    if not 0.5 <= reported / capacity <= 1.5:
+        raise table.fail("reported", "must be within half of the capacity")
+    return Memory(capacity, bandwidth, reported / capacity)
+
+
 def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
     """Return the system that a descriptor describes; ``find`` returns the chip it names.
 
@@ -187,12 +197,12 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
     head = root.table("system")
     facts = Facts(root, head)
     value = facts.value
-    package = find(head.text("chip"))
+    package = _package(head, find)
     rank = head.text("rank", "package")
     if rank not in ("package", "die"):
         raise head.fail("rank", "must be package or die")
     per_chip = package.dies if rank == "die" else 1
-    chips = int(value(head, "chips", ONE, least=1, most=MILLION))
+    chips = int(value(head, "chips", ONE, least=1, most=MILLION, whole=True))
     tiers = tuple(_tier(table, value) for table in head.tables("tier"))
     if not tiers or len(tiers) > 8:
         raise head.fail("tier", "must list 1 to 8 tiers, innermost first")
@@ -210,14 +220,21 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         "title": head.text("title"),
     }
     head.done()
-    chip_ = package.die() if rank == "die" else package
-    return System(name, chip_, package, chips, tiers, per_chip, **out, facts=facts.done())
+    return System(name, package, chips, tiers, per_chip, **out, facts=facts.done())
+
+
+def _package(head: Table, find: Callable[[str], Chip]) -> Chip:
+    given = head.text("chip")
+    try:
+        return find(given)
+    except (UnknownNameError, DescriptorError) as error:
+        raise DescriptorError(f"{head.place('chip')}: {error}") from None
 
 
 def _tier(table: Table, value: Callable[..., Any]) -> Tier:
     out = Tier(
         name=table.text("name"),
-        size=value(table, "size", ONE, least=2),
+        size=value(table, "size", ONE, least=2, whole=True),
         bandwidth=value(table, "bandwidth", BYTE_RATE),
         latency=value(table, "latency", SECOND, most=1.0),
         in_network=table.flag("in_network"),

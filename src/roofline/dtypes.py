@@ -2,8 +2,8 @@
 
 Scales are counted with the elements they scale (bytes = payload + scale / block):
 
-* fp8-block: one fp32 scale for a 128 x 128 tile of weights (DeepSeek-V3 technical report, arXiv:2412.19437, section
-3.3);
+* fp8-block: one fp32 scale for a 128 x 128 tile of weights, or for 128 activations of a token (DeepSeek-V3 technical
+  report, arXiv:2412.19437, section 3.3);
 * mxfp8, mxfp4: one 8-bit scale for 32 elements (OCP Microscaling Formats 1.0, section 5.1);
 * nvfp4: one fp8 scale for 16 elements (NVIDIA, *Introducing NVFP4*, 2025);
 * int4: one fp16 scale for 128 elements, the default group of GPTQ and AWQ (arXiv:2306.00978).
@@ -25,11 +25,23 @@ PEAKS: Final = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "f
 
 @frozen
 class Dtype:
-    """A number format: bytes of one stored element, scales included, and the rates that can multiply it, best first."""
+    """A number format.
+
+    Attributes:
+        bytes: of one stored weight, scales included.
+        rates: the rates that can multiply it, best first.
+        activation: bytes of one activation quantised to it, where that differs.
+    """
 
     name: str
     bytes: Bytes
     rates: tuple[str, ...]
+    activation: Bytes = 0.0
+
+    @property
+    def passed(self) -> Bytes:
+        """Bytes of one activation in this format."""
+        return self.activation or self.bytes
 
     def rate(self, peaks: Mapping[str, object]) -> str | None:
         """Return the best of this format's rates that a chip has; None if it has none of them."""
@@ -46,10 +58,11 @@ DTYPES: Final[Mapping[str, Dtype]] = {
         Dtype("fp32", 4.0, ("fp32",)),
         Dtype("tf32", 4.0, ("tf32", "fp32")),
         Dtype("fp8", 1.0, ("fp8", *_16)),
-        Dtype("fp8-block", 1.0 + 4 / 128**2, ("fp8", *_16)),
+        Dtype("fp8-block", 1.0 + 4 / 128**2, ("fp8", *_16), activation=1.0 + 4 / 128),
         Dtype("mxfp8", 1.0 + 1 / 32, ("fp8", *_16)),
         Dtype("int8", 1.0, ("int8", *_16)),
-        # int4 checkpoints are weight-only: the multiplication runs in 16 bits.
+        # Weight-only: the multiplication runs in 16 bits.
+        Dtype("w8a16", 1.0, _16),
         Dtype("int4", 0.5 + 2 / 128, _16),
         Dtype("nvfp4", 0.5 + 1 / 16, ("fp4", *_16)),
         Dtype("mxfp4", 0.5 + 1 / 32, ("fp4", *_16)),

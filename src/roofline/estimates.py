@@ -12,29 +12,27 @@ import numpy as np
 from roofline import catalog
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import number
 from roofline.calibration import Calibration
-from roofline.choosing import choose, grid, possible
+from roofline.choosing import choose, grid, holding, possible, ranks_of
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.hardware import System
-from roofline.inference import rules
-from roofline.layout import Layout
+from roofline.layout import Layout, one
 from roofline.units import Num
 from roofline.workload import Decode, Prefill, Question, Serve
 
 
-def question_of(
-    model: Model,
-    *,
-    input: Num = 4096.0,
-    output: Num = 1024.0,
-    concurrency: Num = 64.0,
-    draft_tokens: Num = 0.0,
-    accept_length: Num = 1.0,
-) -> Serve:
-    """Return the service that the words of the command line describe."""
-    return Serve(model, input, output, concurrency, draft_tokens, accept_length)
+def service(model: Model, words: Mapping[str, Any]) -> Serve:
+    """Return the service that words such as ``input=4096, output=1024`` describe.
+
+    Raises:
+        QuestionError: a word that a service does not know.
+    """
+    known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
+    for word in words:
+        if word not in known:
+            raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
+    return Serve(model, **words)
 
 
 def estimate(
@@ -50,14 +48,14 @@ def estimate(
     pp: Num | None = None,
     dp: Num | None = None,
     ep: Num | None = None,
-    **words: Num,
+    **words: Num | None,
 ) -> Estimate:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
     Args:
         what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; or a model (an object, a name, the path of a
             config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``,
-            ``draft_tokens``, ``accept_length``.
+            ``draft_tokens``, ``accept_length``, ``chunk``.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
         layout: how the model is split; by default the layout with the most tokens per second that fits on ``chips``,
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
@@ -92,13 +90,9 @@ def estimate(
     return answer(question, rack, layout, profile).noted(notes)
 
 
-def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Num]) -> Question:
+def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Any]) -> Question:
     if not isinstance(what, (Prefill, Decode, Serve)):
-        known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
-        for word in words:
-            if word not in known:
-                raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
-        return question_of(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), **words)
+        return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
     return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype))
@@ -112,39 +106,20 @@ def _chosen(
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.
     """
-    count = system.chips if chips is None else number(chips)
-    if not isinstance(count, (int, float)) or not np.isfinite(count) or count < 1 or count != int(count):
-        raise QuestionError(fault("chips", chips, "must be a whole number of at least 1"))
-    ranks = int(count) * system.ranks_per_chip
-    if ranks > system.reach:
-        raise QuestionError(
-            fault("chips", int(count), f"{system.name} joins {int(system.reach) // system.ranks_per_chip} at most")
-        )
+    ranks = ranks_of(system, chips)
     model = question.model
     for name in ("tp", "pp"):
         if name in given:
-            broken = next(
-                (rule for rule in rules(model, system, _only(name, given[name])) if not np.all(rule.ok)), None
-            )
-            if broken is not None:
-                raise QuestionError(fault(name, given[name], broken.reason))
-    candidates = possible(model, system, grid(model, ranks, given))
+            # A degree that the model cannot be cut by is told as such, whatever the others are.
+            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
+    candidates = possible(model, system, grid(model, ranks, given), given)
     layout, fitting = choose(question, system, candidates, profile)
     tried = int(np.size(candidates.tp))
     if np.ndim(fitting):
-        return layout, f"layout: for each point the one of {tried} with the most tokens/s that fits"
+        return layout, f"layout: for each point the best of {tried} that fits"
     if not fitting:
         return layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
-    only = "the only one" if fitting == 1 else f"the most tokens/s of the {int(fitting)}"
-    return (
-        layout,
-        f"layout {layout}: {only} that fit{'s' if fitting == 1 else ''} on {ranks // system.ranks_per_chip} chips{_holding(given)}",
-    )
-
-
-def _only(degree: str, value: Num) -> Layout:
-    return Layout(tp=value) if degree == "tp" else Layout(pp=value)
-
-
-def _holding(given: Mapping[str, Num]) -> str:
-    return f" with {' '.join(f'{name}={float(value):g}' for name, value in given.items())}" if given else ""
+    best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
+    only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
+    used = ranks // system.ranks_per_chip
+    return layout, f"layout {layout}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(given)}"

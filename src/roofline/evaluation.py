@@ -46,10 +46,12 @@ def answer(question: Question, system: System, layout: Layout, calibration: Cali
         return _evaluate(*asked)
     whole: dict[str, NDArray[np.float64]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
+    said: dict[str, None] = {}
     for where in blocks(shape):
         part = _evaluate(*take(asked, where))
         for name, value in _numbers(part).items():
             whole.setdefault(name, np.empty(shape))[where] = value
+        said |= dict.fromkeys(part.remarks)
         for rule in part.rules:
             masks.setdefault(rule.reason, np.empty(shape, dtype=bool))[where] = rule.ok
     return Estimate(
@@ -58,7 +60,7 @@ def answer(question: Question, system: System, layout: Layout, calibration: Cali
         memory=Footprint(**{name: whole[name] for name in _STORED}),
         again=_evaluate,
         rules=tuple(Rule(mask, reason) for reason, mask in masks.items()),
-        assumptions=part.assumptions,
+        remarks=tuple(said),
     )
 
 

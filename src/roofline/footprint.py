@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from attrs import frozen
 
-from roofline.architecture import Attention, Dense, FeedForward, Formats, Mla, Model, Moe
-from roofline.arrays import ceil, floor, larger, smaller
+from roofline.architecture import Attention, Dense, FeedForward, Mla, Model, Moe
+from roofline.arrays import Mask, ceil, floor, larger, pick
 from roofline.dtypes import dtype
 from roofline.layout import Layout
 from roofline.transformer import attention, ffn, head
 from roofline.transformer.attention import cached
 from roofline.transformer.ffn import moe
-from roofline.transformer.flow import ACTIVATION, Matrix
+from roofline.transformer.flow import ACTIVATION
 from roofline.units import Bytes, Count, Num
 
 
@@ -82,41 +84,57 @@ def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
     return width * sum((run.count * cached(run.attention, 1.0, 1.0) for run in model.layers), start=0.0)
 
 
-def weights(model: Model, layout: Layout, *, drafting: bool = False) -> Bytes:
+def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
+    """Return the distinct kinds of layer and how many there are of each."""
+    kinds: Counter[tuple[Attention, FeedForward]] = Counter()
+    for run in model.layers:
+        kinds[run.attention, run.ffn] += run.count
+    return kinds
+
+
+def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Layout) -> Bytes:
+    """Return the bytes of one layer's matrices on the fullest rank."""
+    formats, hidden = model.formats, model.hidden
+    whole = (*attention.matrices(mixer, hidden), *ffn.matrices(block, hidden))
+    out = sum((m.elements * m.share(layout.tp) * dtype(getattr(formats, m.component)).bytes for m in whole), start=0.0)
+    if isinstance(block, Moe):
+        slots = moe.local_slots(block, layout.ep, layout.redundant_experts)
+        out = out + slots * moe.expert(block, hidden) / layout.expert_tp * dtype(formats.experts).bytes
+    return out
+
+
+def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     """Return the bytes of weights on the fullest rank.
 
-    Matrices are cut by tensor parallelism as their kind allows, experts over shards, layers over stages; embedding
-    and head lie on the first and last stage.
+    Matrices are cut by tensor parallelism as their kind allows, experts over shards, layers over stages; embedding and head lie on
+    the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last.
     """
-    formats = model.formats
-    out: Num = 0.0
-    for i, run in enumerate(model.layers):
-        modules = model.mtp if drafting and i == len(model.layers) - 1 else 0
-        bytes_ = _matrices_bytes(
-            formats, (*attention.matrices(run.attention, model.hidden), *ffn.matrices(run.ffn, model.hidden)), layout.tp
-        )
-        if isinstance(run.ffn, Moe):
-            slots = moe.local_slots(run.ffn, layout.ep, layout.redundant_experts)
-            bytes_ = (
-                bytes_ + slots * moe.expert(run.ffn, model.hidden) / layout.expert_tp * dtype(formats.experts).bytes
-            )
-        project = modules * 2 * model.hidden**2 * dtype(formats.attention).bytes
-        out = out + (run.count + modules) * bytes_ + project
-    stage = ceil(model.depth / layout.pp) / model.depth
-    ends = head(model).elements * head(model).share(layout.tp)
-    both = ends * dtype(formats.embedding).bytes + (0.0 if model.tied else ends * dtype(formats.head).bytes)
-    return out * stage + both / smaller(layout.pp, 2.0)
+    each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
+    stage = ceil(model.depth / layout.pp)
+    # On average over the plan, or all of one long run where that is heavier.
+    out: Num = sum((count * each[kind] for kind, count in _kinds(model).items()), start=0.0) * stage / model.depth
+    for run in model.layers:
+        if run.count * 4 > model.depth:
+            out = larger(out, (run.count >= stage) * stage * each[run.attention, run.ffn])
+    last = model.layers[-1]
+    project = 2 * model.hidden**2 * dtype(model.formats.attention).bytes
+    modules = drafting * 1.0 * model.mtp * (each[last.attention, last.ffn] + project)
+    matrix = head(model)
+    table, top = (
+        matrix.elements * matrix.share(layout.tp) * dtype(n).bytes
+        for n in (model.formats.embedding, model.formats.head)
+    )
+    if model.tied:
+        return out + modules + table
+    return out + modules + pick(layout.pp > 1, larger(table, top), table + top)
 
 
-def _matrices_bytes(formats: Formats, matrices: tuple[Matrix, ...], tp: Count) -> Bytes:
-    return sum((m.elements * m.share(tp) * dtype(getattr(formats, m.component)).bytes for m in matrices), start=0.0)
-
-
-def kv_cache(model: Model, layout: Layout, tokens: Count) -> Bytes:
+def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:
     """Return the cached bytes of one sequence of ``tokens`` on one rank: its share of heads, of a stage's layers."""
     width = dtype(model.formats.kv).bytes
-    layers = sum((run.count * cached(run.attention, tokens, layout.tp) for run in model.layers), start=0.0)
-    return layers * width * ceil(model.depth / layout.pp) / model.depth
+    layers = sum((n * cached(mixer, tokens, layout.tp) for (mixer, _), n in _kinds(model).items()), start=0.0)
+    modules = drafting * 1.0 * model.mtp * cached(model.layers[-1].attention, tokens, layout.tp)
+    return width * (layers * ceil(model.depth / layout.pp) / model.depth + modules)
 
 
 def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -> Bytes:
@@ -126,11 +144,11 @@ def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -
     receives.
     """
     widest: Num = 0.0
-    for run in model.layers:
-        mixer, block = run.attention, run.ffn
-        heads = mixer.heads * (
-            mixer.nope_dim + mixer.rope_dim + 2 * mixer.value_dim if isinstance(mixer, Mla) else 3 * mixer.head_dim
-        )
+    for mixer, block in _kinds(model):
+        if isinstance(mixer, Mla):
+            heads = mixer.heads * (mixer.nope_dim + mixer.rope_dim + 2 * mixer.value_dim)
+        else:
+            heads = mixer.heads * 3 * mixer.head_dim
         widest = larger(widest, heads / layout.tp)
         if isinstance(block, Dense):
             widest = larger(widest, 3 * block.width / layout.tp)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 from attrs import field, frozen
 
-from roofline.arrays import checked, number
+from roofline.errors import QuestionError, fault
+from roofline.fields import amount, number, positive, refuse, unknown_or_positive
 from roofline.provenance import Fact
 from roofline.units import (
     Bytes,
@@ -18,46 +19,35 @@ from roofline.units import (
     FlopPerByte,
     FlopPerSecond,
     Num,
+    Ratio,
     Seconds,
     Watts,
 )
 
 
-def _positive(default: Any = attrs.NOTHING) -> Any:
-    """Return a field for a number above zero, float or array."""
-    return field(default=default, converter=number, validator=checked(strict=True))
+def _peaks(peaks: Mapping[str, object]) -> dict[str, Num]:
+    return {rate: number(peak, f"peak {rate}") for rate, peak in peaks.items()}
 
 
-def _not_negative() -> Any:
-    """Return a field for a number of at least zero."""
-    return field(converter=number, validator=checked())
-
-
-def _peaks(peaks: Mapping[str, Num]) -> dict[str, Num]:
-    return {rate: number(peak) for rate, peak in peaks.items()}
-
-
-def _optional() -> Any:
-    """Return a field for a number above zero that may be unknown (None)."""
-    return field(
-        default=None,
-        converter=attrs.converters.optional(number),
-        validator=attrs.validators.optional(checked(strict=True)),
-    )
+def _some_peak(_: object, __: object, peaks: Mapping[str, Num]) -> None:
+    if not peaks:
+        raise QuestionError(fault("peak", dict(peaks), "a chip has at least one rate"))
+    for rate, peak in peaks.items():
+        refuse(f"peak {rate}", peak, 0.0, strict=True)
 
 
 @frozen(eq=False)
 class Memory:
-    """One level of memory. ``reported`` is what the driver of a real machine shows, where someone has written it down."""
+    """One level of memory.
 
-    capacity: Bytes = _positive()
-    bandwidth: BytesPerSecond = _positive()
-    reported: Bytes | None = _optional()
+    Attributes:
+        usable: part of ``capacity`` that a program can be given at most. Vendors' GB are close to GiB, so where the driver of a
+            real machine has been read it may exceed 1.
+    """
 
-    @property
-    def usable(self) -> Bytes:
-        """Bytes a program can be given at most: the reported capacity where it is known, else the published one."""
-        return self.capacity if self.reported is None else self.reported
+    capacity: Bytes = positive()
+    bandwidth: BytesPerSecond = positive()
+    usable: Ratio = amount(1.0, high=2.0, strict=True)
 
 
 @frozen(eq=False)
@@ -75,16 +65,16 @@ class Chip:
     """
 
     name: str
-    peak: Mapping[str, FlopPerSecond] = field(converter=_peaks)
-    memory: Memory
-    cores: Count = _positive(1.0)
+    peak: Mapping[str, FlopPerSecond] = field(converter=_peaks, validator=_some_peak)
+    memory: Memory = field()
+    cores: Count = positive(1.0)
     dies: int = 1
-    power: Watts | None = _optional()
-    price: DollarsPerSecond | None = _optional()
+    power: Watts | None = unknown_or_positive()
+    price: DollarsPerSecond | None = unknown_or_positive()
     announced: bool = False
     vendor: str = ""
     title: str = ""
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def ridge(self, rate: str) -> FlopPerByte:
         """Return the arithmetic intensity at which compute and memory take equally long: ``peak / bandwidth``.
@@ -108,7 +98,7 @@ class Chip:
         return attrs.evolve(
             self,
             peak={rate: peak / n for rate, peak in self.peak.items()},
-            memory=Memory(memory.capacity / n, memory.bandwidth / n, part(memory.reported)),
+            memory=Memory(memory.capacity / n, memory.bandwidth / n, memory.usable),
             cores=self.cores / n,
             power=part(self.power),
             price=part(self.price),
@@ -128,46 +118,63 @@ class Tier:
     """
 
     name: str
-    size: Count = _positive()
-    bandwidth: BytesPerSecond = _positive()
-    latency: Seconds = _not_negative()
+    size: Count = positive()
+    bandwidth: BytesPerSecond = positive()
+    latency: Seconds = amount()
     in_network: bool = False
     load_store: bool = False
+
+
+def _tuple(tiers: Iterable[Tier]) -> tuple[Tier, ...]:
+    return tuple(tiers)
+
+
+def _some_tier(_: object, __: object, tiers: tuple[Tier, ...]) -> None:
+    if not tiers:
+        raise QuestionError(fault("tiers", tiers, "a system has at least one tier, innermost first"))
+
+
+def _tiers() -> Any:
+    return field(converter=_tuple, validator=_some_tier)
 
 
 @frozen(eq=False)
 class System:
     """Chips and the tiers between them, innermost first: a node, a rack, a supernode.
 
-    ``chip`` is what one *rank* runs on, a die where the system places ranks on dies; ``package`` is the part one buys.
-
     Attributes:
+        package: the part one buys.
         chips: packages in the system as sold; its outer tiers may join more.
-        ranks_per_chip: ranks on one package.
+        ranks_per_chip: ranks on one package: 1, or its dies.
         power: rated power of the whole system; None where nobody has published it.
         price: rent of the whole system per second; None where no figure was found.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
+        chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
 
     name: str
-    chip: Chip
     package: Chip
-    chips: int
-    tiers: tuple[Tier, ...]
+    chips: Count = amount(low=1, whole=True)
+    tiers: tuple[Tier, ...] = _tiers()
     ranks_per_chip: int = 1
-    power: Watts | None = _optional()
-    price: DollarsPerSecond | None = _optional()
+    power: Watts | None = unknown_or_positive()
+    price: DollarsPerSecond | None = unknown_or_positive()
     vendor: str = ""
     title: str = ""
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = field(default=(), repr=False)
+    chip: Chip = field(init=False, repr=False)
+
+    @chip.default
+    def _rank(self) -> Chip:
+        return self.package.die() if self.ranks_per_chip > 1 else self.package
 
     @property
-    def ranks(self) -> int:
+    def ranks(self) -> Count:
         """Ranks of the system as sold."""
         return self.chips * self.ranks_per_chip
 
     @property
-    def reach(self) -> Num:
+    def reach(self) -> Count:
         """Ranks that the outermost tier can join."""
         return self.tiers[-1].size
 

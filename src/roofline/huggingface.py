@@ -48,16 +48,21 @@ def model(
     runs = tuple(Layers(len(list(group)), *kind) for kind, group in groupby(layers))
     tied = top.flag("tie_word_embeddings", inner.flag("tie_word_embeddings"))
     return Model(
-        name=name or str(config.get("_name_or_path") or family)[:200],
+        name=_printable(name or str(config.get("_name_or_path") or family)),
         hidden=_width(inner, "hidden_size"),
         vocab=_width(inner, "vocab_size"),
         layers=runs,
         tied=tied,
         mtp=inner.count("num_nextn_predict_layers", 0, least=0, most=depth),
         max_context=inner.count("max_position_embeddings", 0, least=0),
-        formats=evolve(formats(top, inner, quant, depth, file)),
+        formats=formats(top, inner, quant, depth, file),
         family=family,
     )
+
+
+def _printable(name: str) -> str:
+    """Return a name that can stand in a line of any report."""
+    return "".join(c if c.isprintable() else "?" for c in name[:200]).strip() or "model"
 
 
 def _width(t: Table, key: str, default: Any = ...) -> int:

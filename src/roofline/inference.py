@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 
 from roofline.answer import Estimate, Rule
-from roofline.architecture import Dense, Model
-from roofline.arrays import Mask, ceil
+from roofline.architecture import Dense, Model, Moe
+from roofline.arrays import Mask, ceil, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
 from roofline.dtypes import dtype
@@ -19,7 +23,10 @@ from roofline.timeline import Span, after, leaf
 from roofline.transformer import sections
 from roofline.units import Bytes, Count
 from roofline.work import Op, Work
-from roofline.workload import Decode, Prefill
+from roofline.workload import Decode, Mixed, Pass, Prefill
+
+_SIXTEEN_BIT = ("bf16", "fp16")
+_MOST_TP = 128
 
 
 def price(work: Work, system: System, calibration: Calibration) -> Cost:
@@ -29,98 +36,138 @@ def price(work: Work, system: System, calibration: Calibration) -> Cost:
     return price_message(work, system.tiers, calibration)
 
 
-def step(question: Prefill | Decode, system: System, layout: Layout, calibration: Calibration) -> Span:
+def step(question: Pass, system: System, layout: Layout, calibration: Calibration) -> Span:
     """Return one pass as a tree of spans: sections, each a number of times its works one after another."""
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
         for s in sections(question, layout, system.chip)
     ]
-    return after("prefill" if isinstance(question, Prefill) else "decode", parts)
+    return after({Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)], parts)
+
+
+def _shared(tp: Count, kv_heads: int) -> Mask:
+    return (kv_heads % tp == 0) | (tp % kv_heads == 0)
 
 
 def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     """Return the conditions under which a model can be laid out so on a system."""
-    tp, pp, ep, cut = layout.tp, layout.pp, layout.ep, layout.expert_tp
-    heads, kv = model.heads, {getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers}
-    shared: Mask = True
-    for n in kv:
-        shared = shared & ((n % tp == 0) | (tp % n == 0))
+    tp, pp, ep = layout.tp, layout.pp, layout.ep
+    hint = _some_tp(model)
     out = [
-        Rule(heads % tp == 0, f"tp must divide the {heads} attention heads of {model.name}; {_some_divisors(heads)}"),
-        Rule(
-            shared,
-            f"tp must divide the {'/'.join(map(str, sorted(kv)))} key-value heads of {model.name}, or be a multiple of them",
-        ),
+        *(Rule(ok, f"{reason}; {hint}") for ok, reason in _tensor_rules(model, tp)),
         Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
-        Rule(layout.ranks <= system.reach, f"{system.name} joins {system.reach:g} ranks at most"),
+        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
     ]
-    widths = {run.ffn.width for run in model.layers if isinstance(run.ffn, Dense)}
-    out += [Rule(width % tp == 0, f"tp must divide the feed-forward width {width} of {model.name}") for width in widths]
     if model.experts:
         out.append(Rule(layout.stage % ep == 0, "ep must divide tp * dp"))
-        out.append(
-            Rule(
-                ep <= model.experts + layout.redundant_experts,
-                f"ep cannot exceed the {model.experts} experts and their redundant copies",
-            )
-        )
-        expert = {run.ffn.width for run in model.layers if not isinstance(run.ffn, Dense)}
-        out += [Rule(width % cut == 0, f"tp * dp / ep must divide the expert width {width}") for width in expert]
+        most = f"ep cannot exceed the {model.experts} experts and their redundant copies"
+        out.append(Rule(ep <= model.experts + layout.redundant_experts, most))
+        widths = sorted({run.ffn.width for run in model.layers if isinstance(run.ffn, Moe)})
+        out += [Rule(n % layout.expert_tp == 0, f"tp * dp / ep must divide the expert width {n}") for n in widths]
     else:
         out.append(Rule(ep == 1, f"ep must be 1: {model.name} has no experts"))
-    return tuple(out)
+    return (*out, *_placement_rules(model, system, layout))
 
 
-def _some_divisors(n: int) -> str:
-    found = [d for d in range(1, min(n, 128) + 1) if n % d == 0]
-    return f"try {', '.join(map(str, found[:-1]))} or {found[-1]}" if len(found) > 1 else "try 1"
+def _tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
+    """Return where each count that tensor parallelism cuts can be cut, and what to say where it cannot."""
+    heads = sorted({run.attention.heads for run in model.layers})
+    kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers})
+    widths = sorted(
+        {run.ffn.width if isinstance(run.ffn, Dense) else run.ffn.shared_width for run in model.layers} - {0}
+    )
+    return [
+        *((n % tp == 0, f"tp must divide the {n} attention heads of {model.name}") for n in heads),
+        *(
+            (_shared(tp, n), f"tp must divide the {n} key-value heads of {model.name}, or be a multiple of them")
+            for n in kv
+        ),
+        *((n % tp == 0, f"tp must divide the feed-forward width {n} of {model.name}") for n in widths),
+    ]
+
+
+@functools.cache
+def _some_tp(model: Model) -> str:
+    """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
+    degrees = np.arange(1.0, _MOST_TP + 1)
+    masks: Any = [ok for ok, _ in _tensor_rules(model, degrees)]
+    found = [f"{tp:g}" for tp in degrees[np.logical_and.reduce(masks)]]
+    return f"try {' or '.join(filter(None, (', '.join(found[:-1]), found[-1])))}"
+
+
+def _placement_rules(model: Model, system: System, layout: Layout) -> list[Rule]:
+    """Return where groups lie evenly over the tiers: none straddles two instances of a tier that others do not."""
+    groups = {"tp": layout.tp} | ({"tp * dp": layout.stage} if model.experts else {})
+    out = []
+    for tier, _ in pairwise(system.tiers):
+        size = tier.size
+        for name, group in groups.items():
+            even = (layout.ranks <= size) | (size % group == 0) | (group % size == 0)
+            said = (
+                f"{float(np.max(size)):g} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
+            )
+            out.append(Rule(even, f"{name} must divide the {said}"))
+    return out
 
 
 def room(system: System, calibration: Calibration) -> Bytes:
-    """Return the bytes of a package that weights, cache and activations may fill."""
-    return system.chip.memory.usable * system.ranks_per_chip * calibration.memory_fraction
+    """Return the bytes of a rank's memory that weights, cache and activations may fill."""
+    memory = system.chip.memory
+    return memory.capacity * memory.usable * calibration.memory_fraction
+
+
+def _placed(system: System, layout: Layout) -> Count:
+    """Return the ranks on a package: a rank may be a die, and a small deployment may leave the other dies idle."""
+    return smaller(float(system.ranks_per_chip), layout.ranks)
 
 
 def fill(
     model: Model, system: System, layout: Layout, calibration: Calibration,
-    *, sequences: Count, tokens: Count, passing: Count, logits: Count, prompt: Count = 0.0, drafting: bool = False,
-) -> tuple[Footprint, Count]:  # fmt: skip
-    """Return the bytes on the fullest chip, and how many sequences of ``tokens`` the whole deployment could hold.
+    *, sequences: Count, tokens: Count, passing: Count, logits: Count, prompt: Count = 0.0, drafting: Mask = False,
+) -> tuple[Footprint, Bytes, Count]:  # fmt: skip
+    """Return the bytes on the fullest chip, those it may hold, and how many sequences of ``tokens`` fit in the whole deployment.
 
     Args:
         sequences: sequences whose caches lie on each attention rank (all pipeline micro-batches).
         tokens: tokens each of them holds.
         passing: tokens that each of them sends through a pass; ``logits``: those whose logits are wanted.
         prompt: tokens of a prompt that pass beside them.
+        drafting: the model's own draft module is used.
     """
-    n, pp = system.ranks_per_chip, layout.pp
+    n, pp = _placed(system, layout), layout.pp
     own = weights(model, layout, drafting=drafting)
     beside = activations(model, layout, prompt, 0.0)
     unit = activations(model, layout, passing, logits)
-    each = kv_cache(model, layout, tokens)
+    each = kv_cache(model, layout, tokens, drafting=drafting)
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.
     fixed = own + beside + (1 - 1 / pp) * unit
-    most = most_sequences(room(system, calibration) / n, fixed, each + unit / pp) * layout.dp * layout.replicas
-    return Footprint(own * n, each * sequences * n, work * n), most
+    most = most_sequences(room(system, calibration), fixed, each + unit / pp)
+    return (
+        Footprint(own * n, each * sequences * n, work * n),
+        room(system, calibration) * n,
+        most * layout.dp * layout.replicas,
+    )
 
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
     span = step(question, system, layout, calibration)
-    lanes = layout.dp * layout.replicas
     tpot = span.time / question.accept_length
-    each, new = ceil(question.batch / lanes), question.draft_tokens + 1
-    memory, most = fill(
+    new = question.draft_tokens + 1
+    memory, capacity, most = fill(
         question.model, system, layout, calibration,
-        sequences=each, tokens=question.context + new, passing=new, logits=new,
+        sequences=ceil(question.batch / (layout.dp * layout.replicas)), tokens=question.context + new, passing=new, logits=new,
         drafting=drafting(question.model, question.draft_tokens),
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
-        memory=memory, capacity=room(system, calibration), max_concurrency=most, again=decode,
-        rules=rules(question.model, system, layout), steps=(span,), assumptions=_notes(question, system, calibration),
+        memory=memory, capacity=capacity, max_concurrency=most, again=decode,
+        rules=rules(question.model, system, layout), steps=(span,), within={"tpot": (span, 0.0)},
+        progress=((span, question.accept_length / new),),
+        remarks=(*draft_notes(question.model, question.draft_tokens, question.accept_length),
+                     *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
 
 
@@ -130,41 +177,57 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
     With pipeline stages the next prompts follow at once, so the rate is ``pp`` times what one pass alone would give.
     """
     span = step(question, system, layout, calibration)
-    lanes = layout.dp * layout.replicas
-    each = ceil(question.batch / lanes)
     read = question.input - question.cached
-    memory, most = fill(
+    each = ceil(question.batch / (layout.dp * layout.replicas))
+    memory, capacity, most = fill(
         question.model, system, layout, calibration,
         sequences=each * layout.pp, tokens=question.input, passing=read, logits=1.0,
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,
         ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=question.batch * read * layout.pp / span.time,
-        memory=memory, capacity=room(system, calibration), max_concurrency=most, again=prefill,
-        rules=rules(question.model, system, layout), steps=(span,), assumptions=_notes(question, system, calibration),
+        memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
+        rules=rules(question.model, system, layout), steps=(span,), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
+        remarks=notes(question.model, question.input, system, calibration),
     )  # fmt: skip
 
 
-def drafting(model: Model, draft_tokens: Count) -> bool:
-    """Return whether the model's own draft module is used."""
-    return bool(model.mtp and np.any(draft_tokens > 0))
+def drafting(model: Model, draft_tokens: Count) -> Mask:
+    """Return where the model's own draft module is used."""
+    return (draft_tokens > 0) & bool(model.mtp)
 
 
-def _notes(question: Prefill | Decode, system: System, calibration: Calibration) -> tuple[str, ...]:
-    """Return what an answer on this system rests on besides its sources."""
-    model, chip = question.model, system.chip
+def draft_notes(model: Model, draft_tokens: Count, accept_length: Count) -> tuple[str, ...]:
+    """Return what speculation leaves out."""
+    if not np.any(draft_tokens > 0):
+        return ()
     out = []
-    narrow = {getattr(model.formats, name) for name in ("attention", "dense", "experts", "shared")}
-    for name in sorted(narrow):
-        wide = dtype(name).rate(chip.peak)
-        if wide in ("bf16", "fp16") and dtype(name).rates[0] not in ("bf16", "fp16"):
-            other = next((rate for rate in ("int8", "fp8", "fp4") if rate in chip.peak), None)
-            hint = f"; dtype={other} would use its {other} rate" if other else ""
-            out.append(
-                f"{name} weights are multiplied in {wide}: {system.package.name} has no {dtype(name).rates[0]} rate{hint}"
-            )
-    if isinstance(question, Decode) and np.any(question.draft_tokens > 0) and not model.mtp:
+    if np.any((draft_tokens > 0) & (accept_length == 1)):
+        out.append("draft tokens are verified and none is kept: give accept_length, the tokens that a step yields")
+    if not model.mtp:
         out.append(f"the cost of drafting is left out: {model.name} brings no draft module, and none was described")
+    return tuple(out)
+
+
+def notes(model: Model, tokens: Count, system: System, calibration: Calibration) -> tuple[str, ...]:
+    """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
+    chip = system.chip
+    out = []
+    for name in sorted({getattr(model.formats, part) for part in ("attention", "dense", "experts", "shared")}):
+        stored, wide = dtype(name), dtype(name).rate(chip.peak)
+        if wide not in _SIXTEEN_BIT or name in _SIXTEEN_BIT:
+            continue
+        if stored.rates[0] in _SIXTEEN_BIT:
+            out.append(f"{name} weights are multiplied in {wide}; unpacking them is not charged")
+        else:
+            other = next((rate for rate in ("fp8", "int8", "fp4") if rate in chip.peak), None)
+            hint = f"; dtype={'nvfp4' if other == 'fp4' else other} would use its {other} rate" if other else ""
+            out.append(
+                f"{name} weights are multiplied in {wide}: {system.package.name} has no {stored.rates[0]} rate{hint}"
+            )
+    longest = float(np.max(tokens))
+    if model.max_context and longest > model.max_context:
+        out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
         if chip.vendor not in calibration.vendors:

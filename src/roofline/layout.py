@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, frozen
 
-from roofline.arrays import checked, number
 from roofline.errors import QuestionError, fault
-from roofline.units import GIGA, Count, Num
-
-MOST_RANKS: Final = GIGA
-"""More ranks than anyone will connect."""
-
-
-def _degree() -> Any:
-    return field(default=1.0, converter=number, validator=checked(1, MOST_RANKS, whole=True))
+from roofline.fields import MOST_RANKS, amount, degree, number
+from roofline.units import Count, Num
 
 
 @frozen(eq=False)
@@ -38,12 +31,12 @@ class Layout:
             all-reduce).
     """
 
-    tp: Count = _degree()
-    pp: Count = _degree()
-    dp: Count = _degree()
-    ep: Count = _degree()
-    replicas: Count = _degree()
-    redundant_experts: Count = field(default=0.0, converter=number, validator=checked(0, MOST_RANKS, whole=True))
+    tp: Count = degree()
+    pp: Count = degree()
+    dp: Count = degree()
+    ep: Count = degree()
+    replicas: Count = degree()
+    redundant_experts: Count = amount(0.0, high=MOST_RANKS, whole=True)
     sequence_parallel: bool = False
 
     @property
@@ -71,7 +64,7 @@ class Layout:
         Raises:
             QuestionError: no layout of that many ranks has the degrees given.
         """
-        fixed = {name: float(np.asarray(value)) for name, value in words.items() if value is not None}
+        fixed = {name: one(name, value) for name, value in words.items() if value is not None}
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
@@ -99,12 +92,21 @@ class Layout:
         cut = {name: getattr(self, name)[where] for name in ("tp", "pp", "dp", "ep", "replicas")}
         return Layout(**cut, redundant_experts=self.redundant_experts, sequence_parallel=self.sequence_parallel)
 
+    def replaced(self, name: str, degree: Num) -> Layout:
+        """Return the layouts with one degree replaced."""
+        change: Any = {name: degree * np.ones(np.shape(self.tp))}
+        return evolve(self, **change)
+
     def words(self) -> dict[str, int]:
         """Return the degrees of one layout as whole numbers."""
         out = {name: int(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")}
         if self.redundant_experts:
             out["redundant_experts"] = int(self.redundant_experts)
         return out
+
+    def short(self) -> str:
+        """Return the degrees of one layout that are not 1."""
+        return " ".join(f"{name}={n}" for name, n in self.words().items() if n > 1) or "one rank"
 
     def __str__(self) -> str:
         if any(np.ndim(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")):
@@ -114,3 +116,17 @@ class Layout:
 
 def _candidates(name: str, fixed: dict[str, float], divisors: Any) -> Any:
     return [fixed[name]] if name in fixed else divisors
+
+
+def one(name: str, value: object) -> float:
+    """Return a degree as one number.
+
+    Raises:
+        QuestionError: many numbers, or none.
+    """
+    found = number(value, name)
+    if isinstance(found, np.ndarray):
+        raise QuestionError(
+            fault(name, value, "must be one number where layouts are chosen", "pass a Layout of arrays instead")
+        )
+    return found

@@ -18,16 +18,15 @@ _PARTS: Final = {
     "experts": "experts",
     "shared": "shared_expert",
     "dense": "mlp",
-    "router": "gate",
-    "head": "lm_head",
 }
 """How module names tell the components apart."""
 
 _ALGORITHMS: Final = {
-    "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "MXFP8": "mxfp8", "W8A16": "int8",
+    "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "MXFP8": "mxfp8", "W8A16": "w8a16",
     "W8A8_SQ_PER_CHANNEL": "int8", "NVFP4": "nvfp4", "NVFP4_AWQ": "nvfp4", "MXFP4": "mxfp4", "W4A16": "int4", "W4A16_AWQ": "int4",
     "W4A8_AWQ": "int4",
 }  # fmt: skip
+_WEIGHT_ONLY: Final = {4: "int4", 8: "w8a16"}
 _METHODS: Final = ("fp8", "mxfp4", "gptq", "awq", "compressed-tensors", "modelopt", "bitsandbytes", "fbgemm_fp8")
 
 
@@ -52,7 +51,6 @@ def formats(top: Table, inner: Table, quant: Mapping[str, Any] | None, depth: in
 
 def _configured(t: Table, base: Formats, depth: int) -> Formats:
     method = t.text("quant_method", "modelopt" if "quant_algo" in t else "")
-    bits = t.count("bits", 4, most=16)
     match method:
         case "fp8" | "fbgemm_fp8":
             return _except(
@@ -62,11 +60,14 @@ def _configured(t: Table, base: Formats, depth: int) -> Formats:
             # Only experts are stored in it; everything else is listed as not converted.
             return evolve(base, experts="mxfp4")
         case "gptq" | "awq":
-            return _except(base, "int8" if bits == 8 else "int4", _names(t, "modules_to_not_convert"), depth)
+            bits = t.count("bits", 4)
+            if bits not in _WEIGHT_ONLY:
+                raise t.fail("bits", "must be 4 or 8")
+            return _except(base, _WEIGHT_ONLY[bits], _names(t, "modules_to_not_convert"), depth)
         case "bitsandbytes":
-            return base.linear("int8" if t.flag("load_in_8bit") else "int4")
+            return base.linear(_WEIGHT_ONLY[8 if t.flag("load_in_8bit") else 4])
         case "compressed-tensors":
-            return _except(base, _compressed(t), _names(t, "ignore"), depth)
+            return _except(_cache(t, base), _compressed(t), _names(t, "ignore"), depth)
         case "modelopt":
             return _modelopt(t, base, depth)
         case _:
@@ -80,9 +81,12 @@ def _compressed(t: Table) -> str:
     first = next(iter(groups), None)
     if first is None:
         raise t.fail("config_groups", "must hold a group")
-    weights = groups.table(first).table("weights")
+    scheme = groups.table(first)
+    weights, alone = scheme.table("weights"), "input_activations" not in scheme
     bits, kind = weights.count("num_bits", most=16), weights.text("type", "int")
     group = weights.count("group_size", 0, least=-1)
+    if bits == 8 and alone:
+        return "w8a16"
     if bits == 8:
         return "int8" if kind == "int" else ("mxfp8" if group == 32 else "fp8")
     if bits == 4:
@@ -90,7 +94,20 @@ def _compressed(t: Table) -> str:
     raise weights.fail("num_bits", "must be 4 or 8")
 
 
+def _cache(t: Table, base: Formats) -> Formats:
+    """Return the formats with the cache that a ``kv_cache_scheme`` describes."""
+    if "kv_cache_scheme" not in t:
+        return base
+    scheme = t.table("kv_cache_scheme")
+    bits, kind = scheme.count("num_bits", most=16), scheme.text("type", "float")
+    name = {(8, "float"): "fp8", (8, "int"): "int8", (4, "float"): "nvfp4"}.get((bits, kind))
+    if name is None and bits < 16:
+        raise scheme.fail("num_bits", f"no such cache of type {kind[:20]!r} is known", "8 bits, or 4 of type float")
+    return base if name is None else evolve(base, kv=name)
+
+
 def _modelopt(t: Table, base: Formats, depth: int) -> Formats:
+    base = _cache(t, base)
     kv = t.text("kv_cache_quant_algo", "")
     if kv:
         base = evolve(base, kv="fp8" if kv.startswith("FP8") else ("nvfp4" if kv.startswith("NVFP4") else base.kv))
@@ -121,8 +138,6 @@ def _except(base: Formats, name: str, excluded: Sequence[str], depth: int) -> Fo
     """
     out = base.linear(name)
     for part, word in _PARTS.items():
-        if part in ("router", "head"):
-            continue
         hits = [entry for entry in excluded if word in entry and not _finer(part, entry)]
         numbered = {match[1] for entry in hits if (match := re.search(r"layers\.(\d+)\.", entry))}
         general = any(not re.search(r"layers\.\d+\.", entry) for entry in hits)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from roofline.calibration import COLLECTIVES
 from roofline.timeline import Span, bound
 from roofline.units import BYTE, FLOP_, SECOND, show
@@ -33,12 +35,23 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
     return "\n".join(line.rstrip() for line in lines)
 
 
-def tree(span: Span) -> str:
-    """Return a span and its parts, each with its time, its share, and what bounds it."""
+def figure(value: float, digits: int = 4) -> str:
+    """Return a number to so many digits at least, thousands set apart and never with an exponent.
+
+    >>> figure(1234567.8), figure(12.3456), figure(0.00001234567)
+    ('1,234,568', '12.35', '0.00001235')
+    """
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")
+
+
+def tree(span: Span, depth: int = 99) -> str:
+    """Return a span and its parts down to a depth, each with its time, its share, and what bounds it."""
     whole = float(span.time)
     rows: list[list[str]] = []
 
-    def add(node: Span, times: float, prefix: str, branch: str) -> None:
+    def add(node: Span, times: float, prefix: str, branch: str, level: int) -> None:
         inner = times * float(node.times)
         time = float(node.time) * times
         count = f" x{float(node.times):.4g}" if float(node.times) != 1 else ""
@@ -51,11 +64,11 @@ def tree(span: Span) -> str:
             ]
         )
         below = prefix + {"": "", "├ ": "│ ", "└ ": "  "}[branch]
-        shown = [part for part in node.parts if float(part.time) > 0]
+        shown = [part for part in node.parts if float(part.time) > 0 and level < depth]
         for i, part in enumerate(shown):
-            add(part, inner, below, "└ " if i == len(shown) - 1 else "├ ")
+            add(part, inner, below, "└ " if i == len(shown) - 1 else "├ ", level + 1)
 
-    add(span, 1.0, "", "")
+    add(span, 1.0, "", "", 0)
     return columns(rows, head=["", "time", "share", "bound", "work, once"], right=[1, 2])
 
 

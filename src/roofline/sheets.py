@@ -9,7 +9,7 @@ import numpy as np
 from roofline.answer import Estimate
 from roofline.choosing import load
 from roofline.provenance import Fact
-from roofline.reports import columns
+from roofline.reports import columns, figure
 from roofline.timeline import Span
 from roofline.units import BYTE, SECOND, show
 from roofline.work import Message, Op
@@ -47,11 +47,12 @@ def _asked(est: Estimate) -> str:
     if not isinstance(q, Serve):
         return ""
     drafts = (
-        f", {float(q.draft_tokens):g} draft tokens of which {float(q.accept_length):g} a step are kept"
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(q.accept_length))} tokens kept"
         if q.draft_tokens
         else ""
     )
-    return f"{float(q.concurrency):,.4g} requests in flight, {float(q.input):,.4g} tokens in and {float(q.output):,.4g} out{drafts}"
+    load, read, made = (figure(float(value)) for value in (q.concurrency, q.input, q.output))
+    return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
 
 
 def _rates(est: Estimate) -> str:
@@ -60,9 +61,10 @@ def _rates(est: Estimate) -> str:
         rows.append(["DOES NOT FIT", "; ".join(est.reasons)])
     if est.tokens_per_second is not None:
         each, user = float(est.tokens_per_second_per_chip or 0), float(est.tokens_per_second_per_user or 0)
-        rows.append(["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {each:,.4g} a chip, {user:,.4g} a user"])
+        told = "" if np.isnan(user) else f", {figure(user)} a user"
+        rows.append(["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip{told}"])
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
-        if value is not None:
+        if value is not None and not np.isnan(value):
             pair = est.interval(name.lower())
             wide = (
                 ""
@@ -89,13 +91,16 @@ def _rates(est: Estimate) -> str:
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
     rows.append(["energy", "power not published" if joules is None else f"{_energy(est, float(joules))} a token"])
-    rows.append(["rent", "no trustworthy price" if dollars is None else f"${float(dollars):,.3g} a million tokens"])
+    rows.append(
+        ["rent", "no trustworthy price" if dollars is None else f"${figure(float(dollars), 3)} a million tokens"]
+    )
     return columns(rows)
 
 
 def _energy(est: Estimate, joules: float) -> str:
     mean, low, high = est.calibration.power_fraction
-    return f"{joules:.3g} J ({joules * float(low / mean):.3g} - {joules * float(high / mean):.3g})"
+    near, far = (figure(joules * float(part / mean), 3) for part in (low, high))
+    return f"{figure(joules, 3)} J ({near} - {far})"
 
 
 def _load(est: Estimate) -> list[str]:
@@ -112,8 +117,8 @@ def _load(est: Estimate) -> list[str]:
         [
             f"{n:,.0f}" + (" <" if n == est.question.concurrency else ""),
             f"{rate:,.0f}",
-            f"{each:,.4g}",
-            show(tpot, SECOND, 3),
+            figure(each),
+            "-" if np.isnan(tpot) else show(tpot, SECOND, 3),
             show(ttft, SECOND, 3),
         ]
         for n, rate, each, tpot, ttft in zip(counts, *cells, strict=True)
@@ -136,7 +141,7 @@ def fields(est: Estimate, *, why: bool = False) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
     out = est.to_dict()
     if why:
-        out["steps"] = [_step(span) for span in est.steps[:2]]
+        out["steps"] = [_step(span) for span in est.steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]
     return out
 

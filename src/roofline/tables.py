@@ -60,6 +60,8 @@ class Table:
             return value
         if default is not _MISSING:
             return default
+        if key in self._data:
+            raise DescriptorError(f"{self.place(key)}: is null; give its value")
         known = near(key, self._data, "keys") if self._data else "the table is empty"
         raise DescriptorError(f"{self.place(key)}: is missing; {known}")
 

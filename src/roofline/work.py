@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from roofline.units import Bytes, Count, Flop, Num
+from roofline.units import Bytes, Count, Flop, Num, Ratio
 
 
 @frozen(eq=False)
@@ -21,6 +21,7 @@ class Op:
         launches: kernels in a row that it takes.
         extent: length along which the kernel fills the chip; short ones reach less of the peak.
         items: independent work items, each with a fixed cost on one core.
+        useful: part of the FLOP that no other rank repeats and no padding wastes.
     """
 
     name: str
@@ -28,9 +29,10 @@ class Op:
     rate: str
     flops: Flop
     bytes: Bytes
-    launches: float = 1.0
+    launches: Count = 1.0
     extent: Count = float("inf")
     items: Count = 0.0
+    useful: Ratio = 1.0
 
 
 @frozen(eq=False)
@@ -38,7 +40,8 @@ class Message:
     """A collective or a transfer that one rank takes part in.
 
     Attributes:
-        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all`` or ``point_to_point``.
+        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all`` or ``point_to_point`` (from each rank of
+            the group to the next, one after another).
         size: bytes of the whole buffer on one rank: what is reduced, what is gathered, what is sent to all peers.
         group: ranks that take part; 1 sends nothing.
         stride: distance in rank numbers between neighbours of the group.

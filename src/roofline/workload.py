@@ -9,38 +9,50 @@ import numpy as np
 from attrs import field, frozen
 
 from roofline.architecture import Model
-from roofline.arrays import checked, number
 from roofline.errors import QuestionError, fault
-from roofline.units import TERA, Count, Num
+from roofline.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, size
+from roofline.units import Count, Num
 
-MOST_TOKENS: Final = TERA
-"""More tokens, or requests, than any question has a use for; products of two stay finite."""
-
-
-def _size(default: Any = attrs.NOTHING, low: float = 1.0, high: float = 2 * MOST_TOKENS) -> Any:
-    """Return a field for a size in [low, high]; means, such as 232.6 tokens, are sizes too."""
-    return field(default=default, converter=number, validator=checked(low, high))
+BUDGET: Final = 8192.0
+"""Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
+LEAST_CHUNK: Final = 512.0
+"""Prompt tokens that an attention rank passes in a step at least, so that its products stay efficient."""
 
 
-def _flow(default: Any = attrs.NOTHING) -> Any:
-    """Return a field for a number of sequences in flight: above zero, below one if most of the time there is none."""
-    return field(default=default, converter=number, validator=checked(0, MOST_TOKENS, strict=True))
+def _cached(question: Any, _: object, value: Num) -> None:
+    checked(0)(question, attrs.fields(Prefill).cached, value)
+    if np.any(value >= question.input):
+        rule = "must be less than the prompt: its last token is always passed"
+        raise QuestionError(
+            fault("cached", float(np.max(value)), rule, f"the prompt has {float(np.min(question.input)):g} tokens")
+        )
+
+
+def _past() -> Any:
+    """Return a field for the tokens of a prompt that are cached already."""
+    return field(default=0.0, converter=TO_NUMBER, validator=_cached)
+
+
+def _chunk() -> Any:
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1))
+
+
+def _accepted(question: Any, attribute: Any, value: Num) -> None:
+    checked(1)(question, attribute, value)
+    if np.any(value > question.draft_tokens + 1):
+        rule = "cannot exceed draft_tokens + 1, the tokens of one step"
+        raise QuestionError(
+            fault("accept_length", float(np.max(value)), rule, "raise draft_tokens, or lower accept_length")
+        )
 
 
 def _tokens() -> Any:
     """Return a field for a whole number of tokens, none by default."""
-    return field(default=0.0, converter=number, validator=checked(0, MOST_TOKENS, whole=True))
+    return amount(0.0, high=MOST_TOKENS, whole=True)
 
 
-def _accepted() -> Any:
-    def validate(question: Any, field_: Any, value: Num) -> None:
-        checked(1)(question, field_, value)
-        if np.any(value > question.draft_tokens + 1):
-            first = float(np.max(value))
-            rule = "cannot exceed draft_tokens + 1, the tokens of one step"
-            raise QuestionError(fault("accept_length", first, rule, "raise draft_tokens, or lower accept_length"))
-
-    return field(default=1.0, converter=number, validator=validate)
+def _kept() -> Any:
+    return field(default=1.0, converter=TO_NUMBER, validator=_accepted)
 
 
 @frozen(eq=False)
@@ -48,9 +60,9 @@ class Prefill:
     """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass."""
 
     model: Model
-    batch: Count = _flow()
-    input: Count = _size()
-    cached: Count = _size(0.0, low=0)
+    batch: Count = flow()
+    input: Count = size()
+    cached: Count = _past()
 
 
 @frozen(eq=False)
@@ -63,22 +75,50 @@ class Decode:
     """
 
     model: Model
-    batch: Count = _flow()
-    context: Count = _size()
+    batch: Count = flow()
+    context: Count = size()
     draft_tokens: Count = _tokens()
-    accept_length: Count = _accepted()
+    accept_length: Count = _kept()
+
+
+@frozen(eq=False)
+class Mixed:
+    """A decode step that also passes prompt tokens, as continuous batching does.
+
+    Attributes:
+        batch, context, draft_tokens: of the decode step; no sequence may be decoding.
+        prompts: prompts that the fullest attention rank passes a part of.
+        chunk: tokens of each; ``past``: tokens of it passed before.
+        busy: attention ranks of a group in lock-step that pass prompts, on average.
+    """
+
+    model: Model
+    batch: Count = amount(high=MOST_TOKENS)
+    context: Count = size()
+    prompts: Count = flow()
+    chunk: Count = size()
+    past: Count = amount(0.0)
+    busy: Count = amount(1.0)
+    draft_tokens: Count = _tokens()
 
 
 @frozen(eq=False)
 class Serve:
-    """``concurrency`` requests always in flight, each ``input`` tokens in and ``output`` tokens out (a closed loop)."""
+    """``concurrency`` requests always in flight, each ``input`` tokens in and ``output`` tokens out (a closed loop).
+
+    Attributes:
+        chunk: prompt tokens that an attention rank passes beside a decode step at most; None for :data:`BUDGET` shared by the
+            ranks in lock-step, at least :data:`LEAST_CHUNK` each.
+    """
 
     model: Model
-    input: Count = _size(4096.0, high=MOST_TOKENS)
-    output: Count = _size(1024.0, high=MOST_TOKENS)
-    concurrency: Count = _flow(64.0)
+    input: Count = size(4096.0, high=MOST_TOKENS)
+    output: Count = size(1024.0, high=MOST_TOKENS)
+    concurrency: Count = flow(64.0)
     draft_tokens: Count = _tokens()
-    accept_length: Count = _accepted()
+    accept_length: Count = _kept()
+    chunk: Count | None = _chunk()
 
 
 Question: TypeAlias = Prefill | Decode | Serve
+Pass: TypeAlias = Prefill | Decode | Mixed

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from attrs import evolve
 
 from roofline.architecture import Attention, FeedForward, Model
 from roofline.arrays import ceil
 from roofline.hardware import Chip
 from roofline.layout import Layout
 from roofline.transformer import attention, ffn
-from roofline.transformer.flow import ACTIVATION, Matrix, Pass, elementwise, gemm, norm, one_pass
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norm, reduced
 from roofline.units import Count, Num
 from roofline.work import Message, Section, Work
-from roofline.workload import Decode, Prefill
+from roofline.workload import Pass, Prefill
 
-__all__ = ["Matrix", "Pass", "head", "one_pass", "sections", "stage_share"]
+__all__ = ["Flow", "Matrix", "flow", "head", "sections", "stage_share"]
 
 
 def head(model: Model) -> Matrix:
@@ -34,61 +35,60 @@ def stage_share(model: Model, pp: Count) -> Num:
     return ceil(model.depth / pp) * pp / model.depth
 
 
-def _begin(p: Pass) -> Section:
-    return Section("embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden),))
+def _begin(p: Flow) -> Section:
+    """Return the embedding of the tokens; its table is cut by vocabulary."""
+    return Section(
+        "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden), *reduced(p, "embedding"))
+    )
 
 
-def _end(p: Pass, rows: Count) -> Section:
-    """Return the last norm, the head and the sampler over ``rows`` positions."""
-    matrix = head(p.model)
+def _end(p: Flow) -> Section:
+    """Return the last norm, the head and the sampler."""
+    matrix, rows = head(p.model), p.rows
+    # The last stage of a pipeline, which has the head too, sets the pace of all micro-batches.
+    times = p.layout.pp if p.streams[0].decoding else 1.0
+    product = gemm(p, "head", matrix, tokens=rows)
     logits = rows * p.model.vocab * matrix.share(p.layout.tp)
     works: tuple[Work, ...] = (
         elementwise(p, "norm", 4 * rows * p.model.hidden),
-        gemm(p, "head", matrix, tokens=rows),
+        evolve(product, useful=product.useful / times),
         Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp),
         elementwise(p, "sample", 2 * logits, launches=3.0),
     )
-    return Section("head", 1.0, works)
+    return Section("head", times, works)
 
 
-def _hops(p: Pass) -> Section:
-    """Return the passing of the hidden state from stage to stage, and of the token back to the first."""
-    layout = p.layout
-    send = Message(
-        "stage to stage",
-        "point_to_point",
-        p.resident * p.model.hidden * ACTIVATION.bytes,
-        1 + (layout.pp > 1) * 1.0,
-        layout.stage,
-    )
-    return Section("pipeline", layout.pp, (send,))
+def _hops(p: Flow) -> Section:
+    """Return the passing of the hidden state from stage to stage."""
+    size = p.resident * p.model.hidden * ACTIVATION.bytes
+    return Section("pipeline", 1.0, (Message("stage to stage", "point_to_point", size, p.layout.pp, p.layout.stage),))
 
 
-def _drafts(p: Pass, drafts: Count) -> Section:
+def _drafts(p: Flow, drafts: Count) -> Section:
     """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
-    model = p.model
+    model, first = p.model, p.streams[0]
     last = model.layers[-1]
-    single = Pass(model, p.layout, p.chip, p.sequences, p.group_sequences, new=1.0, past=p.past, decoding=True)
+    single = evolve(p, streams=(evolve(first, new=1.0, logits=1.0),))
     works: tuple[Work, ...] = (
         norm(single),
         gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
         *attention.works(last.attention, single),
         *ffn.works(last.ffn, single),
-        *_end(single, single.sequences).works,
+        *_end(single).works,
     )
     return Section("draft", drafts, works)
 
 
-def sections(question: Prefill | Decode, layout: Layout, chip: Chip) -> tuple[Section, ...]:
+def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
     """Return the works of one pass in order, equal layers folded into one section with the number of times it is met.
 
-    Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With
-    pipeline stages, times are those of the whole way through, every stage as slow as the fullest.
+    Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With pipeline
+    stages, times are those of the whole way through, every stage as slow as the fullest.
 
     Raises:
         QuestionError: the chip has no rate for one of the model's formats.
     """
-    p = one_pass(question, layout, chip)
+    p = flow(question, layout, chip)
     model = question.model
     uneven = stage_share(model, layout.pp)
     attentions: Counter[Attention] = Counter()
@@ -99,8 +99,8 @@ def sections(question: Prefill | Decode, layout: Layout, chip: Chip) -> tuple[Se
     out = [_begin(p)]
     out += [Section(_name(kind), count * uneven, attention.works(kind, p)) for kind, count in attentions.items()]
     out += [Section(_name(kind), count * uneven, ffn.works(kind, p)) for kind, count in ffns.items()]
-    out.append(_end(p, p.sequences * (p.new if p.decoding else 1.0)))
-    if isinstance(question, Decode) and model.mtp and np.any(question.draft_tokens > 0):
+    out.append(_end(p))
+    if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
         out.append(_drafts(p, question.draft_tokens))
     out.append(_hops(p))
     return tuple(out)

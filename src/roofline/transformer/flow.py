@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import frozen
 
 from roofline.architecture import Model
-from roofline.arrays import ceil, smaller
+from roofline.arrays import ceil, larger, pick, smaller
 from roofline.dtypes import dtype
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
 from roofline.layout import Layout
 from roofline.units import GIGA, Bytes, Count, Num, Ratio
 from roofline.work import Message, Op
-from roofline.workload import Decode, Prefill
+from roofline.workload import Mixed, Pass, Prefill
 
 ACTIVATION: Final = dtype("bf16")
 """Activations travel between kernels and ranks in 16 bits."""
@@ -25,13 +26,14 @@ SIXTEEN_BIT: Final = ("bf16", "fp16", "fp32", "tf32")
 
 @frozen
 class Matrix:
-    """A weight matrix of ``inputs`` x ``outputs``, and how tensor parallelism cuts it.
+    """A weight matrix of ``inputs`` x ``outputs``, or ``blocks`` of them side by side, and how tensor parallelism cuts it.
 
     Attributes:
         component: which part of the model it belongs to (:data:`roofline.architecture.COMPONENTS`).
         split: ``"outputs"`` (column parallel), ``"inputs"`` (row parallel) or ``""``: a copy on every rank.
         units: heads or other indivisible units along the cut; more ranks than units hold copies.
         biases: bias elements beside the matrix.
+        blocks: equal matrices, one a head, each with inputs and outputs of its own.
     """
 
     name: str
@@ -41,11 +43,12 @@ class Matrix:
     split: str = ""
     units: int = int(GIGA)
     biases: int = 0
+    blocks: int = 1
 
     @property
     def elements(self) -> int:
-        """Parameters: inputs x outputs + biases."""
-        return self.inputs * self.outputs + self.biases
+        """Parameters: blocks x inputs x outputs + biases."""
+        return self.blocks * self.inputs * self.outputs + self.biases
 
     def share(self, tp: Count) -> Ratio:
         """Return the part of the matrix that one of ``tp`` ranks holds: ``1 / min(tp, units)``, or 1 if it is not cut."""
@@ -53,34 +56,52 @@ class Matrix:
 
 
 @frozen(eq=False)
-class Pass:
-    """One forward pass through the model as one rank sees it.
+class Stream:
+    """Sequences that go through a pass in one way.
 
     Attributes:
-        sequences: sequences on the rank (shared with its tensor peers), of one pipeline micro-batch.
-        group_sequences: sequences of all attention-data-parallel ranks of its stage.
-        new: tokens of each sequence that pass through; ``past``: tokens it already holds.
+        sequences: on the fullest attention rank (shared with its tensor peers); ``group``: of all ranks of its stage.
+        new: tokens of each that pass through; ``past``: tokens it already holds.
+        logits: positions of each whose logits are wanted.
         decoding: new tokens attend over a cache (else over a prompt).
     """
 
-    model: Model
-    layout: Layout
-    chip: Chip
     sequences: Count
-    group_sequences: Count
+    group: Count
     new: Count
     past: Count
+    logits: Count
     decoding: bool
 
     @property
     def tokens(self) -> Count:
-        """Tokens that pass through the rank."""
+        """Tokens on the fullest attention rank."""
         return self.sequences * self.new
+
+
+@frozen(eq=False)
+class Flow:
+    """One forward pass through the model as one rank sees it: a decode step, prompts, or both."""
+
+    model: Model
+    layout: Layout
+    chip: Chip
+    streams: tuple[Stream, ...]
+
+    @property
+    def tokens(self) -> Count:
+        """Tokens that pass through the fullest rank."""
+        return total(stream.tokens for stream in self.streams)
 
     @property
     def group_tokens(self) -> Count:
         """Tokens that pass through the stage: what its experts share."""
-        return self.group_sequences * self.new
+        return total(stream.group * stream.new for stream in self.streams)
+
+    @property
+    def rows(self) -> Count:
+        """Positions on the fullest rank whose logits are wanted."""
+        return total(stream.sequences * stream.logits for stream in self.streams)
 
     @property
     def resident(self) -> Count:
@@ -109,57 +130,91 @@ class Pass:
             raise QuestionError(fault("dtype", name, rule, "ask for one of those with dtype="))
         return rate
 
+    def passed(self, component: str) -> Bytes:
+        """Return the bytes of an activation as a component's matrices take it: quantised where their rate is narrow."""
+        return (
+            ACTIVATION.bytes
+            if self.rate(component) in SIXTEEN_BIT
+            else dtype(getattr(self.model.formats, component)).passed
+        )
 
-def one_pass(question: Prefill | Decode, layout: Layout, chip: Chip) -> Pass:
-    """Return the pass that a question asks of one rank: batches are spread evenly and the fullest rank counts."""
-    model, batch = question.model, question.batch
+
+def total(values: Iterable[Num]) -> Num:
+    """Return the sum of numbers."""
+    return sum(values, start=0.0)
+
+
+def _fullest(batch: Count, layout: Layout, lanes: Count) -> tuple[Count, Count]:
+    """Return the sequences on the fullest attention rank, and on all ranks of its stage.
+
+    ``lanes`` replicas (and micro-batches of a pipeline) serve on their own and share the batch evenly on average; inside
+    one, attention ranks work in lock-step, so the fullest sets the pace. Whatever is busy holds one sequence at least.
+    """
+    group = larger(batch / lanes, (batch > 0) * 1.0)
+    return pick(layout.dp > 1, ceil(group / layout.dp), group), group
+
+
+def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
+    """Return the pass that a question asks of one rank.
+
+    In steady state each pipeline stage works on a micro-batch of its own, so a decode step takes the batch in ``pp`` parts.
+    """
+    model, streams = question.model, []
     if isinstance(question, Prefill):
-        new, past, lanes, decoding = question.input - question.cached, question.cached, layout.replicas, False
+        mine, group = _fullest(question.batch, layout, layout.replicas)
+        streams.append(Stream(mine, group, question.input - question.cached, question.cached, 1.0, decoding=False))
     else:
-        # In steady state each pipeline stage works on a micro-batch of its own.
-        new, past, lanes, decoding = question.draft_tokens + 1, question.context, layout.replicas * layout.pp, True
-    return Pass(
-        model, layout, chip,
-        sequences=ceil(batch / (lanes * layout.dp)), group_sequences=ceil(batch / lanes),
-        new=new, past=past, decoding=decoding,
-    )  # fmt: skip
+        mine, group = _fullest(question.batch, layout, layout.replicas * layout.pp)
+        new = question.draft_tokens + 1
+        streams.append(Stream(mine, group, new, question.context, new, decoding=True))
+    if isinstance(question, Mixed):
+        streams.append(
+            Stream(
+                question.prompts, question.prompts * question.busy, question.chunk, question.past, 1.0, decoding=False
+            )
+        )
+    return Flow(model, layout, chip, tuple(streams))
 
 
-def gemm(p: Pass, name: str, *matrices: Matrix, tokens: Count | None = None, output: Bytes | None = None) -> Op:
+def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None) -> Op:
     """Return the product of ``tokens`` rows with matrices that share their input, fused in one kernel.
 
-    ``F = 2 M sum(K N)``; ``B = sum(K N) w + M K a + M sum(N) o``, cut by tensor parallelism; where the input is
-    quantised first, that is one more launch and one more pass over it.
+    ``F = 2 M sum(K N)``; ``B = sum(K N) w + M K a + M sum(N) a``, cut by tensor parallelism; where the input is quantised
+    first, that is one more launch and one more pass over it. At a ``rate`` given, weights and input are widened to 16 bits.
     """
-    first, tp = matrices[0], p.layout.tp
+    first, tp, element = matrices[0], p.layout.tp, ACTIVATION.bytes
     rows = p.tokens if tokens is None else tokens
-    rate, width, element = p.rate(first.component), p.stored(first.component), ACTIVATION.bytes
-    held = sum((m.elements * m.share(tp) for m in matrices), start=0.0)
-    flops = sum((2.0 * m.inputs * m.outputs * m.share(tp) for m in matrices), start=0.0)
-    inputs = first.inputs * (first.share(tp) if first.split == "inputs" else 1.0)
-    outputs = sum((m.outputs * (m.share(tp) if m.split == "outputs" else 1.0) for m in matrices), start=0.0)
-    quantised = rate not in SIXTEEN_BIT
+    speed = p.rate(first.component) if rate is None else rate
+    width = p.stored(first.component) if rate is None else element
+    held = total(m.elements * m.share(tp) for m in matrices)
+    products = total(2.0 * m.blocks * m.inputs * m.outputs * m.share(tp) for m in matrices)
+    once = total(2.0 * m.blocks * m.inputs * m.outputs / tp for m in matrices)
+    inputs = first.blocks * first.inputs * (first.share(tp) if first.split == "inputs" or first.blocks > 1 else 1.0)
+    outputs = total(m.blocks * m.outputs * (m.share(tp) if m.split == "outputs" else 1.0) for m in matrices)
+    quantised = speed not in SIXTEEN_BIT
     # Read in 16 bits and written narrow by the quantising kernel, then read narrow by the product.
-    read = element + 2 * width if quantised else element
+    read = element + 2 * p.passed(first.component) if quantised else element
     return Op(
-        name, "gemm", rate,
-        flops=rows * flops,
-        bytes=held * width + rows * (inputs * read + outputs * (element if output is None else output)),
+        name, "gemm", speed,
+        flops=rows * products,
+        bytes=held * width + rows * (inputs * read + outputs * element),
         launches=2.0 if quantised else 1.0,
+        # What tensor peers repeat is no progress.
+        useful=once / products,
     )  # fmt: skip
 
 
-def elementwise(p: Pass, name: str, elements: Count, launches: float = 1.0) -> Op:
+def elementwise(p: Flow, name: str, elements: Count, launches: float = 1.0) -> Op:
     """Return a kernel that reads and writes ``elements`` activations in all."""
     return Op(name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches)
 
 
-def norm(p: Pass, name: str = "norm") -> Op:
+def norm(p: Flow, name: str = "norm") -> Op:
     """Return a normalisation fused with the residual sum: two streams read, two written."""
     return elementwise(p, name, 4 * p.resident * p.model.hidden)
 
 
-def reduced(p: Pass, name: str) -> tuple[Message, ...]:
+def reduced(p: Flow, name: str) -> tuple[Message, ...]:
     """Return the messages that add up a row-parallel product over the tensor peers."""
     size, tp = p.tokens * p.model.hidden * ACTIVATION.bytes, p.layout.tp
     if p.layout.sequence_parallel:

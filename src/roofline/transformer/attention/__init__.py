@@ -6,7 +6,7 @@ from typing import assert_never
 
 from roofline.architecture import Attention, Gqa, Mla
 from roofline.transformer.attention import gqa, mla
-from roofline.transformer.flow import Matrix, Pass, held
+from roofline.transformer.flow import Flow, Matrix, held
 from roofline.units import Count, Num
 from roofline.work import Work
 
@@ -44,7 +44,7 @@ def cached(kind: Attention, tokens: Count, tp: Count) -> Num:
             assert_never(kind)
 
 
-def works(kind: Attention, p: Pass) -> tuple[Work, ...]:
+def works(kind: Attention, p: Flow) -> tuple[Work, ...]:
     """Return one layer's attention as one rank sees it."""
     match kind:
         case Gqa():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.architecture import Gqa
 from roofline.arrays import smaller
-from roofline.transformer.flow import ACTIVATION, Matrix, Pass, attended, elementwise, gemm, held, norm, reduced
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, Stream, attended, elementwise, gemm, held, norm, reduced
 from roofline.units import Count, Num
 from roofline.work import Op, Work
 
@@ -35,30 +35,33 @@ def cache(a: Gqa, tp: Count) -> Num:
     return 2 * a.head_dim * a.kv_heads / smaller(tp, float(a.kv_heads))
 
 
-def works(a: Gqa, p: Pass) -> tuple[Work, ...]:
-    """Return one layer's attention on one rank.
-
-    ``F = 4 d heads pairs`` a sequence; ``B`` = the keys and values it sees + queries and outputs.
-    """
-    q, k, v, o = matrices(a, p.model.hidden)
+def core(a: Gqa, p: Flow, s: Stream) -> Op:
+    """Return the attention itself: ``F = 4 d heads pairs`` a sequence; ``B`` = the keys and values it sees, queries and outputs."""
+    q, k, *_ = matrices(a, p.model.hidden)
     tp = p.layout.tp
-    heads, kept = a.heads * q.share(tp), cache(a, tp)
-    rotated = p.tokens * (heads * a.head_dim + kept)
-    seen = held(p.past + p.new, a.window)
-    attention = Op(
-        "attention",
-        "attention_decode" if p.decoding else "attention_prefill",
+    heads = a.heads * q.share(tp)
+    seen = held(s.past, a.window) + s.new
+    return Op(
+        "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
+        "attention_decode" if s.decoding else "attention_prefill",
         p.sixteen,
-        flops=4 * a.head_dim * heads * p.sequences * attended(p.new, p.past, a.window),
-        bytes=p.sequences * seen * kept * p.stored("kv") + 2 * p.tokens * heads * a.head_dim * ACTIVATION.bytes,
+        flops=4 * a.head_dim * heads * s.sequences * attended(s.new, s.past, a.window),
+        bytes=s.sequences * seen * cache(a, tp) * p.stored("kv") + 2 * s.tokens * heads * a.head_dim * ACTIVATION.bytes,
+        launches=(s.sequences > 0) * 1.0,
         extent=seen,
-        items=p.sequences * a.kv_heads * k.share(tp) if p.decoding else 0.0,
+        items=s.sequences * a.kv_heads * k.share(tp) if s.decoding else 0.0,
     )
+
+
+def works(a: Gqa, p: Flow) -> tuple[Work, ...]:
+    """Return one layer's attention on one rank."""
+    q, k, v, o = matrices(a, p.model.hidden)
+    rotated = p.tokens * (a.heads * q.share(p.layout.tp) * a.head_dim + cache(a, p.layout.tp))
     return (
         norm(p),
         gemm(p, "qkv", q, k, v),
         elementwise(p, "rotate", 2 * rotated, launches=2.0 if a.qk_norm else 1.0),
-        attention,
+        *(core(a, p, stream) for stream in p.streams),
         gemm(p, "o", o),
         *reduced(p, "attention"),
     )

@@ -1,14 +1,14 @@
 """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): expanded to heads over a prompt, absorbed over the cache.
 
 Absorbed, the projection that expands the latent is folded into query and output: a head's query becomes ``kv_rank +
-rope_dim`` wide and all heads read the same cached latent. The products with that projection cost the same either way.
+rope_dim`` wide and all heads read the same cached latent.
 """
 
 from __future__ import annotations
 
 from roofline.architecture import Mla
-from roofline.transformer.flow import ACTIVATION, Matrix, Pass, attended, elementwise, gemm, norm, reduced
-from roofline.units import Num
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, Stream, attended, elementwise, gemm, norm, reduced
+from roofline.units import Count, Num
 from roofline.work import Op, Work
 
 
@@ -42,39 +42,52 @@ def cache(a: Mla) -> Num:
     return float(a.kv_rank + a.rope_dim)
 
 
-def works(a: Mla, p: Pass) -> tuple[Work, ...]:
-    """Return one layer's attention on one rank: absorbed in decode, expanded in prefill.
+def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+    """Return the attention over the cached latents: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once.
 
-    Absorbed: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once for all heads. Expanded:
-    ``F = 2 heads pairs (nope + rope + value)``.
+    Engines keep the projections that are folded into query and output in 16 bits, one matrix a head.
     """
-    *query, down, keys, values, out = matrices(a, p.model.hidden)
-    tp, last = p.layout.tp, query[-1]
-    heads = a.heads * last.share(tp)
-    wide, kept = a.nope_dim + a.rope_dim, a.kv_rank + a.rope_dim
-    pairs, tokens = p.sequences * attended(p.new, p.past, None), p.past + p.new
-    first = gemm(p, "q_a kv_a", query[0], down) if len(query) == 2 else gemm(p, "q kv_a", query[0], down)
+    wide = a.kv_rank + a.rope_dim + a.kv_rank
+    key = Matrix("absorb k", "attention", a.nope_dim, a.kv_rank, "outputs", a.heads, blocks=a.heads)
+    value = Matrix("absorb v", "attention", a.kv_rank, a.value_dim, "outputs", a.heads, blocks=a.heads)
+    attention = Op(
+        "attention", "mla_decode", p.sixteen,
+        flops=2 * heads * s.sequences * attended(s.new, s.past, None) * wide,
+        bytes=s.sequences * (s.past + s.new) * cache(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
+        launches=(s.sequences > 0) * 1.0,
+    )  # fmt: skip
+    into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
+    return into, attention, out
+
+
+def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+    """Return the attention over a prompt: ``F = 2 heads pairs (nope + rope + value)``, with keys and values expanded."""
+    *_, keys, values, _ = matrices(a, p.model.hidden)
+    wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
+    attention = Op(
+        "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.sixteen,
+        flops=2 * heads * s.sequences * attended(s.new, s.past, None) * wide,
+        bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
+        launches=(s.sequences > 0) * 1.0,
+        extent=s.past + s.new,
+    )  # fmt: skip
+    return gemm(p, "expand kv", keys, values, tokens=tokens), attention
+
+
+def works(a: Mla, p: Flow) -> tuple[Work, ...]:
+    """Return one layer's attention on one rank: absorbed where it decodes, expanded over prompts."""
+    *query, down, _, _, out = matrices(a, p.model.hidden)
+    last = query[-1]
+    heads = a.heads * last.share(p.layout.tp)
+    first = gemm(p, "q_a kv_a" if len(query) == 2 else "q kv_a", query[0], down)
     project = (gemm(p, "q_b", last),) if len(query) == 2 else ()
-    rotate = elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + kept), launches=2.0)
-    if p.decoding:
-        core: tuple[Work, ...] = (
-            gemm(p, "absorb k", keys),
-            Op(
-                "attention", "mla_decode", p.sixteen,
-                flops=2 * heads * pairs * (kept + a.kv_rank),
-                bytes=p.sequences * tokens * kept * p.stored("kv") + p.tokens * heads * (kept + a.kv_rank) * ACTIVATION.bytes,
-            ),
-            gemm(p, "absorb v", values),
-        )  # fmt: skip
-    else:
-        expanded = p.sequences * tokens * heads * (wide + a.value_dim)
-        core = (
-            gemm(p, "expand kv", keys, values, tokens=p.sequences * tokens),
-            Op(
-                "attention", "mla_prefill", p.sixteen,
-                flops=2 * heads * pairs * (wide + a.value_dim),
-                bytes=(expanded + p.tokens * heads * (wide + a.value_dim)) * ACTIVATION.bytes,
-                extent=tokens,
-            ),
-        )  # fmt: skip
-    return norm(p), first, *project, rotate, *core, gemm(p, "o", out), *reduced(p, "attention")
+    cores = [work for s in p.streams for work in (_absorbed if s.decoding else _expanded)(a, p, s, heads)]
+    return (
+        norm(p),
+        first,
+        *project,
+        elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + cache(a)), launches=2.0),
+        *cores,
+        gemm(p, "o", out),
+        *reduced(p, "attention"),
+    )

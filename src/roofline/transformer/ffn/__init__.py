@@ -6,7 +6,7 @@ from typing import assert_never
 
 from roofline.architecture import Dense, FeedForward, Moe
 from roofline.transformer.ffn import dense, moe
-from roofline.transformer.flow import Matrix, Pass
+from roofline.transformer.flow import Flow, Matrix
 from roofline.work import Work
 
 
@@ -21,7 +21,7 @@ def matrices(kind: FeedForward, hidden: int) -> tuple[Matrix, ...]:
             assert_never(kind)
 
 
-def works(kind: FeedForward, p: Pass) -> tuple[Work, ...]:
+def works(kind: FeedForward, p: Flow) -> tuple[Work, ...]:
     """Return one layer's feed-forward as one rank sees it."""
     match kind:
         case Dense():

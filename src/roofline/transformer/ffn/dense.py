@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.architecture import Dense
-from roofline.transformer.flow import Matrix, Pass, elementwise, gemm, norm, reduced
+from roofline.transformer.flow import Flow, Matrix, elementwise, gemm, norm, reduced
 from roofline.work import Op, Work
 
 
@@ -16,7 +16,7 @@ def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, .
     return (gate, up, down) if f.gated else (up, down)
 
 
-def block(f: Dense, p: Pass, prefix: str = "", component: str = "dense") -> tuple[Op, ...]:
+def block(f: Dense, p: Flow, prefix: str = "", component: str = "dense") -> tuple[Op, ...]:
     """Return the products and the activation between them, before the sum over tensor peers."""
     *into, down = matrices(f, p.model.hidden, component)
     between = p.tokens * f.width * down.share(p.layout.tp)
@@ -27,6 +27,6 @@ def block(f: Dense, p: Pass, prefix: str = "", component: str = "dense") -> tupl
     )
 
 
-def works(f: Dense, p: Pass) -> tuple[Work, ...]:
+def works(f: Dense, p: Flow) -> tuple[Work, ...]:
     """Return one layer's feed-forward on one rank; ``F = 2 M H width`` for each matrix."""
     return norm(p), *block(f, p), *reduced(p, "ffn")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from roofline.architecture import Dense, Moe
 from roofline.arrays import ceil, expected_distinct
 from roofline.transformer.ffn import dense
-from roofline.transformer.flow import ACTIVATION, SIXTEEN_BIT, Matrix, Pass, gemm, norm, reduced
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norm, reduced
 from roofline.units import Count
 from roofline.work import Message, Op, Work
 
@@ -36,7 +36,7 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
     return ceil((f.experts + redundant) / ep)
 
 
-def works(f: Moe, p: Pass) -> tuple[Work, ...]:
+def works(f: Moe, p: Flow) -> tuple[Work, ...]:
     """Return one layer's mixture on one rank.
 
     Rows of the fullest shard ``R = T k slots / (E + copies)`` for the T tokens of the stage; ``F = 6 H width R /
@@ -49,12 +49,12 @@ def works(f: Moe, p: Pass) -> tuple[Work, ...]:
     tokens, cut = p.group_tokens, layout.expert_tp
     rows = tokens * f.top_k * slots / copies
     hit = expected_distinct(slots, f.top_k / copies, tokens)
-    rate, width, element = p.rate("experts"), p.stored("experts"), ACTIVATION.bytes
-    row = hidden * (element if rate in SIXTEEN_BIT else width)
+    element, row = ACTIVATION.bytes, hidden * p.passed("experts")
     experts = Op(
-        "experts", "moe", rate,
+        "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, hidden) * rows / cut,
-        bytes=hit * expert(f, hidden) / cut * width + rows * (row + (hidden + 3 * f.width / cut) * element),
+        bytes=hit * expert(f, hidden) / cut * p.stored("experts") + rows * (row + (hidden + 6 * f.width / cut) * element),
+        useful=copies / (slots * layout.ep),
     )  # fmt: skip
     # A token goes once to each shard that holds one of its experts; its tensor peers each send their part of the tokens.
     sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, float(f.top_k)) * cut

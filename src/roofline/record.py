@@ -1,0 +1,68 @@
+"""An answer for one point as the fields of its machine-readable form."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from roofline.units import Num
+
+_ASKED: Final = (
+    "input",
+    "output",
+    "context",
+    "batch",
+    "concurrency",
+    "cached",
+    "draft_tokens",
+    "accept_length",
+    "chunk",
+)
+"""Words of the question that the machine-readable answer repeats."""
+
+
+def record(est: Any) -> dict[str, Any]:
+    """Return an answer for one point under the field names of the machine-readable form; units are in the names."""
+    q, chips = est.question, float(est.chips)
+    total = None
+    if est.cycle is not None:
+        total = float(q.concurrency * (q.input + q.output) / est.cycle / chips)
+    intervals = {f"{name}_s": est.interval(name) for name in ("tpot", "ttft")}
+    return {
+        "model": q.model.name,
+        "system": est.system.name,
+        "chips": int(chips),
+        "layout": est.layout.words(),
+        "level": est.calibration.level,
+        "calibration": est.calibration.name,
+        "dtype": q.model.dtype,
+        "kv_dtype": q.model.formats.kv,
+        **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},
+        "ttft_s": _plain(est.ttft),
+        "tpot_s": _plain(est.tpot),
+        "output_tokens_per_s": _plain(est.tokens_per_second),
+        "output_tokens_per_s_per_chip": _plain(est.tokens_per_second_per_chip),
+        "total_tokens_per_s_per_chip": total,
+        "tokens_per_s_per_user": _plain(est.tokens_per_second_per_user),
+        "prefill_tokens_per_s_per_chip": _plain(est.prompt_tokens_per_second_per_chip),
+        "memory_bytes_per_chip": {
+            **{name: float(getattr(est.memory, name)) for name in ("weights", "kv_cache", "activations", "total")},
+            "capacity": float(est.capacity),
+        },
+        "fits": bool(est.fits),
+        "reasons": list(est.reasons),
+        "max_concurrency": int(est.max_concurrency),
+        "mfu": float(est.mfu),
+        "bandwidth_utilization": float(est.bandwidth_utilization),
+        "energy_j_per_output_token": None if est.tokens_per_second is None else _plain(est.joules_per_token),
+        "usd_per_million_output_tokens": None if est.tokens_per_second is None else _plain(est.dollars_per_million_tokens),
+        "bound": est.bound,
+        "time_share": {name: float(part) for name, part in est.bounds.items()},
+        "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in intervals.items()},
+        "assumptions": list(est.assumptions),
+    }  # fmt: skip
+
+
+def _plain(value: Num | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
