@@ -131,3 +131,47 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         with pytest.raises(rl.QuestionError, match="cannot be written"):
             catalog.write(bad, b"third")
     assert [each.name for each in tmp_path.iterdir()] == ["out.svg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "filed"),
+    [("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"), ("Meta-Llama-3-8B", "llama-3-8b"), ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"),
+     ("Qwen/Qwen2.5-72B-Instruct", "qwen2.5-72b"), ("deepseek-ai/DeepSeek-V3-Base", "deepseek-v3"), ("deepseek-v2-lite", "deepseek-v2-lite-16b"),
+     ("meta-llama/Llama-2-7b-chat-hf", "llama-2-7b")],
+)  # fmt: skip
+def test_models_are_found_by_the_names_of_their_repositories(given, filed):
+    assert rl.model(given).name == filed
+
+
+def test_names_of_a_kind():
+    assert rl.names("systems") == rl.names("system")
+    with pytest.raises(rl.UnknownNameError, match="systems, chips or models"):
+        rl.names("racks")
+
+
+def test_a_system_is_read_again_when_its_chip_has_changed(tmp_path):
+    chip = tmp_path / "mine.toml"
+    root = Path(rl.__file__).parents[2] / "hardware"
+    text = (root / "chips" / "h100.toml").read_text(encoding="utf-8")
+    chip.write_text(text, encoding="utf-8")
+    rack = tmp_path / "rack.toml"
+    rack.write_text(
+        (root / "systems" / "dgx-h100.toml").read_text(encoding="utf-8").replace('"h100"', '"./mine.toml"'),
+        encoding="utf-8",
+    )
+    assert rl.system(rack).chip.memory.bandwidth == 3.35e12
+    chip.write_text(text.replace("3.35 TB/s", "4 TB/s"), encoding="utf-8")
+    os.utime(chip, ns=(1, 1))
+    assert rl.system(rack).chip.memory.bandwidth == 4e12
+
+
+def test_a_missing_chip_names_the_system(tmp_path):
+    rack = tmp_path / "rack.toml"
+    root = Path(rl.__file__).parents[2] / "hardware"
+    rack.write_text(
+        (root / "systems" / "dgx-h100.toml").read_text(encoding="utf-8").replace('"h100"', '"h10"'), encoding="utf-8"
+    )
+    with pytest.raises(
+        rl.DescriptorError, match=r"rack\.toml: system\.chip: chip='h10': no such chip; did you mean h100"
+    ):
+        rl.system(rack)

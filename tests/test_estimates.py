@@ -231,3 +231,79 @@ def test_energy_and_rent_by_hand():
     rate = float(est.tokens_per_second)
     assert float(est.joules_per_token) == pytest.approx(0.7 * 10200 / rate)
     assert float(est.dollars_per_million_tokens) == pytest.approx(8 * 2.95 / 3600 / rate * 1e6)
+
+
+def test_arrays_of_drafts_are_the_drafts_one_by_one():
+    model = rl.model("deepseek-v3")
+    drafts, kept = np.array([0.0, 1.0, 3.0]), np.array([1.0, 1.7, 2.5])
+    many = rl.estimate(rl.Decode(model, 512, 4096, drafts, kept), "gb200-nvl72", rl.Layout(dp=64, ep=64))
+    for i in range(3):
+        one = rl.estimate(rl.Decode(model, 512, 4096, drafts[i], kept[i]), "gb200-nvl72", rl.Layout(dp=64, ep=64))
+        assert float(one.tpot) == pytest.approx(float(many.tpot[i]))
+        assert float(one.memory.total) == pytest.approx(float(np.broadcast_to(many.memory.total, 3)[i]))
+        assert np.array(one.interval("tpot"), dtype=float) == pytest.approx(
+            [float(x[i]) for x in many.interval("tpot")]
+        )
+
+
+def test_assumed_numbers_count_only_where_they_are_used():
+    # The latency between two dies is assumed; a service on one die does not rest on it, one over both does.
+    rack, model = rl.system("cloudmatrix384"), rl.model("llama-3.1-8b")
+    both = rl.estimate(rl.Decode(model, 8, 100), rack, rl.Layout(tp=np.array([1.0, 2.0])))
+    one = rl.estimate(rl.Decode(model, 8, 100), rack, rl.Layout(tp=1))
+    assert float(both.interval("tpot")[1][0]) == pytest.approx(float(one.interval("tpot")[1]))
+    assert "system.tier[0].latency" not in {fact.path for fact in one.citations()}
+
+
+def test_a_number_that_was_changed_is_cited_as_such():
+    rack = rl.system("dgx-h100")
+    chip = attrs.evolve(rack.package, memory=attrs.evolve(rack.package.memory, bandwidth=5e12))
+    est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), attrs.evolve(rack, package=chip), rl.Layout())
+    fact = next(fact for fact in est.citations() if fact.path == "chip.memory.bandwidth")
+    assert fact.source.kind == "given"
+    assert fact.text == "5 TB/s"
+    assert "the descriptor says 3.35 TB/s" in fact.source.title
+
+
+def test_a_lone_prefill_is_laid_out_for_the_first_token():
+    est = rl.estimate(rl.Prefill(rl.model("llama-3.1-70b"), 1, 8192), "dgx-h100")
+    assert est.layout.words()["tp"] == 8
+    assert any("the least TTFT" in note for note in est.assumptions)
+
+
+def test_best_on_one_point_holds_to_its_condition():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=8)
+    assert est.best() is est
+    with pytest.raises(rl.QuestionError, match="no point that fits meets the condition"):
+        est.best(where=est.tpot < 1e-6)
+    with pytest.raises(rl.QuestionError, match="nothing fits"):
+        rl.estimate("llama-3.1-405b", "dgx-h100").best()
+
+
+def test_groups_that_straddle_are_masked():
+    est = rl.estimate(rl.Decode(rl.model("deepseek-v3"), 24, 100), "dgx-h100", rl.Layout(dp=12, ep=12, replicas=2))
+    assert not est.fits
+    assert any("tp * dp must divide the 8 ranks of NVLink 4" in reason for reason in est.reasons)
+
+
+def test_a_die_alone_has_half_the_memory():
+    est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 1, 100), "cloudmatrix384", rl.Layout())
+    assert (float(est.chips), float(est.capacity)) == (1.0, pytest.approx(0.9 * 64e9))
+
+
+def test_an_answer_is_told_in_a_line():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=8)
+    assert repr(est).startswith("<Estimate: Serve of llama-3.1-8b on dgx-h100, tp=")
+    many = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), np.ones(3), 100), "dgx-h100", rl.Layout())
+    assert repr(many) == "<Estimate: Decode of llama-3.1-8b on dgx-h100, 3 points>"
+    with pytest.raises(rl.QuestionError, match="has no interval"):
+        est.interval("happiness")
+    with pytest.raises(rl.QuestionError, match="must be whole numbers"):
+        many.at(0.5)
+    assert many.at(np.int64(1)).shape == ()
+
+
+def test_the_ideal_level_fits_where_the_generic_one_does():
+    ideal, generic = (rl.estimate("llama-3.1-8b", "dgx-h100", level=level, concurrency=8) for level in made.LEVELS)
+    assert float(ideal.capacity) == float(generic.capacity)
+    assert float(ideal.joules_per_token) < float(generic.joules_per_token)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import roofline as rl
-from roofline import plots
+from roofline import drawing, plots
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,20 @@ def test_roofs_and_ridges_are_named_in_place(drawn):
         assert label in labels
     assert (drawn.get_xscale(), drawn.get_yscale()) == ("log", "log")
     assert drawn.get_xlabel() == "arithmetic intensity, FLOP/B"
-    assert drawn.get_ylabel() == "performance of one rank, TFLOP/s"
+    assert drawn.get_ylabel() == "performance of one chip, TFLOP/s"
 
 
 def test_the_largest_operations_are_named(drawn, est):
     biggest = plots.points(est.steps[1], est.system)[0]
     assert f"{biggest.name} {biggest.share:.0%}" in texts(drawn)
     legend = [text.get_text() for text in drawn.get_legend().get_texts()]
-    assert legend == ["gb200-nvl72", "prefill", "decode", "whole step, per byte sent"]
+    assert legend == [
+        "gb200-nvl72: dp=64 ep=64, fp8-block, 4,096 sequences", "prefill", "decode", "whole step, per byte sent",
+        "area: share of the step's time",
+    ]  # fmt: skip
+    assert drawn.get_title(loc="left") == "deepseek-v3, input 4,096, output 1,024 tokens"
+    # The diamonds are told apart by their steps, with the part that messages take.
+    assert [text for text in texts(drawn) if text.startswith(("prefill ", "decode "))] != []
 
 
 def test_labels_do_not_cover_each_other(drawn):
@@ -99,7 +105,7 @@ def test_two_systems_share_a_sheet(est):
     assert "cloudmatrix384: memory 1.6 TB/s" in labels
     assert "cloudmatrix384: UB 196 GB/s" in labels
     colors = {line.get_color() for line in ax.lines}
-    assert set(plots.PALETTE[:2]) <= colors
+    assert set(drawing.PALETTE[:2]) <= colors
 
 
 def test_files_are_the_same_bytes_each_time(est):
@@ -145,3 +151,22 @@ def test_drawing_on_axes_of_ones_own(est):
     assert est.plot(ax=ax, label="a rack") is ax
     assert ax.get_legend().get_texts()[0].get_text() == "a rack"
     assert dict(mpl.rcParams) == before
+
+
+def test_what_is_on_the_axes_stays(est):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    (line,) = ax.plot([1, 10], [1, 10], label="mine")
+    other = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=8)
+    other.plot(ax=est.plot(ax=ax))
+    assert line in ax.lines
+    fresh = other.plot(ax=est.plot())
+    assert len(ax.lines) == len(fresh.lines) + 1
+
+
+def test_a_plan_that_does_not_fit_says_so_and_a_die_is_called_one():
+    est = rl.estimate("llama-3.1-405b", "dgx-h100", rl.Layout(tp=8))
+    assert est.plot().get_legend().get_texts()[0].get_text().endswith("(DOES NOT FIT)")
+    rack = rl.estimate("deepseek-r1", "cloudmatrix384", rl.Layout(dp=32, ep=32), dtype="int8")
+    assert rack.plot().get_ylabel() == "performance of one die, TFLOP/s"

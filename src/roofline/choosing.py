@@ -23,6 +23,8 @@ from roofline.units import MILLION, Num
 from roofline.workload import Prefill, Question, Serve
 
 _MOST_REQUESTS_A_LANE: Final = 4096.0
+_CHUNKS: Final = 2.0 ** np.arange(6, 14)
+"""Prompt tokens beside a decode step: what an operator would tune."""
 _MOST_CANDIDATES: Final = 4 * int(MILLION)
 
 
@@ -109,7 +111,7 @@ def choose(
 def survey(
     question: Serve, system: System, profile: Calibration, chips: int | None, words: Mapping[str, Num | None]
 ) -> Estimate:
-    """Return the service at ever more requests in flight (first axis) under every layout worth trying (second axis).
+    """Return the service under every chunk (first axis), number of requests in flight (second) and layout worth trying (third).
 
     Loads are multiples of a layout's lanes, so that none idles while another has two requests.
     """
@@ -119,7 +121,8 @@ def survey(
     ladder = 2.0 ** np.arange(-6, np.log2(_MOST_REQUESTS_A_LANE) + 0.25, 0.25)
     each = np.unique(np.where(ladder < 1, ladder, np.round(ladder)))
     requests = np.maximum(np.round(each[:, None] * lanes), 1.0)
-    return answer(attrs.evolve(question, concurrency=requests), system, layouts, profile)
+    chunk = _CHUNKS[:, None, None] if question.chunk is None else question.chunk
+    return answer(attrs.evolve(question, concurrency=requests, chunk=chunk), system, layouts, profile)
 
 
 def load(est: Estimate, steps: int = 12) -> Estimate:

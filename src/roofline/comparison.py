@@ -205,8 +205,13 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         *shown,
         f"{float(asked.concurrency):,.0f}",
         best.bound,
-        str(best.layout),
+        _plan(best),
     ]
+
+
+def _plan(est: Estimate) -> str:
+    chunk = cast("Serve", est.question).chunk
+    return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
 
 
 def _descriptive(system: System) -> dict[str, Any]:
