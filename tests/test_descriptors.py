@@ -210,6 +210,7 @@ BAD = [
     ("system", SYSTEM, "system.rank", "core", "must be package or die"),
     ("system", SYSTEM, "system.tier.0.bandwidth", "-450 GB/s", "is not a bandwidth"),
     ("system", SYSTEM, "system.tier.0.latency.value", "5 s", "must be a number from 0 to 1"),
+    ("system", SYSTEM, "system.chips.value", 10**400, "must be a number from"),
     ("calibration", PROFILE, "kernel.gem", {"any": {"error": 0.1}}, "unknown kernel class; did you mean gemm"),
     ("calibration", PROFILE, "kernel.gemm.fp9", {"error": 0.1}, "unknown rate"),
     ("calibration", PROFILE, "link.rign", {"error": 0.1}, "unknown link; did you mean ring"),

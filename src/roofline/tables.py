@@ -96,14 +96,15 @@ class Table:
         value = self.raw(key, default)
         if value is default:
             return value  # type: ignore[no-any-return]
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or math.isnan(value)
-            or not least <= value <= most
-        ):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        try:
+            # A whole number of any length is valid TOML; those beyond the floats are out of any bounds.
+            out = float(value) if number else math.nan
+        except OverflowError:
+            out = math.nan
+        if not least <= out <= most:
             raise self.fail(key, f"must be a number from {least:g} to {most:g}")
-        return float(value)
+        return out
 
     def words(self, key: str, default: Any = _MISSING) -> tuple[str, ...]:
         """Return a list of strings."""
