@@ -99,6 +99,7 @@ def numbers(tables, key=""):
             "announced",
             "in_network",
             "load_store",
+            "topology",
         ):
             yield name
 

@@ -10,12 +10,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
     ["hardware", "architecture", "layout", "workload", "calibration"],
-    ["work", "descriptors", "quantization", "huggingface", "catalog"],
-    ["transformer", "roofline", "collectives", "footprint", "energy"],
+    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "catalog"],
+    ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline"],
-    ["diagram", "drawing", "plots", "reports"],
+    ["diagram", "drawing", "landscape", "plots", "reports"],
     ["usage", "record", "answer", "inference", "serving", "evaluation"],
-    ["choosing", "estimates", "comparison", "descriptions", "sheets"],
+    ["checks", "choosing", "estimates", "comparison", "descriptions", "sheets"],
     ["cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

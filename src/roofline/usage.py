@@ -21,6 +21,18 @@ from roofline.work import Message, Op
 _IDLE: Final = ("power", "price", "purchase", "idle", "size")
 """Numbers that no time depends on (the size of a tier decides what can be laid out)."""
 
+_TOLD: Final = (
+    "chip.sparse.",
+    "chip.vector.",
+    "chip.ceiling.",
+    "chip.analyst.",
+    "chip.cache.",
+    "system.published.",
+    "system.plane[",
+)
+_ONLY_TOLD: Final = ("streamed", "idle", "purchase")
+"""Numbers that descriptors tell people, and no answer rests on."""
+
 _TIER: Final = re.compile(r"system\.tier\[(\d+)\]\.(\w+)")
 
 
@@ -79,8 +91,9 @@ def _constants(profile: Calibration, op: Op) -> str:
 
 
 def _hardware(system: System) -> Iterator[Fact]:
-    yield from system.package.facts
-    yield from system.facts
+    for fact in (*system.package.facts, *system.facts):
+        if not fact.path.startswith(_TOLD) and fact.path.rpartition(".")[2] not in _ONLY_TOLD:
+            yield fact
 
 
 def _rests(path: str, rates: set[str], over: list[bool], system: System) -> bool:
