@@ -99,6 +99,7 @@ PLANTED = [
     ("systems", "gb200-nvl72", {"system.tier.1.bandwidth": "100 GB/s"}, "both ways taken for one"),
     ("systems", "a100-pcie-80gb", {"system.tier.0.bandwidth": "300 GB/s"}, "where systems of a100-pcie-80gb have"),
     ("systems", "cloudmatrix384", {"system.tier.2.bandwidth": "200 GB/s"}, "where systems of ascend-910c have"),
+    ("systems", "dgx-b200", {"system.tier.1.bandwidth": "1.8 TB/s"}, "more than the 900 GB/s of the tier inside it|both ways taken"),
     # Wholes that are not the sum of their parts: a rack of another bin, a misprint.
     ("systems", "gb200-nvl72", {"system.published.bf16": "162 PFLOP/s"}, "162 PFLOP/s, but 72 x 2500 TFLOP/s are 180 PFLOP/s"),
     ("systems", "gb200-nvl72", {"system.published.fp8": "324 PFLOP/s"}, "but 72 x 5000 TFLOP/s are 360"),

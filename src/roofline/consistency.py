@@ -130,6 +130,19 @@ def system_faults(
             yield Finding(fact.path, f'{fact.text}, but {sum_}; mend one, or say why in differs = "..."')
 
 
+def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
+    """Yield tiers that are faster, or nearer, than the one inside them."""
+    known = {fact.path: fact for fact in facts}
+    for i in range(1, len(known)):
+        for key, sign, word in (("bandwidth", 1.0, "more than"), ("latency", -1.0, "less than")):
+            inner, outer = (known.get(f"system.tier[{n}].{key}") for n in (i - 1, i))
+            if inner and outer and sign * outer.value > sign * inner.value and not (inner.note or outer.note):
+                yield Finding(
+                    outer.path,
+                    f"{outer.text}, {word} the {inner.text} of the tier inside it: is one of them of a whole node?",
+                )
+
+
 def _scale_up(fact: Fact, one_way: float) -> Iterator[Finding]:
     both, said = 2 * one_way, f"{show(one_way, fact.unit)} one way"
     if fact.differs or _near(both, fact.value) or (_near(one_way, fact.value) and "one way" in fact.note):
