@@ -22,7 +22,7 @@ _LADDER: Final[Mapping[str, tuple[float, ...]]] = {
 _TOLERANCE: Final = 0.02
 """Makers round; beyond this, numbers are not the same."""
 
-RIDGE: Final = (20.0, 1000.0)
+RIDGE: Final = (20.0, 1200.0)
 """FLOP/B at which compute and memory take equally long in 16 bits: 37 (H20) to 560 (TPU v6e) among chips with stacked memory."""
 DRAIN: Final = (5 * MILLI, 150 * MILLI)
 """Time to read the whole memory once: 13 ms (Rubin) to 80 ms (Ascend 950PR)."""

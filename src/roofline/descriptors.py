@@ -174,7 +174,7 @@ def _tier(table: Table, facts: Facts) -> Tier:
         load_store=table.flag("load_store"),
         topology=topology,
         dims=facts.shape(table, "dims"),
-        oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=1000),
+        oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
     )
     table.done()
     return out

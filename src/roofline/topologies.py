@@ -23,7 +23,7 @@ from roofline.arrays import larger, pick, smaller
 from roofline.hardware import Tier
 from roofline.units import Count, Num, Ratio
 
-_NEAR = 1e-6
+_NEAR = 1e-7
 
 
 @frozen(eq=False)
