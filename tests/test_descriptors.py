@@ -47,7 +47,11 @@ def load(kind, data):
     table = Table(data, "mine.toml")
     if kind == "chip":
         return descriptors.chip(table, "mine")
-    return descriptors.system(table, "mine", rl.chip) if kind == "system" else descriptors.calibration(table, "mine")
+    return (
+        descriptors.system(table, "mine", rl.chip)
+        if kind == "system"
+        else descriptors.calibration(table, "mine", lambda name: catalog.profile(name, "dgx-h100"))
+    )
 
 
 def test_the_first_set_is_there():

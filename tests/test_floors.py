@@ -12,10 +12,10 @@ FLOORS = [
     ["hardware", "architecture", "layout", "workload", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline"],
+    ["timeline", "timings", "fitting"],
     ["diagram", "drawing", "landscape", "plots", "reports"],
     ["usage", "record", "answer", "inference", "serving", "evaluation"],
-    ["checks", "choosing", "estimates", "comparison", "descriptions", "sheets"],
+    ["calibrating", "checks", "choosing", "estimates", "comparison", "descriptions", "sheets"],
     ["cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

@@ -28,11 +28,13 @@ from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve
 
 if TYPE_CHECKING:
+    from roofline.calibrating import Calibrated, calibrate
     from roofline.comparison import Comparison, compare
     from roofline.descriptions import Description, describe, listing
 
 __all__ = [
     "IDEAL",
+    "Calibrated",
     "Calibration",
     "Chip",
     "Comparison",
@@ -66,6 +68,7 @@ __all__ = [
     "Tier",
     "UnitError",
     "UnknownNameError",
+    "calibrate",
     "chip",
     "compare",
     "describe",
@@ -78,6 +81,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "Calibrated": "calibrating",
+    "calibrate": "calibrating",
     "Comparison": "comparison",
     "Description": "descriptions",
     "compare": "comparison",

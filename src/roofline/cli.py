@@ -19,6 +19,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from roofline import catalog, plots, sheets
+from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
@@ -71,9 +72,10 @@ Chunk = Annotated[
     float | None, Parameter(group=_work, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
 Level = Annotated[
-    Literal["ideal", "generic", "calibrated"],
+    str,
     Parameter(
-        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist."
+        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist. "
+        "Or the path of a profile, such as roofline calibrate writes."
     ),
 ]
 Dtype = Annotated[
@@ -235,6 +237,28 @@ def plot(
     if ax is not None:
         catalog.write(file, plots.render(ax.figure, form))
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
+
+
+@app.command(name="calibrate")
+def calibrate_(
+    table: Annotated[Path, Parameter(help="A CSV file of kernel timings, plain or gzipped.")],
+    /,
+    *,
+    chip: Annotated[str, Parameter(help="What was timed: a name (roofline list chips), or the path of a TOML file.")],
+    file: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output-file", "-o"], group=_form, help="Write the profile here, to be used as --level FILE.toml."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
+    found = calibrate(table, chip)
+    if file is not None:
+        catalog.write(file, found.toml().encode())
+        print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
+    _say(json, found.to_dict, found.table)
 
 
 def _form_of(file: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from roofline import consistency
 from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, Calibration, Kernel, Link
 from roofline.consistency import Finding
-from roofline.dtypes import PEAKS
+from roofline.dtypes import DTYPES, PEAKS
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, near
 from roofline.facts import Facts
 from roofline.hardware import TOPOLOGIES, Chip, Memory, System, Tier
@@ -181,15 +181,17 @@ def _tier(table: Table, facts: Facts) -> Tier:
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "ramp": ONE, "item": SECOND, "error": ONE,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "ramp": ONE, "item": SECOND, "occupancy": ONE, "error": ONE,
     "alpha": SECOND, "peer": SECOND, "hop": ONE, "eta": ONE, "c": ONE,
 }  # fmt: skip
-_KERNEL: Final = ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "error")
+_KERNEL: Final = ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "occupancy", "error")
 _LINK: Final = ("alpha", "peer", "hop", "eta", "c", "error")
 
 
-def calibration(root: Table, name: str) -> Calibration:
+def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> Calibration:
     """Return the profile that a descriptor describes.
+
+    ``find`` returns the one it names as its base, whose constants serve where it has none.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.
@@ -200,34 +202,43 @@ def calibration(root: Table, name: str) -> Calibration:
     level = head.text("level")
     if level not in LEVELS:
         raise head.fail("level", "unknown level", near(level, LEVELS, "levels"))
-    kernels, links = {}, {}
-    for kind in root.table("kernel"):
-        group = root.table("kernel").table(kind)
+    base = find(head.text("base")) if "base" in head else None
+    kernels, links = (dict(base.kernels), dict(base.links)) if base else ({}, {})
+    classes, ways = (root.table(key, {}) if base else root.table(key) for key in ("kernel", "link"))
+    for kind in classes:
+        group = classes.table(kind)
         if kind not in KERNELS:
-            raise root.table("kernel").fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
+            raise classes.fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
         for rate in group:
-            if rate != "any" and rate not in PEAKS:
-                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, "any"), "rates"))
+            if rate != "any" and rate not in PEAKS and rate not in DTYPES:
+                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, "any"), "rates"))
             kernels[kind, rate] = Kernel(**_constants(group.table(rate), value, _KERNEL))
-    for kind in root.table("link"):
+    for kind in ways:
         if kind not in COLLECTIVES:
-            raise root.table("link").fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
-        links[kind] = Link(**_constants(root.table("link").table(kind), value, _LINK))
+            raise ways.fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
+        links[kind] = Link(**_constants(ways.table(kind), value, _LINK))
     missing = [k for k in KERNELS if not any(kind == k for kind, _ in kernels)] + [
         k for k in COLLECTIVES if k not in links
     ]
     if missing:
         raise DescriptorError(f"{root.place('')}: has no constants for {', '.join(missing)}; add them")
-    power = head.table("power_fraction")
-    fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
-    power.done()
-    out: dict[str, Any] = {
-        key: value(head, key, ONE)
-        for key in ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere")
-    }
-    vendors = head.words("vendors")
+    margins = ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere")
+    if base is None:
+        power = head.table("power_fraction")
+        fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
+        power.done()
+        out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
+    else:
+        fraction = base.power_fraction
+        out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
+    vendors = head.words("vendors", base.vendors if base else ())
     head.done()
-    return Calibration(name, level, kernels, links, vendors=vendors, power_fraction=fraction, facts=facts.done(), **out)
+    read = facts.done()
+    stated = {fact.path for fact in read}
+    inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
+    return Calibration(
+        name, level, kernels, links, vendors=vendors, power_fraction=fraction, facts=(*read, *inherited), **out
+    )
 
 
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from roofline.calibration import SAME, Calibration
+from roofline.calibration import Calibration
 from roofline.collectives import sent
 from roofline.hardware import System
 from roofline.provenance import Fact, Source, stated
@@ -72,7 +72,7 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     kernels, links = set(), set()
     for work, cost, _ in span.leaves():
         if isinstance(work, Op):
-            kernels.add(f"{work.kernel}.{_constants(profile, work)}")
+            kernels.add(".".join(profile.key(work.kernel, work.rate, work.form)))
         elif np.any(cost.time > 0):
             links |= set(cost.ways)
     used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, over, system)]
@@ -82,12 +82,6 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
         if known is None or rest.rsplit(".", 1)[0] in known:
             used.append(fact)
     return tuple(used)
-
-
-def _constants(profile: Calibration, op: Op) -> str:
-    """Return the rate under which a profile keeps the constants of an operation."""
-    rate = SAME.get(op.rate, op.rate)
-    return rate if (op.kernel, rate) in profile.kernels else "any"
 
 
 def _hardware(system: System) -> Iterator[Fact]:
