@@ -175,7 +175,7 @@ WRONG = [
     ("estimate llama-3.1-70b -s dgx-h100 --concurrency 0", "concurrency=0"),
     ("estimate llama-3.1-70b -s dgx-h100 --concurrency many", "concurrency"),
     ("estimate llama-3.1-70b -s dgx-h100 --dtype fp9", "no such dtype"),
-    ("estimate llama-3.1-70b -s dgx-h100 --level fast", "--level"),
+    ("estimate llama-3.1-70b -s dgx-h100 --level fast", "level='fast': no such level"),
     ("estimate llama-3.1-70b -s dgx-h100 --accept-length 2", "draft_tokens + 1"),
     ("estimate llama-3.1-70b -s dgx-h100 --ep 8", "no experts"),
     ("estimate llama-3.1-70b -s dgx-h100 --sped", "--sped"),

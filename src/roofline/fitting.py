@@ -47,6 +47,7 @@ _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 }  # fmt: skip
 _START: Final = {"t0": 5 * MICRO, "item": MICRO, "ramp": 300.0, "p": 2.0, "eta_compute": 0.6, "eta_memory": 0.7}
 _WIDTH: Final = 0.1
+_INSIDE: Final = 1e-5
 ENOUGH: Final = 24
 _UNSURE: Final = 1 / 3
 _MOST: Final = 6000
@@ -103,7 +104,7 @@ def fit(timed: Timings, chip: Chip, start: Calibration) -> Fit:
 
     def run(names: tuple[str, ...], base: Kernel) -> tuple[Kernel, Any]:
         low, high = (np.log([_BOUNDS[name][i] for name in names]) for i in (0, 1))
-        first = np.clip(np.log([_initial(base, name) for name in names]), low + 1e-6, high - 1e-6)
+        first = np.clip(np.log([_initial(base, name) for name in names]), low + _INSIDE, high - _INSIDE)
 
         def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
             return _errors(ours, chip, _with(base, names, theta))
