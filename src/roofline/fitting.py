@@ -43,7 +43,7 @@ _OCCUPY: Final = ("attention_prefill", "mla_prefill")
 
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "t0": (0.05 * MICRO, 500 * MICRO), "p": (1.0, 8.0),
-    "ramp": (1.0, 20_000.0), "item": (0.001 * MICRO, 100 * MICRO),
+    "ramp": (1.0, 20_000.0), "item": (0.002 * MICRO, 100 * MICRO),
 }  # fmt: skip
 _START: Final = {"t0": 5 * MICRO, "item": MICRO, "ramp": 300.0, "p": 2.0, "eta_compute": 0.6, "eta_memory": 0.7}
 _WIDTH: Final = 0.1
