@@ -216,3 +216,24 @@ def test_wrong_topologies(words, says):
     chip = rl.chip("h100")
     with pytest.raises(rl.QuestionError, match=says):
         rl.System("made", chip, 8, (rl.Tier("t", 8, 1e11, 1e-6, **words),))
+
+
+@given(
+    made.tiers(topologies=("switch",)),
+    st.integers(2, 512),
+    made.floats(1e3, 1e9),
+    st.sampled_from(["all_gather", "all_to_all"]),
+)
+def test_nothing_leaves_a_rank_faster_than_its_links(tiers, group, size, kind):
+    # All levels of one network share a rank's links: what leaves it, S (1 - 1/n), takes its time on them, however the group lies.
+    width = max(tier.bandwidth for tier in tiers)
+    shared = tuple(attrs.evolve(tier, same_ports=i > 0) for i, tier in enumerate(tiers))
+    time = ideal(kind, size, group, *shared)
+    assert time >= size * (1 - 1 / group) / width * (1 - 1e-9)
+
+
+def test_a_die_of_the_cloudmatrix_sends_no_more_than_its_seven_links():
+    rack = rl.system("cloudmatrix384")
+    for group in (16.0, 32.0, 320.0):
+        out = 1e9 * (group - 2) / group  # all but what its twin die gets, over the link inside the package
+        assert ideal("all_to_all", 1e9, group, *rack.tiers) == pytest.approx(out / 196e9)

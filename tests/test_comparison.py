@@ -99,3 +99,11 @@ def test_unpublished_power_is_no_ratio():
 def test_one_system_is_no_comparison():
     with pytest.raises(rl.QuestionError, match="at least two"):
         compare("dgx-h100")
+
+
+def test_power_of_chips_alone_is_not_compared_with_a_systems():
+    found = rl.compare("dgx-h100", "mi300x-8")
+    assert "power_w" not in found.ratios
+    assert "flops_per_joule" not in found.ratios
+    assert "bf16_flops_per_s" in found.ratios
+    assert "power of the chips alone" in found.table()

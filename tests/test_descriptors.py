@@ -103,6 +103,7 @@ def numbers(tables, key=""):
             "announced",
             "in_network",
             "load_store",
+            "same_ports",
             "topology",
         ):
             yield name

@@ -98,7 +98,7 @@ def test_every_model_is_priced_in_prefill_and_decode(name, system):
 )
 def test_the_layout_chosen_is_the_best_of_all(model, system, chips):
     rack, profile = rl.system(system), rl.profile("generic", rl.system(system))
-    question = rl.Serve(rl.model(model), concurrency=64)
+    question = rl.Serve(rl.model(model), concurrency=64, chunk=1024)
     chosen = rl.estimate(question, rack, chips=chips)
     assert chosen.fits
     best = 0.0
@@ -307,3 +307,40 @@ def test_the_ideal_level_fits_where_the_generic_one_does():
     ideal, generic = (rl.estimate("llama-3.1-8b", "dgx-h100", level=level, concurrency=8) for level in made.LEVELS)
     assert float(ideal.capacity) == float(generic.capacity)
     assert float(ideal.joules_per_token) < float(generic.joules_per_token)
+
+
+def test_the_chunk_is_chosen_with_the_layout():
+    free = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024)
+    assert any(f"chunk={float(free.question.chunk):g}" in note for note in free.assumptions)
+    for chunk in (64, 512, 4096):
+        held = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024, chunk=chunk)
+        assert float(held.question.chunk) == chunk
+        if held.ttft <= 10:
+            assert float(held.tokens_per_second) <= float(free.tokens_per_second) * (1 + 1e-9)
+    many = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=np.array([1.0, 1024.0]))
+    assert float(many.at(1).question.chunk) == float(free.question.chunk)
+
+
+def test_replicas_that_idle_are_told_and_draw_little():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", rl.Layout(replicas=8), concurrency=2)
+    assert float(est.working) == 0.25
+    assert any("2 of 8 replicas have a request" in note for note in est.assumptions)
+    rate = float(est.tokens_per_second)
+    assert float(est.joules_per_token) == pytest.approx((0.25 + 0.25 * (0.7 - 0.25)) * 10200 / rate)
+
+
+def test_the_truth_lies_between_side_by_side_and_in_turn():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=8)
+    for quantity in ("ttft", "tpot"):
+        low, high = est.idealisation(quantity)
+        assert low <= getattr(est, quantity) * (1 + 1e-9)
+        assert getattr(est, quantity) <= high * (1 + 1e-9)
+        assert high <= 2 * low
+    assert est.to_dict()["idealisation"]["tpot_s"] == pytest.approx([float(x) for x in est.idealisation("tpot")])
+
+
+def test_grids_count_chips_too():
+    assert rl.Layout.grid(chips=8, tp=2).pp.size == rl.Layout.grid(8, tp=2).pp.size
+    for words in ({}, {"ranks": 4, "chips": 4}, {"chips": 0}, {"ranks": 2.5}):
+        with pytest.raises(rl.QuestionError):
+            rl.Layout.grid(**words)

@@ -11,9 +11,9 @@ import numpy as np
 from attrs import field, frozen
 
 from roofline import usage
-from roofline.arrays import Mask, ceil, share, sizes, take
+from roofline.arrays import Mask, ceil, share, sizes, smaller, take
 from roofline.calibration import Calibration
-from roofline.energy import dollars_per_token, joules_per_token
+from roofline.energy import dollars_per_token, drawn, joules_per_token
 from roofline.errors import QuestionError, fault
 from roofline.footprint import Footprint
 from roofline.hardware import System
@@ -142,11 +142,26 @@ class Estimate:
     def joules_per_token(self) -> Joules | None:
         """Energy of an output token (of a prompt token, for a prefill); None where no power is known."""
         rate, power = self._rate, self.system.power_per_chip
-        return (
-            None
-            if rate is None or power is None
-            else joules_per_token(power, self.calibration.power_fraction[0], self.chips, rate)
-        )
+        return None if rate is None or power is None else joules_per_token(power, self._drawn[0], self.chips, rate)
+
+    @property
+    def joules_range(self) -> tuple[Joules, Joules] | None:
+        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
+        each, (mean, low, high) = self.joules_per_token, self._drawn
+        return None if each is None else (each * low / mean, each * high / mean)
+
+    @property
+    def working(self) -> Ratio:
+        """Share of the replicas that have a request."""
+        q = self.question
+        return smaller((q.concurrency if isinstance(q, Serve) else q.batch) / self.layout.replicas, 1.0)
+
+    @property
+    def _drawn(self) -> tuple[Ratio, Ratio, Ratio]:
+        """Mean, least and greatest draw over the rated power: of busy systems where replicas work, of idle ones elsewhere."""
+        profile = self.calibration
+        mean, low, high = (drawn(profile.idle_fraction, busy, self.working) for busy in profile.power_fraction)
+        return mean, low, high
 
     @property
     def dollars_per_million_tokens(self) -> Dollars | None:
@@ -217,6 +232,22 @@ class Estimate:
         half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
         return value * np.exp(-half), value * np.exp(half)
 
+    def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
+        """Return ``"ttft"`` or ``"tpot"`` as if the resources of each operation worked side by side, and as if in turn.
+
+        The truth lies between: the width is what is not known of how kernels overlap compute and memory.
+
+        Raises:
+            QuestionError: another quantity, or more points than details are kept for.
+        """
+        if quantity not in ("ttft", "tpot"):
+            raise QuestionError(fault("quantity", quantity, "has no such range", "ask for ttft or tpot"))
+        value, whole = getattr(self, quantity), self._whole
+        if value is None:
+            return None
+        span, _ = self.within.get(quantity, (whole, 0.0))
+        return value * share(span.overlapped, span.time), value * share(span.serial, span.time)
+
     def why(self) -> str:
         """Return the steps as trees of text: every operation, its time and share, what bounds it (one point).
 
@@ -242,7 +273,8 @@ class Estimate:
             f"{words} {figure(float(getattr(q, name)))}" for name, words in _SIZES.items() if hasattr(q, name)
         )
         load = f"{figure(float(q.concurrency if isinstance(q, Serve) else q.batch))} sequences"
-        told = f"{self.system.name}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
+        soon = " (announced)" if self.system.package.announced else ""
+        told = f"{self.system.name}{soon}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
         return plots.roofline(
             self.system, self.steps[:2], tier=tier, ax=ax, label=label or told, title=f"{q.model.name}, {asked} tokens"
         )

@@ -91,6 +91,7 @@ class Calibration:
         prompt_error: the same for a prefill.
         assumed_error: what each assumed number of the hardware adds to either.
         power_fraction: mean draw of a busy system over its rated power, and the least and the greatest seen.
+        idle_fraction: draw of a chip that has nothing to do, over its rated power.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
         facts: each constant as the file states it, with its source.
     """
@@ -104,6 +105,7 @@ class Calibration:
     prompt_error: Ratio = 0.0
     assumed_error: Ratio = 0.0
     power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
+    idle_fraction: Ratio = 0.0
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from roofline import catalog
-from roofline.consistency import Finding, chip_findings, tier_findings
+from roofline.consistency import Finding, chip_findings, power_findings, tier_findings
 from roofline.hardware import Chip, System
 from roofline.provenance import Fact
 from roofline.units import BYTE, BYTE_RATE, GIBI, GIGA, show
@@ -36,7 +36,7 @@ def _findings(what: Chip | System) -> tuple[Finding, ...]:
     if isinstance(what, Chip):
         shipped = what.name in catalog.names("chip") and catalog.chip(what.name) is what
         return (*chip_findings(what.facts), *(() if shipped else (*_size(what), *_known_part(what))))
-    own = (*_findings(what.package), *tier_findings(what.facts))
+    own = (*_findings(what.package), *tier_findings(what.facts), *power_findings(what.facts, float(what.chips)))
     if what.name in catalog.names("system") and catalog.system(what.name) is what:
         return own
     return (*own, *_known_links(what))

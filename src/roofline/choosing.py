@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -21,6 +21,9 @@ from roofline.inference import rules
 from roofline.layout import Layout, one
 from roofline.units import MILLION, Num
 from roofline.workload import Prefill, Question, Serve
+
+PATIENCE: Final = 10.0
+"""Seconds to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _MOST_REQUESTS_A_LANE: Final = 4096.0
 _CHUNKS: Final = 2.0 ** np.arange(6, 14)
@@ -50,7 +53,8 @@ def grid(model: Model, ranks: int, words: Mapping[str, Num | None]) -> Layout:
     """
     if not model.experts and words.get("dp") is None:
         words = {**words, "dp": 1}
-    out = Layout.grid(ranks, **words)
+    given: Any = dict(words)
+    out = Layout.grid(ranks, **given)
     return (
         out if words.get("ep") is not None else out.select((out.ep == 1) | (out.ep == out.stage) & (model.experts > 0))
     )
@@ -84,28 +88,45 @@ def holding(given: Mapping[str, Num]) -> str:
 
 def choose(
     question: Question, system: System, candidates: Layout, calibration: Calibration
-) -> tuple[Layout, NDArray[np.int64]]:
-    """Return, for each point asked, the best candidate that fits, and how many fit.
+) -> tuple[Question, Layout, NDArray[np.int64]]:
+    """Return, for each point asked, the question with its best chunk, the best candidate that fits, and how many fit.
 
-    The best makes the most tokens per second; of a lone prefill, the first token soonest. Where none fits, the one that needs
-    the least memory. ``candidates`` lie on one axis.
+    The best makes the most tokens per second among those that make a request wait for its first token no longer than
+    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest. Where none fits, the one that needs the least
+    memory. ``candidates`` lie on one axis.
 
     Raises:
         QuestionError: too many plans to price.
     """
-    asked = (trailing(question), trailing(system), candidates, trailing(calibration))
+    chunked = isinstance(question, Serve) and question.chunk is None
+    # One axis for the candidates, and one more for chunks where they are free.
+    asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
+    if chunked:
+        ours, *rest = (trailing(each) for each in asked)
+        asked = (attrs.evolve(ours, chunk=_CHUNKS), *rest)
     points = int(np.prod(sizes(*asked), dtype=np.int64))
     if points > _MOST_CANDIDATES:
         rule = f"choosing a layout for each point would price {points:,} plans"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
     est = answer(*asked)
-    value = -cast("Num", est.ttft) if isinstance(question, Prefill) else cast("Num", est.tokens_per_second)
-    fits = np.broadcast_to(est.fits, est.shape)
+    shape = est.shape if chunked else (*est.shape, 1)
+
+    def flat(value: Any) -> NDArray[Any]:
+        """Return one axis for all plans of a point."""
+        whole = np.broadcast_to(value, est.shape)
+        return whole.reshape(*shape[:-2], -1)
+
+    fits, soon = flat(est.fits), flat(np.asarray(est.ttft if est.ttft is not None else 0.0) <= PATIENCE)
+    value = -flat(est.ttft) if isinstance(question, Prefill) else flat(est.tokens_per_second)
+    quick = fits & (soon | ~(fits & soon).any(axis=-1, keepdims=True))
     # A plan that fits comes before any that does not.
-    score = np.where(fits, np.broadcast_to(value, est.shape), -np.inf)
-    least = -np.broadcast_to(est.memory.total / est.capacity, est.shape)
+    score, least = np.where(quick, value, -np.inf), -flat(est.memory.total / est.capacity)
     pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
-    return candidates.select(pick[()]), np.sum(fits, axis=-1)
+    which, chunk = np.divmod(pick, shape[-1])
+    if chunked:
+        question = attrs.evolve(cast("Any", question), chunk=_CHUNKS[chunk][()])
+    fitting = fits.reshape(*fits.shape[:-1], *shape[-2:]).any(axis=-1).sum(axis=-1)
+    return question, candidates.select(which[()]), fitting
 
 
 def survey(

@@ -74,8 +74,8 @@ Chunk = Annotated[
 Level = Annotated[
     str,
     Parameter(
-        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist. "
-        "Or the path of a profile, such as roofline calibrate writes."
+        help="ideal: every operation at its roofline, one after another. generic: constants that hold for any chip. "
+        "calibrated: fitted ones, where they exist. Or the path of a profile, such as roofline calibrate writes."
     ),
 ]
 Dtype = Annotated[
@@ -112,9 +112,17 @@ def list_(kind: Literal["systems", "chips", "models"], /, *, json: Json = False)
 
 
 @app.command
-def show(name: str, /, *, json: Json = False) -> None:
+def show(
+    name: str,
+    /,
+    *,
+    kind: Annotated[
+        Literal["system", "chip", "model"] | None, Parameter(help="Which, where a chip and a system share a name.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Show a descriptor: every number with its source. NAME is a system, a chip, a model, or the path of a file of one."""
-    description = describe(name)
+    description = describe(name, kind)
     _say(json, description.to_dict, lambda: description.text)
 
 
@@ -234,6 +242,7 @@ def plot(
         )  # fmt: skip
         ax = est.plot(ax=ax)
         told.append(sheets.headline(est))
+        told += [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
     if ax is not None:
         catalog.write(file, plots.render(ax.figure, form))
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)

@@ -11,8 +11,9 @@ all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
 point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
 
-over the part of a rank's bandwidth, and in the steps, that the tier's topology allows (:mod:`roofline.topologies`). The tiers carry
-their parts at the same time, so the slowest counts, and the whole is a chunked pipeline whose optimum is
+over the part of a rank's bandwidth, and in the steps, that the tier's topology allows (:mod:`roofline.topologies`). The
+tiers carry their parts at the same time, so the slowest counts (those that share a rank's links count together), and the
+whole is a chunked pipeline whose optimum is
 
 .. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta u_i B_i}, \qquad
           T_0 = \alpha + \beta (n - 1) + h \sum_i \mathrm{steps}_i\,\lambda_i .
@@ -101,9 +102,13 @@ def _route(
     """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
     transfer: Num = 0.0
+    ports: Num = 0.0
     for c in climbs:
         latency = latency + steps(c) * c.tier.latency
-        transfer = larger(transfer, wire(c) / (part(c) * c.tier.bandwidth))
+        busy = wire(c) / (part(c) * c.tier.bandwidth)
+        # Tiers work at the same time, but what goes out by the same links waits for it.
+        ports = ports + busy if c.tier.same_ports else busy
+        transfer = larger(transfer, ports)
     return _Route(latency, transfer)
 
 

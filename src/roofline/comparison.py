@@ -12,7 +12,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.answer import Estimate
 from roofline.calibration import Calibration
-from roofline.choosing import survey
+from roofline.choosing import PATIENCE, survey
 from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate, service
 from roofline.fields import number
@@ -24,9 +24,6 @@ from roofline.workload import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
-
-PATIENCE: Final = 10.0
-"""Time to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _MOST_COLUMNS: Final = 4
 
@@ -97,9 +94,12 @@ class Comparison:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Aggregates of the first system over those of the second."""
+        """Aggregates of the first system over those of the second; of power only where both are the systems' own, or neither."""
         first, second = (aggregates(system) for system in self.systems[:2])
-        both = [name for name in first if first[name] and second.get(name)]
+        unlike = (
+            ("power_w", "flops_per_joule") if len({system.power is None for system in self.systems[:2]}) > 1 else ()
+        )
+        both = [name for name in first if first[name] and second.get(name) and name not in unlike]
         return {name: first[name] / second[name] for name in both}  # type: ignore[operator]
 
     @property
@@ -109,7 +109,7 @@ class Comparison:
         return {
             name: (first[name][0] / second[name][1], first[name][1] / second[name][0])
             for name in first
-            if name in second
+            if name in second and name in self.ratios
         }
 
     def to_dict(self) -> dict[str, Any]:

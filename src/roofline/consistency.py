@@ -30,6 +30,10 @@ EFFICIENCY: Final = (0.05 * TERA, 20 * TERA)
 """16-bit FLOP/J at rated power: 0.3 (L40S, H20) to 3 TFLOP/J."""
 
 
+POWER: Final = (50.0, 20_000.0)
+"""Watts for each chip with its share of a system."""
+
+
 @frozen
 class Finding:
     """Something in a descriptor that looks wrong: where, what, and what to do about it."""
@@ -68,7 +72,7 @@ def chip_faults(facts: tuple[Fact, ...]) -> Iterator[Finding]:
         )
     for rate, fact in peak.items():
         steps = _LADDER.get(rate, ())
-        if steps and not (fact.note or base.note) and not any(_near(fact.value, step * base.value) for step in steps):
+        if steps and not fact.note and not any(_near(fact.value, step * base.value) for step in steps):
             wanted = " or ".join(f"{step:g}" for step in steps)
             last = base.path.rpartition(".")[2]
             yield Finding(
@@ -128,6 +132,14 @@ def system_faults(
                 else f"there are {chips:g}"
             )
             yield Finding(fact.path, f'{fact.text}, but {sum_}; mend one, or say why in differs = "..."')
+
+
+def power_findings(facts: tuple[Fact, ...], chips: float) -> Iterator[Finding]:
+    """Yield a rated power that no chip with its share of a system draws."""
+    fact = next((fact for fact in facts if fact.path == "system.power"), None)
+    if fact is not None and not fact.note and not POWER[0] <= fact.value / chips <= POWER[1]:
+        said = f"{fact.text} are {show(fact.value / chips, fact.unit)} for each chip with its share"
+        yield Finding(fact.path, f"{said}; known systems have 0.8 to 2 kW: is the unit right?")
 
 
 def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:

@@ -42,10 +42,14 @@ class Description:
         return self.text
 
 
-def describe(what: str | Path | Chip | System | Model | Mapping[str, Any]) -> Description:
+def describe(what: str | Path | Chip | System | Model | Mapping[str, Any], kind: str | None = None) -> Description:
     """Return the description of a system, chip or model: an object, a name, or the path of a file.
 
     A TOML file is what its first table says; a config.json, or a directory holding one, is a model.
+
+    Args:
+        what: as above; of a name that two kinds have, the system is told.
+        kind: ``system``, ``chip`` or ``model``, where only that will do.
 
     Raises:
         UnknownNameError: no descriptor of any kind has that name. DescriptorError: the file cannot be read.
@@ -56,9 +60,11 @@ def describe(what: str | Path | Chip | System | Model | Mapping[str, Any]) -> De
         return _chip(what)
     if isinstance(what, (Model, Mapping)):
         return _model(catalog.model(what))
-    kind = catalog.kind_of(what)
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError(fault("kind", kind, "no such kind", "system, chip or model"))
+    kind = catalog.kind_of(what) if kind is None else kind
     if kind is None:
-        every = [name for each in KINDS for name in catalog.names(each)]
+        every = {name for each in KINDS for name in catalog.names(each)}
         raise UnknownNameError(
             fault("name", str(what), "no system, chip or model is called so", near(str(what), every, "names"))
         )
@@ -85,6 +91,7 @@ def listing(kind: str) -> list[dict[str, Any]]:
                     "name": name,
                     "title": system.title,
                     "announced": system.package.announced,
+                    "power_of_chips_alone": system.power is None,
                     "vendor": system.vendor,
                     "chip": system.package.name,
                     **aggregates(system),
@@ -133,7 +140,8 @@ def _sizes(row: Mapping[str, Any]) -> list[str]:
         "memory_bandwidth_bytes_per_s": BYTE_RATE,
         "power_w": WATT,
     }
-    return [_or_dash(row.get(name), unit) for name, unit in units.items()]
+    *cells, power = (_or_dash(row.get(name), unit) for name, unit in units.items())
+    return [*cells, f"({power})" if row.get("power_of_chips_alone") and power != "-" else power]
 
 
 def _or_dash(value: float | None, unit: Any) -> str:

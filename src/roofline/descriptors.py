@@ -172,6 +172,7 @@ def _tier(table: Table, facts: Facts) -> Tier:
         latency=value(table, "latency", SECOND, most=1.0),
         in_network=table.flag("in_network"),
         load_store=table.flag("load_store"),
+        same_ports=table.flag("same_ports"),
         topology=topology,
         dims=facts.shape(table, "dims"),
         oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
@@ -226,10 +227,11 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     if base is None:
         power = head.table("power_fraction")
         fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
+        idle = value(power, "idle", ONE, most=1.0)
         power.done()
         out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
     else:
-        fraction = base.power_fraction
+        fraction, idle = base.power_fraction, base.idle_fraction
         out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
     vendors = head.words("vendors", base.vendors if base else ())
     head.done()
@@ -237,7 +239,15 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     stated = {fact.path for fact in read}
     inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
     return Calibration(
-        name, level, kernels, links, vendors=vendors, power_fraction=fraction, facts=(*read, *inherited), **out
+        name,
+        level,
+        kernels,
+        links,
+        vendors=vendors,
+        power_fraction=fraction,
+        idle_fraction=idle,
+        facts=(*read, *inherited),
+        **out,
     )
 
 

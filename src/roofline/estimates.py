@@ -17,7 +17,7 @@ from roofline.checks import findings
 from roofline.choosing import choose, grid, holding, possible, ranks_of
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
-from roofline.fields import number
+from roofline.fields import number, refuse
 from roofline.hardware import System
 from roofline.layout import Layout, one
 from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
@@ -91,9 +91,19 @@ def estimate(
                 fault("layout", str(layout), f"already says it all, but {', '.join(given) or 'chips'} was given too")
             )
     else:
-        layout, note = _chosen(question, rack, profile, chips, given)
+        question, layout, note = _chosen(question, rack, profile, chips, given)
         notes.append(note)
-    return answer(question, rack, layout, profile).noted(notes)
+    est = answer(question, rack, layout, profile)
+    if not est.shape and est.working < 1:
+        busy = max(round(float(est.working * est.layout.replicas)), 1)
+        notes.append(
+            f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
+        )
+    return est.noted(notes)
+
+
+def _chunk(question: Question) -> str:
+    return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
 
 
 def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
@@ -105,6 +115,7 @@ def _with(rack: System, power: Num | str | None, price: Num | str | None) -> Sys
         ) * rack.chips
     if price is not None:
         rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
+        refuse("price", rent * HOUR, 0.0, strict=True)
         change["price"] = rent * rack.chips
     return attrs.evolve(rack, **change) if change else rack
 
@@ -119,8 +130,8 @@ def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, 
 
 def _chosen(
     question: Question, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]
-) -> tuple[Layout, str]:
-    """Return the best layout that fits, and the sentence that says so.
+) -> tuple[Question, Layout, str]:
+    """Return the question with its chunk, the best layout that fits, and the sentence that says so.
 
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.
@@ -132,13 +143,17 @@ def _chosen(
             # A degree that the model cannot be cut by is told as such, whatever the others are.
             possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
     candidates = possible(model, system, grid(model, ranks, given), given)
-    layout, fitting = choose(question, system, candidates, profile)
+    question, layout, fitting = choose(question, system, candidates, profile)
     tried = int(np.size(candidates.tp))
     if np.ndim(fitting):
-        return layout, f"layout: for each point the best of {tried} that fits"
+        return question, layout, f"layout: for each point the best of {tried} that fits"
     if not fitting:
-        return layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
+        return question, layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
     best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
     only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
     used = ranks // system.ranks_per_chip
-    return layout, f"layout {layout}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(given)}"
+    return (
+        question,
+        layout,
+        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(given)}",
+    )

@@ -144,6 +144,7 @@ class Tier:
         load_store: a rank can read and write another's memory directly, so small messages need no protocol.
         topology: how its units (what the tiers below hold) are joined: a key of :data:`TOPOLOGIES`.
         dims: of a torus, its units along each dimension.
+        same_ports: its traffic leaves a rank by the links of the tier inside it, as in the levels of one network; else by its own.
         oversubscription: of a switch, what the ranks could send at once over what it passes.
     """
 
@@ -156,6 +157,7 @@ class Tier:
     topology: str = field(default="switch", validator=_known_topology)
     dims: tuple[int, ...] = field(default=(), converter=_whole_numbers)
     oversubscription: Ratio = amount(1.0, low=1.0)
+    same_ports: bool = False
 
 
 def _tuple(tiers: Iterable[Tier]) -> tuple[Tier, ...]:

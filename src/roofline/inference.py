@@ -234,6 +234,9 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             out.append(
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
             )
+    if system.power_per_chip is not None:
+        mean, idle = calibration.power_fraction[0], calibration.idle_fraction
+        out.append(f"energy: what works draws {float(mean):.0%} of the rated power, what idles {float(idle):.0%}")
     if system.power is None and system.package.power is not None:
         out.append("energy counts the rated power of the chips alone: hosts, switches and cooling come on top")
     if system.package.announced:

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline.errors import QuestionError, fault
-from roofline.fields import MOST_RANKS, amount, degree, number
+from roofline.fields import MOST_RANKS, amount, degree, number, refuse
 from roofline.units import Count, Num
 
 
@@ -55,8 +55,8 @@ class Layout:
         return self.stage / self.ep
 
     @classmethod
-    def grid(cls, ranks: int, **words: Num | None) -> Layout:
-        """Return every layout of ``ranks`` ranks as arrays of one axis, the words given held fixed.
+    def grid(cls, ranks: int | None = None, *, chips: int | None = None, **words: Num | None) -> Layout:
+        """Return every layout of ``ranks`` ranks (or ``chips`` of one rank each) as arrays of one axis, the words given held fixed.
 
         >>> Layout.grid(4, dp=1, ep=1).tp
         array([1., 1., 1., 2., 2., 4.])
@@ -64,6 +64,12 @@ class Layout:
         Raises:
             QuestionError: no layout of that many ranks has the degrees given.
         """
+        count = ranks if chips is None else chips
+        if count is None or (ranks is not None and chips is not None):
+            raise QuestionError(fault("ranks", ranks, "give the ranks to lay out, or the chips", "Layout.grid(72)"))
+        size = one("ranks", count)
+        refuse("ranks", size, 1, MOST_RANKS, whole=True)
+        ranks = int(size)
         fixed = {name: one(name, value) for name, value in words.items() if value is not None}
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
         rows: list[tuple[float, ...]] = []

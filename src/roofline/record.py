@@ -57,6 +57,10 @@ def record(est: Any) -> dict[str, Any]:
         "bandwidth_utilization": float(est.bandwidth_utilization),
         "energy_j_per_output_token": None if est.tokens_per_second is None else _plain(est.joules_per_token),
         "usd_per_million_output_tokens": None if est.tokens_per_second is None else _plain(est.dollars_per_million_tokens),
+        "idealisation": {
+            f"{name}_s": None if (pair := est.idealisation(name)) is None or np.isnan(pair[0]) else [float(pair[0]), float(pair[1])]
+            for name in ("tpot", "ttft")
+        },
         "null_because": _missing(est),
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
@@ -69,7 +73,12 @@ def _missing(est: Any) -> dict[str, str]:
     """Return why energy or money is null, where it is."""
     if est.tokens_per_second is None:
         return {}
-    package, out = est.system.package.name, {}
+    package = est.system.package.name
+    out: dict[str, str] = {}
+    if est.tpot is not None and np.isnan(est.tpot):
+        out["tpot_s"] = "one token out has none after its first"
+    if est.calibration.level == "ideal":
+        out["interval"] = "the ideal level bounds, and does not predict"
     if est.joules_per_token is None:
         out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_million_tokens is None:

@@ -98,8 +98,7 @@ def _rates(est: Estimate) -> str:
 
 
 def _energy(est: Estimate, joules: float) -> str:
-    mean, low, high = est.calibration.power_fraction
-    near, far = (figure(joules * float(part / mean), 3) for part in (low, high))
+    near, far = (figure(float(each), 3) for each in est.joules_range or (joules, joules))
     return f"{figure(joules, 3)} J ({near} - {far})"
 
 

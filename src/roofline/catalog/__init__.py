@@ -198,7 +198,8 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     generic: Calibration = _load("calibration", "generic")
     if level == "ideal":
         kept = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
-        return evolve(IDEAL, memory_fraction=generic.memory_fraction, power_fraction=generic.power_fraction, facts=kept)
+        margins = {name: getattr(generic, name) for name in ("memory_fraction", "power_fraction", "idle_fraction")}
+        return evolve(IDEAL, **margins, facts=kept)
     fitted = system(system_).package.name
     return _load("calibration", fitted) if level == "calibrated" and fitted in names("calibration") else generic
 
