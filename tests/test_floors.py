@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "architecture", "layout", "workload", "calibration"],
+    ["hardware", "blocks", "architecture", "layout", "workload", "calibration"],
     ["work", "descriptors", "quantization", "huggingface", "catalog"],
     ["transformer", "roofline", "collectives", "footprint", "energy"],
     ["timeline"],

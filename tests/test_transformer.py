@@ -1,6 +1,7 @@
 """Models as works: what sharding keeps and what it copies, and worked examples one can check by hand."""
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import footprint
-from roofline.transformer import sections, stage_share
+from roofline.transformer import attention, ffn, sections, stage_share
 from roofline.transformer.flow import attended, flow
 from roofline.work import Op
 
@@ -207,15 +208,29 @@ def test_sequence_parallelism_moves_the_same_bytes():
     assert split["norm"].bytes == pytest.approx(plain["norm"].bytes / 8) or split["norm"].bytes == plain["norm"].bytes
 
 
-def test_sections_are_ten_to_thirty_works_a_layer():
-    for name in rl.names("model"):
-        for question in (rl.Decode(rl.model(name), 8.0, 100.0), rl.Prefill(rl.model(name), 1.0, 100.0)):
-            layer = sum(
-                len(s.works)
-                for s in sections(question, rl.Layout(tp=1), CHIP)
-                if s.name not in ("embedding", "head", "pipeline")
-            )
-            assert 8 <= layer <= 30
+@pytest.mark.parametrize("name", made.MODELS)
+def test_a_layer_is_a_few_to_thirty_works(name):
+    model = rl.model(name)
+    for question in (rl.Decode(model, 8.0, 100.0), rl.Prefill(model, 1.0, 100.0)):
+        p = flow(question, rl.Layout(tp=1), CHIP)
+        for run in model.layers:
+            assert 4 <= len(attention.works(run.attention, p)) + len(ffn.works(run.ffn, p)) <= 30
+
+
+@pytest.mark.parametrize("name", made.MODELS)
+def test_every_model_is_priced(name):
+    model = rl.model(name)
+    for question in (rl.Decode(model, 64.0, 3000.0), rl.Prefill(model, 4.0, 3000.0)):
+        parts = sections(question, rl.Layout(tp=2), CHIP)
+        assert len({part.name for part in parts}) == len(parts)
+        found = flops(question, rl.Layout())
+        assert all(np.isfinite(count) and count >= 0 for count in found.values())
+        # A token costs two operations for every parameter of a matrix that it meets, and its attention besides.
+        tokens = 64.0 if isinstance(question, rl.Decode) else 4 * 3000.0
+        inside = footprint.active_by_convention(model)["without_embedding_and_head"]
+        inside -= footprint.parameters(model)["norm"]
+        layers = sum(count for (section, _), count in found.items() if section != "head")
+        assert layers > 2 * tokens * inside * 0.99
 
 
 def test_one_pass_counts_the_fullest_rank():

@@ -341,9 +341,10 @@ def _model_toml(path: Path) -> Model:
     note = head.text("note", "")
     out = huggingface.model(root.table("config").data, name=path.stem, file=f"{path}: config")
     counted = root.table("parameters", {})
-    for key in ("total", "active"):
+    for key in ("total", "active", "ours", "ours_active"):
         counted.count(key, None, most=int(TERA * TERA))
     counted.text("source", None)
+    why = counted.text("why", "")
     for table in (counted, head, root):
         table.done()
-    return evolve(out, source=cited, note=note)
+    return evolve(out, source=cited, note="; ".join(filter(None, (note, why))))
