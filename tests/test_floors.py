@@ -15,7 +15,7 @@ FLOORS = [
     ["timeline"],
     ["diagram", "drawing", "plots", "reports"],
     ["usage", "record", "answer", "inference", "serving", "evaluation"],
-    ["choosing", "estimates", "comparison", "descriptions", "sheets"],
+    ["choosing", "estimates", "comparison", "cards", "descriptions", "sheets"],
     ["cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
