@@ -1,8 +1,11 @@
 """config.json as it comes: the families' conventions, the formats of checkpoints, and files that are wrong in every way."""
 
 import copy
+import functools
 import json
 import math
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import footprint
 from roofline.huggingface import FAMILIES, model
+from roofline.quantization import component
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
@@ -201,6 +205,145 @@ def test_any_json_is_read_or_refused(value):
     if isinstance(value, dict):
         with pytest.raises(rl.DescriptorError):
             rl.model(value)
+
+
+@functools.cache
+def shipped_configs():
+    """One config of each family that the library ships, and of the family that spells out its plan."""
+    out = {}
+    for path in sorted((Path(__file__).parents[1] / "workloads" / "models").glob("*.toml")):
+        config = tomllib.loads(path.read_text(encoding="utf-8"))["config"]
+        out.setdefault(config["model_type"], config)
+    return {**out, "plan": PLAN}
+
+
+PLAN = {
+    "model_type": "plan", "hidden_size": 512, "vocab_size": 1000, "tie_word_embeddings": True, "layers": [
+        {"count": 2, "attention": {"kind": "Gqa", "heads": 8, "kv_heads": 2, "head_dim": 64}, "ffn": {"kind": "Dense", "width": 2048}},
+        {"count": 1, "attention": {"kind": "linear", "key_heads": 4, "value_heads": 8, "key_dim": 64, "value_dim": 64}},
+        {"count": 3, "ffn": {"kind": "Moe", "experts": 8, "top_k": 2, "width": 256, "gated": False}},
+    ],
+}  # fmt: skip
+HOSTILE = [
+    None, 0, -1, 1, 2, 7, 10**30, 1.5, math.nan, math.inf, "", "llama", "x" * 10**5, True, False, [], {}, [1], [[1]], {"a": 1}, [0] * 200,
+    [None] * 200, [math.nan] * 200, [10**30] * 200, ["full_attention"] * 3, ["full_attention"] * 200, ["sliding_attention"] * 200, "M*E-" * 30,
+    "1,2,3", [{"attention": {}, "ffn": {}}] * 80, functools.reduce(lambda inner, _: [inner], range(200), []),
+]  # fmt: skip
+
+
+@given(data=st.data())
+def test_a_hostile_config_of_any_family_is_read_or_refused(data):
+    config = copy.deepcopy(data.draw(st.sampled_from(list(shipped_configs().values()))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        tables = [config, *(value for value in config.values() if isinstance(value, dict))]
+        table = data.draw(st.sampled_from(tables))
+        key = data.draw(st.sampled_from([*sorted(table), "text_config", "sliding_window", "layer_types", "head_dim"]))
+        if data.draw(st.booleans()):
+            table.pop(key, None)
+        else:
+            table[key] = data.draw(st.sampled_from(HOSTILE) | JSON)
+    try:
+        made = model(config)
+    except rl.DescriptorError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1000
+    else:
+        assert footprint.total(made) >= footprint.active(made) > 0
+        assert all("\n" not in warning for warning in made.warnings)
+
+
+def test_a_plan_spelt_out():
+    made = model(PLAN)
+    assert [(run.count, type(run.attention).__name__, type(run.ffn).__name__) for run in made.layers] == [
+        (2, "Gqa", "Dense"),
+        (1, "Linear", "Absent"),
+        (3, "Absent", "Moe"),
+    ]
+    dense = 2 * (512 * 64 * (8 + 2 + 2) + 8 * 64 * 512 + 3 * 512 * 2048 + 2 * 512)
+    linear = 512 * (2 * 4 * 64 + 8 * 64 + 8 * 64 + 8 + 8) + 8 * 64 * 512 + 8 * 2 + 64 + 512
+    experts = 3 * (8 * 2 * 512 * 256 + 8 * 512 + 512)
+    assert footprint.total(made) == 1000 * 512 + 512 + dense + linear + experts
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"layers": []}, "must describe 1 to"), ({"layers": [{"count": 1}]}, "must have an attention or an ffn"),
+        ({"layers": [{"count": 1, "ffn": {"kind": "Dens", "width": 3}}]}, "no such kind of block; did you mean Dense"),
+        ({"layers": [{"count": 1, "ffn": {"kind": "Dense"}}]}, "width: is missing"),
+        ({"layers": [{"count": 1, "ffn": {"kind": "Dense", "width": 3, "bais": True}}]}, "bais"),
+        ({"layers": [{"count": 1, "attention": {"kind": "Gqa", "heads": 3, "kv_heads": 2, "head_dim": 4}}]}, "must divide the 3 heads"),
+    ],
+)  # fmt: skip
+def test_a_wrong_plan_is_told_by_field(change, says):
+    with pytest.raises(rl.DescriptorError, match=says):
+        model({**PLAN, **change})
+
+
+def test_an_unknown_family_is_told_what_is_understood_and_how_to_go_on():
+    with pytest.raises(rl.DescriptorError) as error:
+        model({**DEEPSEEK, "model_type": "deepseek_v7"})
+    said = str(error.value)
+    assert "model_type='deepseek_v7': no such family is known; did you mean deepseek_v" in said
+    assert '"plan" and the blocks of each layer' in said
+    assert "understood here: hidden_size, num_hidden_layers, vocab_size" in said
+    assert "kv_lora_rank" in said
+
+
+def test_a_field_that_nobody_asked_for_is_told_by_name():
+    made = model({**LLAMA, "sliding_window": 4096, "rope_theta": 1e6, "use_cache": True, "num_memory_slots": None})
+    assert made.warnings == ("sliding_window=4096 is not understood and may matter",)
+    assert "warning: sliding_window=4096" in str(rl.describe(made))
+    assert model(LLAMA).warnings == ()
+
+
+@pytest.mark.parametrize("name", rl.names("model"))
+def test_no_shipped_model_has_a_field_that_is_not_understood(name):
+    assert rl.model(name).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "says"),
+    [
+        ("gpt_oss", {"layer_types": ["full_attention"]}, "must be a list of 36 entries"), ("gpt_oss", {"layer_types": ["warped"] * 36}, "layer 0 is 'warped'"),
+        ("nemotron_h", {"hybrid_override_pattern": "MXM", "layers_block_type": None}, "a block of it is 'X'; known: M mamba"),
+        ("mimo_v2_flash", {"hybrid_layer_pattern": None}, "0 for a full layer, 1 for a windowed one"), ("deepseek_v4", {"compress_ratios": None}, "is missing; 0, 4 or 128"),
+        ("deepseek_v4", {"compress_ratios": [0, "4"] * 31}, "must be a list of whole numbers"), ("step3_text", {"moe_layers_enum": "a,b"}, "numbers between commas"),
+        ("opt", {"word_embed_proj_dim": 3}, "not described here"), ("nemotron-nas", {"block_configs": []}, "must hold 80 blocks"),
+        ("qwen3_next", {"linear_num_key_heads": 5}, "must divide the 32 value heads"), ("kimi_linear", {"linear_attn_config": 3}, "must be a table"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_of_a_family_is_told(family, change, says):
+    with pytest.raises(rl.DescriptorError, match=says) as error:
+        model({**shipped_configs()[family], **change})
+    assert "\n" not in str(error.value)
+
+
+def test_module_names_are_told_apart():
+    names = {
+        "model.layers.0.self_attn.o_proj": "attention", "model.layers.0.mlp.down_proj": "dense", "model.layers.0.mlp.experts.3.up_proj": "experts",
+        "model.layers.0.mlp.shared_experts*": "shared", "backbone.layers.1.mixer.in_proj": "recurrent", "model.layers.0.linear_attn*": "recurrent",
+        "lm_head": "head", "model.layers.0.mlp.gate": None, "model.layers.0.self_attn.indexer.k_norm": None, "mtp.layers.0*": None,
+        "re:.*mlp\\.(gate|up|gate_up|down)_proj.*": "dense", "*.attn.*": "attention", "model.layers.3.input_layernorm": None,
+        "language_model.model.layers.9.block_sparse_moe.experts.0.w1": "experts", "language_model.model.layers.9.block_sparse_moe.gate": None,
+    }  # fmt: skip
+    assert {name: component(name) for name in names} == names
+
+
+def test_formats_layer_by_layer_and_mixed():
+    formats = rl.model("qwen3.6-35b-a3b-nvfp4").formats
+    assert (formats.recurrent, formats.attention, formats.experts, formats.head, formats.kv) == (
+        "fp8",
+        "fp8",
+        "nvfp4-a16",
+        "nvfp4-a16",
+        "fp8",
+    )
+    assert rl.model("deepseek-v4-pro").formats.experts == "mxfp4"
+    assert rl.model("deepseek-v4-pro").formats.attention == "fp8-block"
+    kimi = rl.model("kimi-k2.5").formats
+    assert (kimi.experts, kimi.shared, kimi.attention, kimi.dense) == ("int4", "bf16", "bf16", "bf16")
+    assert rl.model("nemotron-3-super-120b-a12b").formats.state == "fp32"
 
 
 TRIED = {"plan", "qwen2_moe", "gemma", "deepseek_ref"}

@@ -28,7 +28,7 @@ _CONVENTIONS: Final = {
     "without_embedding": "without the embedding table, which is looked up in (a tied head still multiplies by it)",
     "without_embedding_and_head": "without embedding and head: the layers alone",
 }
-_ANY: Final = Chip("any", {name: 1.0 for name in ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")}, Memory(1.0, 1.0))
+_ANY: Final = Chip("any", dict.fromkeys(("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"), 1.0), Memory(1.0, 1.0))
 
 
 def billions(count: float, digits: int = 2) -> str:
@@ -65,7 +65,8 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
     work = {f"{context:.0f}": flops_per_token(model, context) for context in contexts}
     kept = {f"{context:.0f}": float(kv_cache(model, Layout(), context)) for context in contexts}
     lines = [
-        f"{model.name}: {billions(everything)} parameters, {billions(conventions['all'])} met by a token (head and embedding included)",
+        f"{model.name}: {billions(everything)} parameters, {billions(conventions['all'])} met by a token "
+        + "(head and embedding included)",
         f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
         + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
         f"stored as {model.formats_line}: {show(stored, BYTE)}; "

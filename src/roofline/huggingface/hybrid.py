@@ -17,6 +17,7 @@ from roofline.huggingface.common import (
     chosen,
     dense,
     depth,
+    first,
     gqa,
     hidden,
     integers,
@@ -43,7 +44,7 @@ KINDS: Final = {
 
 def _expanded(t: Table, *names: str) -> int:
     """Return the inner width: a multiple of the hidden size."""
-    return upto(t, *names, default=2, most=FEW) * hidden(t)
+    return t.count(first(t, names), 2, most=FEW) * hidden(t)
 
 
 def mamba(t: Table) -> Plan:
@@ -51,7 +52,7 @@ def mamba(t: Table) -> Plan:
     inner = width(t, "intermediate_size", default=None) or _expanded(t, "expand")
     biases = t.flag("use_conv_bias", default=True), t.flag("use_bias")
     scan = Mamba(
-        inner, upto(t, "state_size", default=16), _rank(t, "time_step_rank"), upto(t, "conv_kernel", default=4, most=FEW), *biases
+        inner, width(t, "state_size", default=16), _rank(t, "time_step_rank"), upto(t, "conv_kernel", default=4, most=FEW), *biases
     )  # fmt: skip
     return Plan([(scan, Absent())] * depth(t))
 
@@ -64,7 +65,7 @@ def _rank(t: Table, key: str) -> int:
 def mamba2(t: Table) -> Plan:
     """Mamba-2: every layer a linear attention whose groups share keys and queries."""
     heads, size = width(t, "num_heads"), width(t, "head_dim")
-    return Plan([(_ssd(t, heads, size, upto(t, "state_size", default=128)), Absent())] * depth(t))
+    return Plan([(_ssd(t, heads, size, width(t, "state_size", default=128)), Absent())] * depth(t))
 
 
 def _ssd(t: Table, heads: int, size: int, state: int) -> Linear:
@@ -87,7 +88,7 @@ def jamba(t: Table) -> Plan:
     every, start = upto(t, "expert_layer_period", default=2) or 1, upto(t, "expert_layer_offset", default=1)
     biases = t.flag("mamba_conv_bias", default=True), t.flag("mamba_proj_bias")
     scan = Mamba(
-        _expanded(t, "mamba_expand"), upto(t, "mamba_d_state", default=16), _rank(t, "mamba_dt_rank"),
+        _expanded(t, "mamba_expand"), width(t, "mamba_d_state", default=16), _rank(t, "mamba_dt_rank"),
         upto(t, "mamba_d_conv", default=4, most=FEW), *biases, normed=True,
     )  # fmt: skip
     names_ = ("linear_attention", "full_attention")

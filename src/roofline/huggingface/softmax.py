@@ -104,7 +104,7 @@ def bloom(t: Table) -> Plan:
 def mpt(t: Table) -> Plan:
     """MPT: no biases at all."""
     bias = not t.flag("no_bias", default=True)
-    block = Dense(upto(t, "expansion_ratio", default=4, most=FEW) * hidden(t), gated=False, bias=bias)
+    block = Dense(t.count("expansion_ratio", 4, most=FEW) * hidden(t), gated=False, bias=bias)
     attention = t.table("attn_config", {})
     kv = upto(attention, "kv_n_heads", default=0)
     return Plan(

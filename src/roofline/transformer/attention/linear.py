@@ -31,7 +31,7 @@ def _into(a: Linear, hidden: int) -> tuple[Matrix, ...]:
         part.append(Matrix("gate_a", "recurrent", hidden, a.gate_rank))
     else:
         part.append(Matrix("gate", "recurrent", hidden, values, "outputs", heads, bias * values))
-    if a.decay_rank:
+    if a.decay and a.decay_rank:
         part.append(Matrix("decay_a", "recurrent", hidden, a.decay_rank))
     elif a.decay:
         part.append(Matrix("decay", "recurrent", hidden, heads * a.decay, "outputs", heads, bias * heads * a.decay))
@@ -45,7 +45,7 @@ def _up(a: Linear) -> tuple[Matrix, ...]:
     values = a.value_heads * a.value_dim
     gate = Matrix("gate_b", "recurrent", a.gate_rank, values, "outputs", a.value_heads)
     decay = Matrix("decay_b", "recurrent", a.decay_rank, a.value_heads * a.decay, "outputs", a.value_heads)
-    return tuple(m for m in (gate, decay) if m.inputs)
+    return tuple(m for m in (gate, decay) if m.inputs and m.outputs)
 
 
 def _output(a: Linear, hidden: int) -> Matrix:
