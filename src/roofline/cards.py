@@ -60,13 +60,13 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
     caches = {kv: float(kv_bytes_per_token(model, kv)) for kv in CACHES}
     state, parts = float(state_bytes(model)), weights_by_component(model)
     stored = sum(part["bytes"] for part in parts.values())
+    met = billions(conventions["all"])
     # The longest of them all may be beyond what the model was made for.
     contexts = [c for c in CONTEXTS if not model.max_context or c <= model.max_context]
     work = {f"{context:.0f}": flops_per_token(model, context) for context in contexts}
     kept = {f"{context:.0f}": float(kv_cache(model, Layout(), context)) for context in contexts}
     lines = [
-        f"{model.name}: {billions(everything)} parameters, {billions(conventions['all'])} met by a token "
-        + "(head and embedding included)",
+        f"{model.name}: {billions(everything)} parameters, {met} met by a token (head and embedding included)",
         f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
         + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
         f"stored as {model.formats_line}: {show(stored, BYTE)}; "
@@ -75,7 +75,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "",
         columns(_by_kind(model), head=["layers", "attention", "feed-forward"], right=[0]),
         "",
-        columns(_shares(counts, everything, parts), head=["parameters", "", "", "format", "bytes"], right=[1, 2, 4]),
+        columns(list(_shares(counts, everything, parts)), head=["parameters", "", "", "format", "bytes"], right=[1, 2, 4]),
         "",
         columns([[billions(conventions[k]), said] for k, said in _CONVENTIONS.items()], head=["active", ""], right=[0]),
         "",

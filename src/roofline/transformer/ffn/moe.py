@@ -25,8 +25,11 @@ def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
     router = Matrix("router", "router", hidden, routes, biases=int(f.router_bias) * routes)
     latent = _latent(f, hidden) if f.latent else ()
     shared = dense.matrices(_shared(f), hidden, "shared") if f.shared_width else ()
-    gate = (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
-    return router, *latent, *shared, *gate
+    return router, *_gate(f, hidden), *latent, *shared
+
+
+def _gate(f: Moe, hidden: int) -> tuple[Matrix, ...]:
+    return (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
 
 
 def _latent(f: Moe, hidden: int) -> tuple[Matrix, Matrix]:
@@ -74,7 +77,7 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
     return (
         *norms(p, f.norms),
-        gemm(p, "router", router),
+        gemm(p, "router", router, *_gate(f, p.model.hidden)),
         *(() if into is None else (gemm(p, "latent in", into),)),
         Message("dispatch", "all_to_all", sent * row, layout.stage),
         experts,
