@@ -62,6 +62,43 @@ def test_qwen2_moe_has_a_gated_shared_expert_and_biases():
     assert footprint.active(made) / 1e9 == pytest.approx(14.2, abs=0.1)
 
 
+def test_what_published_files_leave_to_the_reader():
+    """Gemma 3 4B says neither heads nor vocabulary: 8 of 256, 262,208."""
+    text = {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    }
+    made = model({"model_type": "gemma3", "text_config": text})
+    assert (made.layers[0].attention.heads, made.layers[0].attention.kv_heads, made.vocab, made.tied) == (
+        8,
+        4,
+        262208,
+        True,
+    )
+    assert footprint.total(made) == footprint.total(rl.model("gemma-3-4b")) + (262208 - 262144) * 2560
+    assert made.warnings == ()
+
+
+def test_starcoder_has_one_key_value_head():
+    config = {
+        "model_type": "gpt_bigcode",
+        "n_embd": 6144,
+        "n_layer": 40,
+        "n_head": 48,
+        "n_positions": 8192,
+        "vocab_size": 49152,
+        "multi_query": True,
+        "n_inner": 24576,
+    }
+    made = model(config)
+    assert (made.layers[0].attention.kv_heads, made.tied, made.warnings) == (1, True, ())
+    # StarCoder: 15.5 B parameters by its card.
+    assert footprint.total(made) / 1e9 == pytest.approx(15.5, abs=0.05)
+
+
 def test_windows_only_where_they_are_switched_on():
     assert model({**QWEN_MOE, "use_sliding_window": True, "max_window_layers": 20}).layers[1].attention.window == 65536
     assert [run.count for run in model({**QWEN_MOE, "use_sliding_window": True, "max_window_layers": 20}).layers] == [
@@ -349,6 +386,9 @@ def test_formats_layer_by_layer_and_mixed():
 TRIED = {"plan", "qwen2_moe", "gemma", "deepseek_ref"}
 # The same reader under the name of a whole model, or of an older file.
 ALIASES = {
+    "gpt_bigcode",
+    "qwen2_vl",
+    "qwen2_5_vl",
     "kimi_k2",
     "kimi_k25",
     "kimi_k3",

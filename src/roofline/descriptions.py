@@ -13,7 +13,7 @@ from roofline.architecture import Model
 from roofline.cards import billions, card
 from roofline.comparison import aggregates
 from roofline.errors import UnknownNameError, fault, near
-from roofline.footprint import active, total
+from roofline.footprint import active, kv_bytes_per_token, state_bytes, total
 from roofline.hardware import Chip, System
 from roofline.provenance import Fact
 from roofline.reports import columns
@@ -101,6 +101,8 @@ def _model_row(model: Model) -> dict[str, Any]:
         "parameters_active": active(model),
         "dtype": model.dtype,
         "max_context": model.max_context or None,
+        "cache_bytes_per_token": float(kv_bytes_per_token(model)),
+        "state_bytes_per_sequence": float(state_bytes(model)),
     }
 
 
@@ -113,9 +115,12 @@ def list_table(kind: str) -> str:
     if kind.startswith("chip"):
         cells = [[r["name"], r["title"], *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
-    cells = [[r["name"], r["family"], str(r["layers"]), billions(r["parameters_total"], 1),
-              billions(r["parameters_active"], 1), r["dtype"]] for r in rows]  # fmt: skip
-    return columns(cells, head=["name", "family", "layers", "parameters", "active", "dtype"], right=range(2, 5))
+    cells = [[r["name"], r["family"], str(r["layers"]), billions(r["parameters_total"], 1), billions(r["parameters_active"], 1),
+              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-",
+              show(r["state_bytes_per_sequence"], BYTE, 3) if r["state_bytes_per_sequence"] else "-", r["dtype"]]
+             for r in rows]  # fmt: skip
+    head = ["name", "family", "layers", "parameters", "active", "cache a token", "state", "dtype"]
+    return columns(cells, head=head, right=range(2, 7))
 
 
 def _sizes(row: Mapping[str, Any]) -> list[str]:

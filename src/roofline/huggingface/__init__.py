@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -18,7 +18,19 @@ from attrs import evolve
 from roofline.architecture import Absent, Layers, Linear, Mamba, Model, Moe
 from roofline.errors import near, shown
 from roofline.huggingface import experts, hybrid, latent, softmax
-from roofline.huggingface.common import CONTEXT, HIDDEN, MODULES, Plan, Reader, first, hidden, width
+from roofline.huggingface.common import (
+    CONTEXT,
+    DEPTH,
+    HEADS,
+    HIDDEN,
+    KV_HEADS,
+    MODULES,
+    Plan,
+    Reader,
+    first,
+    hidden,
+    width,
+)
 from roofline.huggingface.described import described
 from roofline.quantization import formats
 from roofline.tables import Table
@@ -33,6 +45,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "gpt2": softmax.gpt2, "opt": softmax.opt, "bloom": softmax.bloom, "mpt": softmax.mpt, "falcon": softmax.falcon,
     "gptj": softmax.gptj, "gpt_neox": softmax.gpt_neox, "phi": softmax.phi, "phi3": softmax.phi3, "llama": softmax.llama,
     "mistral": softmax.mistral, "qwen2": softmax.qwen2, "qwen3": softmax.qwen3, "qwen3_vl": softmax.qwen3, "mimo": softmax.qwen2,
+    "qwen2_vl": softmax.qwen2, "qwen2_5_vl": softmax.qwen2, "gpt_bigcode": softmax.gpt2,
     "olmo": softmax.olmo, "olmo2": softmax.olmo2, "olmo3": softmax.olmo2, "gemma": softmax.gemma, "gemma2": softmax.gemma2,
     "gemma3": softmax.gemma3, "nemotron": softmax.nemotron, "nemotron-nas": softmax.nemotron_nas, "seed_oss": softmax.seed_oss,
     # Softmax attention and experts.
@@ -59,7 +72,28 @@ FAMILIES: Final[Mapping[str, Reader]] = {
 }  # fmt: skip
 """Readers by ``model_type``, the suffix ``_text`` of a part left off: each returns the plan of the layers."""
 
-_TIED: Final = {"gpt2", "opt", "bloom", "mpt", "falcon", "gemma", "gemma2", "gemma3", "gemma4", "ernie4_5_moe", "mamba"}
+_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "gemma3": {
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "sliding_window": 4096,
+        "max_position_embeddings": 131072,
+    },
+}  # fmt: skip
+"""What published files of a family leave to the reader (Gemma 3: Transformers 5.23.0, configuration_gemma3.py)."""
+
+_TIED: Final = {
+    "gpt2",
+    "gpt_bigcode",
+    "opt",
+    "bloom",
+    "mpt",
+    "falcon",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma4",
+    "ernie4_5_moe",
+    "mamba",
+}
 """Families whose head is the embedding where the file does not say."""
 
 _HARMLESS: Final = re.compile(
@@ -73,6 +107,9 @@ _HARMLESS: Final = re.compile(
     r"residual_in_fp32|rescale_prenorm|time_step|num_logits_to_keep|is_decoder|is_encoder|cross_attention|base_model|adapter|"
     r"num_reward_heads|use_bidirectional|interleave$|reorder|scale_attn|embd_|summary|safe_gate|lower_bound|hc_|sinkhorn|"
     r"mtp_|index_share|indexer_rope|index_kpool_always|linear_a_log|linear_dt|linear_allow|attn_res_|expand_ratio|qk_scale|"
+    r"postnorm|shared_moe|org_vocab|moe_gate$|fuse|compression_ratio|inner_layernorms|attention_method|zero_expert_type|att_impl_type|"
+    r"need_fp32|use_moe$|moe_every_n_layer|norm_expert|original_max_position|pdrop|n_ctx|in_fp32|fusion|verbose|norm_type|^rms_norm$|"
+    r"use_mambapy|ssm_cfg|pad_vocab|norm_before|"
     r"vocab_size_per|use_routing_bias|router_bias|^use_qk_norm$|hybrid_override|dense_attention|unused|language$|^_|keys_to_ignore"
 )
 """Fields that change neither what is stored nor what is multiplied."""
@@ -121,6 +158,8 @@ def model(
     top = Table(config, file)
     inner = next((top.table(key) for key in _NESTED if key in top), top)
     family = _family(inner, top)
+    if family in _DEFAULTS:
+        inner = Table({**_DEFAULTS[family], **inner.data}, file, inner.path)
     plan: Plan = FAMILIES[family](inner)
     runs = tuple(Layers(len(list(group)), *kind) for kind, group in groupby(plan.layers))
     # Either level may say it, and the inner one speaks for the text model.
@@ -134,9 +173,14 @@ def model(
         stored = evolve(stored, shared=stored.dense)
     if family in _ONE_ATTENTION:
         stored = evolve(stored, recurrent=stored.attention)
-    for names in (MODULES, CONTEXT, HIDDEN):
+    for each in (*MODULES, *CONTEXT):
+        inner.raw(each, None)
+    # Some files say the same under two names.
+    aliases: tuple[Sequence[str], ...] = (HIDDEN, DEPTH, HEADS, KV_HEADS)
+    for names in aliases:
         for each in names:
-            inner.raw(each, None)
+            if inner.data.get(each) == inner.data.get(first(inner, names)):
+                inner.raw(each, None)
     return Model(
         **{
             "name": _printable(name or str(config.get("_name_or_path") or family)),

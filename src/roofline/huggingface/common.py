@@ -16,7 +16,7 @@ MOST_EXPERTS: Final = 100_000
 FEW: Final = 512
 """Taps of a convolution, residual streams, widths as multiples of the hidden size."""
 
-HIDDEN: Final = ("hidden_size", "n_embd", "d_model")
+HIDDEN: Final = ("hidden_size", "n_embd", "n_embed", "d_model")
 DEPTH: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads")
 KV_HEADS: Final = ("num_key_value_heads", "num_attention_groups", "num_kv_heads")

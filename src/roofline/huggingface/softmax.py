@@ -74,11 +74,11 @@ def qwen3(t: Table) -> Plan:
 
 
 def gpt2(t: Table) -> Plan:
-    """GPT-2 and GPT-3: learned positions, biases everywhere, norms with a bias."""
-    size = hidden(t)
+    """GPT-2, GPT-3 and StarCoder: learned positions, biases everywhere, norms with a bias; in the last, one key-value head."""
+    size, kv = hidden(t), 1 if t.flag("multi_query") else None
     block = Dense(width(t, "n_inner", default=None) or 4 * size, gated=False, bias=True)
     return Plan(
-        [(gqa(t, bias=True, out_bias=True), block)] * depth(t),
+        [(gqa(t, bias=True, out_bias=True, kv_heads=kv), block)] * depth(t),
         {"norm_params": 2, "positions": upto(t, "n_positions", "max_position_embeddings", default=1024)},
     )
 
@@ -106,6 +106,9 @@ def mpt(t: Table) -> Plan:
     bias = not t.flag("no_bias", default=True)
     block = Dense(t.count("expansion_ratio", 4, most=FEW) * hidden(t), gated=False, bias=bias)
     attention = t.table("attn_config", {})
+    if attention.flag("alibi", default=True):
+        # Slopes in place of positions, whatever this says.
+        t.raw("learned_pos_emb", None)
     kv = upto(attention, "kv_n_heads", default=0)
     return Plan(
         [(gqa(t, bias=bias, out_bias=bias, kv_heads=kv or None), block)] * depth(t), {"norm_params": 1 + int(bias)}
