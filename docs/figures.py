@@ -12,6 +12,8 @@ def main() -> None:
     """Write every figure."""
     one = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=4096)
     two = rl.estimate("deepseek-v3", "cloudmatrix384", concurrency=8192, dtype="int8")
+    every = rl.compare(*rl.names("system"))
+    catalog.write(HERE / "systems.svg", plots.render(every.plot(), "svg"))
     figures = {"roofline-gb200-nvl72": one.plot(), "roofline-two-racks": two.plot(ax=one.plot())}
     for name, ax in figures.items():
         catalog.write(HERE / f"{name}.svg", plots.render(ax.figure, "svg"))

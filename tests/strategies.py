@@ -26,20 +26,18 @@ def chips(draw):
 
 
 @st.composite
-def tiers(draw, most=4):
+def tiers(draw, most=4, topologies=("switch", "mesh", "ring", "torus")):
     size, out = 1, []
     for i in range(draw(st.integers(1, most))):
-        size *= draw(st.integers(2, 64))
+        topology = draw(st.sampled_from(topologies))
+        dims = tuple(draw(st.lists(st.integers(2, 8), min_size=1, max_size=3))) if topology == "torus" else ()
+        size *= int(np.prod(dims)) if dims else draw(st.integers(2, 64))
         out.append(
             rl.Tier(
-                f"tier {i}",
-                size,
-                draw(floats(1e9, 2e12)),
-                draw(st.floats(0, 1e-5)),
-                draw(st.booleans()),
-                draw(st.booleans()),
+                f"tier {i}", size, draw(floats(1e9, 2e12)), draw(st.floats(0, 1e-5)), draw(st.booleans()), draw(st.booleans()),
+                topology, dims, draw(st.floats(1, 4)) if topology == "switch" else 1.0,
             )
-        )
+        )  # fmt: skip
     return tuple(out)
 
 

@@ -48,7 +48,8 @@ def test_a_users_own_files(tmp_path):
     shutil.copy(ROOT / "hardware" / "chips" / "h100.toml", tmp_path / "my-chip.toml")
     text = (ROOT / "hardware" / "systems" / "dgx-h100.toml").read_text(encoding="utf-8")
     (tmp_path / "my-rack.toml").write_text(
-        text.replace('"h100"', '"./my-chip.toml"').replace("450 GB/s", "900 GB/s"), encoding="utf-8"
+        text.replace('"h100"', '"./my-chip.toml"').replace("450 GB/s", "900 GB/s").replace('"7.2 TB/s"', '"14.4 TB/s"'),
+        encoding="utf-8",
     )
     rack = rl.system(str(tmp_path / "my-rack.toml"))
     assert (rack.name, rack.package.name, rack.tiers[0].bandwidth) == ("my-rack", "my-chip", 900e9)

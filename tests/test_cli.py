@@ -68,7 +68,7 @@ def test_estimate_for_people(capsys):
         capsys, "estimate", "deepseek-v3", "-s", "cloudmatrix384", "--concurrency", "4096", "--dtype", "int8"
     )
     for words in ("deepseek-v3 on cloudmatrix384: 384 chips", "int8 weights", "tokens/s", "TTFT", "TPOT", "80 % within", "memory", "bound by",
-                  "requests", "most tokens/s of the", "no trustworthy price"):  # fmt: skip
+                  "requests", "most tokens/s of the", "no trustworthy rent"):  # fmt: skip
         assert words in out
     why = answered(capsys, "estimate", "llama-3.1-8b", "-s", "dgx-h100", "--why")
     for words in ("attention x32", "qkv", "chip.peak.bf16", "989.4 TFLOP/s", "vendor"):
@@ -175,7 +175,7 @@ WRONG = [
     ("estimate llama-3.1-70b -s dgx-h100 --concurrency 0", "concurrency=0"),
     ("estimate llama-3.1-70b -s dgx-h100 --concurrency many", "concurrency"),
     ("estimate llama-3.1-70b -s dgx-h100 --dtype fp9", "no such dtype"),
-    ("estimate llama-3.1-70b -s dgx-h100 --level fast", "--level"),
+    ("estimate llama-3.1-70b -s dgx-h100 --level fast", "level='fast': no such level"),
     ("estimate llama-3.1-70b -s dgx-h100 --accept-length 2", "draft_tokens + 1"),
     ("estimate llama-3.1-70b -s dgx-h100 --ep 8", "no experts"),
     ("estimate llama-3.1-70b -s dgx-h100 --sped", "--sped"),

@@ -145,3 +145,74 @@ def test_wrong_messages():
     with pytest.raises(rl.QuestionError, match="at least one tier"):
         price(rl.Message("m", "all_reduce", 1.0, 2.0), (), rl.IDEAL)
     assert set(ROUTES) == {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "point_to_point"}
+
+
+# Topologies ------------------------------------------------------------------------------------------------------------------
+
+
+def ideal(kind, size, group, *tiers, stride=1.0):
+    return float(price(rl.Message("m", kind, size, float(group), stride), tiers, rl.IDEAL).time)
+
+
+def test_a_mesh_by_hand():
+    # Eight chips with seven links of 64 GB/s: all eight use all links, 2 x 8 x 7/8 = 14 GB at 448 GB/s; two have one link between them.
+    mesh = rl.Tier("mesh", 8, 448e9, 0.0, topology="mesh")
+    assert ideal("all_reduce", 8e9, 8, mesh) == pytest.approx(14e9 / 448e9)
+    assert ideal("all_reduce", 8e9, 2, mesh) == pytest.approx(8e9 / 64e9)
+    assert ideal("all_to_all", 8e9, 8, mesh) == pytest.approx(7e9 / 448e9)
+    assert ideal("point_to_point", 8e9, 2, mesh) == pytest.approx(8e9 / 64e9)
+
+
+def test_a_torus_as_the_scaling_book_has_it():
+    # TPU v5e, 16 x 16, four links of 50 GB/s one way (part 3): over both axes an all-gather of V takes V / (2 W), an all-to-all a quarter of one axis's.
+    pod = rl.Tier("ICI", 256, 200e9, 0.0, topology="torus", dims=(16, 16))
+    axis = 100e9  # two links, one way
+    assert ideal("all_gather", 16e9, 256, pod) == pytest.approx(16e9 * (255 / 256) / (2 * axis))
+    assert ideal("all_gather", 16e9, 16, pod) == pytest.approx(16e9 * (15 / 16) / axis)
+    # Each chip sends S; half of all crosses the middle, where 16 rows have two links of 50 GB/s each way.
+    crossing = 256 * 16e9 / 4 / (16 * 2 * 50e9)
+    assert ideal("all_to_all", 16e9, 256, pod) == pytest.approx(crossing)
+
+
+def test_part_of_a_ring_comes_back_the_way_it_went():
+    ring = rl.Tier("ring", 16, 100e9, 0.0, topology="ring")
+    whole, half = ideal("all_gather", 16e9, 16, ring), ideal("all_gather", 16e9, 8, ring)
+    assert whole == pytest.approx(15e9 / 100e9)
+    assert half == pytest.approx(14e9 / 50e9)
+    # Two groups that interleave share every link.
+    assert ideal("all_gather", 16e9, 8, ring, stride=2.0) == pytest.approx(14e9 / 50e9)
+
+
+def test_a_ring_is_a_torus_of_one_dimension():
+    ring = rl.Tier("r", 12, 100e9, 1e-6, topology="ring")
+    torus = rl.Tier("t", 12, 100e9, 1e-6, topology="torus", dims=(12,))
+    for kind in ROUTES:
+        for group, stride in ((2.0, 1.0), (5.0, 1.0), (4.0, 3.0), (12.0, 1.0)):
+            message = rl.Message("m", kind, 1e9, group, stride)
+            assert price(message, (ring,), rl.IDEAL).time == price(message, (torus,), rl.IDEAL).time
+
+
+def test_an_oversubscribed_switch_passes_less():
+    plain = rl.Tier("s", 64, 100e9, 0.0)
+    half = attrs.evolve(plain, oversubscription=2.0)
+    for kind in ROUTES:
+        assert ideal(kind, 1e9, 16, half) == pytest.approx(2 * ideal(kind, 1e9, 16, plain))
+
+
+@given(made.messages(), made.tiers(most=1, topologies=("mesh", "ring", "torus")))
+def test_no_topology_beats_a_switch(message, tiers):
+    message = attrs.evolve(message, group=min(message.group, float(tiers[0].size)), stride=1.0)
+    switch = attrs.evolve(tiers[0], topology="switch", dims=(), in_network=False, load_store=False)
+    plain = attrs.evolve(tiers[0], in_network=False, load_store=False)
+    assert price(message, (switch,), rl.IDEAL).network <= price(message, (plain,), rl.IDEAL).network * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [({"topology": "star"}, "no such topology"), ({"topology": "torus", "dims": (4, 4)}, "product is size"), ({"dims": (8,)}, "other topologies have none"),
+     ({"topology": "torus", "dims": (0, 8)}, "whole numbers"), ({"topology": "torus"}, "product is size"), ({"oversubscription": 0.5}, "at least 1")],
+)  # fmt: skip
+def test_wrong_topologies(words, says):
+    chip = rl.chip("h100")
+    with pytest.raises(rl.QuestionError, match=says):
+        rl.System("made", chip, 8, (rl.Tier("t", 8, 1e11, 1e-6, **words),))

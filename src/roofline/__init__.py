@@ -43,12 +43,14 @@ from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve
 
 if TYPE_CHECKING:
+    from roofline.calibrating import Calibrated, calibrate
     from roofline.comparison import Comparison, compare
     from roofline.descriptions import Description, describe, listing
 
 __all__ = [
     "IDEAL",
     "Absent",
+    "Calibrated",
     "Calibration",
     "Chip",
     "Comparison",
@@ -88,6 +90,7 @@ __all__ = [
     "Tier",
     "UnitError",
     "UnknownNameError",
+    "calibrate",
     "chip",
     "compare",
     "describe",
@@ -100,6 +103,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "Calibrated": "calibrating",
+    "calibrate": "calibrating",
     "Comparison": "comparison",
     "Description": "descriptions",
     "compare": "comparison",

@@ -43,9 +43,10 @@ COLLECTIVES: Final = {
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches * t0 + items / cores * item + ||F (1 + ramp / extent) / (eta_compute P), B / (eta_memory W)||_p``
+    ``T = launches * t0 + items / cores * item + ||F (1 + ramp / extent) / (eta_compute P u), B / (eta_memory W)||_p``
 
     Attributes:
+        occupancy: 1 where fewer items than cores leave cores idle, ``u = min(1, items / cores)``; 0 where a kernel splits them.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
@@ -55,6 +56,7 @@ class Kernel:
     p: float = float("inf")
     ramp: Count = 0.0
     item: Seconds = 0.0
+    occupancy: Ratio = 0.0
     error: Ratio = 0.0
 
 
@@ -82,7 +84,7 @@ class Calibration:
     """A profile: the constants of every kernel class and link, and the margins that no kernel explains.
 
     Attributes:
-        kernels: constants by (class, rate); the rate ``"any"`` serves those not listed.
+        kernels: constants by (class, rate or stored format); ``"any"`` serves those not listed.
         links: constants by name of :data:`COLLECTIVES`.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill.
         step_error: half-width of the 80 % interval of a decode step that stays when every kernel is right.
@@ -106,13 +108,18 @@ class Calibration:
     elsewhere: Ratio = 1.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
-    def kernel(self, name: str, rate: str) -> Kernel:
-        """Return the constants of a kernel class at a rate.
+    def key(self, name: str, rate: str, form: str = "") -> tuple[str, str]:
+        """Return under which key the profile keeps the constants of a kernel class: those of the format, of the rate, or of any."""
+        kept = ((name, SAME.get(key, key)) for key in (form, rate, "any"))
+        return next((pair for pair in kept if pair in self.kernels), (name, "any"))
+
+    def kernel(self, name: str, rate: str, form: str = "") -> Kernel:
+        """Return the constants of a kernel class at a rate, for a stored format if it has kernels of its own.
 
         Raises:
             QuestionError: the profile has none.
         """
-        found = self.kernels.get((name, SAME.get(rate, rate))) or self.kernels.get((name, "any"))
+        found = self.kernels.get(self.key(name, rate, form))
         if found is None:
             raise QuestionError(fault("kernel", name, f"profile {self.name!r} has no constants for it at {rate}"))
         return found

@@ -19,6 +19,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from roofline import catalog, plots, sheets
+from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
@@ -41,8 +42,14 @@ def _whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
     return int(text)
 
 
+def _quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
+    """Return ``1.2 kW`` for ``1.2kW``."""
+    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip())
+
+
 _layout = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
 _work = Group("Workload", sort_key=2)
+_cost = Group("Power and price", sort_key=3)
 _form = Group("Output", sort_key=9)
 
 _PLAIN = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
@@ -65,14 +72,22 @@ Chunk = Annotated[
     float | None, Parameter(group=_work, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
 Level = Annotated[
-    Literal["ideal", "generic", "calibrated"],
+    str,
     Parameter(
-        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist."
+        help="ideal: the roofline itself. generic: constants that hold for any chip. calibrated: fitted ones, where they exist. "
+        "Or the path of a profile, such as roofline calibrate writes."
     ),
 ]
 Dtype = Annotated[
     str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
 ]
+Power = Annotated[
+    str | None,
+    Parameter(
+        group=_cost, help="Rated power of a chip with its share of the system, such as 1.2kW.", converter=_quantity
+    ),
+]
+Price = Annotated[str | None, Parameter(group=_cost, help="Rent of each chip, such as 2.95USD/h.", converter=_quantity)]
 KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
 
 
@@ -123,6 +138,8 @@ def estimate_(
     accept_length: Accepted = 1.0,
     chunk: Chunk = None,
     level: Level = "calibrated",
+    power: Power = None,
+    price: Price = None,
     why: Annotated[
         bool, Parameter(negative="", group=_form, help="Every operation, what bounds it, and every source.")
     ] = False,
@@ -132,7 +149,7 @@ def estimate_(
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
         input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
-        chunk=chunk,
+        chunk=chunk, power=power, price=price,
     )  # fmt: skip
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
@@ -157,9 +174,16 @@ def compare_(
     accept_length: Accepted | None = None,
     chunk: Chunk = None,
     level: Level = "calibrated",
+    file: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output-file", "-o"], group=_form, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power together and as ratios; with --model, what each makes of it."""
+    form = "" if file is None else _form_of(file)
     words = {
         "input": input,
         "output": output,
@@ -172,6 +196,9 @@ def compare_(
         *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips,
         dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, **given,
     )  # fmt: skip
+    if file is not None:
+        catalog.write(file, plots.render(found.plot(), form))
+        print(f"wrote {file}", file=sys.stderr)
     _say(json, found.to_dict, found.table)
 
 
@@ -198,9 +225,7 @@ def plot(
     level: Level = "calibrated",
 ) -> None:
     """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
-    form = file.suffix.removeprefix(".").lower()
-    if form not in plots.FORMATS:
-        raise QuestionError(fault("-o", str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
+    form = _form_of(file)
     ax, told = None, []
     for each in system:
         est = estimate(
@@ -212,6 +237,40 @@ def plot(
     if ax is not None:
         catalog.write(file, plots.render(ax.figure, form))
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
+
+
+@app.command(name="calibrate")
+def calibrate_(
+    table: Annotated[Path, Parameter(help="A CSV file of kernel timings, plain or gzipped.")],
+    /,
+    *,
+    chip: Annotated[str, Parameter(help="What was timed: a name (roofline list chips), or the path of a TOML file.")],
+    file: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output-file", "-o"], group=_form, help="Write the profile here, to be used as --level FILE.toml."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
+    found = calibrate(table, chip)
+    if file is not None:
+        catalog.write(file, found.toml().encode())
+        print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
+    _say(json, found.to_dict, found.table)
+
+
+def _form_of(file: Path) -> str:
+    """Return the form of a picture that a file's name asks for.
+
+    Raises:
+        QuestionError: not svg, pdf or png.
+    """
+    form = file.suffix.removeprefix(".").lower()
+    if form not in plots.FORMATS:
+        raise QuestionError(fault("-o", str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
+    return form
 
 
 def _complain(message: str) -> NoReturn:

@@ -11,10 +11,10 @@ all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
 point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
 
-The tiers carry their parts at the same time, so the slowest counts, and the whole is a chunked pipeline whose optimum
-is
+over the part of a rank's bandwidth, and in the steps, that the tier's topology allows (:mod:`roofline.topologies`). The tiers carry
+their parts at the same time, so the slowest counts, and the whole is a chunked pipeline whose optimum is
 
-.. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta B_i}, \qquad
+.. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta u_i B_i}, \qquad
           T_0 = \alpha + \beta (n - 1) + h \sum_i \mathrm{steps}_i\,\lambda_i .
 
 Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
@@ -34,17 +34,19 @@ from roofline.calibration import Calibration, Link
 from roofline.errors import QuestionError, unknown
 from roofline.hardware import Tier
 from roofline.roofline import Cost
+from roofline.topologies import Fabric, fabric
 from roofline.units import Bytes, Count, Num, Ratio, Seconds
 from roofline.work import Message
 
 
 @frozen(eq=False)
 class Climb:
-    """One tier of a group's climb: ranks met below it, and how many times as many are met with it."""
+    """One tier of a group's climb: ranks met below it, how many times as many are met with it, what they can use of it."""
 
     tier: Tier
     met: Count
     fan: Count
+    fabric: Fabric
 
     @property
     def used(self) -> Num:
@@ -60,12 +62,15 @@ def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]
     is charged to it all the same; such a layout is masked elsewhere.
     """
     met: Num = 1.0
+    below: Num = 1.0
     for i, tier in enumerate(tiers):
         size = float("inf") if i == len(tiers) - 1 else tier.size
         held = larger(floor(size / stride), 1.0)
         reach = larger(group / larger(ceil(group / held), 1.0), met)
-        yield Climb(tier, met, reach / met)
-        met = reach
+        fan = reach / met
+        start = larger(stride * met / below, 1.0)
+        yield Climb(tier, met, fan, fabric(tier, tier.size / below, start, fan))
+        met, below = reach, tier.size
 
 
 @frozen(eq=False)
@@ -83,13 +88,22 @@ class _Route:
     open: Mask = True
 
 
-def _route(climbs: Sequence[Climb], wire: Callable[[Climb], Bytes], steps: Callable[[Climb], Count]) -> _Route:
-    """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier."""
+def _gather(c: Climb) -> Ratio:
+    return c.fabric.gather
+
+
+def _route(
+    climbs: Sequence[Climb],
+    wire: Callable[[Climb], Bytes],
+    steps: Callable[[Climb], Count],
+    part: Callable[[Climb], Ratio] = _gather,
+) -> _Route:
+    """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
     transfer: Num = 0.0
     for c in climbs:
         latency = latency + steps(c) * c.tier.latency
-        transfer = larger(transfer, wire(c) / c.tier.bandwidth)
+        transfer = larger(transfer, wire(c) / (part(c) * c.tier.bandwidth))
     return _Route(latency, transfer)
 
 
@@ -99,12 +113,15 @@ def _log2(x: Num) -> Num:
 
 def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callable[[Climb], Count]]:
     """Return wire and steps of ``passes`` ring passes: 1 for a reduce-scatter or all-gather, 2 for an all-reduce."""
-    return (lambda c: passes * size / c.met * (1 - 1 / c.fan)), (lambda c: passes * (c.fan - 1))
+    return (lambda c: passes * size / c.met * (1 - 1 / c.fan)), (lambda c: passes * c.fabric.steps)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     wire, ring_steps = _ring(size, 2.0)
-    routes = {"ring": _route(climbs, wire, ring_steps), "tree": _route(climbs, wire, lambda c: 2 * _log2(c.fan))}
+    routes = {"ring": _route(climbs, wire, ring_steps)}
+    # A tree's partners are anywhere; where only neighbours have links, it is no way.
+    anywhere = sum((c.used for c in climbs if not c.fabric.any_to_any), start=0.0) == 0
+    routes["tree"] = evolve(_route(climbs, wire, lambda c: 2 * _log2(c.fan)), open=anywhere)
     if any(c.tier.in_network for c in climbs):
         routes["in_network"] = _route(
             climbs,
@@ -134,7 +151,8 @@ def _exchanged(size: Bytes, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]
 
 
 def _all_to_all(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    return {"all_to_all": _route(climbs, _exchanged(size, climbs), lambda c: _log2(c.fan))}
+    wire = _exchanged(size, climbs)
+    return {"all_to_all": _route(climbs, wire, lambda c: c.fabric.exchange_steps, lambda c: c.fabric.exchange)}
 
 
 def _hops(climbs: Sequence[Climb]) -> Callable[[Climb], Count]:
@@ -146,7 +164,7 @@ def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     hops, steps, transfer = _hops(climbs), 0.0, 0.0
     for c in climbs:
         steps = steps + hops(c) * c.tier.latency  # type: ignore[assignment]
-        transfer = transfer + hops(c) * size / c.tier.bandwidth  # type: ignore[assignment]
+        transfer = transfer + hops(c) * size / (c.fabric.hop * c.tier.bandwidth)  # type: ignore[assignment]
     return {"point_to_point": _Route(steps, transfer)}
 
 

@@ -28,6 +28,8 @@ LIMITS: Final = (0.02, 0.05, 0.1)
 PATIENCE: Final = 10.0
 """Time to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
+_MOST_COLUMNS: Final = 4
+
 _ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
     ("chips", "chips", ONE),
     ("bf16_flops_per_s", "bf16, dense", FLOP_RATE),
@@ -78,7 +80,7 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
 
 @frozen(eq=False)
 class Comparison:
-    """Systems side by side.
+    """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
 
     Attributes:
         estimates: what each makes of the model, if one was given.
@@ -122,27 +124,49 @@ class Comparison:
             ]
         return out
 
+    def plot(self) -> Any:
+        """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
+        import matplotlib as mpl
+
+        from roofline import landscape, plots
+
+        with mpl.rc_context(plots.STYLE):
+            return landscape.draw(
+                [s.name for s in self.systems], [aggregates(s) for s in self.systems],
+                [s.power is None for s in self.systems], [s.package.announced for s in self.systems],
+            )  # fmt: skip
+
     def table(self) -> str:
-        """Return the comparison as text."""
-        two = len(self.systems) == 2
-        sums = [aggregates(system) for system in self.systems]
-        ratios, ranges = (self.ratios, self.ratio_ranges) if two else ({}, {})
-        rows = []
-        for name, label, unit in _ROWS:
-            if not any(row.get(name) for row in sums):
-                continue
-            cells = [_cell(row.get(name), name, unit) for row in sums]
-            ratio = _times(ratios[name]) if name in ratios else ""
-            low, high = ranges.get(name, (0.0, 0.0))
-            wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
-            rows.append([label, *cells, *((ratio, wide) if two else ())])
-        head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
-        text = columns(rows, head=head, right=range(1, len(self.systems) + 2))
+        """Return the comparison as text: systems as columns, or as rows where there are more than four."""
         notes = [
-            f"{s.title}: {s.chips:g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
+            f"{s.title}: {float(s.chips):g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
             for s in self.systems
         ]
-        return "\n".join([*notes, "", text, *(["", self._services()] if self.estimates else [])])
+        sums = [aggregates(system) for system in self.systems]
+        rows = [row for row in _ROWS if any(each.get(row[0]) for each in sums)]
+        if len(self.systems) > _MOST_COLUMNS:
+            both = zip(self.systems, sums, strict=True)
+            cells = [[s.name, *(_cell(each.get(name), name, unit) for name, _, unit in rows)] for s, each in both]
+            text = columns(cells, head=["", *(label for _, label, _ in rows)], right=range(1, len(rows) + 1))
+        else:
+            text = self._side_by_side(rows, sums)
+        parts = [*notes, "", text]
+        alone = [s.name for s in self.systems if s.power is None and s.package.power is not None]
+        if alone:
+            parts += ["", f"power of the chips alone, without hosts, switches and cooling: {', '.join(alone)}"]
+        return "\n".join([*parts, *(["", self._services()] if self.estimates else [])])
+
+    def _side_by_side(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> str:
+        two = len(self.systems) == 2
+        ratios, ranges = (self.ratios, self.ratio_ranges) if two else ({}, {})
+        out = []
+        for name, label, unit in rows:
+            cells = [_cell(each.get(name), name, unit) for each in sums]
+            low, high = ranges.get(name, (0.0, 0.0))
+            wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
+            out.append([label, *cells, *((_times(ratios[name]) if name in ratios else "", wide) if two else ())])
+        head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
+        return columns(out, head=head, right=range(1, len(self.systems) + 2))
 
     def _services(self) -> str:
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""
@@ -219,6 +243,11 @@ def _descriptive(system: System) -> dict[str, Any]:
         "title": system.title,
         "chip": system.package.name,
         "announced": system.package.announced,
+        "power_is": None
+        if system.power_per_chip is None
+        else "the system's"
+        if system.power is not None
+        else "the chips' alone",
         "tiers": [
             {"name": t.name, "ranks": float(t.size), "bytes_per_s_per_rank": float(t.bandwidth)} for t in system.tiers
         ],

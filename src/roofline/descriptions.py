@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from attrs import frozen
 
 from roofline import catalog
 from roofline.architecture import Model
 from roofline.cards import billions, card
+from roofline.checks import findings
 from roofline.comparison import aggregates
 from roofline.errors import UnknownNameError, fault, near
 from roofline.footprint import active, kv_bytes_per_token, state_bytes, total
-from roofline.hardware import Chip, System
+from roofline.hardware import Chip, System, Tier
 from roofline.provenance import Fact
 from roofline.reports import columns
 from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
@@ -81,6 +83,7 @@ def listing(kind: str) -> list[dict[str, Any]]:
                 {
                     "name": name,
                     "title": system.title,
+                    "announced": system.package.announced,
                     "vendor": system.vendor,
                     "chip": system.package.name,
                     **aggregates(system),
@@ -110,10 +113,10 @@ def list_table(kind: str) -> str:
     """Return the list as text."""
     rows = listing(kind)
     if kind.startswith("system"):
-        cells = [[r["name"], r["title"], f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
+        cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
     if kind.startswith("chip"):
-        cells = [[r["name"], r["title"], *_sizes(r)] for r in rows]
+        cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
     cells = [[r["name"], r["family"], str(r["layers"]), billions(r["parameters_total"], 1), billions(r["parameters_active"], 1),
               show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-",
@@ -121,6 +124,10 @@ def list_table(kind: str) -> str:
              for r in rows]  # fmt: skip
     head = ["name", "family", "layers", "parameters", "active", "cache a token", "state", "dtype"]
     return columns(cells, head=head, right=range(2, 7))
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['title']}{' (announced)' if row['announced'] else ''}"
 
 
 def _sizes(row: Mapping[str, Any]) -> list[str]:
@@ -163,8 +170,22 @@ def _facts(facts: tuple[Fact, ...]) -> str:
         f"{chr(10) + '    ' + source.url if source.url else ''}{f' (read {source.retrieved})' if source.retrieved else ''}"
         for source in sources.values()
     ]
+    notes += [f"  {fact.path}: {fact.differs}" for fact in facts if fact.differs]
     table = columns(rows, head=["", "value", "kind", "source"])
     return "\n".join([table, *(["", "notes", *notes] if notes else []), "", "sources", *told])
+
+
+def _looks_wrong(what: Chip | System) -> list[str]:
+    found = findings(what)
+    return ["", "looks wrong", *(f"  {finding}" for finding in found)] if found else []
+
+
+def _joined(tier: Tier) -> str:
+    """Return how the ranks of a tier are joined, and what else it can do."""
+    shape = f" {' x '.join(map(str, tier.dims))}" if tier.dims else ""
+    share = f"{float(tier.oversubscription):g}:1 oversubscribed" if np.any(tier.oversubscription > 1) else ""
+    extra = (("load/store", tier.load_store), ("in-network sums", tier.in_network))
+    return ", ".join(filter(None, (tier.topology + shape, share, *(word for word, on in extra if on))))
 
 
 def _chip(chip: Chip) -> Description:
@@ -175,6 +196,7 @@ def _chip(chip: Chip) -> Description:
             f"ridge points, FLOP/B: {', '.join(f'{rate} {ridge:.0f}' for rate, ridge in ridges.items())}",
             *([] if chip.power else ["rated power: not published"]),
             *([] if chip.price else ["rent: no trustworthy figure found"]),
+            *_looks_wrong(chip),
             "",
             _facts(chip.facts),
         ]
@@ -183,6 +205,7 @@ def _chip(chip: Chip) -> Description:
         "name": chip.name,
         **_chip_row(chip),
         "ridge_flop_per_byte": ridges,
+        "findings": [str(finding) for finding in findings(chip)],
         "values": [fact.to_dict() for fact in chip.facts],
     }
     return Description("chip", chip.name, text, fields)
@@ -191,8 +214,7 @@ def _chip(chip: Chip) -> Description:
 def _system(system: System) -> Description:
     sums = aggregates(system)
     facts = (*system.facts, *system.package.facts)
-    rows = [[t.name, f"{float(t.size):,.0f}", show(float(t.bandwidth), BYTE_RATE), show(float(t.latency), SECOND),
-             ", ".join(word for word, on in (("load/store", t.load_store), ("in-network sums", t.in_network)) if on)]
+    rows = [[t.name, f"{float(t.size):,.0f}", show(float(t.bandwidth), BYTE_RATE), show(float(t.latency), SECOND), _joined(t)]
             for t in system.tiers]  # fmt: skip
     rank = "a die" if system.ranks_per_chip > 1 else "a chip"
     rates = {rate: sums[f"{rate}_flops_per_s"] for rate in system.package.peak}
@@ -204,6 +226,7 @@ def _system(system: System) -> Description:
             f"          {stored} of memory at {moved}, {_or_dash(sums['power_w'], WATT)} rated",
             "",
             columns(rows, head=["tier", "ranks", "a rank, one way", "a step", ""], right=[1, 2, 3]),
+            *_looks_wrong(system),
             "",
             _facts(facts),
         ]
@@ -213,12 +236,14 @@ def _system(system: System) -> Description:
         "title": system.title,
         "chip": system.package.name,
         "announced": system.package.announced,
+        "findings": [str(finding) for finding in findings(system)],
         "values": [fact.to_dict() for fact in facts],
         "chips": int(system.chips),
         "flops_per_s": rates,
         **{name: sums[name] for name in ("memory_bytes", "memory_bandwidth_bytes_per_s", "power_w")},
         "tiers": [
             {"name": t.name, "ranks": float(t.size), "bandwidth_bytes_per_s": float(t.bandwidth), "latency_s": float(t.latency),
+             "topology": t.topology, "dims": list(t.dims), "oversubscription": float(t.oversubscription),
              "in_network": t.in_network, "load_store": t.load_store} for t in system.tiers
         ],
     }  # fmt: skip

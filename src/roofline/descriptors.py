@@ -1,148 +1,20 @@
-"""Descriptors read from tables: chips, systems and calibration profiles, every number with its source.
-
-A number is ``"8 TB/s"``, or ``{ value = "8 TB/s", source = "key", at = "table 2", note = "...", others = [...] }``; a
-table's ``source`` serves all the numbers in it that name none. ``[sources.key]`` says what a source is.
-"""
+"""Descriptors read from tables: chips, systems and calibration profiles, every number with its source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+from roofline import consistency
 from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, Calibration, Kernel, Link
-from roofline.dtypes import PEAKS
-from roofline.errors import DescriptorError, UnknownNameError, near
-from roofline.hardware import Chip, Memory, System, Tier
-from roofline.provenance import KINDS, Fact, Source, stated
+from roofline.consistency import Finding
+from roofline.dtypes import DTYPES, PEAKS
+from roofline.errors import DescriptorError, QuestionError, UnknownNameError, near
+from roofline.facts import Facts
+from roofline.hardware import TOPOLOGIES, Chip, Memory, System, Tier
 from roofline.tables import Table
-from roofline.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, MILLION, ONE, SECOND, WATT, Unit, parse
-
-_REQUIRED: Final = object()
-_LONGEST_OTHERS: Final = 20
-_MAY_BE_ZERO: Final = (ONE, SECOND)
-
-
-class Facts:
-    """The numbers of one descriptor as they are read, with their sources; ``head``'s source serves those that name none."""
-
-    def __init__(self, root: Table, head: Table) -> None:
-        self._root = root
-        self._default: str | None = head.text("source", None)
-        self._sources = {key: _source(root.table("sources").table(key), key) for key in root.table("sources")}
-        self._cited: set[str] = set()
-        self.read: list[Fact] = []
-
-    def value(
-        self,
-        table: Table,
-        key: str,
-        unit: Unit,
-        default: Any = _REQUIRED,
-        *,
-        least: float = 0.0,
-        most: float = float("inf"),
-        whole: bool = False,
-    ) -> Any:
-        """Return the number at ``key`` and remember it as a fact; a missing one is ``default`` if there is one.
-
-        Raises:
-            DescriptorError: missing, without a source, of another unit, or out of [least, most].
-        """
-        if key not in table and default is not _REQUIRED:
-            table.raw(key, None)
-            return default
-        fact = self._fact(table, key, unit)
-        if not least <= fact.value <= most:
-            raise table.fail(key, f"must be a number from {least:g} to {most:g}")
-        if least == 0 and fact.value == 0 and unit not in _MAY_BE_ZERO:
-            raise table.fail(key, "must be above 0")
-        if whole and fact.value != int(fact.value):
-            raise table.fail(key, "must be a whole number")
-        self.read.append(fact)
-        return fact.value
-
-    def _fact(self, table: Table, key: str, unit: Unit) -> Fact:
-        raw = table.raw(key)
-        path = f"{table.path}.{key}"
-        if not isinstance(raw, Mapping):
-            return Fact(path, *self._number(table, key, unit), unit, self._source(table, key, None))
-        inner = table.table(key)
-        text, value = self._number(inner, "value", unit)
-        listed = inner.tables("others") if "others" in inner else ()
-        if len(listed) > _LONGEST_OTHERS:
-            raise inner.fail("others", f"holds more than {_LONGEST_OTHERS} figures")
-        others = tuple(self._other(other, path, unit) for other in listed)
-        fact = Fact(
-            path,
-            text,
-            value,
-            unit,
-            self._source(table, key, inner.text("source", None)),
-            inner.text("at", ""),
-            inner.text("note", ""),
-            others,
-        )
-        inner.done()
-        return fact
-
-    def _other(self, table: Table, path: str, unit: Unit) -> Fact:
-        text, value = self._number(table, "value", unit)
-        source = self._source(table, "source", table.text("source"))
-        fact = Fact(path, text, value, unit, source, table.text("at", ""), table.text("note", ""))
-        table.done()
-        return fact
-
-    def _number(self, table: Table, key: str, unit: Unit) -> tuple[str, float]:
-        if unit == ONE:
-            value = table.real(key)
-            return stated(value, unit), value
-        raw = table.raw(key)
-        return str(raw), parse(raw, unit, table.place(key))
-
-    def _source(self, table: Table, key: str, named: str | None) -> Source:
-        name = named or table.text("source", None) or self._default
-        if name is None:
-            raise table.fail(
-                key, "has no source", 'add source = "key" to the value or its table, and describe [sources.key]'
-            )
-        if name not in self._sources:
-            raise table.fail(
-                key, f"names a source that is not described: {name[:80]!r}", near(name, self._sources, "sources")
-            )
-        self._cited.add(name)
-        return self._sources[name]
-
-    def done(self) -> tuple[Fact, ...]:
-        """Refuse sources that nothing cites, and unknown tables; return the facts."""
-        for key in self._sources:
-            if key not in self._cited:
-                raise DescriptorError(
-                    f"{self._root.place(f'sources.{key}')}: no number cites it; remove it, or cite it"
-                )
-        self._root.done()
-        return tuple(self.read)
-
-
-def _source(table: Table, key: str) -> Source:
-    kind = table.text("kind")
-    if kind not in KINDS:
-        raise table.fail("kind", "unknown kind of source", near(kind, KINDS, "kinds"))
-    reason = {"derived": "how", "assumed": "why"}.get(kind)
-    retrieved = table.raw("retrieved", None)
-    if retrieved is not None and (not isinstance(retrieved, date) or isinstance(retrieved, datetime)):
-        raise table.fail("retrieved", "must be a date such as 2026-11-21, without quotes")
-    url = table.text("url", "")
-    if reason is None and not (url and retrieved):
-        raise DescriptorError(
-            f"{table.place('')}: a source of kind {kind} needs url and retrieved (the day it was read); add them"
-        )
-    out = Source(
-        key, kind, table.text("title"), url, retrieved, table.text(reason) if reason else table.text("note", "")
-    )
-    table.done()
-    return out
+from roofline.units import BYTE, BYTE_RATE, DOLLAR, DOLLAR_RATE, FLOP_RATE, MILLION, ONE, SECOND, WATT, Unit
 
 
 def chip(root: Table, name: str) -> Chip:
@@ -154,13 +26,16 @@ def chip(root: Table, name: str) -> Chip:
     head = root.table("chip")
     facts = Facts(root, head)
     value = facts.value
-    peaks = head.table("peak")
-    for key in peaks:
-        if key not in PEAKS:
-            raise peaks.fail(key, "unknown rate", near(key, PEAKS, "rates"))
-    peak = {key: value(peaks, key, FLOP_RATE) for key in peaks}
+    peak = _rates(head.table("peak"), value)
     if not peak:
         raise head.fail("peak", "must state at least one rate")
+    # What the library does not compute with is read all the same: for people, and for the checks.
+    for kind in ("sparse", "vector", "ceiling", "analyst"):
+        _rates(head.table(kind, {}), value)
+    cache = head.table("cache", {})
+    for key, unit in (("capacity", BYTE), ("bandwidth", BYTE_RATE)):
+        value(cache, key, unit, None)
+    cache.done()
     memory = head.table("memory")
     out: dict[str, Any] = {
         "name": name,
@@ -170,14 +45,36 @@ def chip(root: Table, name: str) -> Chip:
         "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64, whole=True)),
         "power": value(head, "power", WATT, None),
         "price": value(head, "price", DOLLAR_RATE, None),
+        "purchase": value(head, "purchase", DOLLAR, None),
         "announced": head.flag("announced"),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
     }
+    value(head, "idle", WATT, None)
     memory.done()
-    peaks.done()
     head.done()
-    return Chip(**out, facts=facts.done())
+    read = facts.done()
+    _agree(root, consistency.chip_faults(read))
+    return Chip(**out, facts=read)
+
+
+def _agree(root: Table, faults: Iterable[Finding]) -> None:
+    """Refuse numbers that contradict each other.
+
+    Raises:
+        DescriptorError: the first such number.
+    """
+    for fault in faults:
+        raise DescriptorError(f"{root.file}: {fault}")
+
+
+def _rates(table: Table, value: Callable[..., Any]) -> dict[str, float]:
+    for key in table:
+        if key not in PEAKS:
+            raise table.fail(key, "unknown rate", near(key, PEAKS, "rates"))
+    out = {key: value(table, key, FLOP_RATE) for key in table if key in table}
+    table.done()
+    return out
 
 
 def _memory(table: Table, value: Callable[..., Any]) -> Memory:
@@ -185,6 +82,7 @@ def _memory(table: Table, value: Callable[..., Any]) -> Memory:
     reported = value(table, "reported", BYTE, capacity)
     if not 0.5 <= reported / capacity <= 1.5:
         raise table.fail("reported", "must be within half of the capacity")
+    value(table, "streamed", BYTE_RATE, None)
     return Memory(capacity, bandwidth, reported / capacity)
 
 
@@ -203,7 +101,7 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         raise head.fail("rank", "must be package or die")
     per_chip = package.dies if rank == "die" else 1
     chips = int(value(head, "chips", ONE, least=1, most=MILLION, whole=True))
-    tiers = tuple(_tier(table, value) for table in head.tables("tier"))
+    tiers = tuple(_tier(table, facts) for table in head.tables("tier"))
     if not tiers or len(tiers) > 8:
         raise head.fail("tier", "must list 1 to 8 tiers, innermost first")
     for inner, outer in pairwise(tiers):
@@ -216,11 +114,43 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
     out: dict[str, Any] = {
         "power": value(head, "power", WATT, None),
         "price": value(head, "price", DOLLAR_RATE, None),
+        "purchase": value(head, "purchase", DOLLAR, None),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
     }
+    _published(head.table("published", {}), value)
+    for plane in head.tables("plane") if "plane" in head else ():
+        plane.text("name")
+        value(plane, "bandwidth", BYTE_RATE)
+        value(plane, "latency", SECOND, None)
+        plane.text("source", None)
+        plane.done()
     head.done()
-    return System(name, package, chips, tiers, per_chip, **out, facts=facts.done())
+    read = facts.done()
+    inside = [float(tier.bandwidth) for tier in tiers if tier.size <= chips * per_chip]
+    _agree(root, consistency.system_faults(read, package.facts, chips, per_chip, inside[-1] if inside else 0.0))
+    try:
+        return System(name, package, chips, tiers, per_chip, **out, facts=read)
+    except QuestionError as error:
+        raise DescriptorError(f"{head.place('tier')}: {error}") from None
+
+
+def _published(table: Table, value: Callable[..., Any]) -> None:
+    """Read what the maker says of the whole system; the checks hold it against chips x per chip."""
+    units = {
+        **dict.fromkeys(PEAKS, FLOP_RATE),
+        "chips": ONE,
+        "memory": BYTE,
+        "bandwidth": BYTE_RATE,
+        "scale_up": BYTE_RATE,
+    }
+    for key in table:
+        if key != "source" and key not in units:
+            raise table.fail(key, "unknown aggregate", near(key, units, "aggregates"))
+        if key != "source":
+            value(table, key, units[key])
+    table.text("source", None)
+    table.done()
 
 
 def _package(head: Table, find: Callable[[str], Chip]) -> Chip:
@@ -231,7 +161,10 @@ def _package(head: Table, find: Callable[[str], Chip]) -> Chip:
         raise DescriptorError(f"{head.place('chip')}: {error}") from None
 
 
-def _tier(table: Table, value: Callable[..., Any]) -> Tier:
+def _tier(table: Table, facts: Facts) -> Tier:
+    value, topology = facts.value, table.text("topology", "switch")
+    if topology not in TOPOLOGIES:
+        raise table.fail("topology", "unknown topology", near(topology, TOPOLOGIES, "topologies"))
     out = Tier(
         name=table.text("name"),
         size=value(table, "size", ONE, least=2, whole=True),
@@ -239,21 +172,26 @@ def _tier(table: Table, value: Callable[..., Any]) -> Tier:
         latency=value(table, "latency", SECOND, most=1.0),
         in_network=table.flag("in_network"),
         load_store=table.flag("load_store"),
+        topology=topology,
+        dims=facts.shape(table, "dims"),
+        oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
     )
     table.done()
     return out
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "ramp": ONE, "item": SECOND, "error": ONE,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "ramp": ONE, "item": SECOND, "occupancy": ONE, "error": ONE,
     "alpha": SECOND, "peer": SECOND, "hop": ONE, "eta": ONE, "c": ONE,
 }  # fmt: skip
-_KERNEL: Final = ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "error")
+_KERNEL: Final = ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "occupancy", "error")
 _LINK: Final = ("alpha", "peer", "hop", "eta", "c", "error")
 
 
-def calibration(root: Table, name: str) -> Calibration:
+def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> Calibration:
     """Return the profile that a descriptor describes.
+
+    ``find`` returns the one it names as its base, whose constants serve where it has none.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.
@@ -264,34 +202,43 @@ def calibration(root: Table, name: str) -> Calibration:
     level = head.text("level")
     if level not in LEVELS:
         raise head.fail("level", "unknown level", near(level, LEVELS, "levels"))
-    kernels, links = {}, {}
-    for kind in root.table("kernel"):
-        group = root.table("kernel").table(kind)
+    base = find(head.text("base")) if "base" in head else None
+    kernels, links = (dict(base.kernels), dict(base.links)) if base else ({}, {})
+    classes, ways = (root.table(key, {}) if base else root.table(key) for key in ("kernel", "link"))
+    for kind in classes:
+        group = classes.table(kind)
         if kind not in KERNELS:
-            raise root.table("kernel").fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
+            raise classes.fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
         for rate in group:
-            if rate != "any" and rate not in PEAKS:
-                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, "any"), "rates"))
+            if rate != "any" and rate not in PEAKS and rate not in DTYPES:
+                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, "any"), "rates"))
             kernels[kind, rate] = Kernel(**_constants(group.table(rate), value, _KERNEL))
-    for kind in root.table("link"):
+    for kind in ways:
         if kind not in COLLECTIVES:
-            raise root.table("link").fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
-        links[kind] = Link(**_constants(root.table("link").table(kind), value, _LINK))
+            raise ways.fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
+        links[kind] = Link(**_constants(ways.table(kind), value, _LINK))
     missing = [k for k in KERNELS if not any(kind == k for kind, _ in kernels)] + [
         k for k in COLLECTIVES if k not in links
     ]
     if missing:
         raise DescriptorError(f"{root.place('')}: has no constants for {', '.join(missing)}; add them")
-    power = head.table("power_fraction")
-    fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
-    power.done()
-    out: dict[str, Any] = {
-        key: value(head, key, ONE)
-        for key in ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere")
-    }
-    vendors = head.words("vendors")
+    margins = ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere")
+    if base is None:
+        power = head.table("power_fraction")
+        fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
+        power.done()
+        out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
+    else:
+        fraction = base.power_fraction
+        out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
+    vendors = head.words("vendors", base.vendors if base else ())
     head.done()
-    return Calibration(name, level, kernels, links, vendors=vendors, power_fraction=fraction, facts=facts.done(), **out)
+    read = facts.done()
+    stated = {fact.path for fact in read}
+    inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
+    return Calibration(
+        name, level, kernels, links, vendors=vendors, power_fraction=fraction, facts=(*read, *inherited), **out
+    )
 
 
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:

@@ -55,7 +55,7 @@ DTYPES: Final[Mapping[str, Dtype]] = {
     for dtype in (
         Dtype("bf16", 2.0, ("bf16", "fp16")),
         Dtype("fp16", 2.0, ("fp16", "bf16")),
-        Dtype("fp32", 4.0, ("fp32",)),
+        Dtype("fp32", 4.0, ("fp32", "tf32")),
         Dtype("tf32", 4.0, ("tf32", "fp32")),
         Dtype("fp8", 1.0, ("fp8", *_16)),
         Dtype("fp8-block", 1.0 + 4 / 128**2, ("fp8", *_16), activation=1.0 + 4 / 128),

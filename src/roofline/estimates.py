@@ -13,12 +13,14 @@ from roofline import catalog
 from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.calibration import Calibration
+from roofline.checks import findings
 from roofline.choosing import choose, grid, holding, possible, ranks_of
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
+from roofline.fields import number
 from roofline.hardware import System
 from roofline.layout import Layout, one
-from roofline.units import Num
+from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.workload import Decode, Prefill, Question, Serve
 
 
@@ -48,6 +50,8 @@ def estimate(
     pp: Num | None = None,
     dp: Num | None = None,
     ep: Num | None = None,
+    power: Num | str | None = None,
+    price: Num | str | None = None,
     **words: Num | None,
 ) -> Estimate:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
@@ -61,6 +65,8 @@ def estimate(
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
         chips: chips to use; by default all of the system, or what the layout takes.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
+        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
         dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
 
     Raises:
@@ -71,11 +77,11 @@ def estimate(
     >>> est.layout.words()["replicas"], bool(est.fits)
     (8, True)
     """
-    rack = catalog.system(system)
+    rack = _with(catalog.system(system), power, price)
     question = _asked(what, dtype, kv_dtype, words)
     profile = catalog.profile(level, rack)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    notes: list[str] = []
+    notes = [f"look at {finding}" for finding in findings(rack)] if power is None and price is None else []
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     given = {name: value for name, value in degrees.items() if value is not None}
@@ -88,6 +94,19 @@ def estimate(
         layout, note = _chosen(question, rack, profile, chips, given)
         notes.append(note)
     return answer(question, rack, layout, profile).noted(notes)
+
+
+def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
+    """Return the system with the power and rent that a caller puts in place of its own."""
+    change: dict[str, Any] = {}
+    if power is not None:
+        change["power"] = (
+            parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        ) * rack.chips
+    if price is not None:
+        rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
+        change["price"] = rent * rack.chips
+    return attrs.evolve(rack, **change) if change else rack
 
 
 def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Any]) -> Question:

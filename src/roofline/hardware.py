@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
+import numpy as np
 from attrs import field, frozen
 
-from roofline.errors import QuestionError, fault
+from roofline.errors import QuestionError, fault, unknown
 from roofline.fields import amount, number, positive, refuse, unknown_or_positive
 from roofline.provenance import Fact
 from roofline.units import (
     Bytes,
     BytesPerSecond,
     Count,
+    Dollars,
     DollarsPerSecond,
     FlopPerByte,
     FlopPerSecond,
@@ -60,6 +62,7 @@ class Chip:
         dies: dies in the package; a system may place one rank on each.
         power: rated power of the package (TDP); None where nobody has published it.
         price: rent of the package per second; None where no figure was found.
+        purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
         facts: each number as the descriptor states it, with its source.
     """
@@ -71,6 +74,7 @@ class Chip:
     dies: int = 1
     power: Watts | None = unknown_or_positive()
     price: DollarsPerSecond | None = unknown_or_positive()
+    purchase: Dollars | None = unknown_or_positive()
     announced: bool = False
     vendor: str = ""
     title: str = ""
@@ -102,8 +106,30 @@ class Chip:
             cores=self.cores / n,
             power=part(self.power),
             price=part(self.price),
+            purchase=part(self.purchase),
             dies=1,
         )
+
+
+TOPOLOGIES: Final = {
+    "switch": "any rank to any other at full rate",
+    "mesh": "a link of its own between any two ranks",
+    "ring": "links to two neighbours, wrapped around",
+    "torus": "links to two neighbours along each dimension, wrapped around",
+}
+"""How the ranks of a tier are joined."""
+
+
+def _known_topology(_: object, __: object, topology: str) -> None:
+    if topology not in TOPOLOGIES:
+        raise unknown("topology", topology, TOPOLOGIES)
+
+
+def _whole_numbers(dims: Iterable[object]) -> tuple[int, ...]:
+    out = tuple(number(n, "dims") for n in dims)
+    if any(isinstance(n, np.ndarray) or n < 1 or n != int(n) for n in out):
+        raise QuestionError(fault("dims", tuple(dims), "must be whole numbers of at least 1"))
+    return tuple(int(n) for n in out)
 
 
 @frozen(eq=False)
@@ -112,9 +138,13 @@ class Tier:
 
     Attributes:
         size: ranks inside one instance of this tier, counting those of the tiers below.
+        bandwidth: of all links of a rank together.
         latency: time of one step between two ranks of this tier, as a collective meets it.
         in_network: the switch adds up (NVLink SHARP); an all-reduce then moves the data once.
         load_store: a rank can read and write another's memory directly, so small messages need no protocol.
+        topology: how its units (what the tiers below hold) are joined: a key of :data:`TOPOLOGIES`.
+        dims: of a torus, its units along each dimension.
+        oversubscription: of a switch, what the ranks could send at once over what it passes.
     """
 
     name: str
@@ -123,6 +153,9 @@ class Tier:
     latency: Seconds = amount()
     in_network: bool = False
     load_store: bool = False
+    topology: str = field(default="switch", validator=_known_topology)
+    dims: tuple[int, ...] = field(default=(), converter=_whole_numbers)
+    oversubscription: Ratio = amount(1.0, low=1.0)
 
 
 def _tuple(tiers: Iterable[Tier]) -> tuple[Tier, ...]:
@@ -132,6 +165,16 @@ def _tuple(tiers: Iterable[Tier]) -> tuple[Tier, ...]:
 def _some_tier(_: object, __: object, tiers: tuple[Tier, ...]) -> None:
     if not tiers:
         raise QuestionError(fault("tiers", tiers, "a system has at least one tier, innermost first"))
+    below: Num = 1.0
+    for tier in tiers:
+        # Only a torus has a shape; it holds all units of its tier.
+        shaped = float(np.prod(tier.dims)) if tier.topology == "torus" else tier.size / below
+        if (tier.topology != "torus" and tier.dims) or np.any(shaped * below != tier.size):
+            rule = (
+                f"a torus has dims whose product is size / size of the tier below, {float(np.max(tier.size / below)):g}"
+            )
+            raise QuestionError(fault(f"tier {tier.name} dims", tier.dims, rule, "other topologies have none"))
+        below = tier.size
 
 
 def _tiers() -> Any:
@@ -148,6 +191,7 @@ class System:
         ranks_per_chip: ranks on one package: 1, or its dies.
         power: rated power of the whole system; None where nobody has published it.
         price: rent of the whole system per second; None where no figure was found.
+        purchase: price of the whole system; None where no figure was found.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
@@ -159,6 +203,7 @@ class System:
     ranks_per_chip: int = 1
     power: Watts | None = unknown_or_positive()
     price: DollarsPerSecond | None = unknown_or_positive()
+    purchase: Dollars | None = unknown_or_positive()
     vendor: str = ""
     title: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)

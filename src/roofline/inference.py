@@ -247,6 +247,8 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             out.append(
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
             )
+    if system.power is None and system.package.power is not None:
+        out.append("energy counts the rated power of the chips alone: hosts, switches and cooling come on top")
     if system.package.announced:
         out.append(f"{system.package.name} is announced, not shipped: its figures are the maker's intentions")
     return tuple(out)

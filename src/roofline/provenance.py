@@ -34,7 +34,11 @@ class Source:
 
 @frozen
 class Fact:
-    """One number as its file states it, with its source and the figures other sources give for it."""
+    """One number as its file states it, with its source and the figures other sources give for it.
+
+    Attributes:
+        differs: why the file's other numbers do not add up to it, where they do not.
+    """
 
     path: str
     text: str
@@ -44,6 +48,7 @@ class Fact:
     at: str = ""
     note: str = ""
     others: tuple[Fact, ...] = ()
+    differs: str = ""
 
     def line(self) -> str:
         """Return ``path = value (kind: title, place)``."""
@@ -62,7 +67,7 @@ class Fact:
             "source": f"{source.title}{', ' + self.at if self.at else ''}",
             "url": source.url or None,
             "retrieved": source.retrieved.isoformat() if source.retrieved else None,
-            "note": "; ".join(part for part in (self.note, source.reason) if part) or None,
+            "note": "; ".join(part for part in (self.note, self.differs, source.reason) if part) or None,
             "others": [other.to_dict() for other in self.others],
         }
 

@@ -57,11 +57,26 @@ def record(est: Any) -> dict[str, Any]:
         "bandwidth_utilization": float(est.bandwidth_utilization),
         "energy_j_per_output_token": None if est.tokens_per_second is None else _plain(est.joules_per_token),
         "usd_per_million_output_tokens": None if est.tokens_per_second is None else _plain(est.dollars_per_million_tokens),
+        "null_because": _missing(est),
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in intervals.items()},
         "assumptions": list(est.assumptions),
     }  # fmt: skip
+
+
+def _missing(est: Any) -> dict[str, str]:
+    """Return why energy or money is null, where it is."""
+    if est.tokens_per_second is None:
+        return {}
+    package, out = est.system.package.name, {}
+    if est.joules_per_token is None:
+        out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
+    if est.dollars_per_million_tokens is None:
+        out["usd_per_million_output_tokens"] = (
+            f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+        )
+    return out
 
 
 def _plain(value: Num | None) -> float | None:

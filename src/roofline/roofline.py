@@ -1,10 +1,11 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
 .. math:: T = n\,t_0 + \frac{i}{c}\,t_i
-          + \left\| \frac{F\,(1 + r/e)}{\eta_c P},\; \frac{B}{\eta_m W} \right\|_p
+          + \left\| \frac{F\,(1 + r/e)}{\eta_c P u},\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of dense peak P and memory bandwidth W; n launches of :math:`t_0`, i items of :math:`t_i`
-on c cores; extent e and half-performance extent r (Hockney and Jesshope, *Parallel Computers 2*, 1988, section 1.3).
+on c cores; u the part of the cores that have an item, where a class cannot split them;
+extent e and half-performance extent r (Hockney and Jesshope, *Parallel Computers 2*, 1988, section 1.3).
 At the ideal level :math:`t_0 = t_i = r = 0`, :math:`\eta = 1`, :math:`p = \infty`: the roofline of Williams, Waterman
 and Patterson (CACM 52:4, 2009).
 """
@@ -55,6 +56,10 @@ class Cost:
         return self.latency + self.compute + self.memory + self.network
 
 
+_LEAST = 1 / 4096
+"""Part of a chip that an operation keeps busy at least."""
+
+
 def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:
     """Return the roofline bound ``max(F / P, B / W)``: no kernel is faster.
 
@@ -81,8 +86,9 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     """
     if op.rate not in chip.peak:
         raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
-    k = calibration.kernel(op.kernel, op.rate)
-    compute = op.flops * (1 + k.ramp / op.extent) / (k.eta_compute * chip.peak[op.rate])
+    k = calibration.kernel(op.kernel, op.rate, op.form)
+    filled = 1 - k.occupancy + k.occupancy * smaller(op.items / chip.cores, 1.0)
+    compute = op.flops * (1 + k.ramp / op.extent) / (k.eta_compute * chip.peak[op.rate] * larger(filled, _LEAST))
     memory = op.bytes / (k.eta_memory * chip.memory.bandwidth)
     latency = op.launches * k.t0 + op.items * (k.item / chip.cores)
     return Cost(

@@ -90,10 +90,10 @@ def _rates(est: Estimate) -> str:
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
-    rows.append(["energy", "power not published" if joules is None else f"{_energy(est, float(joules))} a token"])
-    rows.append(
-        ["rent", "no trustworthy price" if dollars is None else f"${figure(float(dollars), 3)} a million tokens"]
-    )
+    energy = None if joules is None else f"{_energy(est, float(joules))} a token"
+    rent = None if dollars is None else f"${figure(float(dollars), 3)} a million tokens"
+    rows.append(["energy", energy or "no rated power is published; give power"])
+    rows.append(["rent", rent or "no trustworthy rent was found; give price"])
     return columns(rows)
 
 

@@ -81,12 +81,14 @@ PerSecond: TypeAlias = Annotated[Num, HERTZ]
 _DECIMAL: Final = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 MICRO: Final = 1e-6
+MILLI: Final = 1e-3
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 MILLION: Final = 1e6
 GIGA: Final = 1e9
 TERA: Final = 1e12
 MEBI: Final = 2**20
+GIBI: Final = 2**30
 
 
 def _words() -> dict[str, tuple[float, Unit]]:

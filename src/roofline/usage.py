@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from roofline.calibration import SAME, Calibration
+from roofline.calibration import Calibration
 from roofline.collectives import sent
 from roofline.hardware import System
 from roofline.provenance import Fact, Source, stated
@@ -20,6 +20,18 @@ from roofline.work import Message, Op
 
 _IDLE: Final = ("power", "price", "purchase", "idle", "size")
 """Numbers that no time depends on (the size of a tier decides what can be laid out)."""
+
+_TOLD: Final = (
+    "chip.sparse.",
+    "chip.vector.",
+    "chip.ceiling.",
+    "chip.analyst.",
+    "chip.cache.",
+    "system.published.",
+    "system.plane[",
+)
+_ONLY_TOLD: Final = ("streamed", "idle", "purchase")
+"""Numbers that descriptors tell people, and no answer rests on."""
 
 _TIER: Final = re.compile(r"system\.tier\[(\d+)\]\.(\w+)")
 
@@ -60,7 +72,7 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     kernels, links = set(), set()
     for work, cost, _ in span.leaves():
         if isinstance(work, Op):
-            kernels.add(f"{work.kernel}.{_constants(profile, work)}")
+            kernels.add(".".join(profile.key(work.kernel, work.rate, work.form)))
         elif np.any(cost.time > 0):
             links |= set(cost.ways)
     used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, over, system)]
@@ -72,15 +84,10 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     return tuple(used)
 
 
-def _constants(profile: Calibration, op: Op) -> str:
-    """Return the rate under which a profile keeps the constants of an operation."""
-    rate = SAME.get(op.rate, op.rate)
-    return rate if (op.kernel, rate) in profile.kernels else "any"
-
-
 def _hardware(system: System) -> Iterator[Fact]:
-    yield from system.package.facts
-    yield from system.facts
+    for fact in (*system.package.facts, *system.facts):
+        if not fact.path.startswith(_TOLD) and fact.path.rpartition(".")[2] not in _ONLY_TOLD:
+            yield fact
 
 
 def _rests(path: str, rates: set[str], over: list[bool], system: System) -> bool:

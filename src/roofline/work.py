@@ -22,6 +22,7 @@ class Op:
         extent: length along which the kernel fills the chip; short ones reach less of the peak.
         items: independent work items, each with a fixed cost on one core.
         useful: part of the FLOP that no other rank repeats and no padding wastes.
+        form: format of the weights, or of the cache, that the kernel reads: two at one rate may have kernels of their own.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Op:
     extent: Count = float("inf")
     items: Count = 0.0
     useful: Ratio = 1.0
+    form: str = ""
 
 
 @frozen(eq=False)

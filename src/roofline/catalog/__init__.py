@@ -7,11 +7,8 @@ bottomless nesting are errors, and every message names the file.
 from __future__ import annotations
 
 import functools
-import json
-import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +17,25 @@ from attrs import evolve
 from roofline import descriptors, huggingface
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
+from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
 from roofline.hardware import Chip, System
 from roofline.tables import Table
-from roofline.units import MEBI, TERA
+from roofline.units import TERA
 
-LARGEST: Final = 16 * MEBI
-"""Bytes of the largest file that is read: some checkpoints list every module of every layer."""
+__all__ = [
+    "LARGEST",
+    "chip",
+    "kind_of",
+    "model",
+    "names",
+    "profile",
+    "read_json",
+    "read_rows",
+    "read_toml",
+    "system",
+    "write",
+]
 
 _FOLDERS: Final = {
     "chip": "hardware/chips",
@@ -45,8 +54,8 @@ _MOST_KEPT: Final = 512
 def _root() -> Path:
     """Return the folder that holds ``hardware/`` and ``workloads/``: inside the wheel, or at the top of a checkout."""
     here = Path(__file__).resolve()
-    packaged = here.parent / "_data"
-    return packaged if packaged.is_dir() else here.parents[2]
+    packaged = here.parents[1] / "_data"
+    return packaged if packaged.is_dir() else here.parents[3]
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -64,65 +73,6 @@ def names(kind: str) -> tuple[str, ...]:
 @functools.cache
 def _names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.toml")))
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return a regular file's content.
-
-    Raises:
-        DescriptorError: missing, not a regular file, not readable, or larger than :data:`LARGEST`.
-    """
-    try:
-        data = _content(path) if path.is_file() else None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None
-    if data is None:
-        raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
-    if len(data) > LARGEST:
-        raise DescriptorError(f"{path}: larger than {LARGEST // MEBI} MiB; this is not a descriptor")
-    return data
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(LARGEST + 1)
-
-
-def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
-    try:
-        return parse(read_bytes(path).decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except RecursionError:
-        raise DescriptorError(f"{path}: is nested too deeply to be a descriptor") from None
-    except (ValueError, OverflowError, MemoryError) as error:
-        if isinstance(error, DescriptorError):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DescriptorError(f"{path}: is not valid {what}: {reason[:200]}") from None
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file."""
-    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} stands twice")
-    return out
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; a key that stands twice is an error."""
-    data = _parsed(path, functools.partial(json.loads, object_pairs_hook=_unique), "JSON")
-    if not isinstance(data, dict):
-        raise DescriptorError(f"{path}: must hold one JSON object, not {type(data).__name__}")
-    return data
 
 
 def _as_name(text: str) -> str:
@@ -167,29 +117,6 @@ def kind_of(given: str | Path) -> str | None:
     return "model" if named is None and (_looks_like_path(text) or "/" in text) else named
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then into it.
-
-    Raises:
-        QuestionError: the place cannot be written.
-    """
-    beside = path.parent / f".{path.name[:40]}.{os.getpid()}.part"
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
-    try:
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: Exception) -> QuestionError:
-    return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
-
-
 Stamps = tuple[tuple[Path, float], ...]
 _READ: Final[dict[tuple[str, Path], tuple[Stamps, Any]]] = {}
 
@@ -200,7 +127,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     if kind == "chip":
         return descriptors.chip(root, name), (path,)
     if kind == "calibration":
-        return descriptors.calibration(root, name), (path,)
+        return descriptors.calibration(root, name, lambda given: _load("calibration", given)), (path,)
 
     def find(given: str) -> Chip:
         files.append(_found("chip", _beside(path, given)).resolve())
@@ -253,16 +180,19 @@ def system(given: str | Path | System) -> System:
     return given if isinstance(given, System) else _load("system", given)
 
 
-def profile(level: str | Calibration, system_: System | str | Path) -> Calibration:
+def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
-    ``ideal`` keeps the generic margins of memory and power: they are no matter of speed.
+    The path of a TOML file is a profile of one's own. ``ideal`` keeps the generic margins of memory and power: they are no
+    matter of speed.
 
     Raises:
         UnknownNameError: no such level, or system.
     """
     if isinstance(level, Calibration):
         return level
+    if isinstance(level, Path) or _looks_like_path(level):
+        return _load("calibration", level)  # type: ignore[no-any-return]
     if level not in LEVELS:
         raise unknown("level", str(level), LEVELS)
     generic: Calibration = _load("calibration", "generic")

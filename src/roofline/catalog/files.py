@@ -1,0 +1,146 @@
+"""Reading and writing files: whole, bounded, and with messages that name the file."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import gzip
+import io
+import json
+import os
+import tomllib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from roofline.errors import DescriptorError, QuestionError, fault, shown
+from roofline.units import MEBI
+
+LARGEST: Final = 16 * MEBI
+"""Bytes of the largest descriptor that is read: some checkpoints list every module of every layer."""
+LONGEST: Final = 256 * MEBI
+"""Bytes of the largest table of measurements, unpacked."""
+_GZIP: Final = b"\x1f\x8b"
+
+
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+    """Return a regular file's content.
+
+    Raises:
+        DescriptorError: missing, not a regular file, not readable, or larger than ``largest``.
+    """
+    try:
+        data = _content(path, largest) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None
+    if data is None:
+        raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+    if len(data) > largest:
+        raise DescriptorError(f"{path}: larger than {largest // MEBI} MiB; this is not what it should be")
+    return data
+
+
+def _content(path: Path, largest: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(largest + 1)
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
+    try:
+        return parse(read_bytes(path).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+    except RecursionError:
+        raise DescriptorError(f"{path}: is nested too deeply to be a descriptor") from None
+    except (ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, DescriptorError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DescriptorError(f"{path}: is not valid {what}: {reason[:200]}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file."""
+    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shown(twice)} stands twice")
+    return out
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; a key that stands twice is an error."""
+    data = _parsed(path, functools.partial(json.loads, object_pairs_hook=_unique), "JSON")
+    if not isinstance(data, dict):
+        raise DescriptorError(f"{path}: must hold one JSON object, not {type(data).__name__}")
+    return data
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a line of names, plain or gzipped.
+
+    Raises:
+        DescriptorError: no such file, not text, names that are missing or stand twice, or rows of another length.
+    """
+    text = _unpacked(path)
+    try:
+        reader = csv.reader(io.StringIO(text), strict=True)
+        names = [name.strip() for name in next(reader, [])]
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise DescriptorError(fault(f"{path}: line 1", ",".join(names), "must name every column once"))
+        out = []
+        for row in reader:
+            if row and len(row) != len(names):
+                rule = f"has {len(row)} cells, not {len(names)}; quote cells that hold commas"
+                raise DescriptorError(f"{path}: line {reader.line_num}: {rule}")
+            if row:
+                out.append(dict(zip(names, row, strict=True)))
+    except csv.Error as error:
+        raise DescriptorError(f"{path}: is not valid CSV: {error}") from None
+    return out
+
+
+def _unpacked(path: Path) -> str:
+    data = read_bytes(path, LONGEST)
+    if data.startswith(_GZIP):
+        try:
+            with gzip.open(io.BytesIO(data)) as packed:
+                data = packed.read(LONGEST + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DescriptorError(f"{path}: is not a whole gzip file: {error}") from None
+        if len(data) > LONGEST:
+            raise DescriptorError(f"{path}: unpacks to more than {LONGEST // MEBI} MiB; split it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then into it.
+
+    Raises:
+        QuestionError: the place cannot be written.
+    """
+    beside = path.parent / f".{path.name[:40]}.{os.getpid()}.part"
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from None
+    try:
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: Exception) -> QuestionError:
+    return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
