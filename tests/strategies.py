@@ -89,25 +89,60 @@ def systems(draw):
     return rl.System("made", chip, chips=ring[-1].size, tiers=ring, power=draw(floats(1e3, 1e6)))
 
 
+indexers = st.none() | st.builds(
+    rl.Indexer, heads=st.just(32), dim=st.just(128), top_k=st.sampled_from([256, 2048]), weighted=st.booleans(), pool=st.sampled_from([1, 4]),
+    projections=st.sampled_from([1, 4]), reused=st.booleans(),
+)  # fmt: skip
+norms = st.sampled_from([1, 2])
+
+
 @st.composite
-def gqas(draw):
+def gqas(draw, indexer=indexers):
     kv = draw(st.sampled_from([1, 2, 4, 8]))
+    window = draw(st.sampled_from([None, 128, 4096]))
     return rl.Gqa(kv * draw(st.sampled_from([1, 2, 8])), kv, draw(st.sampled_from([64, 128])), bias=draw(st.booleans()),
-                  qk_norm=draw(st.booleans()), window=draw(st.sampled_from([None, 128, 4096])))  # fmt: skip
+                  qk_norm=draw(st.booleans()), window=window, value_dim=draw(st.sampled_from([None, 128])), chunked=draw(st.booleans()),
+                  sinks=draw(st.booleans()), gate_dim=draw(st.sampled_from([0, 1, 64])), q_rank=draw(st.sampled_from([None, 512])),
+                  shared_kv=draw(st.booleans()), same_kv=draw(st.booleans()), indexer=draw(indexer) if window is None else None,
+                  norms=draw(norms))  # fmt: skip
 
 
 mlas = st.builds(
-    rl.Mla, heads=st.sampled_from([16, 64, 128]), kv_rank=st.just(512), nope_dim=st.just(128), rope_dim=st.just(64),
-    value_dim=st.just(128), q_rank=st.sampled_from([None, 1536]),
+    rl.Mla, heads=st.sampled_from([16, 64, 128]), kv_rank=st.just(512), nope_dim=st.just(128), rope_dim=st.sampled_from([0, 64]),
+    value_dim=st.just(128), q_rank=st.sampled_from([None, 1536]), gate_dim=st.sampled_from([0, 1, 128]), indexer=indexers, norms=norms,
 )  # fmt: skip
-denses = st.builds(rl.Dense, width=st.sampled_from([1024, 4096, 14336]), gated=st.booleans())
+compressed = st.builds(
+    rl.Compressed, heads=st.sampled_from([16, 64]), dim=st.just(512), q_rank=st.just(1024), out_groups=st.sampled_from([8, 16]),
+    out_rank=st.just(1024), window=st.just(128), ratio=st.sampled_from([0, 4, 128]), overlap=st.booleans(), indexer=indexers,
+)  # fmt: skip
+
+
+@st.composite
+def linears(draw):
+    keys = draw(st.sampled_from([8, 16]))
+    return rl.Linear(keys, keys * draw(st.sampled_from([1, 4])), 128, draw(st.sampled_from([64, 128])), conv=draw(st.sampled_from([0, 4])),
+                     decay=draw(st.sampled_from([0, 1, 128])), decay_rank=draw(st.sampled_from([0, 128])),
+                     gate_rank=draw(st.sampled_from([0, 128])), delta=draw(st.booleans()), skip=draw(st.booleans()))  # fmt: skip
+
+
+mambas = st.builds(
+    rl.Mamba, inner=st.sampled_from([2048, 5120]), state=st.just(16), rank=st.just(160), normed=st.booleans()
+)
+denses = st.builds(
+    rl.Dense,
+    width=st.sampled_from([1024, 4096, 14336]),
+    gated=st.booleans(),
+    parallel=st.booleans(),
+    norms=st.sampled_from([0, 1, 2]),
+)
 moes = st.builds(
     rl.Moe, experts=st.sampled_from([8, 64, 256]), top_k=st.sampled_from([1, 2, 8]), width=st.sampled_from([512, 2048]),
-    shared_width=st.sampled_from([0, 2048]),
+    shared_width=st.sampled_from([0, 2048]), gated=st.booleans(), latent=st.sampled_from([0, 0, 1024]), idle=st.sampled_from([0, 0, 4]),
+    bias=st.booleans(),
 )  # fmt: skip
 
 
-anything = gqas() | mlas
+anything = gqas() | mlas | compressed | linears() | mambas
 
 
 @st.composite
@@ -121,6 +156,9 @@ def models(draw, ffns=denses | moes, attentions=anything):
         draw(st.sampled_from([32000, 128256])),
         runs,
         tied=draw(st.booleans()),
+        norm_params=draw(st.sampled_from([0, 1, 2])),
+        hyper=draw(st.sampled_from([None, None, rl.Hyper(4, 24, 3, head=True)])),
+        per_layer=draw(st.sampled_from([None, None, rl.PerLayer(32000, 256)])),
     )
     weights = draw(st.sampled_from([None, "fp8", "fp8-block", "int8", "nvfp4", "int4"]))
     return model.stored(weights, draw(st.sampled_from([None, "fp8"])))

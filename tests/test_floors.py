@@ -9,13 +9,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "architecture", "layout", "workload", "calibration"],
+    ["hardware", "blocks", "architecture", "layout", "workload", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting"],
     ["diagram", "drawing", "landscape", "plots", "reports"],
     ["usage", "record", "answer", "inference", "serving", "evaluation"],
-    ["calibrating", "checks", "choosing", "estimates", "comparison", "descriptions", "sheets"],
+    ["calibrating", "checks", "choosing", "estimates", "comparison", "cards", "descriptions", "sheets"],
     ["cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

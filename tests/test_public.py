@@ -6,8 +6,8 @@ import sys
 import roofline as rl
 
 NAMES = {
-    "IDEAL", "Calibrated", "Calibration", "Chip", "Comparison", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
-    "Formats", "Gqa", "Kernel", "Layers", "Layout", "Link", "Memory", "Message", "Mla", "Model", "Moe", "Op", "Prefill", "QuestionError",
+    "IDEAL", "Absent", "Calibrated", "Calibration", "Chip", "Comparison", "Compressed", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
+    "Formats", "Gqa", "Hyper", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Op", "PerLayer", "Prefill", "QuestionError",
     "RooflineError", "Rule", "Serve", "Source", "Span", "System", "Tier", "UnitError", "UnknownNameError", "calibrate", "chip", "compare", "describe",
     "estimate", "listing", "model", "names", "profile", "system",
 }  # fmt: skip

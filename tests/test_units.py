@@ -122,13 +122,14 @@ FORMULAS = ("roofline", "collectives", "energy", "footprint", "timeline", "infer
 SKIPPED = {
     "collectives.climb": "yields; tested by conservation",
     "footprint.parameters": "counts", "footprint.total": "counts", "footprint.active": "counts",
+    "footprint.active_by_convention": "counts",
     "timeline.bound": "a name", "timeline.after": "takes spans; its sum is tested in test_timeline",
     "inference.rules": "masks", "inference.drafting": "a mask", "inference.notes": "text", "inference.draft_notes": "text",
     "transformer.flow.reduced": "messages", "transformer.flow.total": "a sum", "serving.chunk_of": "a count",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
 MAKES_WORK = {"inference.step", "inference.decode", "inference.prefill", "inference.fill",
-              "serving.serve", "transformer.flow.gemm", "transformer.flow.norm", "transformer.flow.elementwise",
+              "serving.serve", "transformer.flow.gemm", "transformer.flow.norms", "transformer.flow.elementwise",
               "transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")
 
@@ -283,6 +284,8 @@ def special(key, name, draw):
         chip = draw(made.chips())
         passing = flow.flow(rl.Decode(model, 8.0, 512.0), rl.Layout(tp=1.0), chip)
         return {"p": passing, "name": "made", "matrices": flow.Matrix("m", "dense", 64, 64), "window": 64}[name]
+    if name == "chunk":
+        return 64
     if name == "drafting":
         return False
     if name == "c":

@@ -14,7 +14,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from roofline.answer import Estimate, Rule
-from roofline.architecture import Dense, Formats, Gqa, Layers, Mla, Model, Moe
+from roofline.architecture import (
+    Absent,
+    Compressed,
+    Dense,
+    Formats,
+    Gqa,
+    Hyper,
+    Indexer,
+    Layers,
+    Linear,
+    Mamba,
+    Mla,
+    Model,
+    Moe,
+    PerLayer,
+)
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
@@ -34,10 +49,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDEAL",
+    "Absent",
     "Calibrated",
     "Calibration",
     "Chip",
     "Comparison",
+    "Compressed",
     "Decode",
     "Dense",
     "Description",
@@ -47,16 +64,21 @@ __all__ = [
     "Footprint",
     "Formats",
     "Gqa",
+    "Hyper",
+    "Indexer",
     "Kernel",
     "Layers",
     "Layout",
+    "Linear",
     "Link",
+    "Mamba",
     "Memory",
     "Message",
     "Mla",
     "Model",
     "Moe",
     "Op",
+    "PerLayer",
     "Prefill",
     "QuestionError",
     "RooflineError",

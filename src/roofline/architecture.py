@@ -1,85 +1,32 @@
-"""Frozen nouns of a model: a plan of layers, each an attention kind and a feed-forward kind. Closed unions, no class trees."""
+"""Frozen nouns of a model: a plan of layers, each an attention kind and a feed-forward kind, and the formats it is stored in."""
 
 from __future__ import annotations
-
-from typing import TypeAlias
 
 import attrs
 from attrs import frozen
 
+from roofline.blocks import Absent, Attention, Compressed, Dense, FeedForward, Gqa, Indexer, Linear, Mamba, Mla, Moe
 from roofline.dtypes import dtype
 
-
-@frozen
-class Gqa:
-    """Softmax attention with ``kv_heads`` key-value heads: MHA at kv_heads = heads, MQA at 1, GQA between.
-
-    Attributes:
-        bias: biases on the query, key and value projections.
-        out_bias: a bias on the output projection.
-        qk_norm: queries and keys are normalised per head.
-        window: a token attends to this many tokens at most; None for all.
-    """
-
-    heads: int
-    kv_heads: int
-    head_dim: int
-    bias: bool = False
-    out_bias: bool = False
-    qk_norm: bool = False
-    window: int | None = None
-
-
-@frozen
-class Mla:
-    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): one latent of ``kv_rank`` for all heads.
-
-    Attributes:
-        q_rank: rank of the compressed query; None where the query projection is whole.
-        kv_rank: width of the cached latent.
-        nope_dim: query and key width of a head without position.
-        rope_dim: width of the position part, cached once for all heads.
-        value_dim: value width of a head.
-    """
-
-    heads: int
-    kv_rank: int
-    nope_dim: int
-    rope_dim: int
-    value_dim: int
-    q_rank: int | None = None
-
-
-Attention: TypeAlias = Gqa | Mla
-
-
-@frozen
-class Dense:
-    """A feed-forward block of ``width``; gated ones (SwiGLU) have three matrices, the others two."""
-
-    width: int
-    gated: bool = True
-    bias: bool = False
-
-
-@frozen
-class Moe:
-    """A mixture of ``experts`` of which each token visits ``top_k``, beside a shared block that every token visits.
-
-    Attributes:
-        width: width of one routed expert.
-        shared_width: total width of the shared experts; 0 for none.
-        shared_gate: the shared block's output is scaled by a learned gate.
-    """
-
-    experts: int
-    top_k: int
-    width: int
-    shared_width: int = 0
-    shared_gate: bool = False
-
-
-FeedForward: TypeAlias = Dense | Moe
+__all__ = [
+    "COMPONENTS",
+    "Absent",
+    "Attention",
+    "Compressed",
+    "Dense",
+    "FeedForward",
+    "Formats",
+    "Gqa",
+    "Hyper",
+    "Indexer",
+    "Layers",
+    "Linear",
+    "Mamba",
+    "Mla",
+    "Model",
+    "Moe",
+    "PerLayer",
+]
 
 
 @frozen
@@ -91,22 +38,49 @@ class Layers:
     ffn: FeedForward
 
 
-COMPONENTS = ("attention", "dense", "router", "experts", "shared", "head", "embedding")
+@frozen
+class Hyper:
+    """Hyper-connections (arXiv:2409.19606): ``streams`` residual streams, mixed before and after every block.
+
+    Attributes:
+        coefficients: mixing coefficients of a block, each from all streams of a token.
+        scales: learned scales beside them.
+        head: the streams are mixed into one before the head by learned weights.
+    """
+
+    streams: int
+    coefficients: int
+    scales: int = 0
+    head: bool = False
+
+
+@frozen
+class PerLayer:
+    """A second embedding table that gives every layer a vector of ``dim`` a token, gated and projected into the stream."""
+
+    vocab: int
+    dim: int
+
+
+COMPONENTS = ("attention", "recurrent", "dense", "router", "experts", "shared", "residual", "head", "embedding")
 """The parts of a model that may be stored in formats of their own."""
 
 
 @frozen
 class Formats:
-    """The stored format of each component, and of the KV cache."""
+    """The stored format of each component, of the KV cache, and of the state of linear attention (32 bits unless a file says)."""
 
     attention: str = "bf16"
+    recurrent: str = "bf16"
     dense: str = "bf16"
     router: str = "bf16"
     experts: str = "bf16"
     shared: str = "bf16"
+    residual: str = "bf16"
     head: str = "bf16"
     embedding: str = "bf16"
     kv: str = "bf16"
+    state: str = "fp32"
 
     def __attrs_post_init__(self) -> None:
         for name in attrs.asdict(self).values():
@@ -117,12 +91,12 @@ class Formats:
 
         Router, embedding and head keep their own.
         """
-        return attrs.evolve(self, attention=name, dense=name, experts=name, shared=name)
+        return attrs.evolve(self, attention=name, recurrent=name, dense=name, experts=name, shared=name)
 
     @classmethod
     def all(cls, name: str) -> Formats:
         """Return formats with everything stored as ``name`` (a 16- or 32-bit checkpoint)."""
-        return cls(**dict.fromkeys(attrs.fields_dict(cls), name))
+        return cls(**dict.fromkeys((*COMPONENTS, "kv"), name))
 
 
 @frozen
@@ -130,11 +104,17 @@ class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.
 
     Attributes:
-        mtp: multi-token-prediction modules, each one more layer like the last and a projection.
+        mtp: multi-token-prediction modules, each one more layer like ``draft`` and a projection.
         tied: the head shares the embedding's weights.
         max_context: tokens the model was made for; 0 where its files do not say.
         family: the ``model_type`` of its config.json.
         source: where the dimensions come from; ``note``: what had to be put in.
+        norm_params: parameters of a normalisation, as a multiple of its width: 1, 2 with a bias, 0 where none are learned.
+        outer_norms: normalisations outside the layers: before the head, and after the embedding where there is one.
+        positions: rows of a table of learned positions; 0 for none.
+        head_bias: a bias on the head.
+        draft: the layer of a multi-token-prediction module; the last of the plan if None.
+        warnings: what its file says that is not understood and could matter.
     """
 
     name: str
@@ -148,6 +128,14 @@ class Model:
     family: str = ""
     source: str = ""
     note: str = ""
+    norm_params: int = 1
+    outer_norms: int = 1
+    positions: int = 0
+    head_bias: bool = False
+    hyper: Hyper | None = None
+    per_layer: PerLayer | None = None
+    draft: Layers | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -155,9 +143,14 @@ class Model:
         return sum(run.count for run in self.layers)
 
     @property
+    def drafter(self) -> Layers:
+        """The layer of a multi-token-prediction module."""
+        return self.layers[-1] if self.draft is None else self.draft
+
+    @property
     def heads(self) -> int:
-        """Query heads of the widest attention: what tensor parallelism must divide."""
-        return max(run.attention.heads for run in self.layers)
+        """Heads of the widest attention: what tensor parallelism must divide."""
+        return max(run.attention.heads for run in self.layers) or 1
 
     @property
     def experts(self) -> int:
@@ -167,9 +160,14 @@ class Model:
     @property
     def dtype(self) -> str:
         """The format of most of its weights, and the others inside the layers beside it."""
-        main = (self.formats.experts,) if self.experts else ()
-        dense = (self.formats.dense,) if any(isinstance(run.ffn, Dense) for run in self.layers) else ()
-        return "+".join(dict.fromkeys((*main, *dense, self.formats.attention)))
+        kinds = {type(block) for run in self.layers for block in (run.ffn, run.attention)}
+        held = (
+            (self.formats.experts, {Moe}),
+            (self.formats.dense, {Dense}),
+            (self.formats.attention, {Gqa, Mla, Compressed}),
+            (self.formats.recurrent, {Linear, Mamba}),
+        )
+        return "+".join(dict.fromkeys(name for name, of in held if of & kinds))
 
     @property
     def formats_line(self) -> str:

@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from attrs import NOTHING, fields, frozen
+from attrs import frozen
 
 from roofline import catalog
-from roofline.architecture import Layers, Model
+from roofline.architecture import Model
+from roofline.cards import billions, card
 from roofline.checks import findings
 from roofline.comparison import aggregates
-from roofline.dtypes import DTYPES
 from roofline.errors import UnknownNameError, fault, near
-from roofline.footprint import active, kv_bytes_per_token, parameters, total
+from roofline.footprint import active, kv_bytes_per_token, state_bytes, total
 from roofline.hardware import Chip, System, Tier
 from roofline.provenance import Fact
 from roofline.reports import columns
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, SECOND, WATT, show
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
 
 KINDS: Final = ("system", "chip", "model")
-_CACHES: Final = ("bf16", "fp8")
 
 
 @frozen(eq=False)
@@ -112,6 +111,8 @@ def _model_row(model: Model) -> dict[str, Any]:
         "parameters_active": active(model),
         "dtype": model.dtype,
         "max_context": model.max_context or None,
+        "cache_bytes_per_token": float(kv_bytes_per_token(model)),
+        "state_bytes_per_sequence": float(state_bytes(model)),
     }
 
 
@@ -124,9 +125,12 @@ def list_table(kind: str) -> str:
     if kind.startswith("chip"):
         cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
-    cells = [[r["name"], r["family"], str(r["layers"]), count(r["parameters_total"], 1),
-              count(r["parameters_active"], 1), r["dtype"]] for r in rows]  # fmt: skip
-    return columns(cells, head=["name", "family", "layers", "parameters", "active", "dtype"], right=range(2, 5))
+    cells = [[r["name"], r["family"], str(r["layers"]), billions(r["parameters_total"], 1), billions(r["parameters_active"], 1),
+              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-",
+              show(r["state_bytes_per_sequence"], BYTE, 3) if r["state_bytes_per_sequence"] else "-", r["dtype"]]
+             for r in rows]  # fmt: skip
+    head = ["name", "family", "layers", "parameters", "active", "cache a token", "state", "dtype"]
+    return columns(cells, head=head, right=range(2, 7))
 
 
 def _title(row: Mapping[str, Any]) -> str:
@@ -254,67 +258,6 @@ def _system(system: System) -> Description:
     return Description("system", system.name, text, fields)
 
 
-def count(parameters_: int, digits: int = 2) -> str:
-    """Return a count of parameters in billions."""
-    return f"{parameters_ / GIGA:,.{digits}f} B"
-
-
 def _model(model: Model) -> Description:
-    counts = parameters(model)
-    everything = total(model)
-    caches = {kv: float(kv_bytes_per_token(model, kv)) for kv in _CACHES}
-    parts = [
-        [name, f"{count:,}", f"{count / everything:.1%}" if name != "mtp" else "apart"]
-        for name, count in counts.items()
-        if count
-    ]
-    stored = sum(
-        counts[name] * float(DTYPES[getattr(model.formats, name)].bytes)
-        for name in ("embedding", "attention", "dense", "router", "experts", "shared", "head")
-    )
-    plan = [_run(run) for run in model.layers]
-    text = "\n".join(
-        [
-            f"{model.name}: {count(everything)} parameters, {count(active(model))} met by a token (head and embedding included)",
-            f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
-            + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
-            f"stored as {model.formats_line}: {show(stored, BYTE)}; "
-            + ", ".join(f"{show(size, BYTE)} of {kv} cache a token" for kv, size in caches.items()),
-            "",
-            columns(
-                [[str(run["layers"]), run["attention"], run["ffn"]] for run in plan],
-                head=["layers", "attention", "feed-forward"],
-            ),
-            "",
-            columns(parts, head=["parameters", "", ""], right=[1, 2]),
-            "",
-            f"source: {model.source}{'; ' + model.note if model.note else ''}",
-        ]
-    )
-    fields = {
-        "name": model.name,
-        **_model_row(model),
-        "hidden": model.hidden,
-        "vocabulary": model.vocab,
-        "parameters_breakdown": counts,
-        "weight_bytes": stored,
-        "kv_bytes_per_token": caches,
-        "layer_plan": plan,
-        "source": model.source,
-    }
-    return Description("model", model.name, text, fields)
-
-
-def _run(run: Layers) -> dict[str, Any]:
-    return {"layers": run.count, "attention": _words(run.attention), "ffn": _words(run.ffn)}
-
-
-def _words(kind: Any) -> str:
-    """Return ``Gqa heads=64 kv_heads=8 head_dim=128``: a kind and the fields that are not at their defaults."""
-    pairs = ((f.name, getattr(kind, f.name), f.default) for f in fields(type(kind)))
-    return " ".join(
-        [
-            type(kind).__name__,
-            *(f"{name}={value}" for name, value, default in pairs if default is NOTHING or value != default),
-        ]
-    )
+    text, told = card(model)
+    return Description("model", model.name, text, {"name": model.name, **_model_row(model), **told})

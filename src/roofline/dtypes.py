@@ -65,6 +65,7 @@ DTYPES: Final[Mapping[str, Dtype]] = {
         Dtype("w8a16", 1.0, _16),
         Dtype("int4", 0.5 + 2 / 128, _16),
         Dtype("nvfp4", 0.5 + 1 / 16, ("fp4", *_16)),
+        Dtype("nvfp4-a16", 0.5 + 1 / 16, _16),
         Dtype("mxfp4", 0.5 + 1 / 32, ("fp4", *_16)),
     )
 }

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from attrs import frozen
 
-from roofline.architecture import Attention, Dense, FeedForward, Mla, Model, Moe
+from roofline.architecture import Attention, Dense, FeedForward, Layers, Model, Moe
 from roofline.arrays import Mask, ceil, floor, larger, pick
 from roofline.dtypes import dtype
 from roofline.layout import Layout
-from roofline.transformer import attention, ffn, head
+from roofline.transformer import attention, beside, ffn, head
 from roofline.transformer.attention import cached
 from roofline.transformer.ffn import moe
 from roofline.transformer.flow import ACTIVATION
 from roofline.units import Bytes, Count, Num
+
+_PARTS: Final = (
+    "embedding", "attention", "recurrent", "dense", "router", "experts", "shared", "residual", "norm", "head", "mtp",
+)  # fmt: skip
 
 
 @frozen(eq=False)
@@ -38,26 +43,35 @@ def parameters(model: Model) -> dict[str, int]:
     >>> parameters(Model("toy", 64, 100, (Layers(2, Gqa(4, 2, 16), Dense(128)),)))["dense"]
     49152
     """
-    out = dict.fromkeys(("embedding", "attention", "dense", "router", "experts", "shared", "norm", "head", "mtp"), 0)
-    out["embedding"] = model.vocab * model.hidden
-    out["head"] = 0 if model.tied else model.vocab * model.hidden
-    out["norm"] = model.hidden
+    out = dict.fromkeys(_PARTS, 0)
+    out["embedding"] = _tables(model)
+    out["head"] = head(model).biases + (0 if model.tied else model.vocab * model.hidden)
+    out["norm"] = model.outer_norms * model.norm_params * model.hidden
+    out["residual"] = beside.parameters(model)
     for run in model.layers:
         for name, count in _layer(model, run.attention, run.ffn).items():
             out[name] += run.count * count
     if model.mtp:
-        last = model.layers[-1]
+        layer = model.drafter
         # Projection of two normalised streams, one layer, and a last norm; embedding and head are the model's own.
-        module = 2 * model.hidden**2 + 3 * model.hidden + sum(_layer(model, last.attention, last.ffn).values())
+        module = 2 * model.hidden**2 + 3 * model.hidden + sum(_layer(model, layer.attention, layer.ffn).values())
         out["mtp"] = model.mtp * module
     return out
 
 
+def _tables(model: Model) -> int:
+    """Return the elements of the embedding tables: of tokens, of learned positions, of every layer's own."""
+    own = 0 if model.per_layer is None else model.per_layer.vocab * model.depth * model.per_layer.dim
+    return (model.vocab + model.positions) * model.hidden + own
+
+
 def _layer(model: Model, mixer: Attention, block: FeedForward) -> dict[str, int]:
-    out: dict[str, int] = {"norm": 2 * model.hidden + attention.norms(mixer)}
+    norms = (mixer.norms + block.norms) * model.norm_params * model.hidden
+    out: dict[str, int] = {"norm": norms + attention.inner(mixer)}
     for matrix in (*attention.matrices(mixer, model.hidden), *ffn.matrices(block, model.hidden)):
         out[matrix.component] = out.get(matrix.component, 0) + matrix.elements
     if isinstance(block, Moe):
+        out["norm"] += block.extra
         out["experts"] = block.experts * moe.expert(block, model.hidden)
     return out
 
@@ -71,17 +85,38 @@ def total(model: Model) -> int:
 def active(model: Model) -> int:
     """Return the parameters one token meets, embedding and head included: total - experts it does not visit."""
     idle = sum(
-        run.count * (run.ffn.experts - run.ffn.top_k) * moe.expert(run.ffn, model.hidden)
+        run.count * (run.ffn.experts - run.ffn.visits) * moe.expert(run.ffn, model.hidden)
         for run in model.layers
         if isinstance(run.ffn, Moe)
     )
-    return total(model) - idle
+    return total(model) - round(idle)
+
+
+def active_by_convention(model: Model) -> dict[str, int]:
+    """Return the parameters one token meets as three conventions count them.
+
+    ``all`` of them; ``without_embedding``, whose table is only looked up in (kept where the head multiplies by it); and
+    ``without_embedding_and_head``, the layers alone.
+    """
+    everything, tables, counts = active(model), _tables(model), parameters(model)
+    looked_up = tables - (model.vocab * model.hidden if model.tied else 0)
+    return {
+        "all": everything,
+        "without_embedding": everything - looked_up,
+        "without_embedding_and_head": everything - tables - counts["head"],
+    }
 
 
 def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
-    """Return the cached bytes of one more token in the whole model, on one rank without tensor parallelism."""
+    """Return the cached bytes of one more token in the whole model, windows not yet full, without tensor parallelism."""
     width = dtype(model.formats.kv if kv is None else kv).bytes
     return width * sum((run.count * cached(run.attention, 1.0, 1.0) for run in model.layers), start=0.0)
+
+
+def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
+    """Return the bytes of a sequence's state in the whole model, however long it is, on one of ``tp`` ranks."""
+    kept = sum((run.count * attention.state(run.attention, tp) for run in model.layers), start=0.0)
+    return dtype(model.formats.state).bytes * kept
 
 
 def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
@@ -116,25 +151,27 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     for run in model.layers:
         if run.count * 4 > model.depth:
             out = larger(out, (run.count >= stage) * stage * each[run.attention, run.ffn])
-    last = model.layers[-1]
+    layer: Layers = model.drafter
     project = 2 * model.hidden**2 * dtype(model.formats.attention).bytes
-    modules = drafting * 1.0 * model.mtp * (each[last.attention, last.ffn] + project)
+    module = _layer_bytes(model, layer.attention, layer.ffn, layout) if model.mtp else 0.0
+    modules = drafting * 1.0 * model.mtp * (module + project)
+    # Whole on every rank of a stage: too small to be cut.
+    out = out + beside.parameters(model) * dtype(model.formats.residual).bytes * stage / model.depth
     matrix = head(model)
-    table, top = (
-        matrix.elements * matrix.share(layout.tp) * dtype(n).bytes
-        for n in (model.formats.embedding, model.formats.head)
-    )
+    table = _tables(model) * matrix.share(layout.tp) * dtype(model.formats.embedding).bytes
+    top = matrix.elements * matrix.share(layout.tp) * dtype(model.formats.head).bytes
     if model.tied:
         return out + modules + table
     return out + modules + pick(layout.pp > 1, larger(table, top), table + top)
 
 
 def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:
-    """Return the cached bytes of one sequence of ``tokens`` on one rank: its share of heads, of a stage's layers."""
-    width = dtype(model.formats.kv).bytes
-    layers = sum((n * cached(mixer, tokens, layout.tp) for (mixer, _), n in _kinds(model).items()), start=0.0)
-    modules = drafting * 1.0 * model.mtp * cached(model.layers[-1].attention, tokens, layout.tp)
-    return width * (layers * ceil(model.depth / layout.pp) / model.depth + modules)
+    """Return the bytes one rank keeps of a sequence of ``tokens``: cache and state, its share of heads, of a stage's layers."""
+    width, tp = dtype(model.formats.kv).bytes, layout.tp
+    layers = sum((n * cached(mixer, tokens, tp) for (mixer, _), n in _kinds(model).items()), start=0.0)
+    modules = drafting * 1.0 * model.mtp * cached(model.drafter.attention, tokens, tp)
+    part = ceil(model.depth / layout.pp) / model.depth
+    return width * (layers * part + modules) + state_bytes(model, tp) * part
 
 
 def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -> Bytes:
@@ -145,15 +182,11 @@ def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -
     """
     widest: Num = 0.0
     for mixer, block in _kinds(model):
-        if isinstance(mixer, Mla):
-            heads = mixer.heads * (mixer.nope_dim + mixer.rope_dim + 2 * mixer.value_dim)
-        else:
-            heads = mixer.heads * 3 * mixer.head_dim
-        widest = larger(widest, heads / layout.tp)
+        widest = larger(widest, attention.width(mixer) / layout.tp)
         if isinstance(block, Dense):
             widest = larger(widest, 3 * block.width / layout.tp)
-        else:
-            rows = layout.dp * block.top_k / layout.ep
+        elif isinstance(block, Moe):
+            rows = layout.dp * block.visits / layout.ep
             widest = larger(widest, rows * (2 * model.hidden + 3 * block.width / layout.expert_tp))
     return tokens * ACTIVATION.bytes * (4 * model.hidden + widest) + 4 * sequences * model.vocab / layout.tp
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
 from roofline.answer import Estimate, Rule
-from roofline.architecture import Dense, Model, Moe
+from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.arrays import Mask, ceil, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
@@ -69,13 +69,24 @@ def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     return (*out, *_placement_rules(model, system, layout))
 
 
+def _width(block: FeedForward) -> int:
+    """Return the width of what every token visits in a feed-forward block."""
+    match block:
+        case Dense():
+            return block.width
+        case Moe():
+            return block.shared_width
+        case Absent():
+            return 0
+        case _:
+            assert_never(block)
+
+
 def _tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
     """Return where each count that tensor parallelism cuts can be cut, and what to say where it cannot."""
-    heads = sorted({run.attention.heads for run in model.layers})
-    kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers})
-    widths = sorted(
-        {run.ffn.width if isinstance(run.ffn, Dense) else run.ffn.shared_width for run in model.layers} - {0}
-    )
+    heads = sorted({run.attention.heads for run in model.layers} - {0})
+    kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers} - {0})
+    widths = sorted({_width(run.ffn) for run in model.layers} - {0})
     return [
         *((n % tp == 0, f"tp must divide the {n} attention heads of {model.name}") for n in heads),
         *(
@@ -213,7 +224,9 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
     out = []
-    for name in sorted({getattr(model.formats, part) for part in ("attention", "dense", "experts", "shared")}):
+    for name in sorted(
+        {getattr(model.formats, part) for part in ("attention", "recurrent", "dense", "experts", "shared")}
+    ):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
         if wide not in _SIXTEEN_BIT or name in _SIXTEEN_BIT:
             continue

@@ -52,6 +52,11 @@ class Table:
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
 
+    def unread(self) -> tuple[str, ...]:
+        """Return the keys that say something and that no getter has asked for."""
+        silent: tuple[object, ...] = (None, False, 0, "", [], {})
+        return tuple(key for key in self._data if key not in self._asked and self._data[key] not in silent)
+
     def raw(self, key: str, default: Any = _MISSING) -> Any:
         """Return the value as it stands; JSON's null counts as missing."""
         self._asked.add(key)

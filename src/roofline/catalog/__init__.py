@@ -269,10 +269,10 @@ def _model_toml(path: Path) -> Model:
     head, sources = root.table("model"), root.table("sources")
     source = sources.table(head.text("source"))
     cited = f"{source.text('title')}{', ' + source.text('url') if 'url' in source else ''}"
-    note = head.text("note", "")
     out = huggingface.model(root.table("config").data, name=path.stem, file=f"{path}: config")
     counted = root.table("parameters", {})
-    for key in ("total", "active"):
+    note = "; ".join(filter(None, (head.text("note", ""), counted.text("why", ""))))
+    for key in ("total", "active", "ours", "ours_active"):
         counted.count(key, None, most=int(TERA * TERA))
     counted.text("source", None)
     for table in (counted, head, root):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import numpy as np
 from attrs import evolve
 
-from roofline.architecture import Attention, FeedForward, Model
+from roofline.architecture import Absent, Attention, Dense, FeedForward, Model
 from roofline.arrays import ceil
 from roofline.hardware import Chip
 from roofline.layout import Layout
-from roofline.transformer import attention, ffn
-from roofline.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norm, reduced
+from roofline.transformer import attention, beside, ffn
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
 from roofline.units import Count, Num
 from roofline.work import Message, Section, Work
 from roofline.workload import Pass, Prefill
@@ -22,7 +24,8 @@ __all__ = ["Flow", "Matrix", "flow", "head", "sections", "stage_share"]
 
 def head(model: Model) -> Matrix:
     """Return the matrix from hidden state to vocabulary."""
-    return Matrix("head", "head", model.hidden, model.vocab, "outputs", model.vocab)
+    biases = int(model.head_bias) * model.vocab
+    return Matrix("head", "head", model.hidden, model.vocab, "outputs", model.vocab, biases)
 
 
 def stage_share(model: Model, pp: Count) -> Num:
@@ -67,13 +70,13 @@ def _hops(p: Flow) -> Section:
 def _drafts(p: Flow, drafts: Count) -> Section:
     """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
     model, first = p.model, p.streams[0]
-    last = model.layers[-1]
+    layer = model.drafter
     single = evolve(p, streams=(evolve(first, new=1.0, logits=1.0),))
     works: tuple[Work, ...] = (
-        norm(single),
+        *norms(single),
         gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
-        *attention.works(last.attention, single),
-        *ffn.works(last.ffn, single),
+        *attention.works(layer.attention, single),
+        *ffn.works(layer.ffn, single),
         *_end(single).works,
     )
     return Section("draft", drafts, works)
@@ -97,16 +100,44 @@ def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
         attentions[run.attention] += run.count
         ffns[run.ffn] += run.count
     out = [_begin(p)]
-    out += [Section(_name(kind), count * uneven, attention.works(kind, p)) for kind, count in attentions.items()]
-    out += [Section(_name(kind), count * uneven, ffn.works(kind, p)) for kind, count in ffns.items()]
+    names = _names((*attentions, *ffns))
+    out += [Section(names[kind], count * uneven, attention.works(kind, p)) for kind, count in attentions.items()]
+    out += [Section(names[kind], count * uneven, ffn.works(kind, p)) for kind, count in ffns.items()]
+    out += [Section(name, count * uneven, works) for name, count, works in beside.works(p)]
     out.append(_end(p))
     if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
         out.append(_drafts(p, question.draft_tokens))
     out.append(_hops(p))
-    return tuple(out)
+    return tuple(section for section in out if section.works)
+
+
+_CALLED: Final[Mapping[str, str]] = {
+    "Gqa": "attention", "Mla": "latent attention", "Compressed": "compressed attention", "Linear": "linear attention",
+    "Mamba": "scan", "Dense": "dense ffn", "Moe": "experts", "Absent": "",
+}  # fmt: skip
+
+
+def _names(kinds: Iterable[Attention | FeedForward]) -> dict[Attention | FeedForward, str]:
+    """Return a name for each kind of block of a model, told apart by what differs, or by a number."""
+    said = {kind: _name(kind) for kind in kinds}
+    seen: Counter[str] = Counter()
+    out = {}
+    for kind, name in said.items():
+        several = Counter(said.values())[name] > 1
+        told = f"{name} {kind.width:,}" if several and isinstance(kind, Dense) else name
+        seen[told] += 1
+        out[kind] = f"{told} {seen[told]}" if seen[told] > 1 and not isinstance(kind, Absent) else told
+    return out
 
 
 def _name(kind: Attention | FeedForward) -> str:
-    window = getattr(kind, "window", None)
-    name = {"Gqa": "attention", "Mla": "latent attention", "Dense": "dense ffn", "Moe": "experts"}[type(kind).__name__]
-    return f"{name} (window {window})" if window else name
+    window, indexer = getattr(kind, "window", None), getattr(kind, "indexer", None)
+    ratio = getattr(kind, "ratio", 0)
+    told = [
+        f"window {window}" if window and not getattr(kind, "chunked", False) else f"chunk {window}" if window else "",
+        f"1 of {ratio}" if ratio else "",
+        f"top {indexer.top_k}{', chosen before' if indexer.reused else ''}" if indexer else "",
+        "shared cache" if getattr(kind, "shared_kv", False) else "",
+    ]
+    inside = ", ".join(filter(None, told))
+    return f"{_CALLED[type(kind).__name__]} ({inside})" if inside else _CALLED[type(kind).__name__]

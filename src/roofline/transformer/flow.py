@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from roofline.architecture import Model
-from roofline.arrays import ceil, larger, pick, smaller
+from roofline.arrays import ceil, floor, larger, pick, smaller
 from roofline.dtypes import dtype
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
@@ -204,14 +204,14 @@ def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rat
     )  # fmt: skip
 
 
-def elementwise(p: Flow, name: str, elements: Count, launches: float = 1.0) -> Op:
+def elementwise(p: Flow, name: str, elements: Count, launches: Count = 1.0) -> Op:
     """Return a kernel that reads and writes ``elements`` activations in all."""
     return Op(name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches)
 
 
-def norm(p: Flow, name: str = "norm") -> Op:
-    """Return a normalisation fused with the residual sum: two streams read, two written."""
-    return elementwise(p, name, 4 * p.resident * p.model.hidden)
+def norms(p: Flow, count: int = 1) -> tuple[Op, ...]:
+    """Return the ``count`` normalisations of a block, each fused with the residual sum: two streams read, two written."""
+    return (elementwise(p, "norm", 4 * count * p.resident * p.model.hidden, launches=float(count)),) if count else ()
 
 
 def reduced(p: Flow, name: str) -> tuple[Message, ...]:
@@ -232,6 +232,21 @@ def attended(new: Count, past: Count, window: int | None) -> Num:
         return new * past + new * (new + 1) / 2
     growing = smaller((window > past) * (window - past), new)
     return growing * past + growing * (growing + 1) / 2 + (new - growing) * window
+
+
+def chunked(new: Count, past: Count, chunk: int) -> Num:
+    """Return the (query, key) pairs where a query sees only its own chunk, those before it: a sum of triangles.
+
+    >>> float(chunked(6.0, 0.0, 4)), float(chunked(1.0, 4.0, 4))
+    (13.0, 1.0)
+    """
+    return _triangles(past + new, chunk) - _triangles(past, chunk)
+
+
+def _triangles(tokens: Count, chunk: int) -> Num:
+    whole = floor(tokens / chunk)
+    rest = tokens - whole * chunk
+    return whole * (chunk * (chunk + 1) / 2) + rest * (rest + 1) / 2
 
 
 def held(tokens: Count, window: int | None) -> Count:

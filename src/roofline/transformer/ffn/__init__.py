@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from roofline.architecture import Dense, FeedForward, Moe
+from roofline.architecture import Absent, Dense, FeedForward, Moe
 from roofline.transformer.ffn import dense, moe
 from roofline.transformer.flow import Flow, Matrix
 from roofline.work import Work
@@ -17,6 +17,8 @@ def matrices(kind: FeedForward, hidden: int) -> tuple[Matrix, ...]:
             return dense.matrices(kind, hidden)
         case Moe():
             return moe.matrices(kind, hidden)
+        case Absent():
+            return ()
         case _:
             assert_never(kind)
 
@@ -28,5 +30,7 @@ def works(kind: FeedForward, p: Flow) -> tuple[Work, ...]:
             return dense.works(kind, p)
         case Moe():
             return moe.works(kind, p)
+        case Absent():
+            return ()
         case _:
             assert_never(kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.architecture import Dense
-from roofline.transformer.flow import Flow, Matrix, elementwise, gemm, norm, reduced
+from roofline.transformer.flow import Flow, Matrix, elementwise, gemm, norms, reduced
 from roofline.work import Op, Work
 
 
@@ -28,5 +28,8 @@ def block(f: Dense, p: Flow, prefix: str = "", component: str = "dense") -> tupl
 
 
 def works(f: Dense, p: Flow) -> tuple[Work, ...]:
-    """Return one layer's feed-forward on one rank; ``F = 2 M H width`` for each matrix."""
-    return norm(p), *block(f, p), *reduced(p, "ffn")
+    """Return one layer's feed-forward on one rank; ``F = 2 M H width`` for each matrix.
+
+    A parallel one is added to the attention's output before that is summed over tensor peers.
+    """
+    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else reduced(p, "ffn"))

@@ -10,21 +10,36 @@ from __future__ import annotations
 from roofline.architecture import Dense, Moe
 from roofline.arrays import ceil, expected_distinct
 from roofline.transformer.ffn import dense
-from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norm, reduced
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
 from roofline.units import Count
 from roofline.work import Message, Op, Work
 
 
+def _shared(f: Moe) -> Dense:
+    return Dense(f.shared_width, gated=f.gated)
+
+
 def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
-    """Return what is not a routed expert: the router, and the shared block with its gate."""
-    shared = dense.matrices(Dense(f.shared_width), hidden, "shared") if f.shared_width else ()
-    gate = (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
-    return Matrix("router", "router", hidden, f.experts), *shared, *gate
+    """Return what is not a routed expert: the router, the way into the experts' width and out of it, the shared block, its gate."""
+    routes = f.experts + f.idle
+    router = Matrix("router", "router", hidden, routes, biases=int(f.router_bias) * routes)
+    latent = _latent(f, hidden) if f.latent else ()
+    shared = dense.matrices(_shared(f), hidden, "shared") if f.shared_width else ()
+    return router, *_gate(f, hidden), *latent, *shared
+
+
+def _gate(f: Moe, hidden: int) -> tuple[Matrix, ...]:
+    return (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
+
+
+def _latent(f: Moe, hidden: int) -> tuple[Matrix, Matrix]:
+    return Matrix("latent in", "shared", hidden, f.latent), Matrix("latent out", "shared", f.latent, hidden)
 
 
 def expert(f: Moe, hidden: int) -> int:
-    """Return the parameters of one routed expert: ``3 H width``."""
-    return 3 * hidden * f.width
+    """Return the parameters of one routed expert: ``3 H width`` gated, ``2 H width`` not, in the experts' width, and biases."""
+    into, inputs = 1 + f.gated, f.latent or hidden
+    return (into + 1) * inputs * f.width + int(f.bias) * (into * f.width + inputs)
 
 
 def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
@@ -40,30 +55,34 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
     """Return one layer's mixture on one rank.
 
     Rows of the fullest shard ``R = T k slots / (E + copies)`` for the T tokens of the stage; ``F = 6 H width R /
-    expert_tp``; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - k / (E + copies))^T)``,
+    expert_tp`` gated; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - k / (E + copies))^T)``,
     + activations.
     """
-    layout, hidden = p.layout, p.model.hidden
-    router, *_ = matrices(f, hidden)
+    layout, hidden = p.layout, f.latent or p.model.hidden
+    router, *_ = matrices(f, p.model.hidden)
     slots, copies = local_slots(f, layout.ep, layout.redundant_experts), f.experts + layout.redundant_experts
     tokens, cut = p.group_tokens, layout.expert_tp
-    rows = tokens * f.top_k * slots / copies
-    hit = expected_distinct(slots, f.top_k / copies, tokens)
+    rows = tokens * f.visits * slots / copies
+    hit = expected_distinct(slots, f.visits / copies, tokens)
     element, row = ACTIVATION.bytes, hidden * p.passed("experts")
+    between = (4 + 2 * f.gated) * f.width / cut
     experts = Op(
         "experts", "moe", p.rate("experts"),
-        flops=2 * expert(f, hidden) * rows / cut,
-        bytes=hit * expert(f, hidden) / cut * p.stored("experts") + rows * (row + (hidden + 6 * f.width / cut) * element),
+        flops=2 * expert(f, p.model.hidden) * rows / cut,
+        bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts") + rows * (row + (hidden + between) * element),
         useful=copies / (slots * layout.ep),
     )  # fmt: skip
     # A token goes once to each shard that holds one of its experts; its tensor peers each send their part of the tokens.
-    sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, float(f.top_k)) * cut
+    sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, f.visits) * cut
+    into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
     return (
-        norm(p),
-        gemm(p, "router", router),
+        *norms(p, f.norms),
+        gemm(p, "router", router, *_gate(f, p.model.hidden)),
+        *(() if into is None else (gemm(p, "latent in", into),)),
         Message("dispatch", "all_to_all", sent * row, layout.stage),
         experts,
         Message("combine", "all_to_all", sent * hidden * element, layout.stage),
-        *(dense.block(Dense(f.shared_width), p, "shared ", "shared") if f.shared_width else ()),
+        *(() if out is None else (gemm(p, "latent out", out),)),
+        *(dense.block(_shared(f), p, "shared ", "shared") if f.shared_width else ()),
         *reduced(p, "ffn"),
     )
