@@ -13,7 +13,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from roofline.answer import Estimate, Rule
 from roofline.architecture import (
     Absent,
     Compressed,
@@ -33,19 +32,20 @@ from roofline.architecture import (
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
-from roofline.estimates import estimate
-from roofline.footprint import Footprint
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
 from roofline.provenance import Fact, Source
-from roofline.timeline import Span
 from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve
 
 if TYPE_CHECKING:
+    from roofline.answer import Estimate, Rule
     from roofline.calibrating import Calibrated, calibrate
     from roofline.comparison import Comparison, compare
     from roofline.descriptions import Description, describe, listing
+    from roofline.estimates import estimate
+    from roofline.footprint import Footprint
+    from roofline.timeline import Span
 
 __all__ = [
     "IDEAL",
@@ -104,19 +104,27 @@ __all__ = [
 
 _LATER = {
     "Calibrated": "calibrating",
-    "calibrate": "calibrating",
     "Comparison": "comparison",
     "Description": "descriptions",
+    "Estimate": "answer",
+    "Footprint": "footprint",
+    "Rule": "answer",
+    "Span": "timeline",
+    "calibrate": "calibrating",
     "compare": "comparison",
     "describe": "descriptions",
+    "estimate": "estimates",
     "listing": "descriptions",
 }
+"""The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""
 
 
 def __getattr__(name: str) -> object:
-    """Import what few need when it is first asked for."""
+    """Import a name when it is first asked for, and keep it."""
     if name in _LATER:
-        return getattr(import_module(f"roofline.{_LATER[name]}"), name)
+        found: object = getattr(import_module(f"roofline.{_LATER[name]}"), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'roofline' has no attribute {name!r}")
 
 

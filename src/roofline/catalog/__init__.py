@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline import descriptors, huggingface
+from roofline import descriptors
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
@@ -219,10 +219,16 @@ def model(
     if isinstance(given, Model):
         out = given
     elif isinstance(given, Mapping):
-        out = huggingface.model(given, file="config")
+        out = _read_config(given, file="config")
     else:
         out = _model_file(given)
     return out.stored(dtype, kv_dtype)
+
+
+def _read_config(*given: Any, **words: Any) -> Model:
+    from roofline import huggingface  # sixty families of readers: a tenth of the import, for those who read a model
+
+    return huggingface.model(*given, **words)
 
 
 def _model_file(given: str | Path) -> Model:
@@ -232,7 +238,7 @@ def _model_file(given: str | Path) -> Model:
     beside = path.parent / "hf_quant_config.json"
     quant = read_json(beside) if beside.is_file() else None
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
-    return evolve(huggingface.model(read_json(path), quant, name=name, file=str(path)), source=str(path))
+    return evolve(_read_config(read_json(path), quant, name=name, file=str(path)), source=str(path))
 
 
 def _known_model(name: str) -> str | None:
@@ -269,7 +275,7 @@ def _model_toml(path: Path) -> Model:
     head, sources = root.table("model"), root.table("sources")
     source = sources.table(head.text("source"))
     cited = f"{source.text('title')}{', ' + source.text('url') if 'url' in source else ''}"
-    out = huggingface.model(root.table("config").data, name=path.stem, file=f"{path}: config")
+    out = _read_config(root.table("config").data, name=path.stem, file=f"{path}: config")
     counted = root.table("parameters", {})
     note = "; ".join(filter(None, (head.text("note", ""), counted.text("why", ""))))
     for key in ("total", "active", "ours", "ours_active"):
