@@ -200,3 +200,30 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path.write_bytes(b"kernel,dtype,m,n,k,measured_us\n" + data)
     with pytest.raises(rl.RooflineError):
         calibrate(path, CHIP)
+
+
+def test_a_fitted_format_serves_where_it_multiplies_as_it_is_stored():
+    slow = attrs.evolve(rl.profile("generic", "dgx-h100").kernel("gemm", "fp8"), t0=1.0)
+    base = rl.profile("generic", "dgx-h100")
+    mine = attrs.evolve(base, kernels={**base.kernels, ("gemm", "fp8-block"): slow})
+    block, plain = (rl.model("llama-3.1-8b", dtype=name) for name in ("fp8-block", "fp8"))
+    ask = [rl.estimate(rl.Decode(model, 8, 100), "dgx-h100", rl.Layout(), level=mine).tpot for model in (block, plain)]
+    assert ask[0] > 100 > ask[1]
+    # An A100 widens it to 16 bits: the constants of the format's own kernels have no say.
+    assert rl.estimate(rl.Decode(block, 8, 100), "dgx-a100-80gb", rl.Layout(), level=mine).tpot < 1
+
+
+def test_idle_cores_slow_a_prompt_where_the_class_says_so():
+    base = rl.profile("generic", "dgx-h100")
+    kernel = attrs.evolve(base.kernel("attention_prefill", "bf16"), occupancy=1.0)
+    mine = attrs.evolve(base, kernels={**base.kernels, ("attention_prefill", "any"): kernel})
+    model = rl.model("llama-3.2-1b")
+    short, long = (
+        [
+            float(rl.estimate(rl.Prefill(model, 1, n), "dgx-h100", rl.Layout(), level=level).ttft)
+            for level in (base, mine)
+        ]
+        for n in (256, 32768)
+    )
+    assert short[1] > short[0]
+    assert long[1] == pytest.approx(long[0])

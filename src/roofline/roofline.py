@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from roofline.arrays import larger, norm, smaller
+from roofline.arrays import larger, norm, pick, smaller
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
@@ -87,7 +87,8 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     if op.rate not in chip.peak:
         raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
     k = calibration.kernel(op.kernel, op.rate, op.form)
-    filled = 1 - k.occupancy + k.occupancy * smaller(op.items / chip.cores, 1.0)
+    # A kernel that does not say how many items it has is taken to fill the chip.
+    filled = 1 - k.occupancy * pick(op.items > 0, larger(1 - op.items / chip.cores, 0.0), 0.0)
     compute = op.flops * (1 + k.ramp / op.extent) / (k.eta_compute * chip.peak[op.rate] * larger(filled, _LEAST))
     memory = op.bytes / (k.eta_memory * chip.memory.bandwidth)
     latency = op.launches * k.t0 + op.items * (k.item / chip.cores)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from roofline.arrays import ceil, expected_distinct, larger
 from roofline.dtypes import dtype
 from roofline.errors import DescriptorError, QuestionError, fault, near
-from roofline.transformer.flow import ACTIVATION, SIXTEEN_BIT, attended
+from roofline.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, attended
 from roofline.units import MICRO, Seconds
 from roofline.work import Op
 
@@ -37,8 +37,6 @@ NAMES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Other spellings of formats."""
 
-TILE: Final = 128
-"""Queries that one core takes at a time in attention over a prompt."""
 MLA_KEY: Final = 576
 MLA_LATENT: Final = 512
 MLA_WIDE: Final = 192 + 128

@@ -20,6 +20,9 @@ from roofline.workload import Mixed, Pass, Prefill
 ACTIVATION: Final = dtype("bf16")
 """Activations travel between kernels and ranks in 16 bits."""
 
+TILE: Final = 128
+"""Queries that one core takes at a time in attention over a prompt."""
+
 SIXTEEN_BIT: Final = ("bf16", "fp16", "fp32", "tf32")
 """Rates whose input needs no quantisation first."""
 
@@ -130,6 +133,11 @@ class Flow:
             raise QuestionError(fault("dtype", name, rule, "ask for one of those with dtype="))
         return rate
 
+    def form(self, component: str, rate: str) -> str:
+        """Return the stored format of a component where it multiplies as it is stored; "" where it is widened first."""
+        name: str = getattr(self.model.formats, component)
+        return name if rate == dtype(name).rates[0] else ""
+
     def passed(self, component: str) -> Bytes:
         """Return the bytes of an activation as a component's matrices take it: quantised where their rate is narrow."""
         return (
@@ -201,6 +209,7 @@ def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rat
         launches=2.0 if quantised else 1.0,
         # What tensor peers repeat is no progress.
         useful=once / products,
+        form=p.form(first.component, speed),
     )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from roofline.architecture import Gqa
-from roofline.arrays import smaller
+from roofline.arrays import ceil, smaller
 from roofline.transformer.attention import indexer
 from roofline.transformer.flow import (
     ACTIVATION,
+    TILE,
     Flow,
     Matrix,
     Stream,
@@ -100,7 +101,8 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         bytes=s.sequences * seen * keys(a, tp) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         extent=seen,
-        items=s.sequences * a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else 0.0,
+        items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
+        form=p.model.formats.kv,
     )
 
 

@@ -7,8 +7,20 @@ rope_dim`` wide and all heads read the same cached latent.
 from __future__ import annotations
 
 from roofline.architecture import Mla
+from roofline.arrays import ceil
 from roofline.transformer.attention import indexer
-from roofline.transformer.flow import ACTIVATION, Flow, Matrix, Stream, attended, elementwise, gemm, norms, reduced
+from roofline.transformer.flow import (
+    ACTIVATION,
+    TILE,
+    Flow,
+    Matrix,
+    Stream,
+    attended,
+    elementwise,
+    gemm,
+    norms,
+    reduced,
+)
 from roofline.units import Count, Num
 from roofline.work import Op, Work
 
@@ -95,6 +107,7 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         flops=2 * heads * s.sequences * attended(s.new, s.past, limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        form=p.model.formats.kv,
     )
     into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
     return into, attention, out
@@ -110,6 +123,8 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         extent=s.past + s.new,
+        items=s.sequences * heads * ceil(s.new / TILE),
+        form=p.model.formats.kv,
     )  # fmt: skip
     return gemm(p, "expand kv", keys, values, tokens=tokens), attention
 

@@ -71,6 +71,7 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
         flops=2 * expert(f, p.model.hidden) * rows / cut,
         bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts") + rows * (row + (hidden + between) * element),
         useful=copies / (slots * layout.ep),
+        form=p.form("experts", p.rate("experts")),
     )  # fmt: skip
     # A token goes once to each shard that holds one of its experts; its tensor peers each send their part of the tokens.
     sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, f.visits) * cut
