@@ -169,6 +169,9 @@ def test_a_torus_as_the_scaling_book_has_it():
     axis = 100e9  # two links, one way
     assert ideal("all_gather", 16e9, 256, pod) == pytest.approx(16e9 * (255 / 256) / (2 * axis))
     assert ideal("all_gather", 16e9, 16, pod) == pytest.approx(16e9 * (15 / 16) / axis)
+    # Four chips are 2 x 2, eight 2 x 4: lines along both axes.
+    assert ideal("all_gather", 16e9, 4, pod) == pytest.approx(16e9 * (3 / 4) / axis)
+    assert ideal("all_gather", 16e9, 8, pod) == pytest.approx(16e9 * (7 / 8) / axis)
     # Each chip sends S; half of all crosses the middle, where 16 rows have two links of 50 GB/s each way.
     crossing = 256 * 16e9 / 4 / (16 * 2 * 50e9)
     assert ideal("all_to_all", 16e9, 256, pod) == pytest.approx(crossing)

@@ -8,7 +8,8 @@ or skipped.
   once.
 * torus of k dimensions (a ring is one of one): a group covers e_i units along dimension i, and s_i of them lie between its
   neighbours. A dimension that is covered whole is a ring, in which both directions work: it gives :math:`1/k` of the
-  bandwidth; a part of one is a line, in which a ring must come back the way it went: half of that. Interleaved groups share
+  bandwidth; a part of one is a line, in which a ring must come back the way it went: half of that. A group smaller than the
+  first dimension lies in a compact block (2 x 2, 2 x 4), each side of which is a line. Interleaved groups share
   links: :math:`1/s_i`. All dimensions work at once. An all-to-all travels :math:`e/4` hops on average around a ring, so it
   takes :math:`S e / 4` over a dimension's bandwidth, twice that on a line (Austin and others, *How To Scale Your Model*,
   2025, part 3).
@@ -19,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from attrs import frozen
 
-from roofline.arrays import larger, pick, smaller
+from roofline.arrays import floor, larger, pick, smaller
 from roofline.hardware import Tier
 from roofline.units import Count, Num, Ratio
 
@@ -54,8 +55,8 @@ def fabric(tier: Tier, units: Count, start: Count, fan: Count) -> Fabric:
     >>> round(float(mesh.gather), 3)
     0.143
     >>> pod = Tier("ICI", 256, 200e9, 1e-6, topology="torus", dims=(16, 16))
-    >>> [float(fabric(pod, 256.0, 1.0, fan).gather) for fan in (4.0, 16.0, 256.0)]
-    [0.25, 0.5, 1.0]
+    >>> [float(fabric(pod, 256.0, 1.0, fan).gather) for fan in (2.0, 4.0, 16.0, 256.0)]
+    [0.25, 0.5, 0.5, 1.0]
     """
     match tier.topology:
         case "mesh":
@@ -85,7 +86,7 @@ def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
         # Units along this dimension that the group's neighbours lie apart, and that it covers.
         apart = smaller(larger(start / below, 1.0), d)
         covered = smaller(larger(start * fan / below, 1.0), d) / apart
-        used = (covered > 1 + _NEAR) * 1.0
+        used = (covered >= 2 - _NEAR) * 1.0
         ring = (covered * apart >= d - _NEAR) * 1.0
         gather = gather + used * (1 + ring) / 2 / apart
         steps = steps + used * apart * (ring * covered / 2 + (1 - ring) * (covered - 1))
@@ -93,6 +94,13 @@ def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
         below = below * d
     k = len(dims)
     alone = fan <= 1
+    # A small group of neighbours lies in a compact block (2 x 2, 2 x 4, ...), whose sides are lines.
+    sides = smaller(floor(np.log2(larger(fan, 1.0)) + _NEAR), float(k))
+    small = (start <= 1) & (fan < dims[0]) & (sides > 1)
+    side = fan ** (1 / larger(sides, 1.0))
+    gather = pick(small, sides / 2, gather)
+    steps = pick(small, sides * (side - 1), steps)
+    longest = pick(small, 2 * side, longest)
     # A group that lies beyond the torus is masked elsewhere; it must be priced all the same.
     gather = larger(gather, 0.5 / below)
     exchange = smaller(4 * (1 - 1 / fan) / (k * larger(longest, 1.0)), 1.0)
