@@ -344,3 +344,14 @@ def test_grids_count_chips_too():
     for words in ({}, {"ranks": 4, "chips": 4}, {"chips": 0}, {"ranks": 2.5}):
         with pytest.raises(rl.QuestionError):
             rl.Layout.grid(**words)
+
+
+def test_a_rate_has_an_interval_that_moves_with_its_time():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=8)
+    low, high = (float(x) for x in est.interval("tokens_per_second"))
+    times = [float(x) for x in est.interval("tpot")]
+    assert low < float(est.tokens_per_second) < high
+    assert high / low == pytest.approx(times[1] / times[0])
+    prompt = rl.estimate(rl.Prefill(rl.model("llama-3.1-8b"), 1, 4096), "dgx-h100")
+    assert prompt.interval("prompt_tokens_per_second")[0] < prompt.prompt_tokens_per_second
+    assert prompt.interval("tokens_per_second") is None

@@ -14,7 +14,7 @@ FLOORS = [
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting"],
     ["diagram", "drawing", "landscape", "plots", "reports"],
-    ["usage", "record", "answer", "inference", "serving", "evaluation"],
+    ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     ["calibrating", "checks", "choosing", "estimates", "comparison", "cards", "descriptions", "sheets"],
     ["cli"],
 ]

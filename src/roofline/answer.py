@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from attrs import field, frozen
 
-from roofline import usage
+from roofline import certainty, usage
 from roofline.arrays import Mask, ceil, share, sizes, smaller, take
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, drawn, joules_per_token
@@ -176,18 +176,12 @@ class Estimate:
     # What it consists of ---------------------------------------------------------------------------------------------
 
     @property
-    def _whole(self) -> Span:
-        if not self.steps:
-            raise QuestionError("estimate: keeps no details over so many points; pick one with .at(index)")
-        return self.steps[-1]
-
-    @property
     def mfu(self) -> Ratio:
         """Model FLOP utilisation: the time the FLOP of tokens kept would take at their dtypes' peaks, over the time taken.
 
         What tensor peers repeat, what waits for the fullest shard, and drafts that are not kept are no progress.
         """
-        peak, whole = self.system.chip.peak, self._whole
+        peak, whole = self.system.chip.peak, self.whole
         ideal: Num = 0.0
         for span, times in self.progress:
             for work, _, often in span.leaves():
@@ -198,55 +192,46 @@ class Estimate:
     @property
     def bandwidth_utilization(self) -> Ratio:
         """Compulsory memory traffic over what the memory could move in the time taken."""
-        return share(self._whole.bytes / self.system.chip.memory.bandwidth, self._whole.time)
+        return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
     @property
     def bound(self) -> str:
         """The resource that bounds the most time: compute, memory, network or latency (one point)."""
-        return bound(self._whole.busy())
+        return bound(self.whole.busy())
 
     @property
     def bounds(self) -> dict[str, Ratio]:
         """Share of the time bound by each resource."""
-        return {name: share(time, self._whole.time) for name, time in self._whole.busy().items()}
+        return {name: share(time, self.whole.time) for name, time in self.whole.busy().items()}
 
     def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"`` or ``"tpot"``; None without meaning, and at the ideal level, which only bounds.
+        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; None without meaning, and at the ideal level.
 
-        The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when
-        every kernel is right, and what was assumed about the hardware; it is widened on chips unlike those the
-        constants were found on.
+        See :func:`roofline.certainty.interval`.
 
         Raises:
             QuestionError: another quantity, or more points than details are kept for.
         """
-        if quantity not in ("ttft", "tpot"):
-            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft or tpot"))
-        value, whole = getattr(self, quantity), self._whole
-        if value is None or np.all(np.isnan(value)) or self.calibration.level == "ideal":
-            return None
-        span, prompts = self.within.get(quantity, (whole, 0.0))
-        profile = self.calibration
-        rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
-        half = np.sqrt(span.error() ** 2 + rest**2 + usage.assumed(self.system, span) * profile.assumed_error**2)
-        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
-        return value * np.exp(-half), value * np.exp(half)
+        return certainty.interval(self, quantity)
 
     def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
         """Return ``"ttft"`` or ``"tpot"`` as if the resources of each operation worked side by side, and as if in turn.
 
-        The truth lies between: the width is what is not known of how kernels overlap compute and memory.
-
         Raises:
             QuestionError: another quantity, or more points than details are kept for.
         """
-        if quantity not in ("ttft", "tpot"):
-            raise QuestionError(fault("quantity", quantity, "has no such range", "ask for ttft or tpot"))
-        value, whole = getattr(self, quantity), self._whole
-        if value is None:
-            return None
-        span, _ = self.within.get(quantity, (whole, 0.0))
-        return value * share(span.overlapped, span.time), value * share(span.serial, span.time)
+        return certainty.idealisation(self, quantity)
+
+    @property
+    def whole(self) -> Span:
+        """The last step: all that the times consist of.
+
+        Raises:
+            QuestionError: over more points than details are kept for.
+        """
+        if not self.steps:
+            raise QuestionError("estimate: keeps no details over so many points; pick one with .at(index)")
+        return self.steps[-1]
 
     def why(self) -> str:
         """Return the steps as trees of text: every operation, its time and share, what bounds it (one point).
@@ -255,7 +240,7 @@ class Estimate:
         """
         self._one()
         if len(self.steps) == 1:
-            return tree(self._whole)
+            return tree(self.whole)
         _, plain, mixed, cycle = self.steps
         return "\n\n".join((tree(plain), tree(mixed), tree(cycle, depth=2)))
 
@@ -281,7 +266,7 @@ class Estimate:
 
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that was used, with its source; one that was changed since says so."""
-        return usage.cited(self.system, self.calibration, self._whole)
+        return usage.cited(self.system, self.calibration, self.whole)
 
     # Many points -----------------------------------------------------------------------------------------------------
 

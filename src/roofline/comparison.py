@@ -216,10 +216,12 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
     """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
     if best is None:
         return ["none keeps it" if any_.fits else "does not fit"]
-    rate, pair, asked = float(best.tokens_per_second or 0.0), best.interval("tpot"), cast("Serve", best.question)
-    tpot = float(best.tpot or 0.0)
-    # The rate moves as the time of a token does.
-    wide = "" if pair is None else " - ".join(f"{rate * tpot / float(each):,.0f}" for each in reversed(pair))
+    rate, pair, asked = (
+        float(best.tokens_per_second or 0.0),
+        best.interval("tokens_per_second"),
+        cast("Serve", best.question),
+    )
+    tpot, wide = float(best.tpot or 0.0), "" if pair is None else " - ".join(f"{float(each):,.0f}" for each in pair)
     each, times = float(best.tokens_per_second_per_chip or 0.0), (tpot, float(best.ttft or 0.0))
     shown = [show(time, SECOND, 3) for time in times]
     return [

@@ -62,7 +62,9 @@ def _rates(est: Estimate) -> str:
     if est.tokens_per_second is not None:
         each, user = float(est.tokens_per_second_per_chip or 0), float(est.tokens_per_second_per_user or 0)
         told = "" if np.isnan(user) else f", {figure(user)} a user"
-        rows.append(["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip{told}"])
+        rows.append(
+            ["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip{told}{_within(est)}"]
+        )
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
         if value is not None and not np.isnan(value):
             pair = est.interval(name.lower())
@@ -95,6 +97,11 @@ def _rates(est: Estimate) -> str:
     rows.append(["energy", energy or "no rated power is published; give power"])
     rows.append(["rent", rent or "no trustworthy rent was found; give price"])
     return columns(rows)
+
+
+def _within(est: Estimate) -> str:
+    pair = est.interval("tokens_per_second")
+    return "" if pair is None else f"   80 % within {float(pair[0]):,.0f} - {float(pair[1]):,.0f}"
 
 
 def _energy(est: Estimate, joules: float) -> str:

@@ -1,0 +1,58 @@
+"""How sure an answer is: the interval that errors of kernels and assumptions leave, and what the idealisation leaves open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from roofline import usage
+from roofline.arrays import share
+from roofline.errors import QuestionError, fault
+from roofline.units import Num, Seconds
+
+_RATES = {"tokens_per_second": "tpot", "prompt_tokens_per_second": "ttft"}
+"""Rates, and the times they move with."""
+
+
+def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
+    """Return the 80 % interval of a time or a rate of an answer; None without meaning, and at the ideal level, which only bounds.
+
+    The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when every kernel
+    is right, and what was assumed about the hardware; it is widened on chips unlike those the constants were found on. A rate
+    moves as its time does.
+
+    Raises:
+        QuestionError: another quantity, or more points than details are kept for.
+    """
+    if quantity in _RATES:
+        rate, name = getattr(est, quantity), _RATES[quantity]
+        value, pair = getattr(est, name), interval(est, name)
+        return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
+    if quantity not in _RATES.values():
+        raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second"))
+    value, whole, profile = getattr(est, quantity), est.whole, est.calibration
+    if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
+        return None
+    span, prompts = est.within.get(quantity, (whole, 0.0))
+    rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
+    half = np.sqrt(span.error() ** 2 + rest**2 + usage.assumed(est.system, span) * profile.assumed_error**2)
+    half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
+    return value * np.exp(-half), value * np.exp(half)
+
+
+def idealisation(est: Any, quantity: str) -> tuple[Seconds, Seconds] | None:
+    """Return a time of an answer as if the resources of each operation worked side by side, and as if in turn.
+
+    The truth lies between: the width is what is not known of how kernels overlap compute and memory.
+
+    Raises:
+        QuestionError: another quantity, or more points than details are kept for.
+    """
+    if quantity not in _RATES.values():
+        raise QuestionError(fault("quantity", quantity, "has no such range", "ask for ttft or tpot"))
+    value, whole = getattr(est, quantity), est.whole
+    if value is None:
+        return None
+    span, _ = est.within.get(quantity, (whole, 0.0))
+    return value * share(span.overlapped, span.time), value * share(span.serial, span.time)
