@@ -184,7 +184,7 @@ def test_hf_quant_config_beside_the_file(tmp_path):
         ({"hidden_size": math.inf}, "must be a whole number"), ({"hidden_size": 10**40}, "must be a whole number"),
         ({"hidden_size": True}, "must be a whole number"), ({"hidden_size": [4096]}, "must be a whole number"),
         ({"num_hidden_layers": 10**9}, "must be a whole number from 1 to 10000"), ({"num_key_value_heads": 5}, "must divide the 32 attention heads"),
-        ({"num_attention_heads": 33, "num_key_value_heads": 33}, "must divide hidden_size"), ({"torch_dtype": "float1"}, "unknown dtype 'float1'"),
+        ({"num_attention_heads": 33, "num_key_value_heads": 33}, "must divide hidden_size"), ({"torch_dtype": "float1"}, "torch_dtype='float1': unknown dtype"),
         ({"attention_bias": "no"}, "must be true or false"), ({"quantization_config": {"quant_method": "magic"}}, "unknown quantisation"),
         ({"quantization_config": []}, "must be a table"), ({"quantization_config": {"quant_method": "gptq", "bits": 3}}, "must be 4 or 8"), ({"quantization_config": {"quant_method": "compressed-tensors"}}, "config_groups: is missing"),
         ({"text_config": 3}, "must be a table"), ({"tie_word_embeddings": "maybe"}, "must be true or false"),

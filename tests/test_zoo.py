@@ -1,5 +1,6 @@
 """One decode step of each kind of architecture, worked by hand: operations and bytes of one sequence, or of a few."""
 
+import numpy as np
 import pytest
 
 import roofline as rl
@@ -195,3 +196,40 @@ def test_active_parameters_by_convention(name, without_embedding, alone):
     assert found["all"] > found["without_embedding"] >= found["without_embedding_and_head"]
     if alone:
         assert (found["without_embedding"], found["without_embedding_and_head"]) == (without_embedding, alone)
+
+
+def test_the_fullest_stage_of_a_hybrid_holds_its_attention():
+    # Jamba attends in one layer of eight; a stage of four holds none or one: 8 sequences of 1e5 tokens keep 2 x 8 x 128 x 2 bytes each.
+    est = rl.estimate(rl.Decode(rl.model("jamba-v0.1"), batch=8, context=1e5), "dgx-h100", rl.Layout(pp=8))
+    assert float(est.memory.kv_cache) >= 8 * 1e5 * 2 * 8 * 128 * 2
+    model = rl.model("gemma-3-27b")
+    degrees = np.array([1.0, 2, 4, 8])
+    many = footprint.kv_cache(model, rl.Layout(pp=degrees), 1e5)
+    assert many == pytest.approx([float(footprint.kv_cache(model, rl.Layout(pp=p), 1e5)) for p in degrees])
+    assert (many * degrees >= float(many[0]) * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"hc_mult": 4}, {"ngram_table_rows": 10**9}, {"initial_dense_layers": 3}, {"kv_cache_heads_shared": 4}, {"token_mixer": "rwkv"},
+     {"num_meta_tokens": 128}, {"shared_moe_experts": 4}, {"adapter_rank": 64}, {"cross_attention_layers": [3, 8]}, {"qk_layernorm": True}],
+)  # fmt: skip
+def test_a_field_that_counts_something_is_told_whatever_else_is_in_its_name(field):
+    config = {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "intermediate_size": 11008,
+        "vocab_size": 32000,
+    }
+    assert rl.model(config).warnings == ()
+    (told,) = rl.model({**config, **field}).warnings
+    assert next(iter(field)) in told
+
+
+def test_what_a_quantiser_skips_stays_as_it_was():
+    config = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008, "vocab_size": 32000,
+              "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["self_attn", "lm_head"]}}  # fmt: skip
+    formats = rl.model(config).formats
+    assert (formats.attention, formats.dense) == ("bf16", "w8a16")

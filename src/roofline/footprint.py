@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 from attrs import frozen
 
 from roofline.architecture import Attention, Dense, FeedForward, Layers, Model, Moe
@@ -127,6 +130,30 @@ def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
     return kinds
 
 
+@functools.cache
+def _stages(model: Model, pp: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many layers of each kind lie in a pipeline stage, for the stages that no other outdoes in every kind."""
+    kinds = list(_kinds(model))
+    plan = [kinds.index((run.attention, run.ffn)) for run in model.layers for _ in range(run.count)]
+    long = -(-len(plan) // pp)
+    held = {tuple(plan[i : i + long].count(kind) for kind in range(len(kinds))) for i in range(0, len(plan), long)}
+    return tuple(a for a in held if not any(b != a and all(x >= y for x, y in zip(b, a, strict=True)) for b in held))
+
+
+def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward], Bytes]) -> Bytes:
+    """Return the bytes of the fullest of ``pp`` stages of ``ceil(L / pp)`` layers in their order, given those of each kind."""
+    if len(each) == 1:
+        return ceil(model.depth / pp) * next(iter(each.values()))
+    out: Num = 0.0
+    # Stages are cut where the plan falls: one count of layers for each degree that is asked, few even in a sweep.
+    for degree in np.unique(pp):
+        most: Num = 0.0
+        for held in _stages(model, int(degree)):
+            most = larger(most, sum((n * size for n, size in zip(held, each.values(), strict=True)), start=0.0))
+        out = most if np.size(pp) == 1 else pick(pp == degree, most, out)
+    return out
+
+
 def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Layout) -> Bytes:
     """Return the bytes of one layer's matrices on the fullest rank."""
     formats, hidden = model.formats, model.hidden
@@ -146,11 +173,7 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     """
     each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
     stage = ceil(model.depth / layout.pp)
-    # On average over the plan, or all of one long run where that is heavier.
-    out: Num = sum((count * each[kind] for kind, count in _kinds(model).items()), start=0.0) * stage / model.depth
-    for run in model.layers:
-        if run.count * 4 > model.depth:
-            out = larger(out, (run.count >= stage) * stage * each[run.attention, run.ffn])
+    out = _fullest(model, layout.pp, each)
     layer: Layers = model.drafter
     project = 2 * model.hidden**2 * dtype(model.formats.attention).bytes
     module = _layer_bytes(model, layer.attention, layer.ffn, layout) if model.mtp else 0.0
@@ -168,10 +191,12 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
 def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:
     """Return the bytes one rank keeps of a sequence of ``tokens``: cache and state, its share of heads, of a stage's layers."""
     width, tp = dtype(model.formats.kv).bytes, layout.tp
-    layers = sum((n * cached(mixer, tokens, tp) for (mixer, _), n in _kinds(model).items()), start=0.0)
+    state = dtype(model.formats.state).bytes
+    mixers = {
+        mixer: width * cached(mixer, tokens, tp) + state * attention.state(mixer, tp) for mixer, _ in _kinds(model)
+    }
     modules = drafting * 1.0 * model.mtp * cached(model.drafter.attention, tokens, tp)
-    part = ceil(model.depth / layout.pp) / model.depth
-    return width * (layers * part + modules) + state_bytes(model, tp) * part
+    return _fullest(model, layout.pp, {kind: mixers[kind[0]] for kind in _kinds(model)}) + width * modules
 
 
 def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -> Bytes:

@@ -48,9 +48,10 @@ def formats(top: Table, inner: Table, quant: Mapping[str, Any] | None, layers: M
     Raises:
         DescriptorError: a quantisation method or dtype that is not known.
     """
-    stated = next((t.text(key) for t in (inner, top) for key in ("dtype", "torch_dtype") if key in t), "bfloat16")
-    if stated not in _WHOLE:
-        raise top.fail("torch_dtype", f"unknown dtype {stated[:40]!r}", near(stated, _WHOLE, "dtypes"))
+    named = next(((t, key) for t in (inner, top) for key in ("dtype", "torch_dtype") if key in t), None)
+    stated = named[0].text(named[1]) if named else "bfloat16"
+    if named and stated not in _WHOLE:
+        raise named[0].fail(named[1], "unknown dtype", near(stated, _WHOLE, "dtypes"))
     base = Formats.all(_WHOLE[stated])
     kept = next((inner.text(key) for key in _STATE if key in inner), "float32")
     base = evolve(base, state=_WHOLE.get(kept, "fp32"))
@@ -84,7 +85,9 @@ def _configured(t: Table, base: Formats, layers: Mapping[str, int]) -> Formats:
                 raise t.fail("bits", "must be 4 or 8")
             return _except(base, _WEIGHT_ONLY[bits], _names(t, "modules_to_not_convert"), layers)
         case "bitsandbytes":
-            return base.linear(_WEIGHT_ONLY[8 if t.flag("load_in_8bit") else 4])
+            return _except(
+                base, _WEIGHT_ONLY[8 if t.flag("load_in_8bit") else 4], _names(t, "llm_int8_skip_modules"), layers
+            )
         case "compressed-tensors":
             return _except(_cache(t, base), _compressed(t), _names(t, "ignore"), layers)
         case "modelopt":

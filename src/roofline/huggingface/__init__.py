@@ -113,6 +113,17 @@ _HARMLESS: Final = re.compile(
     r"vocab_size_per|use_routing_bias|router_bias|^use_qk_norm$|hybrid_override|dense_attention|unused|language$|^_|keys_to_ignore"
 )
 """Fields that change neither what is stored nor what is multiplied."""
+_SHAPES: Final = re.compile(
+    r"layer|head|expert|rank|dim|_size|width|table|mixer|^hc_|ngram|^mtp_|meta_tokens|expand|freq|pattern|block|kernel|group|shared"
+)
+"""What a name that counts or lays out anything is made of: such fields are told even if they sound harmless otherwise."""
+_PLAIN: Final = re.compile(
+    r"layer_?norm_eps|^(attn_res_block_size|ep_size|tp_size|hc_eps|hc_sinkhorn_iters|index_share_for_mtp_iteration|mtp_transformer_layers|"
+    r"num_expert_group|n_group|topk_group|grouped_topk|num_beam_groups|qk_rope_head_dim|rotary_dim|chunk_size_feed_forward|"
+    r"(encoder_)?no_repeat_ngram_size|pruned_heads|cross_attention_hidden_size|use_kernels?|.*_group_size_training|.*_dropout.*|"
+    r"tie_.*|initializer_.*|init_std.*|use_mamba_kernels|use_grouped_topk|.*_loss.*|.*coef.*)$"
+)
+"""Such names that are known to be harmless all the same."""
 
 
 def _family(t: Table, top: Table) -> str:
@@ -183,7 +194,9 @@ def model(
                 inner.raw(each, None)
     return Model(
         **{
-            "name": _printable(name or str(config.get("_name_or_path") or family)),
+            "name": _printable(
+                name or (filed if isinstance(filed := config.get("_name_or_path"), str) and filed else family)
+            ),
             "hidden": size,
             "vocab": vocab,
             "layers": runs,
@@ -225,7 +238,11 @@ def _components(plan: Plan) -> Mapping[str, int]:
 def _warnings(t: Table) -> tuple[str, ...]:
     """Return what to say of fields that no reader asked for and that may change what is stored or multiplied."""
     said = ("model_type", *_NESTED, "quantization_config", "tie_word_embeddings", "architectures")
-    odd = [key for key in t.unread() if key not in said and not _HARMLESS.search(key)]
+    odd = [
+        key
+        for key in t.unread()
+        if key not in said and ((_SHAPES.search(key) and not _PLAIN.search(key)) or not _HARMLESS.search(key))
+    ]
     return tuple(f"{key}={shown(t.data[key])} is not understood and may matter" for key in odd)
 
 
