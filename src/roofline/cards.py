@@ -15,7 +15,7 @@ from roofline.hardware import Chip, Memory
 from roofline.layout import Layout
 from roofline.reports import columns
 from roofline.transformer import sections
-from roofline.units import BYTE, FLOP_, GIGA, show
+from roofline.units import BYTE, FLOP_, GIGA, MEBI, show
 from roofline.work import Op
 from roofline.workload import Decode
 
@@ -54,10 +54,16 @@ def weights_by_component(model: Model) -> dict[str, dict[str, Any]]:
     return out
 
 
+_LONG = float(MEBI)
+
+
 def card(model: Model) -> tuple[str, dict[str, Any]]:
     """Return what there is to say of a model: as text, and under the names of the machine-readable answer."""
     counts, everything, conventions = parameters(model), total(model), active_by_convention(model)
     caches = {kv: float(kv_bytes_per_token(model, kv)) for kv in CACHES}
+    # Windows and streams that compress keep less of a long context than of a short one.
+    far = float(kv_cache(model, Layout(), _LONG + 1) - kv_cache(model, Layout(), _LONG))
+    kv = model.formats.kv
     state, parts = float(state_bytes(model)), weights_by_component(model)
     stored = sum(part["bytes"] for part in parts.values())
     met = billions(conventions["all"])
@@ -70,7 +76,8 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
         + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
         f"stored as {model.formats_line}: {show(stored, BYTE)}; "
-        + ", ".join(f"{show(size, BYTE)} of {kv} cache a token" for kv, size in caches.items())
+        + ", ".join(f"{show(size, BYTE)} of {name} cache a token" for name, size in caches.items())
+        + (f", once windows are full {show(far, BYTE)} of {kv}" if far < 0.99 * caches.get(kv, far) else "")
         + (f"; {show(state, BYTE)} of {model.formats.state} state a sequence" if state else ""),
         "",
         columns(_by_kind(model), head=["layers", "attention", "feed-forward"], right=[0]),
@@ -95,6 +102,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "weight_bytes": stored,
         "weights": parts,
         "kv_bytes_per_token": caches,
+        "kv_bytes_per_token_once_windows_are_full": far,
         "state_bytes_per_sequence": state,
         "flops_per_token": work,
         "sequence_bytes": kept,
