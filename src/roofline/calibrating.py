@@ -1,77 +1,182 @@
-"""A profile of a chip from kernel timings: the constants of every class that the rows hold, as a noun, a table and a file."""
+"""A profile of a chip from timings: the constants of every class that the rows hold, as a noun, a table, a file and a picture."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
 from attrs import frozen
 
 from roofline import catalog
-from roofline.calibration import Calibration
+from roofline.calibration import Calibration, Found, Kernel, Link, Stack
 from roofline.errors import QuestionError, fault
-from roofline.fitting import ENOUGH, FITTED, Fit, fit, score
-from roofline.hardware import Chip
+from roofline.fitting import ENOUGH, FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.hardware import Chip, System
 from roofline.reports import columns
-from roofline.timings import timings
+from roofline.timings import Timings, joined, read
 from roofline.units import MICRO, SECOND, Ratio, show
+
+
+MACHINES: Final[Mapping[str, str]] = {
+    "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
+    "b300_sxm": "hgx-b300", "gb300": "gb300-nvl72", "rtx_pro_6000_server": "rtx-pro-6000-8",
+}  # fmt: skip
+"""Systems by the names that published tables give to their chips."""
+
+_MATTERS: Final = 0.01
+"""A stack has constants of its own where they take so much off the mean error of its rows."""
+
+_LONG: Final = 0.01
+_LONG_ENOUGH: Final = 8
+"""Products that last ten milliseconds tell the clock that is sustained, where there are so many."""
 
 
 def calibrate(
     what: str | Path | Iterable[Mapping[str, str]],
-    chip: str | Path | Chip,
+    chip: str | Path | Chip | None = None,
     *,
+    system: str | Path | System | None = None,
     base: str | Path | Calibration = "generic",
     name: str = "",
 ) -> Calibrated:
-    """Fit a profile to kernel timings of one chip.
+    """Fit a profile to timings of kernels and collectives on one chip.
 
     Args:
         what: the path of a CSV file (plain or gzipped), or its rows; see :mod:`roofline.timings` for the columns.
-            All must be of one chip: rows that name two in a ``hardware`` column are refused.
-        chip: what was timed: an object, a name in ``hardware/chips``, or the path of a TOML file.
+        chip: what was timed: an object, a name in ``hardware/chips``, or the path of a TOML file. By default what the
+            ``hardware`` column says; where that names several, only the rows of this one count.
+        system: what the chips were joined by, which collectives need; it says the chip too.
         base: the profile whose constants stay where the rows say nothing.
         name: what to call the profile; by default after the chip.
 
     Raises:
-        DescriptorError: the file cannot be read. QuestionError: no class has rows enough.
+        DescriptorError: the file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
     """
-    timed = catalog.chip(chip)
-    start = catalog.profile(base, "dgx-h100")
     path = Path(what) if isinstance(what, (str, Path)) else None
     given: Any = what if path is None else catalog.read_rows(path)
     rows: list[Mapping[str, str]] = list(given)
-    chips = sorted({row["hardware"] for row in rows if row.get("hardware")})
-    if len(chips) > 1:
-        raise QuestionError(fault("hardware", ", ".join(chips), "are several chips", "keep the rows of one"))
-    groups = timings(rows, timed.peak, "rows" if path is None else str(path))
-    fits = tuple(fit(group, timed, start) for group in groups if group.count >= ENOUGH)
-    few = tuple(
-        f"{group.kernel} {group.form}: {group.count} rows are too few" for group in groups if group.count < ENOUGH
-    )
-    if not fits:
-        raise QuestionError(
-            fault(
-                "rows",
-                sum(group.count for group in groups),
-                "hold no class with rows enough",
-                f"time {ENOUGH} of one at least",
+    rack, timed = _machine(rows, chip, system)
+    start = catalog.profile(base, rack or "dgx-h100")
+    reading = read([row for row in rows if _of(row, rack, timed)], timed, "rows" if path is None else str(path))
+    grouped: dict[str, list[Timings]] = {}
+    aside = dict(reading.aside)
+    for each in reading.timings:
+        if each.ways and rack is None:
+            aside["collectives, which need system= to say what joins the chips"] = (
+                aside.get("collectives, which need system= to say what joins the chips", 0) + each.count
             )
-        )
-    before = tuple(score(group, timed, start)[0] for group in groups if group.count >= ENOUGH)
-    kernels = {**start.kernels, **{(each.kernel, each.form): each.constants for each in fits}}
-    facts = tuple(
-        fact for fact in start.facts if tuple(fact.path.split(".")[1:3]) not in {(f.kernel, f.form) for f in fits}
-    )
+        else:
+            grouped.setdefault(each.name, []).append(each)
+    tiers = rack.tiers if rack is not None else ()
+    parts = []
+    for group in grouped.values():
+        part = Part(joined(group), timed, tiers)
+        if np.isfinite(errors(part, start)).all():
+            parts.append(part)
+        else:
+            aside[f"{part.timings.name}, a way that the links of {rack.name if rack else timed.name} do not allow"] = part.timings.count
+    few = tuple(f"{p.timings.name}: {p.timings.count} rows are too few" for p in parts if p.timings.count < ENOUGH)
+    enough = [part for part in parts if part.timings.count >= ENOUGH]
+    if not enough:
+        count = sum(part.timings.count for part in parts)
+        raise QuestionError(fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least"))
+    fits = [fit([part], start) for part in enough]
+    profile = start
+    for found in fits:
+        profile = put(profile, found.constants)
+    own = [
+        better
+        for part in enough
+        for stack in _stacks(grouped[part.timings.name])
+        if (better := _own(Part(stack, timed, tiers), profile)) is not None
+    ]
     profile = attrs.evolve(
-        start, name=name or timed.name, level="calibrated", kernels=kernels, vendors=(timed.vendor,), facts=facts
-    )
-    return Calibrated(profile, timed, fits, before, few, path.name if path is not None else "rows")
+        profile, name=name or timed.name, level="calibrated", vendors=(timed.vendor,), sustained=_sustained(enough, profile),
+        stacks={stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
+        found=tuple(Found(f.name, f.stack, f.rows, f.left_out, f.mape, f.median, f.p90) for f in (*fits, *own)),
+        facts=_kept(start, fits),
+    )  # fmt: skip
+    notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
+    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, path.name if path is not None else "rows", tuple(enough))
+
+
+def _stacks(groups: Sequence[Timings]) -> list[Timings]:
+    """Return the timings of each stack, where there are several; where all are of one, what was found for all is its own."""
+    names = sorted({group.stack for group in groups})
+    return [joined([g for g in groups if g.stack == name]) for name in names if name] if len(names) > 1 else []
+
+
+def _own(part: Part, profile: Calibration) -> Fit | None:
+    """Return the constants of one stack's rows, where they tell them better than those of all stacks do."""
+    if part.timings.count < ENOUGH:
+        return None
+    _, others = halves(part)
+    found = fit([part], profile)
+    return found if found.mape < float(off(others, profile).mean()) - _MATTERS else None
+
+
+def _stack(fits: Sequence[Fit]) -> Stack:
+    """Return what differs in the kernels of one stack."""
+    kernels: dict[tuple[str, str], Kernel] = {}
+    links: dict[str, Link] = {}
+    for found in fits:
+        for key, each in found.constants.items():
+            if isinstance(each, Kernel) and not isinstance(key, str):
+                kernels[key] = each
+            elif isinstance(each, Link) and isinstance(key, str):
+                links[key] = each
+    return Stack(kernels, links)
+
+
+def _machine(
+    rows: Sequence[Mapping[str, str]], chip: str | Path | Chip | None, system: str | Path | System | None
+) -> tuple[System | None, Chip]:
+    """Return what was timed: the system, where it is known, and what one rank of it runs on."""
+    if system is not None:
+        rack = catalog.system(system)
+        return rack, rack.chip
+    if chip is not None:
+        timed = catalog.chip(chip)
+        named = next((name for name in MACHINES.values() if catalog.system(name).package.name == timed.name), None)
+        return (None if named is None else catalog.system(named)), timed
+    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
+    if len(said) != 1:
+        rule = "are several chips" if said else "is not said: no row has a hardware column"
+        raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
+    if said[0] in MACHINES:
+        rack = catalog.system(MACHINES[said[0]])
+        return rack, rack.chip
+    return None, catalog.chip(said[0])
+
+
+def _of(row: Mapping[str, str], rack: System | None, timed: Chip) -> bool:
+    """Return whether a row is of this chip: it says so, or says nothing that the library knows."""
+    said = row.get("hardware") or ""
+    known = MACHINES.get(said)
+    if known is not None:
+        return known == (rack.name if rack is not None else "") or catalog.system(known).package.name == timed.name
+    return said in ("", timed.name) or said not in catalog.names("chip")
+
+
+def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
+    """Return the part of the matrix rate that products of ten milliseconds and more reach, of what shorter ones do."""
+    kept = []
+    for part in parts:
+        if part.timings.kernel == "gemm":
+            long = np.asarray(part.timings.measured) > _LONG
+            kept += errors(part, profile)[long].tolist()
+    return float(min(np.exp(np.median(kept)), 1.0)) if len(kept) >= _LONG_ENOUGH else profile.sustained
+
+
+def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
+    """Return the facts of the base that still hold."""
+    new = {f"link.{key}" if isinstance(key, str) else f"kernel.{key[0]}.{key[1]}" for each in fits for key in each.constants}
+    return tuple(fact for fact in start.facts if fact.path.rpartition(".")[0] not in new)
 
 
 @frozen(eq=False)
@@ -80,94 +185,114 @@ class Calibrated:
 
     Attributes:
         profile: to be used as ``level=``.
-        before: mean error of the base profile on the same rows, fit by fit.
-        skipped: classes that had too few rows.
+        fits: what was found for all stacks together; ``own``: for a stack whose kernels differ.
+        notes: classes that had too few rows, and rows that were left aside.
+        parts: the timings that were used.
     """
 
     profile: Calibration
     chip: Chip
     fits: tuple[Fit, ...]
-    before: tuple[Ratio, ...]
-    skipped: tuple[str, ...]
+    own: tuple[Fit, ...]
+    notes: tuple[str, ...]
     source: str
+    parts: tuple[Part, ...]
 
     def table(self) -> str:
         """Return what was found and how far off it is, as text."""
         rows = []
-        for each, before in zip(self.fits, self.before, strict=True):
-            k = each.constants
-            found = [
-                f"{name} {_told(name, float(getattr(k, name)))}"
-                for name in FITTED[each.kernel]
-                if name not in each.undetermined
-            ]
-            rows.append([each.kernel, each.form, f"{each.rows + each.left_out:,}", f"{before:.1%}", f"{each.seen:.1%}",
-                         f"{each.mape:.1%}",
-                         f"{each.median:.1%}", f"{each.p90:.1%}", ", ".join(found)])  # fmt: skip
-        head = ["kernel", "format", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
+        for each in (*self.fits, *self.own):
+            rows.append([each.name, each.stack or "all", f"{each.rows + each.left_out:,}", f"{each.before:.1%}", f"{each.seen:.1%}",
+                         f"{each.mape:.1%}", f"{each.median:.1%}", f"{each.p90:.1%}", _constants(each)])  # fmt: skip
+        head = ["kernel", "stack", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
         loose = [
-            f"{f.kernel} {f.form}: the rows do not determine {', '.join(f.undetermined)}, which stays"
-            for f in self.fits
+            f"{f.name}: the rows do not determine {', '.join(f.undetermined)}, which stay{'s' if len(f.undetermined) == 1 else ''}"
+            for f in (*self.fits, *self.own)
             if f.undetermined
         ]
-        told = [
-            f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors",
-            "",
-        ]
-        return "\n".join(
-            [
-                *told,
-                columns(rows, head=head, right=range(2, 8)),
-                *(["", *loose, *self.skipped] if loose or self.skipped else []),
-            ]
-        )
+        told = [f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors", ""]
+        more = ["", *loose, *self.notes] if loose or self.notes else []
+        return "\n".join([*told, columns(rows, head=head, right=range(2, 8)), *more])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fits under names with units."""
         out = []
-        for each, before in zip(self.fits, self.before, strict=True):
-            told = {
-                f"{n}{'_s' if n in ('t0', 'item') else ''}": float(getattr(each.constants, n))
-                for n in FITTED[each.kernel]
-            }
-            out.append({"kernel": each.kernel, "format": each.form, "rows_fitted": each.rows, "rows_left_out": each.left_out,
-                        "mape_before": before, "mape_fitted": each.seen, "mape_left_out": each.mape,
+        for each in (*self.fits, *self.own):
+            kernel, _, form = each.name.partition(".")
+            out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows, "rows_left_out": each.left_out,
+                        "mape_before": each.before, "mape_fitted": each.seen, "mape_left_out": each.mape,
                         "median_left_out": each.median, "p90_left_out": each.p90,
-                        "constants": told, "undetermined": list(each.undetermined)})  # fmt: skip
-        return {"profile": self.profile.name, "chip": self.chip.name, "fits": out, "skipped": list(self.skipped)}
+                        "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
+                                      for key, c in each.constants.items()},
+                        "undetermined": list(each.undetermined)})  # fmt: skip
+        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": self.profile.sustained, "fits": out,
+                "notes": list(self.notes)}  # fmt: skip
 
-    def toml(self, today: date | None = None) -> str:
+    def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
         """Return the profile as a descriptor file: its constants over those of the generic profile, with how they were found."""
         name = self.chip.title or self.chip.name
         lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
-                 'level   = "calibrated"', 'base    = "generic"', f"vendors = [{json.dumps(self.chip.vendor)}]", ""]  # fmt: skip
-        for each in self.fits:
-            k = each.constants
-            lines += [
-                f"[kernel.{each.kernel}.{json.dumps(each.form) if '.' in each.form else each.form}]",
-                'source = "fit"',
-            ]
-            for name in ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "occupancy", "error"):
-                value = float(getattr(k, name))
-                told = (
-                    json.dumps(f"{value / MICRO:.4g} us")
-                    if name in ("t0", "item")
-                    else "inf"
-                    if np.isinf(value)
-                    else f"{value:.4g}"
-                )
-                lines.append(f"{name} = {told}")
-            lines += [
-                f"# left out: {each.mape:.1%} mean, {each.median:.1%} median, {each.p90:.1%} for nine of ten; {each.left_out} rows",
-                "",
-            ]
+                 'level   = "calibrated"', 'base    = "generic"', f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
+        if any(each.name.startswith("gemm") for each in self.fits):
+            lines.append(f'sustained = {{ value = {self.profile.sustained:.3g}, source = "fit" }}')
+        for each in (*self.fits, *self.own):
+            at = f"stack.{each.stack}." if each in self.own else ""
+            for key, constants in each.constants.items():
+                lines += ["", f"[{at}{_path(key)}]", 'source = "fit"', *_written(constants)]
+        for each in (*self.fits, *self.own):
+            stack = [f"stack = {json.dumps(each.stack)}"] if each in self.own else []
+            lines += ["", "[[found]]", f"name = {json.dumps(each.name)}", *stack, f"rows = {each.rows}", f"left_out = {each.left_out}",
+                      f"mape = {each.mape:.3g}", f"median = {each.median:.3g}", f"p90 = {each.p90:.3g}"]  # fmt: skip
         when = (today or date.today()).isoformat()
-        how = f"robust least squares on log(predicted / measured) over every other row, {when}; the error is of the others"
-        title = json.dumps(f"Kernel timings of {self.chip.name}, {self.source}")
-        lines += ["[sources.fit]", 'kind  = "derived"', f"title = {title}",
-                  f"how   = {json.dumps(how)}"]  # fmt: skip
+        how = f"robust least squares on log(predicted / measured) over every other row, {when}; the errors are of the others"
+        of = title or f"Timings of {self.chip.name}, {self.source}"
+        link = [f"url   = {json.dumps(url)}"] if url else []
+        lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link, f"how   = {json.dumps(how)}"]
         return "\n".join(lines) + "\n"
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
+        from roofline import plots  # matplotlib only when a picture is asked for
 
-def _told(name: str, value: float) -> str:
-    return show(value, SECOND, 3) if name in ("t0", "item") else f"{value:.3g}"
+        return plots.calibrated(self, ax=ax)
+
+
+def _path(key: Key) -> str:
+    if isinstance(key, str):
+        return f"link.{key}"
+    return f"kernel.{key[0]}.{json.dumps(key[1]) if '.' in key[1] else key[1]}"
+
+
+def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
+    """Return the constants that a class or way has, and their values."""
+    return [(name, float(getattr(constants, name))) for name in FITTED[key if isinstance(key, str) else key[0]]]
+
+
+def _constants(each: Fit) -> str:
+    out = []
+    for key, constants in each.constants.items():
+        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if n not in each.undetermined]
+        out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
+    return "; ".join(out)
+
+
+def _written(constants: Kernel | Link) -> list[str]:
+    """Return the lines of a descriptor that state constants; those that are as in an ideal kernel are left out."""
+    ideal: Any = type(constants)()
+    out = []
+    for field in attrs.fields(type(constants)):
+        if getattr(constants, field.name) is None:
+            continue
+        value = float(getattr(constants, field.name))
+        if value == float(getattr(ideal, field.name) or 0.0) and field.name != "error":
+            continue
+        text = "inf" if np.isinf(value) else json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else f"{value:.4g}"
+        out.append(f"{field.name} = {text}")
+    return out
+
+
+def _shown(name: str, value: float) -> str:
+    return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"
+
+
+

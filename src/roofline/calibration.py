@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from roofline.errors import QuestionError, fault
+from roofline.errors import QuestionError, fault, unknown
 from roofline.provenance import Fact
 from roofline.units import Count, Ratio, Seconds
 
@@ -24,16 +24,23 @@ KERNELS: Final = {
     "mla_decode": "latent attention over the cached latents, projections absorbed",
     "moe": "routing, permutation and grouped matrix products of the experts",
     "elementwise": "normalisation, activation, rotation, residual: one pass over memory",
+    "sampling": "softmax, cut-off and draw over the logits",
 }
 """Classes of kernel, each with constants of its own."""
 
 COLLECTIVES: Final = {
-    "ring": "all-reduce, reduce-scatter and all-gather in a ring at each tier",
-    "tree": "all-reduce by recursive halving and doubling",
+    "ring": "all-reduce in a ring at each tier",
+    "gather": "reduce-scatter, or all-gather, in a ring at each tier",
+    "halving": "all-reduce by recursive halving and doubling; one half of it is a reduce-scatter or an all-gather",
+    "tree": "all-reduce up and down two binary trees, each with half of the data",
     "in_network": "all-reduce in a switch that adds up",
     "one_shot": "all-reduce of small messages: every rank reads all others directly",
     "two_shot": "all-reduce of middling messages: direct reduce-scatter, then direct all-gather",
-    "all_to_all": "personalised exchange; the dispatch and combine of experts",
+    "all_to_all": "personalised exchange between all ranks",
+    "low_latency": "dispatch or combine of experts: a copy for each expert, straight to its rank",
+    "throughput": "dispatch or combine of experts: a copy for each group of ranks, passed on inside it",
+    "chain": "broadcast along a chain, in chunks",
+    "binomial": "broadcast along a binomial tree",
     "point_to_point": "each rank to the next along a chain: pipeline stages",
 }
 """Ways to move a message, each with constants of its own."""
@@ -43,10 +50,16 @@ COLLECTIVES: Final = {
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches * t0 + items / cores * item + ||F (1 + ramp / extent) / (eta_compute P u), B / (eta_memory W)||_p``
+    ``T = launches t0 + depth step + items / cores item + A / (eta_staging W)
+    + ||F / (eta_compute P) + scores / cores score, B / (eta_memory W)||_p``
 
     Attributes:
-        occupancy: 1 where fewer items than cores leave cores idle, ``u = min(1, items / cores)``; 0 where a kernel splits them.
+        eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
+        eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
+            None where it does not.
+        t0: time of one launch.
+        p: how compute and memory share the time: 1 in turn, infinity side by side.
+        step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
@@ -54,9 +67,11 @@ class Kernel:
     eta_memory: Ratio = 1.0
     t0: Seconds = 0.0
     p: float = float("inf")
-    ramp: Count = 0.0
+    step: Seconds = 0.0
     item: Seconds = 0.0
-    occupancy: Ratio = 0.0
+    score: Seconds = 0.0
+    eta_staging: Ratio = 1.0
+    eta_best: Ratio | None = None
     error: Ratio = 0.0
 
 
@@ -64,19 +79,53 @@ class Kernel:
 class Link:
     """Constants of one way to move a message.
 
-    ``T = T0 + x + 2 sqrt(c T0 x)`` with ``x = wire / (eta B)`` and ``T0 = alpha + peer * (group - 1) + hop *
-    sum(steps * latency)``.
+    ``T = T0 + x + 2 sqrt(c T0 x)`` with ``x = max(wire / (eta B))`` over the tiers and ``T0 = alpha + peer (group - 1)
+    + start max(latency) + hop sum(steps latency)``.
 
     Attributes:
+        start: steps' worth of latency that it takes to begin.
+        eta: part of a link's bandwidth that is reached where ranks read and write each other's memory; ``far``, where a
+            network card carries messages.
+        pair: part of ``eta`` that two ranks reach, which use fewer channels than more do.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
     alpha: Seconds = 0.0
     peer: Seconds = 0.0
+    start: Count = 0.0
     hop: Ratio = 0.0
     eta: Ratio = 1.0
+    far: Ratio = 1.0
+    pair: Ratio = 1.0
     c: Ratio = 0.0
     error: Ratio = 0.0
+
+
+@frozen
+class Found:
+    """How constants were found, and how far off they are.
+
+    Attributes:
+        name: kernel class and format, or way of a message; ``stack``: whose kernels, "" for all together.
+        rows: timings fitted; ``left_out``: those kept for the check.
+        mape, median, p90: errors on the rows left out: mean, median, and that of nine in ten.
+    """
+
+    name: str
+    stack: str
+    rows: int
+    left_out: int
+    mape: Ratio
+    median: Ratio
+    p90: Ratio
+
+
+@frozen(eq=False)
+class Stack:
+    """Constants of one software stack's own kernels, where they differ from those of all stacks together."""
+
+    kernels: Mapping[tuple[str, str], Kernel]
+    links: Mapping[str, Link]
 
 
 @frozen(eq=False)
@@ -92,7 +141,12 @@ class Calibration:
         assumed_error: what each assumed number of the hardware adds to either.
         power_fraction: mean draw of a busy system over its rated power, and the least and the greatest seen.
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
+        eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
+            0 in a graph.
+        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
+        stacks: by name, what differs in the kernels of one software stack.
+        found: how constants were fitted, where they were.
         facts: each constant as the file states it, with its source.
     """
 
@@ -106,8 +160,13 @@ class Calibration:
     assumed_error: Ratio = 0.0
     power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
     idle_fraction: Ratio = 0.0
+    eager: Seconds = 0.0
+    host: Seconds = 0.0
+    sustained: Ratio = 1.0
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
+    stacks: Mapping[str, Stack] = field(factory=dict)
+    found: tuple[Found, ...] = ()
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def key(self, name: str, rate: str, form: str = "") -> tuple[str, str]:
@@ -136,6 +195,34 @@ class Calibration:
             raise QuestionError(fault("link", name, f"profile {self.name!r} has no constants for it"))
         return self.links[name]
 
+    def on(self, stack: str) -> Calibration:
+        """Return the profile with the constants of one software stack, such as ``vllm``; itself where that stack has none of its own.
+
+        Raises:
+            UnknownNameError: no stack of that name was measured on any chip.
+        """
+        if stack not in STACKS:
+            raise unknown("stack", stack, STACKS)
+        own = self.stacks.get(stack)
+        if own is None:
+            return self
+        facts = tuple(
+            evolve(fact, path=fact.path.removeprefix(f"stack.{stack}.")) if fact.path.startswith(f"stack.{stack}.") else fact
+            for fact in self.facts
+        )
+        stated = {fact.path for fact in facts[::-1]}
+        return evolve(
+            self, name=f"{self.name} ({stack})", kernels={**self.kernels, **own.kernels}, links={**self.links, **own.links},
+            facts=tuple(f for f in facts if f.path in stated),
+        )  # fmt: skip
+
+    def eagerly(self) -> Calibration:
+        """Return the profile for kernels that the host launches one by one: each takes its launch time at least."""
+        return evolve(self, host=self.eager)
+
+
+STACKS: Final = ("trtllm", "vllm", "sglang")
+"""Software stacks whose kernels were measured."""
 
 IDEAL: Final = Calibration(
     name="ideal",

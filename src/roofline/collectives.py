@@ -6,8 +6,12 @@ there only to the peers that tier adds. Each rank sends, for a buffer of S bytes
 ========================  ============================================================
 reduce-scatter,           :math:`\sum_i (S / m_i)(1 - 1/f_i) = S (1 - 1/n)`
 all-gather                (:math:`m_i` ranks met below tier i, :math:`f_i` its fan)
-all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`
+all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`; a tree :math:`2 S / m_i`
 all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
+dispatch, combine         of S bytes in k copies to ranks drawn at random: straight to each, :math:`k S m_i (f_i - 1) / n`; or once to
+                          each of the :math:`u = n / m_i` units that has one of them and on from there,
+                          :math:`S u (1 - (1 - 1/u)^k) (1 - 1/f_i)`
+broadcast                 S along a chain; :math:`S \log_2 f_i` down a binomial tree
 point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
 
@@ -15,8 +19,8 @@ over the part of a rank's bandwidth, and in the steps, that the tier's topology 
 tiers carry their parts at the same time, so the slowest counts (those that share a rank's links count together), and the
 whole is a chunked pipeline whose optimum is
 
-.. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta u_i B_i}, \qquad
-          T_0 = \alpha + \beta (n - 1) + h \sum_i \mathrm{steps}_i\,\lambda_i .
+.. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta_i u_i B_i}, \qquad
+          T_0 = \alpha + \beta (n - 1) + s \max_i \lambda_i + h \sum_i \mathrm{steps}_i\,\lambda_i .
 
 Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
 Rabenseifner and Gropp, IJHPCA 19 (2005).
@@ -30,7 +34,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.arrays import Mask, ceil, floor, larger, pick, smaller
+from roofline.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.calibration import Calibration, Link
 from roofline.errors import QuestionError, unknown
 from roofline.hardware import Tier
@@ -80,13 +84,20 @@ class _Route:
 
     Attributes:
         steps: latencies of the steps, one after another.
-        transfer: transfer time of its busiest tier at full rate.
+        near, far: transfer time of its busiest tier at full rate, of those whose ranks read and write each other's memory
+            and of those with network cards.
         open: where the way can be gone at all.
     """
 
     steps: Seconds
-    transfer: Seconds
+    near: Seconds
+    far: Seconds
     open: Mask = True
+
+    @property
+    def transfer(self) -> Seconds:
+        """Transfer time of its busiest tier."""
+        return larger(self.near, self.far)
 
 
 def _gather(c: Climb) -> Ratio:
@@ -101,19 +112,15 @@ def _route(
 ) -> _Route:
     """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
-    transfer: Num = 0.0
+    longest: dict[bool, Num] = {True: 0.0, False: 0.0}
     ports: Num = 0.0
     for c in climbs:
         latency = latency + steps(c) * c.tier.latency
         busy = wire(c) / (part(c) * c.tier.bandwidth)
         # Tiers work at the same time, but what goes out by the same links waits for it.
         ports = ports + busy if c.tier.same_ports else busy
-        transfer = larger(transfer, ports)
-    return _Route(latency, transfer)
-
-
-def _log2(x: Num) -> Num:
-    return np.log2(x)
+        longest[c.tier.load_store] = larger(longest[c.tier.load_store], ports)
+    return _Route(latency, longest[True], longest[False])
 
 
 def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callable[[Climb], Count]]:
@@ -124,9 +131,10 @@ def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callabl
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     wire, ring_steps = _ring(size, 2.0)
     routes = {"ring": _route(climbs, wire, ring_steps)}
-    # A tree's partners are anywhere; where only neighbours have links, it is no way.
-    anywhere = sum((c.used for c in climbs if not c.fabric.any_to_any), start=0.0) == 0
-    routes["tree"] = evolve(_route(climbs, wire, lambda c: 2 * _log2(c.fan)), open=anywhere)
+    anywhere = _anywhere(climbs)
+    routes["halving"] = evolve(_route(climbs, wire, lambda c: 2 * np.log2(c.fan)), open=anywhere)
+    up_and_down = _route(climbs, lambda c: 2 * size / c.met * c.used, lambda c: 2 * np.log2(c.fan))
+    routes["tree"] = evolve(up_and_down, open=anywhere)
     if any(c.tier.in_network for c in climbs):
         routes["in_network"] = _route(
             climbs,
@@ -142,8 +150,21 @@ def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     return routes
 
 
+def _anywhere(climbs: Sequence[Climb]) -> Mask:
+    """Return where a rank may talk to any other: partners of a tree are anywhere, and no way where only neighbours have links."""
+    return sum((c.used for c in climbs if not c.fabric.any_to_any), start=0.0) == 0
+
+
 def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    return {"ring": _route(climbs, *_ring(size, 1.0))}
+    wire, ring_steps = _ring(size, 1.0)
+    halving = evolve(_route(climbs, wire, lambda c: np.log2(c.fan)), open=_anywhere(climbs))
+    return {"gather": _route(climbs, wire, ring_steps), "halving": halving}
+
+
+def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    down = _route(climbs, lambda c: size * np.log2(c.fan), lambda c: np.log2(c.fan))
+    chain = _route(climbs, lambda c: size * c.used, lambda c: c.fan - 1)
+    return {"chain": chain, "binomial": evolve(down, open=_anywhere(climbs))}
 
 
 def _group(climbs: Sequence[Climb]) -> Count:
@@ -155,9 +176,30 @@ def _exchanged(size: Bytes, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]
     return lambda c: size * c.met * (c.fan - 1) / _group(climbs)
 
 
+def _exchange(climbs: Sequence[Climb], wire: Callable[[Climb], Bytes]) -> _Route:
+    return _route(climbs, wire, lambda c: c.fabric.exchange_steps, lambda c: c.fabric.exchange)
+
+
 def _all_to_all(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    wire = _exchanged(size, climbs)
-    return {"all_to_all": _route(climbs, wire, lambda c: c.fabric.exchange_steps, lambda c: c.fabric.exchange)}
+    return {"all_to_all": _exchange(climbs, _exchanged(size, climbs))}
+
+
+def _once_each(size: Bytes, copies: Count, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:
+    """Return what a rank sends over each tier where a unit gets one copy for all of its ranks, and passes it on inside."""
+
+    def wire(c: Climb) -> Bytes:
+        units = _group(climbs) / c.met
+        return size * expected_distinct(units, 1 / units, copies) * (1 - 1 / c.fan)
+
+    return wire
+
+
+def _scattered(size: Bytes, copies: Count, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    """Return the ways of a dispatch, or of a combine, which is its mirror image."""
+    return {
+        "low_latency": _exchange(climbs, _exchanged(size * copies, climbs)),
+        "throughput": _exchange(climbs, _once_each(size, copies, climbs)),
+    }
 
 
 def _hops(climbs: Sequence[Climb]) -> Callable[[Climb], Count]:
@@ -166,20 +208,42 @@ def _hops(climbs: Sequence[Climb]) -> Callable[[Climb], Count]:
 
 
 def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    hops, steps, transfer = _hops(climbs), 0.0, 0.0
+    hops, steps = _hops(climbs), 0.0
+    passed: dict[bool, Num] = {True: 0.0, False: 0.0}
     for c in climbs:
         steps = steps + hops(c) * c.tier.latency  # type: ignore[assignment]
-        transfer = transfer + hops(c) * size / (c.fabric.hop * c.tier.bandwidth)  # type: ignore[assignment]
-    return {"point_to_point": _Route(steps, transfer)}
+        sent = hops(c) * size / (c.fabric.hop * c.tier.bandwidth)
+        passed[c.tier.load_store] = passed[c.tier.load_store] + sent
+    return {"point_to_point": _Route(steps, passed[True], passed[False])}
 
 
-ROUTES: Final[dict[str, Callable[[Bytes, Sequence[Climb]], dict[str, _Route]]]] = {
-    "all_reduce": _all_reduce,
-    "reduce_scatter": _one_pass,
-    "all_gather": _one_pass,
-    "all_to_all": _all_to_all,
-    "point_to_point": _point_to_point,
-}
+def _routes(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
+    """Return the ways a message can go.
+
+    Raises:
+        UnknownNameError: no such collective.
+    """
+    match message.collective:
+        case "all_reduce":
+            return _all_reduce(message.size, climbs)
+        case "reduce_scatter" | "all_gather":
+            return _one_pass(message.size, climbs)
+        case "all_to_all":
+            return _all_to_all(message.size, climbs)
+        case "dispatch" | "combine":
+            return _scattered(message.size, message.copies, climbs)
+        case "broadcast":
+            return _broadcast(message.size, climbs)
+        case "point_to_point":
+            return _point_to_point(message.size, climbs)
+        case _:
+            raise unknown("collective", message.collective, MESSAGES)
+
+
+MESSAGES: Final = (
+    "all_reduce", "reduce_scatter", "all_gather", "all_to_all", "dispatch", "combine", "broadcast", "point_to_point",
+)  # fmt: skip
+"""Collectives that are priced."""
 
 
 def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
@@ -193,9 +257,8 @@ def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
 
 def lower_bound(message: Message, tiers: Sequence[Tier]) -> Seconds:
     """Return the time below which no algorithm moves the message: its compulsory traffic at full link rate."""
-    routes = ROUTES[message.collective](message.size, list(climb(tiers, message.group, message.stride)))
     best: Num = np.inf
-    for route in routes.values():
+    for route in _routes(message, list(climb(tiers, message.group, message.stride))).values():
         best = smaller(best, pick(route.open, route.transfer, np.inf))
     return best
 
@@ -211,6 +274,10 @@ def sent(message: Message, tiers: Sequence[Tier]) -> tuple[Bytes, ...]:
     match message.collective:
         case "all_to_all":
             wire = _exchanged(message.size, climbs)
+        case "dispatch" | "combine":
+            wire = _once_each(message.size, message.copies, climbs)
+        case "broadcast":
+            return tuple(message.size * c.used for c in climbs)
         case "point_to_point":
             hops = _hops(climbs)
             return tuple(hops(c) * message.size for c in climbs)
@@ -219,31 +286,38 @@ def sent(message: Message, tiers: Sequence[Tier]) -> tuple[Bytes, ...]:
     return tuple(wire(c) for c in climbs)
 
 
-def price(message: Message, tiers: Sequence[Tier], calibration: Calibration) -> Cost:
-    """Return the time of a message by the quickest of the algorithms its tiers allow.
+def price(
+    message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None
+) -> Cost:
+    """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
 
     A group of one, or an empty buffer, costs nothing.
 
     Raises:
-        QuestionError: no such collective.
+        UnknownNameError: no such collective. QuestionError: no tiers.
     """
-    if message.collective not in ROUTES:
-        raise unknown("collective", message.collective, ROUTES)
     if not tiers:
         raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
     climbs = list(climb(tiers, message.group, message.stride))
+    routes = _routes(message, climbs)
     sent = ((message.group > 1) & (message.size > 0)) * 1.0
+    two = message.group == 2
+    slowest: Num = 0.0
+    for c in climbs:
+        slowest = larger(slowest, c.used * c.tier.latency)
     time: Num = np.inf
     network: Num = 0.0
     latency: Num = 0.0
     error: Num = 0.0
-    ways: dict[str, Num] = {}
-    for name, route in ROUTES[message.collective](message.size, climbs).items():
+    taken: dict[str, Num] = {}
+    for name, route in routes.items():
+        if ways is not None and name not in ways:
+            continue
         link: Link = calibration.link(name)
-        t0 = link.alpha + link.peer * (message.group - 1) + link.hop * route.steps
-        x = route.transfer / link.eta
-        ways[name] = pick(route.open, transfer_time(t0, x, link.c), np.inf)
-        better = ways[name] < time
-        time, network = pick(better, ways[name], time), pick(better, ways[name] - t0, network)
+        t0 = link.alpha + link.peer * (message.group - 1) + link.start * slowest + link.hop * route.steps
+        x = larger(route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far)
+        taken[name] = pick(route.open, transfer_time(t0, x, link.c), np.inf)
+        better = taken[name] < time
+        time, network = pick(better, taken[name], time), pick(better, taken[name] - t0, network)
         latency, error = pick(better, t0, latency), pick(better, link.error, error)
-    return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=ways)
+    return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=taken)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
+import attrs
+
 from roofline import consistency
-from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, Calibration, Kernel, Link
+from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, STACKS, Calibration, Found, Kernel, Link, Stack
 from roofline.consistency import Finding
 from roofline.dtypes import DTYPES, PEAKS
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, near
@@ -30,8 +32,9 @@ def chip(root: Table, name: str) -> Chip:
     if not peak:
         raise head.fail("peak", "must state at least one rate")
     # What the library does not compute with is read all the same: for people, and for the checks.
-    for kind in ("sparse", "vector", "ceiling", "analyst"):
+    for kind in ("sparse", "vector", "analyst"):
         _rates(head.table(kind, {}), value)
+    ceiling = _rates(head.table("ceiling", {}), value)
     cache = head.table("cache", {})
     for key, unit in (("capacity", BYTE), ("bandwidth", BYTE_RATE)):
         value(cache, key, unit, None)
@@ -40,6 +43,7 @@ def chip(root: Table, name: str) -> Chip:
     out: dict[str, Any] = {
         "name": name,
         "peak": peak,
+        "best": {rate: reached / peak[rate] for rate, reached in ceiling.items() if rate in peak},
         "memory": _memory(memory, value),
         "cores": value(head, "cores", ONE, least=1),
         "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64, whole=True)),
@@ -182,11 +186,11 @@ def _tier(table: Table, facts: Facts) -> Tier:
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "ramp": ONE, "item": SECOND, "occupancy": ONE, "error": ONE,
-    "alpha": SECOND, "peer": SECOND, "hop": ONE, "eta": ONE, "c": ONE,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND, "eta_staging": ONE,
+    "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE, "pair": ONE, "c": ONE, "error": ONE,
 }  # fmt: skip
-_KERNEL: Final = ("eta_compute", "eta_memory", "t0", "p", "ramp", "item", "occupancy", "error")
-_LINK: Final = ("alpha", "peer", "hop", "eta", "c", "error")
+_KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
+_LINK: Final = tuple(f.name for f in attrs.fields(Link))
 
 
 def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> Calibration:
@@ -206,35 +210,33 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     base = find(head.text("base")) if "base" in head else None
     kernels, links = (dict(base.kernels), dict(base.links)) if base else ({}, {})
     classes, ways = (root.table(key, {}) if base else root.table(key) for key in ("kernel", "link"))
-    for kind in classes:
-        group = classes.table(kind)
-        if kind not in KERNELS:
-            raise classes.fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
-        for rate in group:
-            if rate != "any" and rate not in PEAKS and rate not in DTYPES:
-                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, "any"), "rates"))
-            kernels[kind, rate] = Kernel(**_constants(group.table(rate), value, _KERNEL))
-    for kind in ways:
-        if kind not in COLLECTIVES:
-            raise ways.fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
-        links[kind] = Link(**_constants(ways.table(kind), value, _LINK))
+    kernels |= _kernels(classes, value)
+    links |= _links(ways, value)
+    stacks = root.table("stack", {})
+    for kind in stacks:
+        if kind not in STACKS:
+            raise stacks.fail(kind, "unknown software stack", near(kind, STACKS, "stacks"))
+    differ = {kind: Stack(*_stack(stacks.table(kind), value)) for kind in stacks}
     missing = [k for k in KERNELS if not any(kind == k for kind, _ in kernels)] + [
         k for k in COLLECTIVES if k not in links
     ]
     if missing:
         raise DescriptorError(f"{root.place('')}: has no constants for {', '.join(missing)}; add them")
-    margins = ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere")
+    margins = ("memory_fraction", "step_error", "prompt_error", "assumed_error", "elsewhere", "sustained")
     if base is None:
         power = head.table("power_fraction")
         fraction = tuple(value(power, key, ONE, most=1.0) for key in ("mean", "low", "high"))
         idle = value(power, "idle", ONE, most=1.0)
         power.done()
         out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
+        out["eager"] = value(head, "eager", SECOND)
     else:
         fraction, idle = base.power_fraction, base.idle_fraction
         out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
+        out["eager"] = value(head, "eager", SECOND, base.eager)
     vendors = head.words("vendors", base.vendors if base else ())
     head.done()
+    found = tuple(_found(table) for table in root.tables("found")) if "found" in root else ()
     read = facts.done()
     stated = {fact.path for fact in read}
     inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
@@ -246,14 +248,50 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
         vendors=vendors,
         power_fraction=fraction,
         idle_fraction=idle,
+        stacks=differ,
+        found=found,
         facts=(*read, *inherited),
         **out,
     )
 
 
+def _kernels(classes: Table, value: Callable[..., Any]) -> dict[tuple[str, str], Kernel]:
+    out = {}
+    for kind in classes:
+        group = classes.table(kind)
+        if kind not in KERNELS:
+            raise classes.fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
+        for rate in group:
+            if rate != "any" and rate not in PEAKS and rate not in DTYPES:
+                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, "any"), "rates"))
+            out[kind, rate] = Kernel(**_constants(group.table(rate), value, _KERNEL))
+    return out
+
+
+def _links(ways: Table, value: Callable[..., Any]) -> dict[str, Link]:
+    for kind in ways:
+        if kind not in COLLECTIVES:
+            raise ways.fail(kind, "unknown link", near(kind, COLLECTIVES, "links"))
+    return {kind: Link(**_constants(ways.table(kind), value, _LINK)) for kind in ways}
+
+
+def _stack(table: Table, value: Callable[..., Any]) -> tuple[dict[tuple[str, str], Kernel], dict[str, Link]]:
+    out = _kernels(table.table("kernel", {}), value), _links(table.table("link", {}), value)
+    table.done()
+    return out
+
+
+def _found(table: Table) -> Found:
+    counts = {key: table.count(key, most=MILLION) for key in ("rows", "left_out")}
+    errors = {key: table.real(key, least=0.0) for key in ("mape", "median", "p90")}
+    out = Found(table.text("name"), table.text("stack", ""), **counts, **errors)
+    table.done()
+    return out
+
+
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:
     out = {key: value(table, key, _CONSTANTS[key]) for key in names if key in table}
-    for key in ("eta_compute", "eta_memory", "eta", "p"):
+    for key in ("eta_compute", "eta_memory", "eta_staging", "eta_best", "eta", "far", "pair", "p"):
         if out.get(key) == 0:
             raise table.fail(key, "must be above 0")
     if "error" not in out:

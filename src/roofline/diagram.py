@@ -80,7 +80,7 @@ def points(span: Span, system: System, tier: Tier | None = None) -> tuple[Point,
                 wire += float(sent(work, system.tiers)[system.tiers.index(tier)] * times)
         elif isinstance(work, Op) and float(work.flops) > 0:
             sums = found.setdefault(work.name, [0.0, 0.0, 0.0])
-            for i, value in enumerate((work.flops, work.bytes, cost.time)):
+            for i, value in enumerate((work.flops, work.traffic, cost.time)):
                 sums[i] += float(value * times)
             flops += float(work.flops * times)
     whole = float(span.time)

@@ -1,57 +1,84 @@
-r"""Constants of a kernel class fitted to timings: few, physical, robust against a bad kernel, checked on rows that were left out.
+r"""Constants fitted to timings: few, physical, robust against a bad kernel, checked on rows that were left out.
 
-The times of :func:`roofline.roofline.price` are compared with the measured ones in logarithms,
+The times of :func:`roofline.roofline.price` and :func:`roofline.collectives.price` are compared with the measured ones in
+logarithms,
 
-.. math:: \min_\theta \sum_i \rho\!\left(\frac{\log T_i(\theta) - \log t_i}{\sigma}\right),
+.. math:: \min_\theta \sum_i w_i\,\rho\!\left(\frac{\log T_i(\theta) - \log t_i}{\sigma}\right),
           \qquad \rho(z) = 2\,(\sqrt{1 + z^2} - 1),
 
-so that a slow outlier counts little and a small kernel as much as a large one. Every other row is left out; the error told is
-theirs. A constant that the rows do not determine (its standard error is more than a third) keeps the value it started from,
-and that is said.
+so that a slow outlier counts little and a small kernel as much as a large one; where several chips are fitted together, each
+weighs the same. Every other row is left out; the error told is theirs. A constant that the rows do not determine (its standard
+error is more than a third, and the value it started from explains them as well) keeps that value, and that is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.calibration import Calibration, Kernel
+from roofline import collectives, roofline
+from roofline.calibration import Calibration, Kernel, Link
 from roofline.errors import QuestionError, fault
-from roofline.hardware import Chip
-from roofline.roofline import price
+from roofline.hardware import Chip, Tier
 from roofline.timings import Timings
 from roofline.units import MICRO, Ratio
+from roofline.work import Message, Op
+
+Key: TypeAlias = str | tuple[str, str]
+"""Where a profile keeps constants: a kernel class and a format, or a way of a message."""
 
 FITTED: Final[Mapping[str, tuple[str, ...]]] = {
-    "gemm": ("eta_compute", "eta_memory", "t0", "p"),
-    "attention_prefill": ("eta_compute", "eta_memory", "t0", "ramp"),
-    "attention_decode": ("eta_memory", "t0", "item"),
-    "mla_prefill": ("eta_compute", "eta_memory", "t0", "ramp"),
-    "mla_decode": ("eta_compute", "eta_memory", "t0", "p"),
-    "moe": ("eta_compute", "eta_memory", "t0", "p"),
+    "gemm": ("eta_compute", "eta_memory", "t0", "step", "p", "eta_staging"),
+    "attention_prefill": ("eta_compute", "eta_memory", "t0", "step", "item", "score"),
+    "attention_decode": ("eta_memory", "t0", "step", "item"),
+    "mla_prefill": ("eta_compute", "eta_memory", "t0", "step", "item"),
+    "mla_decode": ("eta_compute", "eta_memory", "t0", "step", "item", "p"),
+    "moe": ("eta_compute", "eta_memory", "t0", "step", "item", "p", "eta_staging"),
     "elementwise": ("eta_memory", "t0"),
+    "ring": ("start", "hop", "eta", "pair"),
+    "in_network": ("start", "eta"),
+    "gather": ("start", "hop", "eta", "pair"),
+    "all_to_all": ("start", "hop", "eta", "pair"),
+    "one_shot": ("start", "peer", "eta"),
+    "two_shot": ("start", "peer", "eta"),
+    "low_latency": ("alpha", "hop", "eta", "far"),
+    "throughput": ("alpha", "hop", "eta", "far"),
 }
-"""The constants of each class that timings can tell."""
-
-_OCCUPY: Final = ("attention_prefill", "mla_prefill")
-"""Classes that leave a core idle that has no tile of queries."""
+"""The constants of each kernel class, and of each way, that timings can tell."""
 
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "t0": (0.05 * MICRO, 500 * MICRO), "p": (1.0, 8.0),
-    "ramp": (1.0, 20_000.0), "item": (0.002 * MICRO, 100 * MICRO),
+    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "t0": (0.05 * MICRO, 500 * MICRO), "p": (1.0, 8.0),
+    "step": (1e-6 * MICRO, 0.1 * MICRO), "item": (1e-3 * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, 1e-3 * MICRO),
+    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0), "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3),
+    "pair": (0.2, 2.0),
 }  # fmt: skip
-_START: Final = {"t0": 5 * MICRO, "item": MICRO, "ramp": 300.0, "p": 2.0, "eta_compute": 0.6, "eta_memory": 0.7}
+_START: Final = {
+    "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "score": 3e-5 * MICRO, "eta_compute": 0.6, "eta_memory": 0.7,
+    "eta_staging": 0.5, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta_best": 0.88, "eta": 0.7, "far": 0.8, "pair": 0.9,
+}  # fmt: skip
+TIMES: Final = ("t0", "step", "item", "score", "alpha", "peer")
+"""Constants that are times."""
 _WIDTH: Final = 0.1
 _INSIDE: Final = 1e-5
 ENOUGH: Final = 24
 _UNSURE: Final = 1 / 3
+_AS_WELL: Final = 1.02
 _MOST: Final = 6000
 """Rows that a fit looks at: more change the constants in the third digit."""
+
+
+@frozen(eq=False)
+class Part:
+    """Timings, and what they were timed on."""
+
+    timings: Timings
+    chip: Chip
+    tiers: tuple[Tier, ...] = ()
 
 
 @frozen(eq=False)
@@ -59,109 +86,185 @@ class Fit:
     """Constants fitted to timings, and how far off they are.
 
     Attributes:
-        kernel: class, and ``form``, the rate or format it is for.
-        constants: what was found.
+        name: class and format, or ways; ``stack``: whose kernels, "" for all.
+        constants: what was found, by where a profile keeps it.
         rows: timings used; ``left_out``: those kept for the check.
-        mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted.
+        mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
+            of the profile it started from.
         undetermined: constants that the rows say nothing of: they stay what they were.
     """
 
-    kernel: str
-    form: str
-    constants: Kernel
+    name: str
+    stack: str
+    constants: Mapping[Key, Kernel | Link]
     rows: int
     left_out: int
     mape: Ratio
     median: Ratio
     p90: Ratio
     seen: Ratio
+    before: Ratio
     undetermined: tuple[str, ...] = ()
 
 
-def fit(timed: Timings, chip: Chip, start: Calibration) -> Fit:
+def keys(timings: Timings) -> tuple[Key, ...]:
+    """Return where a profile keeps the constants that timings can tell."""
+    return timings.ways or ((timings.kernel, timings.form),)
+
+
+def at(profile: Calibration, key: Key) -> Kernel | Link:
+    """Return the constants that a profile keeps there."""
+    return profile.link(key) if isinstance(key, str) else profile.kernel(key[0], key[1], key[1])
+
+
+def put(profile: Calibration, constants: Mapping[Key, Kernel | Link]) -> Calibration:
+    """Return a profile with some constants replaced."""
+    kernels = {key: each for key, each in constants.items() if not isinstance(key, str)}
+    links = {key: each for key, each in constants.items() if isinstance(key, str)}
+    return attrs.evolve(profile, kernels={**profile.kernels, **kernels}, links={**profile.links, **links})  # type: ignore[dict-item]
+
+
+def errors(part: Part, profile: Calibration) -> NDArray[np.float64]:
+    """Return ``log(predicted / measured)`` for each row."""
+    work = part.timings.work
+    match work:
+        case Op():
+            time = roofline.price(work, part.chip, profile).time
+        case Message():
+            time = collectives.price(work, part.tiers, profile, part.timings.ways).time
+    return np.asarray(np.log(time / part.timings.measured))
+
+
+def off(part: Part, profile: Calibration) -> NDArray[np.float64]:
+    """Return the relative error of each row."""
+    return np.abs(np.expm1(errors(part, profile)))
+
+
+def halves(part: Part) -> tuple[Part, Part]:
+    """Return every other row of each stack, to fit (at most :data:`_MOST`), and the rest, to check."""
+    check = part.timings.columns["check"] > 0
+    kept = np.flatnonzero(~check)
+    ours = np.zeros_like(check)
+    ours[kept[:: max(1, len(kept) // _MOST)]] = True
+    return tuple(attrs.evolve(part, timings=part.timings.select(where)) for where in (ours, check))  # type: ignore[return-value]
+
+
+def fit(parts: Sequence[Part], start: Calibration, *, by_best: bool = False) -> Fit:
     """Return the constants that explain timings best.
 
     Args:
-        timed: of one class and format.
-        chip: what they were timed on.
+        parts: of one class and format, or of one kind of message; of one chip, or of several that share their constants.
         start: a profile whose constants stand where the rows say nothing.
+        by_best: fit ``eta_best``, the part of the quickest rate measured on each chip, instead of ``eta_compute`` of its peak.
 
     Raises:
         QuestionError: fewer than 24 rows.
     """
-    from scipy.optimize import least_squares  # few fit, and all import
-
-    if timed.count < ENOUGH:
-        raise QuestionError(
-            fault("rows", timed.count, f"are too few to fit {timed.kernel} {timed.form}", f"time {ENOUGH} at least")
-        )
-    even = np.arange(timed.count) % 2 == 0
-    ours, others = timed.select(_thinned(even)), timed.select(~even)
-    given = start.kernel(timed.kernel, timed.op.rate, timed.form)
-    if timed.kernel in _OCCUPY:
-        given = attrs.evolve(given, occupancy=1.0)
-    free = FITTED[timed.kernel]
-
-    def run(names: tuple[str, ...], base: Kernel) -> tuple[Kernel, Any]:
-        low, high = (np.log([_BOUNDS[name][i] for name in names]) for i in (0, 1))
-        first = np.clip(np.log([_initial(base, name) for name in names]), low + _INSIDE, high - _INSIDE)
-
-        def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _errors(ours, chip, _with(base, names, theta))
-
-        found = least_squares(
-            residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=60
-        )
-        return _with(base, names, found.x), found
-
-    best, found = run(free, given)
-    loose = _loose(found, free)
-    if loose and len(loose) < len(free):
-        best, _ = run(tuple(name for name in free if name not in loose), given)
-    seen, out = (np.abs(np.expm1(_errors(part, chip, best))) for part in (ours, others))
-    best = attrs.evolve(best, error=float(np.quantile(np.abs(_errors(others, chip, best)), 0.8)))
+    count, first = sum(part.timings.count for part in parts), parts[0].timings
+    if count < ENOUGH:
+        raise QuestionError(fault("rows", count, f"are too few to fit {first.name}", f"time {ENOUGH} at least"))
+    pairs = [halves(part) for part in parts]
+    ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    where = keys(first)
+    given = put(start, {key: _own(at(start, key), by_best) for key in where})
+    free = [(key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where)]
+    best, loose = _search(ours, given, free)
+    half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
+    spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
+    constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
     return Fit(
-        timed.kernel, timed.form, best, ours.count, others.count, float(out.mean()), float(np.median(out)),
-        float(np.quantile(out, 0.9)), float(seen.mean()), loose,
+        first.name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
+        float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
+        float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
     )  # fmt: skip
 
 
-def score(timings: Timings, chip: Chip, profile: Calibration) -> tuple[Ratio, Ratio]:
-    """Return the mean and the median error of a profile on timings it was not fitted to."""
-    kernel = profile.kernel(timings.kernel, timings.op.rate, timings.form)
-    off = np.abs(np.expm1(_errors(timings, chip, kernel)))
-    return float(off.mean()), float(np.median(off))
+def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
+    """Return constants that go by the peak, or by the best rate, as asked."""
+    if isinstance(constants, Link):
+        return constants
+    return attrs.evolve(constants, eta_best=_START["eta_best"] if by_best else None)
 
 
-def _thinned(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return at most :data:`_MOST` of the rows, evenly."""
-    kept = np.flatnonzero(where)
-    out = np.zeros_like(where)
-    out[kept[:: max(1, len(kept) // _MOST)]] = True
+def _free(parts: Sequence[Part], where: Sequence[Key]) -> list[tuple[Key, str]]:
+    """Return the constants to fit: those that can play a part in what was timed."""
+    out = []
+    for key in where:
+        for name in FITTED[key if isinstance(key, str) else key[0]]:
+            if name == "eta_staging" and not any(np.any(getattr(p.timings.work, "staging", 0.0) > 0) for p in parts):
+                continue
+            if name == "far" and not any(_far(p) for p in parts):
+                continue
+            if key == "in_network" and not any(tier.in_network for p in parts for tier in p.tiers):
+                continue
+            out.append((key, name))
     return out
 
 
-def _initial(base: Kernel, name: str) -> float:
-    value = float(getattr(base, name))
-    return value if np.isfinite(value) and value > 0 else _START[name]
+def _far(part: Part) -> bool:
+    """Return whether any message left the tiers whose ranks read and write each other's memory."""
+    near = max((float(np.max(tier.size)) for tier in part.tiers if tier.load_store), default=1.0)
+    work = part.timings.work
+    return isinstance(work, Message) and bool(np.any(work.group > near))
 
 
-def _with(base: Kernel, names: Sequence[str], theta: NDArray[np.float64]) -> Kernel:
-    return attrs.evolve(base, **{name: float(np.exp(x)) for name, x in zip(names, theta, strict=True)})
+def _search(
+    parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return the profile whose free constants explain the parts best, and the names of those that the rows do not tell."""
+    best, found = _run(parts, given, free)
+    loose = _loose(found, free)
+    if not loose or len(loose) == len(free):
+        return best, ()
+    # What runs to nothing has no error either: it is kept where the value it started from would explain less.
+    told = [each for each in free if each not in loose]
+    plain, kept = _run(parts, given, told)
+    if kept.cost <= found.cost * _AS_WELL:
+        return plain, tuple(name for _, name in loose)
+    still = []
+    for each in loose:
+        rest = [other for other in free if other != each and other not in still]
+        other, cost = _run(parts, given, rest)
+        if cost.cost <= found.cost * _AS_WELL:
+            still.append(each)
+            best = other
+    return best, tuple(name for _, name in still)
 
 
-def _errors(timings: Timings, chip: Chip, kernel: Kernel) -> NDArray[np.float64]:
-    """Return ``log(predicted / measured)`` for each row."""
-    profile = Calibration("fit", "calibrated", {(timings.kernel, "any"): kernel}, {})
-    return np.asarray(np.log(price(timings.op, chip, profile).time / timings.measured))
+def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
+    from scipy.optimize import least_squares  # few fit, and all import
+
+    low, high = (np.log([_BOUNDS[name][i] for _, name in free]) for i in (0, 1))
+    first = np.clip(np.log([_initial(at(given, key), name) for key, name in free]), low + _INSIDE, high - _INSIDE)
+    weights = [np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts]
+
+    def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        profile = _with(given, free, theta)
+        return np.concatenate([w * errors(part, profile) for w, part in zip(weights, parts, strict=True)])
+
+    found = least_squares(residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100)
+    return _with(given, free, found.x), found
 
 
-def _loose(found: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+def _initial(base: Kernel | Link, name: str) -> float:
+    value = float(getattr(base, name) or 0.0)
+    low, high = _BOUNDS[name]
+    return value if low < value < high else _START[name]
+
+
+def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.float64]) -> Calibration:
+    change: dict[Key, dict[str, float]] = {}
+    for (key, name), x in zip(free, theta, strict=True):
+        change.setdefault(key, {})[name] = float(np.exp(x))
+    return put(base, {key: attrs.evolve(at(base, key), **values) for key, values in change.items()})
+
+
+def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:
     """Return the constants whose standard error, in logarithms, is more than a third."""
     jacobian = found.jac
-    noise = 2 * found.cost / max(len(found.fun) - len(names), 1)
+    noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
     try:
         spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
     except np.linalg.LinAlgError:
         spread = np.where(np.abs(jacobian).max(axis=0) > 0, 0.0, np.inf)
-    return tuple(name for name, each in zip(names, spread, strict=True) if not each < _UNSURE)
+    return tuple(each for each, error in zip(free, spread, strict=True) if not error < _UNSURE)

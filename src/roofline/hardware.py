@@ -58,6 +58,7 @@ class Chip:
 
     Attributes:
         peak: dense FLOP/s of the matrix unit by rate (an integer operation counts as one FLOP).
+        best: part of each peak that the quickest product of any shape was measured to reach; none where nobody has looked.
         cores: independent cores (SM, cube core) that share the work of a kernel.
         dies: dies in the package; a system may place one rank on each.
         power: rated power of the package (TDP); None where nobody has published it.
@@ -70,6 +71,7 @@ class Chip:
     name: str
     peak: Mapping[str, FlopPerSecond] = field(converter=_peaks, validator=_some_peak)
     memory: Memory = field()
+    best: Mapping[str, Ratio] = field(factory=dict, converter=_peaks)
     cores: Count = positive(1.0)
     dies: int = 1
     power: Watts | None = unknown_or_positive()

@@ -79,7 +79,7 @@ def _why(node: Span) -> list[str]:
     name = bound(Span(node.name, node.time, work=work, cost=node.cost).busy())
     if isinstance(work, Op):
         flops = f"{show(float(work.flops), FLOP_, 3)}, " if float(work.flops) else ""
-        return [name, f"{work.kernel} {work.rate}: {flops}{show(float(work.bytes), BYTE, 3)}"]
+        return [name, f"{work.kernel} {work.rate}: {flops}{show(float(work.traffic), BYTE, 3)}"]
     if isinstance(work, Message):
         ways = node.cost.ways
         way = min(ways, key=lambda key: float(ways[key])) if ways else ""

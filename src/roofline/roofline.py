@@ -1,13 +1,13 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + \frac{i}{c}\,t_i
-          + \left\| \frac{F\,(1 + r/e)}{\eta_c P u},\; \frac{B}{\eta_m W} \right\|_p
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + \frac{A}{\eta_a W}
+          + \left\| \frac{F}{\eta_c P} + \frac{s}{c}\,t_s,\; \frac{B}{\eta_m W} \right\|_p
 
-F FLOP and B bytes on a chip of dense peak P and memory bandwidth W; n launches of :math:`t_0`, i items of :math:`t_i`
-on c cores; u the part of the cores that have an item, where a class cannot split them;
-extent e and half-performance extent r (Hockney and Jesshope, *Parallel Computers 2*, 1988, section 1.3).
-At the ideal level :math:`t_0 = t_i = r = 0`, :math:`\eta = 1`, :math:`p = \infty`: the roofline of Williams, Waterman
-and Patterson (CACM 52:4, 2009).
+F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
+core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
+1969); i items with a fixed cost; s exponentials of a softmax, which no matrix unit does; A bytes of passes before and after.
+Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
+:math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from roofline.arrays import larger, norm, pick, smaller
+from roofline.arrays import larger, norm, smaller
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
@@ -56,10 +56,6 @@ class Cost:
         return self.latency + self.compute + self.memory + self.network
 
 
-_LEAST = 1 / 4096
-"""Part of a chip that an operation keeps busy at least."""
-
-
 def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:
     """Return the roofline bound ``max(F / P, B / W)``: no kernel is faster.
 
@@ -87,11 +83,16 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     if op.rate not in chip.peak:
         raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
     k = calibration.kernel(op.kernel, op.rate, op.form)
-    # A kernel that does not say how many items it has is taken to fill the chip.
-    filled = 1 - k.occupancy * pick(op.items > 0, larger(1 - op.items / chip.cores, 0.0), 0.0)
-    compute = op.flops * (1 + k.ramp / op.extent) / (k.eta_compute * chip.peak[op.rate] * larger(filled, _LEAST))
-    memory = op.bytes / (k.eta_memory * chip.memory.bandwidth)
-    latency = op.launches * k.t0 + op.items * (k.item / chip.cores)
+    bandwidth = chip.memory.bandwidth
+    known = k.eta_best is not None and op.rate in chip.best
+    part = k.eta_best * chip.best[op.rate] if known else k.eta_compute
+    compute = op.flops / (part * chip.peak[op.rate]) + op.scores * (k.score / chip.cores)
+    memory, around = op.bytes / (k.eta_memory * bandwidth), op.staging / (k.eta_staging * bandwidth)
+    # What is not launched walks no way.
+    latency = op.launches * k.t0 + smaller(op.launches, 1.0) * op.depth * k.step + op.items * (k.item / chip.cores)
+    kernel = latency + around + norm(compute, memory, k.p)
+    # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
+    waits = larger(op.launches * calibration.host - kernel, 0.0)
     return Cost(
-        time=latency + norm(compute, memory, k.p), compute=compute, memory=memory, latency=latency, error=k.error
+        time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error
     )

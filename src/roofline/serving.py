@@ -125,10 +125,11 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
                 chunk_of(q, layout))  # fmt: skip
     context = q.input + q.output / 2
     beside = larger(q.concurrency / groups - 1, 0.0) * c.decoding
-    alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length)
+    alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
     one = decode(alone, system, layout, calibration)
-    first = prefill(Prefill(model, layout.dp * layout.replicas, q.input), system, layout, calibration)
-    both = Mixed(model, groups * beside, context, c.together, c.chunk, (q.input - c.chunk) / 2, c.busy, q.draft_tokens)
+    first = prefill(Prefill(model, layout.dp * layout.replicas, q.input, imbalance=q.imbalance), system, layout, calibration)
+    both = Mixed(model, groups * beside, context, c.together, c.chunk, (q.input - c.chunk) / 2, c.busy, q.draft_tokens,
+                 q.imbalance)  # fmt: skip
     plain, mixed = one.steps[0], step(both, system, layout, calibration)
     steps = first_token(c, plain.time, mixed.time)
     times, each = c.gaps * c.mixed, q.concurrency / (groups * layout.dp)

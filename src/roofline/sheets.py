@@ -159,7 +159,7 @@ def _step(span: Span) -> dict[str, Any]:
         out |= {f"{name}_s": float(getattr(cost, name)) for name in ("compute", "memory", "network", "latency")}
     if isinstance(span.work, Op):
         op = span.work
-        out |= {"kernel": op.kernel, "rate": op.rate, "flops": float(op.flops), "bytes": float(op.bytes)}
+        out |= {"kernel": op.kernel, "rate": op.rate, "flops": float(op.flops), "bytes": float(op.traffic)}
     if isinstance(span.work, Message):
         message = span.work
         out |= {"collective": message.collective, "bytes": float(message.size), "group": float(message.group)}

@@ -62,7 +62,7 @@ class Span:
     @property
     def bytes(self) -> Bytes:
         """Memory traffic of all operations."""
-        return sum((w.bytes * n for w, _, n in self.leaves() if isinstance(w, Op)), start=0.0)
+        return sum((w.traffic * n for w, _, n in self.leaves() if isinstance(w, Op)), start=0.0)
 
     @property
     def network(self) -> Seconds:

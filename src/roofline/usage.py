@@ -24,7 +24,6 @@ _IDLE: Final = ("power", "price", "purchase", "idle", "size")
 _TOLD: Final = (
     "chip.sparse.",
     "chip.vector.",
-    "chip.ceiling.",
     "chip.analyst.",
     "chip.cache.",
     "system.published.",
@@ -61,7 +60,7 @@ def assumed(system: System, span: Span) -> Count:
         tier = _TIER.match(fact.path)
         if tier:
             total = total + over[int(tier[1])] * 1.0
-        elif not fact.path.startswith("chip.peak.") or last in rates:
+        elif not fact.path.startswith(("chip.peak.", "chip.ceiling.")) or last in rates:
             total = total + 1.0
     return total  # type: ignore[no-any-return]
 
@@ -69,13 +68,15 @@ def assumed(system: System, span: Span) -> Count:
 def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     """Return every number that a span's answer rests on, with its source; one that was changed since says so."""
     over, rates = [bool(np.any(mask)) for mask in crossed(system, span)], _rates(span)
-    kernels, links = set(), set()
+    kernels, links, best = set(), set(), set()
     for work, cost, _ in span.leaves():
         if isinstance(work, Op):
             kernels.add(".".join(profile.key(work.kernel, work.rate, work.form)))
+            if profile.kernel(work.kernel, work.rate, work.form).eta_best is not None:
+                best.add(work.rate)
         elif np.any(cost.time > 0):
             links |= set(cost.ways)
-    used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, over, system)]
+    used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, best, over, system)]
     for fact in profile.facts:
         head, _, rest = fact.path.partition(".")
         known = kernels if head == "kernel" else links if head == "link" else None
@@ -90,13 +91,13 @@ def _hardware(system: System) -> Iterator[Fact]:
             yield fact
 
 
-def _rests(path: str, rates: set[str], over: list[bool], system: System) -> bool:
+def _rests(path: str, rates: set[str], best: set[str], over: list[bool], system: System) -> bool:
     tier = _TIER.match(path)
     if tier:
         return over[int(tier[1])]
     group, _, last = path.rpartition(".")
-    if group == "chip.peak":
-        return last in rates
+    if group in ("chip.peak", "chip.ceiling"):
+        return last in (rates if group == "chip.peak" else best)
     # Where the driver's figure is known, it decides what fits, not the published one.
     return not (path == "chip.memory.capacity" and np.any(system.package.memory.usable != 1))
 
@@ -119,6 +120,9 @@ def _value(path: str, system: System) -> Any:
     if tier:
         return getattr(system.tiers[int(tier[1])], tier[2])
     head, _, rest = path.partition(".")
+    if head == "chip" and rest.startswith("ceiling."):
+        rate = rest.removeprefix("ceiling.")
+        return system.package.best[rate] * system.package.peak[rate]
     if head == "chip" and rest.startswith("peak."):
         return system.package.peak[rest.removeprefix("peak.")]
     if rest == "memory.reported":

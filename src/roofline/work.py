@@ -19,8 +19,10 @@ class Op:
         flops: floating-point (or integer) operations.
         bytes: compulsory traffic to the chip's memory.
         launches: kernels in a row that it takes.
-        extent: length along which the kernel fills the chip; short ones reach less of the peak.
-        items: independent work items, each with a fixed cost on one core.
+        staging: traffic of passes before and after the kernel proper: quantising its input, permuting its rows.
+        depth: elements that one core walks through one after another: the inner dimension of a product, the keys of a query.
+        items: independent work items, each with a fixed cost on one core: blocks of queries, caches, experts.
+        scores: exponentials of a softmax, which no matrix unit does.
         useful: part of the FLOP that no other rank repeats and no padding wastes.
         form: format of the weights, or of the cache, that the kernel reads: two at one rate may have kernels of their own.
     """
@@ -31,10 +33,17 @@ class Op:
     flops: Flop
     bytes: Bytes
     launches: Count = 1.0
-    extent: Count = float("inf")
+    staging: Bytes = 0.0
+    depth: Count = 0.0
     items: Count = 0.0
+    scores: Count = 0.0
     useful: Ratio = 1.0
     form: str = ""
+
+    @property
+    def traffic(self) -> Bytes:
+        """All bytes to and from the chip's memory."""
+        return self.bytes + self.staging
 
 
 @frozen(eq=False)
@@ -42,10 +51,12 @@ class Message:
     """A collective or a transfer that one rank takes part in.
 
     Attributes:
-        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all`` or ``point_to_point`` (from each rank of
-            the group to the next, one after another).
+        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all``, ``dispatch`` and ``combine`` (of tokens to
+            their experts and back), ``broadcast``, or ``point_to_point`` (from each rank of the group to the next, one after
+            another).
         size: bytes of the whole buffer on one rank: what is reduced, what is gathered, what is sent to all peers.
         group: ranks that take part; 1 sends nothing.
+        copies: of a dispatch or combine, the ranks that each token goes to, drawn at random.
         stride: distance in rank numbers between neighbours of the group.
     """
 
@@ -54,6 +65,7 @@ class Message:
     size: Bytes
     group: Count
     stride: Count = 1.0
+    copies: Count = 1.0
 
 
 Work: TypeAlias = Op | Message

@@ -46,6 +46,11 @@ def _accepted(question: Any, attribute: Any, value: Num) -> None:
         )
 
 
+def _uneven() -> Any:
+    """Return a field for how much more the fullest rank gets than the mean; None for the law of even routing."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1))
+
+
 def _tokens() -> Any:
     """Return a field for a whole number of tokens, none by default."""
     return amount(0.0, high=MOST_TOKENS, whole=True)
@@ -57,12 +62,17 @@ def _kept() -> Any:
 
 @frozen(eq=False)
 class Prefill:
-    """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass."""
+    """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass.
+
+    Attributes:
+        imbalance: tokens that the fullest expert shard gets over the mean of all; None where a router draws experts at random.
+    """
 
     model: Model
     batch: Count = flow()
     input: Count = size()
     cached: Count = _past()
+    imbalance: Count | None = _uneven()
 
 
 @frozen(eq=False)
@@ -72,6 +82,7 @@ class Decode:
     Attributes:
         draft_tokens: speculative tokens verified with each sequence's next one.
         accept_length: mean tokens emitted per sequence and step, in [1, draft_tokens + 1].
+        imbalance: as in :class:`Prefill`.
     """
 
     model: Model
@@ -79,6 +90,7 @@ class Decode:
     context: Count = size()
     draft_tokens: Count = _tokens()
     accept_length: Count = _kept()
+    imbalance: Count | None = _uneven()
 
 
 @frozen(eq=False)
@@ -100,6 +112,7 @@ class Mixed:
     past: Count = amount(0.0)
     busy: Count = amount(1.0)
     draft_tokens: Count = _tokens()
+    imbalance: Count | None = _uneven()
 
 
 @frozen(eq=False)
@@ -109,6 +122,7 @@ class Serve:
     Attributes:
         chunk: prompt tokens that an attention rank passes beside a decode step at most; None for :data:`BUDGET` shared by the
             ranks in lock-step, at least :data:`LEAST_CHUNK` each.
+        imbalance: as in :class:`Prefill`.
     """
 
     model: Model
@@ -118,6 +132,7 @@ class Serve:
     draft_tokens: Count = _tokens()
     accept_length: Count = _kept()
     chunk: Count | None = _chunk()
+    imbalance: Count | None = _uneven()
 
 
 Question: TypeAlias = Prefill | Decode | Serve

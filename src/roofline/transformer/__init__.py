@@ -16,7 +16,7 @@ from roofline.layout import Layout
 from roofline.transformer import attention, beside, ffn
 from roofline.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
 from roofline.units import Count, Num
-from roofline.work import Message, Section, Work
+from roofline.work import Message, Op, Section, Work
 from roofline.workload import Pass, Prefill
 
 __all__ = ["Flow", "Matrix", "flow", "head", "sections", "stage_share"]
@@ -56,7 +56,7 @@ def _end(p: Flow) -> Section:
         elementwise(p, "norm", 4 * rows * p.model.hidden),
         evolve(product, useful=product.useful / times),
         Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp),
-        elementwise(p, "sample", 2 * logits, launches=3.0),
+        Op("sample", "sampling", p.sixteen, 0.0, 2 * logits * ACTIVATION.bytes, launches=3.0),
     )
     return Section("head", times, works)
 

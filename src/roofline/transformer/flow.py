@@ -84,12 +84,17 @@ class Stream:
 
 @frozen(eq=False)
 class Flow:
-    """One forward pass through the model as one rank sees it: a decode step, prompts, or both."""
+    """One forward pass through the model as one rank sees it: a decode step, prompts, or both.
+
+    Attributes:
+        imbalance: tokens of the fullest expert shard over the mean of all; None for the law of even routing.
+    """
 
     model: Model
     layout: Layout
     chip: Chip
     streams: tuple[Stream, ...]
+    imbalance: Count | None = None
 
     @property
     def tokens(self) -> Count:
@@ -181,14 +186,14 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
                 question.prompts, question.prompts * question.busy, question.chunk, question.past, 1.0, decoding=False
             )
         )
-    return Flow(model, layout, chip, tuple(streams))
+    return Flow(model, layout, chip, tuple(streams), question.imbalance)
 
 
 def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None) -> Op:
     """Return the product of ``tokens`` rows with matrices that share their input, fused in one kernel.
 
     ``F = 2 M sum(K N)``; ``B = sum(K N) w + M K a + M sum(N) a``, cut by tensor parallelism; where the input is quantised
-    first, that is one more launch and one more pass over it. At a ``rate`` given, weights and input are widened to 16 bits.
+    first, that is one more launch and a pass of its own over it. At a ``rate`` given, weights and input are widened to 16 bits.
     """
     first, tp, element = matrices[0], p.layout.tp, ACTIVATION.bytes
     rows = p.tokens if tokens is None else tokens
@@ -200,13 +205,15 @@ def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rat
     inputs = first.blocks * first.inputs * (first.share(tp) if first.split == "inputs" or first.blocks > 1 else 1.0)
     outputs = total(m.blocks * m.outputs * (m.share(tp) if m.split == "outputs" else 1.0) for m in matrices)
     quantised = speed not in SIXTEEN_BIT
-    # Read in 16 bits and written narrow by the quantising kernel, then read narrow by the product.
-    read = element + 2 * p.passed(first.component) if quantised else element
+    read = p.passed(first.component) if quantised else element
     return Op(
         name, "gemm", speed,
         flops=rows * products,
         bytes=held * width + rows * (inputs * read + outputs * element),
         launches=2.0 if quantised else 1.0,
+        # Read in 16 bits and written narrow by the quantising kernel.
+        staging=rows * inputs * (element + read) if quantised else 0.0,
+        depth=first.inputs * (first.share(tp) if first.split == "inputs" else 1.0),
         # What tensor peers repeat is no progress.
         useful=once / products,
         form=p.form(first.component, speed),

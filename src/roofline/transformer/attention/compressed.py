@@ -7,9 +7,11 @@ one are all attended to. Keys are values, so a pair costs two products of width 
 from __future__ import annotations
 
 from roofline.architecture import Compressed
+from roofline.arrays import ceil
 from roofline.transformer.attention import indexer
 from roofline.transformer.flow import (
     ACTIVATION,
+    TILE,
     Flow,
     Matrix,
     Stream,
@@ -85,7 +87,8 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
         flops=4 * a.dim * heads * s.sequences * pairs,
         bytes=s.sequences * seen * a.dim * p.stored("kv") + 2 * s.tokens * heads * a.dim * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
-        extent=seen,
+        depth=seen,
+        items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
     )
 
 

@@ -93,15 +93,17 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     heads = a.heads * _output(a, p.model.hidden).share(tp)
     seen = held(s.past, a.window) + s.new if a.indexer is None else indexer.visible(a.indexer, s)
     wide = a.head_dim + a.value_width
+    seen_pairs = pairs(a, s)
     return Op(
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "attention_decode" if s.decoding else "attention_prefill",
         p.sixteen,
-        flops=2 * wide * heads * s.sequences * pairs(a, s),
+        flops=2 * wide * heads * s.sequences * seen_pairs,
         bytes=s.sequences * seen * keys(a, tp) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
-        extent=seen,
+        depth=seen,
         items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
+        scores=heads * s.sequences * seen_pairs,
         form=p.model.formats.kv,
     )
 

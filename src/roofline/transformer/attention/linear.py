@@ -103,7 +103,7 @@ def core(a: Linear, p: Flow, s: Stream) -> Op:
         flops=s.tokens * heads * each,
         bytes=kept + s.tokens * heads * (2 * a.key_dim + 2 * a.value_dim) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
-        extent=float("inf") if s.decoding else s.new,
+        depth=0.0 if s.decoding else s.new,
     )
 
 

@@ -107,6 +107,8 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         flops=2 * heads * s.sequences * attended(s.new, s.past, limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        depth=seen,
+        items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         form=p.model.formats.kv,
     )
     into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
@@ -122,7 +124,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         flops=2 * heads * s.sequences * attended(s.new, s.past, None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
-        extent=s.past + s.new,
+        depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
         form=p.model.formats.kv,
     )  # fmt: skip

@@ -7,11 +7,15 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
 from roofline.architecture import Dense, Moe
-from roofline.arrays import ceil, expected_distinct
+from roofline.arrays import ceil, expected_distinct, larger, smaller
 from roofline.transformer.ffn import dense
 from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
-from roofline.units import Count
+from roofline.units import Count, Ratio
 from roofline.work import Message, Op, Work
 
 
@@ -51,38 +55,57 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
     return ceil((f.experts + redundant) / ep)
 
 
+def imbalance(tokens: Count, shards: Count) -> Ratio:
+    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random: ``1 + sqrt(2 ln n  n / m)``, at most n.
+
+    Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less even: measure, and give ``imbalance``.
+
+    >>> round(float(imbalance(256 * 32.0, 256.0)), 2), float(imbalance(100.0, 1.0))
+    (1.59, 1.0)
+    """
+    return smaller(1 + np.sqrt(2 * np.log(shards) * shards / larger(tokens, _SOME)), shards)
+
+
+_SOME: Final = 1e-9
+"""Tokens where there are none."""
+
+
 def works(f: Moe, p: Flow) -> tuple[Work, ...]:
     """Return one layer's mixture on one rank.
 
-    Rows of the fullest shard ``R = T k slots / (E + copies)`` for the T tokens of the stage; ``F = 6 H width R /
-    expert_tp`` gated; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - k / (E + copies))^T)``,
-    + activations.
+    Rows of the fullest shard ``R = u T k slots / (E + copies)`` for the T tokens of the stage, u the imbalance; ``F = 6 H width R /
+    expert_tp`` gated; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - u k / (E + copies))^T)``;
+    rows are permuted, quantised and added up again in passes of their own.
     """
     layout, hidden = p.layout, f.latent or p.model.hidden
     router, *_ = matrices(f, p.model.hidden)
     slots, copies = local_slots(f, layout.ep, layout.redundant_experts), f.experts + layout.redundant_experts
     tokens, cut = p.group_tokens, layout.expert_tp
-    rows = tokens * f.visits * slots / copies
-    hit = expected_distinct(slots, f.visits / copies, tokens)
+    uneven = imbalance(tokens * f.visits, layout.ep) if p.imbalance is None else smaller(p.imbalance, layout.ep)
+    rows = uneven * tokens * f.visits * slots / copies
+    hit = expected_distinct(slots, smaller(uneven * f.visits / copies, 1.0), tokens)
     element, row = ACTIVATION.bytes, hidden * p.passed("experts")
     between = (4 + 2 * f.gated) * f.width / cut
     experts = Op(
         "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, p.model.hidden) * rows / cut,
-        bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts") + rows * (row + (hidden + between) * element),
-        useful=copies / (slots * layout.ep),
+        bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
+        staging=rows * (row + (hidden + between) * element),
+        depth=hidden + f.width / cut,
+        items=slots,
+        useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
     )  # fmt: skip
-    # A token goes once to each shard that holds one of its experts; its tensor peers each send their part of the tokens.
-    sent = (layout.dp > 1) * p.tokens / layout.tp * expected_distinct(layout.ep, 1 / layout.ep, f.visits) * cut
+    # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
+    sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
     return (
         *norms(p, f.norms),
         gemm(p, "router", router, *_gate(f, p.model.hidden)),
         *(() if into is None else (gemm(p, "latent in", into),)),
-        Message("dispatch", "all_to_all", sent * row, layout.stage),
+        Message("dispatch", "dispatch", sent * row, layout.stage, copies=f.visits * cut),
         experts,
-        Message("combine", "all_to_all", sent * hidden * element, layout.stage),
+        Message("combine", "combine", sent * hidden * element, layout.stage, copies=f.visits * cut),
         *(() if out is None else (gemm(p, "latent out", out),)),
         *(dense.block(_shared(f), p, "shared ", "shared") if f.shared_width else ()),
         *reduced(p, "ffn"),
