@@ -110,9 +110,9 @@ def _with(rack: System, power: Num | str | None, price: Num | str | None) -> Sys
     """Return the system with the power and rent that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
-        change["power"] = (
-            parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
-        ) * rack.chips
+        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        refuse("power", watts, 0.0, strict=True)
+        change["power"] = watts * rack.chips
     if price is not None:
         rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
         refuse("price", rent * HOUR, 0.0, strict=True)
