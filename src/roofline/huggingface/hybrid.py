@@ -22,11 +22,9 @@ from roofline.huggingface.common import (
     hidden,
     integers,
     listed,
-    mixed,
     moe,
     number,
     plan,
-    shared,
     table,
     upto,
     width,
@@ -260,10 +258,7 @@ def glm5_next(t: Table) -> Plan:
     ]
     streams = upto(t, "hc_mult", default=4, most=FEW)
     hyper = Hyper(streams, (2 + streams) * streams, scales=3) if streams > 1 else None
-    if "mlp_layer_types" in t or "first_k_dense_replace" in t:
-        return plan(attentions, latent_experts(t, layers), hyper=hyper)
-    mixture = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return plan(attentions, mixed([i > 2 for i in range(layers)], mixture, lambda: dense(t)), hyper=hyper)
+    return plan(attentions, latent_experts(t, layers, start=3), hyper=hyper)
 
 
 def minimax(t: Table) -> Plan:
