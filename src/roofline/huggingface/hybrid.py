@@ -146,13 +146,11 @@ def _block_words(t: Table) -> Sequence[str]:
     return words
 
 
-def _delta_net(t: Table) -> Linear:
-    """Return the gated delta rule of Qwen3-Next and OLMo hybrid."""
-    heads, keys = width(t, "linear_num_value_heads"), width(t, "linear_num_key_heads")
-    if heads % keys:
-        raise t.fail("linear_num_key_heads", f"must divide the {heads} value heads")
-    taps = upto(t, "linear_conv_kernel_dim", default=4, most=FEW)
-    return Linear(keys, heads, width(t, "linear_key_head_dim"), width(t, "linear_value_head_dim"), conv=taps)
+def _delta_net(t: Table, keys: int, values: int, key_dim: int, value_dim: int) -> Linear:
+    """Return the gated delta rule of Qwen3-Next and OLMo hybrid, of so many key and value heads of these sizes."""
+    if values % keys:
+        raise t.fail("linear_num_key_heads", f"must divide the {values} value heads")
+    return Linear(keys, values, key_dim, value_dim, conv=upto(t, "linear_conv_kernel_dim", default=4, most=FEW))
 
 
 def _every(t: Table, layers: int, interval: int) -> list[bool]:
@@ -165,7 +163,8 @@ def qwen3_next(t: Table) -> Plan:
     layers, bias = depth(t), t.flag("attention_bias")
     full = gqa(t, bias=bias, out_bias=bias, qk_norm=True)
     full = evolve(full, gate_dim=full.head_dim if t.flag("attn_output_gate", default=True) else 0)
-    linear = _delta_net(t)
+    keys, values = width(t, "linear_num_key_heads"), width(t, "linear_num_value_heads")
+    linear = _delta_net(t, keys, values, width(t, "linear_key_head_dim"), width(t, "linear_value_head_dim"))
     attentions = [
         full if has else linear for has in _every(t, layers, upto(t, "full_attention_interval", default=4) or 4)
     ]
@@ -185,9 +184,7 @@ def olmo_hybrid(t: Table) -> Plan:
     values = width(t, "linear_num_value_heads", default=heads)
     key_dim = width(t, "linear_key_head_dim", default=max(3 * size // (4 * keys), 1))
     value_dim = width(t, "linear_value_head_dim", default=2 * key_dim)
-    if values % keys:
-        raise t.fail("linear_num_key_heads", f"must divide the {values} value heads")
-    linear = Linear(keys, values, key_dim, value_dim, conv=upto(t, "linear_conv_kernel_dim", default=4, most=FEW))
+    linear = _delta_net(t, keys, values, key_dim, value_dim)
     return plan([full if has else linear for has in _every(t, layers, 4)], [dense(t)] * layers)
 
 
