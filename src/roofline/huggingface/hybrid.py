@@ -193,6 +193,15 @@ def _delta_attention(heads: int, size: int, taps: int, *, decay_rank: int = 0, g
     return Linear(heads, heads, size, size, conv=taps, decay=size, decay_rank=decay_rank, gate_rank=gate_rank)
 
 
+def _kimi_delta(t: Table, inside: Table) -> Linear:
+    """Return the delta attention of ``linear_attn_config``, or of fields beside it; decay and gate of the rank of a head."""
+    source = inside if "num_heads" in inside else t
+    heads = width(source, "linear_num_heads", "num_heads")
+    size = width(source, "head_dim", "linear_head_dim") if source is inside else width(t, "linear_head_dim")
+    taps = upto(source, "linear_conv_kernel_dim", "short_conv_kernel_size", default=4, most=FEW)
+    return _delta_attention(heads, size, taps, decay_rank=size, gate_rank=size)
+
+
 def _kimi_layers(t: Table, inside: Table, layers: int) -> list[bool]:
     """Return which layers have a cache: a list of their numbers from one, or ``layer_types``."""
     if "full_attn_layers" in inside and "layer_types" not in t:
@@ -207,12 +216,9 @@ def _kimi_layers(t: Table, inside: Table, layers: int) -> list[bool]:
 def kimi_linear(t: Table) -> Plan:
     """Kimi Linear and Kimi K3: three delta attentions to one latent attention without positions."""
     layers, inside = depth(t), table(t, "linear_attn_config")
-    source = inside if "num_heads" in inside else t
-    heads = width(source, "num_heads", "linear_num_heads")
-    size = width(source, "head_dim", "linear_head_dim") if source is inside else width(t, "linear_head_dim")
-    taps = upto(source, "short_conv_kernel_size", "linear_conv_kernel_dim", default=4, most=FEW)
-    gate = 0 if inside.flag("use_full_rank_gate") else size
-    linear = _delta_attention(heads, size, taps, decay_rank=size, gate_rank=gate)
+    linear = _kimi_delta(t, inside)
+    if inside.flag("use_full_rank_gate"):
+        linear = evolve(linear, gate_rank=0)
     inside.raw("gate_lower_bound", None)
     full = mla(t)
     t.flag("mla_use_nope", default=True)
@@ -237,12 +243,8 @@ def bailing_hybrid(t: Table) -> Plan:
 
 def glm5_next(t: Table) -> Plan:
     """GLM-5.3-Flash: three delta attentions to one latent attention with a pooling indexer; hyper-connections."""
-    layers, inside = depth(t), table(t, "linear_attn_config")
-    source = inside if "num_heads" in inside else t
-    heads = width(source, "linear_num_heads", "num_heads")
-    size = width(source, "linear_head_dim", "head_dim") if source is inside else width(t, "linear_head_dim")
-    taps = upto(source, "linear_conv_kernel_dim", "short_conv_kernel_size", default=4, most=FEW)
-    linear = _delta_attention(heads, size, taps, decay_rank=size, gate_rank=size)
+    layers = depth(t)
+    linear = _kimi_delta(t, table(t, "linear_attn_config"))
     base = mla(t)
     pool = width(t, "index_kpool", default=1)
     own = indexer(t, base.q_rank)
