@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from roofline.architecture import Absent, Attention, FeedForward, Hyper, Layers, Linear, Mamba, Mla
+from roofline.architecture import Absent, Attention, FeedForward, Layers, Linear, Mamba, Mla
 from roofline.huggingface.common import (
     DEEPEST,
     FEW,
@@ -30,7 +30,7 @@ from roofline.huggingface.common import (
     width,
 )
 from roofline.huggingface.experts import qwen_experts
-from roofline.huggingface.latent import indexer, indexers, latent_experts, mla, without
+from roofline.huggingface.latent import hyper, indexer, indexers, latent_experts, mla, without
 from roofline.tables import Table
 
 KINDS: Final = {
@@ -255,9 +255,7 @@ def glm5_next(t: Table) -> Plan:
         (evolve(base, indexer=pooled) if chooses[i] else without(base, pooled)) if has else linear
         for i, has in enumerate(cached)
     ]
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, (2 + streams) * streams, scales=3) if streams > 1 else None
-    return plan(attentions, latent_experts(t, layers, start=3), hyper=hyper)
+    return plan(attentions, latent_experts(t, layers, start=3), hyper=hyper(t, head=False))
 
 
 def minimax(t: Table) -> Plan:

@@ -109,6 +109,15 @@ def deepseek_v32(t: Table) -> Plan:
     return plan([full if has else reused for has in indexers(t, layers)], latent_experts(t, layers))
 
 
+def hyper(t: Table, *, mixing: bool = True, head: bool = True) -> Hyper | None:
+    """Return hyper-connections of ``hc_mult`` streams: into a block, out of it and, if ``mixing``, from stream to stream.
+
+    Each of the two or three has a scale; one stream is the plain residual, None.
+    """
+    streams = upto(t, "hc_mult", default=4, most=FEW)
+    return Hyper(streams, (2 + streams * mixing) * streams, scales=2 + mixing, head=head) if streams > 1 else None
+
+
 def hy_v4(t: Table) -> Plan:
     """Hy4: as DeepSeek-V3.2, with sinks, a gated output and hyper-connections."""
     layers = depth(t)
@@ -122,9 +131,8 @@ def hy_v4(t: Table) -> Plan:
         if "indexer_types" in t or "index_topk_freq" in t
         else [i == 0 or (i - 1) % 4 == 0 for i in range(layers)]
     )
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, 2 * streams, scales=2, head=True) if streams > 1 else None
-    return plan([full if own_ else reused for own_ in has], latent_experts(t, layers, start=1), hyper=hyper)
+    attentions = [full if own_ else reused for own_ in has]
+    return plan(attentions, latent_experts(t, layers, start=1), hyper=hyper(t, mixing=False))
 
 
 def mistral_large4(t: Table) -> Plan:
@@ -168,11 +176,9 @@ def deepseek_v4(t: Table) -> Plan:
             pool=ratio, projections=4, extra=ratio * 2 * index + index,
         ) if low else None  # fmt: skip
         kinds[ratio] = evolve(base, ratio=ratio, overlap=low, indexer=own)
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, (2 + streams) * streams, scales=3, head=True) if streams > 1 else None
     t.raw("num_hash_layers", None)
     common = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return Plan([(kinds[ratio], common) for ratio in ratios], {"hyper": hyper})
+    return Plan([(kinds[ratio], common) for ratio in ratios], {"hyper": hyper(t)})
 
 
 _LOW = 16
