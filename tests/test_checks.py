@@ -133,6 +133,9 @@ def test_an_answer_on_a_strangers_machine_says_what_looks_wrong(tmp_path):
     rack.write_text(text, encoding="utf-8")
     est = rl.estimate("llama-3.1-8b", rack, concurrency=8)
     assert any("both ways taken for one" in note for note in est.assumptions)
+    # Power and rent that are given in place of its own are no reason to be silent.
+    given = rl.estimate("llama-3.1-8b", rack, concurrency=8, power="1.2 kW", price=2.0)
+    assert any("both ways taken for one" in note for note in given.assumptions)
     assert "looks wrong" in rl.describe(rack).text
     assert rl.describe(rack).to_dict()["findings"]
 

@@ -233,6 +233,14 @@ def test_energy_and_rent_by_hand():
     assert float(est.dollars_per_million_tokens) == pytest.approx(8 * 2.95 / 3600 / rate * 1e6)
 
 
+@pytest.mark.parametrize("word", ["power", "price"])
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf"), np.array([1.0, -1.0])], ids=str)
+def test_power_and_rent_that_cannot_be_are_told_as_they_were_given(word, value):
+    # Of one chip, not of the eight that it stands for.
+    with pytest.raises(rl.QuestionError, match=f"^{word}={np.ravel(value)[-1]}: must be a finite number above 0$"):
+        rl.estimate("llama-3.1-8b", "dgx-h100", **{word: value}, concurrency=8)
+
+
 def test_arrays_of_drafts_are_the_drafts_one_by_one():
     model = rl.model("deepseek-v3")
     drafts, kept = np.array([0.0, 1.0, 3.0]), np.array([1.0, 1.7, 2.5])

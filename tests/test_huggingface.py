@@ -348,6 +348,7 @@ def test_no_shipped_model_has_a_field_that_is_not_understood(name):
         ("deepseek_v4", {"compress_ratios": [0, "4"] * 31}, "must be a list of whole numbers"), ("step3_text", {"moe_layers_enum": "a,b"}, "numbers between commas"),
         ("opt", {"word_embed_proj_dim": 3}, "not described here"), ("nemotron-nas", {"block_configs": []}, "must hold 80 blocks"),
         ("qwen3_next", {"linear_num_key_heads": 5}, "must divide the 32 value heads"), ("kimi_linear", {"linear_attn_config": 3}, "must be a table"),
+        ("glm4_moe_lite", {"n_routed_experts": None}, "num_local_experts: is missing"), ("glm5_next", {"num_hidden_layers": 1}, "number from 0 to 1"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_of_a_family_is_told(family, change, says):

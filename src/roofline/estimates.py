@@ -77,11 +77,13 @@ def estimate(
     >>> est.layout.words()["replicas"], bool(est.fits)
     (8, True)
     """
-    rack = _with(catalog.system(system), power, price)
+    described = catalog.system(system)
+    # Findings are of the descriptor, whatever power and rent are put in place of its own.
+    notes = [f"look at {finding}" for finding in findings(described)]
+    rack = _with(described, power, price)
     question = _asked(what, dtype, kv_dtype, words)
     profile = catalog.profile(level, rack)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    notes = [f"look at {finding}" for finding in findings(rack)] if power is None and price is None else []
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     given = {name: value for name, value in degrees.items() if value is not None}
@@ -110,9 +112,9 @@ def _with(rack: System, power: Num | str | None, price: Num | str | None) -> Sys
     """Return the system with the power and rent that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
-        change["power"] = (
-            parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
-        ) * rack.chips
+        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        refuse("power", watts, 0.0, strict=True)
+        change["power"] = watts * rack.chips
     if price is not None:
         rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
         refuse("price", rent * HOUR, 0.0, strict=True)

@@ -21,11 +21,11 @@ from roofline.roofline import Cost
 from roofline.roofline import price as price_op
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import sections
+from roofline.transformer.flow import SIXTEEN_BIT
 from roofline.units import Bytes, Count
 from roofline.work import Op, Work
 from roofline.workload import Decode, Mixed, Pass, Prefill
 
-_SIXTEEN_BIT = ("bf16", "fp16")
 _MOST_TP = 128
 
 
@@ -228,9 +228,9 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
         {getattr(model.formats, part) for part in ("attention", "recurrent", "dense", "experts", "shared")}
     ):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
-        if wide not in _SIXTEEN_BIT or name in _SIXTEEN_BIT:
+        if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
             continue
-        if stored.rates[0] in _SIXTEEN_BIT:
+        if stored.rates[0] in SIXTEEN_BIT:
             out.append(f"{name} weights are multiplied in {wide}; unpacking them is not charged")
         else:
             other = next((rate for rate in ("fp8", "int8", "fp4") if rate in chip.peak), None)

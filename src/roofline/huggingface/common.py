@@ -162,8 +162,11 @@ def mixed(sparse: Iterable[bool], mixture: FeedForward, plain: Callable[[], Feed
     return [mixture if is_sparse else other for is_sparse in which]
 
 
-def sparse_layers(t: Table, layers: int) -> list[bool]:
-    """Return which layers are mixtures: by list, or all from ``first_k_dense_replace`` on, every ``moe_layer_freq``-th."""
+def sparse_layers(t: Table, layers: int, start: int = 0) -> list[bool]:
+    """Return which layers are mixtures: by list, or every ``moe_layer_freq``-th, from ``first_k_dense_replace`` on.
+
+    ``start`` is the first of them in a family whose files may leave ``first_k_dense_replace`` out.
+    """
     if "mlp_layer_types" in t:
         kinds = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
         # The list says what these say in another way.
@@ -173,9 +176,9 @@ def sparse_layers(t: Table, layers: int) -> list[bool]:
     if isinstance(t.raw("moe_layer_freq", 1), (list, tuple)):
         upto(t, "first_k_dense_replace")
         return [bool(flag) for flag in listed(t, "moe_layer_freq", layers) or []]
-    start = t.count("first_k_dense_replace", 0, least=0, most=layers)
+    begin = t.count("first_k_dense_replace", min(start, layers), least=0, most=layers)
     step = t.count("moe_layer_freq", 1, most=DEEPEST)
-    return [i >= start and i % step == 0 for i in range(layers)]
+    return [i >= begin and i % step == 0 for i in range(layers)]
 
 
 def plan(attentions: Iterable[Attention], ffns: Iterable[FeedForward], **also: Any) -> Plan:

@@ -125,10 +125,8 @@ def solar_open(t: Table) -> Plan:
 def _shared_experts(t: Table, attention: Attention, start: int = 0) -> Plan:
     layers = depth(t)
     mixture = moe(t, shared_width=shared(t, "n_shared_experts", "num_shared_experts"))
-    given = "mlp_layer_types" in t or "first_k_dense_replace" in t
-    sparse = sparse_layers(t, layers) if given else [i >= start for i in range(layers)]
     t.raw("intermediate_size", None)
-    return plan([attention] * layers, mixed(sparse, mixture, lambda: dense(t)))
+    return plan([attention] * layers, mixed(sparse_layers(t, layers, start), mixture, lambda: dense(t)))
 
 
 def minimax_m2(t: Table) -> Plan:

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from roofline.architecture import Absent, Attention, FeedForward, Hyper, Layers, Linear, Mamba, Mla
+from roofline.architecture import Absent, Attention, FeedForward, Layers, Linear, Mamba, Mla
 from roofline.huggingface.common import (
     DEEPEST,
     FEW,
@@ -22,17 +22,15 @@ from roofline.huggingface.common import (
     hidden,
     integers,
     listed,
-    mixed,
     moe,
     number,
     plan,
-    shared,
     table,
     upto,
     width,
 )
 from roofline.huggingface.experts import qwen_experts
-from roofline.huggingface.latent import indexer, indexers, latent_experts, mla, without
+from roofline.huggingface.latent import hyper, indexer, indexers, latent_experts, mla, without
 from roofline.tables import Table
 
 KINDS: Final = {
@@ -148,13 +146,11 @@ def _block_words(t: Table) -> Sequence[str]:
     return words
 
 
-def _delta_net(t: Table) -> Linear:
-    """Return the gated delta rule of Qwen3-Next and OLMo hybrid."""
-    heads, keys = width(t, "linear_num_value_heads"), width(t, "linear_num_key_heads")
-    if heads % keys:
-        raise t.fail("linear_num_key_heads", f"must divide the {heads} value heads")
-    taps = upto(t, "linear_conv_kernel_dim", default=4, most=FEW)
-    return Linear(keys, heads, width(t, "linear_key_head_dim"), width(t, "linear_value_head_dim"), conv=taps)
+def _delta_net(t: Table, keys: int, values: int, key_dim: int, value_dim: int) -> Linear:
+    """Return the gated delta rule of Qwen3-Next and OLMo hybrid, of so many key and value heads of these sizes."""
+    if values % keys:
+        raise t.fail("linear_num_key_heads", f"must divide the {values} value heads")
+    return Linear(keys, values, key_dim, value_dim, conv=upto(t, "linear_conv_kernel_dim", default=4, most=FEW))
 
 
 def _every(t: Table, layers: int, interval: int) -> list[bool]:
@@ -167,7 +163,8 @@ def qwen3_next(t: Table) -> Plan:
     layers, bias = depth(t), t.flag("attention_bias")
     full = gqa(t, bias=bias, out_bias=bias, qk_norm=True)
     full = evolve(full, gate_dim=full.head_dim if t.flag("attn_output_gate", default=True) else 0)
-    linear = _delta_net(t)
+    keys, values = width(t, "linear_num_key_heads"), width(t, "linear_num_value_heads")
+    linear = _delta_net(t, keys, values, width(t, "linear_key_head_dim"), width(t, "linear_value_head_dim"))
     attentions = [
         full if has else linear for has in _every(t, layers, upto(t, "full_attention_interval", default=4) or 4)
     ]
@@ -187,15 +184,22 @@ def olmo_hybrid(t: Table) -> Plan:
     values = width(t, "linear_num_value_heads", default=heads)
     key_dim = width(t, "linear_key_head_dim", default=max(3 * size // (4 * keys), 1))
     value_dim = width(t, "linear_value_head_dim", default=2 * key_dim)
-    if values % keys:
-        raise t.fail("linear_num_key_heads", f"must divide the {values} value heads")
-    linear = Linear(keys, values, key_dim, value_dim, conv=upto(t, "linear_conv_kernel_dim", default=4, most=FEW))
+    linear = _delta_net(t, keys, values, key_dim, value_dim)
     return plan([full if has else linear for has in _every(t, layers, 4)], [dense(t)] * layers)
 
 
 def _delta_attention(heads: int, size: int, taps: int, *, decay_rank: int = 0, gate_rank: int = 0) -> Linear:
     """Return Kimi Delta Attention: a decay for each element of a key."""
     return Linear(heads, heads, size, size, conv=taps, decay=size, decay_rank=decay_rank, gate_rank=gate_rank)
+
+
+def _kimi_delta(t: Table, inside: Table) -> Linear:
+    """Return the delta attention of ``linear_attn_config``, or of fields beside it; decay and gate of the rank of a head."""
+    source = inside if "num_heads" in inside else t
+    heads = width(source, "linear_num_heads", "num_heads")
+    size = width(source, "head_dim", "linear_head_dim") if source is inside else width(t, "linear_head_dim")
+    taps = upto(source, "linear_conv_kernel_dim", "short_conv_kernel_size", default=4, most=FEW)
+    return _delta_attention(heads, size, taps, decay_rank=size, gate_rank=size)
 
 
 def _kimi_layers(t: Table, inside: Table, layers: int) -> list[bool]:
@@ -212,12 +216,9 @@ def _kimi_layers(t: Table, inside: Table, layers: int) -> list[bool]:
 def kimi_linear(t: Table) -> Plan:
     """Kimi Linear and Kimi K3: three delta attentions to one latent attention without positions."""
     layers, inside = depth(t), table(t, "linear_attn_config")
-    source = inside if "num_heads" in inside else t
-    heads = width(source, "num_heads", "linear_num_heads")
-    size = width(source, "head_dim", "linear_head_dim") if source is inside else width(t, "linear_head_dim")
-    taps = upto(source, "short_conv_kernel_size", "linear_conv_kernel_dim", default=4, most=FEW)
-    gate = 0 if inside.flag("use_full_rank_gate") else size
-    linear = _delta_attention(heads, size, taps, decay_rank=size, gate_rank=gate)
+    linear = _kimi_delta(t, inside)
+    if inside.flag("use_full_rank_gate"):
+        linear = evolve(linear, gate_rank=0)
     inside.raw("gate_lower_bound", None)
     full = mla(t)
     t.flag("mla_use_nope", default=True)
@@ -242,12 +243,8 @@ def bailing_hybrid(t: Table) -> Plan:
 
 def glm5_next(t: Table) -> Plan:
     """GLM-5.3-Flash: three delta attentions to one latent attention with a pooling indexer; hyper-connections."""
-    layers, inside = depth(t), table(t, "linear_attn_config")
-    source = inside if "num_heads" in inside else t
-    heads = width(source, "linear_num_heads", "num_heads")
-    size = width(source, "linear_head_dim", "head_dim") if source is inside else width(t, "linear_head_dim")
-    taps = upto(source, "linear_conv_kernel_dim", "short_conv_kernel_size", default=4, most=FEW)
-    linear = _delta_attention(heads, size, taps, decay_rank=size, gate_rank=size)
+    layers = depth(t)
+    linear = _kimi_delta(t, table(t, "linear_attn_config"))
     base = mla(t)
     pool = width(t, "index_kpool", default=1)
     own = indexer(t, base.q_rank)
@@ -258,12 +255,7 @@ def glm5_next(t: Table) -> Plan:
         (evolve(base, indexer=pooled) if chooses[i] else without(base, pooled)) if has else linear
         for i, has in enumerate(cached)
     ]
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, (2 + streams) * streams, scales=3) if streams > 1 else None
-    if "mlp_layer_types" in t or "first_k_dense_replace" in t:
-        return plan(attentions, latent_experts(t, layers), hyper=hyper)
-    mixture = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return plan(attentions, mixed([i > 2 for i in range(layers)], mixture, lambda: dense(t)), hyper=hyper)
+    return plan(attentions, latent_experts(t, layers, start=3), hyper=hyper(t, head=False))
 
 
 def minimax(t: Table) -> Plan:

@@ -48,13 +48,16 @@ def mla(t: Table, **kind: Any) -> Mla:
     )
 
 
-def latent_experts(t: Table, layers: int, **kind: Any) -> list[FeedForward]:
-    """Return dense blocks and mixtures with shared experts; all dense where no experts are named."""
-    if "n_routed_experts" not in t and "num_experts" not in t and "num_local_experts" not in t:
+def latent_experts(t: Table, layers: int, start: int = 0, **kind: Any) -> list[FeedForward]:
+    """Return dense blocks and mixtures with shared experts; all dense where no experts are named.
+
+    A family whose mixtures begin at ``start`` has experts, and must name them.
+    """
+    if not start and "n_routed_experts" not in t and "num_experts" not in t and "num_local_experts" not in t:
         return [dense(t)] * layers
     mixture = moe(t, shared_width=shared(t, "n_shared_experts", "num_shared_experts"), **kind)
     t.raw("intermediate_size", None)
-    return mixed(sparse_layers(t, layers), mixture, lambda: dense(t))
+    return mixed(sparse_layers(t, layers, start), mixture, lambda: dense(t))
 
 
 def deepseek(t: Table) -> Plan:
@@ -66,10 +69,7 @@ def deepseek(t: Table) -> Plan:
 def glm4_lite(t: Table) -> Plan:
     """GLM-4.7-Flash: the first layer dense, if it does not say."""
     layers = depth(t)
-    if "mlp_layer_types" in t or "first_k_dense_replace" in t:
-        return deepseek(t)
-    mixture = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return plan([mla(t)] * layers, mixed([i > 0 for i in range(layers)], mixture, lambda: dense(t)))
+    return plan([mla(t)] * layers, latent_experts(t, layers, start=1))
 
 
 def indexers(t: Table, layers: int) -> list[bool]:
@@ -109,6 +109,15 @@ def deepseek_v32(t: Table) -> Plan:
     return plan([full if has else reused for has in indexers(t, layers)], latent_experts(t, layers))
 
 
+def hyper(t: Table, *, mixing: bool = True, head: bool = True) -> Hyper | None:
+    """Return hyper-connections of ``hc_mult`` streams: into a block, out of it and, if ``mixing``, from stream to stream.
+
+    Each of the two or three has a scale; one stream is the plain residual, None.
+    """
+    streams = upto(t, "hc_mult", default=4, most=FEW)
+    return Hyper(streams, (2 + streams * mixing) * streams, scales=2 + mixing, head=head) if streams > 1 else None
+
+
 def hy_v4(t: Table) -> Plan:
     """Hy4: as DeepSeek-V3.2, with sinks, a gated output and hyper-connections."""
     layers = depth(t)
@@ -122,14 +131,8 @@ def hy_v4(t: Table) -> Plan:
         if "indexer_types" in t or "index_topk_freq" in t
         else [i == 0 or (i - 1) % 4 == 0 for i in range(layers)]
     )
-    if "mlp_layer_types" in t or "first_k_dense_replace" in t:
-        ffns = latent_experts(t, layers)
-    else:
-        mixture = moe(t, shared_width=shared(t, "n_shared_experts"))
-        ffns = mixed([i > 0 for i in range(layers)], mixture, lambda: dense(t))
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, 2 * streams, scales=2, head=True) if streams > 1 else None
-    return plan([full if own_ else reused for own_ in has], ffns, hyper=hyper)
+    attentions = [full if own_ else reused for own_ in has]
+    return plan(attentions, latent_experts(t, layers, start=1), hyper=hyper(t, mixing=False))
 
 
 def mistral_large4(t: Table) -> Plan:
@@ -149,10 +152,7 @@ def mistral_large4(t: Table) -> Plan:
         kind = evolve(base, extra=2 * base.heads, shared_kv=source[i] != i)
         kind = kind if turned[i] else evolve(kind, nope_dim=base.nope_dim + base.rope_dim, rope_dim=0)
         attentions.append(evolve(kind, indexer=scored) if has[i] else without(kind, scored))
-    if "first_k_dense_replace" in t or "mlp_layer_types" in t:
-        return plan(attentions, latent_experts(t, layers))
-    mixture = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return plan(attentions, mixed([i > 0 for i in range(layers)], mixture, lambda: dense(t)))
+    return plan(attentions, latent_experts(t, layers, start=1))
 
 
 def deepseek_v4(t: Table) -> Plan:
@@ -176,11 +176,9 @@ def deepseek_v4(t: Table) -> Plan:
             pool=ratio, projections=4, extra=ratio * 2 * index + index,
         ) if low else None  # fmt: skip
         kinds[ratio] = evolve(base, ratio=ratio, overlap=low, indexer=own)
-    streams = upto(t, "hc_mult", default=4, most=FEW)
-    hyper = Hyper(streams, (2 + streams) * streams, scales=3, head=True) if streams > 1 else None
     t.raw("num_hash_layers", None)
     common = moe(t, shared_width=shared(t, "n_shared_experts"))
-    return Plan([(kinds[ratio], common) for ratio in ratios], {"hyper": hyper})
+    return Plan([(kinds[ratio], common) for ratio in ratios], {"hyper": hyper(t)})
 
 
 _LOW = 16
