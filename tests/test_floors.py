@@ -16,7 +16,7 @@ FLOORS = [
     ["diagram", "drawing", "landscape", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     ["calibrating", "checks", "choosing", "estimates", "comparison", "cards", "descriptions", "sheets"],
-    ["cli"],
+    ["words", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.
