@@ -23,6 +23,7 @@ from roofline.comparison import LIMITS, compare
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
 from roofline.estimates import estimate
+from roofline.validation import SHIPPED, validate
 from roofline.words import (
     FORM,
     WORK,
@@ -235,7 +236,52 @@ def calibrate_(
     _say(json, found.to_dict, found.table)
 
 
-def _form_of(file: Path) -> str:
+@app.command(name="validate")
+def validate_(
+    runs: Annotated[
+        str,
+        Parameter(
+            help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."
+        ),
+    ] = SHIPPED,
+    /,
+    *,
+    level: Level = "calibrated",
+    file: Annotated[
+        Path | None,
+        Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file."),
+    ] = None,
+    plot: Annotated[
+        Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Predict measured runs and tell how far off that is: errors by quantity and group, coverage of the intervals."""
+    form = "" if plot is None else _form_of(plot, "--plot")
+    shown = sys.stderr.isatty()
+    try:
+        found = validate(runs, level=level, progress=_progress if shown else None)
+    finally:
+        if shown:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
+    if file is not None:
+        catalog.write(file, found.csv().encode())
+        print(f"wrote {file}", file=sys.stderr)
+    if plot is not None:
+        catalog.write(plot, plots.render(found.figure(), form))
+        print(f"wrote {plot}", file=sys.stderr)
+    _say(json, found.to_dict, found.table)
+
+
+_CLEAR = "\r\x1b[K"
+
+
+def _progress(done: int, total: int) -> None:
+    """Show on a terminal how many runs are priced."""
+    print(f"{_CLEAR}{done:,} of {total:,} runs", end="", file=sys.stderr, flush=True)
+
+
+def _form_of(file: Path, word: str = "-o") -> str:
     """Return the form of a picture that a file's name asks for.
 
     Raises:
@@ -243,7 +289,7 @@ def _form_of(file: Path) -> str:
     """
     form = file.suffix.removeprefix(".").lower()
     if form not in plots.FORMATS:
-        raise QuestionError(fault("-o", str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
+        raise QuestionError(fault(word, str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
     return form
 
 
