@@ -403,6 +403,8 @@ def test_the_table_says_all(whole):
     ):
         assert words in said
     assert all(line == line.rstrip() for line in said.splitlines())
+    many = rl.validate([ROW | {"id": str(i), "model": f"mine-{i}"} for i in range(30)])
+    assert "and 6 more" in many.table()
     assert repr(whole).startswith("<Validation: 2,157 runs of serving; mean errors TTFT ")
 
 
@@ -412,7 +414,7 @@ def test_the_table_says_all(whole):
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [("tp", "0", "at least 1"), ("tp", "1.5", "whole number"), ("tp", "-2", "at least 1"), ("chips", "two", "whole number"), ("ttft_s", "nan", "finite"),
-     ("tpot_s", "-0.1", "above 0"), ("tpot_s", "0", "above 0"), ("input_len", "inf", "finite"), ("input_len", "-1", "at least 0"),
+     ("tpot_s", "-0.1", "at least 1e-09"), ("tpot_s", "1e-320", "at least 1e-09"), ("input_len", "inf", "finite"), ("input_len", "-1", "at least 0"),
      ("output_len", "1e300", "at most"), ("concurrency", "0", "above 0"), ("concurrency", "9" * 5000, "at most"), ("accept_length", "2.5", "draft_tokens + 1"),
      ("mode", "onlin", "did you mean online"), ("input_len", "1_000", "finite"), ("tpot_s", "6ms", "finite"), ("draft_tokens", "0.5", "whole"),
      ("output_tokens_per_s", "\x00", "finite"), ("ep", "=1+1", "whole number")],

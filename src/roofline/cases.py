@@ -14,7 +14,7 @@ from roofline import catalog
 from roofline.architecture import Model
 from roofline.arrays import ceil
 from roofline.calibration import Calibration
-from roofline.choosing import grid
+from roofline.choosing import grid, ranks_of
 from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
 from roofline.hardware import System
@@ -166,7 +166,7 @@ def _layouts(pool: Pool, model: Model, system: System, said: list[str]) -> Layou
     unknown = [name for name in ("tp", "pp", "dp", "ep") if name not in given]
     replica = given.get("tp", 1.0) * given.get("pp", 1.0) * given.get("dp", 1.0)
     if pool.chips is not None:
-        ranks = pool.chips * system.ranks_per_chip
+        ranks = float(ranks_of(system, int(pool.chips)))
     else:
         ranks = replica if not set(unknown) - {"ep"} else float(system.ranks)
         said.append(

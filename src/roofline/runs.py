@@ -132,7 +132,7 @@ class Column:
 
 
 _DEGREE: Final = Column(1, MOST_RANKS, whole=True)
-_MEASURED: Final = Column(0, TERA * GIGA, strict=True)
+_MEASURED: Final = Column(1 / GIGA, TERA * GIGA)
 SERVING: Final[Mapping[str, Column]] = {
     **dict.fromkeys(("chips", "prefill_chips", "decode_chips", "tp", "pp", "dp", "ep"), _DEGREE),
     "input_len": Column(),

@@ -36,6 +36,7 @@ _GROUPS: Final[Mapping[str, Callable[[Prediction], str]]] = {
     for name in ("group", "system", "model", "engine", "mode", "quality")
 }
 _AMBIGUOUS: Final = "C"
+_MOST_LINES: Final = 24
 _TITLES: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "output_tokens_per_s": "tokens/s"}
 
 
@@ -198,7 +199,9 @@ class Validation:
         for title, told in (("not priced", Counter(self.skipped.values())), ("assumed", self.assumptions)):
             if told:
                 counts = sorted(told.items(), key=lambda pair: -pair[1])
-                parts.append("\n".join([title, *(f"  {count:>5,}  {words}" for words, count in counts)]))
+                more = [f"         and {len(counts) - _MOST_LINES:,} more, in --json and in the file of predictions"]
+                lines = [f"  {count:>5,}  {words}" for words, count in counts[:_MOST_LINES]]
+                parts.append("\n".join([title, *lines, *(more if len(counts) > _MOST_LINES else [])]))
         return "\n\n".join(part for part in parts if part)
 
     def _by_mode(self, of: tuple[Prediction, ...], title: str) -> str:
