@@ -14,7 +14,12 @@ def main() -> None:
     two = rl.estimate("deepseek-v3", "cloudmatrix384", concurrency=8192, dtype="int8")
     every = rl.compare(*rl.names("system"))
     catalog.write(HERE / "systems.svg", plots.render(every.plot(), "svg"))
-    figures = {"roofline-gb200-nvl72": one.plot(), "roofline-two-racks": two.plot(ax=one.plot())}
+    runs = rl.validate(level="generic")
+    figures = {
+        "roofline-gb200-nvl72": one.plot(),
+        "roofline-two-racks": two.plot(ax=one.plot()),
+        "validation": runs.plot(quantity="tpot_s"),
+    }
     for name, ax in figures.items():
         catalog.write(HERE / f"{name}.svg", plots.render(ax.figure, "svg"))
 

@@ -10,13 +10,26 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
     ["hardware", "blocks", "architecture", "layout", "workload", "calibration"],
-    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "catalog"],
+    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting"],
-    ["diagram", "drawing", "landscape", "plots", "reports"],
+    ["timeline", "timings", "fitting", "scoring"],
+    ["diagram", "drawing", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
-    ["calibrating", "checks", "choosing", "estimates", "comparison", "cards", "descriptions", "sheets"],
-    ["cli"],
+    [
+        "calibrating",
+        "checks",
+        "choosing",
+        "estimates",
+        "comparison",
+        "cases",
+        "replay",
+        "predicting",
+        "validation",
+        "cards",
+        "descriptions",
+        "sheets",
+    ],
+    ["words", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

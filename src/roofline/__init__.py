@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.runs import ServingRun
+    from roofline.scoring import Prediction, Score
     from roofline.timeline import Span
+    from roofline.validation import Validation, validate
 
 __all__ = [
     "IDEAL",
@@ -79,17 +82,21 @@ __all__ = [
     "Moe",
     "Op",
     "PerLayer",
+    "Prediction",
     "Prefill",
     "QuestionError",
     "RooflineError",
     "Rule",
+    "Score",
     "Serve",
+    "ServingRun",
     "Source",
     "Span",
     "System",
     "Tier",
     "UnitError",
     "UnknownNameError",
+    "Validation",
     "calibrate",
     "chip",
     "compare",
@@ -100,6 +107,7 @@ __all__ = [
     "names",
     "profile",
     "system",
+    "validate",
 ]
 
 _LATER = {
@@ -108,13 +116,18 @@ _LATER = {
     "Description": "descriptions",
     "Estimate": "answer",
     "Footprint": "footprint",
+    "Prediction": "scoring",
     "Rule": "answer",
+    "Score": "scoring",
+    "ServingRun": "runs",
     "Span": "timeline",
+    "Validation": "validation",
     "calibrate": "calibrating",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "validate": "validation",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import cyclopts
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from roofline import catalog, plots, sheets
 from roofline.calibrating import calibrate
@@ -24,6 +23,27 @@ from roofline.comparison import LIMITS, compare
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
 from roofline.estimates import estimate
+from roofline.validation import SHIPPED, validate
+from roofline.words import (
+    FORM,
+    WORK,
+    Accepted,
+    Chips,
+    Chunk,
+    Concurrency,
+    Degree,
+    Drafts,
+    Dtype,
+    Input,
+    Json,
+    KvDtype,
+    Level,
+    ModelName,
+    Output,
+    Power,
+    Price,
+    System,
+)
 
 app = App(
     name="roofline",
@@ -34,61 +54,7 @@ app = App(
 app.register_install_completion_command(add_to_startup=False)
 
 
-def _whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
-    """Return a whole number; ``3.5`` is not quietly 3."""
-    text = tokens[0].value
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise QuestionError(fault(tokens[0].keyword or "value", text, "must be a whole number"))
-    return int(text)
-
-
-def _quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
-    """Return ``1.2 kW`` for ``1.2kW``."""
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip())
-
-
-_layout = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
-_work = Group("Workload", sort_key=2)
-_cost = Group("Power and price", sort_key=3)
-_form = Group("Output", sort_key=9)
-
 _PLAIN = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
-
-Json = Annotated[bool, Parameter(name="--json", negative="", group=_form, help="One JSON document on standard output.")]
-System = Annotated[
-    str, Parameter(name=["--system", "-s"], help="A name (roofline list systems), or the path of a TOML file.")
-]
-ModelName = Annotated[
-    str, Parameter(help="A name (roofline list models), or the path of a config.json or its directory.")
-]
-Chips = Annotated[int | None, Parameter(converter=_whole, help="Chips to use; by default the whole system.")]
-Degree = Annotated[int | None, Parameter(converter=_whole, group=_layout)]
-Input = Annotated[float, Parameter(name=["--input", "--isl"], group=_work, help="Prompt tokens of a request.")]
-Output = Annotated[float, Parameter(name=["--output", "--osl"], group=_work, help="Tokens that a request asks for.")]
-Concurrency = Annotated[float, Parameter(group=_work, help="Requests in flight in the whole deployment.")]
-Drafts = Annotated[int, Parameter(converter=_whole, group=_work, help="Speculative tokens verified in a step.")]
-Accepted = Annotated[float, Parameter(group=_work, help="Mean tokens a request gets from a step.")]
-Chunk = Annotated[
-    float | None, Parameter(group=_work, help="Prompt tokens an attention rank passes beside a decode step at most.")
-]
-Level = Annotated[
-    str,
-    Parameter(
-        help="ideal: every operation at its roofline, one after another. generic: constants that hold for any chip. "
-        "calibrated: fitted ones, where they exist. Or the path of a profile, such as roofline calibrate writes."
-    ),
-]
-Dtype = Annotated[
-    str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
-]
-Power = Annotated[
-    str | None,
-    Parameter(
-        group=_cost, help="Rated power of a chip with its share of the system, such as 1.2kW.", converter=_quantity
-    ),
-]
-Price = Annotated[str | None, Parameter(group=_cost, help="Rent of each chip, such as 2.95USD/h.", converter=_quantity)]
-KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
 
 
 def _say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
@@ -149,7 +115,7 @@ def estimate_(
     power: Power = None,
     price: Price = None,
     why: Annotated[
-        bool, Parameter(negative="", group=_form, help="Every operation, what bounds it, and every source.")
+        bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -170,12 +136,12 @@ def compare_(
     input: Input | None = None,
     output: Output | None = None,
     concurrency: Annotated[
-        float | None, Parameter(group=_work, help="Requests in flight; by default what serves best.")
+        float | None, Parameter(group=WORK, help="Requests in flight; by default what serves best.")
     ] = None,
     tpot: Annotated[
-        list[str] | None, Parameter(group=_work, negative="", help="Limits on the time per output token, such as 50ms.")
+        list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
     ] = None,
-    ttft: Annotated[str, Parameter(group=_work, help="Limit on the time to the first token, such as 2s.")] = "10s",
+    ttft: Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")] = "10s",
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts | None = None,
@@ -185,7 +151,7 @@ def compare_(
     file: Annotated[
         Path | None,
         Parameter(
-            name=["--output-file", "-o"], group=_form, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."
+            name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."
         ),
     ] = None,
     json: Json = False,
@@ -257,7 +223,7 @@ def calibrate_(
     file: Annotated[
         Path | None,
         Parameter(
-            name=["--output-file", "-o"], group=_form, help="Write the profile here, to be used as --level FILE.toml."
+            name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
         ),
     ] = None,
     json: Json = False,
@@ -270,7 +236,52 @@ def calibrate_(
     _say(json, found.to_dict, found.table)
 
 
-def _form_of(file: Path) -> str:
+@app.command(name="validate")
+def validate_(
+    runs: Annotated[
+        str,
+        Parameter(
+            help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."
+        ),
+    ] = SHIPPED,
+    /,
+    *,
+    level: Level = "calibrated",
+    file: Annotated[
+        Path | None,
+        Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file."),
+    ] = None,
+    plot: Annotated[
+        Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Predict measured runs and tell how far off that is: errors by quantity and group, coverage of the intervals."""
+    form = "" if plot is None else _form_of(plot, "--plot")
+    shown = sys.stderr.isatty()
+    try:
+        found = validate(runs, level=level, progress=_progress if shown else None)
+    finally:
+        if shown:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
+    if file is not None:
+        catalog.write(file, found.csv().encode())
+        print(f"wrote {file}", file=sys.stderr)
+    if plot is not None:
+        catalog.write(plot, plots.render(found.figure(), form))
+        print(f"wrote {plot}", file=sys.stderr)
+    _say(json, found.to_dict, found.table)
+
+
+_CLEAR = "\r\x1b[K"
+
+
+def _progress(done: int, total: int) -> None:
+    """Show on a terminal how many runs are priced."""
+    print(f"{_CLEAR}{done:,} of {total:,} runs", end="", file=sys.stderr, flush=True)
+
+
+def _form_of(file: Path, word: str = "-o") -> str:
     """Return the form of a picture that a file's name asks for.
 
     Raises:
@@ -278,7 +289,7 @@ def _form_of(file: Path) -> str:
     """
     form = file.suffix.removeprefix(".").lower()
     if form not in plots.FORMATS:
-        raise QuestionError(fault("-o", str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
+        raise QuestionError(fault(word, str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
     return form
 
 

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from roofline import drawing
+from roofline import scatter as scattering
 from roofline.diagram import Point, Roof, points, roofs, sheet, spanned
 from roofline.errors import QuestionError, fault
 from roofline.hardware import System, Tier
+from roofline.scoring import Prediction
 from roofline.timeline import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Point", "Roof", "axes", "points", "render", "roofline", "roofs", "spanned"]
+__all__ = ["FORMATS", "Point", "Roof", "axes", "panels", "points", "render", "roofline", "roofs", "scatter", "spanned"]
 
 FORMATS: Final = ("svg", "pdf", "png")
 STYLE: Final[Any] = {
@@ -45,6 +47,17 @@ def axes(width: float = 7.6, height: float = 5.0) -> Axes:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         return figure.add_subplot()
+
+
+def panels(count: int, width: float = 5.2, height: float = 5.0) -> list[Axes]:
+    """Return axes side by side on a new figure, each ``width`` x ``height`` inches."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        first = axes(width * count, height)
+        figure: Any = first.figure
+        figure.clear()
+        return list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def render(figure: Figure, form: str) -> bytes:
@@ -92,4 +105,28 @@ def roofline(
     ax = axes() if ax is None else ax
     with mpl.rc_context(STYLE):
         drawing.draw(ax, sheet(system, steps, tier, label, title))
+    return ax
+
+
+def scatter(predictions: Sequence[Prediction], *, ax: Axes | None = None, key: str = "system") -> Axes:
+    """Draw predicted against measured values of one quantity, each with its interval, on the line they should lie on.
+
+    Args:
+        predictions: of one quantity; those without a measured or a predicted value are left out.
+        ax: axes to draw on; by default those of a new figure.
+        key: what of a run has a colour of its own: system, model, engine, group, mode or quality.
+
+    Raises:
+        QuestionError: nothing is left to draw.
+    """
+    import matplotlib as mpl
+
+    found = [p for p in predictions if p.measured is not None and p.predicted is not None]
+    if not found or len({p.quantity for p in found}) > 1:
+        raise QuestionError(
+            fault("predictions", len(found), "must be of one quantity, measured and predicted, to be drawn")
+        )
+    ax = axes(6.4, 5.6) if ax is None else ax
+    with mpl.rc_context(STYLE):
+        scattering.draw(ax, found, key)
     return ax

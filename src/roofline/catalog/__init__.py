@@ -27,6 +27,7 @@ __all__ = [
     "LARGEST",
     "chip",
     "kind_of",
+    "measured",
     "model",
     "names",
     "profile",
@@ -43,6 +44,7 @@ _FOLDERS: Final = {
     "calibration": "hardware/calibration",
     "model": "workloads/models",
 }
+_RUNS: Final = "workloads/runs"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 _ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
@@ -284,3 +286,20 @@ def _model_toml(path: Path) -> Model:
     for table in (counted, head, root):
         table.done()
     return evolve(out, source=cited, note=note)
+
+
+def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
+    """Return the rows of a table of measured runs, by a name in ``workloads/runs`` or a path, and what messages call it.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    text = str(given)
+    known = sorted(path.stem for path in (_root() / _RUNS).glob("*.csv"))
+    if isinstance(given, str) and text in known:
+        return text, read_rows(_root() / _RUNS / f"{text}.csv")
+    if isinstance(given, str) and not (
+        _looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
+    ):
+        raise unknown("run", text, known, "or give the path of a CSV file")
+    return Path(text).name, read_rows(Path(text).expanduser())

@@ -1,0 +1,225 @@
+"""Serving runs priced as they were measured: what a row leaves open is chosen, and said; rows that ask alike are one array.
+
+======== ==========================================================================================================
+online   a service at ``N`` requests in flight; those beyond the ``n`` whose caches fit wait, by Little's law
+         ``(N / n - 1) T`` before their prompt is read, ``T`` the time in which each of the ``n`` is served once
+offline  the rate of that service, with as many in flight as fit where it is not known
+static   one batch: ``rate = N O / (prefill + (O - 1) step)``, the step at the mean context ``I + O / 2``
+prefill  one pass over the batch; decode: one step of it, at ``I + O / 2``
+======== ==========================================================================================================
+
+Where prompts are read on chips of their own, see :func:`apart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from roofline.answer import Estimate
+from roofline.architecture import Model
+from roofline.arrays import Mask, floor, larger, share, smaller
+from roofline.calibration import Calibration
+from roofline.estimates import estimate
+from roofline.hardware import System
+from roofline.layout import Layout
+from roofline.units import Num
+from roofline.workload import BUDGET, Decode, Prefill, Serve
+
+Floats = NDArray[np.float64]
+QUANTITIES: Final = ("ttft_s", "tpot_s", "output_tokens_per_s")
+
+
+@frozen(eq=False)
+class Batch:
+    """Runs that differ in numbers only: a row for each, a column for each layout that it leaves open.
+
+    Attributes:
+        layout, prompts: of the chips that decode, or do all; and of those that only read prompts.
+        concurrency: NaN where as many are in flight as fit.
+    """
+
+    model: Model
+    system: System
+    profile: Calibration
+    layout: Layout
+    prompts: Layout | None
+    input: Floats
+    output: Floats
+    concurrency: Floats
+    draft_tokens: Floats
+    accept_length: Floats
+
+    def ask(self, question: Any, layout: Layout | None = None) -> Estimate:
+        """Return the answer to a question about this model on this system."""
+        return estimate(question, self.system, self.layout if layout is None else layout, level=self.profile)
+
+    def serve(self, concurrency: Num) -> Estimate:
+        """Return the service with so many requests in flight."""
+        return self.ask(Serve(self.model, self.input, self.output, concurrency, self.draft_tokens, self.accept_length))
+
+    def step(self, batch: Num) -> Estimate:
+        """Return the decode step at the mean context of a request."""
+        context = larger(self.input + self.output / 2, 1.0)
+        return self.ask(Decode(self.model, batch, context, self.draft_tokens, self.accept_length))
+
+    def prefill(self, batch: Num, layout: Layout | None = None) -> Estimate:
+        """Return the pass over so many prompts."""
+        return self.ask(Prefill(self.model, batch, self.input), layout)
+
+
+Interval = tuple[Num, Num, Num]
+"""A quantity with the ends of its 80 % interval."""
+
+
+@frozen(eq=False)
+class Outcome:
+    """What was found for a batch, over runs and layouts.
+
+    Attributes:
+        quantities: each with the ends of its interval.
+        worth: what the best layout has most of.
+        estimates: the answers whose plans must hold, each with what it is of.
+        said: where something was assumed, and what.
+    """
+
+    quantities: Mapping[str, Interval]
+    worth: Num
+    estimates: tuple[Estimate, ...]
+    said: tuple[tuple[Mask, str], ...] = field(default=())
+
+
+def _ends(est: Estimate, name: str, value: Num) -> Interval:
+    pair = est.interval(name)
+    return (value, np.nan, np.nan) if pair is None else (value, pair[0], pair[1])
+
+
+def _rate(time: Interval, rate: Num) -> Interval:
+    """Return a rate with its ends, which moves as the inverse of a time does."""
+    return rate, rate * share(time[0], time[2]), rate * share(time[0], time[1])
+
+
+def online(b: Batch) -> Outcome:
+    """Price a service at its load; requests whose caches do not fit beside the others wait for their places."""
+    asked = np.nan_to_num(b.concurrency, nan=1.0)
+    est = b.serve(asked)
+    most = larger(est.max_concurrency, 1.0)
+    load = np.where(np.isnan(b.concurrency), most, b.concurrency)
+    held = smaller(load, most)
+    if np.any(held != asked):
+        est = b.serve(held)
+    cycle: Any = est.cycle
+    waiting = larger(load / held - 1, 0.0) * cycle
+    # Engines that admit by what caches hold now, and not by what they can grow to, let this many in.
+    now = held * (b.input + b.output) / (b.input + b.output / 2)
+    surely = larger(load / now - 1, 0.0) * cycle
+    first, each = _ends(est, "ttft", _known(est.ttft)), _ends(est, "tpot", _known(est.tpot))
+    ttft = (first[0] + waiting, first[1] + surely, first[2] + waiting * _wider(each))
+    rate = _known(est.tokens_per_second)
+    # A request of one token out has no time per token: its rate moves with the time to the first.
+    pace: Any = tuple(np.where(np.isnan(each[0]), a, b) for a, b in zip(first, each, strict=True))
+    return Outcome(
+        {"ttft_s": ttft, "tpot_s": each, "output_tokens_per_s": _rate(pace, rate)},
+        rate,
+        (est,),
+        (
+            (load > held, "requests beyond those whose caches fit wait"),
+            (np.isnan(b.concurrency), "as many requests in flight as fit"),
+        ),
+    )
+
+
+def _known(value: Num | None) -> Num:
+    return np.nan if value is None else value
+
+
+def _wider(a: Interval) -> Num:
+    """Return by how much the high end exceeds the middle; 1 where there is no interval."""
+    return np.nan_to_num(share(a[2], a[0]), nan=1.0)
+
+
+def static(b: Batch) -> Outcome:
+    """Price one batch from its first prompt token to its last output token."""
+    first, step = b.prefill(b.concurrency), b.step(b.concurrency)
+    ttft, tpot = _ends(first, "ttft", _known(first.ttft)), _ends(step, "tpot", _known(step.tpot))
+    gaps = larger(b.output - 1, 0.0)
+    whole: Any = tuple(prompt + gaps * token for prompt, token in zip(ttft, tpot, strict=True))
+    rate = b.concurrency * b.output / whole[0]
+    return Outcome({"ttft_s": ttft, "tpot_s": tpot, "output_tokens_per_s": _rate(whole, rate)}, rate, (first, step))
+
+
+def prefill(b: Batch) -> Outcome:
+    """Price one pass over the prompts; where their number is not known, as many as fill a chunk of every attention rank."""
+    lanes = b.layout.dp * b.layout.replicas
+    filled = lanes * larger(floor(BUDGET / b.input), 1.0)
+    est = b.prefill(np.where(np.isnan(b.concurrency), filled, b.concurrency))
+    ttft, rate = _ends(est, "ttft", _known(est.ttft)), _known(est.prompt_tokens_per_second)
+    quantities = {"ttft_s": ttft, "output_tokens_per_s": _rate(ttft, rate)}
+    said = ((np.isnan(b.concurrency), f"prompts fill passes of {BUDGET:,.0f} tokens"),)
+    return Outcome(quantities, -_known(est.ttft), (est,), said)
+
+
+def decode(b: Batch) -> Outcome:
+    """Price one decode step, of as many sequences as fit where their number is not known."""
+    est = b.step(np.nan_to_num(b.concurrency, nan=1.0))
+    unknown = np.isnan(b.concurrency)
+    if np.any(unknown):
+        est = b.step(np.where(unknown, larger(est.max_concurrency, 1.0), b.concurrency))
+    tpot, rate = _ends(est, "tpot", _known(est.tpot)), _known(est.tokens_per_second)
+    quantities = {"tpot_s": tpot, "output_tokens_per_s": _rate(tpot, rate)}
+    return Outcome(quantities, rate, (est,), ((unknown, "as many sequences as fit"),))
+
+
+_ROUNDS: Final = 4
+
+
+def apart(b: Batch, prompts: Layout) -> Outcome:
+    r"""Price a service whose prompts are read on chips of their own.
+
+    ``n`` requests are in flight for each lane that reads prompts (an attention rank of a replica). A lane is occupied by
+    a prompt for ``q``; a request then decodes for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. The mean
+    wait ``w`` is that of a queue with constant service whose ``n - 1`` other customers come back once a cycle ``K``,
+
+    .. math:: K = w + t + Z, \qquad 2 w (K - (n - 1) q) = (n - 1) q^2, \qquad K \ge n q,
+
+    as in :mod:`roofline.serving`, ``t`` the pass of a lone prompt and ``q`` that of a full one over its prompts. The transfer
+    of the cache is left out.
+    """
+    lanes = prompts.dp * prompts.replicas
+    together = larger(floor(BUDGET / b.input), 1.0)
+    alone, full = b.prefill(lanes, prompts), b.prefill(lanes * together, prompts)
+    first, each = _ends(alone, "ttft", _known(alone.ttft)), _known(full.ttft) / together
+    n, gaps = b.concurrency / lanes, larger(b.output - 1, 0.0)
+    others = larger(n - 1, 0.0)
+    decoding: Num = b.concurrency
+    most: Num = np.inf
+    for _ in range(_ROUNDS):
+        step = b.step(decoding)
+        most = larger(step.max_concurrency, 1.0)
+        spent = gaps * _known(step.tpot)
+        slack = others * each - spent - first[0]
+        wait = (slack + np.sqrt(slack * slack + 2 * others * each * each)) / 2
+        cycle = larger(wait + first[0] + spent, n * each)
+        decoding = larger(smaller(b.concurrency * share(spent, cycle), most), smaller(b.concurrency, 1.0))
+    cycle = larger(cycle, share(b.concurrency * spent, most))
+    tpot = _ends(step, "tpot", _known(step.tpot))
+    ttft = larger(cycle - spent, first[0])
+    rate = b.concurrency * b.output / cycle
+    quantities = {
+        "ttft_s": (ttft, first[1], ttft * _wider(first)),
+        "tpot_s": tpot,
+        "output_tokens_per_s": _rate(tpot, rate),
+    }
+    said = ((True, "prompts are read on chips of their own; the transfer of their caches is left out"),)
+    return Outcome(quantities, rate, (step, alone), said)
+
+
+PRICED: Final[Mapping[str, tuple[Callable[[Batch], Outcome], tuple[str, ...]]]] = {
+    "online": (online, QUANTITIES), "offline": (online, QUANTITIES[2:]), "static": (static, QUANTITIES),
+    "prefill": (prefill, ("ttft_s", "output_tokens_per_s")), "decode": (decode, QUANTITIES[1:]),
+}  # fmt: skip
+"""How a run of each mode is priced, and which quantities that tells."""

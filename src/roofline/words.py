@@ -1,0 +1,67 @@
+"""The words of the command line: what each takes, and what its help says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Group, Parameter
+
+from roofline.errors import QuestionError, fault
+
+
+def whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
+    """Return a whole number; ``3.5`` is not quietly 3."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise QuestionError(fault(tokens[0].keyword or "value", text, "must be a whole number"))
+    return int(text)
+
+
+def quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
+    """Return ``1.2 kW`` for ``1.2kW``."""
+    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip())
+
+
+LAYOUT = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
+WORK = Group("Workload", sort_key=2)
+COST = Group("Power and price", sort_key=3)
+FORM = Group("Output", sort_key=9)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", group=FORM, help="One JSON document on standard output.")]
+System = Annotated[
+    str, Parameter(name=["--system", "-s"], help="A name (roofline list systems), or the path of a TOML file.")
+]
+ModelName = Annotated[
+    str, Parameter(help="A name (roofline list models), or the path of a config.json or its directory.")
+]
+Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by default the whole system.")]
+Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
+Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
+Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
+Concurrency = Annotated[float, Parameter(group=WORK, help="Requests in flight in the whole deployment.")]
+Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
+Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request gets from a step.")]
+Chunk = Annotated[
+    float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
+]
+Level = Annotated[
+    str,
+    Parameter(
+        help="ideal: every operation at its roofline, one after another. generic: constants that hold for any chip. "
+        "calibrated: fitted ones, where they exist. Or the path of a profile, such as roofline calibrate writes."
+    ),
+]
+Dtype = Annotated[
+    str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
+]
+Power = Annotated[
+    str | None,
+    Parameter(
+        group=COST, help="Rated power of a chip with its share of the system, such as 1.2kW.", converter=quantity
+    ),
+]
+Price = Annotated[str | None, Parameter(group=COST, help="Rent of each chip, such as 2.95USD/h.", converter=quantity)]
+KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
