@@ -21,12 +21,13 @@ from roofline.reports import columns
 from roofline.timings import Timings, joined, read
 from roofline.units import MICRO, SECOND, Ratio, show
 
-
 MACHINES: Final[Mapping[str, str]] = {
     "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
     "b300_sxm": "hgx-b300", "gb300": "gb300-nvl72", "rtx_pro_6000_server": "rtx-pro-6000-8",
 }  # fmt: skip
 """Systems by the names that published tables give to their chips."""
+
+_UNJOINED: Final = "collectives, which need system= to say what joins the chips"
 
 _MATTERS: Final = 0.01
 """A stack has constants of its own where they take so much off the mean error of its rows."""
@@ -67,9 +68,7 @@ def calibrate(
     aside = dict(reading.aside)
     for each in reading.timings:
         if each.ways and rack is None:
-            aside["collectives, which need system= to say what joins the chips"] = (
-                aside.get("collectives, which need system= to say what joins the chips", 0) + each.count
-            )
+            aside[_UNJOINED] = aside.get(_UNJOINED, 0) + each.count
         else:
             grouped.setdefault(each.name, []).append(each)
     tiers = rack.tiers if rack is not None else ()
@@ -79,7 +78,8 @@ def calibrate(
         if np.isfinite(errors(part, start)).all():
             parts.append(part)
         else:
-            aside[f"{part.timings.name}, a way that the links of {rack.name if rack else timed.name} do not allow"] = part.timings.count
+            joins = rack.name if rack else timed.name
+            aside[f"{part.timings.name}, a way that the links of {joins} do not allow"] = part.timings.count
     few = tuple(f"{p.timings.name}: {p.timings.count} rows are too few" for p in parts if p.timings.count < ENOUGH)
     enough = [part for part in parts if part.timings.count >= ENOUGH]
     if not enough:
@@ -102,7 +102,8 @@ def calibrate(
         facts=_kept(start, fits),
     )  # fmt: skip
     notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
-    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, path.name if path is not None else "rows", tuple(enough))
+    source = path.name if path is not None else "rows"
+    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, tuple(enough))
 
 
 def _stacks(groups: Sequence[Timings]) -> list[Timings]:
@@ -175,7 +176,9 @@ def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
 
 def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
     """Return the facts of the base that still hold."""
-    new = {f"link.{key}" if isinstance(key, str) else f"kernel.{key[0]}.{key[1]}" for each in fits for key in each.constants}
+    new = [
+        f"link.{key}" if isinstance(key, str) else ".".join(("kernel", *key)) for each in fits for key in each.constants
+    ]
     return tuple(fact for fact in start.facts if fact.path.rpartition(".")[0] not in new)
 
 
@@ -200,28 +203,27 @@ class Calibrated:
 
     def table(self) -> str:
         """Return what was found and how far off it is, as text."""
-        rows = []
-        for each in (*self.fits, *self.own):
-            rows.append([each.name, each.stack or "all", f"{each.rows + each.left_out:,}", f"{each.before:.1%}", f"{each.seen:.1%}",
-                         f"{each.mape:.1%}", f"{each.median:.1%}", f"{each.p90:.1%}", _constants(each)])  # fmt: skip
+        rows = [[each.name, each.stack or "all", f"{each.rows + each.left_out:,}", f"{each.before:.1%}", f"{each.seen:.1%}",
+                 f"{each.mape:.1%}", f"{each.median:.1%}", f"{each.p90:.1%}", _constants(each)]
+                for each in (*self.fits, *self.own)]  # fmt: skip
         head = ["kernel", "stack", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
         loose = [
             f"{f.name}: the rows do not determine {', '.join(f.undetermined)}, which stay{'s' if len(f.undetermined) == 1 else ''}"
             for f in (*self.fits, *self.own)
             if f.undetermined
         ]
-        told = [f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors", ""]
+        told = f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
         more = ["", *loose, *self.notes] if loose or self.notes else []
-        return "\n".join([*told, columns(rows, head=head, right=range(2, 8)), *more])
+        return "\n".join([told, "", columns(rows, head=head, right=range(2, 8)), *more])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fits under names with units."""
         out = []
         for each in (*self.fits, *self.own):
             kernel, _, form = each.name.partition(".")
-            out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows, "rows_left_out": each.left_out,
-                        "mape_before": each.before, "mape_fitted": each.seen, "mape_left_out": each.mape,
-                        "median_left_out": each.median, "p90_left_out": each.p90,
+            out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows,
+                        "rows_left_out": each.left_out, "mape_before": each.before, "mape_fitted": each.seen,
+                        "mape_left_out": each.mape, "median_left_out": each.median, "p90_left_out": each.p90,
                         "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
                                       for key, c in each.constants.items()},
                         "undetermined": list(each.undetermined)})  # fmt: skip
@@ -229,7 +231,7 @@ class Calibrated:
                 "notes": list(self.notes)}  # fmt: skip
 
     def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
-        """Return the profile as a descriptor file: its constants over those of the generic profile, with how they were found."""
+        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found."""
         name = self.chip.title or self.chip.name
         lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
                  'level   = "calibrated"', 'base    = "generic"', f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
@@ -241,13 +243,15 @@ class Calibrated:
                 lines += ["", f"[{at}{_path(key)}]", 'source = "fit"', *_written(constants)]
         for each in (*self.fits, *self.own):
             stack = [f"stack = {json.dumps(each.stack)}"] if each in self.own else []
-            lines += ["", "[[found]]", f"name = {json.dumps(each.name)}", *stack, f"rows = {each.rows}", f"left_out = {each.left_out}",
-                      f"mape = {each.mape:.3g}", f"median = {each.median:.3g}", f"p90 = {each.p90:.3g}"]  # fmt: skip
+            lines += ["", "[[found]]", f"name = {json.dumps(each.name)}", *stack, f"rows = {each.rows}",
+                      f"left_out = {each.left_out}", f"mape = {each.mape:.3g}", f"median = {each.median:.3g}",
+                      f"p90 = {each.p90:.3g}"]  # fmt: skip
         when = (today or date.today()).isoformat()
         how = f"robust least squares on log(predicted / measured) over every other row, {when}; the errors are of the others"
         of = title or f"Timings of {self.chip.name}, {self.source}"
         link = [f"url   = {json.dumps(url)}"] if url else []
-        lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link, f"how   = {json.dumps(how)}"]
+        lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link,
+                  f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
     def plot(self, ax: Any = None) -> Any:
@@ -286,13 +290,11 @@ def _written(constants: Kernel | Link) -> list[str]:
         value = float(getattr(constants, field.name))
         if value == float(getattr(ideal, field.name) or 0.0) and field.name != "error":
             continue
-        text = "inf" if np.isinf(value) else json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else f"{value:.4g}"
+        plain = "inf" if np.isinf(value) else f"{value:.4g}"
+        text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
         out.append(f"{field.name} = {text}")
     return out
 
 
 def _shown(name: str, value: float) -> str:
     return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"
-
-
-

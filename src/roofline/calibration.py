@@ -196,7 +196,7 @@ class Calibration:
         return self.links[name]
 
     def on(self, stack: str) -> Calibration:
-        """Return the profile with the constants of one software stack, such as ``vllm``; itself where that stack has none of its own.
+        """Return the profile with the constants of one software stack, such as ``vllm``; itself where it has none of its own.
 
         Raises:
             UnknownNameError: no stack of that name was measured on any chip.
@@ -207,7 +207,9 @@ class Calibration:
         if own is None:
             return self
         facts = tuple(
-            evolve(fact, path=fact.path.removeprefix(f"stack.{stack}.")) if fact.path.startswith(f"stack.{stack}.") else fact
+            evolve(fact, path=fact.path.removeprefix(f"stack.{stack}."))
+            if fact.path.startswith(f"stack.{stack}.")
+            else fact
             for fact in self.facts
         )
         stated = {fact.path for fact in facts[::-1]}

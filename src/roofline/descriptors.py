@@ -186,8 +186,9 @@ def _tier(table: Table, facts: Facts) -> Tier:
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND, "eta_staging": ONE,
-    "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE, "pair": ONE, "c": ONE, "error": ONE,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND,
+    "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
+    "pair": ONE, "c": ONE, "error": ONE,
 }  # fmt: skip
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))
@@ -282,9 +283,9 @@ def _stack(table: Table, value: Callable[..., Any]) -> tuple[dict[tuple[str, str
 
 
 def _found(table: Table) -> Found:
-    counts = {key: table.count(key, most=MILLION) for key in ("rows", "left_out")}
-    errors = {key: table.real(key, least=0.0) for key in ("mape", "median", "p90")}
-    out = Found(table.text("name"), table.text("stack", ""), **counts, **errors)
+    rows, left_out = (table.count(key, most=int(MILLION)) for key in ("rows", "left_out"))
+    mape, median, p90 = (table.real(key) for key in ("mape", "median", "p90"))
+    out = Found(table.text("name"), table.text("stack", ""), rows, left_out, mape, median, p90)
     table.done()
     return out
 

@@ -52,14 +52,16 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
 """The constants of each kernel class, and of each way, that timings can tell."""
 
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "t0": (0.05 * MICRO, 500 * MICRO), "p": (1.0, 8.0),
+    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
+    "t0": (0.05 * MICRO, 500 * MICRO),
     "step": (1e-6 * MICRO, 0.1 * MICRO), "item": (1e-3 * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, 1e-3 * MICRO),
-    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0), "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3),
-    "pair": (0.2, 2.0),
+    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
+    "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
 }  # fmt: skip
 _START: Final = {
     "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "score": 3e-5 * MICRO, "eta_compute": 0.6, "eta_memory": 0.7,
-    "eta_staging": 0.5, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta_best": 0.88, "eta": 0.7, "far": 0.8, "pair": 0.9,
+    "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
+    "pair": 0.9,
 }  # fmt: skip
 TIMES: Final = ("t0", "step", "item", "score", "alpha", "peer")
 """Constants that are times."""
@@ -236,13 +238,17 @@ def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, st
 
     low, high = (np.log([_BOUNDS[name][i] for _, name in free]) for i in (0, 1))
     first = np.clip(np.log([_initial(at(given, key), name) for key, name in free]), low + _INSIDE, high - _INSIDE)
-    weights = [np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts]
+    weights = [
+        np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts
+    ]
 
     def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
         profile = _with(given, free, theta)
         return np.concatenate([w * errors(part, profile) for w, part in zip(weights, parts, strict=True)])
 
-    found = least_squares(residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100)
+    found = least_squares(
+        residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100
+    )
     return _with(given, free, found.x), found
 
 
@@ -256,7 +262,11 @@ def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.
     change: dict[Key, dict[str, float]] = {}
     for (key, name), x in zip(free, theta, strict=True):
         change.setdefault(key, {})[name] = float(np.exp(x))
-    return put(base, {key: attrs.evolve(at(base, key), **values) for key, values in change.items()})
+    return put(base, {key: _changed(at(base, key), values) for key, values in change.items()})
+
+
+def _changed(constants: Any, values: Mapping[str, float]) -> Kernel | Link:
+    return attrs.evolve(constants, **values)  # type: ignore[no-any-return]
 
 
 def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:

@@ -127,7 +127,9 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     beside = larger(q.concurrency / groups - 1, 0.0) * c.decoding
     alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
     one = decode(alone, system, layout, calibration)
-    first = prefill(Prefill(model, layout.dp * layout.replicas, q.input, imbalance=q.imbalance), system, layout, calibration)
+    first = prefill(
+        Prefill(model, layout.dp * layout.replicas, q.input, imbalance=q.imbalance), system, layout, calibration
+    )
     both = Mixed(model, groups * beside, context, c.together, c.chunk, (q.input - c.chunk) / 2, c.busy, q.draft_tokens,
                  q.imbalance)  # fmt: skip
     plain, mixed = one.steps[0], step(both, system, layout, calibration)

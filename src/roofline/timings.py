@@ -53,6 +53,7 @@ MLA_WIDE: Final = 192 + 128
 
 PASSES: Final[Mapping[str, float]] = {"scale_matrix": 3.0, "add": 6.0}
 """Bytes that a pass moves for each element, where it is not one read and one write in 16 bits."""
+_PASS: Final = 2 * float(ACTIVATION.bytes)
 
 _RESIDENT: Final = (1 / 25, 1.0)
 """Of a chip's cache: what is read between these stays there from one run to the next, and says nothing of the memory."""
@@ -155,7 +156,8 @@ def _mla_prefill(c: Columns, form: str, rate: str) -> Op:
     pairs = c["batch"] * attended(c["q_len"], c["past_len"], None)
     moved = c["batch"] * (seen + c["q_len"]) * c["heads"] * MLA_WIDE * ACTIVATION.bytes
     items = c["batch"] * c["heads"] * ceil(c["q_len"] / TILE)
-    return Op("attention", "mla_prefill", rate, 2 * c["heads"] * pairs * MLA_WIDE, moved, depth=seen, items=items, form=form)
+    flops = 2 * c["heads"] * pairs * MLA_WIDE
+    return Op("attention", "mla_prefill", rate, flops, moved, depth=seen, items=items, form=form)
 
 
 def _moe(c: Columns, form: str, rate: str) -> Op:
@@ -259,12 +261,15 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
         told = (
             float((row.get("includes_act_quant") or "1") != "0"),
             float(row.get("distribution") == "balanced"),
-            PASSES.get(row.get("kernel") or "", 2 * ACTIVATION.bytes),
+            PASSES.get(row.get("kernel") or "", _PASS),
             float(name.startswith("combine")),
         )
         form = NAMES.get(said, said)
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
-    out = [_timed(*key, listed, chip, aside, file) for key, listed in groups.items()]
+    try:
+        out = [_timed(key, listed, chip, aside) for key, listed in groups.items()]
+    except QuestionError as error:
+        raise DescriptorError(f"{file}: {error}") from None
     return Reading(tuple(each for each in out if each is not None and each.count), dict(aside))
 
 
@@ -295,21 +300,16 @@ def _stack(row: Mapping[str, str]) -> str:
     return next((stack for stack in STACKS if stack in words), "")
 
 
-def _timed(
-    name: str, form: str, stack: str, listed: Sequence[Sequence[float]], chip: Chip, aside: Counter[str], file: str
-) -> Timings | None:
+def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[str]) -> Timings | None:
+    name, form, stack = key
     kind, table = KINDS[name], np.array(listed, dtype=np.float64).T
-    columns = dict(
-        zip((*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back"), table, strict=True)
-    )
-    try:
-        if kind.form == "dtype" and not kind.ways:
-            rate = dtype(form).rate(chip.peak)
-        else:
-            rate = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
-            _ = dtype(form) if kind.form else None
-    except QuestionError as error:
-        raise DescriptorError(f"{file}: {error}") from None
+    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back")
+    columns = dict(zip(names, table, strict=True))
+    if kind.form == "dtype" and not kind.ways:
+        rate = dtype(form).rate(chip.peak)
+    else:
+        rate = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
+        _ = dtype(form) if kind.form else None
     if rate is None:
         aside[f"{form}, which {chip.name} cannot multiply"] += len(listed)
         return None
@@ -321,7 +321,7 @@ def _timed(
 
 def _halved(timed: Timings) -> Timings:
     """Return timings with every other row marked: those are kept for the check."""
-    return attrs.evolve(timed, columns={**timed.columns, "check": np.arange(timed.count) % 2.0})
+    return attrs.evolve(timed, columns={**timed.columns, "check": np.arange(timed.count, dtype=np.float64) % 2})
 
 
 def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:

@@ -56,9 +56,10 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
 
 
 def imbalance(tokens: Count, shards: Count) -> Ratio:
-    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random: ``1 + sqrt(2 ln n  n / m)``, at most n.
+    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random.
 
-    Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less even: measure, and give ``imbalance``.
+    ``1 + sqrt(2 ln n  n / m)``, at most n. Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less
+    even: measure, and give ``imbalance``.
 
     >>> round(float(imbalance(256 * 32.0, 256.0)), 2), float(imbalance(100.0, 1.0))
     (1.59, 1.0)
