@@ -1,4 +1,4 @@
-"""A profile of a chip from timings: the constants of every class that the rows hold, as a noun, a table, a file and a picture."""
+"""A profile of a chip from timings: the constants of every class that the rows hold, as a noun, a table and a file."""
 
 from __future__ import annotations
 
@@ -253,12 +253,6 @@ class Calibrated:
         lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link,
                   f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
-        from roofline import plots  # matplotlib only when a picture is asked for
-
-        return plots.calibrated(self, ax=ax)
 
 
 def _path(key: Key) -> str:
