@@ -216,23 +216,46 @@ def plot(
 
 @app.command(name="calibrate")
 def calibrate_(
-    table: Annotated[Path, Parameter(help="A CSV file of kernel timings, plain or gzipped.")],
-    /,
-    *,
-    chip: Annotated[str, Parameter(help="What was timed: a name (roofline list chips), or the path of a TOML file.")],
+    *tables: Annotated[Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped.")],
+    chip: Annotated[
+        str | None,
+        Parameter(
+            help="What was timed: a name (roofline list chips), or a TOML file; by default what the column hardware says."
+        ),
+    ] = None,
+    system: Annotated[
+        str | None,
+        Parameter(
+            name=["--system", "-s"],
+            help="What joins the chips (roofline list systems, or a path): timings of collectives need it.",
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         Parameter(
             name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        Parameter(
+            group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
-    found = calibrate(table, chip)
+    """Fit the constants of a chip to timings of your own; every other row is left out, and the error told is theirs."""
+    form = "" if plot is None else _form_of(plot, "--plot")
+    if not tables:
+        raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
+    found = calibrate(tables, chip, system=system)
+    picture = b"" if plot is None else plots.render(found.plot().figure, form)
     if file is not None:
         catalog.write(file, found.toml().encode())
         print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
+    if plot is not None:
+        catalog.write(plot, picture)
+        print(f"wrote {plot}", file=sys.stderr)
     _say(json, found.to_dict, found.table)
 
 
