@@ -86,6 +86,7 @@ def _batch(cases: Sequence[Case]) -> Batch:
         output=np.nan_to_num(column(lambda case: case.run.output)),
         concurrency=column(lambda case: case.run.concurrency),
         draft_tokens=column(lambda case: case.draft_tokens), accept_length=column(lambda case: case.accept_length),
+        requests_per_slot=column(lambda case: case.requests_per_slot), variation=column(lambda case: case.variation),
     )  # fmt: skip
 
 
