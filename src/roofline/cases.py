@@ -76,8 +76,11 @@ class Case:
         return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
 
 
-def opener(level: str | Path | Calibration) -> Callable[[ServingRun], Case]:
-    """Return what decides a run at a level of constants; names that come again are looked up once."""
+Adjust = Callable[[Calibration], Calibration]
+
+
+def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[ServingRun], Case]:
+    """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
     models: dict[tuple[str, str | None, str | None], Model] = {}
     systems: dict[tuple[str, str], tuple[System, Calibration]] = {}
 
@@ -94,7 +97,8 @@ def opener(level: str | Path | Calibration) -> Callable[[ServingRun], Case]:
             found = catalog.system(run.system)
             kept = catalog.profile(level, found)
             driver = catalog.engine(engine)
-            systems[run.system, engine] = found, kept if kept.level == "ideal" else kept.driven(driver)
+            driven = kept if kept.level == "ideal" else kept.driven(driver)
+            systems[run.system, engine] = found, driven if adjust is None else adjust(driven)
         system, profile = systems[run.system, engine]
         if run.mode == "offline":
             # Nobody waits for its tokens one by one.

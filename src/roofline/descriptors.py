@@ -260,7 +260,7 @@ _OTHERS: Final = ("any", "w4a16")
 """Keys of kernels besides rates and formats: all that are not listed, and weights of 4 bits that are widened to 16."""
 
 _ENGINE: Final[Mapping[str, Unit]] = {
-    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE, "reserve": ONE, "crowd": ONE,
+    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE, "reserve": ONE, "crowd": ONE,
     "bunched": ONE, "memory_fraction": ONE,
 }  # fmt: skip
 

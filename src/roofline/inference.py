@@ -52,7 +52,7 @@ def step(
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
-    waits = gap + norm(chip.time, engine.stream * served, _BESIDE) - chip.time
+    waits = gap + norm(chip.time, (engine.sequence + engine.stream) * served, _BESIDE) - chip.time
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
