@@ -174,7 +174,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     )
     both = Mixed(model, groups * beside, context, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy, q.draft_tokens,
                  q.imbalance)  # fmt: skip
-    served = active / (layout.replicas * layout.pp)
+    # Every attention rank has a scheduler and a sampler of its own.
+    served = active / (layout.replicas * layout.pp * layout.dp)
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
     steps = first_token(c, plain.time, mixed.time)
