@@ -67,15 +67,15 @@ LINKS: Sequence[tuple[str, tuple[str, ...]]] = (
 PAGE = """\
 # What each term takes off
 
-Made by `python scripts/terms.py` from the timings in `hardware/timings`: mean of |predicted / measured - 1| on the rows left out, of
-one fit for each chip, stack and format, the fits of a class averaged; each column has one term more than the one before it
-([the law](physics.md)).
+Made by `python scripts/terms.py` from the timings in `hardware/timings`: mean of |predicted / measured - 1| on the rows left
+out, of one fit for each chip, stack and format, the fits of a class averaged. Each column has one term more than the one before
+it ([the law](physics.md)).
 
 {kernels}
 ## Chips left out
 
-The same on all rows of chips that the constants were not fitted to: NCCL over links whose ranks read each other's memory (NVLink), and
-products in bf16, with the matrix rate as a part of the vendor's peak and of the best rate anyone has measured on the chip.
+The same on all rows of chips that the constants were not fitted to: NCCL over links whose ranks read each other's memory
+(NVLink), and products in bf16, with the matrix rate as a part of the vendor's peak and of the best rate measured on the chip.
 
 {unseen}"""
 

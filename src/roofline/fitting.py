@@ -172,7 +172,9 @@ def fit(
     ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     where = keys(first)
     given = put(start, {key: _own(at(start, key), by_best) for key in where})
-    free = [(key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)]
+    free = [
+        (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
+    ]
     best, loose = _search(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
