@@ -216,7 +216,8 @@ file that ships. An empty cell is unknown: it is chosen, and that is said. Colum
 >>> for words in tpot.said:
 ...     print(words)
 cache in bf16, as the checkpoint: kv_dtype is not recorded
-no drafting: draft_tokens is not recorded
+no drafting: draft_tokens is not recorded; the interval holds drafts that help
+8 requests a slot, started at once, as benchmarks do: not recorded
 
 ```
 

@@ -31,6 +31,7 @@ from roofline.words import (
     Cached,
     Chips,
     Chunk,
+    Clouds,
     Concurrency,
     Degree,
     Drafts,
@@ -38,6 +39,7 @@ from roofline.words import (
     Engine,
     Imbalance,
     Input,
+    Joined,
     Json,
     KvDtype,
     Launch,
@@ -46,8 +48,11 @@ from roofline.words import (
     Output,
     Power,
     Price,
+    Profile,
     Slots,
     System,
+    Tables,
+    Timed,
     Variation,
 )
 
@@ -231,32 +236,11 @@ def plot(
 
 @app.command(name="calibrate")
 def calibrate_(
-    *tables: Annotated[Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped.")],
-    chip: Annotated[
-        str | None,
-        Parameter(
-            help="What was timed: a name (roofline list chips), or a TOML file; by default what the column hardware says."
-        ),
-    ] = None,
-    system: Annotated[
-        str | None,
-        Parameter(
-            name=["--system", "-s"],
-            help="What joins the chips (roofline list systems, or a path): timings of collectives need it.",
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        Parameter(
-            name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        Parameter(
-            group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."
-        ),
-    ] = None,
+    *tables: Tables,
+    chip: Timed = None,
+    system: Joined = None,
+    file: Profile = None,
+    plot: Clouds = None,
     json: Json = False,
 ) -> None:
     """Fit the constants of a chip to timings of your own; every other row is left out, and the error told is theirs."""
