@@ -26,7 +26,7 @@ from roofline.calibration import Calibration, Kernel, Link
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip, Tier
 from roofline.timings import Timings
-from roofline.units import MICRO, Ratio
+from roofline.units import MICRO, MILLI, Ratio
 from roofline.work import Message, Op
 
 Key: TypeAlias = str | tuple[str, str]
@@ -54,8 +54,8 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
     "t0": (0.05 * MICRO, 500 * MICRO),
-    "step": (1e-6 * MICRO, 0.1 * MICRO), "item": (1e-3 * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, 1e-3 * MICRO),
-    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
+    "step": (MICRO * MICRO, 0.1 * MICRO), "item": (MILLI * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, MILLI * MICRO),
+    "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
     "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
 }  # fmt: skip
 _START: Final = {
