@@ -274,7 +274,9 @@ def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str]
     jacobian = found.jac
     noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
     try:
-        spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
+        # What rounding leaves below 0 is told by no row at all.
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
     except np.linalg.LinAlgError:
         spread = np.where(np.abs(jacobian).max(axis=0) > 0, 0.0, np.inf)
     return tuple(each for each, error in zip(free, spread, strict=True) if not error < _UNSURE)
