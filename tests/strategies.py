@@ -10,7 +10,7 @@ from roofline.collectives import MESSAGES
 
 SYSTEMS = rl.names("system")
 MODELS = rl.names("model")
-LEVELS = ("ideal", "generic")
+LEVELS = ("ideal", "generic", "calibrated")
 
 
 def floats(low, high):
