@@ -137,7 +137,7 @@ def test_a_measured_imbalance_takes_the_place_of_the_law():
     assert step(None) == pytest.approx(step(law), rel=1e-12)
     for question in (rl.Decode, rl.Prefill, rl.Serve):
         assert step(1.0, question) < step(None, question) < step(3.0, question) < step(6.0, question)
-    with pytest.raises(rl.QuestionError, match="imbalance=0.5"):
+    with pytest.raises(rl.QuestionError, match=r"imbalance=0\.5"):
         rl.Decode(model, 8.0, 100.0, imbalance=0.5)
 
 
@@ -255,7 +255,12 @@ def test_dispatch_by_hand():
     assert found["dispatch"].size == pytest.approx(64 * 7168 * (1 + 4 / 128))
     assert found["combine"].size == pytest.approx(64 * 7168 * 2)
     for name in ("dispatch", "combine"):
-        assert (found[name].collective, found[name].group, found[name].stride, found[name].copies) == (name, 64.0, 1.0, 8.0)
+        assert (found[name].collective, found[name].group, found[name].stride, found[name].copies) == (
+            name,
+            64.0,
+            1.0,
+            8.0,
+        )
     # Where tensor peers share an expert each of them gets a copy, and each sends its part of the tokens.
     cut = {w.name: w for _, w, _ in works(question, rl.Layout(tp=2, dp=32, ep=32))}
     assert (cut["dispatch"].group, cut["dispatch"].copies) == (64.0, 16.0)
