@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
+from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.provenance import Fact
 from roofline.units import Count, Ratio, Seconds
@@ -145,6 +146,7 @@ class Calibration:
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
+        engine: what runs the kernels, and what it adds to them.
         stacks: by name, what differs in the kernels of one software stack.
         found: how constants were fitted, where they were.
         facts: each constant as the file states it, with its source.
@@ -165,6 +167,7 @@ class Calibration:
     sustained: Ratio = 1.0
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
+    engine: Engine = Engine()
     stacks: Mapping[str, Stack] = field(factory=dict)
     found: tuple[Found, ...] = ()
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -214,6 +217,12 @@ class Calibration:
             self, name=f"{self.name} ({stack})", kernels={**self.kernels, **own.kernels}, links={**self.links, **own.links},
             facts=(*stated, *kept),
         )  # fmt: skip
+
+    def driven(self, engine: Engine) -> Calibration:
+        """Return the profile as an engine runs it: with its stack's kernels, its launches, and its share of the memory."""
+        own = self.on(engine.stack) if engine.stack else self
+        share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
+        return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
 
     def eagerly(self) -> Calibration:
         """Return the profile for kernels that the host launches one by one: each takes its launch time at least."""

@@ -64,20 +64,25 @@ class Case:
     draft_tokens: float
     accept_length: float
     doubt: float
+    requests_per_slot: float
+    variation: float
     said: tuple[str, ...]
 
     @property
     def alike(self) -> tuple[object, ...]:
         """What runs must share to be priced as one array."""
         run = self.run
-        words = (run.mode, run.model, run.system, run.memory_fraction)
+        words = (run.mode, run.model, run.system, run.memory_fraction, self.profile.engine.name)
         return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
 
 
-def opener(level: str | Path | Calibration) -> Callable[[ServingRun], Case]:
-    """Return what decides a run at a level of constants; names that come again are looked up once."""
+Adjust = Callable[[Calibration], Calibration]
+
+
+def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[ServingRun], Case]:
+    """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
     models: dict[tuple[str, str | None, str | None], Model] = {}
-    systems: dict[str, tuple[System, Calibration]] = {}
+    systems: dict[tuple[str, str], tuple[System, Calibration]] = {}
 
     def model(name: str, dtype: str | None = None, kv_dtype: str | None = None) -> Model:
         key = (name, dtype, kv_dtype)
@@ -87,21 +92,58 @@ def opener(level: str | Path | Calibration) -> Callable[[ServingRun], Case]:
 
     def open_(run: ServingRun) -> Case:
         _told(run)
-        if run.system not in systems:
+        engine = _engine(run)
+        if (run.system, engine) not in systems:
             found = catalog.system(run.system)
-            systems[run.system] = found, catalog.profile(level, found)
-        system, profile = systems[run.system]
+            kept = catalog.profile(level, found)
+            driver = catalog.engine(engine)
+            driven = kept if kept.level == "ideal" else kept.driven(driver)
+            systems[run.system, engine] = found, driven if adjust is None else adjust(driven)
+        system, profile = systems[run.system, engine]
+        if run.mode == "offline":
+            # Nobody waits for its tokens one by one.
+            profile = attrs.evolve(profile, engine=attrs.evolve(profile.engine, stream=0.0, front=0.0))
         if run.memory_fraction:
             profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
         said: list[str] = []
         own = model(run.model)
-        asked = model(run.model, _weights(run, own), _cache(run, own, said))
+        asked = model(run.model, _weights(run, own, said), _cache(run, own, said))
         drafts, kept, doubt = _drafts(run, said)
         layouts = _layouts(run.pool, asked, system, said)
         prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
-        return Case(run, asked, system, profile, layouts, prompts, drafts, kept, doubt, tuple(said))
+        slots, variation = _client(run, said)
+        return Case(run, asked, system, profile, layouts, prompts, drafts, kept, doubt, slots, variation, tuple(said))
 
     return open_
+
+
+_SLOTS: Final = 8.0
+"""Requests that each slot of a benchmark serves, where that is not recorded."""
+_VARIED: Final[Mapping[str, float]] = {"inferencex": 0.06}
+"""Spread of the lengths of clients that draw them: 80 to 100 % of what is said."""
+
+
+def _engine(run: ServingRun) -> str:
+    """Return the engine's descriptor: of its release, of its name, or any engine; one batch has no server around it."""
+    names = catalog.names("engine")
+    if run.mode not in ("online", "offline"):
+        return run.engine if run.engine in _BATCHES else "batch"
+    parts = run.engine_version.split(".")
+    releases = [f"{run.engine}-{'.'.join(parts[:i])}" for i in range(len(parts), 0, -1)]
+    found = [name for name in (*releases, run.engine) if name in names]
+    return found[0] if found else "generic"
+
+
+_BATCHES: Final = ("fastertransformer", "llama.cpp", "gpt-fast")
+"""Engines of single batches that have descriptors of their own."""
+
+
+def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
+    """Return the requests of each slot of a benchmark, and how its lengths vary."""
+    if run.mode != "online":
+        return _SLOTS, 0.0
+    said.append(f"{_SLOTS:g} requests a slot, started at once, as benchmarks do: not recorded")
+    return _SLOTS, next((spread for name, spread in _VARIED.items() if run.group.startswith(name)), 0.0)
 
 
 def _told(run: ServingRun) -> None:
@@ -118,9 +160,16 @@ def _told(run: ServingRun) -> None:
             raise QuestionError(fault(column, value, f"must be at least 1 in a run of mode {run.mode}"))
 
 
-def _weights(run: ServingRun, own: Model) -> str | None:
+_IN_BLOCKS: Final = ("qwen3",)
+"""Models whose makers' fp8 checkpoints have a scale for each block (Qwen3, weight_block_size in its config.json)."""
+
+
+def _weights(run: ServingRun, own: Model, said: list[str]) -> str | None:
     """Return the format of the layers' matrices; None for what the checkpoint itself has."""
     name = run.weight_dtype
+    if name == "fp8" and run.model.startswith(_IN_BLOCKS):
+        said.append("block scales, as the maker's own fp8 checkpoint has")
+        return "fp8-block"
     if run.act_dtype in _WIDE and name in _BY_WEIGHT:
         return _BY_WEIGHT[name]
     return None if not name or name in own.dtype.split("+") else name

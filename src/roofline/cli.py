@@ -28,21 +28,27 @@ from roofline.words import (
     FORM,
     WORK,
     Accepted,
+    Cached,
     Chips,
     Chunk,
     Concurrency,
     Degree,
     Drafts,
     Dtype,
+    Engine,
+    Imbalance,
     Input,
     Json,
     KvDtype,
+    Launch,
     Level,
     ModelName,
     Output,
     Power,
     Price,
+    Slots,
     System,
+    Variation,
 )
 
 app = App(
@@ -72,8 +78,8 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 @app.command(name="list")
-def list_(kind: Literal["systems", "chips", "models"], /, *, json: Json = False) -> None:
-    """List the systems, chips or models that come with the library."""
+def list_(kind: Literal["systems", "chips", "models", "engines"], /, *, json: Json = False) -> None:
+    """List the systems, chips, models or serving engines that come with the library."""
     _say(json, lambda: listing(kind), lambda: list_table(kind))
 
 
@@ -111,6 +117,12 @@ def estimate_(
     draft_tokens: Drafts = 0,
     accept_length: Accepted = 1.0,
     chunk: Chunk = None,
+    cached: Cached = 0.0,
+    imbalance: Imbalance = None,
+    requests_per_slot: Slots = None,
+    variation: Variation = 0.2,
+    engine: Engine = None,
+    launch: Launch = "graph",
     level: Level = "calibrated",
     power: Power = None,
     price: Price = None,
@@ -123,7 +135,8 @@ def estimate_(
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
         input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
-        chunk=chunk, power=power, price=price,
+        chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
+        launch=launch, power=power, price=price,
     )  # fmt: skip
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
@@ -196,6 +209,7 @@ def plot(
     draft_tokens: Drafts = 0,
     accept_length: Accepted = 1.0,
     chunk: Chunk = None,
+    engine: Engine = None,
     level: Level = "calibrated",
 ) -> None:
     """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
@@ -205,6 +219,7 @@ def plot(
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
             output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
+            engine=engine,
         )  # fmt: skip
         ax = est.plot(ax=ax)
         told.append(sheets.headline(est))

@@ -14,6 +14,7 @@ from roofline.architecture import Model
 from roofline.cards import billions, card
 from roofline.checks import findings
 from roofline.comparison import aggregates
+from roofline.engines import Engine
 from roofline.errors import UnknownNameError, fault, near
 from roofline.footprint import active, kv_bytes_per_token, state_bytes, total
 from roofline.hardware import Chip, System, Tier
@@ -73,14 +74,16 @@ def describe(what: str | Path | Chip | System | Model | Mapping[str, Any], kind:
 
 
 def listing(kind: str) -> list[dict[str, Any]]:
-    """Return what the library has of a kind: ``systems``, ``chips`` or ``models``, a dict for each.
+    """Return what the library has of a kind: ``systems``, ``chips``, ``models`` or ``engines``, a dict for each.
 
     Raises:
         UnknownNameError: no such kind.
     """
     singular = kind.removesuffix("s")
+    if singular == "engine":
+        return [{"name": name, **_engine_row(catalog.engine(name))} for name in catalog.names("engine")]
     if singular not in KINDS:
-        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips or models"))
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips, models or engines"))
     rows = []
     for name in catalog.names(singular):
         if singular == "system":
@@ -103,6 +106,19 @@ def listing(kind: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _engine_row(engine: Engine) -> dict[str, Any]:
+    return {
+        "title": engine.title,
+        "stack": engine.stack or None,
+        "gap_s": float(engine.gap),
+        "prompt_gap_s": float(engine.prompt_gap),
+        "sequence_s": float(engine.sequence + engine.stream),
+        "front_s": float(engine.front),
+        "budget": float(engine.budget),
+        "reserve": float(engine.reserve),
+    }
+
+
 def _model_row(model: Model) -> dict[str, Any]:
     return {
         "family": model.family,
@@ -122,6 +138,11 @@ def list_table(kind: str) -> str:
     if kind.startswith("system"):
         cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
+    if kind.startswith("engine"):
+        cells = [[r["name"], r["title"], r["stack"] or "-", *(show(r[key], SECOND, 3) if r[key] else "-" for key in
+                  ("gap_s", "prompt_gap_s", "sequence_s", "front_s")), f"{r['budget']:,.0f}"] for r in rows]  # fmt: skip
+        head = ["name", "", "kernels", "gap of a step", "more with prompts", "a sequence", "front end", "prompt tokens a step"]
+        return columns(cells, head=head, right=range(3, 8))
     if kind.startswith("chip"):
         cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))

@@ -12,6 +12,7 @@ from roofline import consistency
 from roofline.calibration import COLLECTIVES, KERNELS, LEVELS, STACKS, Calibration, Found, Kernel, Link, Stack
 from roofline.consistency import Finding
 from roofline.dtypes import DTYPES, PEAKS
+from roofline.engines import Engine
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, near
 from roofline.facts import Facts
 from roofline.hardware import TOPOLOGIES, Chip, Memory, System, Tier
@@ -258,6 +259,39 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     )
 
 
+_OTHERS: Final = ("any", "w4a16")
+"""Keys of kernels besides rates and formats: all that are not listed, and weights of 4 bits that are widened to 16."""
+
+_ENGINE: Final[Mapping[str, Unit]] = {
+    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE, "reserve": ONE, "crowd": ONE,
+    "bunched": ONE, "memory_fraction": ONE,
+}  # fmt: skip
+
+
+def engine(root: Table, name: str) -> Engine:
+    """Return the serving engine that a descriptor describes.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("engine")
+    facts = Facts(root, head)
+    ideal = Engine()
+    stack = head.text("stack", "")
+    if stack and stack not in STACKS:
+        raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
+    out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
+    for key, least, most in (("reserve", 0.0, 1.0), ("bunched", 0.0, 1.0), ("memory_fraction", 0.1, 1.0), ("launch", 0.1, 10.0), ("budget", 16.0, MILLION)):
+        if out[key] is not None and not least <= out[key] <= most:
+            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
+    title, fused = head.text("title", name), head.words("fused", ())
+    for form in fused:
+        if form not in DTYPES:
+            raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
+    head.done()
+    return Engine(name, title, stack, fused, **out, facts=facts.done())
+
+
 def _kernels(classes: Table, value: Callable[..., Any]) -> dict[tuple[str, str], Kernel]:
     out = {}
     for kind in classes:
@@ -265,8 +299,8 @@ def _kernels(classes: Table, value: Callable[..., Any]) -> dict[tuple[str, str],
         if kind not in KERNELS:
             raise classes.fail(kind, "unknown kernel class", near(kind, KERNELS, "classes"))
         for rate in group:
-            if rate != "any" and rate not in PEAKS and rate not in DTYPES:
-                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, "any"), "rates"))
+            if rate not in (*PEAKS, *DTYPES, *_OTHERS):
+                raise group.fail(rate, "unknown rate", near(rate, (*PEAKS, *DTYPES, *_OTHERS), "rates"))
             out[kind, rate] = Kernel(**_constants(group.table(rate), value, _KERNEL))
     return out
 

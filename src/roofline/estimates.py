@@ -15,6 +15,7 @@ from roofline.architecture import Model
 from roofline.calibration import Calibration
 from roofline.checks import findings
 from roofline.choosing import choose, grid, holding, possible, ranks_of
+from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.fields import number, refuse
@@ -44,6 +45,8 @@ def estimate(
     *,
     chips: int | None = None,
     level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
+    launch: str = "graph",
     dtype: str | None = None,
     kv_dtype: str | None = None,
     tp: Num | None = None,
@@ -65,6 +68,9 @@ def estimate(
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
         chips: chips to use; by default all of the system, or what the layout takes.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        engine: what serves: a name in ``workloads/engines``, the path of a TOML file, ``none`` for the kernels alone; by default
+            an engine that nobody named (none at the ideal level).
+        launch: ``graph``, or ``eager`` where the host launches kernels one by one.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
         price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
         dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
@@ -82,7 +88,7 @@ def estimate(
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
     question = _asked(what, dtype, kv_dtype, words)
-    profile = catalog.profile(level, rack)
+    profile = _driven(catalog.profile(level, rack), engine, launch)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
@@ -102,6 +108,15 @@ def estimate(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
     return est.noted(notes)
+
+
+def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:
+    """Return the profile as an engine drives it; one that was driven already, or is ideal, stays as it is unless one is named."""
+    if launch not in ("graph", "eager"):
+        raise QuestionError(fault("launch", launch, "no such way to launch kernels", "graph or eager"))
+    if engine is not None or (profile.level != "ideal" and profile.engine.name == "none"):
+        profile = profile.driven(catalog.engine("generic" if engine is None else engine))
+    return profile.eagerly() if launch == "eager" else profile
 
 
 def _chunk(question: Question) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import numpy as np
 
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
-from roofline.arrays import Mask, ceil, smaller
+from roofline.arrays import Mask, ceil, norm, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
 from roofline.dtypes import dtype
@@ -36,13 +36,30 @@ def price(work: Work, system: System, calibration: Calibration) -> Cost:
     return price_message(work, system.tiers, calibration)
 
 
-def step(question: Pass, system: System, layout: Layout, calibration: Calibration) -> Span:
-    """Return one pass as a tree of spans: sections, each a number of times its works one after another."""
+def step(
+    question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0
+) -> Span:
+    """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
+
+    Args:
+        served: sequences whose tokens the host sends on while the chip works.
+    """
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
         for s in sections(question, layout, system.chip)
     ]
-    return after({Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)], parts)
+    name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
+    chip = after(name, parts)
+    engine = calibration.engine
+    gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
+    waits = gap + norm(chip.time, (engine.sequence + engine.stream) * served, _BESIDE) - chip.time
+    return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
+
+
+_BESIDE: Final = 3.0
+"""How chip and host share a step: nearly side by side, and the longer one counts most."""
+_HOST_ERROR: Final = 0.5
+"""Half-width of the 80 % interval of the host's time, relative."""
 
 
 def _shared(tp: Count, kv_heads: int) -> Mask:

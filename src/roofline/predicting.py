@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.arrays import BLOCK
 from roofline.calibration import Calibration
-from roofline.cases import Case, opener
+from roofline.cases import Adjust, Case, opener
 from roofline.errors import RooflineError
 from roofline.layout import Layout
 from roofline.replay import PRICED, Batch, Outcome, apart
@@ -24,12 +24,18 @@ _MOST_POINTS: Final = BLOCK // 2
 
 
 def predict(
-    runs: Sequence[ServingRun], level: str | Path | Calibration, progress: Progress | None = None
+    runs: Sequence[ServingRun],
+    level: str | Path | Calibration,
+    progress: Progress | None = None,
+    adjust: Adjust | None = None,
 ) -> tuple[Prediction, ...]:
-    """Return what is predicted of each quantity that was measured of each run (of each that its mode has, where none was)."""
+    """Return what is predicted of each quantity that was measured of each run (of each that its mode has, where none was).
+
+    ``adjust`` may change the constants that a run is priced with.
+    """
     out: list[list[Prediction]] = [[] for _ in runs]
     alike: dict[tuple[object, ...], list[tuple[int, Case]]] = {}
-    open_ = opener(level)
+    open_ = opener(level, adjust)
     done = 0
     for i, run in enumerate(runs):
         try:
@@ -86,6 +92,7 @@ def _batch(cases: Sequence[Case]) -> Batch:
         output=np.nan_to_num(column(lambda case: case.run.output)),
         concurrency=column(lambda case: case.run.concurrency),
         draft_tokens=column(lambda case: case.draft_tokens), accept_length=column(lambda case: case.accept_length),
+        requests_per_slot=column(lambda case: case.requests_per_slot), variation=column(lambda case: case.variation),
     )  # fmt: skip
 
 

@@ -18,6 +18,9 @@ _ASKED: Final = (
     "draft_tokens",
     "accept_length",
     "chunk",
+    "imbalance",
+    "requests_per_slot",
+    "variation",
 )
 """Words of the question that the machine-readable answer repeats."""
 
@@ -36,6 +39,7 @@ def record(est: Any) -> dict[str, Any]:
         "layout": est.layout.words(),
         "level": est.calibration.level,
         "calibration": est.calibration.name,
+        "engine": est.calibration.engine.name,
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},

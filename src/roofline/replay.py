@@ -28,7 +28,8 @@ from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.units import Num
-from roofline.workload import BUDGET, Decode, Prefill, Serve
+from roofline.engines import BUDGET
+from roofline.workload import Decode, Prefill, Serve
 
 Floats = NDArray[np.float64]
 QUANTITIES: Final = ("ttft_s", "tpot_s", "output_tokens_per_s")
@@ -53,6 +54,8 @@ class Batch:
     concurrency: Floats
     draft_tokens: Floats
     accept_length: Floats
+    requests_per_slot: Floats
+    variation: Floats
 
     def ask(self, question: Any, layout: Layout | None = None) -> Estimate:
         """Return the answer to a question about this model on this system."""
@@ -60,7 +63,11 @@ class Batch:
 
     def serve(self, concurrency: Num) -> Estimate:
         """Return the service with so many requests in flight."""
-        return self.ask(Serve(self.model, self.input, self.output, concurrency, self.draft_tokens, self.accept_length))
+        question = Serve(
+            self.model, self.input, self.output, concurrency, self.draft_tokens, self.accept_length,
+            requests_per_slot=self.requests_per_slot, variation=self.variation,
+        )  # fmt: skip
+        return self.ask(question)
 
     def step(self, batch: Num) -> Estimate:
         """Return the decode step at the mean context of a request."""
@@ -105,30 +112,21 @@ def _rate(time: Interval, rate: Num) -> Interval:
 
 def online(b: Batch) -> Outcome:
     """Price a service at its load; requests whose caches do not fit beside the others wait for their places."""
-    asked = np.nan_to_num(b.concurrency, nan=1.0)
-    est = b.serve(asked)
-    most = larger(est.max_concurrency, 1.0)
-    load = np.where(np.isnan(b.concurrency), most, b.concurrency)
-    held = smaller(load, most)
-    if np.any(held != asked):
-        est = b.serve(held)
-    cycle: Any = est.cycle
-    waiting = larger(load / held - 1, 0.0) * cycle
-    # Engines that admit by what caches hold now, and not by what they can grow to, let this many in.
-    now = held * (b.input + b.output) / (b.input + b.output / 2)
-    surely = larger(load / now - 1, 0.0) * cycle
-    first, each = _ends(est, "ttft", _known(est.ttft)), _ends(est, "tpot", _known(est.tpot))
-    ttft = (first[0] + waiting, first[1] + surely, first[2] + waiting * _wider(each))
+    unknown = np.isnan(b.concurrency)
+    est = b.serve(np.where(unknown, 1.0, b.concurrency))
+    if np.any(unknown):
+        est = b.serve(np.where(unknown, np.floor(larger(est.max_concurrency, 1.0)), b.concurrency))
+    ttft, each = _ends(est, "ttft", _known(est.ttft)), _ends(est, "tpot", _known(est.tpot))
     rate = _known(est.tokens_per_second)
     # A request of one token out has no time per token: its rate moves with the time to the first.
-    pace: Any = tuple(np.where(np.isnan(each[0]), a, b) for a, b in zip(first, each, strict=True))
+    pace: Any = tuple(np.where(np.isnan(each[0]), a, b) for a, b in zip(ttft, each, strict=True))
     return Outcome(
         {"ttft_s": ttft, "tpot_s": each, "output_tokens_per_s": _rate(pace, rate)},
         rate,
         (est,),
         (
-            (load > held, "requests beyond those whose caches fit wait"),
-            (np.isnan(b.concurrency), "as many requests in flight as fit"),
+            (b.concurrency > larger(est.max_concurrency, 1.0), "requests beyond those whose caches fit wait"),
+            (unknown, "as many requests in flight as fit"),
         ),
     )
 

@@ -24,13 +24,16 @@ from attrs import evolve, frozen
 from roofline.answer import Estimate
 from roofline.arrays import ceil, floor, larger, pick, share, smaller
 from roofline.calibration import Calibration
+from roofline.engines import Engine
+from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.inference import decode, draft_notes, drafting, fill, notes, prefill, step
 from roofline.layout import Layout
+from roofline.roofline import Cost
 from roofline.timeline import Span, after
 from roofline.transformer import flow
-from roofline.units import Count, Num, Ratio, Seconds
-from roofline.workload import BUDGET, LEAST_CHUNK, Decode, Mixed, Prefill, Serve
+from roofline.units import Bytes, Count, Num, Ratio, Seconds
+from roofline.workload import LEAST_CHUNK, Decode, Mixed, Prefill, Serve
 
 _ALWAYS: Final = float(np.nextafter(1.0, 0.0))
 """A share of steps that is as good as all of them."""
@@ -109,60 +112,117 @@ def first_token(c: Cadence, decode: Seconds, mixed: Seconds) -> Count:
     return c.wait + c.chunks * pick(c.most > 1, 1 + (crowd - 1) * larger(1 - decode / mixed, 0.0), 1.0)
 
 
-def chunk_of(question: Serve, layout: Layout) -> Count:
+def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
     """Return the prompt tokens that an attention rank passes in a step at most."""
-    return larger(BUDGET / layout.dp, LEAST_CHUNK) if question.chunk is None else question.chunk
+    return larger(engine.budget / layout.dp, LEAST_CHUNK) if question.chunk is None else question.chunk
 
 
 def _often(span: Span, times: Count) -> Span:
     return evolve(span, time=span.time * times, times=times)
 
 
+def behind(question: Serve, engine: Engine, c: Cadence, requests: Count, ahead: Count) -> Count:
+    """Return how many more prompts are ahead of one than in steady state, where lengths vary and nothing began at once.
+
+    A benchmark of r requests a slot starts them all at once: ``n / 2r`` on average. Requests of equal length that end together
+    begin together: the engine's ``crowd``; and where prompts go before decode steps they keep together, ``(n + c) / 2``.
+
+    Args:
+        requests: n in flight on an attention rank; ``ahead``: prompts ahead of one in steady state, itself among them.
+    """
+    slots = question.requests_per_slot
+    ramp = 0.0 if slots is None else requests / (2 * slots)
+    alike = (question.variation <= _ALIKE) * 1.0
+    crowd = larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
+    most = larger((requests + smaller(c.most, larger(requests, 1.0))) / 2 - larger(ahead + crowd + ramp, 1.0), 0.0)
+    return ramp + alike * (crowd + engine.bunched * most)
+
+
+_ALIKE: Final = 0.05
+"""A variation of lengths below which they are the same."""
+
+
 def serve(question: Serve, system: System, layout: Layout, calibration: Calibration) -> Estimate:
-    """Return the answer for a closed loop of requests on one pool of chips."""
-    q, model, groups = question, question.model, layout.replicas * layout.pp
-    c = cadence(q.input, larger(q.output - 1, 0.0) / q.accept_length, q.concurrency / (groups * layout.dp), layout.dp,
-                chunk_of(q, layout))  # fmt: skip
+    """Return the answer for a closed loop of requests on one pool of chips.
+
+    Requests beyond those whose caches fit wait for their places, ``(N / n - 1) T`` by Little's law, T the time in which each of
+    the n is served once.
+    """
+    q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
+    read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
+
+    def filled(concurrency: Count, tokens: Count) -> tuple[Footprint, Bytes, Count]:
+        return fill(
+            model, system, layout, calibration, sequences=ceil(concurrency / (layout.dp * layout.replicas)), tokens=tokens,
+            passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(concurrency)),
+            drafting=drafting(model, q.draft_tokens),
+        )  # fmt: skip
+
+    # What is let in holds half of its answer on average; an engine may keep more free.
+    kept = q.input + q.output * larger(engine.reserve, 0.5)
+    most = filled(q.concurrency, kept)[2]
+    active = smaller(q.concurrency, larger(most, 1.0))
+    memory, capacity, _ = filled(active, kept)
+    each = active / (groups * layout.dp)
+    c = cadence(read, larger(q.output - 1, 0.0) / q.accept_length, each, layout.dp, chunk)
     context = q.input + q.output / 2
-    beside = larger(q.concurrency / groups - 1, 0.0) * c.decoding
+    beside = larger(active / groups - 1, 0.0) * c.decoding
     alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
     one = decode(alone, system, layout, calibration)
     first = prefill(
-        Prefill(model, layout.dp * layout.replicas, q.input, imbalance=q.imbalance), system, layout, calibration
+        Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance), system, layout, calibration
     )
-    both = Mixed(model, groups * beside, context, c.together, c.chunk, (q.input - c.chunk) / 2, c.busy, q.draft_tokens,
+    both = Mixed(model, groups * beside, context, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy, q.draft_tokens,
                  q.imbalance)  # fmt: skip
-    plain, mixed = one.steps[0], step(both, system, layout, calibration)
+    served = active / (layout.replicas * layout.pp)
+    plain = step(alone, system, layout, calibration, served)
+    mixed = step(both, system, layout, calibration, served)
     steps = first_token(c, plain.time, mixed.time)
-    times, each = c.gaps * c.mixed, q.concurrency / (groups * layout.dp)
+    # What a prompt costs those that decode beside it.
+    cost = larger(mixed.time - plain.time, 0.0)
+    prompt = c.chunks * cost / c.together
+    late = behind(q, engine, c, each, share(steps * mixed.time - plain.time, prompt)) * prompt
+    # Prompts that a request waits for do not disturb it again.
+    times = larger(c.gaps * c.mixed - share(late, cost), 0.0)
     emitting = after("TPOT", (_often(plain, c.gaps - times), _often(mixed, times)))
-    opening = after("TTFT", (_often(mixed, steps),))
-    cycle = after("cycle", (opening, emitting))
-    memory, capacity, most = fill(
-        model, system, layout, calibration,
-        sequences=ceil(q.concurrency / (layout.dp * layout.replicas)), tokens=q.input + q.output, passing=q.draft_tokens + 1,
-        logits=q.draft_tokens + 1, prompt=smaller(chunk_of(q, layout), q.input * ceil(q.concurrency)),
-        drafting=drafting(model, q.draft_tokens),
-    )  # fmt: skip
+    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=_FRONT_ERROR))
+    inside = (_often(mixed, steps + late / mixed.time), front)
+    cycle = after("cycle", (after("TTFT", inside), emitting))
+    waiting = larger(q.concurrency / active - 1, 0.0) * cycle.time
+    opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     slots = flow(alone, layout, system.chip).streams[0].sequences
-    kept = q.accept_length / (q.draft_tokens + 1)
+    progress = q.accept_length / (q.draft_tokens + 1)
     return Estimate(
         question, system, layout, calibration,
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
-        tokens_per_second=q.concurrency * q.output / cycle.time,
+        tokens_per_second=active * q.output / cycle.time,
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
         memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=one.rules,
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
-        progress=((first.steps[0], each), (plain, each * c.gaps * kept / slots)),
+        progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
         remarks=(
             *draft_notes(model, q.draft_tokens, q.accept_length),
             *notes(model, q.input + q.output, system, calibration),
-            ("steady state: requests arrive as others leave, and every cache can grow to its full length; a load that "
-            "starts all at once makes its first prompts wait for each other"),
-            f"prompts pass in chunks of {_span(chunk_of(q, layout))} tokens on each attention rank",
+            *_load_notes(q, active),
+            f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
+
+
+_FRONT_ERROR: Final = 0.7
+"""Half-width of the 80 % interval of the front end's time, relative."""
+
+
+def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+    """Return what is assumed of the load."""
+    out = []
+    if q.requests_per_slot is None:
+        out.append("steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "
+                   "other (requests_per_slot)")  # fmt: skip
+    if np.any(active < q.concurrency):
+        out.append(f"caches of {_span(active)} requests fit at once: the others wait for their places")
+    return tuple(out)
 
 
 def _span(value: Num) -> str:

@@ -34,9 +34,9 @@ class Span:
     work: Work | None = None
     cost: Cost | None = None
 
-    def leaves(self, times: Num = 1.0) -> Iterator[tuple[Work, Cost, Num]]:
-        """Yield every piece of work with its cost and how often it is done."""
-        if self.work is not None and self.cost is not None:
+    def leaves(self, times: Num = 1.0) -> Iterator[tuple[Work | None, Cost, Num]]:
+        """Yield every piece of work with its cost and how often it is done; time of the host is none of the chip's work."""
+        if self.cost is not None:
             yield self.work, self.cost, times * self.times
         for part in self.parts:
             yield from part.leaves(times * self.times)
@@ -87,7 +87,7 @@ class Span:
         """
         classes: dict[str, Num] = {}
         for work, cost, times in self.leaves():
-            key = work.kernel if isinstance(work, Op) else work.collective
+            key = work.kernel if isinstance(work, Op) else "host" if work is None else work.collective
             classes[key] = classes.get(key, 0.0) + cost.time * cost.error * times
         return share(np.sqrt(sum((e * e for e in classes.values()), start=0.0)), self.time)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Group, Parameter
@@ -47,6 +47,21 @@ Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request ge
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
+Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
+Imbalance = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."),
+]
+Slots = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long."),
+]
+Variation = Annotated[float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")]
+Engine = Annotated[
+    str | None,
+    Parameter(help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."),
+]
+Launch = Annotated[Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")]
 Level = Annotated[
     str,
     Parameter(

@@ -11,16 +11,14 @@ from attrs import field, frozen
 from roofline.architecture import Model
 from roofline.errors import QuestionError, fault
 from roofline.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, size
-from roofline.units import Count, Num
+from roofline.units import Count, Num, Ratio
 
-BUDGET: Final = 8192.0
-"""Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
 LEAST_CHUNK: Final = 512.0
 """Prompt tokens that an attention rank passes in a step at least, so that its products stay efficient."""
 
 
 def _cached(question: Any, _: object, value: Num) -> None:
-    checked(0)(question, attrs.fields(Prefill).cached, value)
+    checked(0)(question, attrs.fields(type(question)).cached, value)
     if np.any(value >= question.input):
         rule = "must be less than the prompt: its last token is always passed"
         raise QuestionError(
@@ -48,6 +46,11 @@ def _accepted(question: Any, attribute: Any, value: Num) -> None:
 
 def _uneven() -> Any:
     """Return a field for how much more the fullest rank gets than the mean; None for the law of even routing."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1))
+
+
+def _slots() -> Any:
+    """Return a field for how many requests a slot of a benchmark serves; None without end."""
     return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1))
 
 
@@ -120,9 +123,13 @@ class Serve:
     """``concurrency`` requests always in flight, each ``input`` tokens in and ``output`` tokens out (a closed loop).
 
     Attributes:
-        chunk: prompt tokens that an attention rank passes beside a decode step at most; None for :data:`BUDGET` shared by the
-            ranks in lock-step, at least :data:`LEAST_CHUNK` each.
+        chunk: prompt tokens that an attention rank passes beside a decode step at most; None for the engine's budget, shared
+            by the ranks in lock-step, at least :data:`LEAST_CHUNK` each.
+        cached: tokens of a prompt that are in the KV cache already, on average.
         imbalance: as in :class:`Prefill`.
+        requests_per_slot: requests that each slot of a benchmark serves, which starts them all at once; None for a service that
+            has run for long.
+        variation: standard deviation of the lengths over their mean; at 0 requests that begin together end together.
     """
 
     model: Model
@@ -132,7 +139,10 @@ class Serve:
     draft_tokens: Count = _tokens()
     accept_length: Count = _kept()
     chunk: Count | None = _chunk()
+    cached: Count = _past()
     imbalance: Count | None = _uneven()
+    requests_per_slot: Count | None = _slots()
+    variation: Ratio = amount(0.2, high=10.0)
 
 
 Question: TypeAlias = Prefill | Decode | Serve

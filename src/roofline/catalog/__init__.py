@@ -18,6 +18,7 @@ from roofline import descriptors
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
+from roofline.engines import Engine
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
 from roofline.hardware import Chip, System
 from roofline.tables import Table
@@ -26,6 +27,7 @@ from roofline.units import TERA
 __all__ = [
     "LARGEST",
     "chip",
+    "engine",
     "kind_of",
     "measured",
     "model",
@@ -43,6 +45,7 @@ _FOLDERS: Final = {
     "system": "hardware/systems",
     "calibration": "hardware/calibration",
     "model": "workloads/models",
+    "engine": "workloads/engines",
 }
 _RUNS: Final = "workloads/runs"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
@@ -128,6 +131,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     root, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
         return descriptors.chip(root, name), (path,)
+    if kind == "engine":
+        return descriptors.engine(root, name), (path,)
     if kind == "calibration":
         return descriptors.calibration(root, name, lambda given: _load("calibration", given)), (path,)
 
@@ -180,6 +185,17 @@ def system(given: str | Path | System) -> System:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
     return given if isinstance(given, System) else _load("system", given)
+
+
+def engine(given: str | Path | Engine) -> Engine:
+    """Return a serving engine by its name in ``workloads/engines`` or the path of a TOML file; ``none`` adds nothing to kernels.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Engine):
+        return given
+    return Engine() if given == "none" else _load("engine", given)  # type: ignore[no-any-return]
 
 
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:

@@ -139,9 +139,12 @@ class Flow:
         return rate
 
     def form(self, component: str, rate: str) -> str:
-        """Return the stored format of a component where it multiplies as it is stored; "" where it is widened first."""
+        """Return the format that a component's kernels are told apart by: as it is stored, or how narrow it was before it was widened."""
         name: str = getattr(self.model.formats, component)
-        return name if rate == dtype(name).rates[0] else ""
+        stored = dtype(name)
+        if rate in SIXTEEN_BIT and stored.bytes < ACTIVATION.bytes:
+            return "w4a16" if stored.bytes < 1 else "w8a16"
+        return name if rate == stored.rates[0] else ""
 
     def passed(self, component: str) -> Bytes:
         """Return the bytes of an activation as a component's matrices take it: quantised where their rate is narrow."""
