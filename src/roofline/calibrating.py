@@ -269,7 +269,7 @@ def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
 def _constants(each: Fit) -> str:
     out = []
     for key, constants in each.constants.items():
-        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if n not in each.undetermined]
+        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined}]
         out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
     return "; ".join(out)
 

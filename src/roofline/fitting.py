@@ -93,7 +93,7 @@ class Fit:
         rows: timings used; ``left_out``: those kept for the check.
         mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
             of the profile it started from.
-        undetermined: constants that the rows say nothing of: they stay what they were.
+        undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
     """
 
     name: str
@@ -222,7 +222,7 @@ def _search(
     told = [each for each in free if each not in loose]
     plain, kept = _run(parts, given, told)
     if kept.cost <= found.cost * _AS_WELL:
-        return plain, tuple(name for _, name in loose)
+        return plain, _named(loose, free)
     still = []
     for each in loose:
         rest = [other for other in free if other != each and other not in still]
@@ -230,7 +230,13 @@ def _search(
         if cost.cost <= found.cost * _AS_WELL:
             still.append(each)
             best = other
-    return best, tuple(name for _, name in still)
+    return best, _named(still, free)
+
+
+def _named(some: Sequence[tuple[Key, str]], free: Sequence[tuple[Key, str]]) -> tuple[str, ...]:
+    """Return what constants are called: by the way they are of, too, where there are several."""
+    several = len({key for key, _ in free}) > 1
+    return tuple(f"{key}.{name}" if several else name for key, name in some)
 
 
 def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
