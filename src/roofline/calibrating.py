@@ -138,6 +138,10 @@ def _machine(
     rows: Sequence[Mapping[str, str]], chip: str | Path | Chip | None, system: str | Path | System | None
 ) -> tuple[System | None, Chip]:
     """Return what was timed: the system, where it is known, and what one rank of it runs on."""
+    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
+    strange = [name for name in said if name not in MACHINES and name not in catalog.names("chip")]
+    if len(strange) > 1:
+        raise QuestionError(fault("hardware", ", ".join(strange), "are several chips", "keep the rows of one"))
     if system is not None:
         rack = catalog.system(system)
         return rack, rack.chip
@@ -145,7 +149,6 @@ def _machine(
         timed = catalog.chip(chip)
         named = next((name for name in MACHINES.values() if catalog.system(name).package.name == timed.name), None)
         return (None if named is None else catalog.system(named)), timed
-    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
     if len(said) != 1:
         rule = "are several chips" if said else "is not said: no row has a hardware column"
         raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
