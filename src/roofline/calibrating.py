@@ -98,12 +98,16 @@ def calibrate(
     profile = attrs.evolve(
         profile, name=name or timed.name, level="calibrated", vendors=(timed.vendor,), sustained=_sustained(enough, profile),
         stacks={stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
-        found=tuple(Found(f.name, f.stack, f.rows, f.left_out, f.mape, f.median, f.p90) for f in (*fits, *own)),
+        found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
         facts=_kept(start, fits),
     )  # fmt: skip
     notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
     source = path.name if path is not None else "rows"
     return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, tuple(enough))
+
+
+def _found(fitted: Fit, stack: str) -> Found:
+    return Found(fitted.name, stack, fitted.rows, fitted.left_out, fitted.mape, fitted.median, fitted.p90)
 
 
 def _stacks(groups: Sequence[Timings]) -> list[Timings]:
