@@ -151,13 +151,15 @@ def _machine(
         return rack, rack.chip
     if chip is not None:
         timed = catalog.chip(chip)
-        named = next((name for name in MACHINES.values() if catalog.system(name).package.name == timed.name), None)
+        machines = [name for name in (*MACHINES.values(), timed.name) if name in catalog.names("system")]
+        named = next((name for name in machines if catalog.system(name).package.name == timed.name), None)
         return (None if named is None else catalog.system(named)), timed
     if len(said) != 1:
         rule = "are several chips" if said else "is not said: no row has a hardware column"
         raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
-    if said[0] in MACHINES:
-        rack = catalog.system(MACHINES[said[0]])
+    named = MACHINES.get(said[0], said[0])
+    if named in catalog.names("system"):
+        rack = catalog.system(named)
         return rack, rack.chip
     return None, catalog.chip(said[0])
 
