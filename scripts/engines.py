@@ -24,6 +24,7 @@ from roofline.calibration import Calibration
 from roofline.predicting import predict
 from roofline.runs import ServingRun, serving_runs
 from roofline.scoring import Prediction, score
+from roofline.units import SECOND, show
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ("trtllm", "vllm", "sglang")
@@ -143,7 +144,9 @@ def main() -> None:
     for title, each in (("as shipped", shipped), ("out of fold", out)):
         print(f"\n{title}\n{table(each)}")
     if given.write:
-        write({name: PRIOR[name][0] * float(np.exp(value)) for name, value in zip(NAMES, x, strict=True)})
+        theta = {name: PRIOR[name][0] * float(np.exp(value)) for name, value in zip(NAMES, x, strict=True)}
+        write(theta)
+        catalog.write(ROOT / "docs" / "engines.md", page(theta, shipped, out).encode())
 
 
 def rows_weights(found: Sequence[Prediction], base: np.ndarray) -> np.ndarray:
@@ -170,6 +173,62 @@ def table(found: Sequence[Prediction]) -> str:
             lines.append(_line(f"  {value} TPOT", [p for p in mine if p.quantity == "tpot_s"]))
             lines.append(_line(f"  {value} TTFT", [p for p in mine if p.quantity == "ttft_s"]))
     return "\n".join(lines)
+
+
+def page(theta: Mapping[str, float], shipped: Sequence[Prediction], out: Sequence[Prediction]) -> str:
+    """Return the page that tells the constants and both scores."""
+    lines = ["# Engines, and how far off services are", "",
+             "Made by `python scripts/engines.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what an engine",
+             f"adds to them are {len(theta)} constants, fitted to the published runs in `workloads/runs/serving.csv` (quality A and B), robustly, cells of",
+             "(model, system, engine) weighing alike, shrunk hard towards what was expected. None belongs to a run, a model or a source.", "",
+             "## Scores", "",
+             "*As shipped*: with the constants below. *Out of fold*: each (model, system) predicted with constants fitted without any of its runs.", "",
+             *_markdown(["", "runs", "as shipped: mean", "median", "bias", "in the 80 % interval", "out of fold: mean", "median", "bias", "in the interval"],
+                        [_cells(label, a, b) for label, a, b in _both(shipped, out)]), "",
+             f"Runs {min(CANNOT)} to {max(CANNOT)} are scored and took no part in the fit: their prompts alone take longer at the vendor's peak than the whole was",
+             "measured to take, so most of them were in the cache already.", "",
+             "## Constants", "",
+             *_markdown(["constant", "expected", "fitted"], [[f"`{n}`", _shown(n, PRIOR[n][0]), _shown(n, v)] for n, v in theta.items()]), ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _both(shipped: Sequence[Prediction], out: Sequence[Prediction]) -> list[tuple[str, list[Prediction], list[Prediction]]]:
+    titles = {"tpot_s": "TPOT", "ttft_s": "TTFT", "output_tokens_per_s": "tokens/s"}
+    shown = (("online", "tpot_s"), ("online", "ttft_s"), ("offline", "output_tokens_per_s"), ("static", "output_tokens_per_s"),
+             ("decode", "tpot_s"), ("prefill", "ttft_s"))  # fmt: skip
+    rows = []
+    for mode, name in shown:
+        rows.append((f"{titles[name]}, {mode}", *([p for p in each if p.run.mode == mode and p.quantity == name] for each in (shipped, out))))
+    for name in ("tpot_s", "ttft_s"):
+        for pool, said in ((False, "one pool"), (True, "prompts on chips of their own")):
+            rows.append((f"{titles[name]}, online, {said}", *([p for p in each if p.run.mode == "online" and p.quantity == name and
+                         (p.run.prompts is not None) == pool] for each in (shipped, out))))  # fmt: skip
+    for key in ("system", "engine", "model"):
+        for value in sorted({getattr(p.run, key) for p in shipped if p.run.mode == "online"}):
+            for name in ("tpot_s", "ttft_s"):
+                rows.append((f"{value}, {titles[name]}", *([p for p in each if p.run.mode == "online" and p.quantity == name and
+                             getattr(p.run, key) == value] for each in (shipped, out))))  # fmt: skip
+    return [row for row in rows if row[1]]
+
+
+def _cells(label: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> list[str]:
+    out = [label, f"{len([p for p in a if p.measured is not None]):,}"]
+    for each in (a, b):
+        s = score(each)
+        if s.mape is None or s.median_ape is None or s.bias is None:
+            out += ["–"] * 4
+        else:
+            out += [f"{s.mape:.1%}", f"{s.median_ape:.1%}", f"{s.bias:+.1%}", "–" if s.inside_interval is None else f"{s.inside_interval:.0%}"]
+    return out
+
+
+def _shown(name: str, value: float) -> str:
+    timed = name.rpartition(".")[2] in ("gap", "prompt_gap", "sequence", "stream", "front", "t0")
+    return show(value, SECOND, 3) if timed else f"{value:.3g}"
+
+
+def _markdown(head: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---", *["--:"] * (len(head) - 1)], *rows)]
 
 
 def _line(label: str, found: Sequence[Prediction]) -> str:

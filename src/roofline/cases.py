@@ -51,7 +51,7 @@ class Case:
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         prompts: the layout of the chips that only read prompts.
         draft_tokens, accept_length: of a step.
-        doubt: a factor by which times per token may be off either way, because the accepted length is not known.
+        doubt: factors by which times per token may be shorter, and longer, because drafting is not known.
         said: what was assumed.
     """
 
@@ -63,7 +63,7 @@ class Case:
     prompts: Layout | None
     draft_tokens: float
     accept_length: float
-    doubt: float
+    doubt: tuple[float, float]
     requests_per_slot: float
     variation: float
     said: tuple[str, ...]
@@ -185,15 +185,20 @@ def _cache(run: ServingRun, own: Model, said: list[str]) -> str | None:
     return None
 
 
-def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, float]:
-    """Return draft tokens and accepted length of a step, and by what factor the latter may be off.
+_QUICKEST: Final = 2.2
+"""What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), and verifying them takes time."""
 
-    An unknown accepted length lies between 1 and ``draft_tokens + 1``: their geometric mean, within either.
+
+def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:
+    """Return draft tokens and accepted length of a step, and by what factors times per token may be shorter and longer.
+
+    An unknown accepted length lies between 1 and ``draft_tokens + 1``: their geometric mean, within either. Where it is not
+    known whether there were drafts at all, there were none, or as many as help.
     """
     drafts, kept = run.draft_tokens, run.accept_length
     if drafts is None and kept is None:
-        said.append("no drafting: draft_tokens is not recorded")
-        return 0.0, 1.0, 1.0
+        said.append("no drafting: draft_tokens is not recorded; the interval holds drafts that help")
+        return 0.0, 1.0, (_QUICKEST, 1.0)
     if drafts is None:
         drafts = float(np.ceil((kept or 1.0) - 1))
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
@@ -201,8 +206,8 @@ def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, float]:
         middle = float(np.sqrt(drafts + 1))
         if drafts:
             said.append("between no draft kept and every one: accept_length is not recorded")
-        return drafts, middle, middle
-    return drafts, kept, 1.0
+        return drafts, middle, (middle, middle)
+    return drafts, kept, (1.0, 1.0)
 
 
 def _layouts(pool: Pool, model: Model, system: System, said: list[str]) -> Layout:

@@ -140,6 +140,7 @@ def _one(case: Case, name: str, values: Mapping[str, tuple[float, ...]], said: t
         why = "one token out has no time per token" if run.output == 1 else "there is no finite answer"
         return Prediction(run, name, measured, None, None, None, level, f"{name}: {why}")
     if name != "ttft_s":
-        low, high = low / case.doubt, high * case.doubt
+        quicker, slower = case.doubt if name == "tpot_s" else case.doubt[::-1]
+        low, high = low / quicker, high * slower
     known = np.isfinite(low) and np.isfinite(high)
     return Prediction(run, name, measured, value, low if known else None, high if known else None, level, "", said)

@@ -18,8 +18,8 @@ from roofline.timeline import Span
 from roofline.units import Count
 from roofline.work import Message, Op
 
-_IDLE: Final = ("power", "price", "purchase", "idle", "size")
-"""Numbers that no time depends on (the size of a tier decides what can be laid out)."""
+_IDLE: Final = ("power", "price", "purchase", "idle", "size", "reported")
+"""Numbers that no kernel's time depends on (the size of a tier, or a memory, decides what can be laid out)."""
 
 _TOLD: Final = (
     "chip.sparse.",
