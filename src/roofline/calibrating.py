@@ -103,7 +103,7 @@ def calibrate(
     profile = attrs.evolve(
         profile, name=name or timed.name, level="calibrated", vendors=(timed.vendor,), sustained=_sustained(enough, profile),
         stacks={stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
-        found=tuple(Found(f.name, f.stack, f.rows, f.left_out, f.mape, f.median, f.p90) for f in (*fits, *own)),
+        found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
         facts=_kept(start, fits),
     )  # fmt: skip
     notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
@@ -121,6 +121,10 @@ def _files(what: str | Path | Iterable[str | Path | Mapping[str, str]]) -> dict[
         else:
             out[str(each)] = list(catalog.read_rows(Path(each)))
     return out
+
+
+def _found(fitted: Fit, stack: str) -> Found:
+    return Found(fitted.name, stack, fitted.rows, fitted.left_out, fitted.mape, fitted.median, fitted.p90)
 
 
 def _stacks(groups: Sequence[Timings]) -> list[Timings]:
@@ -155,6 +159,10 @@ def _machine(
     rows: Sequence[Mapping[str, str]], chip: str | Path | Chip | None, system: str | Path | System | None
 ) -> tuple[System | None, Chip]:
     """Return what was timed: the system, where it is known, and what one rank of it runs on."""
+    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
+    strange = [name for name in said if name not in MACHINES and name not in catalog.names("chip")]
+    if len(strange) > 1:
+        raise QuestionError(fault("hardware", ", ".join(strange), "are several chips", "keep the rows of one"))
     if system is not None:
         rack = catalog.system(system)
         if chip is not None and catalog.chip(chip).name != rack.package.name:
@@ -163,14 +171,15 @@ def _machine(
         return rack, rack.chip
     if chip is not None:
         timed = catalog.chip(chip)
-        named = next((name for name in MACHINES.values() if catalog.system(name).package.name == timed.name), None)
+        machines = [name for name in (*MACHINES.values(), timed.name) if name in catalog.names("system")]
+        named = next((name for name in machines if catalog.system(name).package.name == timed.name), None)
         return (None if named is None else catalog.system(named)), timed
-    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
     if len(said) != 1:
         rule = "are several chips" if said else "is not said: no row has a hardware column"
         raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
-    if said[0] in MACHINES:
-        rack = catalog.system(MACHINES[said[0]])
+    named = MACHINES.get(said[0], said[0])
+    if named in catalog.names("system"):
+        rack = catalog.system(named)
         return rack, rack.chip
     return None, catalog.chip(said[0])
 
@@ -295,7 +304,7 @@ def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
 def _constants(each: Fit) -> str:
     out = []
     for key, constants in each.constants.items():
-        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if n not in each.undetermined]
+        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined}]
         out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
     return "; ".join(out)
 

@@ -162,7 +162,8 @@ def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
 
 
 def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    down = _route(climbs, lambda c: size * np.log2(c.fan), lambda c: np.log2(c.fan))
+    # Three ranks on nodes of two meet 1.5 on each: some rank gets the buffer there all the same.
+    down = _route(climbs, lambda c: size * larger(np.log2(c.fan), c.used), lambda c: np.log2(c.fan))
     chain = _route(climbs, lambda c: size * c.used, lambda c: c.fan - 1)
     return {"chain": chain, "binomial": evolve(down, open=_anywhere(climbs))}
 

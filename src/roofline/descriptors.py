@@ -241,7 +241,9 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     found = tuple(_found(table) for table in root.tables("found")) if "found" in root else ()
     read = facts.done()
     stated = {fact.path for fact in read}
-    inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
+    # Constants of a class or way are replaced together: what the file leaves out of them is as in an ideal kernel.
+    stated |= {fact.path.rpartition(".")[0] for fact in read if not fact.path.startswith("calibration.")}
+    inherited = tuple(f for f in base.facts if not {f.path, f.path.rpartition(".")[0]} & stated) if base else ()
     return Calibration(
         name,
         level,

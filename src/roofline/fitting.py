@@ -26,7 +26,7 @@ from roofline.calibration import Calibration, Kernel, Link
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip, Tier
 from roofline.timings import Timings
-from roofline.units import MICRO, Ratio
+from roofline.units import MICRO, MILLI, Ratio
 from roofline.work import Message, Op
 
 Key: TypeAlias = str | tuple[str, str]
@@ -54,8 +54,8 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
     "t0": (0.05 * MICRO, 500 * MICRO),
-    "step": (1e-6 * MICRO, 0.1 * MICRO), "item": (1e-3 * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, 1e-3 * MICRO),
-    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
+    "step": (MICRO * MICRO, 0.1 * MICRO), "item": (MILLI * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, MILLI * MICRO),
+    "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
     "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
 }  # fmt: skip
 _START: Final = {
@@ -93,7 +93,7 @@ class Fit:
         rows: timings used; ``left_out``: those kept for the check.
         mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
             of the profile it started from.
-        undetermined: constants that the rows say nothing of: they stay what they were.
+        undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
     """
 
     name: str
@@ -227,7 +227,7 @@ def _search(
     told = [each for each in free if each not in loose]
     plain, kept = _run(parts, given, told)
     if kept.cost <= found.cost * _AS_WELL:
-        return plain, tuple(name for _, name in loose)
+        return plain, _named(loose, free)
     still = []
     for each in loose:
         rest = [other for other in free if other != each and other not in still]
@@ -235,7 +235,13 @@ def _search(
         if cost.cost <= found.cost * _AS_WELL:
             still.append(each)
             best = other
-    return best, tuple(name for _, name in still)
+    return best, _named(still, free)
+
+
+def _named(some: Sequence[tuple[Key, str]], free: Sequence[tuple[Key, str]]) -> tuple[str, ...]:
+    """Return what constants are called: by the way they are of, too, where there are several."""
+    several = len({key for key, _ in free}) > 1
+    return tuple(f"{key}.{name}" if several else name for key, name in some)
 
 
 def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
@@ -279,7 +285,9 @@ def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str]
     jacobian = found.jac
     noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
     try:
-        spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
+        # What rounding leaves below 0 is told by no row at all.
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
     except np.linalg.LinAlgError:
         spread = np.where(np.abs(jacobian).max(axis=0) > 0, 0.0, np.inf)
     return tuple(each for each, error in zip(free, spread, strict=True) if not error < _UNSURE)

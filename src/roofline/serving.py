@@ -174,8 +174,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     )
     both = Mixed(model, groups * beside, context, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy, q.draft_tokens,
                  q.imbalance)  # fmt: skip
-    # Every attention rank has a scheduler and a sampler of its own.
-    served = active / (layout.replicas * layout.pp * layout.dp)
+    served = active / (layout.replicas * layout.pp)
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
     steps = first_token(c, plain.time, mixed.time)

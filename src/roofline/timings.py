@@ -16,10 +16,10 @@ A row says what was given and how long it took. The columns are those of the tab
 others                      ``rows cols``: one pass over a matrix
 ==========================  =============================================================================
 
-with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose kernel
-it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights stayed in the cache, ``includes_act_quant``
-whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as :mod:`roofline.transformer`
-counts it, so that constants fitted here serve there.
+with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose
+kernel it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights, or keys, stayed in the cache,
+``includes_act_quant`` whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as
+:mod:`roofline.transformer` counts it, so that constants fitted here serve there.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ MLA_WIDE: Final = 192 + 128
 
 PASSES: Final[Mapping[str, float]] = {"scale_matrix": 3.0, "add": 6.0}
 """Bytes that a pass moves for each element, where it is not one read and one write in 16 bits."""
-_PASS: Final = 2 * float(ACTIVATION.bytes)
 
+_STAYS: Final = "caches that stay on the chip from one run to the next"
 _RESIDENT: Final = (1 / 25, 1.0)
 """Of a chip's cache: what is read between these stays there from one run to the next, and says nothing of the memory."""
 
@@ -261,8 +261,9 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
         told = (
             float((row.get("includes_act_quant") or "1") != "0"),
             float(row.get("distribution") == "balanced"),
-            PASSES.get(row.get("kernel") or "", _PASS),
+            PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
+            float(row.get("l2_hot_weights") == "0"),
         )
         form = NAMES.get(said, said)
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
@@ -284,8 +285,8 @@ def _kernel(row: Mapping[str, str], place: str) -> str:
 
 def _unfit(row: Mapping[str, str], name: str) -> str:
     """Return why a row says nothing of the constants; "" where it does."""
-    if name == "gemm" and row.get("l2_hot_weights") == "1":
-        return "weights that stay in the cache from one run to the next"
+    if row.get("l2_hot_weights") == "1":
+        return "weights that stay in the cache from one run to the next" if name == "gemm" else _STAYS
     if name == "attn_prefill" and NAMES.get(row.get("dtype", ""), row.get("dtype")) == "fp8":
         return "attention that multiplies in 8 bits"
     if name == "moe_ffn" and row.get("distribution") not in (None, "", "balanced", "uniform"):
@@ -303,7 +304,7 @@ def _stack(row: Mapping[str, str]) -> str:
 def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[str]) -> Timings | None:
     name, form, stack = key
     kind, table = KINDS[name], np.array(listed, dtype=np.float64).T
-    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back")
+    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold")
     columns = dict(zip(names, table, strict=True))
     if kind.form == "dtype" and not kind.ways:
         rate = dtype(form).rate(chip.peak)
@@ -325,14 +326,14 @@ def _halved(timed: Timings) -> Timings:
 
 
 def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
-    """Return which rows read a cache of tokens that stayed on the chip from the run before."""
+    """Return which rows read a cache of tokens that stayed on the chip from the run before, unless they say that it did not."""
     if timed.kernel not in ("attention_decode", "mla_decode"):
         return np.zeros(timed.count, dtype=bool)
     held = next((fact.value for fact in chip.facts if fact.path == "chip.cache.capacity"), 0.0)
     moved = np.asarray(timed.work.bytes if isinstance(timed.work, Op) else 0.0)
-    warm = (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held)
+    warm = (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held) & (timed.columns["cold"] == 0)
     if warm.any():
-        aside["caches that stay on the chip from one run to the next"] += int(warm.sum())
+        aside[_STAYS] += int(warm.sum())
     return warm
 
 

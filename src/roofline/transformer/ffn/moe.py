@@ -7,12 +7,10 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from roofline.architecture import Dense, Moe
-from roofline.arrays import ceil, expected_distinct, larger, smaller
+from roofline.arrays import ceil, expected_distinct, share, smaller
 from roofline.transformer.ffn import dense
 from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
 from roofline.units import Count, Ratio
@@ -64,11 +62,7 @@ def imbalance(tokens: Count, shards: Count) -> Ratio:
     >>> round(float(imbalance(256 * 32.0, 256.0)), 2), float(imbalance(100.0, 1.0))
     (1.59, 1.0)
     """
-    return smaller(1 + np.sqrt(2 * np.log(shards) * shards / larger(tokens, _SOME)), shards)
-
-
-_SOME: Final = 1e-9
-"""Tokens where there are none."""
+    return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
 
 
 def works(f: Moe, p: Flow) -> tuple[Work, ...]:
