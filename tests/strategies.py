@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline.calibration import COLLECTIVES, KERNELS, STACKS, Stack
 from roofline.collectives import MESSAGES
+from roofline.engines import Engine
 
 SYSTEMS = rl.names("system")
 MODELS = rl.names("model")
@@ -69,11 +70,21 @@ def stacks(draw):
 
 
 @st.composite
+def engines(draw):
+    time = st.just(0.0) | st.floats(0, 1e-2)
+    return Engine(
+        "made", fused=draw(st.sampled_from([(), ("fp8",)])), launch=draw(st.floats(0.5, 1)), gap=draw(time), prompt_gap=draw(time),
+        sequence=draw(time), stream=draw(time), front=draw(time), budget=draw(floats(256, 1e5)), reserve=draw(st.floats(0, 1)),
+        crowd=draw(st.floats(0, 4)), bunched=draw(st.floats(0, 1)),
+    )  # fmt: skip
+
+
+@st.composite
 def calibrations(draw):
     return rl.Calibration(
         "made", "generic", {(name, "any"): draw(kernels()) for name in KERNELS}, {name: draw(links()) for name in COLLECTIVES},
         memory_fraction=draw(st.floats(0.5, 1)), eager=draw(st.floats(0, 1e-4)), host=draw(st.just(0.0) | st.floats(0, 1e-4)),
-        sustained=draw(st.floats(0.5, 1)), vendors=("NVIDIA",), stacks={name: draw(stacks()) for name in draw(st.sets(st.sampled_from(STACKS)))},
+        sustained=draw(st.floats(0.5, 1)), vendors=("NVIDIA",), engine=draw(st.just(Engine()) | engines()), stacks={name: draw(stacks()) for name in draw(st.sets(st.sampled_from(STACKS)))},
     )  # fmt: skip
 
 

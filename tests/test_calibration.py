@@ -48,7 +48,12 @@ def test_eagerly_the_host_takes_its_time():
     profile = rl.profile("generic", "dgx-h100")
     assert (profile.host, profile.eagerly().host) == (0.0, profile.eager)
     ask = rl.Decode(rl.model("llama-3.2-1b"), 1, 100)
-    graph, eager = (rl.estimate(ask, "dgx-h100", rl.Layout(), level=p) for p in (profile, profile.eagerly()))
+    graph, eager = (
+        rl.estimate(ask, "dgx-h100", rl.Layout(), level=profile, engine="none", launch=way)
+        for way in ("graph", "eager")
+    )
+    other = rl.estimate(ask, "dgx-h100", rl.Layout(), level=profile.eagerly(), engine="none")
+    assert float(other.tpot) == float(eager.tpot)
     launches = sum(work.launches * n for work, _, n in graph.steps[0].leaves() if isinstance(work, rl.Op))
     # A small model on a fast chip waits for every launch.
     assert float(eager.tpot) >= launches * profile.eager > 2 * float(graph.tpot)

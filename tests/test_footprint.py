@@ -109,5 +109,11 @@ def test_room_for_requests_is_exact():
     lanes = float(est.layout.replicas)
     full = attrs.evolve(est.question, concurrency=most)
     more = attrs.evolve(est.question, concurrency=most + lanes)
-    assert rl.estimate(full, "dgx-h100", est.layout).fits
-    assert not rl.estimate(more, "dgx-h100", est.layout).fits
+    within, beyond = (rl.estimate(asked, "dgx-h100", est.layout) for asked in (full, more))
+    assert within.fits
+    assert not any("wait for their places" in note for note in within.assumptions)
+    # Those for whom there is no room wait: no more are answered, each later.
+    assert any("wait for their places" in note for note in beyond.assumptions)
+    assert float(beyond.max_concurrency) == most
+    assert float(beyond.tokens_per_second) == pytest.approx(float(within.tokens_per_second))
+    assert beyond.ttft > within.ttft

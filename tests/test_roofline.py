@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline.calibration import Kernel
+from roofline.engines import Engine
 from roofline.roofline import Cost, attainable, bound, price
 from roofline.work import Op
 
 CLOSE = 1 + 1e-9
+# The kernels alone: what engines change of them has a test of its own.
+PROFILES = made.calibrations().map(lambda profile: attrs.evolve(profile, engine=Engine()))
 
 
-@given(made.ops(), made.chips(), made.calibrations())
+@given(made.ops(), made.chips(), PROFILES)
 def test_no_time_is_below_the_roofline(op, chip, profile):
     cost = price(op, chip, profile)
     low = bound(op.flops, op.bytes, chip.peak[op.rate], chip.memory.bandwidth)
@@ -35,7 +38,7 @@ def test_ideal_is_the_roofline_itself(op, chip):
     )
 
 
-@given(made.ops(), made.chips(), made.calibrations(), st.floats(1, 10))
+@given(made.ops(), made.chips(), PROFILES, st.floats(1, 10))
 def test_better_hardware_never_slows_an_operation(op, chip, profile, factor):
     before = price(op, chip, profile).time * CLOSE
     faster = attrs.evolve(chip, peak={rate: peak * factor for rate, peak in chip.peak.items()})
@@ -46,7 +49,7 @@ def test_better_hardware_never_slows_an_operation(op, chip, profile, factor):
     assert price(op, more, profile).time <= before
 
 
-@given(made.ops(), made.chips(), made.calibrations(), st.floats(1, 10))
+@given(made.ops(), made.chips(), PROFILES, st.floats(1, 10))
 def test_more_work_takes_longer(op, chip, profile, factor):
     before = price(op, chip, profile).time / CLOSE
     for name in ("flops", "bytes", "launches", "staging", "depth", "items", "scores"):
@@ -106,7 +109,7 @@ def test_the_best_rate_measured_stands_in_for_the_peak_where_it_is_known(op, ker
     assert timed(measured, eta_best=None) == timed(unknown, eta_best=None)
 
 
-@given(st.lists(made.ops(), min_size=2, max_size=5), made.chips(), made.calibrations())
+@given(st.lists(made.ops(), min_size=2, max_size=5), made.chips(), PROFILES)
 def test_an_array_of_operations_is_the_operations_one_by_one(ops, chip, profile):
     alike = [attrs.evolve(op, kernel=ops[0].kernel, rate=ops[0].rate, form=ops[0].form) for op in ops]
     names = [f.name for f in attrs.fields(Op) if not isinstance(getattr(ops[0], f.name), str)]
@@ -118,7 +121,7 @@ def test_an_array_of_operations_is_the_operations_one_by_one(ops, chip, profile)
             assert float(getattr(found, name)[i]) == pytest.approx(float(getattr(one, name)), rel=1e-12), name
 
 
-@given(made.ops(), made.chips(), made.calibrations())
+@given(made.ops(), made.chips(), PROFILES)
 def test_what_is_not_launched_walks_no_way(op, chip, profile):
     # No launch, no fixed time and no way along a depth: what is left is what there is to do, and where that is nothing, nothing.
     silent = attrs.evolve(op, launches=0.0)
@@ -128,7 +131,7 @@ def test_what_is_not_launched_walks_no_way(op, chip, profile):
     assert price(nothing, chip, profile.eagerly()).time == 0.0
 
 
-@given(made.ops(), made.chips(), made.calibrations())
+@given(made.ops(), made.chips(), PROFILES)
 def test_eagerly_every_launch_takes_its_time_on_the_host(op, chip, profile):
     graph = attrs.evolve(profile, host=0.0)
     kernel, eager = price(op, chip, graph), price(op, chip, graph.eagerly())
@@ -151,6 +154,19 @@ def test_by_hand():
     # Without a graph two launches take the host 16 s, so the chip waits for 2.
     eager = price(op, chip, profile.eagerly())
     assert (float(eager.latency), float(eager.time)) == (9.0, 16.0)
+
+
+@given(made.ops(), made.chips(), PROFILES, made.engines())
+def test_an_engine_saves_launches_and_passes_around(op, chip, profile, engine):
+    driven = attrs.evolve(profile, engine=engine)
+    fused = op.kernel == "gemm" and op.form in engine.fused
+    # What is fused into the kernel before is no launch and no pass of its own; a launch takes its part of the time.
+    less = attrs.evolve(op, launches=min(op.launches, 1.0), staging=0.0) if fused else op
+    k = profile.kernel(op.kernel, op.rate, op.form)
+    quick = {**profile.kernels, profile.key(op.kernel, op.rate, op.form): made.scaled(k, t0=engine.launch)}
+    expected = price(less, chip, attrs.evolve(profile, kernels=quick))
+    assert price(op, chip, driven).time == pytest.approx(float(expected.time), rel=1e-12)
+    assert price(op, chip, driven).time <= price(op, chip, profile).time * CLOSE
 
 
 def test_a_rate_the_chip_lacks():

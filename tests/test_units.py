@@ -258,7 +258,8 @@ def arguments(key, function, draw):
             question = (
                 rl.Decode(question.model, 8.0, 512.0) if kind is rl.Decode else rl.Prefill(question.model, 8.0, 512.0)
             )
-        found = {"question": question, "system": system, "layout": layout, "calibration": profile, "chip": system.chip}
+        found = {"question": question, "system": system, "layout": layout, "calibration": profile, "chip": system.chip,
+                 "served": draw(made.floats(1, 1e3))}  # fmt: skip
         return {name: found[name] for name in names}, hints
     out = {}
     for name in names:
@@ -284,6 +285,12 @@ def special(key, name, draw):
         chip = draw(made.chips())
         passing = flow.flow(rl.Decode(model, 8.0, 512.0), rl.Layout(tp=1.0), chip)
         return {"p": passing, "name": "made", "matrices": flow.Matrix("m", "dense", 64, 64), "window": 64}[name]
+    if name == "question":
+        return rl.Serve(
+            draw(made.models()), requests_per_slot=draw(made.floats(1, 10)), variation=draw(st.floats(0, 0.1))
+        )
+    if name == "engine":
+        return draw(made.engines())
     if name == "chunk":
         return 64
     if name == "drafting":
