@@ -9,10 +9,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "blocks", "architecture", "layout", "workload", "calibration"],
+    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting", "scoring"],
+    ["timeline", "timings", "fitting", "scoring", "queueing"],
     ["diagram", "drawing", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
