@@ -49,6 +49,7 @@ from roofline.words import (
     Power,
     Price,
     Profile,
+    Rate,
     Slots,
     System,
     Tables,
@@ -112,7 +113,8 @@ def estimate_(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -139,11 +141,16 @@ def estimate_(
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
-        input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+        input=input, output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length,
         chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
         launch=launch, power=power, price=price,
     )  # fmt: skip
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+
+
+def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:
+    """Return the words of the load that were given."""
+    return {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
 
 
 @app.command(name="compare")
@@ -204,7 +211,8 @@ def plot(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -223,7 +231,7 @@ def plot(
     for each in system:
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
+            output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
             engine=engine,
         )  # fmt: skip
         ax = est.plot(ax=ax)

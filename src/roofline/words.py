@@ -42,7 +42,13 @@ Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by 
 Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
 Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
 Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
-Concurrency = Annotated[float, Parameter(group=WORK, help="Requests in flight in the whole deployment.")]
+Concurrency = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Requests always in flight in the whole deployment; 64 unless a rate is given."),
+]
+Rate = Annotated[
+    float | None, Parameter(group=WORK, help="Requests a second, which come at random, instead of concurrency.")
+]
 Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
 Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request gets from a step.")]
 Chunk = Annotated[
