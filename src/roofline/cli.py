@@ -129,23 +129,20 @@ def estimate_(
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
-    words = {"input": input, "output": output, "draft_tokens": draft_tokens, "accept_length": accept_length} | _load(
-        concurrency, rate
-    )
+    drafts = {"draft_tokens": draft_tokens, "accept_length": accept_length}
+    words = {"input": input, "output": output} | drafts | _load(concurrency, rate)
     shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep}
     if prefill_chips is not None:
         asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
-        split = pools(
-            asked, system, prefill_chips=prefill_chips, prefill_tp=prefill_tp, prefill_system=prefill_system, **shape
-        )
+        apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
+        split = pools(asked, system, **apart, **shape)
         _say(json, split.to_dict, lambda: sheets.split_sheet(split))
         return
     if prefill_tp is not None or prefill_system is not None:
         given = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
         raise QuestionError(f"{given}: is of chips that only read prompts; give --prefill-chips too")
-    est = estimate(
-        model, system, dtype=dtype, kv_dtype=kv_dtype, chunk=chunk, power=power, price=price, **shape, **words
-    )
+    shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "power": power, "price": price}
+    est = estimate(model, system, **shape, **words)
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
 
