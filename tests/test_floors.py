@@ -20,6 +20,7 @@ FLOORS = [
         "checks",
         "choosing",
         "estimates",
+        "disaggregation",
         "comparison",
         "cases",
         "replay",
