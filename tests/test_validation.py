@@ -176,7 +176,9 @@ def test_prompts_read_elsewhere():
     assert told(more, "ttft_s").predicted < told(few, "ttft_s").predicted
     lone = apart(1, 1, concurrency="1")
     engine = ROW.get("engine") or "generic"
-    split = rl.pools(rl.Serve(MODEL, 1024, 256, 1), "dgx-h100", rl.Layout(), rl.Layout(), level="generic", engine=engine)
+    split = rl.pools(
+        rl.Serve(MODEL, 1024, 256, 1), "dgx-h100", rl.Layout(), rl.Layout(), level="generic", engine=engine
+    )
     assert told(lone, "ttft_s").predicted == pytest.approx(float(split.ttft), rel=1e-6)
     assert told(lone, "tpot_s").predicted == pytest.approx(float(split.tpot), rel=1e-6)
 
