@@ -48,12 +48,15 @@ from roofline.words import (
     ModelName,
     Output,
     Power,
+    Predictions,
     PrefillChips,
     PrefillSystem,
     PrefillTp,
     Price,
     Profile,
     Rate,
+    Runs,
+    Scatter,
     Slots,
     System,
     Tables,
@@ -284,22 +287,12 @@ def calibrate_(
 
 @app.command(name="validate")
 def validate_(
-    runs: Annotated[
-        str,
-        Parameter(
-            help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."
-        ),
-    ] = SHIPPED,
+    runs: Runs = SHIPPED,
     /,
     *,
     level: Level = "calibrated",
-    file: Annotated[
-        Path | None,
-        Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
-    ] = None,
+    file: Predictions = None,
+    plot: Scatter = None,
     json: Json = False,
 ) -> None:
     """Predict measured runs and tell how far off that is: errors by quantity and group, coverage of the intervals."""

@@ -134,3 +134,14 @@ Clouds = Annotated[
     Path | None,
     Parameter(group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."),
 ]
+
+Runs = Annotated[
+    str,
+    Parameter(help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."),
+]
+Predictions = Annotated[
+    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
+]
+Scatter = Annotated[
+    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
+]
