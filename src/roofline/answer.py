@@ -9,9 +9,10 @@ from typing import Any, Final
 import attrs
 import numpy as np
 from attrs import field, frozen
+from numpy.typing import NDArray
 
 from roofline import certainty, usage
-from roofline.arrays import Mask, ceil, share, sizes, smaller, take
+from roofline.arrays import Mask, ceil, picked, share, sizes, smaller, take
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, drawn, joules_per_token
 from roofline.errors import QuestionError, fault
@@ -25,6 +26,9 @@ from roofline.timeline import Span, bound
 from roofline.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.work import Op
 from roofline.workload import Question, Serve
+
+LEAST: Final = ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
+"""Quantities of which less is better."""
 
 _SIZES: Final = {"input": "input", "context": "context", "output": "output"}
 
@@ -287,6 +291,11 @@ class Estimate:
         asked = take((self.question, self.system, self.layout, self.calibration), where)
         return attrs.evolve(self.again(*asked), choices=self.choices)
 
+    def among(self, where: NDArray[np.int64]) -> Estimate:
+        """Return the answer at some of the points, counted row by row, in full and on one axis."""
+        asked = picked((self.question, self.system, self.layout, self.calibration), self.shape, where)
+        return attrs.evolve(self.again(*asked), choices=self.choices)
+
     def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Estimate:
         """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
 
@@ -310,7 +319,7 @@ class Estimate:
             raise QuestionError(fault("plan", str(self.layout), why, remedy))
         if not self.shape:
             return self
-        least = quantity in ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
+        least = quantity in LEAST
         ranked = np.where(ok, np.broadcast_to(-values if least else values, self.shape), -np.inf)
         return self.at(*(int(i) for i in np.unravel_index(int(np.argmax(ranked)), self.shape)))
 

@@ -14,18 +14,20 @@ from roofline.architecture import Model
 from roofline.arrays import sizes, trailing
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
-from roofline.evaluation import answer
+from roofline.evaluation import Progress, answer
 from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
-from roofline.units import MILLION, Num
+from roofline.units import MILLION, Count, Num
 from roofline.workload import Prefill, Question, Serve
 
 PATIENCE: Final = 10.0
 """Seconds to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _MOST_REQUESTS_A_LANE: Final = 4096.0
+_STEP: Final = 2.0**0.125
+"""Each load of a layout over the one before."""
 _CHUNKS: Final = 2.0 ** np.arange(6, 14)
 """Prompt tokens beside a decode step: what an operator would tune."""
 _MOST_CANDIDATES: Final = 4 * int(MILLION)
@@ -130,20 +132,48 @@ def choose(
 
 
 def survey(
-    question: Serve, system: System, profile: Calibration, chips: int | None, words: Mapping[str, Num | None]
+    question: Serve,
+    system: System,
+    profile: Calibration,
+    layouts: Layout,
+    concurrency: float | None = None,
+    progress: Progress | None = None,
 ) -> Estimate:
-    """Return the service under every chunk (first axis), number of requests in flight (second) and layout worth trying (third).
+    """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
 
-    Loads are multiples of a layout's lanes, so that none idles while another has two requests.
+    A layout's loads go from one request a replica to as many as have their caches in memory, in steps of :data:`_STEP`; all
+    ranks, or at least all replicas, have as many requests.
+
+    Args:
+        layouts: on one axis.
+        concurrency: the only load.
+        progress: called with the plans priced, and all of them.
     """
-    given = {name: value for name, value in words.items() if value is not None}
-    layouts = possible(question.model, system, grid(question.model, ranks_of(system, chips), words), given)
+    chunk: Any = question.chunk if question.chunk is not None else _CHUNKS[:, None]
+    if concurrency is None:
+        least = _CHUNKS[0] if question.chunk is None else question.chunk
+        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=least)
+        which, requests = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        layouts, asked = layouts.select(which), attrs.evolve(question, concurrency=requests, chunk=chunk)
+    else:
+        asked = attrs.evolve(question, concurrency=concurrency, chunk=chunk)
+    return answer(asked, system, layouts, profile, progress)
+
+
+def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return every load of every layout: which layout, and how many requests in flight."""
     lanes = layouts.dp * layouts.replicas * layouts.pp
-    ladder = 2.0 ** np.arange(-6, np.log2(_MOST_REQUESTS_A_LANE) + 0.25, 0.25)
-    each = np.unique(np.where(ladder < 1, ladder, np.round(ladder)))
-    requests = np.maximum(np.round(each[:, None] * lanes), 1.0)
-    chunk = _CHUNKS[:, None, None] if question.chunk is None else question.chunk
-    return answer(attrs.evolve(question, concurrency=requests, chunk=chunk), system, layouts, profile)
+
+    def even(requests: Any) -> Any:
+        """Return a load that spreads evenly over lanes, or over replicas where it is less than one a lane."""
+        unit = np.where(requests < lanes, layouts.replicas, lanes)
+        return np.floor(requests / unit) * unit
+
+    most = np.clip(room, layouts.replicas, _MOST_REQUESTS_A_LANE * lanes)
+    steps = np.arange(np.ceil(np.log(np.max(most / layouts.replicas)) / np.log(_STEP)) + 1)[:, None]
+    ladder = even(np.minimum(layouts.replicas * _STEP**steps, most)).T
+    which, step = np.nonzero(np.diff(ladder, axis=1, prepend=0.0))
+    return which, ladder[which, step]
 
 
 def load(est: Estimate, steps: int = 12) -> Estimate:

@@ -83,15 +83,9 @@ def estimate(
     >>> est.layout.words()["replicas"], bool(est.fits)
     (8, True)
     """
-    described = catalog.system(system)
-    # Findings are of the descriptor, whatever power and rent are put in place of its own.
-    notes = [f"look at {finding}" for finding in findings(described)]
-    rack = _with(described, power, price)
     question = _asked(what, dtype, kv_dtype, words)
-    profile = _driven(catalog.profile(level, rack), engine, launch)
+    rack, profile, notes = setting(system, level, engine, launch, power, price)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
-        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     given = {name: value for name, value in degrees.items() if value is not None}
     if layout is not None:
         if given or chips is not None:
@@ -108,6 +102,25 @@ def estimate(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
     return est.noted(notes)
+
+
+def setting(
+    system: System | str | Path,
+    level: str | Calibration,
+    engine: str | Path | Engine | None,
+    launch: str,
+    power: Num | str | None,
+    price: Num | str | None,
+) -> tuple[System, Calibration, list[str]]:
+    """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
+    described = catalog.system(system)
+    # Findings are of the descriptor, whatever power and rent are put in place of its own.
+    notes = [f"look at {finding}" for finding in findings(described)]
+    rack = _with(described, power, price)
+    profile = _driven(catalog.profile(level, rack), engine, launch)
+    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
+        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+    return rack, profile, notes
 
 
 def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:

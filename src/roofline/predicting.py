@@ -12,12 +12,11 @@ from roofline.arrays import BLOCK
 from roofline.calibration import Calibration
 from roofline.cases import Adjust, Case, opener
 from roofline.errors import RooflineError
+from roofline.evaluation import Progress
 from roofline.layout import Layout
 from roofline.replay import PRICED, Batch, Outcome, apart
 from roofline.runs import ServingRun
 from roofline.scoring import Prediction
-
-Progress = Callable[[int, int], None]
 
 _MOST_POINTS: Final = BLOCK // 2
 """Points priced at once: few enough that an answer keeps the details that intervals are made of."""
