@@ -48,6 +48,19 @@ def ranks_of(system: System, chips: int | None) -> int:
     return ranks
 
 
+def worth_trying(model: Model, system: System, chips: int | None, given: Mapping[str, Num]) -> Layout:
+    """Return the layouts worth trying on so many chips, whether or not they can be laid out.
+
+    Raises:
+        QuestionError: no layout has the degrees given; one that the model cannot be cut by is told as such, whatever the others are.
+    """
+    ranks = ranks_of(system, chips)
+    for name in ("tp", "pp"):
+        if name in given:
+            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
+    return grid(model, ranks, given)
+
+
 def grid(model: Model, ranks: int, words: Mapping[str, Num | None]) -> Layout:
     """Return the layouts worth trying, unless a degree is given: experts whole on their ranks or cut over all of them.
 
@@ -136,6 +149,7 @@ def survey(
     system: System,
     profile: Calibration,
     layouts: Layout,
+    *,
     concurrency: float | None = None,
     progress: Progress | None = None,
 ) -> Estimate:

@@ -14,13 +14,13 @@ from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.calibration import Calibration
 from roofline.checks import findings
-from roofline.choosing import choose, grid, holding, possible, ranks_of
+from roofline.choosing import choose, holding, possible, ranks_of, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.fields import number, refuse
 from roofline.hardware import System
-from roofline.layout import Layout, one
+from roofline.layout import Layout
 from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.workload import Decode, Prefill, Question, Serve
 
@@ -84,7 +84,7 @@ def estimate(
     (8, True)
     """
     question = _asked(what, dtype, kv_dtype, words)
-    rack, profile, notes = setting(system, level, engine, launch, power, price)
+    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
     given = {name: value for name, value in degrees.items() if value is not None}
     if layout is not None:
@@ -106,6 +106,7 @@ def estimate(
 
 def setting(
     system: System | str | Path,
+    *,
     level: str | Calibration,
     engine: str | Path | Engine | None,
     launch: str,
@@ -166,13 +167,7 @@ def _chosen(
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.
     """
-    ranks = ranks_of(system, chips)
-    model = question.model
-    for name in ("tp", "pp"):
-        if name in given:
-            # A degree that the model cannot be cut by is told as such, whatever the others are.
-            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
-    candidates = possible(model, system, grid(model, ranks, given), given)
+    candidates = possible(question.model, system, worth_trying(question.model, system, chips, given), given)
     question, layout, fitting = choose(question, system, candidates, profile)
     tried = int(np.size(candidates.tp))
     if np.ndim(fitting):
@@ -181,7 +176,7 @@ def _chosen(
         return question, layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
     best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
     only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
-    used = ranks // system.ranks_per_chip
+    used = ranks_of(system, chips) // system.ranks_per_chip
     return (
         question,
         layout,
