@@ -20,8 +20,10 @@ from roofline.units import Num, Ratio
 Mask: TypeAlias = bool | np.bool_ | NDArray[np.bool_]
 N = TypeVar("N")
 
-BLOCK: Final = 8192
-"""Elements evaluated at once: 64 KiB an array, so that a handful of them stays in a core's second-level cache."""
+BLOCK: Final = 16384
+"""Points evaluated at once: 128 KiB an array that varies along all axes, so that a handful of them stays in a core's caches."""
+DETAILED: Final = 8192
+"""Points up to which an answer keeps every span."""
 
 _TINY: Final = 1e-300
 

@@ -28,7 +28,7 @@ PATIENCE: Final = 10.0
 _MOST_REQUESTS_A_LANE: Final = 4096.0
 _STEP: Final = 2.0**0.125
 """Each load of a layout over the one before."""
-_CHUNKS: Final = 2.0 ** np.arange(6, 14)
+_CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
 """Prompt tokens beside a decode step: what an operator would tune."""
 _MOST_CANDIDATES: Final = 4 * int(MILLION)
 
@@ -150,7 +150,7 @@ def survey(
     profile: Calibration,
     layouts: Layout,
     *,
-    concurrency: float | None = None,
+    concurrency: Num | None = None,
     progress: Progress | None = None,
 ) -> Estimate:
     """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
@@ -163,15 +163,24 @@ def survey(
         concurrency: the only load.
         progress: called with the plans priced, and all of them.
     """
-    chunk: Any = question.chunk if question.chunk is not None else _CHUNKS[:, None]
+    chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
     if concurrency is None:
-        least = _CHUNKS[0] if question.chunk is None else question.chunk
-        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=least)
-        which, requests = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
-        layouts, asked = layouts.select(which), attrs.evolve(question, concurrency=requests, chunk=chunk)
-    else:
-        asked = attrs.evolve(question, concurrency=concurrency, chunk=chunk)
+        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
+        which, concurrency = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        layouts = layouts.select(which)
+    asked = attrs.evolve(question, concurrency=concurrency, chunk=chunk[:, None])
+    points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
+    if points > _MOST_CANDIDATES:
+        rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
+        raise QuestionError(fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips"))
     return answer(asked, system, layouts, profile, progress)
+
+
+def _chunks(read: Num) -> NDArray[np.float64]:
+    """Return the chunks that cut prompts of so many tokens each in a way of its own, or put more of them together."""
+    most = np.maximum(np.floor(_CHUNKS / read), 1.0)
+    tokens = np.minimum(_CHUNKS, read)
+    return _CHUNKS[(np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)]
 
 
 def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.answer import Estimate, Rule
-from roofline.arrays import BLOCK, blocks, sizes, take
+from roofline.arrays import DETAILED, blocks, sizes, take
 from roofline.calibration import Calibration
 from roofline.footprint import Footprint
 from roofline.hardware import System
@@ -44,7 +44,7 @@ def answer(
 ) -> Estimate:
     """Return the answer at every point of the arrays in its arguments, in blocks that stay in cache.
 
-    Up to one block, all details are kept; beyond, the times, rates, memory and masks.
+    Up to :data:`roofline.arrays.DETAILED` points all details are kept; beyond, the times, rates, memory and masks.
 
     Args:
         progress: called after each block.
@@ -52,7 +52,7 @@ def answer(
     asked = (question, system, layout, calibration)
     shape = sizes(*asked)
     points = int(np.prod(shape, dtype=np.int64))
-    if points <= BLOCK:
+    if points <= DETAILED:
         return _evaluate(*asked)
     whole: dict[str, NDArray[np.float64]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}

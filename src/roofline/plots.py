@@ -9,10 +9,11 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from roofline import drawing
+from roofline import drawing, frontiers
 from roofline import scatter as scattering
 from roofline.diagram import Point, Roof, points, roofs, sheet, spanned
 from roofline.errors import QuestionError, fault
+from roofline.frontiers import Curve
 from roofline.hardware import System, Tier
 from roofline.scoring import Prediction
 from roofline.timeline import Span
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Point", "Roof", "axes", "panels", "points", "render", "roofline", "roofs", "scatter", "spanned"]
+__all__ = ["FORMATS", "Point", "Roof", "axes", "frontier", "panels", "points", "render", "roofline", "roofs", "scatter", "spanned"]
 
 FORMATS: Final = ("svg", "pdf", "png")
 STYLE: Final[Any] = {
@@ -129,4 +130,23 @@ def scatter(predictions: Sequence[Prediction], *, ax: Axes | None = None, key: s
     ax = axes(6.4, 5.6) if ax is None else ax
     with mpl.rc_context(STYLE):
         scattering.draw(ax, found, key)
+    return ax
+
+
+def frontier(curve: Curve, *, ax: Axes | None = None) -> Axes:
+    """Draw the frontier of a search: tokens per second and user against tokens per second and chip, linear, as is usual.
+
+    Each dot is a plan, a bar through it its 80 % interval, in which both rates move together; the star is the best. The dashed
+    line is what could be had without limits, the dotted one the limit on TPOT. Another search on the same axes is added in the
+    next colour.
+
+    Args:
+        curve: such as :meth:`roofline.Search.curve` returns.
+        ax: axes to draw on; by default those of a new figure of one column's width.
+    """
+    import matplotlib as mpl
+
+    ax = axes(3.6, 3.4) if ax is None else ax
+    with mpl.rc_context(STYLE):
+        frontiers.draw(ax, curve)
     return ax

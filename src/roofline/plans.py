@@ -1,0 +1,122 @@
+"""Plans of a service: a layout, a load and a chunk, and what they give, as records, as lines of a table, and as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.answer import Estimate
+from roofline.layout import Layout
+from roofline.reports import columns, figure
+from roofline.units import SECOND, Num, show
+from roofline.workload import Serve
+
+_DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas")
+_RATES: Final = {
+    "tokens_per_s_per_user": "tokens_per_second_per_user",
+    "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
+}
+_SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
+"""Fields that have an interval, and the quantities they are."""
+_HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+
+
+def layouts(est: Estimate | None) -> list[Layout]:
+    """Return the layout of each point of an answer over one axis, or of its only one; none of no answer."""
+    if est is None:
+        return []
+    degrees = {name: _column(est, getattr(est.layout, name)) for name in _DEGREES}
+    return [Layout(**{name: float(values[i]) for name, values in degrees.items()}) for i in range(_count(est))]  # type: ignore[arg-type]
+
+
+def records(est: Estimate | None) -> list[dict[str, Any]]:
+    """Return each point of an answer under the names of the machine-readable form; units are in the names."""
+    if est is None:
+        return []
+    q = cast("Serve", est.question)
+    numbers = {"concurrency": q.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
+    numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
+    values = {name: _column(est, value) for name, value in numbers.items()}
+    pairs = {name: est.interval(quantity) for name, quantity in _SURE.items()}
+    sure = {name: [_column(est, end) for end in pair or (None, None)] for name, pair in pairs.items()}
+    return [
+        {
+            "layout": layout.words(),
+            **{name: _plain(column[i]) for name, column in values.items()},
+            "interval": {
+                name: None if np.isnan(low[i]) else [_plain(low[i]), _plain(high[i])] for name, (low, high) in sure.items()
+            },
+        }
+        for i, layout in enumerate(layouts(est))
+    ]  # fmt: skip
+
+
+def csv_of(est: Estimate | None) -> str:
+    """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
+    names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]
+    out = io.StringIO()
+    table = csv.DictWriter(out, names, lineterminator="\n")
+    table.writeheader()
+    for each in records(est):
+        row = {**each["layout"], "concurrency": each["concurrency"], "chunk": each["chunk"]}
+        for name in _SURE:
+            low, high = each["interval"][name] or (None, None)
+            row |= {name: each[name], f"{name}_low": low, f"{name}_high": high}
+        table.writerow(row)
+    return out.getvalue()
+
+
+def table(est: Estimate, shown: Iterable[int]) -> str:
+    """Return some of the points of an answer as a table."""
+    every = list(zip(records(est), layouts(est), strict=True))
+    return columns([_line(*every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 1))
+
+
+def spread(est: Estimate, most: int) -> list[int]:
+    """Return points of a frontier, its ends among them, that lie evenly along it where both rates are drawn in logarithms."""
+    path = np.log([[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in records(est)])
+    along = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
+    return list(np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], most))))
+
+
+def _line(each: dict[str, Any], layout: Layout) -> list[str]:
+    pair, user = each["interval"]["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"]
+    return [
+        "-" if user is None else figure(user, 3),
+        figure(each["output_tokens_per_s_per_chip"]),
+        "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
+        *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
+        f"{each['concurrency']:,.0f}",
+        "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
+        layout.short(),
+    ]
+
+
+def short(est: Estimate) -> str:
+    """Return the layout and the chunk of one plan."""
+    chunk = cast("Serve", est.question).chunk
+    return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
+
+
+def _count(est: Estimate) -> int:
+    return int(np.prod(est.shape, dtype=np.int64))
+
+
+def _column(est: Estimate, value: Num | None) -> NDArray[np.float64]:
+    return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), (_count(est),))
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def yields(est: Estimate) -> str:
+    """Return the load of one plan and what it makes."""
+    each = figure(float(est.tokens_per_second_per_chip or 0.0), 3)
+    load = float(cast("Serve", est.question).concurrency)
+    return f"{load:,.0f} request{'' if load == 1 else 's'}, {each} tokens/s a chip"
