@@ -9,17 +9,21 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "blocks", "architecture", "layout", "workload", "calibration"],
+    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting", "scoring"],
-    ["diagram", "drawing", "landscape", "scatter", "plots", "reports"],
+    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
         "calibrating",
         "checks",
         "choosing",
         "estimates",
+        "sheets",
+        "plans",
+        "selection",
+        "searching",
         "comparison",
         "cases",
         "replay",
@@ -27,9 +31,8 @@ FLOORS = [
         "validation",
         "cards",
         "descriptions",
-        "sheets",
     ],
-    ["words", "cli"],
+    ["words", "console", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

@@ -173,7 +173,9 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
     step = max(1, limit // max(inner, 1))
     for start in range(0, shape[axis], step):
         here = slice(start, min(start + step, shape[axis]))
-        for rest in blocks((*before, *after), limit) if inner > limit else [tuple(slice(0, n) for n in (*before, *after))]:
+        for rest in (
+            blocks((*before, *after), limit) if inner > limit else [tuple(slice(0, n) for n in (*before, *after))]
+        ):
             yield (*rest[:axis], here, *rest[axis:])
 
 

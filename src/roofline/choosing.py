@@ -52,7 +52,7 @@ def worth_trying(model: Model, system: System, chips: int | None, given: Mapping
     """Return the layouts worth trying on so many chips, whether or not they can be laid out.
 
     Raises:
-        QuestionError: no layout has the degrees given; one that the model cannot be cut by is told as such, whatever the others are.
+        QuestionError: no layout has the degrees given; one that cuts the model nowhere is told as such, whatever the others are.
     """
     ranks = ranks_of(system, chips)
     for name in ("tp", "pp"):
@@ -172,7 +172,9 @@ def survey(
     points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
     if points > _MOST_CANDIDATES:
         rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
-        raise QuestionError(fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips"))
+        raise QuestionError(
+            fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
+        )
     return answer(asked, system, layouts, profile, progress)
 
 
@@ -180,7 +182,8 @@ def _chunks(read: Num) -> NDArray[np.float64]:
     """Return the chunks that cut prompts of so many tokens each in a way of its own, or put more of them together."""
     most = np.maximum(np.floor(_CHUNKS / read), 1.0)
     tokens = np.minimum(_CHUNKS, read)
-    return _CHUNKS[(np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)]
+    own = (np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)
+    return np.asarray(_CHUNKS[own])
 
 
 def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -7,12 +7,10 @@ value, the rule and the remedy.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -20,13 +18,14 @@ from cyclopts import App, Parameter
 from roofline import catalog, plots, sheets
 from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
+from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
 from roofline.errors import QuestionError, RooflineError, fault
 from roofline.estimates import estimate
+from roofline.searching import search
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
     FORM,
-    WORK,
     Accepted,
     Cached,
     Chips,
@@ -36,19 +35,30 @@ from roofline.words import (
     Drafts,
     Dtype,
     Engine,
+    Frontier,
     Imbalance,
     Input,
     Json,
     KvDtype,
     Launch,
     Level,
+    Load,
     ModelName,
+    Objective,
     Output,
+    Patience,
     Power,
+    Predicted,
     Price,
+    Scatter,
     Slots,
     System,
+    Systems,
+    Tpot,
+    Tpots,
+    Ttft,
     Variation,
+    Why,
 )
 
 app = App(
@@ -60,27 +70,10 @@ app = App(
 app.register_install_completion_command(add_to_startup=False)
 
 
-_PLAIN = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
-
-
-def _say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
-    told = json.dumps(fields(), indent=2, allow_nan=False) if as_json else text()
-    print(_encodable(told, sys.stdout.encoding or "ascii"), flush=True)
-
-
-def _encodable(text: str, encoding: str) -> str:
-    """Return the text in characters that a terminal of this encoding can show."""
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
-    return text
-
-
 @app.command(name="list")
 def list_(kind: Literal["systems", "chips", "models", "engines"], /, *, json: Json = False) -> None:
     """List the systems, chips, models or serving engines that come with the library."""
-    _say(json, lambda: listing(kind), lambda: list_table(kind))
+    say(json, lambda: listing(kind), lambda: list_table(kind))
 
 
 @app.command
@@ -95,7 +88,7 @@ def show(
 ) -> None:
     """Show a descriptor: every number with its source. NAME is a system, a chip, a model, or the path of a file of one."""
     description = describe(name, kind)
-    _say(json, description.to_dict, lambda: description.text)
+    say(json, description.to_dict, lambda: description.text)
 
 
 @app.command(name="estimate")
@@ -126,9 +119,7 @@ def estimate_(
     level: Level = "calibrated",
     power: Power = None,
     price: Price = None,
-    why: Annotated[
-        bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")
-    ] = False,
+    why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
@@ -138,7 +129,7 @@ def estimate_(
         chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
         launch=launch, power=power, price=price,
     )  # fmt: skip
-    _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+    say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
 
 @app.command(name="compare")
@@ -148,29 +139,21 @@ def compare_(
     chips: Chips = None,
     input: Input | None = None,
     output: Output | None = None,
-    concurrency: Annotated[
-        float | None, Parameter(group=WORK, help="Requests in flight; by default what serves best.")
-    ] = None,
-    tpot: Annotated[
-        list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
-    ] = None,
-    ttft: Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")] = "10s",
+    concurrency: Load = None,
+    tpot: Tpots = None,
+    ttft: Ttft = "10s",
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts | None = None,
     accept_length: Accepted | None = None,
     chunk: Chunk = None,
+    engine: Engine = None,
     level: Level = "calibrated",
-    file: Annotated[
-        Path | None,
-        Parameter(
-            name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."
-        ),
-    ] = None,
+    file: Systems = None,
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power together and as ratios; with --model, what each makes of it."""
-    form = "" if file is None else _form_of(file)
+    form = form_of(file)
     words = {
         "input": input,
         "output": output,
@@ -179,14 +162,77 @@ def compare_(
         "chunk": chunk,
     }
     given = {name: value for name, value in words.items() if value is not None}
-    found = compare(
-        *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips,
-        dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, **given,
-    )  # fmt: skip
+    with watched("plans") as progress:
+        found = compare(
+            *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips, engine=engine,
+            dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, progress=progress, **given,
+        )  # fmt: skip
     if file is not None:
-        catalog.write(file, plots.render(found.plot(), form))
-        print(f"wrote {file}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
+        wrote(file, plots.render(found.plot(), form))
+    say(json, found.to_dict, found.table)
+
+
+searches = App(
+    name="search", help="Search for the best plans under limits: layout, load and chunk.", help_format="plaintext"
+)
+app.command(searches)
+
+
+@searches.command
+def serve(
+    model: ModelName,
+    /,
+    *,
+    system: System,
+    chips: Chips = None,
+    input: Input = 4096.0,
+    output: Output = 1024.0,
+    ttft: Patience = "10s",
+    tpot: Tpot = None,
+    concurrency: Load = None,
+    objective: Objective = "tokens_per_second_per_chip",
+    tp: Degree = None,
+    pp: Degree = None,
+    dp: Degree = None,
+    ep: Degree = None,
+    dtype: Dtype = None,
+    kv_dtype: KvDtype = None,
+    draft_tokens: Drafts = 0,
+    accept_length: Accepted = 1.0,
+    chunk: Chunk = None,
+    cached: Cached = 0.0,
+    imbalance: Imbalance = None,
+    requests_per_slot: Slots = None,
+    variation: Variation = 0.2,
+    engine: Engine = None,
+    launch: Launch = "graph",
+    level: Level = "calibrated",
+    power: Power = None,
+    price: Price = None,
+    file: Frontier = None,
+    json: Json = False,
+) -> None:
+    """Find the plan of a service that makes the most of each chip under limits, what else could be had, and why not the rest."""
+    form = form_of(file, also=("csv",))
+    with watched("plans") as progress:
+        found = search(
+            model, system, chips=chips, ttft=None if ttft == "none" else ttft, tpot=tpot, objective=objective,
+            concurrency=concurrency, level=level, engine=engine, launch=launch, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp,
+            ep=ep, power=power, price=price, progress=progress, input=input, output=output, draft_tokens=draft_tokens,
+            accept_length=accept_length, chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
+            variation=variation,
+        )  # fmt: skip
+    if file is not None:
+        wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
+    say(json, found.to_dict, found.table)
+
+
+@searches.command
+def train(*words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:  # noqa: ARG001
+    """Not here yet: training is not priced."""
+    raise QuestionError(
+        fault("search", "train", "training is not priced yet", "roofline search serve MODEL --system SYSTEM")
+    )
 
 
 @app.command
@@ -213,7 +259,7 @@ def plot(
     level: Level = "calibrated",
 ) -> None:
     """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
-    form = _form_of(file)
+    form = form_of(file)
     ax, told = None, []
     for each in system:
         est = estimate(
@@ -225,7 +271,7 @@ def plot(
         told.append(sheets.headline(est))
         told += [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
     if ax is not None:
-        catalog.write(file, plots.render(ax.figure, form))
+        catalog.write(file, drawn(ax, form))
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
 
 
@@ -246,9 +292,8 @@ def calibrate_(
     """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
     found = calibrate(table, chip)
     if file is not None:
-        catalog.write(file, found.toml().encode())
-        print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
+        wrote(file, found.toml().encode(), f"; use it as --level {file}")
+    say(json, found.to_dict, found.table)
 
 
 @app.command(name="validate")
@@ -262,56 +307,19 @@ def validate_(
     /,
     *,
     level: Level = "calibrated",
-    file: Annotated[
-        Path | None,
-        Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
-    ] = None,
+    file: Predicted = None,
+    plot: Scatter = None,
     json: Json = False,
 ) -> None:
     """Predict measured runs and tell how far off that is: errors by quantity and group, coverage of the intervals."""
-    form = "" if plot is None else _form_of(plot, "--plot")
-    shown = sys.stderr.isatty()
-    try:
-        found = validate(runs, level=level, progress=_progress if shown else None)
-    finally:
-        if shown:
-            print(_CLEAR, end="", file=sys.stderr, flush=True)
+    form = form_of(plot, "--plot")
+    with watched("runs") as progress:
+        found = validate(runs, level=level, progress=progress)
     if file is not None:
-        catalog.write(file, found.csv().encode())
-        print(f"wrote {file}", file=sys.stderr)
+        wrote(file, found.csv().encode())
     if plot is not None:
-        catalog.write(plot, plots.render(found.figure(), form))
-        print(f"wrote {plot}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
-
-
-_CLEAR = "\r\x1b[K"
-
-
-def _progress(done: int, total: int) -> None:
-    """Show on a terminal how many runs are priced."""
-    print(f"{_CLEAR}{done:,} of {total:,} runs", end="", file=sys.stderr, flush=True)
-
-
-def _form_of(file: Path, word: str = "-o") -> str:
-    """Return the form of a picture that a file's name asks for.
-
-    Raises:
-        QuestionError: not svg, pdf or png.
-    """
-    form = file.suffix.removeprefix(".").lower()
-    if form not in plots.FORMATS:
-        raise QuestionError(fault(word, str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
-    return form
-
-
-def _complain(message: str) -> NoReturn:
-    """Print one line to standard error and leave with status 2."""
-    print(_encodable(f"roofline: {' '.join(message.split())}", sys.stderr.encoding or "ascii"), file=sys.stderr)
-    raise SystemExit(2)
+        wrote(plot, plots.render(found.figure(), form))
+    say(json, found.to_dict, found.table)
 
 
 def _discard() -> None:
@@ -324,14 +332,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        _complain(_usage(error))
+        complain(_usage(error))
     except RooflineError as error:
-        _complain(str(error))
+        complain(str(error))
     except BrokenPipeError:
         _discard()  # the reader has seen enough
     except OSError as error:
         _discard()
-        _complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
+        complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -185,7 +186,7 @@ class _Drawing:
                 tries += [
                     (place, place * bandwidth / TERA, {"ha": "left", "va": side, **turn}) for side in ("bottom", "top")
                 ]
-        self.names.place([(lambda t=t: self.ax.text(t[0], t[1], text, **words, **t[2])) for t in tries])
+        self.names.place([partial(self.ax.text, x, y, text, **words, **turned) for x, y, turned in tries])
 
     def _name_points(self, marks: Sequence[Any], color: str) -> None:
         """Name the points of a step that take most of its time, and its diamond; the lesser ones only where there is room."""

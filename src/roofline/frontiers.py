@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from roofline.drawing import PALETTE
 from roofline.lettering import HALO, Names, beside
-from roofline.units import SECOND, Seconds, show
+from roofline.units import SECOND, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ class Curve:
     best: int | None
     free_speed: Floats
     free_rate: Floats
-    tpot: Seconds | None = None
+    tpot: float | None = None
 
     @property
     def cut(self) -> bool:
@@ -74,7 +74,9 @@ def _everything(ax: Any, curves: Sequence[Curve]) -> None:
         _shape(ax, curve, color)
     # Data in view, and the origin: rates are compared by how far they are from nothing.
     limits = sorted({curve.tpot for curve in curves if curve.tpot is not None})
-    right = max([0.0, *(1 / limit for limit in limits), *(x for curve in curves for x in (*curve.speed, *curve.free_speed))])
+    right = max(
+        [0.0, *(1 / limit for limit in limits), *(x for curve in curves for x in (*curve.speed, *curve.free_speed))]
+    )
     top = max([0.0, *(y for curve in curves for y in (*curve.rate, *curve.free_rate))])
     ax.set(xlim=(0.0, 1.08 * right or 1.0), ylim=(0.0, 1.08 * top or 1.0))
     ax.set_xlabel("tokens/s a user (1 / TPOT)", fontsize=8)
@@ -104,7 +106,9 @@ def _shape(ax: Any, curve: Curve, color: str) -> None:
         ax.plot(curve.free_speed, curve.free_rate, color="0.6", linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
     if curve.tpot is not None:
         ax.axvline(1 / curve.tpot, color="0.3", linewidth=0.8, linestyle=":", zorder=2)
-    ax.plot(curve.speed, curve.rate, color=color, linewidth=1.2, marker="o", markersize=2.2, markeredgewidth=0, zorder=4)
+    ax.plot(
+        curve.speed, curve.rate, color=color, linewidth=1.2, marker="o", markersize=2.2, markeredgewidth=0, zorder=4
+    )
     if curve.best is not None:
         ax.plot([curve.speed[curve.best]], [curve.rate[curve.best]], color=color, marker="*", markersize=9,
                 markeredgecolor="white", markeredgewidth=0.5, zorder=6)  # fmt: skip
@@ -113,14 +117,18 @@ def _shape(ax: Any, curve: Curve, color: str) -> None:
 def _legend(ax: Any, colored: Sequence[tuple[Curve, str]]) -> Any:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=color, marker="o", markersize=2.5, linewidth=1.2, label=c.label) for c, color in colored]
+    handles = [
+        Line2D([], [], color=color, marker="o", markersize=2.5, linewidth=1.2, label=c.label) for c, color in colored
+    ]
     if any(curve.best is not None for curve, _ in colored):
         handles.append(Line2D([], [], color="0.4", marker="*", markersize=7, linestyle="none", label="best"))
     if any(curve.sure is not None for curve, _ in colored):
         handles.append(Line2D([], [], color="0.4", alpha=0.5, linewidth=1.0, label="80 % interval"))
     if any(curve.cut for curve, _ in colored):
         handles.append(Line2D([], [], color="0.6", linewidth=0.8, linestyle=(0, (4, 2)), label="without limits"))
-    legend = ax.legend(handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor="0.85", handlelength=1.6)
+    legend = ax.legend(
+        handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor="0.85", handlelength=1.6
+    )
     legend.set_zorder(8)
     return legend
 
@@ -135,7 +143,8 @@ def _intervals(ax: Any, curve: Curve, color: str) -> None:
     """Draw a bar through the best plan, and through others that are a little apart."""
     if curve.sure is None:
         return
-    apart, spots, shown = _APART * ax.get_figure(root=True).dpi / 72, _spots(ax, curve), []
+    apart, spots = _APART * ax.get_figure(root=True).dpi / 72, _spots(ax, curve)
+    shown: list[int] = []
     for i in ([] if curve.best is None else [curve.best]) + list(range(len(spots))):
         if all(np.hypot(*(spots[i] - spots[k])) >= apart for k in shown):
             shown.append(i)
@@ -154,8 +163,11 @@ def _occupy(names: Names, spots: Floats) -> None:
             names.taken.append(Bbox.from_bounds(x - 1.5, y - 1.5, 3, 3))
 
 
-def _name_limit(ax: Any, names: Names, tpot: Seconds) -> None:
-    across, words = ax.get_xaxis_transform(), {"fontsize": _SMALL, "color": "0.3", "va": "center", "bbox": HALO, "zorder": 7}
+def _name_limit(ax: Any, names: Names, tpot: float) -> None:
+    across, words = (
+        ax.get_xaxis_transform(),
+        {"fontsize": _SMALL, "color": "0.3", "va": "center", "bbox": HALO, "zorder": 7},
+    )
     names.place([
         partial(ax.text, 1 / tpot, height, f" TPOT {show(tpot, SECOND, 3)} ", transform=across, ha=side, **words)
         for side in ("left", "right")

@@ -18,7 +18,7 @@ HALO: Final = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0
 def beside(
     ax: Any, text: str, at: tuple[float, float], gaps: Sequence[float], *, color: str, size: float
 ) -> list[Callable[[], Any]]:
-    """Return what writes a text at places around a point, near ones first; a line leads to those beyond the first gap, in points."""
+    """Return what writes a text around a point, near places first; a line leads to those beyond the first gap, in points."""
     line = {"arrowstyle": "-", "color": color, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0}
 
     def put(gap: float, angle: float) -> Any:

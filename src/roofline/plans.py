@@ -1,4 +1,4 @@
-"""Plans of a service: a layout, a load and a chunk, and what they give, as records, as lines of a table, and as a file."""
+"""Plans of a service, a layout, a load and a chunk: what they give, as records, lines and files, and why some are rejected."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import io
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
+import attrs
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
 from roofline.answer import Estimate
+from roofline.errors import QuestionError, fault
+from roofline.fields import number
 from roofline.layout import Layout
 from roofline.reports import columns, figure
-from roofline.units import SECOND, Num, show
+from roofline.units import BYTE, SECOND, Num, parse, show
 from roofline.workload import Serve
+
+TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
+"""What limits are on."""
 
 _DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas")
 _RATES: Final = {
@@ -24,6 +31,64 @@ _RATES: Final = {
 _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 """Fields that have an interval, and the quantities they are."""
 _HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+
+
+def limit(name: str, value: object) -> float:
+    """Return a limit on a time, given in seconds or as text such as ``50ms``.
+
+    Raises:
+        QuestionError: no time above 0.
+    """
+    if isinstance(value, str):
+        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
+        unit = value[len(digits) :].strip()
+        if digits.strip() and not unit:
+            raise QuestionError(fault(name, value, "has no unit", "give for example 50ms"))
+        seconds: Num = parse(f"{digits.strip()} {unit}", SECOND, name)
+    else:
+        seconds = number(value, name)
+    if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
+        raise QuestionError(fault(name, value, "must be a time above 0", "give for example 50ms"))
+    return seconds
+
+
+@frozen(eq=False)
+class Rejection:
+    """Plans that were rejected for one reason.
+
+    Attributes:
+        kind: ``rule``, ``memory``, ``ttft``, ``tpot``, or ``ttft and tpot``.
+        reason: in words.
+        plans: how many; a layout that cannot be laid out counts as one, for it has no loads.
+        layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
+        nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
+        better: whether it is better than the best.
+    """
+
+    kind: str
+    reason: str
+    plans: int
+    layouts: int
+    nearest: Estimate | None = None
+    better: bool = False
+
+    def __str__(self) -> str:
+        est = self.nearest
+        if est is None:
+            return self.reason
+        if self.kind == "memory":
+            missed = f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+        else:
+            missed = ", ".join(
+                f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in self.kind.split(" and ")
+            )
+        which = "the nearest that does better" if self.better else "the nearest"
+        return f"{self.reason}; {which}: {missed}, {short(est)}, {yields(est)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reason under the names of the machine-readable answer."""
+        out = attrs.asdict(self, recurse=False, filter=lambda each, _: each.name != "nearest")
+        return {**out, "nearest": None if self.nearest is None else records(self.nearest)[0]}
 
 
 def layouts(est: Estimate | None) -> list[Layout]:
@@ -79,7 +144,9 @@ def table(est: Estimate, shown: Iterable[int]) -> str:
 
 def spread(est: Estimate, most: int) -> list[int]:
     """Return points of a frontier, its ends among them, that lie evenly along it where both rates are drawn in logarithms."""
-    path = np.log([[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in records(est)])
+    path = np.log(
+        [[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in records(est)]
+    )
     along = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
     return list(np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], most))))
 

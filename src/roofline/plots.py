@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Point", "Roof", "axes", "frontier", "panels", "points", "render", "roofline", "roofs", "scatter", "spanned"]
+__all__ = [
+    "FORMATS",
+    "Point",
+    "Roof",
+    "axes",
+    "frontier",
+    "panels",
+    "points",
+    "render",
+    "roofline",
+    "roofs",
+    "scatter",
+    "spanned",
+]
 
 FORMATS: Final = ("svg", "pdf", "png")
 STYLE: Final[Any] = {

@@ -12,7 +12,7 @@ from roofline import catalog
 from roofline.architecture import Model
 from roofline.arrays import sizes
 from roofline.calibration import Calibration
-from roofline.choosing import PATIENCE, holding, possible, survey, worth_trying
+from roofline.choosing import PATIENCE, possible, survey, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.estimates import service, setting
@@ -20,8 +20,9 @@ from roofline.evaluation import Progress
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
-from roofline.selection import OBJECTIVES, Rejection, Search
-from roofline.units import Num, Seconds
+from roofline.plans import Rejection
+from roofline.selection import OBJECTIVES, Search
+from roofline.units import Num
 
 
 def search(
@@ -29,8 +30,8 @@ def search(
     system: System | str | Path,
     *,
     chips: int | None = None,
-    ttft: Seconds | str | None = PATIENCE,
-    tpot: Seconds | str | None = None,
+    ttft: float | str | None = PATIENCE,
+    tpot: float | str | None = None,
     objective: str = "tokens_per_second_per_chip",
     concurrency: Num | None = None,
     level: str | Calibration = "calibrated",
@@ -81,7 +82,12 @@ def search(
     layouts = possible(question.model, rack, every, given)
     load = None if concurrency is None else one("concurrency", concurrency)
     plans = survey(question, rack, profile, layouts, concurrency=load, progress=progress)
-    return Search(plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes)).held(ttft=ttft, tpot=tpot)
+    if getattr(plans, objective) is None:
+        rule = f"of {rack.name} no such figure is known"
+        raise QuestionError(fault("objective", objective, rule, "give power or price"))
+    return Search(plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes)).held(
+        ttft=ttft, tpot=tpot
+    )
 
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:

@@ -12,14 +12,14 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from roofline.answer import LEAST, Estimate
+from roofline.arrays import Mask
 from roofline.errors import QuestionError, fault
-from roofline.fields import number
 from roofline.frontiers import Curve
-from roofline.plans import csv_of, layouts, records, short, spread, table, yields
+from roofline.plans import TIMES, Rejection, csv_of, layouts, limit, records, short, spread, table, yields
 from roofline.record import record
 from roofline.reports import columns, figure
 from roofline.sheets import headline
-from roofline.units import BYTE, SECOND, Num, Seconds, parse, show
+from roofline.units import SECOND, Num, show
 from roofline.workload import Serve
 
 if TYPE_CHECKING:
@@ -35,68 +35,11 @@ OBJECTIVES: Final[Mapping[str, str]] = {
 }
 """What a plan may be the best by, and what that is called."""
 
-_ASKED: Final = ("model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length")
-_TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
+_ASKED: Final = (
+    "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
+)  # fmt: skip
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-
-
-def limit(name: str, value: object) -> Seconds:
-    """Return a limit on a time, given in seconds or as text such as ``50ms``.
-
-    Raises:
-        QuestionError: no time above 0.
-    """
-    if isinstance(value, str):
-        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
-        unit = value[len(digits) :].strip()
-        if digits.strip() and not unit:
-            raise QuestionError(fault(name, value, "has no unit", "give for example 50ms"))
-        seconds: Num = parse(f"{digits.strip()} {unit}", SECOND, name)
-    else:
-        seconds = number(value, name)
-    if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
-        raise QuestionError(fault(name, value, "must be a time above 0", "give for example 50ms"))
-    return seconds
-
-
-@frozen(eq=False)
-class Rejection:
-    """Plans that were rejected for one reason.
-
-    Attributes:
-        kind: ``rule``, ``memory``, ``ttft``, ``tpot``, or ``ttft and tpot``.
-        reason: in words.
-        plans: how many; a layout that cannot be laid out counts as one, for it has no loads.
-        layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
-        nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
-        better: whether it is better than the best.
-    """
-
-    kind: str
-    reason: str
-    plans: int
-    layouts: int
-    nearest: Estimate | None = None
-    better: bool = False
-
-    def __str__(self) -> str:
-        est = self.nearest
-        if est is None:
-            return self.reason
-        if self.kind == "memory":
-            missed = f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
-        else:
-            missed = ", ".join(
-                f"{_TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in self.kind.split(" and ")
-            )
-        which = "the nearest that does better" if self.better else "the nearest"
-        return f"{self.reason}; {which}: {missed}, {short(est)}, {yields(est)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the reason under the names of the machine-readable answer."""
-        out = attrs.asdict(self, recurse=False, filter=lambda each, _: each.name != "nearest")
-        return {**out, "nearest": None if self.nearest is None else records(self.nearest)[0]}
 
 
 @frozen(eq=False, repr=False, slots=False)
@@ -113,7 +56,7 @@ class Search:
 
     plans: Estimate
     refused: tuple[Rejection, ...] = ()
-    limits: Mapping[str, Seconds] = field(factory=dict)
+    limits: Mapping[str, float] = field(factory=dict)
     objective: str = "tokens_per_second_per_chip"
     notes: tuple[str, ...] = ()
 
@@ -128,11 +71,11 @@ class Search:
             QuestionError: no limit of that name, or no time above 0.
         """
         for name in limits:
-            if name not in _TIMES:
+            if name not in TIMES:
                 raise QuestionError(fault("limit", name, "no such limit", "ttft or tpot"))
         asked = {**self.limits, **limits}
         return attrs.evolve(
-            self, limits={name: limit(name, asked[name]) for name in _TIMES if asked.get(name) is not None}
+            self, limits={name: limit(name, asked[name]) for name in TIMES if asked.get(name) is not None}
         )
 
     # What is kept ----------------------------------------------------------------------------------------------------
@@ -194,7 +137,7 @@ class Search:
 
     # How it is found -------------------------------------------------------------------------------------------------
 
-    def _whole(self, value: Num | None) -> NDArray[Any]:
+    def _whole(self, value: Num | Mask | None) -> NDArray[Any]:
         return np.broadcast_to(np.asarray(np.nan if value is None else value), self.plans.shape)
 
     @cached_property
@@ -207,17 +150,17 @@ class Search:
 
     def _over(self, name: str) -> NDArray[np.float64]:
         """Return a time over its limit; one without meaning keeps any limit."""
-        return np.nan_to_num(self._whole(getattr(self.plans, name)) / self.limits[name], nan=0.0)
+        return np.asarray(np.nan_to_num(self._whole(getattr(self.plans, name)) / self.limits[name], nan=0.0))
 
     @cached_property
     def _excess(self) -> NDArray[np.float64]:
         """The worst time over its limit."""
-        return np.maximum.reduce([np.zeros(self.plans.shape), *(self._over(name) for name in self.limits)])
+        return np.asarray(np.maximum.reduce([np.zeros(self.plans.shape), *map(self._over, self.limits)]))
 
     @cached_property
     def _speed(self) -> NDArray[np.float64]:
         """Tokens per second and user; 0 where a request has only one token."""
-        return np.nan_to_num(self._whole(self.plans.tokens_per_second_per_user), nan=0.0)
+        return np.asarray(np.nan_to_num(self._whole(self.plans.tokens_per_second_per_user), nan=0.0))
 
     @cached_property
     def _rate(self) -> NDArray[np.float64]:
@@ -228,13 +171,15 @@ class Search:
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
         value = self._whole(getattr(self.plans, self.objective))
-        return np.nan_to_num(-value if self.objective in LEAST else value, nan=-np.inf)
+        return np.asarray(np.nan_to_num(-value if self.objective in LEAST else value, nan=-np.inf))
 
     @cached_property
     def _layout(self) -> NDArray[np.int64]:
         """Which layout stands at each place of the second axis."""
         split = self.plans.layout
-        degrees = np.stack([np.broadcast_to(each, self.kept.shape[-1:]) for each in (split.tp, split.pp, split.dp, split.ep)])
+        degrees = np.stack(
+            [np.broadcast_to(each, self.kept.shape[-1:]) for each in (split.tp, split.pp, split.dp, split.ep)]
+        )
         return np.cumsum((np.diff(degrees, prepend=degrees[:, :1]) != 0).any(axis=0))
 
     @cached_property
@@ -273,7 +218,7 @@ class Search:
         return f"{self._order.size:,} of {self.kept.size:,} plans fit{kept}"
 
     def _said(self, limits: Iterable[str], between: str, than: str) -> str:
-        return between.join(f"{_TIMES[name]} {than} {show(self.limits[name], SECOND, 3)}" for name in limits)
+        return between.join(f"{TIMES[name]} {than} {show(self.limits[name], SECOND, 3)}" for name in limits)
 
     @property
     def _shown(self) -> Estimate:
@@ -285,7 +230,7 @@ class Search:
         asked = record(self._shown)
         return {
             **{name: asked[name] for name in _ASKED},
-            "limits": {f"{name}_s": self.limits.get(name) for name in _TIMES},
+            "limits": {f"{name}_s": self.limits.get(name) for name in TIMES},
             "objective": self.objective,
             "tried": self.tried,
             "kept": int(self._order.size),
@@ -302,11 +247,11 @@ class Search:
         return csv_of(self.frontier)
 
     def table(self) -> str:
-        """Return what was found as text: the best plan, the frontier, the best of other layouts, why not the rest, what was assumed."""
+        """Return what was found as text: the best plan, the frontier, the best of other layouts, and why not the rest."""
         one, q = self._shown, cast("Serve", self._shown.question)
         asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out: {self._counted}"
         if self.best is None:
-            times = ", ".join(f"{title} {show(float(getattr(one, name)), SECOND, 4)}" for name, title in _TIMES.items())
+            times = ", ".join(f"{title} {show(float(getattr(one, name)), SECOND, 4)}" for name, title in TIMES.items())
             near = f" keeps the limits; the nearest: {times}, {short(one)}, {yields(one)}"
             said = f"NO PLAN{near if self._fits.any() else ' fits'}"
         else:
@@ -315,7 +260,8 @@ class Search:
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both for a user and for a chip", front, "", "the best plan of each layout", best]
+            parts += ["", "the frontier: none is better both for a user and for a chip", front]
+            parts += ["", "the best plan of each layout", best]
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
         parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
         return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
@@ -337,7 +283,8 @@ class Search:
         """
         q, x, y, free = cast("Serve", self.plans.question), self._speed.flat, self._rate.flat, self._pareto(self._fits)
         if q.output <= 1:
-            raise QuestionError(fault("output", float(q.output), "has no time per token, and so no frontier to draw", "ask for more tokens"))
+            rule = "has no time per token, and so no frontier to draw"
+            raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))
         pair = None if self.frontier is None else self.frontier.interval("tokens_per_second_per_chip")
         at = np.flatnonzero(np.isin(self._edge, self._order[:1]))
         none = "" if self._order.size else " (none keeps the limits)" if self._fits.any() else " (none fits)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
@@ -47,21 +48,50 @@ Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request ge
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
+Ttft = Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")]
+Patience = Annotated[
+    str,
+    Parameter(name="--ttft", group=WORK, help="Limit on the time to the first token, such as 2s; none for no limit."),
+]
+Tpot = Annotated[str | None, Parameter(group=WORK, help="Limit on the time per output token, such as 50ms.")]
+Tpots = Annotated[
+    list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
+]
+Objective = Annotated[
+    str,
+    Parameter(
+        group=WORK,
+        help="What the best plan has the most or the least of: tokens_per_second_per_chip, tokens_per_second_per_user, "
+        "joules_per_token, dollars_per_million_tokens, tpot or ttft.",
+    ),
+]
+Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,
-    Parameter(group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."),
+    Parameter(
+        group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."
+    ),
 ]
 Slots = Annotated[
     float | None,
-    Parameter(group=WORK, help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long."),
+    Parameter(
+        group=WORK,
+        help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long.",
+    ),
 ]
-Variation = Annotated[float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")]
+Variation = Annotated[
+    float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")
+]
 Engine = Annotated[
     str | None,
-    Parameter(help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."),
+    Parameter(
+        help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."
+    ),
 ]
-Launch = Annotated[Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")]
+Launch = Annotated[
+    Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")
+]
 Level = Annotated[
     str,
     Parameter(
@@ -71,6 +101,25 @@ Level = Annotated[
 ]
 Dtype = Annotated[
     str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
+]
+Why = Annotated[bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")]
+Frontier = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output-file", "-o"],
+        group=FORM,
+        help="Draw the frontier into FILE.svg, FILE.pdf or FILE.png, or write FILE.csv.",
+    ),
+]
+Systems = Annotated[
+    Path | None,
+    Parameter(name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."),
+]
+Predicted = Annotated[
+    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
+]
+Scatter = Annotated[
+    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
 ]
 Power = Annotated[
     str | None,
