@@ -13,14 +13,14 @@ and may be copied to that machine alone. What is timed, one row a shape, shapes 
 elementwise        ``copy``, ``scale``, ``rms_norm``: one pass over a matrix
 =================  ==================================================================================================
 
-How: calls run back to back over as many copies of weights, cache or matrix as make twice the last-level cache, so that each is
-read from memory (``l2_hot_weights`` marks the few that are not); activations of a product, and the keys of a prompt, stay warm,
-as they would after the kernel before. Inputs are random: a multiplier
-that sees zeros draws less power and clocks higher. Where the device has graphs, one replay holds all calls, so that a row is
-what the kernel takes inside a captured step; elsewhere calls are issued one by one, and small ones show the host. A row is the
-median of replays after warm-ups, timed by device events or by a synchronised clock. The order is shuffled with a fixed seed, so
-that a chip that grows hot does not bend one end of a ladder. Beside the CSV, a JSON file of the same name holds the time of an
-empty launch, in a graph and issued one by one, and what was skipped.
+How: calls run back to back over as many copies of weights, cache or matrix as make twice the last-level cache, so that each
+is read from memory (``l2_hot_weights`` marks the few weights and caches that are not); activations of a product, and the keys
+of a prompt, stay warm, as they would after the kernel before. Inputs are random: a multiplier that sees zeros draws less
+power and clocks higher. Where the device has graphs, one replay holds all calls, so that a row is what the kernel takes
+inside a captured step; elsewhere calls are issued one by one, and small ones show the host. A row is the median of replays
+after warm-ups, timed by device events or by a synchronised clock. The order is shuffled with a fixed seed, so that a chip
+that grows hot does not bend one end of a ladder. Beside the CSV, a JSON file of the same name holds the time of an empty
+launch, in a graph and issued one by one, and what was skipped.
 
 One chip is measured, whatever is visible. Collectives are another tool's: nccl-tests, rccl-tests, or your vendor's.
 """
@@ -234,11 +234,13 @@ def chosen(cases: Iterator[Case], count: int, limits: Limits) -> list[Case]:
 
 
 def row(case: Case, hardware: str, seconds: float, source: str, limits: Limits) -> dict[str, str]:
-    """Return the CSV row of a measured case; ``limits`` tell whether its weights had to be read from memory."""
+    """Return the CSV row of a measured case; ``limits`` tell whether its weights, or keys, had to be read from memory."""
     cells = {"kernel": case.kernel, "hardware": hardware, "dtype": case.dtype, "source": source}
     cells |= {name: str(size) for name, size in case.shape}
+    if case.kernel in ("gemm", "attn_decode"):
+        cells["l2_hot_weights"] = str(int(hot(case, limits)))
     if case.kernel == "gemm":
-        cells |= {"l2_hot_weights": str(int(hot(case, limits))), "includes_act_quant": str(int(case.dtype == "fp8"))}
+        cells["includes_act_quant"] = str(int(case.dtype == "fp8"))
     if case.kernel.startswith("attn"):
         cells["kv_dtype"] = case.dtype
     return {**dict.fromkeys(COLUMNS, ""), **cells, "measured_us": f"{seconds * 1e6:.4g}"}

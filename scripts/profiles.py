@@ -13,9 +13,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 import roofline as rl
 from roofline import catalog
@@ -25,7 +27,10 @@ from roofline.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves,
 from roofline.timings import Timings, read
 
 ROOT = Path(__file__).resolve().parents[1]
-TITLE = "Kernel and collective timings in hardware/timings: TensorRT-LLM, vLLM, SGLang and NCCL, from the tables of aiconfigurator 0.12 (Apache-2.0) and vidur (MIT)"
+TITLE = (
+    "Kernel and collective timings in hardware/timings: TensorRT-LLM, vLLM, SGLang and NCCL, from the tables of "
+    "aiconfigurator 0.12 (Apache-2.0) and vidur (MIT)"
+)
 URL = "https://github.com/ai-dynamo/aiconfigurator"
 WHEN = date(2026, 11, 22)
 
@@ -33,16 +38,20 @@ USUAL_GROUP, USUAL_CONTEXT = 16, 256
 USUAL_HEADS = (64, 128, 256)
 
 
-def _usual_heads(t: Timings) -> np.ndarray:
+Rows: TypeAlias = NDArray[np.bool_]
+
+
+def _usual_heads(t: Timings) -> Rows:
     return np.isin(t.columns["head_dim"], USUAL_HEADS)
 
 
-def _usual(t: Timings) -> np.ndarray:
+def _usual(t: Timings) -> Rows:
     grouped = t.columns["heads"] / t.columns["kv_heads"] <= USUAL_GROUP
-    return grouped & (t.columns["past_len"] + 1 >= USUAL_CONTEXT) & _usual_heads(t)
+    long = t.columns["past_len"] + 1 >= USUAL_CONTEXT
+    return np.asarray(grouped & long & _usual_heads(t), dtype=bool)
 
 
-LINES: Sequence[tuple[str, Callable[[Timings], bool], Callable[[Timings], np.ndarray] | None]] = (
+LINES: Sequence[tuple[str, Callable[[Timings], bool], Callable[[Timings], Rows] | None]] = (
     ("GEMM bf16", lambda t: t.name == "gemm.bf16", None),
     ("GEMM fp8", lambda t: t.name == "gemm.fp8", None),
     ("GEMM fp8, block scales", lambda t: t.name == "gemm.fp8-block", None),
@@ -100,17 +109,19 @@ def _parts(rows: Iterable[dict[str, str]], name: str) -> list[Part]:
 # Generic constants ---------------------------------------------------------------------------------------------------------
 
 JOINT = (
-    "gemm.bf16", "gemm.fp8", "gemm.fp8-block", "gemm.nvfp4", "attention_prefill.bf16", "attention_prefill.fp8", "attention_decode.bf16",
-    "attention_decode.fp8", "mla_prefill.bf16", "mla_prefill.fp8", "mla_decode.bf16", "mla_decode.fp8", "moe.bf16", "moe.fp8",
-    "moe.fp8-block", "moe.nvfp4", "elementwise.bf16", "ring|in_network", "gather", "all_to_all", "one_shot|two_shot", "low_latency", "throughput",
+    "gemm.bf16", "gemm.fp8", "gemm.fp8-block", "gemm.nvfp4", "attention_prefill.bf16", "attention_prefill.fp8",
+    "attention_decode.bf16", "attention_decode.fp8", "mla_prefill.bf16", "mla_prefill.fp8", "mla_decode.bf16", "mla_decode.fp8",
+    "moe.bf16", "moe.fp8", "moe.fp8-block", "moe.nvfp4", "elementwise.bf16", "ring|in_network", "gather", "all_to_all",
+    "one_shot|two_shot", "low_latency", "throughput",
 )  # fmt: skip
+_ANY = ("attention_prefill", "attention_decode", "mla_prefill", "mla_decode", "elementwise")
 
 
 def _generic(parts: dict[str, list[Part]]) -> tuple[list[Fit], dict[str, Calibration]]:
     """Return the constants of all chips together, and for each chip a profile that has seen none of its rows."""
     start = catalog.profile("generic", "dgx-h100")
     alone: list[Fit] = []
-    unseen = {name: start for name in parts}
+    unseen = dict.fromkeys(parts, start)
     for label in JOINT:
         of = {name: [p for p in listed if p.timings.name == label and _typical(p)] for name, listed in parts.items()}
         of = _even({name: listed for name, listed in of.items() if listed}, start)
@@ -123,7 +134,8 @@ def _generic(parts: dict[str, list[Part]]) -> tuple[list[Fit], dict[str, Calibra
                 found = _both(others, start)
                 unseen[name] = put(unseen[name], found.constants)
                 misses += [np.abs(errors(part, unseen[name])) for part in of[name]]
-        error = float(np.quantile(np.concatenate(misses), 0.8)) if misses else float(next(iter(whole.constants.values())).error)
+        alike = float(next(iter(whole.constants.values())).error)
+        error = float(np.quantile(np.concatenate(misses), 0.8)) if misses else alike
         constants = {key: attrs.evolve(each, error=error) for key, each in whole.constants.items()}
         alone.append(attrs.evolve(whole, constants=constants))
     return alone, unseen
@@ -148,8 +160,10 @@ def _both(parts: Sequence[Part], start: Calibration) -> Fit:
     if parts[0].timings.kernel != "gemm":
         return plain
     best = fit(parts, start, by_best=True)
-    eta = {key: float(each.eta_compute) for key, each in plain.constants.items() if isinstance(each, rl.Kernel)}
-    constants = {key: attrs.evolve(each, eta_compute=eta[key]) for key, each in best.constants.items()}
+    constants: dict[Key, rl.Kernel | rl.Link] = {}
+    for key, each in best.constants.items():
+        of_peak: Any = plain.constants[key]
+        constants[key] = attrs.evolve(each, eta_compute=of_peak.eta_compute)
     return attrs.evolve(best, constants=constants)
 
 
@@ -184,7 +198,7 @@ def _replaced(text: str, key: Key, constants: rl.Kernel | rl.Link) -> str:
 
 def _filed(key: tuple[str, str]) -> str:
     """Return where the generic file keeps a format: 16-bit attention serves any."""
-    return "any" if key[1] == "bf16" and key[0] in ("attention_prefill", "attention_decode", "mla_prefill", "mla_decode", "elementwise") else key[1]
+    return "any" if key[1] == "bf16" and key[0] in _ANY else key[1]
 
 
 # Tables --------------------------------------------------------------------------------------------------------------------
@@ -234,18 +248,27 @@ def _page(names: Sequence[str], known: list[list[str]], unseen: list[list[str]])
         [
             "# How far off the constants are",
             "",
-            "Made by `python scripts/profiles.py` from the timings in `hardware/timings` ([where they come from](calibration-data.md)). Each cell is",
+            (
+                "Made by `python scripts/profiles.py` from the timings in `hardware/timings` "
+                "([where they come from](calibration-data.md)). Each cell is"
+            ),
             "the mean of |predicted / measured - 1|, and the median in brackets.",
             "",
             "## Fitted to the chip",
             "",
-            "Constants fitted to every other row, errors on the rows left out; where a stack has kernels of its own, with its constants.",
+            (
+                "Constants fitted to every other row, errors on the rows left out; "
+                "where a stack has kernels of its own, with its constants."
+            ),
             "",
             *_markdown(head, known),
             "",
             "## A chip nobody has measured",
             "",
-            "Constants fitted to the other chips only, one set for all stacks; errors on all rows of the chip. What a system's descriptor says of",
+            (
+                "Constants fitted to the other chips only, one set for all stacks; errors on all rows of the chip. "
+                "What a system's descriptor says of"
+            ),
             "its links (bandwidth, and the latency of a step where it was derived from rings) is known.",
             "",
             *_markdown(head, unseen),
@@ -255,8 +278,7 @@ def _page(names: Sequence[str], known: list[list[str]], unseen: list[list[str]])
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    line = lambda cells: f"| {' | '.join(cells)} |"  # noqa: E731
-    return [line(head), line(["---", *["--:"] * (len(head) - 1)]), *map(line, rows)]
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---", *["--:"] * (len(head) - 1)], *rows)]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.calibration import COLLECTIVES, KERNELS
+from roofline.calibration import COLLECTIVES, KERNELS, STACKS, Stack
+from roofline.collectives import MESSAGES
+from roofline.engines import Engine
 
 SYSTEMS = rl.names("system")
 MODELS = rl.names("model")
-LEVELS = ("ideal", "generic")
+LEVELS = ("ideal", "generic", "calibrated")
 
 
 def floats(low, high):
@@ -22,7 +24,8 @@ def chips(draw):
     bf16 = draw(floats(1e13, 1e16))
     peaks = {"bf16": bf16, "fp8": 2 * bf16, "int8": 2 * bf16, "fp4": 4 * bf16}
     memory = rl.Memory(draw(floats(1e10, 1e12)), draw(floats(1e11, 3e13)))
-    return rl.Chip("made", peaks, memory, cores=draw(st.integers(1, 300)), vendor="NVIDIA")
+    best = {rate: draw(st.floats(0.5, 1)) for rate in draw(st.sets(st.sampled_from(sorted(peaks))))}
+    return rl.Chip("made", peaks, memory, best=best, cores=draw(st.integers(1, 300)), vendor="NVIDIA")
 
 
 @st.composite
@@ -45,7 +48,8 @@ def tiers(draw, most=4, topologies=("switch", "mesh", "ring", "torus")):
 def kernels(draw):
     return rl.Kernel(
         eta_compute=draw(st.floats(0.1, 1)), eta_memory=draw(st.floats(0.1, 1)), t0=draw(st.floats(0, 1e-4)),
-        p=draw(st.sampled_from([1.0, 1.4, 2.0, 3.0, float("inf")])), ramp=draw(st.floats(0, 1000)), item=draw(st.floats(0, 1e-5)),
+        p=draw(st.sampled_from([1.0, 1.4, 2.0, 3.0, float("inf")])), step=draw(st.floats(0, 1e-8)), item=draw(st.floats(0, 1e-5)),
+        score=draw(st.floats(0, 1e-10)), eta_staging=draw(st.floats(0.1, 1)), eta_best=draw(st.none() | st.floats(0.1, 1)),
         error=draw(st.floats(0, 0.5)),
     )  # fmt: skip
 
@@ -53,8 +57,25 @@ def kernels(draw):
 @st.composite
 def links(draw):
     return rl.Link(
-        alpha=draw(st.floats(0, 1e-4)), peer=draw(st.floats(0, 1e-6)), hop=draw(st.floats(0, 3)), eta=draw(st.floats(0.1, 1)),
-        c=draw(st.floats(0, 1)), error=draw(st.floats(0, 0.5)),
+        alpha=draw(st.floats(0, 1e-4)), peer=draw(st.floats(0, 1e-6)), start=draw(st.floats(0, 20)), hop=draw(st.floats(0, 3)),
+        eta=draw(st.floats(0.1, 1)), far=draw(st.floats(0.1, 1)), pair=draw(st.floats(0.5, 1)), c=draw(st.floats(0, 1)),
+        error=draw(st.floats(0, 0.5)),
+    )  # fmt: skip
+
+
+@st.composite
+def stacks(draw):
+    kernel = (draw(st.sampled_from(sorted(KERNELS))), draw(st.sampled_from(["bf16", "fp8", "any"])))
+    return Stack({kernel: draw(kernels())}, {draw(st.sampled_from(sorted(COLLECTIVES))): draw(links())})
+
+
+@st.composite
+def engines(draw):
+    time = st.just(0.0) | st.floats(0, 1e-2)
+    return Engine(
+        "made", fused=draw(st.sampled_from([(), ("fp8",)])), launch=draw(st.floats(0.5, 1)), gap=draw(time), prompt_gap=draw(time),
+        sequence=draw(time), stream=draw(time), front=draw(time), budget=draw(floats(256, 1e5)), reserve=draw(st.floats(0, 1)),
+        crowd=draw(st.floats(0, 4)), bunched=draw(st.floats(0, 1)),
     )  # fmt: skip
 
 
@@ -62,7 +83,8 @@ def links(draw):
 def calibrations(draw):
     return rl.Calibration(
         "made", "generic", {(name, "any"): draw(kernels()) for name in KERNELS}, {name: draw(links()) for name in COLLECTIVES},
-        memory_fraction=draw(st.floats(0.5, 1)), vendors=("NVIDIA",),
+        memory_fraction=draw(st.floats(0.5, 1)), eager=draw(st.floats(0, 1e-4)), host=draw(st.just(0.0) | st.floats(0, 1e-4)),
+        sustained=draw(st.floats(0.5, 1)), vendors=("NVIDIA",), engine=draw(st.just(Engine()) | engines()), stacks={name: draw(stacks()) for name in draw(st.sets(st.sampled_from(STACKS)))},
     )  # fmt: skip
 
 
@@ -70,15 +92,17 @@ def calibrations(draw):
 def ops(draw):
     return rl.Op(
         "made", draw(st.sampled_from(sorted(KERNELS))), draw(st.sampled_from(["bf16", "fp8"])), flops=draw(floats(1e3, 1e16)),
-        bytes=draw(floats(1e2, 1e13)), launches=draw(st.integers(1, 3)), extent=draw(floats(1, 1e6)), items=draw(st.floats(0, 1e5)),
+        bytes=draw(floats(1e2, 1e13)), launches=draw(st.integers(1, 3)), staging=draw(st.just(0.0) | floats(1e2, 1e13)),
+        depth=draw(st.floats(0, 1e6)), items=draw(st.floats(0, 1e5)), scores=draw(st.just(0.0) | floats(1, 1e12)),
+        form=draw(st.sampled_from(["", "bf16", "fp8", "fp8-block"])),
     )  # fmt: skip
 
 
 @st.composite
-def messages(draw, collectives=("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "point_to_point")):
+def messages(draw, collectives=MESSAGES):
     return rl.Message(
         "made", draw(st.sampled_from(collectives)), size=draw(floats(1, 1e12)), group=float(draw(st.integers(1, 512))),
-        stride=float(draw(st.integers(1, 64))),
+        stride=float(draw(st.integers(1, 64))), copies=float(draw(st.integers(1, 16))),
     )  # fmt: skip
 
 
@@ -189,10 +213,12 @@ def layouts(draw, model):
 @st.composite
 def questions(draw, model):
     batch = draw(floats(1, 1e5))
+    uneven = draw(st.none() | st.floats(1, 4))
     if draw(st.booleans()):
-        return rl.Prefill(model, np.ceil(batch / 100), float(draw(st.integers(1, 30000))))
+        return rl.Prefill(model, np.ceil(batch / 100), float(draw(st.integers(1, 30000))), imbalance=uneven)
     drafts = draw(st.integers(0, 3))
-    return rl.Decode(model, np.ceil(batch), float(draw(st.integers(1, 100000))), drafts, draw(st.floats(1, drafts + 1)))
+    context, kept = float(draw(st.integers(1, 100000))), draw(st.floats(1, drafts + 1))
+    return rl.Decode(model, np.ceil(batch), context, drafts, kept, uneven)
 
 
 @st.composite

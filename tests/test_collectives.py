@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
-from roofline.collectives import ROUTES, climb, lower_bound, price
+from roofline.calibration import COLLECTIVES
+from roofline.collectives import MESSAGES, climb, lower_bound, price, sent
+
+CLOSE = 1 + 1e-9
+
+
+def alike(link):
+    """A profile in which every way has the same constants."""
+    return attrs.evolve(rl.IDEAL, links=dict.fromkeys(COLLECTIVES, link))
 
 
 @given(made.tiers(), st.integers(1, 4096), st.integers(1, 64))
@@ -32,13 +40,13 @@ def test_traffic_is_conserved_whatever_the_tiers(tiers, group, stride, size):
     assert exchange == pytest.approx(size * (1 - 1 / group), rel=1e-9, abs=1e-9)
 
 
-@given(made.floats(1, 1e12), st.integers(2, 64), made.links())
-def test_one_tier_is_the_plain_ring(size, group, link):
-    tier = rl.Tier("switch", 64, 1e11, 1e-6)
-    profile = attrs.evolve(rl.IDEAL, links={"ring": link, "tree": attrs.evolve(link, alpha=1.0)})
-    t0 = link.alpha + link.peer * (group - 1) + link.hop * 2 * (group - 1) * 1e-6
-    x = 2 * size * (1 - 1 / group) / (link.eta * 1e11)
-    cost = price(rl.Message("m", "all_reduce", size, float(group)), (tier,), profile)
+@given(made.floats(1, 1e12), st.integers(2, 64), made.links(), st.booleans())
+def test_one_tier_is_the_plain_ring(size, group, link, near):
+    tier = rl.Tier("switch", 64, 1e11, 1e-6, load_store=near)
+    t0 = link.alpha + link.peer * (group - 1) + link.start * 1e-6 + link.hop * 2 * (group - 1) * 1e-6
+    reached = link.eta * (link.pair if group == 2 else 1) if near else link.far
+    x = 2 * size * (1 - 1 / group) / (reached * 1e11)
+    cost = price(rl.Message("m", "all_reduce", size, float(group)), (tier,), alike(link))
     assert cost.ways["ring"] == pytest.approx(t0 + x + 2 * np.sqrt(link.c * t0 * x), rel=1e-9)
 
 
@@ -47,10 +55,21 @@ def test_nothing_beats_its_lower_bound(message, tiers, profile):
     cost = price(message, tiers, profile)
     assert cost.time >= lower_bound(message, tiers) * (1 - 1e-9)
     assert cost.time == pytest.approx(float(min(cost.ways.values())) if message.group > 1 else 0.0)
+    assert cost.time == pytest.approx(cost.latency + cost.network)
 
 
-@given(made.messages(collectives=("all_reduce",)), made.tiers(), made.calibrations())
-def test_an_all_reduce_is_no_dearer_than_scatter_and_gather(message, tiers, profile):
+@given(made.messages(), made.tiers(), made.calibrations(), st.data())
+def test_ways_given_are_the_ways_gone(message, tiers, profile, data):
+    free = price(message, tiers, profile)
+    ways = data.draw(st.sets(st.sampled_from(sorted(free.ways)), min_size=1))
+    held = price(message, tiers, profile, sorted(ways))
+    assert held.ways == {name: free.ways[name] for name in free.ways if name in ways}
+    assert held.time * CLOSE >= free.time
+
+
+@given(made.messages(collectives=("all_reduce",)), made.tiers(), made.links())
+def test_an_all_reduce_is_no_dearer_than_scatter_and_gather(message, tiers, link):
+    profile = alike(link)
     parts = sum(
         price(attrs.evolve(message, collective=name), tiers, profile).time for name in ("reduce_scatter", "all_gather")
     )
@@ -74,8 +93,13 @@ def test_a_faster_link_never_slows(message, tiers, profile, factor, data):
     for change in ({"bandwidth": factor}, {"latency": 1 / factor}):
         better = (*tiers[:i], made.scaled(tiers[i], **change), *tiers[i + 1 :])
         assert price(message, better, profile).time <= before
-    helped = (*tiers[:i], attrs.evolve(tiers[i], in_network=True, load_store=True), *tiers[i + 1 :])
-    assert price(message, helped, profile).time <= before
+    summing = (*tiers[:i], attrs.evolve(tiers[i], in_network=True), *tiers[i + 1 :])
+    assert price(message, summing, profile).time <= before
+    # Direct reads add ways; as much of the links must be reached with them as through a card.
+    links = {name: attrs.evolve(each, eta=max(each.eta, each.far), pair=1.0) for name, each in profile.links.items()}
+    same = attrs.evolve(profile, links=links)
+    direct = (*tiers[:i], attrs.evolve(tiers[i], load_store=True), *tiers[i + 1 :])
+    assert price(message, direct, same).time <= price(message, tiers, same).time * CLOSE
 
 
 @given(made.messages(), made.tiers(), made.calibrations(), st.floats(1, 10))
@@ -144,7 +168,9 @@ def test_wrong_messages():
         price(rl.Message("m", "allreduce", 1.0, 2.0), rl.system("dgx-h100").tiers, rl.IDEAL)
     with pytest.raises(rl.QuestionError, match="at least one tier"):
         price(rl.Message("m", "all_reduce", 1.0, 2.0), (), rl.IDEAL)
-    assert set(ROUTES) == {"all_reduce", "reduce_scatter", "all_gather", "all_to_all", "point_to_point"}
+    assert set(MESSAGES) == {
+        "all_reduce", "reduce_scatter", "all_gather", "all_to_all", "dispatch", "combine", "broadcast", "point_to_point",
+    }  # fmt: skip
 
 
 # Topologies ------------------------------------------------------------------------------------------------------------------
@@ -189,7 +215,7 @@ def test_part_of_a_ring_comes_back_the_way_it_went():
 def test_a_ring_is_a_torus_of_one_dimension():
     ring = rl.Tier("r", 12, 100e9, 1e-6, topology="ring")
     torus = rl.Tier("t", 12, 100e9, 1e-6, topology="torus", dims=(12,))
-    for kind in ROUTES:
+    for kind in MESSAGES:
         for group, stride in ((2.0, 1.0), (5.0, 1.0), (4.0, 3.0), (12.0, 1.0)):
             message = rl.Message("m", kind, 1e9, group, stride)
             assert price(message, (ring,), rl.IDEAL).time == price(message, (torus,), rl.IDEAL).time
@@ -198,7 +224,7 @@ def test_a_ring_is_a_torus_of_one_dimension():
 def test_an_oversubscribed_switch_passes_less():
     plain = rl.Tier("s", 64, 100e9, 0.0)
     half = attrs.evolve(plain, oversubscription=2.0)
-    for kind in ROUTES:
+    for kind in MESSAGES:
         assert ideal(kind, 1e9, 16, half) == pytest.approx(2 * ideal(kind, 1e9, 16, plain))
 
 
@@ -240,3 +266,200 @@ def test_a_die_of_the_cloudmatrix_sends_no_more_than_its_seven_links():
     for group in (16.0, 32.0, 320.0):
         out = 1e9 * (group - 2) / group  # all but what its twin die gets, over the link inside the package
         assert ideal("all_to_all", 1e9, group, *rack.tiers) == pytest.approx(out / 196e9)
+
+
+# Constants of a way ----------------------------------------------------------------------------------------------------------
+
+WORSE = {"alpha": 1, "peer": 1, "start": 1, "hop": 1, "eta": -1, "far": -1, "pair": -1, "c": 1, "error": 0}
+
+
+def test_every_constant_of_a_way_is_known_to_be_worse_one_way():
+    assert set(WORSE) == {field.name for field in attrs.fields(rl.Link)}
+
+
+@given(made.messages(), made.tiers(), made.links(), st.floats(1, 10), st.sampled_from(sorted(WORSE)))
+def test_no_constant_makes_anything_faster_when_it_grows_worse(message, tiers, link, factor, name):
+    worse = made.scaled(link, **{name: factor ** WORSE[name]})
+    assert price(message, tiers, alike(worse)).time * CLOSE >= price(message, tiers, alike(link)).time
+
+
+def test_each_constant_of_a_way_counts():
+    """Twice as bad, each slows a ring of two near ranks, or one between nodes."""
+    link = rl.Link(1e-6, 1e-6, 2.0, 1.0, 0.8, 0.7, 0.9, 0.3, 0.1)
+    near = (rl.Tier("node", 8, 1e11, 1e-6, load_store=True),)
+    far = (rl.Tier("fabric", 64, 1e10, 5e-6),)
+
+    def timed(group, tiers, link):
+        return float(price(rl.Message("m", "all_gather", 1e6, group), tiers, alike(link), ("gather",)).time)
+
+    for name, way in WORSE.items():
+        worse = made.scaled(link, **{name: 2.0**way})
+        slower = {
+            case for case in ((2.0, near), (3.0, near), (2.0, far)) if timed(*case, worse) > timed(*case, link) * 1.001
+        }
+        expected = {"eta": {(2.0, near), (3.0, near)}, "pair": {(2.0, near)}, "far": {(2.0, far)}, "error": set()}
+        assert slower == expected.get(name, {(2.0, near), (3.0, near), (2.0, far)}), name
+
+
+def test_the_start_and_the_steps_by_hand():
+    # Two nodes of 8, steps of 1 us inside and 5 us between. A ring gathers in 7 steps inside and 1 between: 12 us; it begins with 3 of the
+    # slowest steps, 15 us; 4 us fixed, 1 us for each of 15 peers. 8 GB: 7 GB at 0.5 of 100 GB/s, 0.14 s; 0.5 GB at 0.25 of 10 GB/s, 0.2 s.
+    tiers = (rl.Tier("node", 8, 100e9, 1e-6, load_store=True), rl.Tier("fabric", 1024, 10e9, 5e-6))
+    link = rl.Link(alpha=4e-6, peer=1e-6, start=3.0, hop=1.0, eta=0.5, far=0.25)
+    cost = price(rl.Message("m", "all_gather", 8e9, 16.0), tiers, alike(link), ("gather",))
+    assert float(cost.latency) == pytest.approx(46e-6)
+    assert float(cost.network) == pytest.approx(0.2)
+    # Inside one node the far link plays no part, and the slowest step is one of the node.
+    inside = price(rl.Message("m", "all_gather", 8e9, 8.0), tiers, alike(link), ("gather",))
+    assert float(inside.latency) == pytest.approx((4 + 7 + 3 + 7) * 1e-6)
+    assert float(inside.network) == pytest.approx(0.14)
+
+
+@given(st.lists(made.messages(), min_size=2, max_size=5), made.tiers(), made.calibrations())
+def test_an_array_of_messages_is_the_messages_one_by_one(messages, tiers, profile):
+    kind = messages[0].collective
+    words = {name: np.array([getattr(m, name) for m in messages]) for name in ("size", "group", "stride", "copies")}
+    whole = price(rl.Message("m", kind, **words), tiers, profile)
+    for i, message in enumerate(messages):
+        one = price(attrs.evolve(message, collective=kind), tiers, profile)
+        assert float(whole.time[i]) == pytest.approx(float(one.time), rel=1e-12)
+        for name, time in one.ways.items():
+            assert float(np.broadcast_to(whole.ways[name], len(messages))[i]) == pytest.approx(float(time), rel=1e-12)
+
+
+# What each way moves ---------------------------------------------------------------------------------------------------------
+
+SWITCHES = st.lists(st.integers(2, 16), min_size=1, max_size=4)
+
+
+def through_one_port(fans, load_store=False):
+    """Tiers of one network whose levels share a rank's 1 B/s, so that the ideal time of a way is all it sends, in bytes."""
+    return tuple(
+        rl.Tier(f"level {i}", int(np.prod(fans[: i + 1])), 1.0, 0.0, load_store=load_store, same_ports=i > 0)
+        for i in range(len(fans))
+    )
+
+
+@given(SWITCHES, st.data(), st.sampled_from([1.0, 2.0, 8.0]))
+def test_each_way_sends_what_it_must(fans, data, copies):
+    tiers, size = through_one_port(fans, load_store=True), 1e6
+    n = float(np.prod(data.draw(st.sampled_from([fans[: i + 1] for i in range(len(fans))]))))
+
+    def moved(kind):
+        return price(rl.Message("m", kind, size, n, copies=copies), tiers, rl.IDEAL).ways
+
+    once = size * (1 - 1 / n)
+    for kind in ("reduce_scatter", "all_gather"):
+        assert moved(kind) == pytest.approx({"gather": once, "halving": once})
+    reduced = moved("all_reduce")
+    assert {name: reduced[name] for name in ("ring", "halving", "two_shot", "one_shot")} == pytest.approx(
+        {"ring": 2 * once, "halving": 2 * once, "two_shot": 2 * once, "one_shot": size * (n - 1)}
+    )
+    # A tree sends everything up and down at each tier, of what is left of it there.
+    met = [float(np.prod(fans[:i])) for i in range(len(fans)) if np.prod(fans[:i]) < n]
+    assert reduced["tree"] == pytest.approx(2 * size * sum(1 / m for m in met))
+    assert moved("all_to_all") == pytest.approx({"all_to_all": once})
+    assert moved("broadcast") == pytest.approx({"chain": size * len(met), "binomial": size * np.log2(n)})
+    assert moved("dispatch")["low_latency"] == pytest.approx(copies * once)
+    assert moved("point_to_point") == pytest.approx({"point_to_point": size * (n - 1)})
+
+
+@given(made.messages(collectives=("broadcast",)), made.tiers(), made.calibrations())
+def test_a_broadcast_takes_at_least_its_buffer_over_each_link_it_climbs(message, tiers, profile):
+    climbed = [c.tier.bandwidth for c in climb(tiers, message.group, message.stride) if c.fan > 1]
+    slowest = max((message.size / bandwidth for bandwidth in climbed), default=0.0)
+    assert lower_bound(message, tiers) * CLOSE >= slowest
+    assert price(message, tiers, profile).time * CLOSE >= slowest
+
+
+def test_a_broadcast_to_an_odd_rank_takes_its_buffer_too():
+    # Three ranks on nodes of two: over the slow link inside a node somebody gets the whole of it.
+    tiers = (rl.Tier("node", 2, 1e9, 0.0), rl.Tier("fabric", 64, 1e12, 0.0))
+    assert float(lower_bound(rl.Message("m", "broadcast", 1e9, 3.0), tiers)) == 1.0
+
+
+@given(made.messages(collectives=("broadcast", "dispatch", "combine")), made.tiers())
+def test_what_is_said_to_be_sent_is_sent(message, tiers):
+    told = sent(message, tiers)
+    assert len(told) == len(tiers)
+    fans = [c.fan for c in climb(tiers, message.group, message.stride)]
+    assert [b > 0 for b in told] == [fan > 1 for fan in fans]
+
+
+# Experts ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dispatch_over_two_nodes_by_hand():
+    # 16 ranks, 8 a node at 100 GB/s, nodes joined at 10 GB/s a rank; 8 GB of tokens, each to 2 ranks drawn at random.
+    tiers = (rl.Tier("node", 8, 100e9, 0.0, load_store=True), rl.Tier("fabric", 1024, 10e9, 0.0))
+    for kind in ("dispatch", "combine"):
+        ways = price(rl.Message("m", kind, 8e9, 16.0, copies=2.0), tiers, rl.IDEAL).ways
+        # Straight to each: 2 x 8 x 8/16 = 8 GB leave the node, 0.8 s (and 7 GB stay inside, 0.07 s).
+        assert ways["low_latency"] == pytest.approx(0.8)
+        # Once to each node: a token is wanted in 2 (1 - 1/4) = 1.5 nodes, half of which are others: 6 GB, 0.6 s.
+        assert ways["throughput"] == pytest.approx(0.6)
+    # Where the fabric is no bottleneck, the node is: of 16 (1 - (15/16)^2) = 1.9375 ranks that want a token, 7/8 are not the one it came to.
+    quick = (tiers[0], attrs.evolve(tiers[1], bandwidth=1e12))
+    ways = price(rl.Message("m", "dispatch", 8e9, 16.0, copies=2.0), quick, rl.IDEAL).ways
+    assert ways["low_latency"] == pytest.approx(0.07)
+    assert ways["throughput"] == pytest.approx(8 * 1.9375 * 7 / 8 / 100)
+
+
+def test_a_dispatch_is_what_tokens_thrown_at_random_send():
+    """A token on a random rank of 4 nodes of 8, to 6 ranks drawn at random: copies counted one by one."""
+    dice, tokens, node, nodes, copies = np.random.default_rng(1), 40_000, 8, 4, 6
+    source = dice.integers(node * nodes, size=(tokens, 1))
+    target = dice.integers(node * nodes, size=(tokens, copies))
+    straight = [
+        ((target // node == source // node) & (target != source)).sum(),
+        (target // node != source // node).sum(),
+    ]
+    wanted = np.zeros((tokens, nodes, node), dtype=bool)
+    wanted[np.arange(tokens)[:, None], target // node, target % node] = True
+    apart = wanted.any(axis=2)
+    apart[np.arange(tokens), source[:, 0] // node] = False
+    # On each node it comes to the rank with the source's own number, and goes on to the others that want it.
+    onward = wanted.copy()
+    onward[np.arange(tokens), :, source[:, 0] % node] = False
+    tiers = (rl.Tier("node", node, 1.0, 0.0), rl.Tier("fabric", 1024, 1.0, 0.0))
+    message = rl.Message("m", "dispatch", float(tokens), float(node * nodes), copies=float(copies))
+    assert sent(message, tiers) == pytest.approx((onward.sum(), apart.sum()), rel=0.01)
+    alone = [(tiers[0], attrs.evolve(tiers[1], bandwidth=1e9)), (attrs.evolve(tiers[0], bandwidth=1e9), tiers[1])]
+    found = [price(message, only, rl.IDEAL).ways["low_latency"] for only in alone]
+    assert found == pytest.approx(straight, rel=0.01)
+
+
+@given(SWITCHES, made.floats(1, 1e9), made.links())
+def test_one_copy_in_one_tier_is_the_plain_all_to_all(fans, size, link):
+    tiers, n = through_one_port(fans[:1]), float(fans[0])
+    plain = price(rl.Message("m", "all_to_all", size, n), tiers, alike(link)).ways["all_to_all"]
+    ways = price(rl.Message("m", "dispatch", size, n), tiers, alike(link)).ways
+    assert ways == pytest.approx({"low_latency": plain, "throughput": plain})
+
+
+@given(SWITCHES, made.floats(1, 64))
+def test_a_unit_gets_a_copy_once_and_never_more_than_were_asked_for(fans, copies):
+    tiers = through_one_port(fans)
+    n = float(np.prod(fans))
+    message = rl.Message("m", "dispatch", 1.0, n, copies=copies)
+    climbs = list(climb(tiers, n, 1.0))
+    for c, wire in zip(climbs, sent(message, tiers), strict=True):
+        units = n / c.met
+        assert wire <= min(copies, units) * (1 - 1 / c.fan) * CLOSE
+    # Between the outermost units nothing is passed on: there it is never more than straight to each.
+    outer = climbs[-1]
+    assert sent(message, tiers)[-1] <= copies * outer.met * (outer.fan - 1) / n * CLOSE
+
+
+@given(SWITCHES)
+def test_a_dispatch_to_everybody_sends_each_rank_one_copy(fans):
+    tiers, n = through_one_port(fans), float(np.prod(fans))
+    everybody = rl.Message("m", "dispatch", 1e6, n, copies=1e3 * n)
+    assert price(everybody, tiers, rl.IDEAL).ways["throughput"] == pytest.approx(1e6 * (n - 1))
+
+
+@given(made.messages(collectives=("dispatch", "combine")), made.tiers(), made.calibrations(), st.floats(1, 10))
+def test_more_copies_take_longer(message, tiers, profile, factor):
+    assert (
+        price(made.scaled(message, copies=factor), tiers, profile).time * CLOSE >= price(message, tiers, profile).time
+    )

@@ -25,6 +25,7 @@ def read(path):
 CHIP = read(ROOT / "hardware" / "chips" / "h100.toml")
 SYSTEM = read(ROOT / "hardware" / "systems" / "dgx-h100.toml")
 PROFILE = read(ROOT / "hardware" / "calibration" / "generic.toml")
+FITTED = read(ROOT / "hardware" / "calibration" / "a100-80gb.toml")
 
 
 def change(data, path, value):
@@ -62,12 +63,10 @@ def test_the_first_set_is_there():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_number_shipped_has_a_source(path):
     kind = path.parent.name.removesuffix("s")
-    noun = {
-        "chip": rl.chip,
-        "system": rl.system,
-        "calibration": lambda p: catalog.profile("generic", rl.system("dgx-h100")),
-    }[kind](path)
-    assert noun.facts
+    noun = {"chip": rl.chip, "system": rl.system, "calibration": lambda p: catalog.profile(p, "dgx-h100")}[kind](path)
+    base = rl.profile(read(path)["calibration"]["base"], "dgx-h100").facts if "base" in read(path).get(kind, {}) else ()
+    own = [fact for fact in noun.facts if fact not in base]
+    assert own
     for fact in noun.facts:
         for each in (fact, *fact.others):
             assert each.source.title
@@ -77,8 +76,8 @@ def test_every_number_shipped_has_a_source(path):
                 else (each.source.url and each.source.retrieved)
             )
     # Every number of the file is a fact: none is read without a source.
-    stated = sum(1 for _ in numbers({k: v for k, v in read(path).items() if k != "sources"}))
-    assert stated == len(noun.facts)
+    stated = sum(1 for _ in numbers({k: v for k, v in read(path).items() if k not in ("sources", "found")}))
+    assert stated == len(own)
 
 
 def numbers(tables, key=""):
@@ -99,6 +98,7 @@ def numbers(tables, key=""):
             "rank",
             "name",
             "level",
+            "base",
             "vendors",
             "announced",
             "in_network",
@@ -209,6 +209,38 @@ BAD = [
     ("calibration", PROFILE, "kernel.gemm.bf16.eta_memory", 0, "must be above 0"),
     ("calibration", PROFILE, "calibration.level", "wishful", "unknown level"),
     ("calibration", PROFILE, "kernel.gemm.bf16.speed", 2, "unknown key"),
+    ("calibration", PROFILE, "kernel.gemm.bf16.eta_best", 0, "must be above 0"),
+    ("calibration", PROFILE, "kernel.gemm.bf16.step", 1e-12, "a time needs a unit"),
+    ("calibration", PROFILE, "link.ring.pair", 0, "must be above 0"),
+    ("calibration", PROFILE, "link.ring.far", 0, "must be above 0"),
+    ("calibration", PROFILE, "calibration.eager", None, "calibration.eager: is missing"),
+    ("calibration", PROFILE, "calibration.sustained", "0.9", "must be a number"),
+    ("calibration", FITTED, "calibration.base", "generics", "no such level"),
+    ("calibration", FITTED, "stack.vlm", {}, "unknown software stack; did you mean vllm"),
+    (
+        "calibration",
+        FITTED,
+        "stack.vllm.kernel.gem",
+        {"any": {"error": 0.1}},
+        "stack.vllm.kernel.gem={'any': {'error': 0.1}}: unknown kernel class",
+    ),
+    (
+        "calibration",
+        FITTED,
+        "stack.vllm.link.rign",
+        {"error": 0.1},
+        "stack.vllm.link.rign={'error': 0.1}: unknown link; did you mean ring",
+    ),
+    ("calibration", FITTED, "stack.vllm.speed", {}, "stack.vllm.speed={}: unknown key; known keys: kernel, link"),
+    ("calibration", FITTED, "stack.trtllm.kernel.gemm.bf16.error", None, "say how wrong these constants may be"),
+    ("calibration", FITTED, "found", {}, "found={}: must be a list of tables, each begun by [[found]]"),
+    ("calibration", FITTED, "found.0.rows", 0, "must be a whole number from 1"),
+    ("calibration", FITTED, "found.0.left_out", 2.5, "must be a whole number from 1"),
+    ("calibration", FITTED, "found.0.mape", -0.1, "must be a number from 0"),
+    ("calibration", FITTED, "found.0.mape", float("nan"), "must be a number from 0"),
+    ("calibration", FITTED, "found.0.p90", None, "p90: is missing"),
+    ("calibration", FITTED, "found.0.mean", 0.1, "unknown key"),
+    ("calibration", FITTED, "found.0.name", None, "name: is missing"),
 ]
 
 
@@ -237,8 +269,9 @@ HOSTILE = st.one_of(
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"), [("chip", CHIP), ("system", SYSTEM), ("calibration", PROFILE)], ids=["chip", "system", "profile"]
-)
+    ("kind", "data"), [("chip", CHIP), ("system", SYSTEM), ("calibration", PROFILE), ("calibration", FITTED)],
+    ids=["chip", "system", "generic", "fitted"],
+)  # fmt: skip
 @given(pick=st.data())
 def test_a_hostile_descriptor_is_read_or_refused(kind, data, pick):
     paths = sorted(keys(data))

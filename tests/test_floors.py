@@ -12,7 +12,7 @@ FLOORS = [
     ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting", "scoring"],
+    ["timeline", "timings", "fitting", "scoring", "queueing"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
@@ -32,7 +32,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "cli"],
+    ["words", "console", "searches", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import roofline as rl
-from roofline.timings import KINDS, timings
+from roofline import timings
+from roofline.timings import KINDS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -27,6 +28,7 @@ def script(name):
 
 measure = script("measure")
 public = script("public_tables")
+CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "fp4": 4e15}, rl.Memory(1e11, 4e12))
 LIMITS = measure.Limits(memory=64e9, cache=64e6, flops=500e12, bandwidth=2e12, seconds=0.1)
 SHAPES = {
     "gemm": measure.gemms("bf16"),
@@ -88,23 +90,23 @@ def test_ungrouped_heads_have_their_own_keys():
 
 @pytest.mark.parametrize("kernel", SHAPES)
 def test_rows_are_what_calibrate_reads_and_count_the_same_work(kernel):
-    peaks = {"bf16": 1e15, "fp8": 2e15}
     cases = measure.chosen(SHAPES[kernel], 30, LIMITS)
     rows = [measure.row(case, "mychip", 12.345e-6, "here", LIMITS) for case in cases]
     assert {tuple(row) for row in rows} == {measure.COLUMNS}
-    (group,) = timings(rows, peaks)
+    (group,) = timings.read(rows, CHIP).timings
     assert group.count == 30
     assert group.measured == pytest.approx(12.35e-6, rel=1e-3)
-    assert group.op.flops == pytest.approx([measure.flops(case) for case in cases])
+    assert group.work.flops == pytest.approx([measure.flops(case) for case in cases])
     if kernel != "attn_prefill":  # the library counts keys and values as bf16, and so do we
-        assert group.op.bytes == pytest.approx([measure.rotated(c) + measure.beside(c) for c in cases], rel=1e-9)
+        assert group.work.bytes == pytest.approx([measure.rotated(c) + measure.beside(c) for c in cases], rel=1e-9)
 
 
 def test_rows_of_fp8_say_that_they_quantise():
     case = measure.Case("gemm", "fp8", (("m", 8), ("n", 256), ("k", 512)))
     row = measure.row(case, "mychip", 1e-6, "here", LIMITS)
     assert (row["dtype"], row["includes_act_quant"], row["l2_hot_weights"], row["rows"]) == ("fp8", "1", "0", "")
-    assert timings([row], {"fp8": 1e15})[0].op.rate == "fp8"
+    work = timings.read([row], CHIP).timings[0].work
+    assert (work.rate, float(work.launches[0]), float(work.staging[0])) == ("fp8", 2.0, 8 * 512 * (2 + 1))
 
 
 def test_a_call_is_the_median_batch():
@@ -242,7 +244,7 @@ def test_what_is_measured_calibrates(stub, tmp_path, capsys, graphs):
     assert beside["skipped"]
     assert "\033" not in told  # no terminal, no progress
 
-    fits = {(fit.kernel, fit.form): fit.constants for fit in rl.calibrate(file, "h200").fits}
+    fits = {key: each for fit in rl.calibrate(file, "h200").fits for key, each in fit.constants.items()}
     gemm = fits["gemm", "bf16"]  # 400 of 989 TFLOP/s, 2.4 of 4.8 TB/s
     assert (gemm.eta_compute, gemm.eta_memory) == (pytest.approx(400 / 989.4, rel=0.03), pytest.approx(0.5, rel=0.03))
     assert gemm.t0 == pytest.approx(4e-6, rel=0.1)
@@ -392,7 +394,11 @@ def test_formats_are_ones_the_library_knows():
         {"kernel": "gemm", "dtype": form, "m": "1", "n": "256", "k": "256", "measured_us": "9"}
         for form in public.FORMATS
     ]
-    assert len(timings(rows, {"bf16": 1e15, "fp8": 2e15, "fp4": 4e15})) == len(public.FORMATS)
+    found = timings.read(rows, CHIP)
+    # The two 16-bit formats are one.
+    assert {t.form for t in found.timings} == {"bf16", "fp8", "fp8-block", "nvfp4"}
+    assert sum(t.count for t in found.timings) == len(public.FORMATS)
+    assert found.aside == {}
 
 
 def test_a_sample_is_even_and_always_the_same():
@@ -416,7 +422,7 @@ def checkout(tmp_path):
     data = tmp_path / "clone" / "src" / "aiconfigurator" / "systems" / "data"
     products = [
         {**WHO, "gemm_dtype": "bfloat16", "m": m, "n": n, "k": 4096, "latency": 0.004 + m * n * 1e-9}
-        for m in (1, 16, 256, 4096)
+        for m in (1, 4, 16, 64, 256, 1024, 4096, 16384)
         for n in (512, 1024, 2048, 4096, 8192, 16384, 32768)
     ]
     table(data / "h200_sxm" / "trtllm" / "1.2.0rc5", "gemm_perf", [*products, {**products[0], "latency": 9.0}])
@@ -455,8 +461,10 @@ def test_a_system_in_one_file_calibrates(checkout, tmp_path):
     assert public.main([str(checkout), "-o", str(tmp_path), "--systems", "h200_sxm", "--by", "system"]) == 0
     (file,) = tmp_path.glob("*.csv.gz")
     found = rl.calibrate(file, "h200")
-    assert [(fit.kernel, fit.form, fit.rows + fit.left_out) for fit in found.fits] == [("gemm", "bf16", 28)]
-    assert found.skipped == ("elementwise bf16: 8 rows are too few",)
+    # Weights of 2048 and more columns, five of seven widths, are larger than what the cache keeps.
+    assert [(fit.name, fit.rows + fit.left_out) for fit in found.fits] == [("gemm.bf16", 8 * 5)]
+    assert "elementwise.bf16: 8 rows are too few" in found.notes
+    assert "16 rows are left aside: weights that stay in the cache from one run to the next" in found.notes
 
 
 def test_stacks_are_chosen_by_name(checkout, tmp_path):

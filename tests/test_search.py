@@ -193,6 +193,24 @@ def test_where_no_plan_fits_the_least_memory_is_told():
     assert "needs 102 GB of 77 GB a chip" in found.table()
 
 
+def test_requests_that_come_at_a_rate():
+    found = rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", rate=3.0, ttft="2s", tpot="50ms")
+    assert found.plans.shape[1] == 10
+    assert found.best.requests_per_second == pytest.approx(3.0)
+    assert found.frontier.shape == (1,)
+    kept, speed, _ = numbers(found)
+    # Who keeps up with a rate answers as many; the fastest for a user is the best.
+    assert float(found.best.tokens_per_second_per_user) == pytest.approx(speed[kept].max())
+    assert found.kept.sum() + sum(each.plans for each in found.rejected) == found.tried
+    fast = rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", rate=100.0)
+    assert fast.best is None
+    assert "NO PLAN keeps up with the rate" in fast.table()
+    (missed,) = (each for each in fast.rejected if each.kind == "rate")
+    assert float(fast.nearest.requests_per_second) == pytest.approx(float(missed.nearest.requests_per_second))
+    assert 3.0 < fast.nearest.requests_per_second < 100.0
+    assert json.dumps(fast.to_dict(), allow_nan=False)
+
+
 def test_one_token_out_has_no_time_per_token():
     found = rl.search("llama-3.1-8b", "dgx-h100", output=1, ttft="1s", tpot="50ms")
     assert found.frontier.shape == (1,)
@@ -216,7 +234,8 @@ def test_a_nearer_miss_that_does_better_is_told(found):
     ("words", "says"),
     [({"objective": "speed"}, "no such objective"), ({"tpot": "50"}, "has no unit"), ({"tpot": "50xs"}, "is not a time"), ({"tpot": 0}, "above 0"),
      ({"ttft": -1.0}, "above 0"), ({"ttft": np.array([1.0, 2.0])}, "above 0"), ({"tp": 3}, "must divide"), ({"chips": 99999}, "at most"),
-     ({"input": np.array([1.0, 2.0])}, "one service"), ({"speed": 3}, "no word of a service"), ({"concurrency": np.ones(2)}, "one number"),
+     ({"input": np.array([1.0, 2.0])}, "one service"), ({"speed": 3}, "no word of a service"), ({"concurrency": np.ones(2)}, "one service"),
+     ({"concurrency": 3, "rate": 1}, "rate"),
      ({"objective": "dollars_per_million_tokens", "system": "cloudmatrix384"}, "give power or price")],
 )  # fmt: skip
 def test_a_question_without_meaning(words, says):

@@ -10,6 +10,7 @@ import roofline as rl
 import strategies as made
 from roofline import footprint
 from roofline.transformer import attention, ffn, sections, stage_share
+from roofline.transformer.ffn.moe import imbalance
 from roofline.transformer.flow import attended, flow
 from roofline.work import Op
 
@@ -58,7 +59,7 @@ def test_experts_are_conserved_over_shards(data):
     dp = data.draw(st.sampled_from([1, 2, 8, 32]))
     ep = data.draw(st.sampled_from([e for e in (1, 2, 4, 8, 32) if dp % e == 0 and moe.experts % e == 0]))
     batch = 1024.0 * dp
-    question = rl.Decode(model, batch, 128.0)
+    question = rl.Decode(model, batch, 128.0, imbalance=1.0)
     one = flops(question, rl.Layout())[("experts", "experts")]
     cut = flops(question, rl.Layout(dp=dp, ep=ep))[("experts", "experts")]
     assert dp * cut == pytest.approx(one)
@@ -67,13 +68,77 @@ def test_experts_are_conserved_over_shards(data):
 def test_uneven_experts_wait_for_the_fullest():
     # 256 experts on 72 shards: 4 on the fullest against 3.56 on average.
     model = rl.model("deepseek-v3")
-    question = rl.Decode(model, 7200.0, 1024.0)
+    question = rl.Decode(model, 7200.0, 1024.0, imbalance=1.0)
     even = flops(question, rl.Layout())[("experts", "experts")]
     cut = flops(question, rl.Layout(dp=72, ep=72))[("experts", "experts")]
     assert 72 * cut / even == pytest.approx(72 * 4 / 256)
     # 32 redundant copies make it even again: 288 = 72 x 4.
     copied = flops(question, rl.Layout(dp=72, ep=72, redundant_experts=32))[("experts", "experts")]
     assert 72 * copied == pytest.approx(even)
+    # Drawn at random, 7200 x 8 rows on 72 shards, 800 each on average, leave 1 + sqrt(2 ln 72 / 800) of that on the fullest.
+    drawn = flops(attrs.evolve(question, imbalance=None), rl.Layout(dp=72, ep=72))[("experts", "experts")]
+    assert drawn / cut == pytest.approx(1 + np.sqrt(2 * np.log(72) / 800))
+
+
+@pytest.mark.parametrize(("shards", "each"), [(256, 32), (256, 8), (256, 1024), (64, 32), (64, 128)])
+def test_the_fullest_shard_is_that_of_balls_thrown_into_bins(shards, each):
+    dice = np.random.default_rng(1)
+    thrown = [np.bincount(dice.integers(shards, size=shards * each), minlength=shards).max() for _ in range(200)]
+    fullest = np.mean(thrown) / each
+    if (shards, each) == (256, 32):
+        assert fullest == pytest.approx(1.54, abs=0.02)
+    # The law is a little above, by no more than a twentieth.
+    assert fullest <= imbalance(float(shards * each), float(shards)) <= 1.06 * fullest
+
+
+@given(made.floats(1, 1e7), made.floats(1, 1e4), made.floats(1, 1e3))
+def test_the_fullest_shard_has_more_of_more_tokens_and_evens_out(tokens, shards, factor):
+    one, more = (float(imbalance(t, shards)) for t in (tokens, factor * tokens))
+    assert 1 <= more <= one * (1 + 1e-12)
+    assert one <= shards
+    assert more * factor * tokens >= one * tokens * (1 - 1e-12)
+    assert imbalance(tokens, 1.0) == 1
+    assert imbalance(0.0, shards) == shards
+
+
+@given(st.floats(1, 64), st.floats(1, 64))
+def test_uneven_routing_makes_the_experts_and_their_messages_wait(less, more):
+    model, layout = rl.model("deepseek-v3"), rl.Layout(dp=64, ep=64)
+    low, high = sorted((less, more))
+    found = [
+        {w.name: w for _, w, _ in works(rl.Decode(model, 4096.0, 100.0, imbalance=u), layout)}
+        for u in (1.0, low, high, 64.0, 1000.0)
+    ]
+    even = found[0]["experts"]
+    for u, each in zip((1.0, low, high, 64.0, 64.0), found, strict=True):
+        # Rows and what goes out grow as the fullest shard's load; its useful part is as much less. All on one shard is the most.
+        assert each["experts"].flops == pytest.approx(u * even.flops)
+        assert each["experts"].staging == pytest.approx(u * even.staging)
+        assert each["experts"].useful * u == pytest.approx(even.useful)
+        assert each["dispatch"].size == pytest.approx(u * found[0]["dispatch"].size)
+        assert each["combine"].size == pytest.approx(u * found[0]["combine"].size)
+        assert even.bytes <= each["experts"].bytes * (1 + 1e-12)
+    # Without shards there is nothing to be uneven.
+    alone = [flops(rl.Decode(model, 64.0, 100.0, imbalance=u), rl.Layout()) for u in (None, 1.0, high)]
+    assert alone[0] == alone[1] == alone[2]
+
+
+def test_a_measured_imbalance_takes_the_place_of_the_law():
+    rack, model, layout = rl.system("gb200-nvl72"), rl.model("deepseek-v3"), rl.Layout(dp=64, ep=64)
+
+    def step(imbalance, question=rl.Decode):
+        if question is rl.Serve:
+            asked = rl.Serve(model, concurrency=4096, imbalance=imbalance)
+        else:
+            asked = question(model, 4096.0, 1024.0, imbalance=imbalance)
+        return float(rl.estimate(asked, rack, layout).steps[0].time)
+
+    law = 1 + np.sqrt(2 * np.log(64) / (4096 * 8 / 64))
+    assert step(None) == pytest.approx(step(law), rel=1e-12)
+    for question in (rl.Decode, rl.Prefill, rl.Serve):
+        assert step(1.0, question) < step(None, question) < step(3.0, question) < step(6.0, question)
+    with pytest.raises(rl.QuestionError, match=r"imbalance=0\.5"):
+        rl.Decode(model, 8.0, 100.0, imbalance=0.5)
 
 
 @given(st.data())
@@ -176,19 +241,52 @@ def test_mixtral_experts_by_hand():
     question = rl.Decode(model, 32.0, 100.0)
     experts = next(w for s, w, _ in works(question, rl.Layout()) if w.name == "experts")
     assert experts.flops == pytest.approx(64 * 2 * 3 * 4096 * 14336)
-    read = 8 * (1 - 0.75**32) * 3 * 4096 * 14336 * 2
-    assert experts.bytes == pytest.approx(read + 64 * (4096 * 2 + (4096 + 6 * 14336) * 2))
+    assert experts.bytes == pytest.approx(8 * (1 - 0.75**32) * 3 * 4096 * 14336 * 2)
+    # Rows come and go permuted, 4096 wide, and are 6 x 14336 in between; each expert is an item, and a row walks through both widths.
+    assert experts.staging == pytest.approx(64 * (4096 * 2 + (4096 + 6 * 14336) * 2))
+    assert (experts.items, experts.depth, experts.launches) == (8.0, 4096 + 14336, 1.0)
 
 
 def test_dispatch_by_hand():
-    """64 tokens a rank, 8 experts of 64 shards: a token reaches 64 (1 - (63/64)^8) of them with 7168 bytes and its scales."""
+    """64 tokens a rank, 7168 bytes and their scales each, to 8 experts on 64 shards; they come back in 16 bits."""
     model = rl.model("deepseek-v3")
-    question = rl.Decode(model, 64.0 * 64, 100.0)
+    question = rl.Decode(model, 64.0 * 64, 100.0, imbalance=1.0)
     found = {w.name: w for _, w, _ in works(question, rl.Layout(dp=64, ep=64))}
-    shards = 64 * (1 - (63 / 64) ** 8)
-    assert found["dispatch"].size == pytest.approx(64 * shards * 7168 * (1 + 4 / 128))
-    assert found["combine"].size == pytest.approx(64 * shards * 7168 * 2)
-    assert (found["dispatch"].group, found["dispatch"].stride) == (64.0, 1.0)
+    assert found["dispatch"].size == pytest.approx(64 * 7168 * (1 + 4 / 128))
+    assert found["combine"].size == pytest.approx(64 * 7168 * 2)
+    for name in ("dispatch", "combine"):
+        assert (found[name].collective, found[name].group, found[name].stride, found[name].copies) == (
+            name,
+            64.0,
+            1.0,
+            8.0,
+        )
+    # Where tensor peers share an expert each of them gets a copy, and each sends its part of the tokens.
+    cut = {w.name: w for _, w, _ in works(question, rl.Layout(tp=2, dp=32, ep=32))}
+    assert (cut["dispatch"].group, cut["dispatch"].copies) == (64.0, 16.0)
+    assert cut["dispatch"].size == pytest.approx(found["dispatch"].size)
+
+
+def test_the_parts_of_the_law_by_hand():
+    """Depths, items, exponentials and passes around of Llama-3.1-8B in fp8: 32 heads and 8 of keys, blocks of 128 queries."""
+    model = rl.model("llama-3.1-8b", dtype="fp8")
+    decode = {w.name: w for _, w, _ in works(rl.Decode(model, 4.0, 999.0), rl.Layout())}
+    down, attention = decode["down"], decode["attention"]
+    # The input of 14336 is read in 16 bits and written in 8 by a kernel of its own, then read in 8.
+    assert (down.depth, down.launches, down.items) == (14336, 2.0, 0.0)
+    assert down.staging == 4 * 14336 * (2 + 1)
+    assert down.bytes == 4096 * 14336 + 4 * (14336 + 4096 * 2)
+    assert down.traffic == down.bytes + down.staging
+    # Four caches of 8 heads; each of 4 x 32 queries sees 1000 keys, one after another.
+    assert (attention.depth, attention.items, attention.scores) == (1000, 4 * 8, 4 * 32 * 1000)
+    prompt = {w.name: w for _, w, _ in works(rl.Prefill(model, 2.0, 300.0), rl.Layout())}["attention"]
+    assert (prompt.depth, prompt.items, prompt.scores) == (300, 2 * 32 * 3, 2 * 32 * 300 * 301 / 2)
+    # In 16 bits nothing is quantised first. Two peers cut the depth of what they add up, and the heads.
+    plain = {w.name: w for _, w, _ in works(rl.Decode(rl.model("llama-3.1-8b"), 4.0, 999.0), rl.Layout(tp=2))}
+    assert (plain["down"].depth, plain["down"].launches, plain["down"].staging) == (7168, 1.0, 0.0)
+    assert (plain["qkv"].depth, plain["attention"].items, plain["attention"].scores) == (4096, 4 * 4, 4 * 16 * 1000)
+    # The draw of a token is a class of its own.
+    assert (decode["sample"].kernel, decode["sample"].launches) == ("sampling", 3.0)
 
 
 def test_drafts_widen_the_step_and_cost_their_module():

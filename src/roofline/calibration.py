@@ -199,7 +199,7 @@ class Calibration:
         return self.links[name]
 
     def on(self, stack: str) -> Calibration:
-        """Return the profile with the constants of one software stack, such as ``vllm``; itself where that stack has none of its own.
+        """Return the profile with the constants of one software stack, such as ``vllm``; itself where it has none of its own.
 
         Raises:
             UnknownNameError: no stack of that name was measured on any chip.
@@ -209,14 +209,13 @@ class Calibration:
         own = self.stacks.get(stack)
         if own is None:
             return self
-        facts = tuple(
-            evolve(fact, path=fact.path.removeprefix(f"stack.{stack}.")) if fact.path.startswith(f"stack.{stack}.") else fact
-            for fact in self.facts
-        )
-        stated = {fact.path for fact in facts[::-1]}
+        head = f"stack.{stack}."
+        stated = [evolve(fact, path=fact.path.removeprefix(head)) for fact in self.facts if fact.path.startswith(head)]
+        replaced = {f"link.{key}" for key in own.links} | {".".join(("kernel", *key)) for key in own.kernels}
+        kept = [fact for fact in self.facts if fact.path.rpartition(".")[0] not in replaced]
         return evolve(
             self, name=f"{self.name} ({stack})", kernels={**self.kernels, **own.kernels}, links={**self.links, **own.links},
-            facts=tuple(f for f in facts if f.path in stated),
+            facts=(*stated, *kept),
         )  # fmt: skip
 
     def driven(self, engine: Engine) -> Calibration:

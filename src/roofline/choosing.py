@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import sizes, trailing
+from roofline.arrays import sizes, smaller, trailing
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import Progress, answer
@@ -19,6 +19,7 @@ from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
+from roofline.serving import SATURATES
 from roofline.units import MILLION, Count, Num
 from roofline.workload import Prefill, Question, Serve
 
@@ -107,8 +108,8 @@ def choose(
     """Return, for each point asked, the question with its best chunk, the best candidate that fits, and how many fit.
 
     The best makes the most tokens per second among those that make a request wait for its first token no longer than
-    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest. Where none fits, the one that needs the least
-    memory. ``candidates`` lie on one axis.
+    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest; of requests that come at a
+    rate, their answers. Where none fits, the one that needs the least memory. ``candidates`` lie on one axis.
 
     Raises:
         QuestionError: too many plans to price.
@@ -132,10 +133,17 @@ def choose(
         return whole.reshape(*shape[:-2], -1)
 
     fits, soon = flat(est.fits), flat(np.asarray(est.ttft if est.ttft is not None else 0.0) <= PATIENCE)
-    value = -flat(est.ttft) if isinstance(question, Prefill) else flat(est.tokens_per_second)
+    open_ = isinstance(question, Serve) and question.rate is not None
+    # Whoever keeps up with a rate answers as many; the best answers soonest.
+    soonest = est.ttft if isinstance(question, Prefill) else est.cycle if open_ else None
+    value = flat(est.tokens_per_second) if soonest is None else -flat(soonest)
     quick = fits & (soon | ~(fits & soon).any(axis=-1, keepdims=True))
     # A plan that fits comes before any that does not.
     score, least = np.where(quick, value, -np.inf), -flat(est.memory.total / est.capacity)
+    if open_:
+        # Where none keeps up with the rate, the one that answers the most.
+        sound = np.logical_and.reduce([flat(rule.ok) for rule in est.rules if not rule.reason.startswith(SATURATES)])
+        least = np.where(sound & (least >= -1), flat(est.tokens_per_second), least - 1)
     pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
     which, chunk = np.divmod(pick, shape[-1])
     if chunked:
@@ -150,25 +158,25 @@ def survey(
     profile: Calibration,
     layouts: Layout,
     *,
-    concurrency: Num | None = None,
+    every: bool = True,
     progress: Progress | None = None,
 ) -> Estimate:
     """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
 
     A layout's loads go from one request a replica to as many as have their caches in memory, in steps of :data:`_STEP`; all
-    ranks, or at least all replicas, have as many requests.
+    ranks, or at least all replicas, have as many requests. A chunk that is given is the only one.
 
     Args:
         layouts: on one axis.
-        concurrency: the only load.
+        every: try every load, not only the question's own.
         progress: called with the plans priced, and all of them.
     """
     chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
-    if concurrency is None:
+    asked = attrs.evolve(question, chunk=chunk[:, None])
+    if every:
         alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
-        which, concurrency = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
-        layouts = layouts.select(which)
-    asked = attrs.evolve(question, concurrency=concurrency, chunk=chunk[:, None])
+        which, requests = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        layouts, asked = layouts.select(which), attrs.evolve(asked, concurrency=requests)
     points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
     if points > _MOST_CANDIDATES:
         rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
@@ -212,9 +220,12 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
         raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
     most = max(float(est.max_concurrency), 1.0)
     points = np.unique(
-        np.append(2.0 ** np.arange(np.floor(np.log2(most)) + 1), [float(est.question.concurrency), np.floor(most)])
+        np.append(
+            2.0 ** np.arange(np.floor(np.log2(most)) + 1),
+            [smaller(float(est.concurrency), np.floor(most)), np.floor(most)],
+        )
     )
     if len(points) > steps:
         kept = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
-        points = np.unique(np.append(points[kept], float(est.question.concurrency)))
-    return answer(attrs.evolve(est.question, concurrency=points), est.system, est.layout, est.calibration)
+        points = np.unique(np.append(points[kept], float(est.concurrency)))
+    return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)

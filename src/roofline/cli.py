@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -20,41 +20,42 @@ from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
-from roofline.errors import QuestionError, RooflineError, fault
+from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate
-from roofline.searching import search
+from roofline.searches import searches
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
-    FORM,
     Accepted,
     Cached,
     Chips,
     Chunk,
+    Clouds,
     Concurrency,
     Degree,
     Drafts,
     Dtype,
     Engine,
-    Frontier,
     Imbalance,
     Input,
+    Joined,
     Json,
     KvDtype,
     Launch,
     Level,
     Load,
     ModelName,
-    Objective,
     Output,
-    Patience,
     Power,
     Predicted,
     Price,
+    Profile,
+    Rate,
     Scatter,
     Slots,
     System,
     Systems,
-    Tpot,
+    Tables,
+    Timed,
     Tpots,
     Ttft,
     Variation,
@@ -68,6 +69,7 @@ app = App(
     help_format="plaintext",
 )
 app.register_install_completion_command(add_to_startup=False)
+app.command(searches)
 
 
 @app.command(name="list")
@@ -100,7 +102,8 @@ def estimate_(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -125,11 +128,16 @@ def estimate_(
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
-        input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+        input=input, output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length,
         chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
         launch=launch, power=power, price=price,
     )  # fmt: skip
     say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+
+
+def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:
+    """Return the words of the load that were given."""
+    return {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
 
 
 @app.command(name="compare")
@@ -172,69 +180,6 @@ def compare_(
     say(json, found.to_dict, found.table)
 
 
-searches = App(
-    name="search", help="Search for the best plans under limits: layout, load and chunk.", help_format="plaintext"
-)
-app.command(searches)
-
-
-@searches.command
-def serve(
-    model: ModelName,
-    /,
-    *,
-    system: System,
-    chips: Chips = None,
-    input: Input = 4096.0,
-    output: Output = 1024.0,
-    ttft: Patience = "10s",
-    tpot: Tpot = None,
-    concurrency: Load = None,
-    objective: Objective = "tokens_per_second_per_chip",
-    tp: Degree = None,
-    pp: Degree = None,
-    dp: Degree = None,
-    ep: Degree = None,
-    dtype: Dtype = None,
-    kv_dtype: KvDtype = None,
-    draft_tokens: Drafts = 0,
-    accept_length: Accepted = 1.0,
-    chunk: Chunk = None,
-    cached: Cached = 0.0,
-    imbalance: Imbalance = None,
-    requests_per_slot: Slots = None,
-    variation: Variation = 0.2,
-    engine: Engine = None,
-    launch: Launch = "graph",
-    level: Level = "calibrated",
-    power: Power = None,
-    price: Price = None,
-    file: Frontier = None,
-    json: Json = False,
-) -> None:
-    """Find the plan of a service that makes the most of each chip under limits, what else could be had, and why not the rest."""
-    form = form_of(file, also=("csv",))
-    with watched("plans") as progress:
-        found = search(
-            model, system, chips=chips, ttft=None if ttft == "none" else ttft, tpot=tpot, objective=objective,
-            concurrency=concurrency, level=level, engine=engine, launch=launch, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp,
-            ep=ep, power=power, price=price, progress=progress, input=input, output=output, draft_tokens=draft_tokens,
-            accept_length=accept_length, chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
-            variation=variation,
-        )  # fmt: skip
-    if file is not None:
-        wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
-    say(json, found.to_dict, found.table)
-
-
-@searches.command
-def train(*words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:  # noqa: ARG001
-    """Not here yet: training is not priced."""
-    raise QuestionError(
-        fault("search", "train", "training is not priced yet", "roofline search serve MODEL --system SYSTEM")
-    )
-
-
 @app.command
 def plot(
     model: ModelName,
@@ -245,7 +190,8 @@ def plot(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -264,7 +210,7 @@ def plot(
     for each in system:
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
+            output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
             engine=engine,
         )  # fmt: skip
         ax = est.plot(ax=ax)
@@ -277,22 +223,23 @@ def plot(
 
 @app.command(name="calibrate")
 def calibrate_(
-    table: Annotated[Path, Parameter(help="A CSV file of kernel timings, plain or gzipped.")],
-    /,
-    *,
-    chip: Annotated[str, Parameter(help="What was timed: a name (roofline list chips), or the path of a TOML file.")],
-    file: Annotated[
-        Path | None,
-        Parameter(
-            name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
-        ),
-    ] = None,
+    *tables: Tables,
+    chip: Timed = None,
+    system: Joined = None,
+    file: Profile = None,
+    plot: Clouds = None,
     json: Json = False,
 ) -> None:
-    """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
-    found = calibrate(table, chip)
+    """Fit the constants of a chip to timings of your own; every other row is left out, and the error told is theirs."""
+    form = form_of(plot, "--plot")
+    if not tables:
+        raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
+    found = calibrate(tables, chip, system=system)
+    picture = b"" if plot is None else plots.render(found.plot().figure, form)
     if file is not None:
         wrote(file, found.toml().encode(), f"; use it as --level {file}")
+    if plot is not None:
+        wrote(plot, picture)
     say(json, found.to_dict, found.table)
 
 

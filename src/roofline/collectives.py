@@ -8,9 +8,9 @@ reduce-scatter,           :math:`\sum_i (S / m_i)(1 - 1/f_i) = S (1 - 1/n)`
 all-gather                (:math:`m_i` ranks met below tier i, :math:`f_i` its fan)
 all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`; a tree :math:`2 S / m_i`
 all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
-dispatch, combine         of S bytes in k copies to ranks drawn at random: straight to each, :math:`k S m_i (f_i - 1) / n`; or once to
-                          each of the :math:`u = n / m_i` units that has one of them and on from there,
-                          :math:`S u (1 - (1 - 1/u)^k) (1 - 1/f_i)`
+dispatch, combine         of S bytes in k copies to ranks drawn at random: straight to each,
+                          :math:`k S m_i (f_i - 1) / n`; or once to each of the :math:`u = n / m_i` units that has
+                          one of them and on from there, :math:`S u (1 - (1 - 1/u)^k) (1 - 1/f_i)`
 broadcast                 S along a chain; :math:`S \log_2 f_i` down a binomial tree
 point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
@@ -162,7 +162,8 @@ def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
 
 
 def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    down = _route(climbs, lambda c: size * np.log2(c.fan), lambda c: np.log2(c.fan))
+    # Three ranks on nodes of two meet 1.5 on each: some rank gets the buffer there all the same.
+    down = _route(climbs, lambda c: size * larger(np.log2(c.fan), c.used), lambda c: np.log2(c.fan))
     chain = _route(climbs, lambda c: size * c.used, lambda c: c.fan - 1)
     return {"chain": chain, "binomial": evolve(down, open=_anywhere(climbs))}
 
@@ -286,9 +287,7 @@ def sent(message: Message, tiers: Sequence[Tier]) -> tuple[Bytes, ...]:
     return tuple(wire(c) for c in climbs)
 
 
-def price(
-    message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None
-) -> Cost:
+def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
     """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
 
     A group of one, or an empty buffer, costs nothing.

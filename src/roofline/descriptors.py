@@ -187,8 +187,9 @@ def _tier(table: Table, facts: Facts) -> Tier:
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND, "eta_staging": ONE,
-    "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE, "pair": ONE, "c": ONE, "error": ONE,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND,
+    "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
+    "pair": ONE, "c": ONE, "error": ONE,
 }  # fmt: skip
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))
@@ -240,7 +241,9 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     found = tuple(_found(table) for table in root.tables("found")) if "found" in root else ()
     read = facts.done()
     stated = {fact.path for fact in read}
-    inherited = tuple(fact for fact in base.facts if fact.path not in stated) if base else ()
+    # Constants of a class or way are replaced together: what the file leaves out of them is as in an ideal kernel.
+    stated |= {fact.path.rpartition(".")[0] for fact in read if not fact.path.startswith("calibration.")}
+    inherited = tuple(f for f in base.facts if not {f.path, f.path.rpartition(".")[0]} & stated) if base else ()
     return Calibration(
         name,
         level,
@@ -260,8 +263,8 @@ _OTHERS: Final = ("any", "w4a16")
 """Keys of kernels besides rates and formats: all that are not listed, and weights of 4 bits that are widened to 16."""
 
 _ENGINE: Final[Mapping[str, Unit]] = {
-    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE, "reserve": ONE, "crowd": ONE,
-    "bunched": ONE, "memory_fraction": ONE,
+    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE,
+    "reserve": ONE, "crowd": ONE, "bunched": ONE, "memory_fraction": ONE,
 }  # fmt: skip
 
 
@@ -278,7 +281,13 @@ def engine(root: Table, name: str) -> Engine:
     if stack and stack not in STACKS:
         raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
     out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
-    for key, least, most in (("reserve", 0.0, 1.0), ("bunched", 0.0, 1.0), ("memory_fraction", 0.1, 1.0), ("launch", 0.1, 10.0), ("budget", 16.0, MILLION)):
+    for key, least, most in (
+        ("reserve", 0.0, 1.0),
+        ("bunched", 0.0, 1.0),
+        ("memory_fraction", 0.1, 1.0),
+        ("launch", 0.1, 10.0),
+        ("budget", 16.0, MILLION),
+    ):
         if out[key] is not None and not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     title, fused = head.text("title", name), head.words("fused", ())
@@ -316,9 +325,9 @@ def _stack(table: Table, value: Callable[..., Any]) -> tuple[dict[tuple[str, str
 
 
 def _found(table: Table) -> Found:
-    counts = {key: table.count(key, most=MILLION) for key in ("rows", "left_out")}
-    errors = {key: table.real(key, least=0.0) for key in ("mape", "median", "p90")}
-    out = Found(table.text("name"), table.text("stack", ""), **counts, **errors)
+    rows, left_out = (table.count(key, most=int(MILLION)) for key in ("rows", "left_out"))
+    mape, median, p90 = (table.real(key) for key in ("mape", "median", "p90"))
+    out = Found(table.text("name"), table.text("stack", ""), rows, left_out, mape, median, p90)
     table.done()
     return out
 

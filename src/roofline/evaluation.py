@@ -23,7 +23,16 @@ from roofline.workload import Decode, Prefill, Question, Serve
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
-_KEPT: Final = ("ttft", "tpot", "tokens_per_second", "prompt_tokens_per_second", "cycle", "capacity", "max_concurrency")
+_KEPT: Final = (
+    "ttft",
+    "tpot",
+    "tokens_per_second",
+    "prompt_tokens_per_second",
+    "cycle",
+    "capacity",
+    "max_concurrency",
+    "in_flight",
+)
 _STORED: Final = tuple(field.name for field in attrs.fields(Footprint))
 
 

@@ -26,7 +26,7 @@ from roofline.calibration import Calibration, Kernel, Link
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip, Tier
 from roofline.timings import Timings
-from roofline.units import MICRO, Ratio
+from roofline.units import MICRO, MILLI, Ratio
 from roofline.work import Message, Op
 
 Key: TypeAlias = str | tuple[str, str]
@@ -52,14 +52,16 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
 """The constants of each kernel class, and of each way, that timings can tell."""
 
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "t0": (0.05 * MICRO, 500 * MICRO), "p": (1.0, 8.0),
-    "step": (1e-6 * MICRO, 0.1 * MICRO), "item": (1e-3 * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, 1e-3 * MICRO),
-    "alpha": (0.3 * MICRO, 1000 * MICRO), "peer": (1e-3 * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0), "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3),
-    "pair": (0.2, 2.0),
+    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
+    "t0": (0.05 * MICRO, 500 * MICRO),
+    "step": (MICRO * MICRO, 0.1 * MICRO), "item": (MILLI * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, MILLI * MICRO),
+    "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
+    "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
 }  # fmt: skip
 _START: Final = {
     "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "score": 3e-5 * MICRO, "eta_compute": 0.6, "eta_memory": 0.7,
-    "eta_staging": 0.5, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta_best": 0.88, "eta": 0.7, "far": 0.8, "pair": 0.9,
+    "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
+    "pair": 0.9,
 }  # fmt: skip
 TIMES: Final = ("t0", "step", "item", "score", "alpha", "peer")
 """Constants that are times."""
@@ -91,7 +93,7 @@ class Fit:
         rows: timings used; ``left_out``: those kept for the check.
         mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
             of the profile it started from.
-        undetermined: constants that the rows say nothing of: they stay what they were.
+        undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
     """
 
     name: str
@@ -149,13 +151,16 @@ def halves(part: Part) -> tuple[Part, Part]:
     return tuple(attrs.evolve(part, timings=part.timings.select(where)) for where in (ours, check))  # type: ignore[return-value]
 
 
-def fit(parts: Sequence[Part], start: Calibration, *, by_best: bool = False) -> Fit:
+def fit(
+    parts: Sequence[Part], start: Calibration, *, by_best: bool = False, fitted: Mapping[str, Sequence[str]] = FITTED
+) -> Fit:
     """Return the constants that explain timings best.
 
     Args:
         parts: of one class and format, or of one kind of message; of one chip, or of several that share their constants.
         start: a profile whose constants stand where the rows say nothing.
         by_best: fit ``eta_best``, the part of the quickest rate measured on each chip, instead of ``eta_compute`` of its peak.
+        fitted: the constants to fit, of each class and way; the others stay what they are.
 
     Raises:
         QuestionError: fewer than 24 rows.
@@ -167,7 +172,9 @@ def fit(parts: Sequence[Part], start: Calibration, *, by_best: bool = False) -> 
     ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     where = keys(first)
     given = put(start, {key: _own(at(start, key), by_best) for key in where})
-    free = [(key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where)]
+    free = [
+        (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
+    ]
     best, loose = _search(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
@@ -186,11 +193,11 @@ def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
     return attrs.evolve(constants, eta_best=_START["eta_best"] if by_best else None)
 
 
-def _free(parts: Sequence[Part], where: Sequence[Key]) -> list[tuple[Key, str]]:
+def _free(parts: Sequence[Part], where: Sequence[Key], fitted: Mapping[str, Sequence[str]]) -> list[tuple[Key, str]]:
     """Return the constants to fit: those that can play a part in what was timed."""
     out = []
     for key in where:
-        for name in FITTED[key if isinstance(key, str) else key[0]]:
+        for name in fitted[key if isinstance(key, str) else key[0]]:
             if name == "eta_staging" and not any(np.any(getattr(p.timings.work, "staging", 0.0) > 0) for p in parts):
                 continue
             if name == "far" and not any(_far(p) for p in parts):
@@ -220,7 +227,7 @@ def _search(
     told = [each for each in free if each not in loose]
     plain, kept = _run(parts, given, told)
     if kept.cost <= found.cost * _AS_WELL:
-        return plain, tuple(name for _, name in loose)
+        return plain, _named(loose, free)
     still = []
     for each in loose:
         rest = [other for other in free if other != each and other not in still]
@@ -228,7 +235,13 @@ def _search(
         if cost.cost <= found.cost * _AS_WELL:
             still.append(each)
             best = other
-    return best, tuple(name for _, name in still)
+    return best, _named(still, free)
+
+
+def _named(some: Sequence[tuple[Key, str]], free: Sequence[tuple[Key, str]]) -> tuple[str, ...]:
+    """Return what constants are called: by the way they are of, too, where there are several."""
+    several = len({key for key, _ in free}) > 1
+    return tuple(f"{key}.{name}" if several else name for key, name in some)
 
 
 def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
@@ -236,13 +249,17 @@ def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, st
 
     low, high = (np.log([_BOUNDS[name][i] for _, name in free]) for i in (0, 1))
     first = np.clip(np.log([_initial(at(given, key), name) for key, name in free]), low + _INSIDE, high - _INSIDE)
-    weights = [np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts]
+    weights = [
+        np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts
+    ]
 
     def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
         profile = _with(given, free, theta)
         return np.concatenate([w * errors(part, profile) for w, part in zip(weights, parts, strict=True)])
 
-    found = least_squares(residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100)
+    found = least_squares(
+        residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100
+    )
     return _with(given, free, found.x), found
 
 
@@ -256,7 +273,11 @@ def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.
     change: dict[Key, dict[str, float]] = {}
     for (key, name), x in zip(free, theta, strict=True):
         change.setdefault(key, {})[name] = float(np.exp(x))
-    return put(base, {key: attrs.evolve(at(base, key), **values) for key, values in change.items()})
+    return put(base, {key: _changed(at(base, key), values) for key, values in change.items()})
+
+
+def _changed(constants: Any, values: Mapping[str, float]) -> Kernel | Link:
+    return attrs.evolve(constants, **values)  # type: ignore[no-any-return]
 
 
 def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:
@@ -264,7 +285,9 @@ def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str]
     jacobian = found.jac
     noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
     try:
-        spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
+        # What rounding leaves below 0 is told by no row at all.
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
     except np.linalg.LinAlgError:
         spread = np.where(np.abs(jacobian).max(axis=0) > 0, 0.0, np.inf)
     return tuple(each for each, error in zip(free, spread, strict=True) if not error < _UNSURE)

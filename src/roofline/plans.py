@@ -57,7 +57,7 @@ class Rejection:
     """Plans that were rejected for one reason.
 
     Attributes:
-        kind: ``rule``, ``memory``, ``ttft``, ``tpot``, or ``ttft and tpot``.
+        kind: ``rule``, ``memory``, ``rate``, ``ttft``, ``tpot``, or ``ttft and tpot``.
         reason: in words.
         plans: how many; a layout that cannot be laid out counts as one, for it has no loads.
         layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
@@ -78,6 +78,8 @@ class Rejection:
             return self.reason
         if self.kind == "memory":
             missed = f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+        elif self.kind == "rate":
+            missed = f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
         else:
             missed = ", ".join(
                 f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in self.kind.split(" and ")
@@ -104,7 +106,7 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     if est is None:
         return []
     q = cast("Serve", est.question)
-    numbers = {"concurrency": q.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
+    numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
     numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
     values = {name: _column(est, value) for name, value in numbers.items()}
     pairs = {name: est.interval(quantity) for name, quantity in _SURE.items()}
@@ -158,7 +160,7 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
-        f"{each['concurrency']:,.0f}",
+        figure(each["concurrency"], 3),
         "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
         layout.short(),
     ]
@@ -168,6 +170,12 @@ def short(est: Estimate) -> str:
     """Return the layout and the chunk of one plan."""
     chunk = cast("Serve", est.question).chunk
     return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
+
+
+def yields(est: Estimate) -> str:
+    """Return the load of one plan and what it makes."""
+    load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s a chip"
+    return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
 
 
 def _count(est: Estimate) -> int:
@@ -180,10 +188,3 @@ def _column(est: Estimate, value: Num | None) -> NDArray[np.float64]:
 
 def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def yields(est: Estimate) -> str:
-    """Return the load of one plan and what it makes."""
-    each = figure(float(est.tokens_per_second_per_chip or 0.0), 3)
-    load = float(cast("Serve", est.question).concurrency)
-    return f"{load:,.0f} request{'' if load == 1 else 's'}, {each} tokens/s a chip"

@@ -86,15 +86,17 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     fused = op.kernel == "gemm" and op.form in engine.fused
     launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
     bandwidth = chip.memory.bandwidth
-    known = k.eta_best is not None and op.rate in chip.best
-    part = k.eta_best * chip.best[op.rate] if known else k.eta_compute
+    best = chip.best.get(op.rate)
+    part = k.eta_compute if k.eta_best is None or best is None else k.eta_best * best
     compute = op.flops / (part * chip.peak[op.rate]) + op.scores * (k.score / chip.cores)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
-    latency = launches * (k.t0 * engine.launch) + smaller(launches, 1.0) * op.depth * k.step + op.items * (k.item / chip.cores)
+    latency = (
+        launches * (k.t0 * engine.launch)
+        + smaller(launches, 1.0) * op.depth * k.step
+        + op.items * (k.item / chip.cores)
+    )
     kernel = latency + around + norm(compute, memory, k.p)
     # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
     waits = larger(launches * calibration.host - kernel, 0.0)
-    return Cost(
-        time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error
-    )
+    return Cost(time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error)

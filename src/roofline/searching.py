@@ -19,7 +19,7 @@ from roofline.estimates import service, setting
 from roofline.evaluation import Progress
 from roofline.hardware import System
 from roofline.inference import rules
-from roofline.layout import Layout, one
+from roofline.layout import Layout
 from roofline.plans import Rejection
 from roofline.selection import OBJECTIVES, Search
 from roofline.units import Num
@@ -34,6 +34,7 @@ def search(
     tpot: float | str | None = None,
     objective: str = "tokens_per_second_per_chip",
     concurrency: Num | None = None,
+    rate: Num | None = None,
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
@@ -56,7 +57,7 @@ def search(
         ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``; None for
             no limit.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.selection.OBJECTIVES`.
-        concurrency: requests in flight, if not every load is to be tried.
+        concurrency: requests in flight, or ``rate``: those that come in a second, if not every load is to be tried.
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
@@ -72,7 +73,8 @@ def search(
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
+    load = {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
+    question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
@@ -80,8 +82,7 @@ def search(
     given = {name: value for name, value in degrees.items() if value is not None}
     every = worth_trying(question.model, rack, chips, given)
     layouts = possible(question.model, rack, every, given)
-    load = None if concurrency is None else one("concurrency", concurrency)
-    plans = survey(question, rack, profile, layouts, concurrency=load, progress=progress)
+    plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))

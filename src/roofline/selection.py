@@ -106,17 +106,30 @@ class Search:
 
     @cached_property
     def nearest(self) -> Estimate | None:
-        """Where no plan is kept, the one that misses the limits by least; where none fits, that which needs the least memory."""
-        if self.kept.any():
-            return None
-        miss = np.where(self._fits, self._excess, np.inf) if self._fits.any() else self._filled
-        return self._at(np.argmin(miss)).noted(self.notes)
+        """Where no plan is kept: the one that misses the limits by least; if none keeps up, the rate; if none fits, the memory."""
+        return None if self.kept.any() else self._at(self._missing[1]).noted(self.notes)
+
+    @property
+    def _missing(self) -> tuple[str, int]:
+        """What no plan does, and the place of the one that comes nearest to it."""
+        ranked = (
+            ("keeps the limits", self._fits, self._excess),
+            ("keeps up with the rate", self._filled <= 1, -self._rate),
+            ("fits", self._filled > 0, self._filled),
+        )
+        told, among, miss = next(each for each in ranked if each[1].any())
+        return told, int(np.argmin(np.where(among, miss, np.inf)))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Why the other plans were rejected; with those kept, they are all that were tried."""
         over = {name: self._fits & (self._over(name) > 1) for name in self.limits}
-        groups = {"memory": (~self._fits, "weights, cache and activations exceed the memory of a chip", self._filled)}
+        full = self._filled > 1
+        groups = {
+            "memory": (full, "weights, cache and activations exceed the memory of a chip", self._filled),
+            # All were laid out, so that what fits and breaks a law does not keep up.
+            "rate": (~self._fits & ~full, "saturates below the rate", -self._rate),
+        }
         for some in ([name] for name in over), [list(over)] if len(over) > 1 else []:
             for name in some:
                 mask = np.logical_and.reduce([mask if each in name else ~mask for each, mask in over.items()])
@@ -124,7 +137,7 @@ class Search:
         return (*self.refused, *(self._rejection(kind, *group) for kind, group in groups.items() if group[0].any()))
 
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
-        best = self._score[self.kept].max() if self.kept.any() and kind != "memory" else np.inf
+        best = self._score[self.kept].max() if self.kept.any() and kind not in ("memory", "rate") else np.inf
         better = mask & (self._score > best)
         place = np.argmin(np.where(better if better.any() else mask, miss, np.inf))
         count = np.unique(self._layout[mask.any(axis=0)]).size
@@ -252,8 +265,8 @@ class Search:
         asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out: {self._counted}"
         if self.best is None:
             times = ", ".join(f"{title} {show(float(getattr(one, name)), SECOND, 4)}" for name, title in TIMES.items())
-            near = f" keeps the limits; the nearest: {times}, {short(one)}, {yields(one)}"
-            said = f"NO PLAN{near if self._fits.any() else ' fits'}"
+            near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
+            said = f"NO PLAN {self._missing[0]}{near}"
         else:
             said = f"{OBJECTIVES[self.objective]}: {short(one)}, {yields(one)}, bound by {one.bound}"
         parts = [headline(one), asked, "", said]
@@ -287,7 +300,7 @@ class Search:
             raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))
         pair = None if self.frontier is None else self.frontier.interval("tokens_per_second_per_chip")
         at = np.flatnonzero(np.isin(self._edge, self._order[:1]))
-        none = "" if self._order.size else " (none keeps the limits)" if self._fits.any() else " (none fits)"
+        none = "" if self._order.size else f" (none {self._missing[0]})"
         told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
         title = f"{q.model.name}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"

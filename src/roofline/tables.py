@@ -132,9 +132,9 @@ class Table:
     def tables(self, key: str) -> tuple[Table, ...]:
         """Return the list of tables at ``key``."""
         value = self.raw(key)
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise self.fail(key, f"must be a list of tables, each begun by [[{self.path}.{key}]]")
         prefix = f"{self.path}.{key}" if self.path else key
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise self.fail(key, f"must be a list of tables, each begun by [[{prefix}]]")
         return tuple(Table(item, self.file, f"{prefix}[{i}]") for i, item in enumerate(value))
 
     def done(self) -> None:

@@ -16,10 +16,10 @@ A row says what was given and how long it took. The columns are those of the tab
 others                      ``rows cols``: one pass over a matrix
 ==========================  =============================================================================
 
-with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose kernel
-it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights stayed in the cache, ``includes_act_quant``
-whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as :mod:`roofline.transformer`
-counts it, so that constants fitted here serve there.
+with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose
+kernel it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights, or keys, stayed in the cache,
+``includes_act_quant`` whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as
+:mod:`roofline.transformer` counts it, so that constants fitted here serve there.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ MLA_WIDE: Final = 192 + 128
 PASSES: Final[Mapping[str, float]] = {"scale_matrix": 3.0, "add": 6.0}
 """Bytes that a pass moves for each element, where it is not one read and one write in 16 bits."""
 
+_STAYS: Final = "caches that stay on the chip from one run to the next"
 _RESIDENT: Final = (1 / 25, 1.0)
 """Of a chip's cache: what is read between these stays there from one run to the next, and says nothing of the memory."""
 
@@ -155,7 +156,8 @@ def _mla_prefill(c: Columns, form: str, rate: str) -> Op:
     pairs = c["batch"] * attended(c["q_len"], c["past_len"], None)
     moved = c["batch"] * (seen + c["q_len"]) * c["heads"] * MLA_WIDE * ACTIVATION.bytes
     items = c["batch"] * c["heads"] * ceil(c["q_len"] / TILE)
-    return Op("attention", "mla_prefill", rate, 2 * c["heads"] * pairs * MLA_WIDE, moved, depth=seen, items=items, form=form)
+    flops = 2 * c["heads"] * pairs * MLA_WIDE
+    return Op("attention", "mla_prefill", rate, flops, moved, depth=seen, items=items, form=form)
 
 
 def _moe(c: Columns, form: str, rate: str) -> Op:
@@ -259,12 +261,16 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
         told = (
             float((row.get("includes_act_quant") or "1") != "0"),
             float(row.get("distribution") == "balanced"),
-            PASSES.get(row.get("kernel") or "", 2 * ACTIVATION.bytes),
+            PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
+            float(row.get("l2_hot_weights") == "0"),
         )
         form = NAMES.get(said, said)
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
-    out = [_timed(*key, listed, chip, aside, file) for key, listed in groups.items()]
+    try:
+        out = [_timed(key, listed, chip, aside) for key, listed in groups.items()]
+    except QuestionError as error:
+        raise DescriptorError(f"{file}: {error}") from None
     return Reading(tuple(each for each in out if each is not None and each.count), dict(aside))
 
 
@@ -279,8 +285,8 @@ def _kernel(row: Mapping[str, str], place: str) -> str:
 
 def _unfit(row: Mapping[str, str], name: str) -> str:
     """Return why a row says nothing of the constants; "" where it does."""
-    if name == "gemm" and row.get("l2_hot_weights") == "1":
-        return "weights that stay in the cache from one run to the next"
+    if row.get("l2_hot_weights") == "1":
+        return "weights that stay in the cache from one run to the next" if name == "gemm" else _STAYS
     if name == "attn_prefill" and NAMES.get(row.get("dtype", ""), row.get("dtype")) == "fp8":
         return "attention that multiplies in 8 bits"
     if name == "moe_ffn" and row.get("distribution") not in (None, "", "balanced", "uniform"):
@@ -295,21 +301,16 @@ def _stack(row: Mapping[str, str]) -> str:
     return next((stack for stack in STACKS if stack in words), "")
 
 
-def _timed(
-    name: str, form: str, stack: str, listed: Sequence[Sequence[float]], chip: Chip, aside: Counter[str], file: str
-) -> Timings | None:
+def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[str]) -> Timings | None:
+    name, form, stack = key
     kind, table = KINDS[name], np.array(listed, dtype=np.float64).T
-    columns = dict(
-        zip((*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back"), table, strict=True)
-    )
-    try:
-        if kind.form == "dtype" and not kind.ways:
-            rate = dtype(form).rate(chip.peak)
-        else:
-            rate = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
-            _ = dtype(form) if kind.form else None
-    except QuestionError as error:
-        raise DescriptorError(f"{file}: {error}") from None
+    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold")
+    columns = dict(zip(names, table, strict=True))
+    if kind.form == "dtype" and not kind.ways:
+        rate = dtype(form).rate(chip.peak)
+    else:
+        rate = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
+        _ = dtype(form) if kind.form else None
     if rate is None:
         aside[f"{form}, which {chip.name} cannot multiply"] += len(listed)
         return None
@@ -321,18 +322,20 @@ def _timed(
 
 def _halved(timed: Timings) -> Timings:
     """Return timings with every other row marked: those are kept for the check."""
-    return attrs.evolve(timed, columns={**timed.columns, "check": np.arange(timed.count) % 2.0})
+    return attrs.evolve(timed, columns={**timed.columns, "check": np.arange(timed.count, dtype=np.float64) % 2})
 
 
 def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
-    """Return which rows read a cache of tokens that stayed on the chip from the run before."""
+    """Return which rows read a cache of tokens that stayed on the chip from the run before, unless they say that it did not."""
     if timed.kernel not in ("attention_decode", "mla_decode"):
         return np.zeros(timed.count, dtype=bool)
     held = next((fact.value for fact in chip.facts if fact.path == "chip.cache.capacity"), 0.0)
     moved = np.asarray(timed.work.bytes if isinstance(timed.work, Op) else 0.0)
-    warm = (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held)
+    warm: NDArray[np.bool_] = (
+        (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held) & (timed.columns["cold"] == 0)
+    )
     if warm.any():
-        aside["caches that stay on the chip from one run to the next"] += int(warm.sum())
+        aside[_STAYS] += int(warm.sum())
     return warm
 
 

@@ -68,7 +68,9 @@ def assumed(system: System, span: Span) -> Count:
 def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     """Return every number that a span's answer rests on, with its source; one that was changed since says so."""
     over, rates = [bool(np.any(mask)) for mask in crossed(system, span)], _rates(span)
-    kernels, links, best = set(), set(), set()
+    kernels: set[str] = set()
+    links: set[str] = set()
+    best: set[str] = set()
     for work, cost, _ in span.leaves():
         if isinstance(work, Op):
             kernels.add(".".join(profile.key(work.kernel, work.rate, work.form)))
@@ -77,10 +79,11 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
         elif np.any(cost.time > 0):
             links |= set(cost.ways)
     used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, best, over, system)]
+    # Constants that only the kernels of one software stack have are those of a profile on that stack.
+    rested = {"kernel": kernels, "link": links, "stack": set()}
     for fact in profile.facts:
         head, _, rest = fact.path.partition(".")
-        known = kernels if head == "kernel" else links if head == "link" else None
-        if known is None or rest.rsplit(".", 1)[0] in known:
+        if head not in rested or rest.rpartition(".")[0] in rested[head]:
             used.append(fact)
     return tuple(used)
 

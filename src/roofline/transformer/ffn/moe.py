@@ -7,12 +7,10 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from roofline.architecture import Dense, Moe
-from roofline.arrays import ceil, expected_distinct, larger, smaller
+from roofline.arrays import ceil, expected_distinct, share, smaller
 from roofline.transformer.ffn import dense
 from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
 from roofline.units import Count, Ratio
@@ -56,18 +54,15 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
 
 
 def imbalance(tokens: Count, shards: Count) -> Ratio:
-    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random: ``1 + sqrt(2 ln n  n / m)``, at most n.
+    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random.
 
-    Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less even: measure, and give ``imbalance``.
+    ``1 + sqrt(2 ln n  n / m)``, at most n. Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less
+    even: measure, and give ``imbalance``.
 
     >>> round(float(imbalance(256 * 32.0, 256.0)), 2), float(imbalance(100.0, 1.0))
     (1.59, 1.0)
     """
-    return smaller(1 + np.sqrt(2 * np.log(shards) * shards / larger(tokens, _SOME)), shards)
-
-
-_SOME: Final = 1e-9
-"""Tokens where there are none."""
+    return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
 
 
 def works(f: Moe, p: Flow) -> tuple[Work, ...]:
