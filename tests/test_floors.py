@@ -20,6 +20,7 @@ FLOORS = [
         "checks",
         "choosing",
         "estimates",
+        "disaggregation",
         "sheets",
         "plans",
         "selection",

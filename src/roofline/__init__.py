@@ -31,6 +31,7 @@ from roofline.architecture import (
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
+from roofline.disaggregation import Pools, pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
@@ -85,6 +86,7 @@ __all__ = [
     "Moe",
     "Op",
     "PerLayer",
+    "Pools",
     "Prediction",
     "Prefill",
     "QuestionError",
@@ -110,6 +112,7 @@ __all__ = [
     "listing",
     "model",
     "names",
+    "pools",
     "profile",
     "search",
     "system",

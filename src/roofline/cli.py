@@ -20,8 +20,9 @@ from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
+from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
-from roofline.estimates import estimate
+from roofline.estimates import estimate, service
 from roofline.searches import searches
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
@@ -47,6 +48,9 @@ from roofline.words import (
     Output,
     Power,
     Predicted,
+    PrefillChips,
+    PrefillSystem,
+    PrefillTp,
     Price,
     Profile,
     Rate,
@@ -120,18 +124,30 @@ def estimate_(
     engine: Engine = None,
     launch: Launch = "graph",
     level: Level = "calibrated",
+    prefill_chips: PrefillChips = None,
+    prefill_tp: PrefillTp = None,
+    prefill_system: PrefillSystem = None,
     power: Power = None,
     price: Price = None,
     why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
-    est = estimate(
-        model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
-        input=input, output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length,
-        chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
-        launch=launch, power=power, price=price,
-    )  # fmt: skip
+    drafts = {"draft_tokens": draft_tokens, "accept_length": accept_length}
+    client = {"cached": cached, "imbalance": imbalance, "requests_per_slot": requests_per_slot, "variation": variation}
+    words = {"input": input, "output": output} | drafts | client | _load(concurrency, rate)
+    shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "engine": engine}
+    if prefill_chips is not None:
+        asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
+        apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
+        split = pools(asked, system, **apart, **shape)
+        say(json, split.to_dict, lambda: sheets.split_sheet(split))
+        return
+    if prefill_tp is not None or prefill_system is not None:
+        given = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
+        raise QuestionError(f"{given}: is of chips that only read prompts; give --prefill-chips too")
+    shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "launch": launch, "power": power, "price": price}
+    est = estimate(model, system, **shape, **words)
     say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
 

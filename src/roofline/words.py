@@ -27,8 +27,9 @@ def quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG0
 
 
 LAYOUT = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
+SPLIT = Group("Prompts on chips of their own", sort_key=3)
 WORK = Group("Workload", sort_key=2)
-COST = Group("Power and price", sort_key=3)
+COST = Group("Power and price", sort_key=4)
 FORM = Group("Output", sort_key=9)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", group=FORM, help="One JSON document on standard output.")]
@@ -40,6 +41,16 @@ ModelName = Annotated[
 ]
 Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by default the whole system.")]
 Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
+PrefillChips = Annotated[
+    int | None,
+    Parameter(converter=whole, group=SPLIT, help="Chips that only read prompts; --chips are then those that decode."),
+]
+PrefillTp = Annotated[
+    int | None, Parameter(converter=whole, group=SPLIT, help="Tensor parallelism of the chips that read prompts.")
+]
+PrefillSystem = Annotated[
+    str | None, Parameter(group=SPLIT, help="System of the chips that read prompts; by default the same.")
+]
 Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
 Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
 Concurrency = Annotated[
