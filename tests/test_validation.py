@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline import catalog, cli, replay, runs
+from roofline import catalog, cli, console, replay, runs
 from roofline.scoring import score
 
 SHIPPED = catalog.measured("serving")[1]
@@ -531,6 +531,7 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_on_a_terminal_only(tmp_path, capsys, monkeypatch):
     path = written(tmp_path, hand_made())
     assert command(capsys, path)[2] == ""
+    monkeypatch.setattr(console, "PATIENT", 0.0)
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     command(capsys, path)

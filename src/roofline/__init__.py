@@ -46,8 +46,11 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.plans import Rejection
     from roofline.runs import ServingRun
     from roofline.scoring import Prediction, Score
+    from roofline.searching import search
+    from roofline.selection import Search
     from roofline.timeline import Span
     from roofline.validation import Validation, validate
 
@@ -87,9 +90,11 @@ __all__ = [
     "Prediction",
     "Prefill",
     "QuestionError",
+    "Rejection",
     "RooflineError",
     "Rule",
     "Score",
+    "Search",
     "Serve",
     "ServingRun",
     "Source",
@@ -109,6 +114,7 @@ __all__ = [
     "names",
     "pools",
     "profile",
+    "search",
     "system",
     "validate",
 ]
@@ -120,8 +126,10 @@ _LATER = {
     "Estimate": "answer",
     "Footprint": "footprint",
     "Prediction": "scoring",
+    "Rejection": "plans",
     "Rule": "answer",
     "Score": "scoring",
+    "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
     "Validation": "validation",
@@ -130,6 +138,7 @@ _LATER = {
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "search": "searching",
     "validate": "validation",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""

@@ -65,6 +65,24 @@ Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request ge
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
+Ttft = Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")]
+Patience = Annotated[
+    str,
+    Parameter(name="--ttft", group=WORK, help="Limit on the time to the first token, such as 2s; none for no limit."),
+]
+Tpot = Annotated[str | None, Parameter(group=WORK, help="Limit on the time per output token, such as 50ms.")]
+Tpots = Annotated[
+    list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
+]
+Objective = Annotated[
+    str,
+    Parameter(
+        group=WORK,
+        help="What the best plan has the most or the least of: tokens_per_second_per_chip, tokens_per_second_per_user, "
+        "joules_per_token, dollars_per_million_tokens, tpot or ttft.",
+    ),
+]
+Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,
@@ -100,6 +118,19 @@ Level = Annotated[
 ]
 Dtype = Annotated[
     str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
+]
+Why = Annotated[bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")]
+Frontier = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output-file", "-o"],
+        group=FORM,
+        help="Draw the frontier into FILE.svg, FILE.pdf or FILE.png, or write FILE.csv.",
+    ),
+]
+Systems = Annotated[
+    Path | None,
+    Parameter(name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."),
 ]
 Power = Annotated[
     str | None,
