@@ -47,13 +47,14 @@ from roofline.words import (
     ModelName,
     Output,
     Power,
-    Predicted,
+    Predictions,
     PrefillChips,
     PrefillSystem,
     PrefillTp,
     Price,
     Profile,
     Rate,
+    Runs,
     Scatter,
     Slots,
     System,
@@ -261,16 +262,11 @@ def calibrate_(
 
 @app.command(name="validate")
 def validate_(
-    runs: Annotated[
-        str,
-        Parameter(
-            help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."
-        ),
-    ] = SHIPPED,
+    runs: Runs = SHIPPED,
     /,
     *,
     level: Level = "calibrated",
-    file: Predicted = None,
+    file: Predictions = None,
     plot: Scatter = None,
     json: Json = False,
 ) -> None:

@@ -132,12 +132,6 @@ Systems = Annotated[
     Path | None,
     Parameter(name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."),
 ]
-Predicted = Annotated[
-    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
-]
-Scatter = Annotated[
-    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
-]
 Power = Annotated[
     str | None,
     Parameter(
@@ -170,4 +164,15 @@ Profile = Annotated[
 Clouds = Annotated[
     Path | None,
     Parameter(group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."),
+]
+
+Runs = Annotated[
+    str,
+    Parameter(help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."),
+]
+Predictions = Annotated[
+    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
+]
+Scatter = Annotated[
+    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
 ]
