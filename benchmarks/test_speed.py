@@ -55,6 +55,12 @@ def test_one_service_with_its_layout_chosen(benchmark):
     benchmark(rl.estimate, "deepseek-v3", "gb200-nvl72", concurrency=2048)
 
 
+def test_search_of_a_rack(benchmark):
+    """Every layout, load and chunk of DeepSeek-V3 on the 72 chips of an NVL72."""
+    found = benchmark(rl.search, "deepseek-v3", "gb200-nvl72", ttft="2s", tpot="50ms")
+    rated(benchmark, found.kept.size)
+
+
 @pytest.mark.parametrize("shape", ["grid", "list"])
 def test_sweep_of_llama_70b(benchmark, shape):
     """200,000 decode steps over batch, context and tp: as a grid of axes, and as a list without any structure."""

@@ -127,6 +127,7 @@ def main() -> None:
         "calibrated-h200": lambda: (
             rl.calibrate([TIMINGS / f"{t}.csv.gz" for t in ("gemm", "attention")], "h200").plot().figure
         ),
+        "frontier": lambda: rl.search("deepseek-v3", "gb200-nvl72", ttft="2s", tpot="50ms").plot().figure,
         "validation": lambda: rl.validate(level="generic").plot(quantity="tpot_s").figure,
     }
     measured = parts()

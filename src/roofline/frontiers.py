@@ -186,5 +186,5 @@ def _name_plans(ax: Any, names: Names, curve: Curve, color: str, *, only_best: b
         told.setdefault(curve.plans[i], i)
     for plan, i in list(told.items())[:_MOST_NAMES]:
         if (i in best) == only_best:
-            at = (float(curve.speed[i]), float(curve.rate[i]))
-            names.place(beside(ax, plan, at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL), must=only_best)
+            at, gaps = (float(curve.speed[i]), float(curve.rate[i])), (4.0, 13.0, 24.0, 36.0)
+            names.place(beside(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)
