@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -59,7 +59,11 @@ def adjusted(theta: Mapping[str, float], profile: Calibration) -> Calibration:
     """Return a profile with the constants of its engine, and of the classes nobody timed, replaced."""
     engine = profile.engine
     name = SHARED.get(engine.name, engine.name)
-    change = {key.partition(".")[2]: value for key, value in theta.items() if key.startswith((f"{name}.", "*.")) and not key.startswith("moe.")}
+    change = {
+        key.partition(".")[2]: value
+        for key, value in theta.items()
+        if key.startswith((f"{name}.", "*.")) and not key.startswith("moe.")
+    }
     if name == "llama.cpp":
         change = {"launch": theta["llama.cpp.launch"]}
     if name not in ENGINES:
@@ -138,7 +142,9 @@ def main() -> None:
         thetas = [solve(base[keep], points[0], np.nan_to_num(jacobian[keep]), weights[keep])
                   for group in groups for keep in [ok & np.array([cell(p) not in group for p in found])]]  # fmt: skip
         shipped, *held = pool.map(forward, [x, *thetas])
-    out = [next(each[i] for each, group in zip(held, groups, strict=True) if cell(p) in group) for i, p in enumerate(found)]
+    out = [
+        next(each[i] for each, group in zip(held, groups, strict=True) if cell(p) in group) for i, p in enumerate(found)
+    ]
     for name, value in zip(NAMES, x, strict=True):
         print(f"{name:28} {PRIOR[name][0] * np.exp(value):.4g}   ({PRIOR[name][0]:.3g} expected)")
     for title, each in (("as shipped", shipped), ("out of fold", out)):
@@ -177,37 +183,63 @@ def table(found: Sequence[Prediction]) -> str:
 
 def page(theta: Mapping[str, float], shipped: Sequence[Prediction], out: Sequence[Prediction]) -> str:
     """Return the page that tells the constants and both scores."""
-    lines = ["# Engines, and how far off services are", "",
-             "Made by `python scripts/engines.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what an engine",
-             f"adds to them are {len(theta)} constants, fitted to the published runs in `workloads/runs/serving.csv` (quality A and B), robustly, cells of",
-             "(model, system, engine) weighing alike, shrunk hard towards what was expected. None belongs to a run, a model or a source.", "",
-             "## Scores", "",
-             "*As shipped*: with the constants below. *Out of fold*: each (model, system) predicted with constants fitted without any of its runs.", "",
-             *_markdown(["", "runs", "as shipped: mean", "median", "bias", "in the 80 % interval", "out of fold: mean", "median", "bias", "in the interval"],
-                        [_cells(label, a, b) for label, a, b in _both(shipped, out)]), "",
-             f"Runs {min(CANNOT)} to {max(CANNOT)} are scored and took no part in the fit: their prompts alone take longer at the vendor's peak than the whole was",
-             "measured to take, so most of them were in the cache already.", "",
-             "## Constants", "",
-             *_markdown(["constant", "expected", "fitted"], [[f"`{n}`", _shown(n, PRIOR[n][0]), _shown(n, v)] for n, v in theta.items()]), ""]  # fmt: skip
-    return "\n".join(lines)
+    head = ["", "runs", "as shipped: mean", "median", "bias", "in the 80 % interval"]
+    head += ["out of fold: mean", "median", "bias", "in the interval"]
+    scores = _markdown(head, [_cells(label, a, b) for label, a, b in _both(shipped, out)])
+    constants = [[f"`{name}`", _shown(name, PRIOR[name][0]), _shown(name, value)] for name, value in theta.items()]
+    listed = "\n".join(_markdown(["constant", "expected", "fitted"], constants))
+    return PAGE.format(
+        constants=len(theta), scores="\n".join(scores), first=min(CANNOT), last=max(CANNOT), listed=listed
+    )
 
 
-def _both(shipped: Sequence[Prediction], out: Sequence[Prediction]) -> list[tuple[str, list[Prediction], list[Prediction]]]:
+PAGE = """# Engines, and how far off services are
+
+Made by `python scripts/engines.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what an engine
+adds to them are {constants} constants, fitted to the published runs in `workloads/runs/serving.csv` (quality A and B), robustly,
+cells of (model, system, engine) weighing alike, shrunk hard towards what was expected. None belongs to a run, a model or a source.
+
+## Scores
+
+*As shipped*: with the constants below. *Out of fold*: each (model, system) predicted with constants fitted without any of its runs.
+
+{scores}
+
+Runs {first} to {last} are scored and took no part in the fit: their prompts alone take longer at the vendor's peak than the whole
+was measured to take, so most of them were in the cache already.
+
+## Constants
+
+{listed}
+"""
+
+
+def _both(
+    shipped: Sequence[Prediction], out: Sequence[Prediction]
+) -> list[tuple[str, list[Prediction], list[Prediction]]]:
     titles = {"tpot_s": "TPOT", "ttft_s": "TTFT", "output_tokens_per_s": "tokens/s"}
     shown = (("online", "tpot_s"), ("online", "ttft_s"), ("offline", "output_tokens_per_s"), ("static", "output_tokens_per_s"),
              ("decode", "tpot_s"), ("prefill", "ttft_s"))  # fmt: skip
     rows = []
     for mode, name in shown:
-        rows.append((f"{titles[name]}, {mode}", *([p for p in each if p.run.mode == mode and p.quantity == name] for each in (shipped, out))))
+        rows.append(
+            (
+                f"{titles[name]}, {mode}",
+                *([p for p in each if p.run.mode == mode and p.quantity == name] for each in (shipped, out)),
+            )
+        )
+    online = [[p for p in each if p.run.mode == "online"] for each in (shipped, out)]
+
+    def add(said: str, name: str, keep: Callable[[Prediction], bool]) -> None:
+        rows.append((said, *([p for p in each if p.quantity == name and keep(p)] for each in online)))
+
     for name in ("tpot_s", "ttft_s"):
-        for pool, said in ((False, "one pool"), (True, "prompts on chips of their own")):
-            rows.append((f"{titles[name]}, online, {said}", *([p for p in each if p.run.mode == "online" and p.quantity == name and
-                         (p.run.prompts is not None) == pool] for each in (shipped, out))))  # fmt: skip
+        for pools, said in ((False, "one pool"), (True, "prompts on chips of their own")):
+            add(f"{titles[name]}, online, {said}", name, lambda p, pools=pools: (p.run.prompts is not None) == pools)
     for key in ("system", "engine", "model"):
-        for value in sorted({getattr(p.run, key) for p in shipped if p.run.mode == "online"}):
+        for value in sorted({getattr(p.run, key) for p in online[0]}):
             for name in ("tpot_s", "ttft_s"):
-                rows.append((f"{value}, {titles[name]}", *([p for p in each if p.run.mode == "online" and p.quantity == name and
-                             getattr(p.run, key) == value] for each in (shipped, out))))  # fmt: skip
+                add(f"{value}, {titles[name]}", name, lambda p, key=key, value=value: getattr(p.run, key) == value)
     return [row for row in rows if row[1]]
 
 
@@ -218,7 +250,12 @@ def _cells(label: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> list
         if s.mape is None or s.median_ape is None or s.bias is None:
             out += ["–"] * 4
         else:
-            out += [f"{s.mape:.1%}", f"{s.median_ape:.1%}", f"{s.bias:+.1%}", "–" if s.inside_interval is None else f"{s.inside_interval:.0%}"]
+            out += [
+                f"{s.mape:.1%}",
+                f"{s.median_ape:.1%}",
+                f"{s.bias:+.1%}",
+                "–" if s.inside_interval is None else f"{s.inside_interval:.0%}",
+            ]
     return out
 
 
@@ -249,9 +286,9 @@ def write(theta: Mapping[str, float]) -> None:
             continue
         for file in (ROOT / "workloads/engines").glob("*.toml"):
             of = SHARED.get(file.stem, file.stem)
-            if (head == "*" and of in (*ENGINES, "generic")) or of == head:
-                if not (file.stem == "sglang-0.5.1" and key == "bunched"):
-                    _replace(file, "[engine]", key, value)
+            lockstep = file.stem == "sglang-0.5.1" and key == "bunched"  # what that release does, not what a fit says
+            if not lockstep and ((head == "*" and of in (*ENGINES, "generic")) or of == head):
+                _replace(file, "[engine]", key, value)
     generic = ROOT / "workloads/engines/generic.toml"
     for key in ("launch", "gap", "prompt_gap", "sequence", "stream", "front"):
         _replace(generic, "[engine]", key, float(np.exp(np.mean([np.log(theta[f"{name}.{key}"]) for name in ENGINES]))))
@@ -261,7 +298,11 @@ def _replace(path: Path, begin: str, key: str, value: float) -> None:
     text = path.read_text(encoding="utf-8")
     start = text.index(begin)
     end = text.index("\n\n", start)
-    text_value = f'"{float(f"{value * 1e6:.3g}"):g} us"' if key in ("gap", "prompt_gap", "sequence", "stream", "front", "t0") else f"{value:.3g}"
+    text_value = (
+        f'"{float(f"{value * 1e6:.3g}"):g} us"'
+        if key in ("gap", "prompt_gap", "sequence", "stream", "front", "t0")
+        else f"{value:.3g}"
+    )
     block = re.sub(rf"^{key} *=.*$", f"{key} = {text_value}", text[start:end], flags=re.MULTILINE)
     catalog.write(path, (text[:start] + block + text[end:]).encode())
 

@@ -1,59 +1,108 @@
-"""A small event simulation of continuous batching in a closed loop: the oracle for the closed forms of serving.
+"""A small event simulation of continuous batching: the oracle for the closed forms of serving.
 
 Attention ranks work in lock-step. In every step of the engine each rank emits one token of each of its running requests and passes
 prompt tokens that wait, first come first served, up to its chunk. A step takes a fixed time if any rank decodes, and the time of the
-most prompt tokens that any rank passes.
+most prompt tokens that any rank passes. A rank lets a request in while it has room for its cache.
 """
 
 import random
+from typing import NamedTuple
 
 
-def closed_loop(requests, decode, token, input, output, chunk, ranks=1, cycles=60, spread=0.5, seed=1):
-    """Return mean TTFT, mean TPOT and output tokens per second in steady state.
+class Seen(NamedTuple):
+    """Means over the requests that were looked at, and each one's time to its first token, in order of size."""
+
+    ttft: float
+    tpot: float
+    rate: float
+    firsts: list
+    flight: float
+
+    def percentile(self, p):
+        return self.firsts[min(int(p / 100 * len(self.firsts)), len(self.firsts) - 1)]
+
+
+def closed_loop(requests, decode, token, input, output, chunk, ranks=1, cycles=60, **words):
+    """Return what is seen with so many requests always in flight: one that is answered is followed by another at once.
 
     Args:
-        requests: requests always in flight, on the ranks by turns; one that is answered is followed by another at once.
+        requests: on the ranks by turns; ``cycles``: requests served for each of them.
         decode: time of a decode step; ``token``: time for each prompt token a rank passes.
-        input: tokens of a prompt; ``output``: mean tokens asked for, spread evenly by the relative ``spread``.
+        input: mean tokens of a prompt; ``output``: of its answer.
         chunk: prompt tokens a rank passes in a step at most.
-        cycles: requests served for each one in flight.
+        words: of :func:`simulate`.
+    """
+    return simulate(decode, token, input, output, chunk, ranks, requests=requests, total=cycles * requests, **words)
+
+
+def simulate(
+    decode, token, input, output, chunk, ranks=1, *, total, requests=0, rate=0.0, at_once=False, spread=0.5, varied=0.0, cached=0,
+    room=10**9, prompts_first=False, seed=1,
+):  # fmt: skip
+    """Return what ``total`` requests see, in a closed loop of ``requests``, or as they come at random, ``rate`` a second.
+
+    Args:
+        at_once: all start together and all are looked at; else each is somewhere in its answer, and the first third is left out.
+        spread: half-width of an even spread of the lengths of answers, relative; ``varied``: of prompts.
+        cached: tokens of a prompt that need not pass.
+        room: caches that a rank holds.
+        prompts_first: nobody decodes while prompts pass.
     """
     dice = random.Random(seed)
 
-    def asked():
-        return max(1, round(output * (1 + spread * (2 * dice.random() - 1))))
+    def drawn(mean, width):
+        return max(1, round(mean * (1 + width * (2 * dice.random() - 1))))
 
-    clock, done = 0.0, []
-    waiting = [[] for _ in range(ranks)]
-    # As in a service that has run for a while, each request is somewhere within its answer.
-    running = [[] for _ in range(ranks)]
+    def request(arrived):
+        return {"arrived": arrived, "length": drawn(output, spread), "left": drawn(input - cached, varied)}
+
+    clock, done, begun, area = 0.0, [], requests, 0.0
+    waiting, reading, running = ([[] for _ in range(ranks)] for _ in range(3))
     for i in range(requests):
-        running[i % ranks].append([max(1, asked() * (i + 1) // requests), None])
-    while len(done) < cycles * requests:
-        longest, begun = 0.0, []
-        for queue in waiting:
-            room, passed = chunk, []
-            while queue and room:
-                part = min(room, queue[0]["left"])
-                queue[0]["left"] -= part
-                room -= part
-                if not queue[0]["left"]:
-                    passed.append(queue.pop(0))
-            longest = max(longest, chunk - room)
-            begun.append(passed)
-        clock += decode * any(running) + token * longest
+        if at_once or i // ranks >= room:
+            waiting[i % ranks].append(request(0.0))
+        else:
+            running[i % ranks].append([max(1, drawn(output, spread) * (i + 1) // requests), None])
+    coming = dice.expovariate(rate) if rate else float("inf")
+    turn = 0
+    while len(done) < total:
+        while coming <= clock:
+            waiting[turn % ranks].append(request(coming))
+            turn, coming = turn + 1, coming + dice.expovariate(rate)
+        longest, read = 0.0, []
+        for queue, mine, others in zip(waiting, reading, running, strict=True):
+            while queue and len(mine) + len(others) < room:
+                mine.append(queue.pop(0))
+            left, passed = chunk, []
+            while mine and left:
+                part = min(left, mine[0]["left"])
+                mine[0]["left"] -= part
+                left -= part
+                if not mine[0]["left"]:
+                    passed.append(mine.pop(0))
+            longest = max(longest, chunk - left)
+            read.append(passed)
+        decoding = any(running) and not (prompts_first and longest)
+        if not decoding and not longest:
+            clock = coming
+            continue
+        lasted = decode * decoding + token * longest
+        clock += lasted
+        area += lasted * sum(map(len, (*waiting, *reading, *running, *read)))
         for i, mine in enumerate(running):
-            for request in mine:
-                request[0] -= 1
-            mine += [[each["length"] - 1, (each["arrived"], clock, each["length"])] for each in begun[i]]
+            for each in mine:
+                each[0] -= decoding
+            mine += [[r["length"] - 1, (r["arrived"], clock, r["length"])] for r in read[i]]
             for left, told in mine:
                 if left <= 0:
                     if told is not None:
                         arrived, first, length = told
                         done.append((first - arrived, (clock - first) / max(length - 1, 1), clock, length))
-                    waiting[i].append({"arrived": clock, "length": asked(), "left": input})
-            running[i] = [request for request in mine if request[0] > 0]
-    kept = done[len(done) // 3 :]
+                    if requests and (not at_once or begun < total):
+                        begun += 1
+                        waiting[i].append(request(clock))
+            running[i] = [each for each in mine if each[0] > 0]
+    kept = done if at_once else done[len(done) // 3 :]
     ttft, tpot = (sum(d[i] for d in kept) / len(kept) for i in (0, 1))
-    rate = sum(d[3] for d in kept[1:]) / (kept[-1][2] - kept[0][2])
-    return ttft, tpot, rate
+    served = sum(d[3] for d in kept[1:]) / (kept[-1][2] - (0.0 if at_once else kept[0][2]))
+    return Seen(ttft, tpot, served, sorted(d[0] for d in kept), area / clock)

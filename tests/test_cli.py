@@ -1,5 +1,6 @@
 """The command line: the fields scripts rely on, and one line with status 2 for every wrong question."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -154,6 +155,52 @@ def test_plot(capsys, tmp_path, form):
     assert (status, out) == (0, "")
     assert "wrote" in err
     assert path.stat().st_size > 10_000
+
+
+def timed(tmp_path, table, called="l40s"):
+    """A file of the timings of one chip, as they come with the repository, or as if the chip had another name."""
+    lines = gzip.decompress((ROOT / "hardware" / "timings" / f"{table}.csv.gz").read_bytes()).decode().splitlines()
+    rows = [line.replace(",l40s,", f",{called},") for line in lines if ",l40s," in line]
+    path = tmp_path / f"{table}.csv"
+    path.write_text("\n".join([lines[0], *rows]), encoding="utf-8")
+    return str(path)
+
+
+def test_calibrate_needs_to_be_told_nothing_that_rows_say(capsys, tmp_path):
+    gemm, rings = timed(tmp_path, "gemm"), timed(tmp_path, "collectives")
+    status, out, err = run(capsys, "calibrate", gemm, rings, "--plot", str(tmp_path / "fits.svg"), "--json")
+    assert (status, err) == (0, f"wrote {tmp_path / 'fits.svg'}\n")
+    fields = json.loads(out)
+    assert (fields["profile"], fields["chip"]) == ("l40s", "l40s")
+    assert {fit["kernel"] for fit in fields["fits"]} >= {"gemm", "gather", "all_to_all"}
+    assert b"roofs of one L40S" in (tmp_path / "fits.svg").read_bytes()
+
+
+def test_calibrate_takes_what_rows_do_not_say(capsys, tmp_path):
+    gemm, rings = timed(tmp_path, "gemm", "mycard"), timed(tmp_path, "collectives", "mycard")
+    status, out, _ = run(capsys, "calibrate", gemm, rings, "--chip", "h20")
+    assert status == 0
+    assert out.startswith("h20: constants of H20 96 GB from gemm.csv, collectives.csv; mean errors\n")
+    assert "rows are left aside: collectives, which need system= to say what joins the chips" in out
+    status, out, _ = run(capsys, "calibrate", gemm, rings, "-s", "hgx-h20", "--json")
+    assert status == 0
+    assert {fit["kernel"] for fit in json.loads(out)["fits"]} >= {"gather", "all_to_all"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words", "says"),
+    [((), [], "FILE: is missing"), (("collectives",), ["--chip", "h20"], "collectives, which need system="),
+     (("collectives",), ["-s", "hgx-h20", "--plot", "x.svg", "-o", "x.toml"], "no kernel that multiplies"),
+     (("gemm",), ["--plot", "x.gif"], "--plot='x.gif'"), (("gemm",), ["-s", "dgx-h100", "--chip", "l40s"], "is not what dgx-h100 is made of"),
+     (("gemm",), ["--chip", "l40x"], "did you mean l40s")],
+)  # fmt: skip
+def test_a_wrong_calibration_is_one_line(capsys, monkeypatch, tmp_path, tables, words, says):
+    monkeypatch.chdir(tmp_path)
+    files = [timed(tmp_path, table, "mycard") for table in tables]
+    status, out, err = run(capsys, "calibrate", *files, *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert sorted(map(str, tmp_path.iterdir())) == sorted(files)
 
 
 WRONG = [

@@ -12,7 +12,7 @@ FLOORS = [
     ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting", "scoring"],
+    ["timeline", "timings", "fitting", "scoring", "queueing"],
     ["diagram", "drawing", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [

@@ -107,13 +107,15 @@ def test_room_for_requests_is_exact():
     est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
     most = float(est.max_concurrency)
     lanes = float(est.layout.replicas)
-    full = attrs.evolve(est.question, concurrency=most)
-    more = attrs.evolve(est.question, concurrency=most + lanes)
-    within, beyond = (rl.estimate(asked, "dgx-h100", est.layout) for asked in (full, more))
-    assert within.fits
-    assert not any("wait for their places" in note for note in within.assumptions)
-    # Those for whom there is no room wait: no more are answered, each later.
-    assert any("wait for their places" in note for note in beyond.assumptions)
-    assert float(beyond.max_concurrency) == most
-    assert float(beyond.tokens_per_second) == pytest.approx(float(within.tokens_per_second))
-    assert beyond.ttft > within.ttft
+    full = rl.estimate(attrs.evolve(est.question, concurrency=most), "dgx-h100", est.layout)
+    more = rl.estimate(attrs.evolve(est.question, concurrency=most + lanes), "dgx-h100", est.layout)
+    assert full.fits
+    # What does not fit waits: no more caches lie there, and no more tokens come out.
+    assert more.fits
+    assert float(more.memory.total) == float(full.memory.total)
+    assert float(more.tokens_per_second) == pytest.approx(float(full.tokens_per_second), rel=1e-6)
+    assert float(more.ttft) == pytest.approx(float(full.ttft) + lanes / most * float(full.cycle), rel=0.01)
+    assert any("wait for their places" in note for note in more.assumptions)
+    again = attrs.evolve(full.question.model, formats=full.question.model.formats)
+    beyond = rl.Decode(again, most + lanes, full.question.input + full.question.output)
+    assert not rl.estimate(beyond, "dgx-h100", est.layout).fits

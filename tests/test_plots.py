@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import roofline as rl
-from roofline import drawing, plots
+from roofline import catalog, drawing, plots
+
+TIMINGS = Path(__file__).parents[1] / "hardware" / "timings"
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +173,101 @@ def test_a_plan_that_does_not_fit_says_so_and_a_die_is_called_one():
     assert est.plot().get_legend().get_texts()[0].get_text().endswith("(DOES NOT FIT)")
     rack = rl.estimate("deepseek-r1", "cloudmatrix384", rl.Layout(dp=32, ep=32), dtype="int8")
     assert rack.plot().get_ylabel() == "performance of one die, TFLOP/s"
+
+
+def timed(chip, *tables):
+    """Rows of a chip as they come with the repository."""
+    rows = [row for table in tables for row in catalog.read_rows(TIMINGS / f"{table}.csv.gz")]
+    return [row for row in rows if row["hardware"] == chip]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return rl.calibrate(timed("h100_sxm", "gemm", "mla", "collectives"))
+
+
+@pytest.fixture(scope="module")
+def cloudy(fitted):
+    return fitted.plot()
+
+
+def test_timings_lie_where_they_were_measured(fitted):
+    gemm, prefill, decode = plots.clouds(fitted.parts, fitted.profile)
+    assert [cloud.kernel for cloud in (gemm, prefill, decode)] == ["gemm", "mla_prefill", "mla_decode"]
+    rows = {}
+    for row in timed("h100_sxm", "gemm"):
+        m, n, k = (float(row[c]) for c in "mnk")
+        rows[round(2e-6 * m * n * k / float(row["measured_us"]), 6)] = row
+    for intensity, rate in zip(gemm.intensity, gemm.measured, strict=True):
+        row = rows[round(rate / 1e12, 6)]
+        m, n, k = (float(row[c]) for c in "mnk")
+        # The input is read in 16 bits, or in 16, written and read narrow; weights have 16 bits or fewer.
+        assert 2 * m * n * k / (2 * (m * n + n * k + 2 * m * k)) <= intensity * (1 + 1e-9)
+    peak = max(fitted.chip.peak.values())
+    for cloud in (gemm, prefill, decode):
+        assert len(cloud.intensity) == len(cloud.measured) == len(cloud.fitted) == 200
+        assert list(cloud.intensity) == sorted(cloud.intensity)
+        assert max(cloud.fitted) <= peak
+        gap = np.abs(np.array(cloud.measured) / cloud.fitted - 1)
+        assert 0.3 * cloud.mape < np.mean(gap) < 3 * cloud.mape
+
+
+def test_clouds_have_the_errors_of_the_rows_left_out(fitted):
+    decode = plots.clouds(fitted.parts, fitted.profile, most=10)[2]
+    assert len(decode.intensity) == 10
+    found = {(f.name, f.stack): f for f in (*fitted.fits, *fitted.own) if f.name.startswith("mla_decode")}
+    assert decode.rows == sum(f.left_out for (_, stack), f in found.items() if not stack)
+    # A stack that has kernels of its own is drawn with its constants, so the error is below that of all stacks together.
+    assert decode.mape < np.mean([f.mape for (_, stack), f in found.items() if not stack])
+    kept = {p.timings.stack for p in fitted.parts if p.timings.kernel == "mla_decode"}
+    assert kept == {"trtllm", "sglang"}
+
+
+def test_dots_are_measured_and_rings_fitted(cloudy, fitted):
+    shapes = {color: [line for line in cloudy.lines if line.get_color() == color] for color in drawing.PALETTE}
+    clouds = {c.kernel: c for c in plots.clouds(fitted.parts, fitted.profile)}
+    joints, rings, dots = shapes[drawing.PALETTE[0]]
+    np.testing.assert_allclose(dots.get_ydata(), np.array(clouds["gemm"].measured) / 1e12)
+    np.testing.assert_allclose(rings.get_ydata(), np.array(clouds["gemm"].fitted) / 1e12)
+    assert (rings.get_fillstyle(), dots.get_fillstyle()) == ("none", "full")
+    assert len(joints.get_ydata()) == 3 * len(dots.get_ydata())
+    # A class has its colour whatever else was timed.
+    assert [bool(shapes[color]) for color in drawing.PALETTE] == [True, False, False, True, True, False]
+    legend = [text.get_text() for text in cloudy.get_legend().get_texts()]
+    assert legend[0] == "roofs of one H100 SXM5 80 GB"
+    assert legend[1] == f"GEMM: {clouds['gemm'].rows:,}, {clouds['gemm'].mape:.1%} off"
+    assert legend[-1] == "dot: measured, ring: fitted"
+
+
+def test_roofs_over_clouds_are_named_beside_their_ridges(cloudy):
+    labels = texts(cloudy)
+    assert "memory 3.35 TB/s" in labels
+    assert "bf16 989 TFLOP/s, ridge 295 FLOP/B" in labels
+    assert "fp8 1.98 PFLOP/s, ridge 591 FLOP/B" in labels
+    assert cloudy.get_title(loc="left") == "h100, fitted to rows"
+
+
+def test_a_column_is_wide_enough(fitted):
+    ax = fitted.plot()
+    sizes = [*(t.get_fontsize() for t in ax.texts), *(t.get_fontsize() for t in ax.get_legend().get_texts())]
+    assert ax.figure.get_figwidth() < 4
+    assert min(sizes) > 5
+    ax.figure.draw_without_rendering()
+    frame = ax.figure.bbox
+    for text in (*ax.texts, ax.get_legend(), ax.xaxis.label, ax.yaxis.label):
+        box = text.get_window_extent()
+        assert frame.x0 - 1 <= box.x0
+        assert box.x1 <= frame.x1 + 1
+
+
+def test_clouds_are_the_same_bytes_each_time(fitted):
+    first, second = (plots.render(fitted.plot().figure, "svg") for _ in range(2))
+    assert first == second
+    assert len(first) < 500_000
+
+
+def test_what_multiplies_nothing_has_no_place_on_a_roofline():
+    found = rl.calibrate(timed("h100_sxm", "collectives"))
+    assert plots.clouds(found.parts, found.profile) == ()
+    with pytest.raises(rl.QuestionError, match="no kernel that multiplies"):
+        found.plot()

@@ -118,7 +118,17 @@ def test_a_conversion_is_seen(line):
 
 # Dimensions by introspection -----------------------------------------------------------------------------------------------
 
-FORMULAS = ("roofline", "collectives", "energy", "footprint", "timeline", "inference", "serving", "transformer.flow")
+FORMULAS = (
+    "roofline",
+    "collectives",
+    "energy",
+    "footprint",
+    "timeline",
+    "inference",
+    "queueing",
+    "serving",
+    "transformer.flow",
+)
 SKIPPED = {
     "collectives.climb": "yields; tested by conservation",
     "footprint.parameters": "counts", "footprint.total": "counts", "footprint.active": "counts",
@@ -126,6 +136,8 @@ SKIPPED = {
     "timeline.bound": "a name", "timeline.after": "takes spans; its sum is tested in test_timeline",
     "inference.rules": "masks", "inference.drafting": "a mask", "inference.notes": "text", "inference.draft_notes": "text",
     "transformer.flow.reduced": "messages", "transformer.flow.total": "a sum", "serving.chunk_of": "a count",
+    "queueing.full_house": "has no end at a load of 1", "queueing.queue": "has no end at a load of 1",
+    "queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
 MAKES_WORK = {"inference.step", "inference.decode", "inference.prefill", "inference.fill",
@@ -249,7 +261,7 @@ def arguments(key, function, draw):
     if {"question", "system"} <= set(names) or key == "transformer.flow.flow":
         question, system, layout, profile = draw(made.plans())
         if key == "serving.serve":
-            question = rl.Serve(question.model, 512.0, 64.0, draw(made.floats(1, 1e4)))
+            question = rl.Serve(question.model, 512.0, 64.0, draw(made.floats(1, 1e4)), requests_per_slot=8.0)
         kind = hints["question"]
         if key == "transformer.flow.flow":
             found = {"question": question, "layout": layout, "chip": system.chip}
@@ -296,8 +308,10 @@ def special(key, name, draw):
     if name == "drafting":
         return False
     if name == "c":
-        serving = importlib.import_module("roofline.serving")
-        return serving.cadence(*(draw(made.floats(1, 1e3)) for _ in range(5)))
+        queueing = importlib.import_module("roofline.queueing")
+        return queueing.cadence(*(draw(made.floats(1, 1e3)) for _ in range(5)))
+    if name == "random":
+        return False
     if name == "rate":
         return "bf16"
     raise AssertionError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -19,6 +19,7 @@ from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.provenance import Fact
+from roofline.queueing import Waits
 from roofline.record import record
 from roofline.reports import figure, tree
 from roofline.timeline import Span, bound
@@ -47,6 +48,7 @@ class Estimate:
         tokens_per_second: output tokens of the whole deployment.
         prompt_tokens_per_second: prompt tokens it reads when it does nothing else.
         cycle: time in which every request in flight is served once, in a service under load.
+        in_flight: requests in flight in a service, on average; ``waits``: how long they wait for their first tokens.
         memory: bytes on the fullest chip.
         capacity: bytes of a chip that may be used.
         max_concurrency: sequences whose caches fit.
@@ -71,6 +73,8 @@ class Estimate:
     max_concurrency: Count
     again: Callable[[Any, System, Layout, Calibration], Estimate]
     cycle: Seconds | None = None
+    in_flight: Count | None = None
+    waits: Waits | None = None
     rules: tuple[Rule, ...] = ()
     steps: tuple[Span, ...] = ()
     within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
@@ -124,6 +128,22 @@ class Estimate:
         return ceil(self.layout.ranks / self.system.ranks_per_chip)
 
     @property
+    def concurrency(self) -> Count:
+        """Sequences in flight: those asked for, or those that come to be in flight at the rate asked."""
+        q = self.question
+        if not isinstance(q, Serve):
+            return q.batch
+        return cast("Num", q.concurrency if self.in_flight is None else self.in_flight)
+
+    @property
+    def requests_per_second(self) -> PerSecond | None:
+        """Requests that a service answers in a second."""
+        q = self.question
+        return (
+            self.tokens_per_second / q.output if isinstance(q, Serve) and self.tokens_per_second is not None else None
+        )
+
+    @property
     def tokens_per_second_per_chip(self) -> PerSecond | None:
         """Output tokens per second and chip."""
         return None if self.tokens_per_second is None else self.tokens_per_second / self.chips
@@ -153,8 +173,7 @@ class Estimate:
     @property
     def working(self) -> Ratio:
         """Share of the replicas that have a request."""
-        q = self.question
-        return smaller((q.concurrency if isinstance(q, Serve) else q.batch) / self.layout.replicas, 1.0)
+        return smaller(self.concurrency / self.layout.replicas, 1.0)
 
     @property
     def _drawn(self) -> tuple[Ratio, Ratio, Ratio]:
@@ -205,14 +224,12 @@ class Estimate:
         return {name: share(time, self.whole.time) for name, time in self.whole.busy().items()}
 
     def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; None without meaning, and at the ideal level.
-
-        See :func:`roofline.certainty.interval`.
-
-        Raises:
-            QuestionError: another quantity, or more points than details are kept for.
-        """
+        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; see :func:`roofline.certainty.interval`."""
         return certainty.interval(self, quantity)
+
+    def ttft_percentile(self, p: Num) -> Seconds | None:
+        """Return the time by which p per cent of requests have their first token; see :func:`roofline.certainty.percentile`."""
+        return certainty.percentile(self, p)
 
     def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
         """Return ``"ttft"`` or ``"tpot"`` as if the resources of each operation worked side by side, and as if in turn.
@@ -257,7 +274,7 @@ class Estimate:
         asked = ", ".join(
             f"{words} {figure(float(getattr(q, name)))}" for name, words in _SIZES.items() if hasattr(q, name)
         )
-        load = f"{figure(float(q.concurrency if isinstance(q, Serve) else q.batch))} sequences"
+        load = f"{figure(float(self.concurrency))} sequences"
         soon = " (announced)" if self.system.package.announced else ""
         told = f"{self.system.name}{soon}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
         return plots.roofline(

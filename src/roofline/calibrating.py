@@ -1,8 +1,9 @@
-"""A profile of a chip from timings: the constants of every class that the rows hold, as a noun, a table and a file."""
+"""A profile of a chip from timings: the constants of all classes that the rows hold, as a noun, a table, a file, a picture."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -36,9 +37,12 @@ _LONG: Final = 0.01
 _LONG_ENOUGH: Final = 8
 """Products that last ten milliseconds tell the clock that is sustained, where there are so many."""
 
+_FEW: Final = 3
+"""Files that are named one by one."""
+
 
 def calibrate(
-    what: str | Path | Iterable[Mapping[str, str]],
+    what: str | Path | Iterable[str | Path | Mapping[str, str]],
     chip: str | Path | Chip | None = None,
     *,
     system: str | Path | System | None = None,
@@ -48,7 +52,7 @@ def calibrate(
     """Fit a profile to timings of kernels and collectives on one chip.
 
     Args:
-        what: the path of a CSV file (plain or gzipped), or its rows; see :mod:`roofline.timings` for the columns.
+        what: the path of a CSV file (plain or gzipped), those of several, or rows; see :mod:`roofline.timings` for the columns.
         chip: what was timed: an object, a name in ``hardware/chips``, or the path of a TOML file. By default what the
             ``hardware`` column says; where that names several, only the rows of this one count.
         system: what the chips were joined by, which collectives need; it says the chip too.
@@ -56,17 +60,15 @@ def calibrate(
         name: what to call the profile; by default after the chip.
 
     Raises:
-        DescriptorError: the file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
+        DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
     """
-    path = Path(what) if isinstance(what, (str, Path)) else None
-    given: Any = what if path is None else catalog.read_rows(path)
-    rows: list[Mapping[str, str]] = list(given)
-    rack, timed = _machine(rows, chip, system)
+    files = _files(what)
+    rack, timed = _machine([row for rows in files.values() for row in rows], chip, system)
     start = catalog.profile(base, rack or "dgx-h100")
-    reading = read([row for row in rows if _of(row, rack, timed)], timed, "rows" if path is None else str(path))
+    readings = [read([row for row in rows if _of(row, rack, timed)], timed, file) for file, rows in files.items()]
     grouped: dict[str, list[Timings]] = {}
-    aside = dict(reading.aside)
-    for each in reading.timings:
+    aside: dict[str, int] = dict(sum((Counter(each.aside) for each in readings), start=Counter()))
+    for each in (timings for reading in readings for timings in reading.timings):
         if each.ways and rack is None:
             aside[_UNJOINED] = aside.get(_UNJOINED, 0) + each.count
         else:
@@ -84,7 +86,10 @@ def calibrate(
     enough = [part for part in parts if part.timings.count >= ENOUGH]
     if not enough:
         count = sum(part.timings.count for part in parts)
-        raise QuestionError(fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least"))
+        why = "".join(f"; {n:,} rows are left aside: {reason}" for reason, n in aside.items())
+        raise QuestionError(
+            fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
+        )
     fits = [fit([part], start) for part in enough]
     profile = start
     for found in fits:
@@ -102,8 +107,20 @@ def calibrate(
         facts=_kept(start, fits),
     )  # fmt: skip
     notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
-    source = path.name if path is not None else "rows"
-    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, tuple(enough))
+    used = tuple(Part(each, timed, tiers) for part in enough for each in grouped[part.timings.name])
+    source = ", ".join(Path(file).name for file in files) if len(files) <= _FEW else f"{len(files)} files"
+    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used)
+
+
+def _files(what: str | Path | Iterable[str | Path | Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    """Return rows by the file they stand in, as messages call it."""
+    out: dict[str, list[Mapping[str, str]]] = {}
+    for each in [what] if isinstance(what, (str, Path)) else what:
+        if isinstance(each, Mapping):
+            out.setdefault("rows", []).append(each)
+        else:
+            out[str(each)] = list(catalog.read_rows(Path(each)))
+    return out
 
 
 def _found(fitted: Fit, stack: str) -> Found:
@@ -148,6 +165,9 @@ def _machine(
         raise QuestionError(fault("hardware", ", ".join(strange), "are several chips", "keep the rows of one"))
     if system is not None:
         rack = catalog.system(system)
+        if chip is not None and catalog.chip(chip).name != rack.package.name:
+            rule = f"is not what {rack.name} is made of"
+            raise QuestionError(fault("chip", catalog.chip(chip).name, rule, "leave one of the two out"))
         return rack, rack.chip
     if chip is not None:
         timed = catalog.chip(chip)
@@ -199,7 +219,7 @@ class Calibrated:
         profile: to be used as ``level=``.
         fits: what was found for all stacks together; ``own``: for a stack whose kernels differ.
         notes: classes that had too few rows, and rows that were left aside.
-        parts: the timings that were used.
+        parts: the timings that were used, stack by stack.
     """
 
     profile: Calibration
@@ -262,6 +282,12 @@ class Calibrated:
         lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link,
                   f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
+        from roofline import plots  # matplotlib only when a picture is asked for
+
+        return plots.calibrated(self, ax=ax)
 
 
 def _path(key: Key) -> str:

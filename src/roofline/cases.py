@@ -95,9 +95,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         engine = _engine(run)
         if (run.system, engine) not in systems:
             found = catalog.system(run.system)
-            kept = catalog.profile(level, found)
+            own = catalog.profile(level, found)
             driver = catalog.engine(engine)
-            driven = kept if kept.level == "ideal" else kept.driven(driver)
+            driven = own if own.level == "ideal" else own.driven(driver)
             systems[run.system, engine] = found, driven if adjust is None else adjust(driven)
         system, profile = systems[run.system, engine]
         if run.mode == "offline":
@@ -106,8 +106,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         if run.memory_fraction:
             profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
         said: list[str] = []
-        own = model(run.model)
-        asked = model(run.model, _weights(run, own, said), _cache(run, own, said))
+        stored = model(run.model)
+        asked = model(run.model, _weights(run, stored, said), _cache(run, stored, said))
         drafts, kept, doubt = _drafts(run, said)
         layouts = _layouts(run.pool, asked, system, said)
         prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
@@ -186,7 +186,7 @@ def _cache(run: ServingRun, own: Model, said: list[str]) -> str | None:
 
 
 _QUICKEST: Final = 2.2
-"""What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), and verifying them takes time."""
+"""What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), verifying takes time."""
 
 
 def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:

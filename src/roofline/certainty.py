@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from roofline import usage
 from roofline.arrays import share
 from roofline.errors import QuestionError, fault
+from roofline.queueing import PERCENT
 from roofline.units import Num, Seconds
 
 _RATES = {"tokens_per_second": "tpot", "prompt_tokens_per_second": "ttft"}
@@ -39,6 +40,24 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     half = np.sqrt(span.error() ** 2 + rest**2 + usage.assumed(est.system, span) * profile.assumed_error**2)
     half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
     return value * np.exp(-half), value * np.exp(half)
+
+
+def percentile(est: Any, p: Num) -> Seconds | None:
+    """Return the time by which p per cent of the requests of a service have their first token; None for what is no service.
+
+    Raises:
+        QuestionError: p is not in (0, 100), or more points than details are kept for.
+
+    >>> from roofline.estimates import estimate
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
+    >>> float(est.ttft_percentile(50)) <= float(est.ttft) < float(est.ttft_percentile(99))
+    True
+    """
+    if np.any(~((np.asarray(p) > 0) & (np.asarray(p) < PERCENT))):
+        raise QuestionError(fault("p", p, f"must be above 0 and below {PERCENT:g}", "such as 90"))
+    if est.in_flight is not None:
+        _ = est.whole
+    return None if est.waits is None else cast("Num", est.waits.percentile(p))
 
 
 def idealisation(est: Any, quantity: str) -> tuple[Seconds, Seconds] | None:

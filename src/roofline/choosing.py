@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import sizes, trailing
+from roofline.arrays import sizes, smaller, trailing
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
@@ -19,6 +19,7 @@ from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
+from roofline.serving import SATURATES
 from roofline.units import MILLION, Num
 from roofline.workload import Prefill, Question, Serve
 
@@ -92,8 +93,8 @@ def choose(
     """Return, for each point asked, the question with its best chunk, the best candidate that fits, and how many fit.
 
     The best makes the most tokens per second among those that make a request wait for its first token no longer than
-    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest. Where none fits, the one that needs the least
-    memory. ``candidates`` lie on one axis.
+    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest; of requests that come at a
+    rate, their answers. Where none fits, the one that needs the least memory. ``candidates`` lie on one axis.
 
     Raises:
         QuestionError: too many plans to price.
@@ -117,10 +118,17 @@ def choose(
         return whole.reshape(*shape[:-2], -1)
 
     fits, soon = flat(est.fits), flat(np.asarray(est.ttft if est.ttft is not None else 0.0) <= PATIENCE)
-    value = -flat(est.ttft) if isinstance(question, Prefill) else flat(est.tokens_per_second)
+    open_ = isinstance(question, Serve) and question.rate is not None
+    # Whoever keeps up with a rate answers as many; the best answers soonest.
+    soonest = est.ttft if isinstance(question, Prefill) else est.cycle if open_ else None
+    value = flat(est.tokens_per_second) if soonest is None else -flat(soonest)
     quick = fits & (soon | ~(fits & soon).any(axis=-1, keepdims=True))
     # A plan that fits comes before any that does not.
     score, least = np.where(quick, value, -np.inf), -flat(est.memory.total / est.capacity)
+    if open_:
+        # Where none keeps up with the rate, the one that answers the most.
+        sound = np.logical_and.reduce([flat(rule.ok) for rule in est.rules if not rule.reason.startswith(SATURATES)])
+        least = np.where(sound & (least >= -1), flat(est.tokens_per_second), least - 1)
     pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
     which, chunk = np.divmod(pick, shape[-1])
     if chunked:
@@ -136,6 +144,8 @@ def survey(
 
     Loads are multiples of a layout's lanes, so that none idles while another has two requests.
     """
+    if question.rate is not None:
+        raise QuestionError(fault("rate", question.rate, "the load is what is sought here", "leave it out"))
     given = {name: value for name, value in words.items() if value is not None}
     layouts = possible(question.model, system, grid(question.model, ranks_of(system, chips), words), given)
     lanes = layouts.dp * layouts.replicas * layouts.pp
@@ -156,9 +166,12 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
         raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
     most = max(float(est.max_concurrency), 1.0)
     points = np.unique(
-        np.append(2.0 ** np.arange(np.floor(np.log2(most)) + 1), [float(est.question.concurrency), np.floor(most)])
+        np.append(
+            2.0 ** np.arange(np.floor(np.log2(most)) + 1),
+            [smaller(float(est.concurrency), np.floor(most)), np.floor(most)],
+        )
     )
     if len(points) > steps:
         kept = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
-        points = np.unique(np.append(points[kept], float(est.question.concurrency)))
-    return answer(attrs.evolve(est.question, concurrency=points), est.system, est.layout, est.calibration)
+        points = np.unique(np.append(points[kept], float(est.concurrency)))
+    return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)

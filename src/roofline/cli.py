@@ -31,6 +31,7 @@ from roofline.words import (
     Cached,
     Chips,
     Chunk,
+    Clouds,
     Concurrency,
     Degree,
     Drafts,
@@ -38,6 +39,7 @@ from roofline.words import (
     Engine,
     Imbalance,
     Input,
+    Joined,
     Json,
     KvDtype,
     Launch,
@@ -46,8 +48,12 @@ from roofline.words import (
     Output,
     Power,
     Price,
+    Profile,
+    Rate,
     Slots,
     System,
+    Tables,
+    Timed,
     Variation,
 )
 
@@ -107,7 +113,8 @@ def estimate_(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -134,11 +141,16 @@ def estimate_(
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
     est = estimate(
         model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
-        input=input, output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length,
+        input=input, output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length,
         chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
         launch=launch, power=power, price=price,
     )  # fmt: skip
     _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+
+
+def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:
+    """Return the words of the load that were given."""
+    return {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
 
 
 @app.command(name="compare")
@@ -199,7 +211,8 @@ def plot(
     chips: Chips = None,
     input: Input = 4096.0,
     output: Output = 1024.0,
-    concurrency: Concurrency = 64.0,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     tp: Degree = None,
     pp: Degree = None,
     dp: Degree = None,
@@ -218,7 +231,7 @@ def plot(
     for each in system:
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, concurrency=concurrency, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
+            output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
             engine=engine,
         )  # fmt: skip
         ax = est.plot(ax=ax)
@@ -231,23 +244,25 @@ def plot(
 
 @app.command(name="calibrate")
 def calibrate_(
-    table: Annotated[Path, Parameter(help="A CSV file of kernel timings, plain or gzipped.")],
-    /,
-    *,
-    chip: Annotated[str, Parameter(help="What was timed: a name (roofline list chips), or the path of a TOML file.")],
-    file: Annotated[
-        Path | None,
-        Parameter(
-            name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
-        ),
-    ] = None,
+    *tables: Tables,
+    chip: Timed = None,
+    system: Joined = None,
+    file: Profile = None,
+    plot: Clouds = None,
     json: Json = False,
 ) -> None:
-    """Fit the constants of a chip to kernel timings of your own; every other row is left out, and the error told is theirs."""
-    found = calibrate(table, chip)
+    """Fit the constants of a chip to timings of your own; every other row is left out, and the error told is theirs."""
+    form = "" if plot is None else _form_of(plot, "--plot")
+    if not tables:
+        raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
+    found = calibrate(tables, chip, system=system)
+    picture = b"" if plot is None else plots.render(found.plot().figure, form)
     if file is not None:
         catalog.write(file, found.toml().encode())
         print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
+    if plot is not None:
+        catalog.write(plot, picture)
+        print(f"wrote {plot}", file=sys.stderr)
     _say(json, found.to_dict, found.table)
 
 

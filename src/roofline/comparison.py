@@ -178,7 +178,7 @@ class Comparison:
         first = cast("Serve", self.estimates[0].question)
         asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
         if self.asked:
-            load = f"{float(first.concurrency):g} in flight"
+            load = f"{float(self.estimates[0].concurrency):g} in flight"
             rows += [
                 [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
                 for i, est in enumerate(self.estimates)
@@ -216,11 +216,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
     """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
     if best is None:
         return ["none keeps it" if any_.fits else "does not fit"]
-    rate, pair, asked = (
-        float(best.tokens_per_second or 0.0),
-        best.interval("tokens_per_second"),
-        cast("Serve", best.question),
-    )
+    rate, pair = float(best.tokens_per_second or 0.0), best.interval("tokens_per_second")
     tpot, wide = float(best.tpot or 0.0), "" if pair is None else " - ".join(f"{float(each):,.0f}" for each in pair)
     each, times = float(best.tokens_per_second_per_chip or 0.0), (tpot, float(best.ttft or 0.0))
     shown = [show(time, SECOND, 3) for time in times]
@@ -229,7 +225,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         wide,
         f"{each:,.0f}",
         *shown,
-        f"{float(asked.concurrency):,.0f}",
+        f"{float(best.concurrency):,.0f}",
         best.bound,
         _plan(best),
     ]

@@ -141,7 +141,16 @@ def list_table(kind: str) -> str:
     if kind.startswith("engine"):
         cells = [[r["name"], r["title"], r["stack"] or "-", *(show(r[key], SECOND, 3) if r[key] else "-" for key in
                   ("gap_s", "prompt_gap_s", "sequence_s", "front_s")), f"{r['budget']:,.0f}"] for r in rows]  # fmt: skip
-        head = ["name", "", "kernels", "gap of a step", "more with prompts", "a sequence", "front end", "prompt tokens a step"]
+        head = [
+            "name",
+            "",
+            "kernels",
+            "gap of a step",
+            "more with prompts",
+            "a sequence",
+            "front end",
+            "prompt tokens a step",
+        ]
         return columns(cells, head=head, right=range(3, 8))
     if kind.startswith("chip"):
         cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]

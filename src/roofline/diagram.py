@@ -1,14 +1,16 @@
-"""The numbers behind a roofline plot: a rank's roofs, and a step's operations as points under them."""
+"""The numbers behind a roofline plot: a rank's roofs, and under them a step's operations, or timings of kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from attrs import frozen
 
+from roofline.calibration import Calibration
 from roofline.collectives import sent
+from roofline.fitting import Part, errors, halves
 from roofline.hardware import Chip, System, Tier
 from roofline.timeline import Span
 from roofline.units import BytesPerSecond, FlopPerByte, FlopPerSecond, Ratio
@@ -16,6 +18,16 @@ from roofline.work import Message, Op
 
 LEAST_SHARE: Final = 0.005
 """Points that take less of their step are left out."""
+
+CLASSES: Final[Mapping[str, str]] = {
+    "gemm": "GEMM",
+    "attention_prefill": "prefill attention",
+    "attention_decode": "decode attention",
+    "mla_prefill": "latent prefill",
+    "mla_decode": "latent decode",
+    "moe": "experts",
+}
+"""Kernel classes that multiply, in the order of their colours."""
 
 
 @frozen
@@ -51,14 +63,34 @@ class Point:
 
 
 @frozen
+class Cloud:
+    """Timings of one kernel class on the roofline, those that were left out of the fit.
+
+    Attributes:
+        kernel: class, a key of :data:`CLASSES`; ``rows``: how many there are, drawn or not.
+        mape: mean error of all of them.
+        intensity: FLOP for each byte of memory traffic, of the rows that are drawn.
+        measured, fitted: their rates, with the fixed time counted.
+    """
+
+    kernel: str
+    rows: int
+    mape: Ratio
+    intensity: tuple[FlopPerByte, ...]
+    measured: tuple[FlopPerSecond, ...]
+    fitted: tuple[FlopPerSecond, ...]
+
+
+@frozen
 class Sheet:
-    """One system's part of a picture: what its legend says, its roofs and its points."""
+    """One system's part of a picture: what its legend says, its roofs, and its points or clouds."""
 
     label: str
     rank: str
     roofs: tuple[Roof, ...]
     points: tuple[Point, ...]
     title: str = ""
+    clouds: tuple[Cloud, ...] = ()
 
 
 def roofs(chip: Chip, rates: Iterable[str], tier: Tier | None = None) -> tuple[Roof, ...]:
@@ -104,3 +136,31 @@ def sheet(system: System, steps: Sequence[Span], tier: Tier | None = None, label
     marks = tuple(p for span in steps for p in points(span, system, tier) if p.share >= LEAST_SHARE)
     rank = "die" if system.ranks_per_chip > 1 else "chip"
     return Sheet(label or system.name, rank, roofs(system.chip, rates, tier), marks, title)
+
+
+def clouds(parts: Sequence[Part], profile: Calibration, most: int = 200) -> tuple[Cloud, ...]:
+    """Return timings that were left out of a fit, by kernel class: at most so many of each, spread evenly over intensity.
+
+    A stack that has kernels of its own is priced with its constants. What multiplies nothing (a pass over memory, a message)
+    has no place on a roofline.
+    """
+    found: dict[str, list[Part]] = {kernel: [] for kernel in CLASSES}
+    for part in parts:
+        if part.timings.kernel in CLASSES:
+            found[part.timings.kernel].append(halves(part)[1])
+    return tuple(_cloud(kernel, listed, profile, most) for kernel, listed in found.items() if listed)
+
+
+def _cloud(kernel: str, parts: Sequence[Part], profile: Calibration, most: int) -> Cloud:
+    columns = []
+    for part in parts:
+        work, stack = part.timings.work, part.timings.stack
+        if isinstance(work, Op):
+            gap = errors(part, profile.on(stack) if stack else profile)
+            rate = work.flops / part.timings.measured
+            columns.append(np.array([work.flops / work.traffic, rate, rate / np.exp(gap), np.abs(np.expm1(gap))]))
+    table = np.concatenate(columns, axis=1)
+    count, mape = table.shape[1], float(table[3].mean())
+    kept = np.argsort(table[0], kind="stable")[np.linspace(0, count - 1, min(most, count)).astype(int)]
+    intensity, measured, fitted = (tuple(map(float, row[kept])) for row in table[:3])
+    return Cloud(kernel, count, mape, intensity, measured, fitted)

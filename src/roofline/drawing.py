@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from roofline.diagram import Sheet
+from roofline.diagram import CLASSES, Cloud, Sheet
 from roofline.units import BYTE_RATE, FLOP_RATE, TERA, show
 
 if TYPE_CHECKING:
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that people with colour-blindness can tell apart (Okabe and Ito, 2008)."""
 
+_ROOFS: Final = "0.25"
 _HALO: Final = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
 _MARKERS: Final = {"decode": "o", "prefill": "s"}
 _WIDE: Final = 6.0
 """Inches from which on letters have their full size."""
+_LETTERS: Final = 9.0
+"""That size, along the axes."""
 
 
 def draw(ax: Axes, sheet: Sheet) -> None:
@@ -42,7 +45,8 @@ class _Drawing:
         self.sheets = cast("Any", sheets)
         self.figure = self.ax.get_figure(root=True)
         width = float(self.figure.get_figwidth()) * self.ax.get_position().width / 0.85
-        self.small = 7.5 * float(np.clip(width / _WIDE, 0.6, 1.0))
+        clouds = [cloud for sheet in sheets for cloud in sheet.clouds]
+        self.small = 7.5 * float(np.clip(width / _WIDE, 0.72 if clouds else 0.6, 1.0))
         self.taken: list[Bbox] = []
         marks = [mark for sheet in sheets for mark in sheet.points]
         peaks = [roof.peak for sheet in sheets for roof in sheet.roofs if roof.peak]
@@ -51,12 +55,17 @@ class _Drawing:
         self.right = max([*(m.intensity for m in marks), max(peaks) / min(slopes)]) * 10
         self.low = min([*(m.rate for m in marks), self.left * max(slopes) * 2]) / 4 / TERA
         self.high = max(peaks) / TERA * 3
+        for cloud in clouds:
+            self.left, self.right = min(self.left, cloud.intensity[0] / 2), max(self.right, cloud.intensity[-1] * 2)
+            self.low = min(self.low, *(y / TERA / 2 for y in (*cloud.measured, *cloud.fitted)))
 
     def everything(self) -> None:
         ax, ranks = self.ax, sorted({sheet.rank for sheet in self.sheets})
         ax.set(xscale="log", yscale="log", xlim=(self.left, self.right), ylim=(self.low, self.high))
-        ax.set_xlabel("arithmetic intensity, FLOP/B")
-        ax.set_ylabel(f"performance of one {' or '.join(ranks)}, TFLOP/s")
+        size = min(_LETTERS, 1.25 * self.small)
+        ax.set_xlabel("arithmetic intensity, FLOP/B", fontsize=size)
+        ax.set_ylabel(f"performance of one {' or '.join(ranks)}, TFLOP/s", fontsize=size)
+        ax.tick_params(labelsize=size)
         ax.grid(visible=True, which="major", color="0.92", linewidth=0.6, zorder=0)
         titles = list(dict.fromkeys(sheet.title for sheet in self.sheets if sheet.title))
         if titles:
@@ -66,6 +75,8 @@ class _Drawing:
                 self._roof(sheet, roof, color)
             for mark in sheet.points:
                 self._mark(mark, color)
+            for cloud in sheet.clouds:
+                self._cloud(cloud)
         self._legend()
         # Places are known only once the figure is laid out.
         self.figure.draw_without_rendering()
@@ -78,7 +89,8 @@ class _Drawing:
                 self._name_points([m for m in sheet.points if m.step == step], color)
 
     def _colored(self) -> list[tuple[Sheet, str]]:
-        return [(sheet, PALETTE[i % len(PALETTE)]) for i, sheet in enumerate(self.sheets)]
+        # Where classes of kernels have the colours, roofs have none.
+        return [(sheet, _ROOFS if sheet.clouds else PALETTE[i % len(PALETTE)]) for i, sheet in enumerate(self.sheets)]
 
     # Shapes ------------------------------------------------------------------------------------------------------------
 
@@ -108,23 +120,45 @@ class _Drawing:
             linewidth=0.8, zorder=5,
         )  # fmt: skip
 
+    def _cloud(self, cloud: Cloud) -> None:
+        """Draw timings as dots, what was fitted as rings, and join the two."""
+        color = _hue(cloud)
+        at, measured, fitted = (np.array(column) for column in (cloud.intensity, cloud.measured, cloud.fitted))
+        joints = np.stack([measured, fitted, np.full_like(at, np.nan)], axis=1).ravel() / TERA
+        ring: Any = {"markersize": 2.6, "fillstyle": "none", "markeredgewidth": 0.35, "alpha": 0.7, "zorder": 3}
+        dot: Any = {"markersize": 1.5, "markeredgewidth": 0, "alpha": 0.9, "zorder": 4}
+        self.ax.plot(np.repeat(at, 3), joints, color=color, linewidth=0.4, alpha=0.6, zorder=3)
+        self.ax.plot(at, fitted / TERA, "o", color=color, **ring)
+        self.ax.plot(at, measured / TERA, "o", color=color, **dot)
+
     def _legend(self) -> None:
         from matplotlib.lines import Line2D
 
         marks = [mark for sheet in self.sheets for mark in sheet.points]
         handles = [Line2D([], [], color=color, linewidth=1.4, label=sheet.label) for sheet, color in self._colored()]
+        clouds = [cloud for sheet in self.sheets for cloud in sheet.clouds]
+        for cloud in clouds:
+            told = f"{CLASSES[cloud.kernel]}: {cloud.rows:,}, {cloud.mape:.1%} off"
+            handles.append(Line2D([], [], color=_hue(cloud), marker="o", markersize=4, linestyle="none", label=told))
+        if clouds:
+            handles.append(Line2D([], [], linestyle="none", label="dot: measured, ring: fitted"))
         for step in dict.fromkeys(mark.step for mark in marks):
             shape = _MARKERS.get(step, "o")
             handles.append(Line2D([], [], color="0.4", marker=shape, linestyle="none", alpha=0.6, label=step))
         if any(mark.network for mark in marks):
             handles.append(Line2D([], [], color="0.4", marker="D", linestyle="none", fillstyle="none",
                                   label="whole step, per byte sent"))  # fmt: skip
-        handles.append(Line2D([], [], linestyle="none", label="area: share of the step's time"))
+        if marks:
+            handles.append(Line2D([], [], linestyle="none", label="area: share of the step's time"))
         # Below the axes where the figure makes room for it, else where it covers least.
         below = self.figure.get_layout_engine() is not None
         place: dict[str, Any] = (
-            {"loc": "upper left", "bbox_to_anchor": (0, -0.125), "borderaxespad": 0} if below else {"loc": "best"}
+            {"loc": "upper left", "bbox_to_anchor": (0, -0.15 if clouds else -0.125), "borderaxespad": 0}
+            if below
+            else {"loc": "best"}
         )
+        if clouds:
+            place |= {"columnspacing": 1.0, "handletextpad": 0.4, "handlelength": 1.4}
         legend = self.ax.legend(
             handles=handles,
             ncols=2 if below else 1,
@@ -146,6 +180,10 @@ class _Drawing:
         if legend is not None:
             self.taken.append(legend.get_window_extent())
         for sheet in self.sheets:
+            for cloud in sheet.clouds:
+                for place in zip(cloud.intensity, cloud.measured, strict=True):
+                    x, y = self._at(place[0], place[1] / TERA)
+                    self.taken.append(Bbox.from_bounds(x - 1, y - 1, 2, 2))
             for mark in sheet.points:
                 x, y = self._at(mark.intensity, mark.rate / TERA)
                 half = np.sqrt(_area(mark)) / 2 * self.figure.dpi / 72
@@ -168,6 +206,8 @@ class _Drawing:
             row = (self.high / self.low) ** (
                 1.4 * self.small * self.figure.dpi / 72 / self.ax.get_window_extent().height
             )
+            if sheet.clouds:
+                tries.append((x * 0.8, y, {"ha": "right", "va": "center", "bbox": _HALO}))
             for part in (1.0, 0.75, 0.5, 0.25, 0.0):
                 place = x * (self.right / x) ** part
                 for side, lift in (("bottom", 1.05), ("top", 0.95), ("bottom", 1.05 * row)):
@@ -242,6 +282,10 @@ class _Drawing:
             best[1].remove()
         elif best is not None:
             self.taken += best[2]
+
+
+def _hue(cloud: Cloud) -> str:
+    return PALETTE[list(CLASSES).index(cloud.kernel) % len(PALETTE)]
 
 
 def _area(mark: Any) -> float:

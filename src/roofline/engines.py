@@ -17,7 +17,7 @@ BUDGET: Final = 8192.0
 class Engine:
     """A serving engine.
 
-    ``step = ||gpu, (sequence + stream) B||_3 + gap``, and ``prompt_gap`` more where a step passes prompts, for B sequences of a replica.
+    ``step = ||gpu, (sequence + stream) B||_3 + gap``, and ``prompt_gap`` more where a step passes prompts, for B sequences.
 
     Attributes:
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
@@ -25,8 +25,8 @@ class Engine:
         launch: time of a kernel's launch over that of the kernels alone: below 1 where launches are fused.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
-        sequence: time of the host for each sequence of a step (scheduling, sampling), beside the chip's work; ``stream``, what sending
-            its tokens on takes more, where somebody waits for each.
+        sequence: time of the host for each sequence of a step (scheduling, sampling), beside the chip's work; ``stream``, what
+            sending its tokens on takes more, where somebody waits for each.
         front: time of a request before its first step: tokenising, queueing, sending.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         reserve: part of a request's answer for which cache must be free when it is let in.

@@ -61,8 +61,8 @@ def estimate(
 
     Args:
         what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; or a model (an object, a name, the path of a
-            config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``,
-            ``draft_tokens``, ``accept_length``, ``chunk``.
+            config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``
+            or ``rate``, ``draft_tokens``, ``accept_length``, ``chunk``.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
         layout: how the model is split; by default the layout with the most tokens per second that fits on ``chips``,
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
@@ -165,8 +165,15 @@ def _chosen(
     if np.ndim(fitting):
         return question, layout, f"layout: for each point the best of {tried} that fits"
     if not fitting:
-        return question, layout, f"layout: none of {tried} fits; the one that needs the least memory is shown"
+        shown = (
+            "answers the most"
+            if isinstance(question, Serve) and question.rate is not None
+            else "needs the least memory"
+        )
+        return question, layout, f"layout: none of {tried} fits; the one that {shown} is shown"
     best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
+    if isinstance(question, Serve) and question.rate is not None:
+        best = "the soonest answers"
     only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
     used = ranks // system.ranks_per_chip
     return (

@@ -19,7 +19,16 @@ from roofline.serving import serve
 from roofline.units import Num
 from roofline.workload import Decode, Prefill, Question, Serve
 
-_KEPT: Final = ("ttft", "tpot", "tokens_per_second", "prompt_tokens_per_second", "cycle", "capacity", "max_concurrency")
+_KEPT: Final = (
+    "ttft",
+    "tpot",
+    "tokens_per_second",
+    "prompt_tokens_per_second",
+    "cycle",
+    "capacity",
+    "max_concurrency",
+    "in_flight",
+)
 _STORED: Final = tuple(field.name for field in attrs.fields(Footprint))
 
 

@@ -151,13 +151,16 @@ def halves(part: Part) -> tuple[Part, Part]:
     return tuple(attrs.evolve(part, timings=part.timings.select(where)) for where in (ours, check))  # type: ignore[return-value]
 
 
-def fit(parts: Sequence[Part], start: Calibration, *, by_best: bool = False) -> Fit:
+def fit(
+    parts: Sequence[Part], start: Calibration, *, by_best: bool = False, fitted: Mapping[str, Sequence[str]] = FITTED
+) -> Fit:
     """Return the constants that explain timings best.
 
     Args:
         parts: of one class and format, or of one kind of message; of one chip, or of several that share their constants.
         start: a profile whose constants stand where the rows say nothing.
         by_best: fit ``eta_best``, the part of the quickest rate measured on each chip, instead of ``eta_compute`` of its peak.
+        fitted: the constants to fit, of each class and way; the others stay what they are.
 
     Raises:
         QuestionError: fewer than 24 rows.
@@ -169,7 +172,9 @@ def fit(parts: Sequence[Part], start: Calibration, *, by_best: bool = False) -> 
     ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     where = keys(first)
     given = put(start, {key: _own(at(start, key), by_best) for key in where})
-    free = [(key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where)]
+    free = [
+        (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
+    ]
     best, loose = _search(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
@@ -188,11 +193,11 @@ def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
     return attrs.evolve(constants, eta_best=_START["eta_best"] if by_best else None)
 
 
-def _free(parts: Sequence[Part], where: Sequence[Key]) -> list[tuple[Key, str]]:
+def _free(parts: Sequence[Part], where: Sequence[Key], fitted: Mapping[str, Sequence[str]]) -> list[tuple[Key, str]]:
     """Return the constants to fit: those that can play a part in what was timed."""
     out = []
     for key in where:
-        for name in FITTED[key if isinstance(key, str) else key[0]]:
+        for name in fitted[key if isinstance(key, str) else key[0]]:
             if name == "eta_staging" and not any(np.any(getattr(p.timings.work, "staging", 0.0) > 0) for p in parts):
                 continue
             if name == "far" and not any(_far(p) for p in parts):

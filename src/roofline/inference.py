@@ -36,9 +36,7 @@ def price(work: Work, system: System, calibration: Calibration) -> Cost:
     return price_message(work, system.tiers, calibration)
 
 
-def step(
-    question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0
-) -> Span:
+def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
     """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
 
     Args:

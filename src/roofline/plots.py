@@ -1,27 +1,35 @@
 """Pictures. The functions leave pyplot alone, draw on ``ax`` (or on a figure of their own) and return the axes.
 
-The numbers behind a picture come from :func:`roofs` and :func:`points`.
+The numbers behind a picture come from :func:`roofs`, :func:`points` and :func:`clouds`.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
 
 from roofline import drawing
 from roofline import scatter as scattering
-from roofline.diagram import Point, Roof, points, roofs, sheet, spanned
+from roofline.calibration import Calibration
+from roofline.diagram import Cloud, Point, Roof, Sheet, clouds, points, roofs, sheet, spanned
 from roofline.errors import QuestionError, fault
-from roofline.hardware import System, Tier
+from roofline.fitting import Part
+from roofline.hardware import Chip, System, Tier
 from roofline.scoring import Prediction
 from roofline.timeline import Span
+from roofline.work import Op
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Point", "Roof", "axes", "panels", "points", "render", "roofline", "roofs", "scatter", "spanned"]
+__all__ = [
+    "FORMATS", "Cloud", "Point", "Roof", "axes", "calibrated", "clouds", "panels", "points", "render", "roofline", "roofs",
+    "scatter", "spanned",
+]  # fmt: skip
 
 FORMATS: Final = ("svg", "pdf", "png")
 STYLE: Final[Any] = {
@@ -105,6 +113,59 @@ def roofline(
     ax = axes() if ax is None else ax
     with mpl.rc_context(STYLE):
         drawing.draw(ax, sheet(system, steps, tier, label, title))
+    return ax
+
+
+class Fitted(Protocol):
+    """A profile fitted to timings of a chip."""
+
+    @property
+    def profile(self) -> Calibration:
+        """The constants."""
+
+    @property
+    def chip(self) -> Chip:
+        """What was timed."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The timings."""
+
+    @property
+    def source(self) -> str:
+        """Where they stood."""
+
+
+def calibrated(found: Fitted, ax: Axes | None = None) -> Axes:
+    """Draw measured and fitted rates of kernels under the roofs of the chip they were timed on.
+
+    Each class of kernels has a colour; of each at most 200 of the timings that were left out of the fit are drawn, spread
+    evenly over intensity: a dot where it was measured, a ring where the profile puts it, a line between the two. The legend
+    tells how many were left out, and the mean error of all of them.
+
+    Args:
+        found: what :func:`roofline.calibrate` returns.
+        ax: axes to draw on; by default those of a new figure of one column's width.
+
+    Raises:
+        QuestionError: no kernel that multiplies was timed, so that nothing has a place on a roofline.
+    """
+    import matplotlib as mpl
+
+    shown = clouds(found.parts, found.profile)
+    if not shown:
+        raise QuestionError(
+            fault("plot", found.source, "holds no kernel that multiplies", "a roofline shows products and attention")
+        )
+    rates = {w.rate for part in found.parts for w in [part.timings.work] if isinstance(w, Op) and np.any(w.flops > 0)}
+    label, title = (
+        f"roofs of one {found.chip.title or found.chip.name}",
+        f"{found.profile.name}, fitted to {found.source}",
+    )
+    drawn = Sheet(label, "chip", roofs(found.chip, rates), (), title, shown)
+    ax = axes(3.6, 3.9) if ax is None else ax
+    with mpl.rc_context(STYLE):
+        drawing.draw(ax, drawn)
     return ax
 
 

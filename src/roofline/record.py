@@ -13,7 +13,6 @@ _ASKED: Final = (
     "output",
     "context",
     "batch",
-    "concurrency",
     "cached",
     "draft_tokens",
     "accept_length",
@@ -30,7 +29,7 @@ def record(est: Any) -> dict[str, Any]:
     q, chips = est.question, float(est.chips)
     total = None
     if est.cycle is not None:
-        total = float(q.concurrency * (q.input + q.output) / est.cycle / chips)
+        total = float(est.requests_per_second * (q.input + q.output) / chips)
     intervals = {f"{name}_s": est.interval(name) for name in ("tpot", "ttft")}
     return {
         "model": q.model.name,
@@ -43,7 +42,9 @@ def record(est: Any) -> dict[str, Any]:
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},
+        **_loads(est),
         "ttft_s": _plain(est.ttft),
+        **{f"ttft_p{p}_s": None if est.waits is None else _plain(est.ttft_percentile(p)) for p in PERCENTILES},
         "tpot_s": _plain(est.tpot),
         "output_tokens_per_s": _plain(est.tokens_per_second),
         "output_tokens_per_s_per_chip": _plain(est.tokens_per_second_per_chip),
@@ -73,6 +74,22 @@ def record(est: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PERCENTILES: Final = (50, 90, 99)
+"""Shares of requests, in per cent, whose times to the first token an answer tells."""
+
+
+def _loads(est: Any) -> dict[str, Any]:
+    """Return the requests in flight, those asked for and answered in a second; nothing of what is no service."""
+    if est.requests_per_second is None:
+        return {}
+    asked = est.question.rate
+    return {
+        "concurrency": _plain(est.concurrency),
+        "request_rate_per_s": None if asked is None else float(asked),
+        "requests_per_s": float(est.requests_per_second),
+    }
+
+
 def _missing(est: Any) -> dict[str, str]:
     """Return why energy or money is null, where it is."""
     if est.tokens_per_second is None:
@@ -81,6 +98,8 @@ def _missing(est: Any) -> dict[str, str]:
     out: dict[str, str] = {}
     if est.tpot is not None and np.isnan(est.tpot):
         out["tpot_s"] = "one token out has none after its first"
+    if est.ttft is not None and np.isnan(est.ttft):
+        out["ttft_s"] = "more requests come than are answered: they wait without end"
     if est.calibration.level == "ideal":
         out["interval"] = "the ideal level bounds, and does not predict"
     if est.joules_per_token is None:

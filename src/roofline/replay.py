@@ -24,11 +24,11 @@ from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.arrays import Mask, floor, larger, share, smaller
 from roofline.calibration import Calibration
+from roofline.engines import BUDGET
 from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.units import Num
-from roofline.engines import BUDGET
 from roofline.workload import Decode, Prefill, Serve
 
 Floats = NDArray[np.float64]

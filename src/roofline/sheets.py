@@ -9,6 +9,7 @@ import numpy as np
 from roofline.answer import Estimate
 from roofline.choosing import load
 from roofline.provenance import Fact
+from roofline.record import PERCENTILES
 from roofline.reports import columns, figure
 from roofline.timeline import Span
 from roofline.units import BYTE, SECOND, show
@@ -51,7 +52,10 @@ def _asked(est: Estimate) -> str:
         if q.draft_tokens
         else ""
     )
-    load, read, made = (figure(float(value)) for value in (q.concurrency, q.input, q.output))
+    load, read, made = (figure(float(value)) for value in (est.concurrency, q.input, q.output))
+    if q.rate is not None:
+        each = figure(float(est.requests_per_second or 0.0))
+        load = f"{figure(float(q.rate))} requests/s come and {each} are answered: {load}"
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
 
 
@@ -74,6 +78,9 @@ def _rates(est: Estimate) -> str:
                 else f"   80 % within {show(float(pair[0]), SECOND, 3)} - {show(float(pair[1]), SECOND, 3)}"
             )
             rows.append([name, f"{show(float(value), SECOND, 3)}{wide}"])
+            if name == "TTFT" and est.waits is not None:
+                parts = [f"{p} % by {show(float(est.ttft_percentile(p) or 0.0), SECOND, 3)}" for p in PERCENTILES]
+                rows.append(["", f"of all requests {', '.join(parts)}"])
     if est.prompt_tokens_per_second_per_chip is not None:
         rows.append(["prefill alone", f"{float(est.prompt_tokens_per_second_per_chip):,.0f} prompt tokens/s a chip"])
     memory = est.memory
@@ -114,14 +121,14 @@ def _load(est: Estimate) -> list[str]:
     if not isinstance(est.question, Serve) or not est.fits:
         return []
     many = load(est)
-    counts, shape = np.ravel(many.question.concurrency), many.shape  # type: ignore[union-attr]
+    counts, shape = np.ravel(many.concurrency), many.shape
     cells = [
         np.broadcast_to(np.asarray(x), shape)
         for x in (many.tokens_per_second, many.tokens_per_second_per_chip, many.tpot, many.ttft)
     ]
     rows = [
         [
-            f"{n:,.0f}" + (" <" if n == est.question.concurrency else ""),
+            f"{n:,.0f}" + (" <" if n == est.concurrency else ""),
             f"{rate:,.0f}",
             figure(each),
             "-" if np.isnan(tpot) else show(tpot, SECOND, 3),

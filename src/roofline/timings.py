@@ -331,7 +331,9 @@ def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
         return np.zeros(timed.count, dtype=bool)
     held = next((fact.value for fact in chip.facts if fact.path == "chip.cache.capacity"), 0.0)
     moved = np.asarray(timed.work.bytes if isinstance(timed.work, Op) else 0.0)
-    warm = (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held) & (timed.columns["cold"] == 0)
+    warm: NDArray[np.bool_] = (
+        (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held) & (timed.columns["cold"] == 0)
+    )
     if warm.any():
         aside[_STAYS] += int(warm.sum())
     return warm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
@@ -41,7 +42,13 @@ Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by 
 Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
 Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
 Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
-Concurrency = Annotated[float, Parameter(group=WORK, help="Requests in flight in the whole deployment.")]
+Concurrency = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Requests always in flight in the whole deployment; 64 unless a rate is given."),
+]
+Rate = Annotated[
+    float | None, Parameter(group=WORK, help="Requests a second, which come at random, instead of concurrency.")
+]
 Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
 Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request gets from a step.")]
 Chunk = Annotated[
@@ -50,18 +57,29 @@ Chunk = Annotated[
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,
-    Parameter(group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."),
+    Parameter(
+        group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."
+    ),
 ]
 Slots = Annotated[
     float | None,
-    Parameter(group=WORK, help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long."),
+    Parameter(
+        group=WORK,
+        help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long.",
+    ),
 ]
-Variation = Annotated[float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")]
+Variation = Annotated[
+    float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")
+]
 Engine = Annotated[
     str | None,
-    Parameter(help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."),
+    Parameter(
+        help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."
+    ),
 ]
-Launch = Annotated[Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")]
+Launch = Annotated[
+    Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")
+]
 Level = Annotated[
     str,
     Parameter(
@@ -80,3 +98,28 @@ Power = Annotated[
 ]
 Price = Annotated[str | None, Parameter(group=COST, help="Rent of each chip, such as 2.95USD/h.", converter=quantity)]
 KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
+
+Tables = Annotated[Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped.")]
+Timed = Annotated[
+    str | None,
+    Parameter(
+        help="What was timed: a name (roofline list chips), or a TOML file; by default what the column hardware says."
+    ),
+]
+Joined = Annotated[
+    str | None,
+    Parameter(
+        name=["--system", "-s"],
+        help="What joins the chips (roofline list systems, or a path): timings of collectives need it.",
+    ),
+]
+Profile = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
+    ),
+]
+Clouds = Annotated[
+    Path | None,
+    Parameter(group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."),
+]

@@ -6,12 +6,12 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 import numpy as np
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from roofline.architecture import Model
 from roofline.errors import QuestionError, fault
 from roofline.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, size
-from roofline.units import Count, Num, Ratio
+from roofline.units import Count, Num, PerSecond, Ratio
 
 LEAST_CHUNK: Final = 512.0
 """Prompt tokens that an attention rank passes in a step at least, so that its products stay efficient."""
@@ -47,6 +47,30 @@ def _accepted(question: Any, attribute: Any, value: Num) -> None:
 def _uneven() -> Any:
     """Return a field for how much more the fullest rank gets than the mean; None for the law of even routing."""
     return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1))
+
+
+def _rate() -> Any:
+    """Return a field for requests that come in a second, at random; None where as many are always in flight."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(strict=True), kw_only=True)
+
+
+def _either(question: Any, attribute: Any, value: Num | None) -> None:
+    if (value is None) == (question.rate is None):
+        raise QuestionError(
+            fault(
+                "concurrency",
+                value,
+                f"is not to be given beside rate={question.rate}" if value is not None else "or rate must be given",
+                "requests always in flight, or requests that come in a second: exactly one of concurrency and rate",
+            )
+        )
+    checked(high=MOST_TOKENS, strict=True)(question, attribute, value)
+
+
+def _in_flight() -> Any:
+    """Return a field for the requests in flight, 64 unless a rate is given."""
+    usual = Factory(lambda self: 64.0 if self.rate is None else None, takes_self=True)
+    return field(default=usual, converter=TO_NUMBER_OR_NONE, validator=_either)
 
 
 def _slots() -> Any:
@@ -120,9 +144,11 @@ class Mixed:
 
 @frozen(eq=False)
 class Serve:
-    """``concurrency`` requests always in flight, each ``input`` tokens in and ``output`` tokens out (a closed loop).
+    """``concurrency`` requests always in flight (a closed loop), or ``rate`` a second that come at random (an open one).
 
     Attributes:
+        input: tokens of a prompt; ``output``: of its answer.
+        rate: requests a second; exactly one of it and ``concurrency`` is given, which is 64 where neither is.
         chunk: prompt tokens that an attention rank passes beside a decode step at most; None for the engine's budget, shared
             by the ranks in lock-step, at least :data:`LEAST_CHUNK` each.
         cached: tokens of a prompt that are in the KV cache already, on average.
@@ -135,7 +161,8 @@ class Serve:
     model: Model
     input: Count = size(4096.0, high=MOST_TOKENS)
     output: Count = size(1024.0, high=MOST_TOKENS)
-    concurrency: Count = flow(64.0)
+    rate: PerSecond | None = _rate()
+    concurrency: Count | None = _in_flight()
     draft_tokens: Count = _tokens()
     accept_length: Count = _kept()
     chunk: Count | None = _chunk()

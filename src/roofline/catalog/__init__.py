@@ -195,7 +195,7 @@ def engine(given: str | Path | Engine) -> Engine:
     """
     if isinstance(given, Engine):
         return given
-    return Engine() if given == "none" else _load("engine", given)  # type: ignore[no-any-return]
+    return Engine() if given == "none" else _load("engine", given)
 
 
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:

@@ -139,7 +139,7 @@ class Flow:
         return rate
 
     def form(self, component: str, rate: str) -> str:
-        """Return the format that a component's kernels are told apart by: as it is stored, or how narrow it was before it was widened."""
+        """Return the format that a component's kernels are told apart by: as it is stored, or as it was before it was widened."""
         name: str = getattr(self.model.formats, component)
         stored = dtype(name)
         if rate in SIXTEEN_BIT and stored.bytes < ACTIVATION.bytes:
