@@ -110,7 +110,7 @@ def test_a_sweep_in_blocks_is_the_sweep_in_one(monkeypatch):
     question = rl.Serve(model, np.array([100.0, 4096.0])[:, None, None], 256.0, 2.0 ** np.arange(12)[:, None])
     layout = rl.Layout.grid(72, tp=1)
     whole = rl.estimate(question, rack, layout)
-    monkeypatch.setattr("roofline.evaluation.BLOCK", 100)
+    monkeypatch.setattr("roofline.evaluation.DETAILED", 100)
     monkeypatch.setattr("roofline.arrays.blocks.__defaults__", (100,))
     cut = rl.estimate(question, rack, layout)
     assert cut.shape == whole.shape

@@ -13,13 +13,18 @@ FLOORS = [
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing"],
-    ["diagram", "drawing", "landscape", "scatter", "plots", "reports"],
+    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
         "calibrating",
         "checks",
         "choosing",
         "estimates",
+        "disaggregation",
+        "sheets",
+        "plans",
+        "selection",
+        "searching",
         "comparison",
         "cases",
         "replay",
@@ -27,9 +32,8 @@ FLOORS = [
         "validation",
         "cards",
         "descriptions",
-        "sheets",
     ],
-    ["words", "cli"],
+    ["words", "console", "searches", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

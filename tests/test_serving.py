@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline.engines import Engine
+from roofline.inference import step
 from roofline.queueing import Waits, cadence, pace, saturation
 from roofline.serving import serve
 from roofline.sheets import sheet
@@ -347,11 +348,11 @@ def test_ranks_in_lock_step_wait_for_each_others_prompts():
     model = rl.model("deepseek-v3")
     est = rl.estimate(rl.Serve(model, 4096, 1024, 640), "gb200-nvl72", rl.Layout(dp=64, ep=64))
     alone = rl.estimate(rl.Serve(model, 4096, 1024, 1), "gb200-nvl72", rl.Layout(dp=64, ep=64))
-    step, mixed = est.steps[1].time, est.steps[2].time
+    plain, mixed = est.steps[1].time, est.steps[2].time
     # Ten requests a rank, a 131st of whose steps begin a prompt: of 64 ranks some nearly always passes one.
     assert 0.9 * mixed < est.tpot < mixed
     assert float(alone.tpot) == pytest.approx(float(alone.steps[1].time))
-    assert step < mixed
+    assert plain < mixed
 
 
 def test_drafts_that_are_kept_pay_off():
@@ -390,6 +391,34 @@ def test_pipeline_stages_serve_micro_batches():
     assert float(piped.tokens_per_second) == pytest.approx(float(flat.tokens_per_second), rel=0.15)
     assert piped.tokens_per_second < flat.tokens_per_second
     assert piped.memory.weights < flat.memory.weights
+
+
+@pytest.mark.parametrize(
+    "question", [rl.Prefill(rl.model("deepseek-v3"), 128, 4096), rl.Decode(rl.model("deepseek-v3"), 16384, 4096)]
+)
+def test_messages_of_one_half_hide_behind_the_other(question):
+    rack, layout = rl.system("hgx-h800"), rl.Layout(dp=32, ep=32)
+    profile = rl.profile("generic", rack)
+    plain, cut, part = (step(question, rack, layout, profile.driven(Engine(overlap=o))) for o in (0.0, 1.0, 0.5))
+    work = float(plain.time - plain.network)
+    # No less than the works, nor than the longer of both for halves; no more than one after another.
+    assert max(work, float(plain.network)) <= float(cut.time) <= float(part.time) <= float(plain.time)
+    assert float(cut.time) < 0.9 * float(plain.time)
+    assert float(cut.flops) == float(plain.flops)
+
+
+def test_a_step_is_cut_only_where_that_pays():
+    rack, profile = rl.system("hgx-h800"), rl.profile("generic", rl.system("hgx-h800"))
+    sizes = rl.Decode(MODEL, 2.0 ** np.arange(12), 1000)
+    plain, cut = (step(sizes, rack, rl.Layout(tp=8), profile.driven(Engine(overlap=o))).time for o in (0.0, 1.0))
+    assert (cut <= plain * (1 + 1e-9)).all()
+    # A small batch is weights, which halves would read twice.
+    assert cut[0] == pytest.approx(plain[0])
+    alone = [
+        step(rl.Decode(MODEL, n, 1000), rack, rl.Layout(tp=8), profile.driven(Engine(overlap=1.0))).time
+        for n in 2.0 ** np.arange(12)
+    ]
+    assert np.allclose(cut, alone)
 
 
 def test_attrs_of_a_question_are_floats():

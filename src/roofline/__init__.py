@@ -31,6 +31,7 @@ from roofline.architecture import (
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
+from roofline.disaggregation import Pools, pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
@@ -45,8 +46,11 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.plans import Rejection
     from roofline.runs import ServingRun
     from roofline.scoring import Prediction, Score
+    from roofline.searching import search
+    from roofline.selection import Search
     from roofline.timeline import Span
     from roofline.validation import Validation, validate
 
@@ -82,12 +86,15 @@ __all__ = [
     "Moe",
     "Op",
     "PerLayer",
+    "Pools",
     "Prediction",
     "Prefill",
     "QuestionError",
+    "Rejection",
     "RooflineError",
     "Rule",
     "Score",
+    "Search",
     "Serve",
     "ServingRun",
     "Source",
@@ -105,7 +112,9 @@ __all__ = [
     "listing",
     "model",
     "names",
+    "pools",
     "profile",
+    "search",
     "system",
     "validate",
 ]
@@ -117,8 +126,10 @@ _LATER = {
     "Estimate": "answer",
     "Footprint": "footprint",
     "Prediction": "scoring",
+    "Rejection": "plans",
     "Rule": "answer",
     "Score": "scoring",
+    "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
     "Validation": "validation",
@@ -127,6 +138,7 @@ _LATER = {
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "search": "searching",
     "validate": "validation",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""

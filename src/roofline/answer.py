@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 import attrs
 import numpy as np
 from attrs import field, frozen
+from numpy.typing import NDArray
 
 from roofline import certainty, usage
-from roofline.arrays import Mask, ceil, share, sizes, smaller, take
+from roofline.arrays import Mask, ceil, picked, share, sizes, smaller, take
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, drawn, joules_per_token
 from roofline.errors import QuestionError, fault
@@ -27,7 +28,10 @@ from roofline.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, 
 from roofline.work import Op
 from roofline.workload import Question, Serve
 
-_SIZES: Final = {"input": "input", "context": "context", "output": "output"}
+LEAST: Final = ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
+"""Quantities of which less is better."""
+
+_SIZES: Final = ("input", "context", "output")
 
 
 @frozen(eq=False)
@@ -138,10 +142,8 @@ class Estimate:
     @property
     def requests_per_second(self) -> PerSecond | None:
         """Requests that a service answers in a second."""
-        q = self.question
-        return (
-            self.tokens_per_second / q.output if isinstance(q, Serve) and self.tokens_per_second is not None else None
-        )
+        q, rate = self.question, self.tokens_per_second
+        return rate / q.output if isinstance(q, Serve) and rate is not None else None
 
     @property
     def tokens_per_second_per_chip(self) -> PerSecond | None:
@@ -232,11 +234,7 @@ class Estimate:
         return certainty.percentile(self, p)
 
     def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
-        """Return ``"ttft"`` or ``"tpot"`` as if the resources of each operation worked side by side, and as if in turn.
-
-        Raises:
-            QuestionError: another quantity, or more points than details are kept for.
-        """
+        """Return a time as if resources worked side by side, and as if in turn; see :func:`roofline.certainty.idealisation`."""
         return certainty.idealisation(self, quantity)
 
     @property
@@ -271,9 +269,7 @@ class Estimate:
         self._one()
         q = self.question
         tier = plots.spanned(self.system, float(self.layout.stage))
-        asked = ", ".join(
-            f"{words} {figure(float(getattr(q, name)))}" for name, words in _SIZES.items() if hasattr(q, name)
-        )
+        asked = ", ".join(f"{name} {figure(float(getattr(q, name)))}" for name in _SIZES if hasattr(q, name))
         load = f"{figure(float(self.concurrency))} sequences"
         soon = " (announced)" if self.system.package.announced else ""
         told = f"{self.system.name}{soon}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
@@ -304,6 +300,11 @@ class Estimate:
         asked = take((self.question, self.system, self.layout, self.calibration), where)
         return attrs.evolve(self.again(*asked), choices=self.choices)
 
+    def among(self, where: NDArray[np.int64]) -> Estimate:
+        """Return the answer at some of the points, counted row by row, in full and on one axis."""
+        asked = picked((self.question, self.system, self.layout, self.calibration), self.shape, where)
+        return attrs.evolve(self.again(*asked), choices=self.choices)
+
     def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Estimate:
         """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
 
@@ -327,7 +328,7 @@ class Estimate:
             raise QuestionError(fault("plan", str(self.layout), why, remedy))
         if not self.shape:
             return self
-        least = quantity in ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
+        least = quantity in LEAST
         ranked = np.where(ok, np.broadcast_to(-values if least else values, self.shape), -np.inf)
         return self.at(*(int(i) for i in np.unravel_index(int(np.argmax(ranked)), self.shape)))
 

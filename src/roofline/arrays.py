@@ -20,8 +20,10 @@ from roofline.units import Num, Ratio
 Mask: TypeAlias = bool | np.bool_ | NDArray[np.bool_]
 N = TypeVar("N")
 
-BLOCK: Final = 8192
-"""Elements evaluated at once: 64 KiB an array, so that a handful of them stays in a core's second-level cache."""
+BLOCK: Final = 16384
+"""Points evaluated at once: 128 KiB an array that varies along all axes, so that a handful of them stays in a core's caches."""
+DETAILED: Final = 8192
+"""Points up to which an answer keeps every span."""
 
 _TINY: Final = 1e-300
 
@@ -143,31 +145,38 @@ def take(noun: N, where: tuple[slice | int, ...]) -> N:
     return mapped(noun, cut)
 
 
+def picked(noun: N, shape: tuple[int, ...], where: NDArray[np.int64]) -> N:
+    """Return the noun with every array cut to the points ``where`` of a broadcast shape, counted row by row, on one axis."""
+    index = np.unravel_index(where, shape)
+    return mapped(noun, lambda array: np.broadcast_to(array, shape)[index])
+
+
 def trailing(noun: N) -> N:
     """Return the noun with one more axis, of size one, at the end of every array."""
     return mapped(noun, lambda array: array[..., None])
 
 
 def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, ...]]:
-    """Cut ``shape`` into blocks of at most ``limit`` points, along the leading axes, and yield each one's slices.
+    """Cut ``shape`` into blocks of at most ``limit`` points, along its longest axes, and yield each one's slices.
+
+    What varies along the short axes only is then computed once for many points.
 
     >>> [tuple((s.start, s.stop) for s in block) for block in blocks((3, 4), 8)]
-    [((0, 2), (0, 4)), ((2, 3), (0, 4))]
+    [((0, 3), (0, 2)), ((0, 3), (2, 4))]
     """
     if not shape:
         yield ()
         return
-    head, rest = shape[0], shape[1:]
-    inner = int(np.prod(rest, dtype=np.int64))
-    if inner > limit:
-        for i in range(head):
-            for tail in blocks(rest, limit):
-                yield (slice(i, i + 1), *tail)
-        return
+    axis = int(np.argmax(shape))
+    before, after = shape[:axis], shape[axis + 1 :]
+    inner = int(np.prod((*before, *after), dtype=np.int64))
     step = max(1, limit // max(inner, 1))
-    whole = tuple(slice(0, n) for n in rest)
-    for start in range(0, head, step):
-        yield (slice(start, min(start + step, head)), *whole)
+    for start in range(0, shape[axis], step):
+        here = slice(start, min(start + step, shape[axis]))
+        for rest in (
+            blocks((*before, *after), limit) if inner > limit else [tuple(slice(0, n) for n in (*before, *after))]
+        ):
+            yield (*rest[:axis], here, *rest[axis:])
 
 
 def share(part: Num, whole: Num) -> Ratio:

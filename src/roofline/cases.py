@@ -134,7 +134,7 @@ def _engine(run: ServingRun) -> str:
     return found[0] if found else "generic"
 
 
-_BATCHES: Final = ("fastertransformer", "llama.cpp", "gpt-fast")
+_BATCHES: Final = ("fastertransformer", "llama.cpp", "gpt-fast", "deepseek", "cloudmatrix-infer")
 """Engines of single batches that have descriptors of their own."""
 
 

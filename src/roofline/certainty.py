@@ -12,7 +12,12 @@ from roofline.errors import QuestionError, fault
 from roofline.queueing import PERCENT
 from roofline.units import Num, Seconds
 
-_RATES = {"tokens_per_second": "tpot", "prompt_tokens_per_second": "ttft"}
+_RATES = {
+    "tokens_per_second": "tpot",
+    "tokens_per_second_per_chip": "tpot",
+    "tokens_per_second_per_user": "tpot",
+    "prompt_tokens_per_second": "ttft",
+}
 """Rates, and the times they move with."""
 
 

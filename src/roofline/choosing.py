@@ -14,20 +14,22 @@ from roofline.architecture import Model
 from roofline.arrays import sizes, smaller, trailing
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
-from roofline.evaluation import answer
+from roofline.evaluation import Progress, answer
 from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
 from roofline.serving import SATURATES
-from roofline.units import MILLION, Num
+from roofline.units import MILLION, Count, Num
 from roofline.workload import Prefill, Question, Serve
 
 PATIENCE: Final = 10.0
 """Seconds to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _MOST_REQUESTS_A_LANE: Final = 4096.0
-_CHUNKS: Final = 2.0 ** np.arange(6, 14)
+_STEP: Final = 2.0**0.125
+"""Each load of a layout over the one before."""
+_CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
 """Prompt tokens beside a decode step: what an operator would tune."""
 _MOST_CANDIDATES: Final = 4 * int(MILLION)
 
@@ -45,6 +47,19 @@ def ranks_of(system: System, chips: int | None) -> int:
         most = int(system.reach) // system.ranks_per_chip
         raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most"))
     return ranks
+
+
+def worth_trying(model: Model, system: System, chips: int | None, given: Mapping[str, Num]) -> Layout:
+    """Return the layouts worth trying on so many chips, whether or not they can be laid out.
+
+    Raises:
+        QuestionError: no layout has the degrees given; one that cuts the model nowhere is told as such, whatever the others are.
+    """
+    ranks = ranks_of(system, chips)
+    for name in ("tp", "pp"):
+        if name in given:
+            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
+    return grid(model, ranks, given)
 
 
 def grid(model: Model, ranks: int, words: Mapping[str, Num | None]) -> Layout:
@@ -138,22 +153,61 @@ def choose(
 
 
 def survey(
-    question: Serve, system: System, profile: Calibration, chips: int | None, words: Mapping[str, Num | None]
+    question: Serve,
+    system: System,
+    profile: Calibration,
+    layouts: Layout,
+    *,
+    every: bool = True,
+    progress: Progress | None = None,
 ) -> Estimate:
-    """Return the service under every chunk (first axis), number of requests in flight (second) and layout worth trying (third).
+    """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
 
-    Loads are multiples of a layout's lanes, so that none idles while another has two requests.
+    A layout's loads go from one request a replica to as many as have their caches in memory, in steps of :data:`_STEP`; all
+    ranks, or at least all replicas, have as many requests. A chunk that is given is the only one.
+
+    Args:
+        layouts: on one axis.
+        every: try every load, not only the question's own.
+        progress: called with the plans priced, and all of them.
     """
-    if question.rate is not None:
-        raise QuestionError(fault("rate", question.rate, "the load is what is sought here", "leave it out"))
-    given = {name: value for name, value in words.items() if value is not None}
-    layouts = possible(question.model, system, grid(question.model, ranks_of(system, chips), words), given)
+    chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
+    asked = attrs.evolve(question, chunk=chunk[:, None])
+    if every:
+        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
+        which, requests = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        layouts, asked = layouts.select(which), attrs.evolve(asked, concurrency=requests)
+    points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
+    if points > _MOST_CANDIDATES:
+        rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
+        raise QuestionError(
+            fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
+        )
+    return answer(asked, system, layouts, profile, progress)
+
+
+def _chunks(read: Num) -> NDArray[np.float64]:
+    """Return the chunks that cut prompts of so many tokens each in a way of its own, or put more of them together."""
+    most = np.maximum(np.floor(_CHUNKS / read), 1.0)
+    tokens = np.minimum(_CHUNKS, read)
+    own = (np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)
+    return np.asarray(_CHUNKS[own])
+
+
+def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return every load of every layout: which layout, and how many requests in flight."""
     lanes = layouts.dp * layouts.replicas * layouts.pp
-    ladder = 2.0 ** np.arange(-6, np.log2(_MOST_REQUESTS_A_LANE) + 0.25, 0.25)
-    each = np.unique(np.where(ladder < 1, ladder, np.round(ladder)))
-    requests = np.maximum(np.round(each[:, None] * lanes), 1.0)
-    chunk = _CHUNKS[:, None, None] if question.chunk is None else question.chunk
-    return answer(attrs.evolve(question, concurrency=requests, chunk=chunk), system, layouts, profile)
+
+    def even(requests: Any) -> Any:
+        """Return a load that spreads evenly over lanes, or over replicas where it is less than one a lane."""
+        unit = np.where(requests < lanes, layouts.replicas, lanes)
+        return np.floor(requests / unit) * unit
+
+    most = np.clip(room, layouts.replicas, _MOST_REQUESTS_A_LANE * lanes)
+    steps = np.arange(np.ceil(np.log(np.max(most / layouts.replicas)) / np.log(_STEP)) + 1)[:, None]
+    ladder = even(np.minimum(layouts.replicas * _STEP**steps, most)).T
+    which, step = np.nonzero(np.diff(ladder, axis=1, prepend=0.0))
+    return which, ladder[which, step]
 
 
 def load(est: Estimate, steps: int = 12) -> Estimate:

@@ -7,12 +7,10 @@ value, the rule and the remedy.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -20,13 +18,14 @@ from cyclopts import App, Parameter
 from roofline import catalog, plots, sheets
 from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
+from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
-from roofline.errors import QuestionError, RooflineError, fault
-from roofline.estimates import estimate
+from roofline.disaggregation import pools
+from roofline.errors import QuestionError, RooflineError
+from roofline.estimates import estimate, service
+from roofline.searches import searches
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
-    FORM,
-    WORK,
     Accepted,
     Cached,
     Chips,
@@ -44,17 +43,28 @@ from roofline.words import (
     KvDtype,
     Launch,
     Level,
+    Load,
     ModelName,
     Output,
     Power,
+    Predictions,
+    PrefillChips,
+    PrefillSystem,
+    PrefillTp,
     Price,
     Profile,
     Rate,
+    Runs,
+    Scatter,
     Slots,
     System,
+    Systems,
     Tables,
     Timed,
+    Tpots,
+    Ttft,
     Variation,
+    Why,
 )
 
 app = App(
@@ -64,29 +74,13 @@ app = App(
     help_format="plaintext",
 )
 app.register_install_completion_command(add_to_startup=False)
-
-
-_PLAIN = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
-
-
-def _say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
-    told = json.dumps(fields(), indent=2, allow_nan=False) if as_json else text()
-    print(_encodable(told, sys.stdout.encoding or "ascii"), flush=True)
-
-
-def _encodable(text: str, encoding: str) -> str:
-    """Return the text in characters that a terminal of this encoding can show."""
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
-    return text
+app.command(searches)
 
 
 @app.command(name="list")
 def list_(kind: Literal["systems", "chips", "models", "engines"], /, *, json: Json = False) -> None:
     """List the systems, chips, models or serving engines that come with the library."""
-    _say(json, lambda: listing(kind), lambda: list_table(kind))
+    say(json, lambda: listing(kind), lambda: list_table(kind))
 
 
 @app.command
@@ -101,7 +95,7 @@ def show(
 ) -> None:
     """Show a descriptor: every number with its source. NAME is a system, a chip, a model, or the path of a file of one."""
     description = describe(name, kind)
-    _say(json, description.to_dict, lambda: description.text)
+    say(json, description.to_dict, lambda: description.text)
 
 
 @app.command(name="estimate")
@@ -131,21 +125,31 @@ def estimate_(
     engine: Engine = None,
     launch: Launch = "graph",
     level: Level = "calibrated",
+    prefill_chips: PrefillChips = None,
+    prefill_tp: PrefillTp = None,
+    prefill_system: PrefillSystem = None,
     power: Power = None,
     price: Price = None,
-    why: Annotated[
-        bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")
-    ] = False,
+    why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
-    est = estimate(
-        model, system, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep,
-        input=input, output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length,
-        chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot, variation=variation, engine=engine,
-        launch=launch, power=power, price=price,
-    )  # fmt: skip
-    _say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+    drafts = {"draft_tokens": draft_tokens, "accept_length": accept_length}
+    client = {"cached": cached, "imbalance": imbalance, "requests_per_slot": requests_per_slot, "variation": variation}
+    words = {"input": input, "output": output} | drafts | client | _load(concurrency, rate)
+    shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "engine": engine}
+    if prefill_chips is not None:
+        asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
+        apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
+        split = pools(asked, system, **apart, **shape)
+        say(json, split.to_dict, lambda: sheets.split_sheet(split))
+        return
+    if prefill_tp is not None or prefill_system is not None:
+        given = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
+        raise QuestionError(f"{given}: is of chips that only read prompts; give --prefill-chips too")
+    shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "launch": launch, "power": power, "price": price}
+    est = estimate(model, system, **shape, **words)
+    say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
 
 
 def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:
@@ -160,29 +164,21 @@ def compare_(
     chips: Chips = None,
     input: Input | None = None,
     output: Output | None = None,
-    concurrency: Annotated[
-        float | None, Parameter(group=WORK, help="Requests in flight; by default what serves best.")
-    ] = None,
-    tpot: Annotated[
-        list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
-    ] = None,
-    ttft: Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")] = "10s",
+    concurrency: Load = None,
+    tpot: Tpots = None,
+    ttft: Ttft = "10s",
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts | None = None,
     accept_length: Accepted | None = None,
     chunk: Chunk = None,
+    engine: Engine = None,
     level: Level = "calibrated",
-    file: Annotated[
-        Path | None,
-        Parameter(
-            name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."
-        ),
-    ] = None,
+    file: Systems = None,
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power together and as ratios; with --model, what each makes of it."""
-    form = "" if file is None else _form_of(file)
+    form = form_of(file)
     words = {
         "input": input,
         "output": output,
@@ -191,14 +187,14 @@ def compare_(
         "chunk": chunk,
     }
     given = {name: value for name, value in words.items() if value is not None}
-    found = compare(
-        *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips,
-        dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, **given,
-    )  # fmt: skip
+    with watched("plans") as progress:
+        found = compare(
+            *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips, engine=engine,
+            dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, progress=progress, **given,
+        )  # fmt: skip
     if file is not None:
-        catalog.write(file, plots.render(found.plot(), form))
-        print(f"wrote {file}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
+        wrote(file, plots.render(found.plot(), form))
+    say(json, found.to_dict, found.table)
 
 
 @app.command
@@ -226,7 +222,7 @@ def plot(
     level: Level = "calibrated",
 ) -> None:
     """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
-    form = _form_of(file)
+    form = form_of(file)
     ax, told = None, []
     for each in system:
         est = estimate(
@@ -238,7 +234,7 @@ def plot(
         told.append(sheets.headline(est))
         told += [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
     if ax is not None:
-        catalog.write(file, plots.render(ax.figure, form))
+        catalog.write(file, drawn(ax, form))
         print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
 
 
@@ -252,81 +248,37 @@ def calibrate_(
     json: Json = False,
 ) -> None:
     """Fit the constants of a chip to timings of your own; every other row is left out, and the error told is theirs."""
-    form = "" if plot is None else _form_of(plot, "--plot")
+    form = form_of(plot, "--plot")
     if not tables:
         raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
     found = calibrate(tables, chip, system=system)
     picture = b"" if plot is None else plots.render(found.plot().figure, form)
     if file is not None:
-        catalog.write(file, found.toml().encode())
-        print(f"wrote {file}; use it as --level {file}", file=sys.stderr)
+        wrote(file, found.toml().encode(), f"; use it as --level {file}")
     if plot is not None:
-        catalog.write(plot, picture)
-        print(f"wrote {plot}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
+        wrote(plot, picture)
+    say(json, found.to_dict, found.table)
 
 
 @app.command(name="validate")
 def validate_(
-    runs: Annotated[
-        str,
-        Parameter(
-            help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."
-        ),
-    ] = SHIPPED,
+    runs: Runs = SHIPPED,
     /,
     *,
     level: Level = "calibrated",
-    file: Annotated[
-        Path | None,
-        Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file."),
-    ] = None,
-    plot: Annotated[
-        Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
-    ] = None,
+    file: Predictions = None,
+    plot: Scatter = None,
     json: Json = False,
 ) -> None:
     """Predict measured runs and tell how far off that is: errors by quantity and group, coverage of the intervals."""
-    form = "" if plot is None else _form_of(plot, "--plot")
-    shown = sys.stderr.isatty()
-    try:
-        found = validate(runs, level=level, progress=_progress if shown else None)
-    finally:
-        if shown:
-            print(_CLEAR, end="", file=sys.stderr, flush=True)
+    form = form_of(plot, "--plot")
+    with watched("runs") as progress:
+        found = validate(runs, level=level, progress=progress)
     if file is not None:
-        catalog.write(file, found.csv().encode())
-        print(f"wrote {file}", file=sys.stderr)
+        wrote(file, found.csv().encode())
     if plot is not None:
-        catalog.write(plot, plots.render(found.figure(), form))
-        print(f"wrote {plot}", file=sys.stderr)
-    _say(json, found.to_dict, found.table)
-
-
-_CLEAR = "\r\x1b[K"
-
-
-def _progress(done: int, total: int) -> None:
-    """Show on a terminal how many runs are priced."""
-    print(f"{_CLEAR}{done:,} of {total:,} runs", end="", file=sys.stderr, flush=True)
-
-
-def _form_of(file: Path, word: str = "-o") -> str:
-    """Return the form of a picture that a file's name asks for.
-
-    Raises:
-        QuestionError: not svg, pdf or png.
-    """
-    form = file.suffix.removeprefix(".").lower()
-    if form not in plots.FORMATS:
-        raise QuestionError(fault(word, str(file), "a picture is svg, pdf or png", "end the file name in one of them"))
-    return form
-
-
-def _complain(message: str) -> NoReturn:
-    """Print one line to standard error and leave with status 2."""
-    print(_encodable(f"roofline: {' '.join(message.split())}", sys.stderr.encoding or "ascii"), file=sys.stderr)
-    raise SystemExit(2)
+        wrote(plot, plots.render(found.figure(), form))
+    say(json, found.to_dict, found.table)
 
 
 def _discard() -> None:
@@ -339,14 +291,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        _complain(_usage(error))
+        complain(_usage(error))
     except RooflineError as error:
-        _complain(str(error))
+        complain(str(error))
     except BrokenPipeError:
         _discard()  # the reader has seen enough
     except OSError as error:
         _discard()
-        _complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
+        complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

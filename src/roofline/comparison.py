@@ -12,14 +12,17 @@ from attrs import frozen
 from roofline import catalog
 from roofline.answer import Estimate
 from roofline.calibration import Calibration
-from roofline.choosing import PATIENCE, survey
+from roofline.choosing import PATIENCE
+from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
-from roofline.estimates import estimate, service
-from roofline.fields import number
+from roofline.estimates import estimate
+from roofline.evaluation import Progress
 from roofline.hardware import System
+from roofline.plans import limit, short
 from roofline.provenance import Fact, spread
 from roofline.reports import columns
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, parse, show
+from roofline.searching import search
+from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
 from roofline.workload import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
@@ -227,13 +230,8 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         *shown,
         f"{float(best.concurrency):,.0f}",
         best.bound,
-        _plan(best),
+        short(best),
     ]
-
-
-def _plan(est: Estimate) -> str:
-    chunk = cast("Serve", est.question).chunk
-    return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
 
 
 def _descriptive(system: System) -> dict[str, Any]:
@@ -258,10 +256,12 @@ def compare(
     tpot: float | str | Sequence[float | str] = LIMITS,
     ttft: float | str = PATIENCE,
     level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
     chips: int | None = None,
     dtype: str | None = None,
     kv_dtype: str | None = None,
     concurrency: Num | None = None,
+    progress: Progress | None = None,
     **words: Any,
 ) -> Comparison:
     """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
@@ -273,7 +273,9 @@ def compare(
         ttft: limit on the time to the first token.
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
-        level, chips, dtype, kv_dtype: as in :func:`roofline.estimate`; a format a chip cannot multiply is widened, and said.
+        progress: called now and then with the plans of a system priced, and all of them.
+        level, engine, chips, dtype, kv_dtype: as in :func:`roofline.estimate`; a format that a chip cannot
+            multiply is widened, and said.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
 
     Raises:
@@ -295,15 +297,15 @@ def compare(
                 )
         return Comparison(racks)
     made = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
-    question = service(made, words if concurrency is None else {**words, "concurrency": concurrency})
     rows, chosen = [], []
     for rack in racks:
-        everything = survey(question, rack, catalog.profile(level, rack), chips, {})
-        row = {limit: _best(everything, limit, patience) for limit in limits}
+        found = search(made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words)
+        row = {limit: found.held(tpot=limit).best for limit in limits}
         rows.append(row)
-        best = row[limits[len(limits) // 2]] or next((est for est in row.values() if isinstance(est, Estimate)), None)
+        best = row[limits[len(limits) // 2]] or next((est for est in row.values() if est is not None), found.nearest)
         if concurrency is not None or best is None:
-            best = estimate(question, rack, chips=chips, level=level)
+            asked = words if concurrency is None else {**words, "concurrency": concurrency}
+            best = estimate(made, rack, chips=chips, level=level, engine=engine, **asked)
         chosen.append(best)
     return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
 
@@ -314,28 +316,7 @@ def _limits(name: str, value: Any) -> tuple[float, ...]:
     Raises:
         QuestionError: not times above 0.
     """
-    given = (value,) if isinstance(value, (str, int, float)) else tuple(value)
-    out = []
-    for limit in given:
-        seconds = parse(_spaced(name, limit), SECOND, name) if isinstance(limit, str) else number(limit, name)
-        if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
-            raise QuestionError(fault(name, limit, "must be a time above 0", "give for example 50ms"))
-        out.append(seconds)
+    out = [limit(name, each) for each in ((value,) if isinstance(value, (str, int, float)) else tuple(value))]
     if not out:
         raise QuestionError(fault(name, value, "must hold a limit", "give for example 50ms"))
     return tuple(sorted(set(out)))
-
-
-def _spaced(name: str, text: str) -> str:
-    """Return ``50 ms`` for ``50ms``."""
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
-    unit = text[len(digits) :].strip()
-    if digits.strip() and not unit:
-        raise QuestionError(fault(name, text, "has no unit", "give for example 50ms"))
-    return f"{digits.strip()} {unit}"
-
-
-def _best(everything: Estimate, tpot: float, ttft: float) -> Estimate | None:
-    """Return the service with the most tokens per second that fits and keeps the limits; None if there is none."""
-    where = (np.asarray(everything.tpot) <= tpot) & (np.asarray(everything.ttft) <= ttft)
-    return everything.best(where=where) if np.any(np.asarray(everything.fits) & where) else None

@@ -264,7 +264,7 @@ _OTHERS: Final = ("any", "w4a16")
 
 _ENGINE: Final[Mapping[str, Unit]] = {
     "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE,
-    "reserve": ONE, "crowd": ONE, "bunched": ONE, "memory_fraction": ONE,
+    "reserve": ONE, "crowd": ONE, "bunched": ONE, "overlap": ONE, "memory_fraction": ONE,
 }  # fmt: skip
 
 
@@ -281,13 +281,9 @@ def engine(root: Table, name: str) -> Engine:
     if stack and stack not in STACKS:
         raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
     out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
-    for key, least, most in (
-        ("reserve", 0.0, 1.0),
-        ("bunched", 0.0, 1.0),
-        ("memory_fraction", 0.1, 1.0),
-        ("launch", 0.1, 10.0),
-        ("budget", 16.0, MILLION),
-    ):
+    shares: dict[str, tuple[float, float]] = dict.fromkeys(("reserve", "bunched", "overlap"), (0.0, 1.0))
+    bounds = shares | {"memory_fraction": (0.1, 1.0), "launch": (0.1, 10.0), "budget": (16.0, MILLION)}
+    for key, (least, most) in bounds.items():
         if out[key] is not None and not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     title, fused = head.text("title", name), head.words("fused", ())

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from roofline.diagram import CLASSES, Cloud, Sheet
+from roofline.lettering import HALO, Names, beside
 from roofline.units import BYTE_RATE, FLOP_RATE, TERA, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Bbox
 
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours that people with colour-blindness can tell apart (Okabe and Ito, 2008)."""
 
 _ROOFS: Final = "0.25"
-_HALO: Final = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
 _MARKERS: Final = {"decode": "o", "prefill": "s"}
 _WIDE: Final = 6.0
 """Inches from which on letters have their full size."""
@@ -47,7 +47,6 @@ class _Drawing:
         width = float(self.figure.get_figwidth()) * self.ax.get_position().width / 0.85
         clouds = [cloud for sheet in sheets for cloud in sheet.clouds]
         self.small = 7.5 * float(np.clip(width / _WIDE, 0.72 if clouds else 0.6, 1.0))
-        self.taken: list[Bbox] = []
         marks = [mark for sheet in sheets for mark in sheet.points]
         peaks = [roof.peak for sheet in sheets for roof in sheet.roofs if roof.peak]
         slopes = [roof.bandwidth for sheet in sheets for roof in sheet.roofs if roof.bandwidth]
@@ -80,6 +79,7 @@ class _Drawing:
         self._legend()
         # Places are known only once the figure is laid out.
         self.figure.draw_without_rendering()
+        self.names = Names(ax.get_window_extent())
         self._occupy()
         for sheet, color in self._colored():
             for roof in sorted(sheet.roofs, key=lambda roof: -(roof.peak or 0)):
@@ -178,16 +178,16 @@ class _Drawing:
 
         legend = self.ax.get_legend()
         if legend is not None:
-            self.taken.append(legend.get_window_extent())
+            self.names.taken.append(legend.get_window_extent())
         for sheet in self.sheets:
             for cloud in sheet.clouds:
                 for place in zip(cloud.intensity, cloud.measured, strict=True):
                     x, y = self._at(place[0], place[1] / TERA)
-                    self.taken.append(Bbox.from_bounds(x - 1, y - 1, 2, 2))
+                    self.names.taken.append(Bbox.from_bounds(x - 1, y - 1, 2, 2))
             for mark in sheet.points:
                 x, y = self._at(mark.intensity, mark.rate / TERA)
                 half = np.sqrt(_area(mark)) / 2 * self.figure.dpi / 72
-                self.taken.append(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half))
+                self.names.taken.append(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half))
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
         px, py = self.ax.transData.transform((x, y))
@@ -207,11 +207,11 @@ class _Drawing:
                 1.4 * self.small * self.figure.dpi / 72 / self.ax.get_window_extent().height
             )
             if sheet.clouds:
-                tries.append((x * 0.8, y, {"ha": "right", "va": "center", "bbox": _HALO}))
+                tries.append((x * 0.8, y, {"ha": "right", "va": "center", "bbox": HALO}))
             for part in (1.0, 0.75, 0.5, 0.25, 0.0):
                 place = x * (self.right / x) ** part
                 for side, lift in (("bottom", 1.05), ("top", 0.95), ("bottom", 1.05 * row)):
-                    tries.append((place, y * lift, {"ha": "right" if part > 0 else "left", "va": side, "bbox": _HALO}))
+                    tries.append((place, y * lift, {"ha": "right" if part > 0 else "left", "va": side, "bbox": HALO}))
         else:
             bandwidth = float(roof.bandwidth or 1.0)
             text = f"{prefix}{roof.name} {show(bandwidth, BYTE_RATE, 3)}"
@@ -226,7 +226,7 @@ class _Drawing:
                 tries += [
                     (place, place * bandwidth / TERA, {"ha": "left", "va": side, **turn}) for side in ("bottom", "top")
                 ]
-        self._best([(lambda t=t: self.ax.text(t[0], t[1], text, **words, **t[2])) for t in tries])
+        self.names.place([partial(self.ax.text, x, y, text, **words, **turned) for x, y, turned in tries])
 
     def _name_points(self, marks: Sequence[Any], color: str) -> None:
         """Name the points of a step that take most of its time, and its diamond; the lesser ones only where there is room."""
@@ -239,49 +239,9 @@ class _Drawing:
                 self._name_point(mark, f"{mark.step} {mark.share:.0%}", color, must=False)
 
     def _name_point(self, mark: Any, text: str, color: str, *, must: bool) -> None:
-        tries = []
-        for away in (3.0, 14.0, 28.0, 44.0):
-            reach = away + np.sqrt(_area(mark)) / 2
-            for angle in (0, 180, 90, 270, 45, 315, 135, 225):
-                dx, dy = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-                leader = (
-                    {"arrowstyle": "-", "color": color, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0}
-                    if away > 3
-                    else None
-                )
-                tries.append((dx * reach, dy * reach, leader))
-
-        def put(dx: float, dy: float, leader: Any) -> Any:
-            return self.ax.annotate(
-                text, (mark.intensity, mark.rate / TERA), xytext=(dx, dy), textcoords="offset points", color=color,
-                ha="center" if abs(dx) < 1 else "left" if dx > 0 else "right",
-                va="center" if abs(dy) < 1 else "bottom" if dy > 0 else "top",
-                fontsize=0.95 * self.small, zorder=7, bbox=_HALO, arrowprops=leader,
-            )  # fmt: skip
-
-        self._best([(lambda t=t: put(*t)) for t in tries], must=must)
-
-    def _best(self, tries: Sequence[Any], *, must: bool = True) -> None:
-        """Keep the first text that covers nothing; else, where there ``must`` be one, that which covers least."""
-        frame = self.ax.get_window_extent()
-        best: Any = None
-        for make in tries:
-            text = make()
-            boxes = _boxes(text)
-            clashes = sum(_covered(box, other) for box in boxes for other in self.taken)
-            clashes += 3 * sum(not _inside(box, frame) for box in boxes)
-            if best is None or clashes < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (clashes, text, boxes)
-            else:
-                text.remove()
-            if clashes == 0:
-                break
-        if best is not None and best[0] and not must:
-            best[1].remove()
-        elif best is not None:
-            self.taken += best[2]
+        gaps = [gap + float(np.sqrt(_area(mark))) / 2 for gap in (3.0, 14.0, 28.0, 44.0)]
+        at = (mark.intensity, mark.rate / TERA)
+        self.names.place(beside(self.ax, text, at, gaps, color=color, size=0.95 * self.small), must=must)
 
 
 def _hue(cloud: Cloud) -> str:
@@ -290,36 +250,3 @@ def _hue(cloud: Cloud) -> str:
 
 def _area(mark: Any) -> float:
     return float(12 + 700 * mark.share)
-
-
-def _covered(box: Bbox, other: Bbox) -> float:
-    """Return the part of a box that another covers."""
-    width = min(box.x1, other.x1) - max(box.x0, other.x0)
-    height = min(box.y1, other.y1) - max(box.y0, other.y0)
-    return float(max(width, 0.0) * max(height, 0.0) / (box.width * box.height))
-
-
-def _inside(box: Bbox, frame: Bbox) -> bool:
-    return bool(box.x0 >= frame.x0 and box.x1 <= frame.x1 + 2 and box.y0 >= frame.y0 and box.y1 <= frame.y1 + 2)
-
-
-def _boxes(text: Any) -> list[Bbox]:
-    """Return the boxes a text covers: of a rotated one, small ones along its line."""
-    from matplotlib.text import Text
-    from matplotlib.transforms import Bbox
-
-    text.get_window_extent()  # brings a note to its place
-    whole: Bbox = Text.get_window_extent(text)  # without its leader
-    angle = np.radians(text.get_rotation()) if text.get_rotation() else 0.0
-    if not angle:
-        return [whole]
-    x, y = text.get_transform().transform(text.get_position())
-    size = text.get_fontsize() * text.get_figure(root=True).dpi / 72
-    long = np.hypot(whole.width, whole.height)
-    lift = size / 2 if text.get_verticalalignment() == "bottom" else -size / 2
-    out = []
-    for along in np.arange(size / 2, long, size):
-        cx = x + along * np.cos(angle) - lift * np.sin(angle)
-        cy = y + along * np.sin(angle) + lift * np.cos(angle)
-        out.append(Bbox.from_bounds(cx - size / 2, cy - size / 2, size, size))
-    return out

@@ -28,6 +28,7 @@ class Engine:
         sequence: time of the host for each sequence of a step (scheduling, sampling), beside the chip's work; ``stream``, what
             sending its tokens on takes more, where somebody waits for each.
         front: time of a request before its first step: tokenising, queueing, sending.
+        overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
@@ -46,6 +47,7 @@ class Engine:
     sequence: Seconds = 0.0
     stream: Seconds = 0.0
     front: Seconds = 0.0
+    overlap: Ratio = 0.0
     budget: Count = BUDGET
     reserve: Ratio = 1.0
     crowd: Count = 0.0

@@ -14,13 +14,13 @@ from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.calibration import Calibration
 from roofline.checks import findings
-from roofline.choosing import choose, grid, holding, possible, ranks_of
+from roofline.choosing import choose, holding, possible, ranks_of, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.fields import number, refuse
 from roofline.hardware import System
-from roofline.layout import Layout, one
+from roofline.layout import Layout
 from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.workload import Decode, Prefill, Question, Serve
 
@@ -83,15 +83,9 @@ def estimate(
     >>> est.layout.words()["replicas"], bool(est.fits)
     (8, True)
     """
-    described = catalog.system(system)
-    # Findings are of the descriptor, whatever power and rent are put in place of its own.
-    notes = [f"look at {finding}" for finding in findings(described)]
-    rack = _with(described, power, price)
     question = _asked(what, dtype, kv_dtype, words)
-    profile = _driven(catalog.profile(level, rack), engine, launch)
+    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
-        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     given = {name: value for name, value in degrees.items() if value is not None}
     if layout is not None:
         if given or chips is not None:
@@ -108,6 +102,26 @@ def estimate(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
     return est.noted(notes)
+
+
+def setting(
+    system: System | str | Path,
+    *,
+    level: str | Calibration,
+    engine: str | Path | Engine | None,
+    launch: str,
+    power: Num | str | None,
+    price: Num | str | None,
+) -> tuple[System, Calibration, list[str]]:
+    """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
+    described = catalog.system(system)
+    # Findings are of the descriptor, whatever power and rent are put in place of its own.
+    notes = [f"look at {finding}" for finding in findings(described)]
+    rack = _with(described, power, price)
+    profile = _driven(catalog.profile(level, rack), engine, launch)
+    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
+        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+    return rack, profile, notes
 
 
 def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:
@@ -153,13 +167,7 @@ def _chosen(
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.
     """
-    ranks = ranks_of(system, chips)
-    model = question.model
-    for name in ("tp", "pp"):
-        if name in given:
-            # A degree that the model cannot be cut by is told as such, whatever the others are.
-            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
-    candidates = possible(model, system, grid(model, ranks, given), given)
+    candidates = possible(question.model, system, worth_trying(question.model, system, chips, given), given)
     question, layout, fitting = choose(question, system, candidates, profile)
     tried = int(np.size(candidates.tp))
     if np.ndim(fitting):
@@ -175,7 +183,7 @@ def _chosen(
     if isinstance(question, Serve) and question.rate is not None:
         best = "the soonest answers"
     only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
-    used = ranks // system.ranks_per_chip
+    used = ranks_of(system, chips) // system.ranks_per_chip
     return (
         question,
         layout,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from collections.abc import Callable
+from typing import Final, TypeAlias, assert_never
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.answer import Estimate, Rule
-from roofline.arrays import BLOCK, blocks, sizes, take
+from roofline.arrays import DETAILED, blocks, sizes, take
 from roofline.calibration import Calibration
 from roofline.footprint import Footprint
 from roofline.hardware import System
@@ -18,6 +19,9 @@ from roofline.layout import Layout
 from roofline.serving import serve
 from roofline.units import Num
 from roofline.workload import Decode, Prefill, Question, Serve
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how many are done, and how many there are."""
 
 _KEPT: Final = (
     "ttft",
@@ -44,18 +48,25 @@ def _evaluate(question: Question, system: System, layout: Layout, calibration: C
             assert_never(question)
 
 
-def answer(question: Question, system: System, layout: Layout, calibration: Calibration) -> Estimate:
+def answer(
+    question: Question, system: System, layout: Layout, calibration: Calibration, progress: Progress | None = None
+) -> Estimate:
     """Return the answer at every point of the arrays in its arguments, in blocks that stay in cache.
 
-    Up to one block, all details are kept; beyond, the times, rates, memory and masks.
+    Up to :data:`roofline.arrays.DETAILED` points all details are kept; beyond, the times, rates, memory and masks.
+
+    Args:
+        progress: called after each block.
     """
     asked = (question, system, layout, calibration)
     shape = sizes(*asked)
-    if int(np.prod(shape, dtype=np.int64)) <= BLOCK:
+    points = int(np.prod(shape, dtype=np.int64))
+    if points <= DETAILED:
         return _evaluate(*asked)
     whole: dict[str, NDArray[np.float64]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     said: dict[str, None] = {}
+    done = 0
     for where in blocks(shape):
         part = _evaluate(*take(asked, where))
         for name, value in _numbers(part).items():
@@ -63,6 +74,9 @@ def answer(question: Question, system: System, layout: Layout, calibration: Cali
         said |= dict.fromkeys(part.remarks)
         for rule in part.rules:
             masks.setdefault(rule.reason, np.empty(shape, dtype=bool))[where] = rule.ok
+        if progress is not None:
+            done += int(np.prod([s.stop - s.start for s in where]))
+            progress(done, points)
     return Estimate(
         *asked,
         **{name: whole.get(name) for name in _KEPT},  # type: ignore[arg-type]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from roofline import drawing
+from roofline import drawing, frontiers
 from roofline import scatter as scattering
 from roofline.calibration import Calibration
 from roofline.diagram import Cloud, Point, Roof, Sheet, clouds, points, roofs, sheet, spanned
 from roofline.errors import QuestionError, fault
 from roofline.fitting import Part
+from roofline.frontiers import Curve
 from roofline.hardware import Chip, System, Tier
 from roofline.scoring import Prediction
 from roofline.timeline import Span
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FORMATS", "Cloud", "Point", "Roof", "axes", "calibrated", "clouds", "panels", "points", "render", "roofline", "roofs",
-    "scatter", "spanned",
+    "FORMATS", "Cloud", "Point", "Roof", "axes", "calibrated", "clouds", "frontier", "panels", "points", "render", "roofline",
+    "roofs", "scatter", "spanned",
 ]  # fmt: skip
 
 FORMATS: Final = ("svg", "pdf", "png")
@@ -190,4 +191,23 @@ def scatter(predictions: Sequence[Prediction], *, ax: Axes | None = None, key: s
     ax = axes(6.4, 5.6) if ax is None else ax
     with mpl.rc_context(STYLE):
         scattering.draw(ax, found, key)
+    return ax
+
+
+def frontier(curve: Curve, *, ax: Axes | None = None) -> Axes:
+    """Draw the frontier of a search: tokens per second and user against tokens per second and chip, linear, as is usual.
+
+    Each dot is a plan, a bar through it its 80 % interval, in which both rates move together; the star is the best. The dashed
+    line is what could be had without limits, the dotted one the limit on TPOT. Another search on the same axes is added in the
+    next colour.
+
+    Args:
+        curve: such as :meth:`roofline.Search.curve` returns.
+        ax: axes to draw on; by default those of a new figure of one column's width.
+    """
+    import matplotlib as mpl
+
+    ax = axes(3.6, 3.4) if ax is None else ax
+    with mpl.rc_context(STYLE):
+        frontiers.draw(ax, curve)
     return ax

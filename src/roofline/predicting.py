@@ -8,18 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from roofline.arrays import BLOCK
+from roofline.arrays import DETAILED
 from roofline.calibration import Calibration
 from roofline.cases import Adjust, Case, opener
 from roofline.errors import RooflineError
+from roofline.evaluation import Progress
 from roofline.layout import Layout
 from roofline.replay import PRICED, Batch, Outcome, apart
 from roofline.runs import ServingRun
 from roofline.scoring import Prediction
 
-Progress = Callable[[int, int], None]
-
-_MOST_POINTS: Final = BLOCK // 2
+_MOST_POINTS: Final = DETAILED // 2
 """Points priced at once: few enough that an answer keeps the details that intervals are made of."""
 
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import Mask, floor, larger, share, smaller
+from roofline.arrays import Mask, floor, larger, share
 from roofline.calibration import Calibration
+from roofline.disaggregation import pools
 from roofline.engines import BUDGET
 from roofline.estimates import estimate
 from roofline.hardware import System
@@ -61,13 +62,16 @@ class Batch:
         """Return the answer to a question about this model on this system."""
         return estimate(question, self.system, self.layout if layout is None else layout, level=self.profile)
 
-    def serve(self, concurrency: Num) -> Estimate:
-        """Return the service with so many requests in flight."""
-        question = Serve(
+    def question(self, concurrency: Num) -> Serve:
+        """Return the service that is asked for, with so many requests in flight."""
+        return Serve(
             self.model, self.input, self.output, concurrency, self.draft_tokens, self.accept_length,
             requests_per_slot=self.requests_per_slot, variation=self.variation,
         )  # fmt: skip
-        return self.ask(question)
+
+    def serve(self, concurrency: Num) -> Estimate:
+        """Return the service with so many requests in flight."""
+        return self.ask(self.question(concurrency))
 
     def step(self, batch: Num) -> Estimate:
         """Return the decode step at the mean context of a request."""
@@ -172,48 +176,17 @@ def decode(b: Batch) -> Outcome:
     return Outcome(quantities, rate, (est,), ((unknown, "as many sequences as fit"),))
 
 
-_ROUNDS: Final = 4
-
-
 def apart(b: Batch, prompts: Layout) -> Outcome:
-    r"""Price a service whose prompts are read on chips of their own.
-
-    ``n`` requests are in flight for each lane that reads prompts (an attention rank of a replica). A lane is occupied by
-    a prompt for ``q``; a request then decodes for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. The mean
-    wait ``w`` is that of a queue with constant service whose ``n - 1`` other customers come back once a cycle ``K``,
-
-    .. math:: K = w + t + Z, \qquad 2 w (K - (n - 1) q) = (n - 1) q^2, \qquad K \ge n q,
-
-    as in :mod:`roofline.serving`, ``t`` the pass of a lone prompt and ``q`` that of a full one over its prompts. The transfer
-    of the cache is left out.
-    """
-    lanes = prompts.dp * prompts.replicas
-    together = larger(floor(BUDGET / b.input), 1.0)
-    alone, full = b.prefill(lanes, prompts), b.prefill(lanes * together, prompts)
-    first, each = _ends(alone, "ttft", _known(alone.ttft)), _known(full.ttft) / together
-    n, gaps = b.concurrency / lanes, larger(b.output - 1, 0.0)
-    others = larger(n - 1, 0.0)
-    decoding: Num = b.concurrency
-    most: Num = np.inf
-    for _ in range(_ROUNDS):
-        step = b.step(decoding)
-        most = larger(step.max_concurrency, 1.0)
-        spent = gaps * _known(step.tpot)
-        slack = others * each - spent - first[0]
-        wait = (slack + np.sqrt(slack * slack + 2 * others * each * each)) / 2
-        cycle = larger(wait + first[0] + spent, n * each)
-        decoding = larger(smaller(b.concurrency * share(spent, cycle), most), smaller(b.concurrency, 1.0))
-    cycle = larger(cycle, share(b.concurrency * spent, most))
-    tpot = _ends(step, "tpot", _known(step.tpot))
-    ttft = larger(cycle - spent, first[0])
-    rate = b.concurrency * b.output / cycle
+    """Price a service whose prompts are read on chips of their own; see :mod:`roofline.disaggregation`."""
+    split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
+    first, tpot = _ends(split.prompts, "ttft", _known(split.prompts.ttft)), _ends(split.answers, "tpot", split.tpot)
     quantities = {
-        "ttft_s": (ttft, first[1], ttft * _wider(first)),
+        "ttft_s": (split.ttft, first[1], split.ttft * _wider(first)),
         "tpot_s": tpot,
-        "output_tokens_per_s": _rate(tpot, rate),
+        "output_tokens_per_s": _rate(tpot, split.tokens_per_second),
     }
-    said = ((True, "prompts are read on chips of their own; the transfer of their caches is left out"),)
-    return Outcome(quantities, rate, (step, alone), said)
+    said = ((True, "prompts are read on chips of their own"),)
+    return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
 
 
 PRICED: Final[Mapping[str, tuple[Callable[[Batch], Outcome], tuple[str, ...]]]] = {

@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline.answer import Estimate
 from roofline.choosing import load
+from roofline.disaggregation import Pools
 from roofline.provenance import Fact
 from roofline.record import PERCENTILES
 from roofline.reports import columns, figure
@@ -138,6 +139,27 @@ def _load(est: Estimate) -> list[str]:
     ]
     head = ["requests", "tokens/s", "a chip", "TPOT", "TTFT"]
     return ["the same plan under other loads", columns(rows, head=head, right=range(1, 5)), ""]
+
+
+def split_sheet(split: Pools) -> str:
+    """Return the answer for two pools as text."""
+    told = split.to_dict()
+    rows = [] if split.fits else [["DOES NOT FIT", "; ".join(split.reasons)]]
+    for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
+        where = f"{float(est.chips):,.0f} chips of {est.system.name}, {est.layout.short()}"
+        rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
+    rate, each = figure(told["output_tokens_per_s"]), figure(told["output_tokens_per_s_per_chip"])
+    rows.append(["output", f"{rate} tokens/s: {each} a chip of both, {figure(told['requests_per_s'])} requests/s"])
+    parts = {"queue": split.wait, "transfer seen": split.exposed}
+    seen = ", ".join(f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value))
+    for name, value in (("TTFT", split.ttft), ("TPOT", split.tpot)):
+        if not np.isnan(value):
+            rows.append([name, show(float(value), SECOND, 3) + (f" ({seen})" if name == "TTFT" else "")])
+    rows.append(["balance", f"{figure(float(split.balance))} chips that read prompts for each that decodes"])
+    q = split.question
+    asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+    notes = [f"  - {note}" for note in told["assumptions"]]
+    return "\n".join([f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed", *notes])
 
 
 def _cited(facts: tuple[Fact, ...]) -> list[str]:

@@ -317,12 +317,9 @@ def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[st
     work = kind.work(columns, form, rate)
     kernel = work.kernel if isinstance(work, Op) else work.collective
     timed = Timings(kernel, "" if kind.ways else form, stack, work, columns["measured"] * MICRO, kind.ways, columns)
-    return _halved(timed.select(~_warm(timed, chip, aside)))
-
-
-def _halved(timed: Timings) -> Timings:
-    """Return timings with every other row marked: those are kept for the check."""
-    return attrs.evolve(timed, columns={**timed.columns, "check": np.arange(timed.count, dtype=np.float64) % 2})
+    cold = timed.select(~_warm(timed, chip, aside))
+    # Every other row is marked: those are kept for the check.
+    return attrs.evolve(cold, columns={**cold.columns, "check": np.arange(cold.count, dtype=np.float64) % 2})
 
 
 def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:

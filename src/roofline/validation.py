@@ -15,7 +15,8 @@ from attrs import frozen
 from roofline import catalog
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
-from roofline.predicting import Progress, predict
+from roofline.evaluation import Progress
+from roofline.predicting import predict
 from roofline.replay import QUANTITIES
 from roofline.reports import columns
 from roofline.runs import kind, serving_runs

@@ -27,8 +27,9 @@ def quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG0
 
 
 LAYOUT = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
+SPLIT = Group("Prompts on chips of their own", sort_key=3)
 WORK = Group("Workload", sort_key=2)
-COST = Group("Power and price", sort_key=3)
+COST = Group("Power and price", sort_key=4)
 FORM = Group("Output", sort_key=9)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", group=FORM, help="One JSON document on standard output.")]
@@ -40,6 +41,16 @@ ModelName = Annotated[
 ]
 Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by default the whole system.")]
 Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
+PrefillChips = Annotated[
+    int | None,
+    Parameter(converter=whole, group=SPLIT, help="Chips that only read prompts; --chips are then those that decode."),
+]
+PrefillTp = Annotated[
+    int | None, Parameter(converter=whole, group=SPLIT, help="Tensor parallelism of the chips that read prompts.")
+]
+PrefillSystem = Annotated[
+    str | None, Parameter(group=SPLIT, help="System of the chips that read prompts; by default the same.")
+]
 Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
 Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
 Concurrency = Annotated[
@@ -54,6 +65,24 @@ Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request ge
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
+Ttft = Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")]
+Patience = Annotated[
+    str,
+    Parameter(name="--ttft", group=WORK, help="Limit on the time to the first token, such as 2s; none for no limit."),
+]
+Tpot = Annotated[str | None, Parameter(group=WORK, help="Limit on the time per output token, such as 50ms.")]
+Tpots = Annotated[
+    list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
+]
+Objective = Annotated[
+    str,
+    Parameter(
+        group=WORK,
+        help="What the best plan has the most or the least of: tokens_per_second_per_chip, tokens_per_second_per_user, "
+        "joules_per_token, dollars_per_million_tokens, tpot or ttft.",
+    ),
+]
+Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,
@@ -90,6 +119,19 @@ Level = Annotated[
 Dtype = Annotated[
     str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
 ]
+Why = Annotated[bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")]
+Frontier = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output-file", "-o"],
+        group=FORM,
+        help="Draw the frontier into FILE.svg, FILE.pdf or FILE.png, or write FILE.csv.",
+    ),
+]
+Systems = Annotated[
+    Path | None,
+    Parameter(name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."),
+]
 Power = Annotated[
     str | None,
     Parameter(
@@ -122,4 +164,15 @@ Profile = Annotated[
 Clouds = Annotated[
     Path | None,
     Parameter(group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."),
+]
+
+Runs = Annotated[
+    str,
+    Parameter(help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."),
+]
+Predictions = Annotated[
+    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
+]
+Scatter = Annotated[
+    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
 ]

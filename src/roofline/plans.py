@@ -1,0 +1,190 @@
+"""Plans of a service, a layout, a load and a chunk: what they give, as records, lines and files, and why some are rejected."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.answer import Estimate
+from roofline.errors import QuestionError, fault
+from roofline.fields import number
+from roofline.layout import Layout
+from roofline.reports import columns, figure
+from roofline.units import BYTE, SECOND, Num, parse, show
+from roofline.workload import Serve
+
+TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
+"""What limits are on."""
+
+_DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas")
+_RATES: Final = {
+    "tokens_per_s_per_user": "tokens_per_second_per_user",
+    "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
+}
+_SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
+"""Fields that have an interval, and the quantities they are."""
+_HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+
+
+def limit(name: str, value: object) -> float:
+    """Return a limit on a time, given in seconds or as text such as ``50ms``.
+
+    Raises:
+        QuestionError: no time above 0.
+    """
+    if isinstance(value, str):
+        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
+        unit = value[len(digits) :].strip()
+        if digits.strip() and not unit:
+            raise QuestionError(fault(name, value, "has no unit", "give for example 50ms"))
+        seconds: Num = parse(f"{digits.strip()} {unit}", SECOND, name)
+    else:
+        seconds = number(value, name)
+    if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
+        raise QuestionError(fault(name, value, "must be a time above 0", "give for example 50ms"))
+    return seconds
+
+
+@frozen(eq=False)
+class Rejection:
+    """Plans that were rejected for one reason.
+
+    Attributes:
+        kind: ``rule``, ``memory``, ``rate``, ``ttft``, ``tpot``, or ``ttft and tpot``.
+        reason: in words.
+        plans: how many; a layout that cannot be laid out counts as one, for it has no loads.
+        layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
+        nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
+        better: whether it is better than the best.
+    """
+
+    kind: str
+    reason: str
+    plans: int
+    layouts: int
+    nearest: Estimate | None = None
+    better: bool = False
+
+    def __str__(self) -> str:
+        est = self.nearest
+        if est is None:
+            return self.reason
+        if self.kind == "memory":
+            missed = f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+        elif self.kind == "rate":
+            missed = f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
+        else:
+            missed = ", ".join(
+                f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in self.kind.split(" and ")
+            )
+        which = "the nearest that does better" if self.better else "the nearest"
+        return f"{self.reason}; {which}: {missed}, {short(est)}, {yields(est)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reason under the names of the machine-readable answer."""
+        out = attrs.asdict(self, recurse=False, filter=lambda each, _: each.name != "nearest")
+        return {**out, "nearest": None if self.nearest is None else records(self.nearest)[0]}
+
+
+def layouts(est: Estimate | None) -> list[Layout]:
+    """Return the layout of each point of an answer over one axis, or of its only one; none of no answer."""
+    if est is None:
+        return []
+    degrees = {name: _column(est, getattr(est.layout, name)) for name in _DEGREES}
+    return [Layout(**{name: float(values[i]) for name, values in degrees.items()}) for i in range(_count(est))]  # type: ignore[arg-type]
+
+
+def records(est: Estimate | None) -> list[dict[str, Any]]:
+    """Return each point of an answer under the names of the machine-readable form; units are in the names."""
+    if est is None:
+        return []
+    q = cast("Serve", est.question)
+    numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
+    numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
+    values = {name: _column(est, value) for name, value in numbers.items()}
+    pairs = {name: est.interval(quantity) for name, quantity in _SURE.items()}
+    sure = {name: [_column(est, end) for end in pair or (None, None)] for name, pair in pairs.items()}
+    return [
+        {
+            "layout": layout.words(),
+            **{name: _plain(column[i]) for name, column in values.items()},
+            "interval": {
+                name: None if np.isnan(low[i]) else [_plain(low[i]), _plain(high[i])] for name, (low, high) in sure.items()
+            },
+        }
+        for i, layout in enumerate(layouts(est))
+    ]  # fmt: skip
+
+
+def csv_of(est: Estimate | None) -> str:
+    """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
+    names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]
+    out = io.StringIO()
+    table = csv.DictWriter(out, names, lineterminator="\n")
+    table.writeheader()
+    for each in records(est):
+        row = {**each["layout"], "concurrency": each["concurrency"], "chunk": each["chunk"]}
+        for name in _SURE:
+            low, high = each["interval"][name] or (None, None)
+            row |= {name: each[name], f"{name}_low": low, f"{name}_high": high}
+        table.writerow(row)
+    return out.getvalue()
+
+
+def table(est: Estimate, shown: Iterable[int]) -> str:
+    """Return some of the points of an answer as a table."""
+    every = list(zip(records(est), layouts(est), strict=True))
+    return columns([_line(*every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 1))
+
+
+def spread(est: Estimate, most: int) -> list[int]:
+    """Return points of a frontier, its ends among them, that lie evenly along it where both rates are drawn in logarithms."""
+    path = np.log(
+        [[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in records(est)]
+    )
+    along = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
+    return list(np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], most))))
+
+
+def _line(each: dict[str, Any], layout: Layout) -> list[str]:
+    pair, user = each["interval"]["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"]
+    return [
+        "-" if user is None else figure(user, 3),
+        figure(each["output_tokens_per_s_per_chip"]),
+        "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
+        *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
+        figure(each["concurrency"], 3),
+        "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
+        layout.short(),
+    ]
+
+
+def short(est: Estimate) -> str:
+    """Return the layout and the chunk of one plan."""
+    chunk = cast("Serve", est.question).chunk
+    return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
+
+
+def yields(est: Estimate) -> str:
+    """Return the load of one plan and what it makes."""
+    load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s a chip"
+    return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
+
+
+def _count(est: Estimate) -> int:
+    return int(np.prod(est.shape, dtype=np.int64))
+
+
+def _column(est: Estimate, value: Num | None) -> NDArray[np.float64]:
+    return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), (_count(est),))
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,102 @@
+"""The search: every layout that can be laid out, every load and every chunk of a service, priced at once and held to limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roofline import catalog
+from roofline.architecture import Model
+from roofline.arrays import sizes
+from roofline.calibration import Calibration
+from roofline.choosing import PATIENCE, possible, survey, worth_trying
+from roofline.engines import Engine
+from roofline.errors import QuestionError, fault, unknown
+from roofline.estimates import service, setting
+from roofline.evaluation import Progress
+from roofline.hardware import System
+from roofline.inference import rules
+from roofline.layout import Layout
+from roofline.plans import Rejection
+from roofline.selection import OBJECTIVES, Search
+from roofline.units import Num
+
+
+def search(
+    model: Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    *,
+    chips: int | None = None,
+    ttft: float | str | None = PATIENCE,
+    tpot: float | str | None = None,
+    objective: str = "tokens_per_second_per_chip",
+    concurrency: Num | None = None,
+    rate: Num | None = None,
+    level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
+    launch: str = "graph",
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    progress: Progress | None = None,
+    **words: Num | None,
+) -> Search:
+    """Find the plan of a service that makes the most of each chip under limits, and the frontier of what else could be had.
+
+    Every layout of the chips that can be laid out is tried under every load that fits, and with every chunk.
+
+    Args:
+        ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``; None for
+            no limit.
+        objective: what the best plan has the most or the least of, a key of :data:`roofline.selection.OBJECTIVES`.
+        concurrency: requests in flight, or ``rate``: those that come in a second, if not every load is to be tried.
+        progress: called now and then with the plans priced, and all of them.
+        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
+            tried) and others of :class:`Serve`.
+        model, system, chips, level, engine, launch, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
+            :func:`roofline.estimate`.
+
+    Raises:
+        QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
+
+    >>> found = search("llama-3.1-70b", "dgx-h100", dtype="fp8", tpot="50ms")
+    >>> found.best.layout.short(), bool(found.best.tpot <= 0.05)
+    ('tp=4 replicas=2', True)
+    """
+    if objective not in OBJECTIVES:
+        raise unknown("objective", objective, OBJECTIVES)
+    load = {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
+    question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
+    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    if sizes(question, rack, profile):
+        raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
+    degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
+    given = {name: value for name, value in degrees.items() if value is not None}
+    every = worth_trying(question.model, rack, chips, given)
+    layouts = possible(question.model, rack, every, given)
+    plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
+    if getattr(plans, objective) is None:
+        rule = f"of {rack.name} no such figure is known"
+        raise QuestionError(fault("objective", objective, rule, "give power or price"))
+    return Search(plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes)).held(
+        ttft=ttft, tpot=tpot
+    )
+
+
+def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
+    """Return the layouts that cannot be laid out by the first law that each of them breaks."""
+    out, left = [], np.ones(np.shape(layouts.tp), dtype=bool)
+    for law in rules(model, system, layouts):
+        broken = int(np.sum(left & ~law.ok))
+        left &= law.ok
+        if broken:
+            out.append(Rejection("rule", law.reason, broken, broken))
+    return tuple(out)
