@@ -233,6 +233,8 @@ def row_of(**cells):
     [
         (row_of(kernel="mla_decode", kv_dtype="bf16", batch=8, q_len=1, past_len=1000, heads=128), rl.Decode(rl.model("deepseek-v3"), 8.0, 1000.0), "attention"),
         (row_of(kernel="mla_prefill", kv_dtype="bf16", batch=2, q_len=700, past_len=0, heads=128), rl.Prefill(rl.model("deepseek-v3"), 2.0, 700.0), "attention"),
+        (row_of(kernel="mla_prefill", kv_dtype="bf16", batch=2, q_len=400, past_len=300, heads=128),
+         rl.Prefill(rl.model("deepseek-v3"), 2.0, 700.0, cached=300.0), "attention"),
         (row_of(kernel="moe_ffn", dtype="fp8_block", tokens=8, hidden=7168, inter=2048, topk=8, experts=256, tp=1, ep=1),
          rl.Decode(rl.model("deepseek-v3"), 8.0, 1000.0), "experts"),
         (row_of(kernel="moe_ffn", dtype="bf16", tokens=9, hidden=4096, inter=14336, topk=2, experts=8, tp=1, ep=1),

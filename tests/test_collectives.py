@@ -315,6 +315,28 @@ def test_the_start_and_the_steps_by_hand():
     assert float(inside.network) == pytest.approx(0.14)
 
 
+def test_the_steps_of_each_way_by_hand():
+    # Two nodes of 8, steps of 1 us inside and 10 us between, and next to nothing to send.
+    node, fabric = rl.Tier("node", 8, 1e12, 1e-6, in_network=True, load_store=True), rl.Tier("fabric", 64, 1e12, 10e-6)
+
+    def steps(kind, group=16.0):
+        ways = price(rl.Message("m", kind, 1e-9, group, copies=2.0), (node, fabric), alike(rl.Link(hop=1.0))).ways
+        return {name: round(float(time) * 1e6, 6) for name, time in ways.items() if np.isfinite(time)}
+
+    # Around 7 peers and 1; 3 doublings and 1; up and down them; into the switch and out, then around.
+    assert steps("all_reduce") == {"ring": 2 * 7 + 20, "halving": 2 * 3 + 20, "tree": 2 * 3 + 20, "in_network": 2 + 20}
+    assert steps("all_reduce", 8.0) == {
+        "ring": 14, "halving": 6, "tree": 6, "in_network": 2, "one_shot": 1, "two_shot": 2
+    }  # fmt: skip
+    for kind in ("reduce_scatter", "all_gather"):
+        assert steps(kind) == {"gather": 7 + 10, "halving": 3 + 10}
+    assert steps("all_to_all") == {"all_to_all": 3 + 10}
+    assert steps("dispatch") == steps("combine") == {"low_latency": 3 + 10, "throughput": 3 + 10}
+    assert steps("broadcast") == {"chain": 7 + 10, "binomial": 3 + 10}
+    # From rank to rank, 14 of 15 hops inside a node.
+    assert steps("point_to_point") == {"point_to_point": 14 + 10}
+
+
 @given(st.lists(made.messages(), min_size=2, max_size=5), made.tiers(), made.calibrations())
 def test_an_array_of_messages_is_the_messages_one_by_one(messages, tiers, profile):
     kind = messages[0].collective

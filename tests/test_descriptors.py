@@ -142,6 +142,12 @@ def test_the_generic_profile_has_every_class():
     assert profile.level == "generic"
 
 
+def test_a_ceiling_of_a_rate_that_is_not_stated_is_read_and_not_used():
+    chip = load("chip", change(CHIP, "chip.ceiling.fp4", {"value": "1 PFLOP/s", "source": "aic"}))
+    assert set(chip.best) == {"bf16", "fp8"} & set(chip.peak)
+    assert any(fact.path == "chip.ceiling.fp4" for fact in chip.facts)
+
+
 BAD = [
     (
         "chip",

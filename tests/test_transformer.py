@@ -126,17 +126,18 @@ def test_uneven_routing_makes_the_experts_and_their_messages_wait(less, more):
 def test_a_measured_imbalance_takes_the_place_of_the_law():
     rack, model, layout = rl.system("gb200-nvl72"), rl.model("deepseek-v3"), rl.Layout(dp=64, ep=64)
 
-    def step(imbalance, question=rl.Decode):
+    def step(imbalance, question=rl.Decode, which=0):
         if question is rl.Serve:
             asked = rl.Serve(model, concurrency=4096, imbalance=imbalance)
         else:
             asked = question(model, 4096.0, 1024.0, imbalance=imbalance)
-        return float(rl.estimate(asked, rack, layout).steps[0].time)
+        return float(rl.estimate(asked, rack, layout).steps[which].time)
 
     law = 1 + np.sqrt(2 * np.log(64) / (4096 * 8 / 64))
     assert step(None) == pytest.approx(step(law), rel=1e-12)
-    for question in (rl.Decode, rl.Prefill, rl.Serve):
-        assert step(1.0, question) < step(None, question) < step(3.0, question) < step(6.0, question)
+    # A service has prompts, decode steps and both at once.
+    for asked in ((rl.Decode,), (rl.Prefill,), (rl.Serve, 0), (rl.Serve, 1), (rl.Serve, 2)):
+        assert step(1.0, *asked) < step(None, *asked) < step(3.0, *asked) < step(6.0, *asked)
     with pytest.raises(rl.QuestionError, match=r"imbalance=0\.5"):
         rl.Decode(model, 8.0, 100.0, imbalance=0.5)
 
