@@ -283,7 +283,7 @@ def full_house(servers: Count, load: Ratio, service: Seconds, variation: Ratio) 
         servers: places m, each of which is held for ``service`` T, with this variation v.
         load: share :math:`\rho` of them that is taken; at 1 the wait has no end (NaN).
 
-    >>> full_house(1.0, 0.5, 1.0, 1.0)
+    >>> float(full_house(1.0, 0.5, 1.0, 1.0))
     1.0
     """
     room = larger(1 - load, 0.0)
