@@ -27,7 +27,7 @@ PATIENCE: Final = 10.0
 """Seconds to the first token that services are held to: beyond it, more requests in flight only wait longer."""
 
 _MOST_REQUESTS_A_LANE: Final = 4096.0
-_STEP: Final = 2.0**0.125
+_STEP: Final = float(np.exp2(1 / 8))
 """Each load of a layout over the one before."""
 _CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
 """Prompt tokens beside a decode step: what an operator would tune."""
