@@ -69,7 +69,7 @@ def search(
 
     >>> found = search("llama-3.1-70b", "dgx-h100", dtype="fp8", tpot="50ms")
     >>> found.best.layout.short(), bool(found.best.tpot <= 0.05)
-    ('tp=4 replicas=2', True)
+    ('tp=2 replicas=4', True)
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
