@@ -423,3 +423,11 @@ def test_a_step_is_cut_only_where_that_pays():
 
 def test_attrs_of_a_question_are_floats():
     assert attrs.asdict(rl.Serve(MODEL, 10, 20, 30), recurse=False)["input"] == 10.0
+
+
+def test_a_sheet_of_a_saturated_service_has_no_empty_numbers():
+    est = rl.estimate(MODEL, RACK, rl.Layout(), level="generic", rate=1e4)
+    text = sheet(est)
+    assert "ever more requests in flight" in text
+    assert "saturates" in text
+    assert "nan" not in text

@@ -56,7 +56,11 @@ def _asked(est: Estimate) -> str:
     load, read, made = (figure(float(value)) for value in (est.concurrency, q.input, q.output))
     if q.rate is not None:
         each = figure(float(est.requests_per_second or 0.0))
-        load = f"{figure(float(q.rate))} requests/s come and {each} are answered: {load}"
+        held = f"{load} requests" if np.isfinite(est.concurrency) else "ever more requests"
+        return (
+            f"{figure(float(q.rate))} requests/s come and {each} are answered: {held} in flight, "
+            f"{read} tokens in and {made} out{drafts}"
+        )
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
 
 
@@ -102,7 +106,8 @@ def _rates(est: Estimate) -> str:
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
     energy = None if joules is None else f"{_energy(est, float(joules))} a token"
     rent = None if dollars is None else f"${figure(float(dollars), 3)} a million tokens"
-    rows.append(["energy", energy or "no rated power is published; give power"])
+    if joules is None or np.isfinite(joules):  # a service that saturates has no load, and no energy of one
+        rows.append(["energy", energy or "no rated power is published; give power"])
     rows.append(["rent", rent or "no trustworthy rent was found; give price"])
     return columns(rows)
 
