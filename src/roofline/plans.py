@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import attrs
@@ -97,8 +97,8 @@ def layouts(est: Estimate | None) -> list[Layout]:
     """Return the layout of each point of an answer over one axis, or of its only one; none of no answer."""
     if est is None:
         return []
-    degrees = {name: _column(est, getattr(est.layout, name)) for name in _DEGREES}
-    return [Layout(**{name: float(values[i]) for name, values in degrees.items()}) for i in range(_count(est))]  # type: ignore[arg-type]
+    degrees = _columns(est, {name: getattr(est.layout, name) for name in _DEGREES})
+    return [Layout(*each) for each in zip(*(map(float, column) for column in degrees.values()), strict=True)]
 
 
 def records(est: Estimate | None) -> list[dict[str, Any]]:
@@ -108,15 +108,15 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     q = cast("Serve", est.question)
     numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
     numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
-    values = {name: _column(est, value) for name, value in numbers.items()}
-    pairs = {name: est.interval(quantity) for name, quantity in _SURE.items()}
-    sure = {name: [_column(est, end) for end in pair or (None, None)] for name, pair in pairs.items()}
+    values = _columns(est, numbers)
+    pairs = {name: est.interval(quantity) or (None, None) for name, quantity in _SURE.items()}
+    low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
     return [
         {
             "layout": layout.words(),
             **{name: _plain(column[i]) for name, column in values.items()},
             "interval": {
-                name: None if np.isnan(low[i]) else [_plain(low[i]), _plain(high[i])] for name, (low, high) in sure.items()
+                name: None if np.isnan(low[name][i]) else [_plain(low[name][i]), _plain(high[name][i])] for name in _SURE
             },
         }
         for i, layout in enumerate(layouts(est))
@@ -178,12 +178,13 @@ def yields(est: Estimate) -> str:
     return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
 
 
-def _count(est: Estimate) -> int:
-    return int(np.prod(est.shape, dtype=np.int64))
-
-
-def _column(est: Estimate, value: Num | None) -> NDArray[np.float64]:
-    return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), (_count(est),))
+def _columns(est: Estimate, values: Mapping[str, Num | None]) -> dict[str, NDArray[np.float64]]:
+    """Return numbers of an answer for each of its points; NaN for one without meaning."""
+    count = (int(np.prod(est.shape, dtype=np.int64)),)
+    return {
+        name: np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), count)
+        for name, value in values.items()
+    }
 
 
 def _plain(value: float) -> float | None:

@@ -150,8 +150,12 @@ class Search:
 
     # How it is found -------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return self.plans.shape
+
     def _whole(self, value: Num | Mask | None) -> NDArray[Any]:
-        return np.broadcast_to(np.asarray(np.nan if value is None else value), self.plans.shape)
+        return np.broadcast_to(np.asarray(np.nan if value is None else value), self._shape)
 
     @cached_property
     def _fits(self) -> NDArray[np.bool_]:
@@ -168,7 +172,7 @@ class Search:
     @cached_property
     def _excess(self) -> NDArray[np.float64]:
         """The worst time over its limit."""
-        return np.asarray(np.maximum.reduce([np.zeros(self.plans.shape), *map(self._over, self.limits)]))
+        return np.asarray(np.maximum.reduce([np.zeros(self._shape), *map(self._over, self.limits)]))
 
     @cached_property
     def _speed(self) -> NDArray[np.float64]:
@@ -214,7 +218,7 @@ class Search:
         return found[order[np.diff(np.maximum.accumulate(speed[order]), prepend=-1.0) > 0]]
 
     def _at(self, place: Any) -> Estimate:
-        return self.plans.at(*(int(i) for i in np.unravel_index(place, self.plans.shape)))
+        return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
 
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
         return self.plans.among(places) if places.size else None
