@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
     ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
-    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
+    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "cells", "prose", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
