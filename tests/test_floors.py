@@ -13,6 +13,8 @@ FLOORS = [
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing"],
+    ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
+    ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "points", "record", "answer", "inference", "serving", "microbatch", "trained", "training", "evaluation"],
     [

@@ -32,6 +32,9 @@ KERNELS: Final = {
 }
 """Classes of kernel, each with constants of its own."""
 
+BACKWARD: Final = {"attention_prefill": "attention_backward", "mla_prefill": "mla_backward"}
+"""Classes whose gradients are a class of their own: what the profile says of it, or the forward pass slowed down."""
+
 COLLECTIVES: Final = {
     "ring": "all-reduce in a ring at each tier",
     "gather": "reduce-scatter, or all-gather, in a ring at each tier",
@@ -150,7 +153,8 @@ class Calibration:
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
         engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
-        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right.
+        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
+            that of its experts, whose software changes fastest.
         stacks: by name, what differs in the kernels of one software stack.
         found: how constants were fitted, where they were.
         facts: each constant as the file states it, with its source.
@@ -174,6 +178,7 @@ class Calibration:
     engine: Engine = Engine()
     framework: Framework = Framework()
     training_error: Ratio = 0.0
+    experts_error: Ratio = 0.0
     stacks: Mapping[str, Stack] = field(factory=dict)
     found: tuple[Found, ...] = ()
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -234,10 +239,9 @@ class Calibration:
         """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are."""
         f = framework
         kernels = dict(self.kernels)
-        for back, forth in (("attention_backward", "attention_prefill"), ("mla_backward", "mla_prefill")):
-            for (name, rate), kernel in self.kernels.items():
-                if name == forth:
-                    kernels.setdefault((back, rate), _slower(kernel, 1.0, f.backward))
+        for (name, rate), kernel in self.kernels.items():
+            if name in BACKWARD:
+                kernels.setdefault((BACKWARD[name], rate), _slower(kernel, 1.0, f.backward))
         share = f.memory_fraction if self.level != "ideal" else self.memory_fraction
         return evolve(
             self, framework=f, engine=Engine(), memory_fraction=share, facts=(*self.facts, *f.facts),

@@ -14,15 +14,10 @@ from typing import Final
 
 from attrs import evolve
 
+from roofline.calibration import BACKWARD
 from roofline.transformer.flow import ACTIVATION, SIXTEEN_BIT
 from roofline.units import Bytes, Ratio
 from roofline.work import Message, Op, Work
-
-BACKWARD: Final[Mapping[str, str]] = {
-    "attention_prefill": "attention_backward",
-    "mla_prefill": "mla_backward",
-}
-"""Kernel classes whose gradients have a class of their own."""
 
 _MIRRORED: Final[Mapping[str, str]] = {
     "all_gather": "reduce_scatter",

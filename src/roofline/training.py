@@ -52,7 +52,7 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
     uneven = _uneven(question, layout, one)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
-    played = run(layout.schedule, pp, m, layout.vpp, fullest, mean)
+    played = run(layout.schedule, pp, m, layout.vpp, fullest=fullest, mean=mean)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
     waits = played.time - batches.time
     reduced = _reduced(question, layout, own, one, system, calibration)
