@@ -9,12 +9,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
+    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "cells", "prose", "runs", "catalog"],
-    ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting", "scoring", "queueing"],
+    ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
+    ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
-    ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
+    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "microbatch", "trained", "training", "evaluation"],
     [
         "calibrating",
         "checks",

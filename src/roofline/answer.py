@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
@@ -11,11 +10,11 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import certainty, usage
-from roofline.arrays import Mask, ceil, picked, share, sizes, smaller, take
+from roofline import certainty, points, usage
+from roofline.arrays import Mask, ceil, share, smaller
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, drawn, joules_per_token
-from roofline.errors import QuestionError, fault
+from roofline.errors import QuestionError
 from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.layout import Layout
@@ -253,7 +252,7 @@ class Estimate:
 
         Of a service, the decode step and the mixed one, then how many of them a request sees.
         """
-        self._one()
+        points.one(self)
         if len(self.steps) == 1:
             return tree(self.whole)
         _, plain, mixed, cycle = self.steps
@@ -266,7 +265,7 @@ class Estimate:
         """
         from roofline import plots  # few draw, and all import
 
-        self._one()
+        points.one(self)
         q = self.question
         tier = plots.spanned(self.system, float(self.layout.stage))
         asked = ", ".join(f"{name} {figure(float(getattr(q, name)))}" for name in _SIZES if hasattr(q, name))
@@ -286,24 +285,15 @@ class Estimate:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the points asked; () for one."""
-        return sizes(self.question, self.layout, self.system, self.calibration)
+        return points.shape(self)
 
     def at(self, *index: int) -> Estimate:
         """Return the answer at one point."""
-        try:
-            where = tuple(operator.index(i) for i in index)
-        except TypeError:
-            raise QuestionError(fault("index", index, "must be whole numbers")) from None
-        if len(where) != len(self.shape) or any(not -n <= i < n for i, n in zip(where, self.shape, strict=False)):
-            raise QuestionError(fault("index", where, f"must pick one point of {self.shape}"))
-        where = tuple(i % n for i, n in zip(where, self.shape, strict=True))
-        asked = take((self.question, self.system, self.layout, self.calibration), where)
-        return attrs.evolve(self.again(*asked), choices=self.choices)
+        return cast("Estimate", points.at(self, *index))
 
     def among(self, where: NDArray[np.int64]) -> Estimate:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
-        asked = picked((self.question, self.system, self.layout, self.calibration), self.shape, where)
-        return attrs.evolve(self.again(*asked), choices=self.choices)
+        return cast("Estimate", points.among(self, where))
 
     def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Estimate:
         """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
@@ -315,28 +305,8 @@ class Estimate:
         Raises:
             QuestionError: nothing fits; the message says why.
         """
-        values = getattr(self, quantity, None)
-        if not isinstance(values, (float, np.ndarray)):
-            raise QuestionError(
-                fault("quantity", quantity, "is no number of this answer", "tokens_per_second, tpot, ttft")
-            )
-        fits = np.broadcast_to(self.fits, self.shape)
-        ok = fits & np.broadcast_to(where, self.shape) & ~np.isnan(np.broadcast_to(values, self.shape))
-        if not ok.any():
-            why = "no point that fits meets the condition" if fits.any() else f"nothing fits: {'; '.join(self.reasons)}"
-            remedy = "loosen the condition" if fits.any() else "use more chips or smaller formats"
-            raise QuestionError(fault("plan", str(self.layout), why, remedy))
-        if not self.shape:
-            return self
-        least = quantity in LEAST
-        ranked = np.where(ok, np.broadcast_to(-values if least else values, self.shape), -np.inf)
-        return self.at(*(int(i) for i in np.unravel_index(int(np.argmax(ranked)), self.shape)))
-
-    def _one(self) -> None:
-        if self.shape:
-            raise QuestionError(
-                fault("shape", self.shape, "this is told of one point only", "pick one with .at(index)")
-            )
+        least, known = quantity in LEAST, "tokens_per_second, tpot, ttft"
+        return cast("Estimate", points.best(self, quantity, where, least=least, known=known))
 
     def noted(self, notes: Iterable[str]) -> Estimate:
         """Return the answer with more said about what it rests on."""
@@ -346,5 +316,5 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
-        self._one()
+        points.one(self)
         return record(self)

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
+from roofline.frameworks import Framework
 from roofline.provenance import Fact
 from roofline.units import Count, Ratio, Seconds
 
@@ -24,10 +25,15 @@ KERNELS: Final = {
     "mla_prefill": "latent attention over a prompt, keys and values expanded",
     "mla_decode": "latent attention over the cached latents, projections absorbed",
     "moe": "routing, permutation and grouped matrix products of the experts",
+    "attention_backward": "gradients of flash attention; those of the forward pass, slowed down, unless they were timed",
+    "mla_backward": "gradients of latent attention; as those of flash attention",
     "elementwise": "normalisation, activation, rotation, residual: one pass over memory",
     "sampling": "softmax, cut-off and draw over the logits",
 }
 """Classes of kernel, each with constants of its own."""
+
+BACKWARD: Final = {"attention_prefill": "attention_backward", "mla_prefill": "mla_backward"}
+"""Classes whose gradients are a class of their own: what the profile says of it, or the forward pass slowed down."""
 
 COLLECTIVES: Final = {
     "ring": "all-reduce in a ring at each tier",
@@ -146,7 +152,9 @@ class Calibration:
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
-        engine: what runs the kernels, and what it adds to them.
+        engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
+        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
+            that of its experts, whose software changes fastest.
         stacks: by name, what differs in the kernels of one software stack.
         found: how constants were fitted, where they were.
         facts: each constant as the file states it, with its source.
@@ -168,6 +176,9 @@ class Calibration:
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
     engine: Engine = Engine()
+    framework: Framework = Framework()
+    training_error: Ratio = 0.0
+    experts_error: Ratio = 0.0
     stacks: Mapping[str, Stack] = field(factory=dict)
     found: tuple[Found, ...] = ()
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -224,9 +235,39 @@ class Calibration:
         share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
         return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
 
+    def training(self, framework: Framework) -> Calibration:
+        """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are."""
+        f = framework
+        kernels = dict(self.kernels)
+        for (name, rate), kernel in self.kernels.items():
+            if name in BACKWARD:
+                kernels.setdefault((BACKWARD[name], rate), _slower(kernel, 1.0, f.backward))
+        share = f.memory_fraction if self.level != "ideal" else self.memory_fraction
+        return evolve(
+            self, framework=f, engine=Engine(), memory_fraction=share, facts=(*self.facts, *f.facts),
+            kernels={key: _trained(key[0], kernel, f, self.sustained) for key, kernel in kernels.items()},
+        )  # fmt: skip
+
     def eagerly(self) -> Calibration:
         """Return the profile for kernels that the host launches one by one: each takes its launch time at least."""
         return evolve(self, host=self.eager)
+
+
+def _trained(name: str, kernel: Kernel, framework: Framework, sustained: Ratio) -> Kernel:
+    if name in ("elementwise", "sampling"):
+        return _slower(kernel, framework.pace, 1.0)
+    own = framework.attention if name.startswith(("attention", "mla")) else 1.0
+    return _slower(kernel, framework.pace * (framework.experts if name == "moe" else 1.0), sustained * own)
+
+
+def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
+    """Return the constants of a kernel that takes ``pace`` times as long, and of whose rate of computing only a part is left."""
+    slow = pace / rate
+    return evolve(
+        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, score=kernel.score * slow,
+        eta_compute=kernel.eta_compute / slow, eta_memory=kernel.eta_memory / pace, eta_staging=kernel.eta_staging / pace,
+        eta_best=None if kernel.eta_best is None else kernel.eta_best / slow,
+    )  # fmt: skip
 
 
 STACKS: Final = ("trtllm", "vllm", "sglang")

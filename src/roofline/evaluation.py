@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never, cast
 
 import attrs
 import numpy as np
@@ -17,8 +17,10 @@ from roofline.hardware import System
 from roofline.inference import decode, prefill
 from roofline.layout import Layout
 from roofline.serving import serve
-from roofline.units import Num
-from roofline.workload import Decode, Prefill, Question, Serve
+from roofline.states import States
+from roofline.trained import Training
+from roofline.training import train
+from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
@@ -33,7 +35,7 @@ _KEPT: Final = (
     "max_concurrency",
     "in_flight",
 )
-_STORED: Final = tuple(field.name for field in attrs.fields(Footprint))
+_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches")
 
 
 def _evaluate(question: Question, system: System, layout: Layout, calibration: Calibration) -> Estimate:
@@ -59,35 +61,52 @@ def answer(
         progress: called after each block.
     """
     asked = (question, system, layout, calibration)
+    return cast("Estimate", _everywhere(asked, _evaluate, Estimate, _KEPT, Footprint, progress))
+
+
+def step(
+    question: TrainStep, system: System, layout: Layout, calibration: Calibration, progress: Progress | None = None
+) -> Training:
+    """Return the answer about training at every point of the arrays in its arguments, as :func:`answer` does."""
+    asked = (question, system, layout, calibration)
+    return cast("Training", _everywhere(asked, train, Training, _KEPT_OF_STEPS, States, progress))
+
+
+def _everywhere(
+    asked: tuple[Any, System, Layout, Calibration],
+    price: Callable[..., Any],
+    kind: Callable[..., Any],
+    kept: tuple[str, ...],
+    memory: Callable[..., Any],
+    progress: Progress | None,
+) -> Any:
+    """Return what ``price`` answers at every point: in full, or what is ``kept`` of it, with its ``memory``, as one of its ``kind``."""
     shape = sizes(*asked)
     points = int(np.prod(shape, dtype=np.int64))
     if points <= DETAILED:
-        return _evaluate(*asked)
+        return price(*asked)
     whole: dict[str, NDArray[np.float64]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     said: dict[str, None] = {}
+    stored = tuple(field.name for field in attrs.fields(memory))  # type: ignore[arg-type]
     done = 0
     for where in blocks(shape):
-        part = _evaluate(*take(asked, where))
-        for name, value in _numbers(part).items():
-            whole.setdefault(name, np.empty(shape))[where] = value
+        part = price(*take(asked, where))
+        numbers = {name: getattr(part, name) for name in kept} | {name: getattr(part.memory, name) for name in stored}
+        for name, value in numbers.items():
+            if value is not None:
+                whole.setdefault(name, np.empty(shape))[where] = value
         said |= dict.fromkeys(part.remarks)
         for rule in part.rules:
             masks.setdefault(rule.reason, np.empty(shape, dtype=bool))[where] = rule.ok
         if progress is not None:
             done += int(np.prod([s.stop - s.start for s in where]))
             progress(done, points)
-    return Estimate(
+    return kind(
         *asked,
-        **{name: whole.get(name) for name in _KEPT},  # type: ignore[arg-type]
-        memory=Footprint(**{name: whole[name] for name in _STORED}),
-        again=_evaluate,
+        **{name: whole.get(name) for name in kept},
+        memory=memory(**{name: whole[name] for name in stored}),
+        again=price,
         rules=tuple(Rule(mask, reason) for reason, mask in masks.items()),
         remarks=tuple(said),
     )
-
-
-def _numbers(est: Estimate) -> dict[str, Num]:
-    """Return the numbers of an answer that are kept for every point."""
-    found = {name: getattr(est, name) for name in _KEPT} | {name: getattr(est.memory, name) for name in _STORED}
-    return {name: value for name, value in found.items() if value is not None}

@@ -110,7 +110,7 @@ def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     tp, pp, ep = layout.tp, layout.pp, layout.ep
     hint = _some_tp(model)
     out = [
-        *(Rule(ok, f"{reason}; {hint}") for ok, reason in _tensor_rules(model, tp)),
+        *(Rule(ok, f"{reason}; {hint}") for ok, reason in tensor_rules(model, tp)),
         Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
     ]
@@ -138,7 +138,7 @@ def _width(block: FeedForward) -> int:
             assert_never(block)
 
 
-def _tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
+def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
     """Return where each count that tensor parallelism cuts can be cut, and what to say where it cannot."""
     heads = sorted({run.attention.heads for run in model.layers} - {0})
     kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers} - {0})
@@ -157,7 +157,7 @@ def _tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
 def _some_tp(model: Model) -> str:
     """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
     degrees = np.arange(1.0, _MOST_TP + 1)
-    masks: Any = [ok for ok, _ in _tensor_rules(model, degrees)]
+    masks: Any = [ok for ok, _ in tensor_rules(model, degrees)]
     found = [f"{tp:g}" for tp in degrees[np.logical_and.reduce(masks)]]
     return f"try {' or '.join(filter(None, (', '.join(found[:-1]), found[-1])))}"
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from roofline.errors import QuestionError, fault
-from roofline.fields import MOST_RANKS, amount, degree, number, refuse
+from roofline.errors import QuestionError, fault, near
+from roofline.fields import MOST_RANKS, TO_NUMBER_OR_NONE, amount, checked, degree, number, refuse
 from roofline.units import Count, Num
+
+SHARDINGS: Final = {
+    "none": "every data-parallel rank keeps everything",
+    "zero1": "the states of the optimizer are shared out",
+    "zero2": "gradients too",
+    "zero3": "and weights (FSDP): gathered layer by layer for each micro-batch",
+}
+"""What data-parallel ranks share out instead of keeping copies (Rajbhandari and others, ZeRO, SC 2020, arXiv:1910.02054)."""
+
+_DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "replicas")
+
+
+def _known(_: object, attribute: Any, value: object) -> None:
+    if value not in SHARDINGS:
+        raise QuestionError(fault(attribute.name, value, "no such sharding", near(str(value), SHARDINGS, "shardings")))
 
 
 @frozen(eq=False)
@@ -29,6 +44,12 @@ class Layout:
         redundant_experts: extra copies of routed experts, spread with them over the ``ep`` shards.
         sequence_parallel: split the tokens between tensor-parallel regions (reduce-scatter + all-gather for
             all-reduce).
+        cp: context parallel degree: ranks that share the tokens of a sequence (training). They lie between ``tp`` and ``dp``.
+        vpp: chunks of layers that a pipeline stage holds, interleaved with those of the others (training).
+        etp: ranks over which one expert is cut in training, where ``tp * cp * dp / (ep * etp)`` copies of the experts share a
+            stage; None for ``tp``. A service has one copy, cut over ``tp * dp / ep`` ranks.
+        sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`.
+        schedule: order of the micro-batches on a pipeline: a name of :data:`roofline.schedules.SCHEDULES`.
     """
 
     tp: Count = degree()
@@ -38,21 +59,31 @@ class Layout:
     replicas: Count = degree()
     redundant_experts: Count = amount(0.0, high=MOST_RANKS, whole=True)
     sequence_parallel: bool = False
+    cp: Count = degree()
+    vpp: Count = degree()
+    etp: Count | None = field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_RANKS, whole=True))
+    sharding: str = field(default="zero1", validator=_known)
+    schedule: str = "1f1b"
 
     @property
     def ranks(self) -> Count:
         """Ranks in the whole deployment."""
-        return self.tp * self.pp * self.dp * self.replicas
+        return self.tp * self.cp * self.pp * self.dp * self.replicas
 
     @property
     def stage(self) -> Count:
-        """Ranks of one pipeline stage of one replica: those that share its experts."""
-        return self.tp * self.dp
+        """Ranks of one pipeline stage of one replica: those that share its experts, unless ``etp`` says how many do."""
+        return self.tp * self.cp * self.dp
 
     @property
     def expert_tp(self) -> Count:
         """Ranks over which one expert is cut."""
-        return self.stage / self.ep
+        return self.stage / self.ep if self.etp is None else self.etp
+
+    @property
+    def sharing(self) -> Count:
+        """Ranks that hold one copy of a stage's experts among them."""
+        return self.ep * self.expert_tp
 
     @classmethod
     def grid(cls, ranks: int | None = None, *, chips: int | None = None, **words: Num | None) -> Layout:
@@ -95,8 +126,10 @@ class Layout:
 
     def select(self, where: Any) -> Layout:
         """Return the layouts at the places of a mask or index."""
-        cut = {name: getattr(self, name)[where] for name in ("tp", "pp", "dp", "ep", "replicas")}
-        return Layout(**cut, redundant_experts=self.redundant_experts, sequence_parallel=self.sequence_parallel)
+        cut: Any = {name: value[where] for name in _DEGREES if np.ndim(value := getattr(self, name))}
+        if np.ndim(self.etp):
+            cut["etp"] = self.etp[where]  # type: ignore[index]
+        return evolve(self, **cut)
 
     def replaced(self, name: str, degree: Num) -> Layout:
         """Return the layouts with one degree replaced."""
@@ -106,6 +139,9 @@ class Layout:
     def words(self) -> dict[str, int]:
         """Return the degrees of one layout as whole numbers."""
         out = {name: int(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")}
+        out |= {name: int(getattr(self, name)) for name in ("cp", "vpp") if getattr(self, name) != 1}
+        if self.etp is not None:
+            out["etp"] = int(self.etp)
         if self.redundant_experts:
             out["redundant_experts"] = int(self.redundant_experts)
         return out
@@ -115,7 +151,7 @@ class Layout:
         return " ".join(f"{name}={n}" for name, n in self.words().items() if n > 1) or "one rank"
 
     def __str__(self) -> str:
-        if any(np.ndim(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")):
+        if any(np.ndim(getattr(self, name)) for name in _DEGREES):
             return "many layouts"
         return " ".join(f"{name}={n}" for name, n in self.words().items()) + (" sp" if self.sequence_parallel else "")
 

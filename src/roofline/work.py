@@ -25,6 +25,9 @@ class Op:
         scores: exponentials of a softmax, which no matrix unit does.
         useful: part of the FLOP that no other rank repeats and no padding wastes.
         form: format of the weights, or of the cache, that the kernel reads: two at one rate may have kernels of their own.
+        weights: elements of weights that it multiplies by, on this rank.
+        rows: rows, or elements, of activations that go through it; ``inputs`` and ``outputs``, of a product, what one of them
+            has before and after; ``kept``, bytes of one that its gradients need later.
     """
 
     name: str
@@ -39,6 +42,11 @@ class Op:
     scores: Count = 0.0
     useful: Ratio = 1.0
     form: str = ""
+    weights: Count = 0.0
+    rows: Count = 0.0
+    inputs: Count = 0.0
+    outputs: Count = 0.0
+    kept: Bytes = 0.0
 
     @property
     def traffic(self) -> Bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -9,7 +10,7 @@ import numpy as np
 from attrs import Factory, field, frozen
 
 from roofline.architecture import Model
-from roofline.errors import QuestionError, fault
+from roofline.errors import QuestionError, fault, near
 from roofline.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, size
 from roofline.units import Count, Num, PerSecond, Ratio
 
@@ -170,6 +171,57 @@ class Serve:
     imbalance: Count | None = _uneven()
     requests_per_slot: Count | None = _slots()
     variation: Ratio = amount(0.2, high=10.0)
+
+
+def _one_of(known: Mapping[str, str]) -> Any:
+    def validate(_: object, attribute: Any, value: object) -> None:
+        if value not in known:
+            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
+
+    return validate
+
+
+RECOMPUTE: Final = {
+    "none": "everything that gradients need is kept",
+    "selective": "attention itself is done again (Korthikanti and others, MLSys 2023, arXiv:2205.05198, section 5)",
+    "full": "only the input of each layer is kept, and the layer is done again",
+}
+"""What is computed again in the backward pass instead of being kept."""
+
+TASKS: Final = {
+    "pretrain": "all weights are trained",
+    "finetune": "all weights are trained, from a checkpoint",
+    "lora": "low-rank adapters are trained beside frozen weights (Hu and others, arXiv:2106.09685)",
+}
+
+
+@frozen(eq=False)
+class TrainStep:
+    """One step of an optimizer over ``global_batch`` sequences of ``seq_len`` tokens.
+
+    With d data-parallel ranks each takes ``global_batch / (micro_batch d)`` micro-batches, one after another.
+
+    Attributes:
+        recompute: what is done again in the backward pass: :data:`RECOMPUTE`; ``share``, the part of the layers of which it is.
+        task: :data:`TASKS`; ``rank``, of the adapters of a ``lora``.
+        document: tokens of a document, where several are packed into a sequence and attend only to themselves; None for ``seq_len``.
+        gradient_bytes: of one gradient that is accumulated: 4, or 2 where it stays in 16 bits.
+        offload: part of what gradients need that waits in the memory of the host.
+        imbalance: as in :class:`Prefill`.
+    """
+
+    model: Model
+    global_batch: Count = amount(high=MOST_TOKENS, low=1)
+    seq_len: Count = size(4096.0, high=MOST_TOKENS)
+    micro_batch: Count = amount(1.0, high=MOST_TOKENS, low=1)
+    recompute: str = field(default="none", validator=_one_of(RECOMPUTE))
+    share: Ratio = amount(1.0, high=1.0)
+    task: str = field(default="pretrain", validator=_one_of(TASKS))
+    rank: Count = amount(16.0, low=1, high=MOST_TOKENS)
+    document: Count | None = field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_TOKENS))
+    gradient_bytes: Count = amount(4.0, low=1, high=8)
+    offload: Ratio = amount(0.0, high=1.0)
+    imbalance: Count | None = _uneven()
 
 
 Question: TypeAlias = Prefill | Decode | Serve

@@ -20,6 +20,7 @@ from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
 from roofline.engines import Engine
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
+from roofline.frameworks import Framework
 from roofline.hardware import Chip, System
 from roofline.tables import Table
 from roofline.units import TERA
@@ -28,6 +29,7 @@ __all__ = [
     "LARGEST",
     "chip",
     "engine",
+    "framework",
     "kind_of",
     "measured",
     "model",
@@ -46,8 +48,10 @@ _FOLDERS: Final = {
     "calibration": "hardware/calibration",
     "model": "workloads/models",
     "engine": "workloads/engines",
+    "framework": "workloads/frameworks",
 }
 _RUNS: Final = "workloads/runs"
+_SUSTAINED: Final = "hardware/sustained.toml"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 _ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
@@ -138,6 +142,10 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         return descriptors.chip(root, name), (path,)
     if kind == "engine":
         return descriptors.engine(root, name), (path,)
+    if kind == "framework":
+        return descriptors.framework(root, name, lambda given: _load("framework", given)), (path,)
+    if kind == "sustained":
+        return descriptors.sustained(root), (path,)
     if kind == "calibration":
         return descriptors.calibration(root, name, lambda given: _load("calibration", given)), (path,)
 
@@ -203,6 +211,17 @@ def engine(given: str | Path | Engine) -> Engine:
     return Engine() if given == "none" else _load("engine", given)
 
 
+def framework(given: str | Path | Framework) -> Framework:
+    """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing to kernels.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Framework):
+        return given
+    return Framework() if given == "none" else _load("framework", given)
+
+
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -224,7 +243,14 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         margins = {name: getattr(generic, name) for name in ("memory_fraction", "power_fraction", "idle_fraction")}
         return evolve(IDEAL, **margins, facts=kept)
     fitted = system(system_).package.name
-    return _load("calibration", fitted) if level == "calibrated" and fitted in names("calibration") else generic
+    if level != "calibrated":
+        return generic
+    own: Calibration = _load("calibration", fitted) if fitted in names("calibration") else generic
+    seen = _load("sustained", _root() / _SUSTAINED).get(fitted)
+    if seen is None:
+        return own
+    facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
+    return evolve(own, sustained=seen.value, facts=facts)
 
 
 def model(

@@ -82,6 +82,47 @@ def _drafts(p: Flow, drafts: Count) -> Section:
     return Section("draft", drafts, works)
 
 
+def layers(p: Flow) -> tuple[Section, ...]:
+    """Return the works of all layers on one rank, equal ones folded: attention and feed-forward kinds counted apart."""
+    attentions: Counter[Attention] = Counter()
+    ffns: Counter[FeedForward] = Counter()
+    for run in p.model.layers:
+        attentions[run.attention] += run.count
+        ffns[run.ffn] += run.count
+    names = _names((*attentions, *ffns))
+    out = [Section(names[kind], float(count), attention.works(kind, p)) for kind, count in attentions.items()]
+    out += [Section(names[kind], float(count), ffn.works(kind, p)) for kind, count in ffns.items()]
+    out += [Section(name, float(count), works) for name, count, works in beside.works(p)]
+    return tuple(section for section in out if section.works)
+
+
+def ends(p: Flow) -> tuple[Section, ...]:
+    """Return what a training pass does before its layers and after them: embedding, head and loss, and the modules beside the head.
+
+    The loss reads logits and writes its softmax in 32 bits; each multi-token-prediction module is one more layer, a projection and a
+    head (DeepSeek-V3, arXiv:2412.19437, section 2.2).
+    """
+    model = p.model
+    matrix = head(model)
+    closing: tuple[Work, ...] = (
+        *_normed(p),
+        gemm(p, "head", matrix, tokens=p.rows),
+        elementwise(p, "loss", 3 * p.rows * model.vocab * matrix.share(p.layout.tp), launches=3.0,
+                    kept=3 * p.rows * model.vocab * matrix.share(p.layout.tp)),
+    )  # fmt: skip
+    out = [_begin(p), Section("head", 1.0, closing)]
+    if model.mtp:
+        layer = model.drafter
+        project = Matrix("project", "attention", 2 * model.hidden, model.hidden)
+        module = (*_normed(p), gemm(p, "project", project), *attention.works(layer.attention, p), *ffn.works(layer.ffn, p), *closing)
+        out.append(Section("prediction module", float(model.mtp), module))
+    return tuple(out)
+
+
+def _normed(p: Flow) -> tuple[Op, ...]:
+    return norms(p) if p.model.outer_norms else ()
+
+
 def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
     """Return the works of one pass in order, equal layers folded into one section with the number of times it is met.
 
@@ -94,17 +135,7 @@ def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
     p = flow(question, layout, chip)
     model = question.model
     uneven = stage_share(model, layout.pp)
-    attentions: Counter[Attention] = Counter()
-    ffns: Counter[FeedForward] = Counter()
-    for run in model.layers:
-        attentions[run.attention] += run.count
-        ffns[run.ffn] += run.count
-    out = [_begin(p)]
-    names = _names((*attentions, *ffns))
-    out += [Section(names[kind], count * uneven, attention.works(kind, p)) for kind, count in attentions.items()]
-    out += [Section(names[kind], count * uneven, ffn.works(kind, p)) for kind, count in ffns.items()]
-    out += [Section(name, count * uneven, works) for name, count, works in beside.works(p)]
-    out.append(_end(p))
+    out = [_begin(p), *(evolve(section, times=section.times * uneven) for section in layers(p)), _end(p)]
     if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
         out.append(_drafts(p, question.draft_tokens))
     out.append(_hops(p))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from roofline.architecture import Model
 from roofline.arrays import ceil, floor, larger, pick, smaller
@@ -15,7 +15,7 @@ from roofline.hardware import Chip
 from roofline.layout import Layout
 from roofline.units import GIGA, Bytes, Count, Num, Ratio
 from roofline.work import Message, Op
-from roofline.workload import Mixed, Pass, Prefill
+from roofline.workload import Mixed, Pass, Prefill, TrainStep
 
 ACTIVATION: Final = dtype("bf16")
 """Activations travel between kernels and ranks in 16 bits."""
@@ -192,6 +192,19 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
     return Flow(model, layout, chip, tuple(streams), question.imbalance)
 
 
+def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
+    """Return the forward pass of one micro-batch, as one of ``tp cp`` ranks that share its sequences sees it.
+
+    A context-parallel rank has ``n = D / cp`` tokens of each document of D, those of the others before them: what it sees of ``n past +
+    n (n + 1) / 2`` pairs at ``past = (D - n) / 2`` is its even share of D (D + 1) / 2, as ranks that take an early and a late part have.
+    """
+    length = question.seq_len if question.document is None else smaller(question.document, question.seq_len)
+    sequences, new = question.micro_batch * question.seq_len / length, length / layout.cp
+    shared = evolve(layout, etp=layout.tp if layout.etp is None else layout.etp) if question.model.experts else layout
+    stream = Stream(sequences, sequences * shared.sharing / layout.tp, new, (length - new) / 2, new, decoding=False)
+    return Flow(question.model, shared, chip, (stream,), question.imbalance)
+
+
 def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None) -> Op:
     """Return the product of ``tokens`` rows with matrices that share their input, fused in one kernel.
 
@@ -220,17 +233,29 @@ def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rat
         # What tensor peers repeat is no progress.
         useful=once / products,
         form=p.form(first.component, speed),
+        weights=held,
+        rows=rows,
+        inputs=inputs,
+        outputs=outputs,
+        # Under sequence parallelism a rank keeps its part of what its peers gather for the product.
+        kept=inputs * read / tp if p.layout.sequence_parallel and first.split != "inputs" else inputs * read,
     )  # fmt: skip
 
 
-def elementwise(p: Flow, name: str, elements: Count, launches: Count = 1.0) -> Op:
-    """Return a kernel that reads and writes ``elements`` activations in all."""
-    return Op(name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches)
+def elementwise(p: Flow, name: str, elements: Count, launches: Count = 1.0, kept: Count = 0.0) -> Op:
+    """Return a kernel that reads and writes ``elements`` activations in all, ``kept`` of them for its gradients."""
+    return Op(
+        name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches,
+        rows=kept, kept=ACTIVATION.bytes,
+    )  # fmt: skip
 
 
 def norms(p: Flow, count: int = 1) -> tuple[Op, ...]:
     """Return the ``count`` normalisations of a block, each fused with the residual sum: two streams read, two written."""
-    return (elementwise(p, "norm", 4 * count * p.resident * p.model.hidden, launches=float(count)),) if count else ()
+    if not count:
+        return ()
+    elements = count * p.resident * p.model.hidden
+    return (elementwise(p, "norm", 4 * elements, launches=float(count), kept=elements),)
 
 
 def reduced(p: Flow, name: str) -> tuple[Message, ...]:

@@ -89,6 +89,8 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
         launches=(s.sequences > 0) * 1.0,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
+        rows=s.tokens,
+        kept=(heads + 1) * a.dim * ACTIVATION.bytes,
     )
 
 

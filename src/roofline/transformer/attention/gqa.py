@@ -105,6 +105,8 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
         scores=heads * s.sequences * seen_pairs,
         form=p.model.formats.kv,
+        rows=s.tokens,
+        kept=(heads * a.head_dim + keys(a, tp)) * ACTIVATION.bytes,
     )
 
 

@@ -104,6 +104,8 @@ def core(a: Linear, p: Flow, s: Stream) -> Op:
         bytes=kept + s.tokens * heads * (2 * a.key_dim + 2 * a.value_dim) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         depth=0.0 if s.decoding else s.new,
+        rows=s.tokens,
+        kept=heads * (2 * a.key_dim + a.value_dim) * ACTIVATION.bytes,
     )
 
 

@@ -110,6 +110,8 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         form=p.model.formats.kv,
+        rows=s.tokens,
+        kept=(heads + 1) * latent(a) * ACTIVATION.bytes,
     )
     into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
     return into, attention, out
@@ -127,6 +129,8 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
         form=p.model.formats.kv,
+        rows=s.tokens,
+        kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
     )  # fmt: skip
     return gemm(p, "expand kv", keys, values, tokens=tokens), attention
 

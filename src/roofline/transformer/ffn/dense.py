@@ -22,7 +22,7 @@ def block(f: Dense, p: Flow, prefix: str = "", component: str = "dense") -> tupl
     between = p.tokens * f.width * down.share(p.layout.tp)
     return (
         gemm(p, f"{prefix}up", *into),
-        elementwise(p, f"{prefix}activate", (len(into) + 1) * between),
+        elementwise(p, f"{prefix}activate", (len(into) + 1) * between, kept=len(into) * between),
         gemm(p, f"{prefix}down", down),
     )
 

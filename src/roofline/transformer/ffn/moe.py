@@ -13,7 +13,7 @@ from roofline.architecture import Dense, Moe
 from roofline.arrays import ceil, expected_distinct, share, smaller
 from roofline.transformer.ffn import dense
 from roofline.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
-from roofline.units import Count, Ratio
+from roofline.units import Bytes, Count, Ratio
 from roofline.work import Message, Op, Work
 
 
@@ -90,18 +90,49 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
         items=slots,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
+        weights=slots * expert(f, p.model.hidden) / cut,
+        rows=rows,
+        inputs=hidden,
+        outputs=hidden,
+        kept=(hidden + (2 + f.gated) * f.width / cut) * element,
     )  # fmt: skip
-    # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
-    sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
+    there, back = _ways(f, p, uneven, row, hidden * element)
     return (
         *norms(p, f.norms),
         gemm(p, "router", router, *_gate(f, p.model.hidden)),
         *(() if into is None else (gemm(p, "latent in", into),)),
-        Message("dispatch", "dispatch", sent * row, layout.stage, copies=f.visits * cut),
+        *there,
         experts,
-        Message("combine", "combine", sent * hidden * element, layout.stage, copies=f.visits * cut),
+        *back,
         *(() if out is None else (gemm(p, "latent out", out),)),
         *(dense.block(_shared(f), p, "shared ", "shared") if f.shared_width else ()),
-        *reduced(p, "ffn"),
+        # In training tokens come back to the rank that sent them; only what the shared block made is added up.
+        *(reduced(p, "ffn") if layout.etp is None or f.shared_width else ()),
+    )
+
+
+def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Return how tokens travel to their experts, and back.
+
+    A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In training
+    the ``ep`` peers exchange tokens, those of each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
+    """
+    layout = p.layout
+    if layout.etp is None:
+        # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
+        sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
+        group, copies = layout.stage, f.visits * layout.expert_tp
+        there = Message("dispatch", "dispatch", sent * row, group, copies=copies)
+        return (there,), (Message("combine", "combine", sent * back, group, copies=copies),)
+    sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
+    return (
+        (
+            Message("dispatch", "dispatch", sent * row, layout.ep, layout.etp, f.visits),
+            Message("expert gather", "all_gather", gathered * row, layout.etp),
+        ),
+        (
+            Message("expert scatter", "reduce_scatter", gathered * back, layout.etp),
+            Message("combine", "combine", sent * back, layout.ep, layout.etp, f.visits),
+        ),
     )

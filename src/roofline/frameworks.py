@@ -1,0 +1,46 @@
+"""What trains: the software of a training run, as data. Kernels and links belong to chips; how they are driven belongs here."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from roofline.provenance import Fact
+from roofline.units import Bytes, Ratio, Seconds
+
+
+@frozen(eq=False)
+class Framework:
+    """A training framework.
+
+    ``step = pipeline(m micro-batches, each ||pace chip, launch host||_6) + seen messages + optimizer + step``
+
+    Attributes:
+        pace: time of all the chip's work over that of tuned kernels.
+        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler launches the whole step.
+        step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
+        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
+        attention: part of the rate of the best attention kernels that its own reach; ``backward``, that of the gradients over
+            that of the forward pass.
+        unfused: attention writes and reads its scores, and the upper half of them too.
+        experts: time of grouped products and permutation over that of the best.
+        memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
+        facts: each number as the file states it, with its source.
+    """
+
+    name: str = "none"
+    title: str = ""
+    unfused: bool = False
+    pace: Ratio = 1.0
+    launch: Ratio = 0.0
+    step: Seconds = 0.0
+    tp: Ratio = 0.0
+    cp: Ratio = 0.0
+    ep: Ratio = 0.0
+    dp: Ratio = 0.0
+    pp: Ratio = 0.0
+    fsdp: Ratio = 0.0
+    attention: Ratio = 1.0
+    backward: Ratio = 1.0
+    experts: Ratio = 1.0
+    memory_fraction: Ratio = 1.0
+    facts: tuple[Fact, ...] = field(default=(), repr=False)

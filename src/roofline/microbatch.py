@@ -1,0 +1,247 @@
+"""One micro-batch on one rank, phase by phase: what is computed, what is sent, and what of that is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from attrs import evolve, frozen
+
+from roofline.arrays import larger, norm, share
+from roofline.calibration import Calibration
+from roofline.gradients import kept, of_inputs, of_weights, recast
+from roofline.hardware import System
+from roofline.inference import price
+from roofline.roofline import Cost
+from roofline.states import WEIGHT, Held, adapters
+from roofline.timeline import Span, after, leaf
+from roofline.transformer import attention, ends, layers
+from roofline.transformer.flow import ACTIVATION, Flow
+from roofline.units import Bytes, Num, Ratio, Seconds
+from roofline.work import Message, Op, Section, Work
+from roofline.workload import TrainStep
+
+AGAIN: Final = "again "
+"""How the names of works begin that are done a second time."""
+
+_BESIDE: Final = 6.0
+"""How chip and host share a phase: side by side, and the longer one counts."""
+_LAUNCHED: Final[Mapping[str, float]] = {"moe": 12.0}
+"""Kernels that the host launches for one work of a class: routing, permutation, grouped products, each in parts."""
+_ROUTED: Final = ("dispatch", "combine")
+_ATTENTION: Final = ("attention_prefill", "mla_prefill")
+
+
+@frozen(eq=False)
+class MicroBatch:
+    """A micro-batch on a rank that holds an even share of the layers, and of what comes before and after them.
+
+    Attributes:
+        forward, backward, weights: forward pass; gradients of inputs, with what is done again for them; gradients of weights.
+        layer: time of one layer in all phases; ``first``, of the embedding; ``last``, of the head and what stands beside it.
+        hidden: time of messages that is not seen.
+        kept: bytes that the gradients of one layer need; ``working``, what is there besides while a layer is done again;
+            ``kept_last``, those of the head.
+    """
+
+    forward: Span
+    backward: Span
+    weights: Span
+    layer: Seconds
+    first: Seconds
+    last: Seconds
+    hidden: Seconds
+    kept: Bytes
+    working: Bytes
+    kept_last: Bytes
+
+    @property
+    def time(self) -> Seconds:
+        """Time of all phases."""
+        return self.forward.time + self.backward.time + self.weights.time
+
+
+@frozen(eq=False)
+class _Made:
+    """Spans of a section in one phase, and the time of its messages that is hidden."""
+
+    section: Section
+    span: Span
+    hidden: Seconds
+
+
+def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
+    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+    f, pp = profile.framework, p.layout.pp
+    inner, (first, *closing) = layers(p), ends(p)
+    if f.unfused:
+        inner = tuple(evolve(s, works=tuple(_unfused(w) for w in s.works)) for s in inner)
+    added = (_adapters(question, p),) if question.task == "lora" else ()
+    whole = (first, *inner, *added, *closing)
+    trained = added or whole
+    # Gradients in 32 bits are read and written where several micro-batches add up, and only written where there is one.
+    several = (question.global_batch > question.micro_batch * p.layout.dp) * 1.0
+    accumulated = question.gradient_bytes * (1 + several)
+
+    def phase(made: Iterable[tuple[Section, tuple[Work, ...]]]) -> list[_Made]:
+        return [_made(section, works, pp, system, profile) for section, works in made if works]
+
+    again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in inner)
+    found = {
+        "forward": phase((s, tuple(recast(w) for w in s.works)) for s in whole),
+        "backward": [*phase(again), *phase((s, of_inputs(s.works)) for s in reversed(whole))],
+        "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
+    }
+    spans, hidden, per_layer, ended = {}, _sum(m.hidden for made in found.values() for m in made), 0.0, dict[str, Num]()
+    for name, made in found.items():
+        beside = [
+            behind(message, times, _sum(m.span.time for m in made), part, system, profile)
+            for message, times, part in _shared(name, question, p, own, profile)
+        ]
+        hidden = hidden + _sum(unseen for _, unseen in beside)
+        spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
+        slow = share(spans[name].time, _sum(m.span.time for m in made))  # what is seen beside, and the host, stretch all parts alike
+        for m in made:
+            place = "first" if m.section.name == first.name else "last" if m.section.name in {s.name for s in closing} else "layer"
+            ended[place] = ended.get(place, 0.0) + m.span.time * slow * pp
+    depth = question.model.depth
+    remembered, working = _remembered(inner, question, p)
+    return MicroBatch(
+        spans["forward"], spans["backward"], spans["weights"],
+        ended["layer"] / depth, ended["first"], ended["last"], hidden,
+        remembered / depth, working / depth, _sum(s.times * kept(s.works) for s in closing),
+    )  # fmt: skip
+
+
+def _sum(values: Iterable[Num]) -> Num:
+    return sum(values, start=0.0)
+
+
+def _made(section: Section, works: Iterable[Work], pp: Num, system: System, profile: Calibration) -> _Made:
+    """Return a section of which a rank does its share, messages hidden behind its operations as far as the framework can.
+
+    Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
+    """
+    f = profile.framework
+    priced = [(work, price(work, system, profile)) for work in works]
+    busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
+    part: dict[bool, Num] = {}
+    hidden: Num = 0.0
+    for routed, left in ((False, f.tp), (True, f.ep)):
+        sent = [c.time for w, c in priced if isinstance(w, Message) and (w.collective in _ROUTED) == routed]
+        if sent:
+            seen = larger(left * _sum(sent), _sum(sent) - busy)
+            part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
+    leaves = [
+        leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
+        for w, cost in priced
+    ]
+    times = section.times / pp
+    return _Made(section, after(section.name, leaves, times), hidden * times)
+
+
+def behind(
+    message: Message, times: Num, work: Seconds, part: Ratio, system: System, profile: Calibration
+) -> tuple[Span, Seconds]:
+    """Return ``times`` messages of t in all, of which ``max(part t, t - work)`` is seen, and the time that is hidden."""
+    cost = price(message, system, profile)
+    seen = larger(part * cost.time * times, cost.time * times - work)
+    span = after(message.name, [leaf(message, _cut(cost, share(seen, cost.time * times)))], times)
+    return span, cost.time * times - seen
+
+
+def _cut(cost: Cost, part: Ratio) -> Cost:
+    """Return the cost of a message of which a part is seen."""
+    return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
+
+
+def _shared(
+    phase: str, question: TrainStep, p: Flow, own: tuple[Held, Held], profile: Calibration
+) -> Iterable[tuple[Message, Num, Ratio]]:
+    """Yield the messages of a phase that belong to no section, how often each is sent, and the part that nothing hides.
+
+    Context-parallel ranks exchange keys and values layer by layer, and their gradients on the way back; fully sharded weights are
+    gathered for the forward and the backward pass, and their gradients are scattered.
+    """
+    layout, model, f = p.layout, question.model, profile.framework
+    count = model.depth / layout.pp
+    size = ACTIVATION.bytes * question.micro_batch * question.seq_len
+    cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
+    ring = Message("keys and values", "all_gather", size * cached, layout.cp, layout.tp)
+    if phase == "forward":
+        yield ring, count, f.cp
+    elif phase == "backward":
+        yield ring, count, f.cp
+        yield evolve(ring, name="gradients of keys and values", collective="reduce_scatter"), count, f.cp
+    if layout.sharding != "zero3":
+        return
+    for held, name in zip(own, ("weights", "experts"), strict=True):
+        if not model.experts and name == "experts":
+            continue
+        gathered = Message(f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.copies, held.stride)
+        if phase != "weights":
+            yield gathered, count, f.fsdp
+        elif question.task != "lora":
+            yield evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter"), count, f.fsdp
+
+
+def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
+    """Return a phase with the time that the chip waits for the host: ``||chip, launches host||_6 - chip``."""
+    chip = after(phase, spans)
+    each = profile.framework.launch * profile.eager
+    launches = _sum(
+        times * (_LAUNCHED.get(work.kernel, work.launches) if isinstance(work, Op) else 1.0)
+        for work, _, times in chip.leaves()
+    )
+    waits = norm(chip.time, launches * each, _BESIDE) - chip.time
+    return after(phase, (*spans, Span("host", waits, cost=Cost(waits, latency=waits))))
+
+
+def _repeated(works: Iterable[Work], recompute: str) -> tuple[Work, ...]:
+    """Return what of a layer is done again in the backward pass: nothing, its attention, or all of it."""
+    return tuple(
+        evolve(recast(w), name=f"{AGAIN}{w.name}")
+        for w in works
+        if recompute == "full" or (recompute == "selective" and isinstance(w, Op) and w.name.endswith("attention"))
+    )
+
+
+def _remembered(inner: Iterable[Section], question: TrainStep, p: Flow) -> tuple[Bytes, Bytes]:
+    """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again."""
+    everything = _sum(s.times * kept(s.works) for s in inner)
+    if question.recompute == "none":
+        return everything, 0.0
+    if question.recompute == "full":
+        left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
+        return question.share * left + (1 - question.share) * everything, question.share * (everything - left)
+    scores = _sum(s.times * kept(w for w in s.works if w.name.startswith(_SCORES)) for s in inner)
+    return everything - question.share * scores, question.share * scores
+
+
+_SCORES: Final = "scored "
+
+
+def _unfused(work: Work) -> Work:
+    """Return attention that writes its scores: masked ones too, and passes over them for mask, softmax and dropout.
+
+    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, section 4.1).
+    """
+    if not isinstance(work, Op) or work.kernel not in _ATTENTION:
+        return work
+    pairs = 2 * (work.scores if work.scores is not None else 0.0)
+    return evolve(
+        work, name=f"{_SCORES}{work.name}", kernel="gemm", flops=2 * work.flops, bytes=work.bytes, staging=12 * pairs, launches=4.0,
+        scores=0.0, items=0.0, useful=work.useful / 2, kept=work.kept + 5 * share(pairs, work.rows),
+    )  # fmt: skip
+
+
+def _adapters(question: TrainStep, p: Flow) -> Section:
+    """Return low-rank adapters beside the matrices of a layer: ``F = 2 M r (K + N)`` each, two products and a sum."""
+    model = question.model
+    elements = adapters(model, evolve(p.layout, pp=1.0), question.rank) / model.depth
+    wide = elements / question.rank
+    work = Op(
+        "adapters", "gemm", p.sixteen, flops=2 * p.tokens * elements, bytes=2 * p.tokens * wide * ACTIVATION.bytes, launches=12.0,
+        weights=elements, rows=p.tokens, inputs=wide / 2, outputs=wide / 2,
+    )  # fmt: skip
+    return Section("adapters", float(model.depth), (work,))

@@ -1,0 +1,267 @@
+"""The answer to a question about training: the time of a step, what it consists of, memory, how sure it is, what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline import points, usage
+from roofline.answer import Rule
+from roofline.arrays import Mask, ceil, share
+from roofline.calibration import Calibration
+from roofline.energy import dollars_per_token, joules_per_token
+from roofline.errors import QuestionError, fault
+from roofline.hardware import System
+from roofline.layout import Layout
+from roofline.microbatch import AGAIN
+from roofline.provenance import Fact
+from roofline.reports import tree
+from roofline.states import States
+from roofline.timeline import Span, bound
+from roofline.units import SECOND, TERA, Bytes, Count, Dollars, FlopPerSecond, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.work import Op
+from roofline.workload import TrainStep
+
+LEAST: Final = ("step_time", "joules_per_token", "dollars_per_trillion_tokens", "bubble", "exposed")
+"""Quantities of which less is better."""
+
+
+@frozen(eq=False, repr=False)
+class Training:
+    """The answer for one step of training. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        step_time: of one step of the optimizer.
+        bubble: time of it in which a rank waits for others of its pipeline.
+        exposed: time of it in which a rank does nothing but send; ``hidden``, time of messages behind its work.
+        memory: bytes on the fullest chip; ``capacity``, those of it that may be used.
+        micro_batches: that a rank takes, one after another.
+        rules: conditions on the plan besides memory.
+        steps: what the time consists of; empty for an answer over more points than are kept whole.
+        again: what answers the question afresh, for one of its points.
+        remarks: what was assumed to answer; ``choices``: what was chosen before.
+    """
+
+    question: TrainStep
+    system: System
+    layout: Layout
+    calibration: Calibration
+    step_time: Seconds
+    bubble: Seconds
+    exposed: Seconds
+    hidden: Seconds
+    memory: States
+    capacity: Bytes
+    micro_batches: Count
+    again: Callable[[Any, System, Layout, Calibration], Training]
+    rules: tuple[Rule, ...] = ()
+    steps: tuple[Span, ...] = ()
+    remarks: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        where = f"TrainStep of {self.question.model.name} on {self.system.name}"
+        if self.shape:
+            return f"<Training: {where}, {' x '.join(map(str, self.shape))} points>"
+        told = f"step {show(float(self.step_time), SECOND, 3)}"
+        return f"<Training: {where}, {self.layout}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return (*self.choices, *self.remarks)
+
+    # Feasibility -----------------------------------------------------------------------------------------------------
+
+    @property
+    def divides(self) -> Mask:
+        """Where the layout can be laid out at all."""
+        out: Mask = True
+        for rule in self.rules:
+            out = out & rule.ok
+        return out
+
+    @property
+    def fits(self) -> Mask:
+        """Where the layout can be laid out and the fullest chip holds its part."""
+        return self.divides & (self.memory.total <= self.capacity)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the plan does not fit (some of the points, if there are many); empty if it does."""
+        out = [rule.reason for rule in self.rules if not np.all(rule.ok)]
+        if not np.all(self.memory.total <= self.capacity):
+            out.append("weights, gradients, optimizer and activations exceed the memory of a chip")
+        return tuple(out)
+
+    # Rates -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def chips(self) -> Count:
+        """Chips (packages) of the deployment."""
+        return ceil(self.layout.ranks / self.system.ranks_per_chip)
+
+    @property
+    def tokens(self) -> Count:
+        """Tokens of a step."""
+        return self.question.global_batch * self.question.seq_len
+
+    @property
+    def tokens_per_second(self) -> PerSecond:
+        """Tokens trained on in a second."""
+        return self.tokens / self.step_time
+
+    @property
+    def tokens_per_second_per_chip(self) -> PerSecond:
+        """Tokens trained on in a second, and chip."""
+        return self.tokens_per_second / self.chips
+
+    @property
+    def joules_per_token(self) -> Joules | None:
+        """Energy of a token; None where no power is known."""
+        power = self.system.power_per_chip
+        busy = self.calibration.power_fraction[0]
+        return None if power is None else joules_per_token(power, busy, self.chips, self.tokens_per_second)
+
+    @property
+    def dollars_per_trillion_tokens(self) -> Dollars | None:
+        """Rent for a trillion tokens; None where no price is known."""
+        price = self.system.price_per_chip
+        return None if price is None else TERA * dollars_per_token(price, self.chips, self.tokens_per_second)
+
+    # What it consists of ---------------------------------------------------------------------------------------------
+
+    @property
+    def whole(self) -> Span:
+        """The step: all that its time consists of.
+
+        Raises:
+            QuestionError: over more points than details are kept for.
+        """
+        if not self.steps:
+            raise QuestionError("training: keeps no details over so many points; pick one with .at(index)")
+        return self.steps[-1]
+
+    @property
+    def model_flops_per_second_per_chip(self) -> FlopPerSecond:
+        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing done again."""
+        done = sum((w.flops * w.useful * n for w, n in self._ops(again=False)), start=0.0)
+        return done * self.layout.ranks / self.chips / self.step_time
+
+    @property
+    def mfu(self) -> Ratio:
+        """Model FLOP utilisation: the time the FLOP of the model would take at their dtypes' peaks, over the time taken.
+
+        Attention counts the half that is not masked, the head counts, the embedding and what is recomputed do not (PaLM,
+        arXiv:2204.02311, appendix B, but for the causal half).
+        """
+        return self._utilisation(again=False)
+
+    @property
+    def hfu(self) -> Ratio:
+        """Hardware FLOP utilisation: as MFU, what is recomputed counted."""
+        return self._utilisation(again=True)
+
+    def _ops(self, *, again: bool) -> Iterable[tuple[Op, Num]]:
+        for work, _, times in self.whole.leaves():
+            if isinstance(work, Op) and (again or not work.name.startswith(AGAIN)):
+                yield work, times
+
+    def _utilisation(self, *, again: bool) -> Ratio:
+        peak = self.system.chip.peak
+        ideal: Num = 0.0
+        for work, times in self._ops(again=again):
+            ideal = ideal + times * work.flops * work.useful / peak[work.rate]
+        return share(ideal, self.step_time)
+
+    @property
+    def bubble_fraction(self) -> Ratio:
+        """Part of the step that is bubble."""
+        return share(self.bubble, self.step_time)
+
+    @property
+    def bound(self) -> str:
+        """The resource that bounds the most time: compute, memory, network or latency (one point)."""
+        return bound(self.whole.busy())
+
+    @property
+    def bounds(self) -> dict[str, Ratio]:
+        """Share of the time bound by each resource."""
+        return {name: share(time, self.whole.time) for name, time in self.whole.busy().items()}
+
+    def interval(self, quantity: str = "step_time") -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``step_time`` or a rate; None at the ideal level, which only bounds.
+
+        Raises:
+            QuestionError: another quantity, or more points than details are kept for.
+        """
+        if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
+            pair, rate = self.interval("step_time"), getattr(self, quantity)
+            return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
+        if quantity != "step_time":
+            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for step_time or tokens_per_second"))
+        profile = self.calibration
+        if profile.level == "ideal":
+            return None
+        whole = self.whole
+        own = profile.training_error**2 + usage.assumed(self.system, whole) * profile.assumed_error**2
+        half = np.sqrt(self._errors() ** 2 + own)
+        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
+        return self.step_time * np.exp(-half), self.step_time * np.exp(half)
+
+    def _errors(self) -> Ratio:
+        """Return what experts, the host and messages add to the error of a step: their shares of its time, times what is not known."""
+        profile = self.calibration
+        loose: dict[str, Num] = {}
+        for work, cost, times in self.whole.leaves():
+            key = "host" if work is None else "experts" if getattr(work, "kernel", "") == "moe" else "messages" if not isinstance(work, Op) else ""
+            if key:
+                loose[key] = loose.get(key, 0.0) + cost.time * times
+        errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
+        return share(np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time)
+
+    def why(self) -> str:
+        """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
+        points.one(self)
+        return tree(self.whole)
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and constant that was used, with its source."""
+        return usage.cited(self.system, self.calibration, self.whole)
+
+    # Many points -----------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return points.shape(self)
+
+    def at(self, *index: int) -> Training:
+        """Return the answer at one point."""
+        return cast("Training", points.at(self, *index))
+
+    def among(self, where: NDArray[np.int64]) -> Training:
+        """Return the answer at some of the points, counted row by row, in full and on one axis."""
+        return cast("Training", points.among(self, where))
+
+    def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Training:
+        """Return the answer at the point that fits and has the best ``quantity``.
+
+        Raises:
+            QuestionError: nothing fits; the message says why.
+        """
+        least, known = quantity in LEAST, "tokens_per_second, step_time"
+        return cast("Training", points.best(self, quantity, where, least=least, known=known))
+
+    def noted(self, notes: Iterable[str]) -> Training:
+        """Return the answer with more said about what it rests on."""
+        return attrs.evolve(self, choices=(*self.choices, *notes))
+
+
+
+

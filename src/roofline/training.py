@@ -1,0 +1,182 @@
+r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
+
+.. math:: T = T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}
+
+with m micro-batches on p stages of v chunks each, and F, B and W the time that a rank spends on the forward pass of one, on the
+gradients of inputs (and on what is done again for them), and on those of weights. Messages are hidden behind the work beside them,
+but for a part that belongs to the framework.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from attrs import evolve
+
+from roofline import inference
+from roofline.answer import Rule
+from roofline.arrays import ceil, larger, pick, share
+from roofline.calibration import Calibration
+from roofline.hardware import System
+from roofline.layout import Layout
+from roofline.microbatch import MicroBatch, behind, micro
+from roofline.roofline import Cost
+from roofline.schedules import Pace, run
+from roofline.states import Held, States, held, states
+from roofline.timeline import Span, after, leaf
+from roofline.trained import Training
+from roofline.transformer.flow import ACTIVATION, Flow, micro_batch
+from roofline.units import Num, Ratio, Seconds
+from roofline.work import Message, Op
+from roofline.workload import TrainStep
+
+_EXCHANGED: Final = 2.0
+"""Bytes of a gradient, and of a weight, that data-parallel ranks exchange."""
+_UPDATED: Final = 30.0
+"""Bytes that Adam moves for a weight: gradient, master copy and two moments read, all but the first written, and the weight."""
+_CLEARED: Final = 8.0
+"""Bytes that are moved of a gradient to find its norm, and to clear it."""
+_CUSTOM: Final = 1.03
+"""The fullest stage over the mean where layers are placed by hand."""
+
+
+def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
+    """Return the answer for one step of training."""
+    f, pp = calibration.framework, layout.pp
+    p = micro_batch(question, layout, system.chip)
+    own = held(question.model, layout)
+    m = question.global_batch / (question.micro_batch * layout.dp)
+    one = micro(question, p, system, calibration, own)
+    send, unseen = _sent(p, layout, one, system, calibration)
+    uneven = _uneven(question, layout, one)
+    mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
+    fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
+    played = run(layout.schedule, pp, m, layout.vpp, fullest=fullest, mean=mean)
+    batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
+    waits = played.time - batches.time
+    reduced = _reduced(question, layout, own, one, system, calibration)
+    optimizer = _optimizer(question, layout, own, p, system, calibration)
+    step = after(
+        "step",
+        (
+            batches,
+            Span("pipeline", waits, cost=Cost(waits, latency=waits)),
+            *(span for span, _ in reduced),
+            leaf(optimizer, inference.price(optimizer, system, calibration)),
+            Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
+        ),
+    )
+    activations = _activations(layout, one, played.in_flight, question.model.depth)
+    kept = states(question, layout, activations * (1 - question.offload))
+    memory, n = evolve(kept, weights=kept.weights * played.copies), _placed(system, layout)
+    return Training(
+        question, system, layout, calibration,
+        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in reduced), start=0.0),
+        hidden=(one.hidden + unseen) * m + sum((hidden for _, hidden in reduced), start=0.0),
+        memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
+        capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
+        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in played.rules)),
+        steps=(step,), remarks=_remarks(question, layout, calibration),
+    )  # fmt: skip
+
+
+def _placed(system: System, layout: Layout) -> Num:
+    return np.minimum(float(system.ranks_per_chip), layout.ranks)  # type: ignore[no-any-return]
+
+
+def _sent(p: Flow, layout: Layout, one: MicroBatch, system: System, calibration: Calibration) -> tuple[Span, Seconds]:
+    """Return the message from stage to stage as far as it is seen."""
+    size = p.resident * p.model.hidden * ACTIVATION.bytes
+    crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
+    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, system, calibration)
+
+
+def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
+    """Return the time of the fullest stage over the mean.
+
+    Chunks hold equal numbers of layers where those divide, beside the embedding and the head; where ``L + 2`` does, these two take
+    the place of a layer each; elsewhere layers are placed by hand so that the fullest stage is as short as it can be.
+    """
+    depth, chunks = question.model.depth, layout.pp * layout.vpp
+    mean = (depth * one.layer + one.first + one.last) / layout.pp
+    even = depth / layout.pp * one.layer + larger(one.first, one.last)
+    placed = (depth + 2) / layout.pp
+    spaced = larger(placed * one.layer, (placed - 1) * one.layer + larger(one.first, one.last))
+    by_hand = larger(_CUSTOM * mean, one.last)
+    full = pick(depth % chunks == 0, even, pick((depth + 2) % chunks == 0, spaced, by_hand))
+    return pick(layout.pp > 1, larger(share(full, mean), 1.0), 1.0)
+
+
+def _reduced(
+    question: TrainStep, layout: Layout, own: tuple[Held, Held], one: MicroBatch, system: System, calibration: Calibration
+) -> list[tuple[Span, Seconds]]:
+    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
+    if layout.sharding == "zero3":
+        return []
+    part, window = calibration.framework.dp, one.backward.time + one.weights.time
+    out = []
+    for group, name in zip(own, ("", " of experts"), strict=True):
+        if name and not question.model.experts:
+            continue
+        trained = group.weights if question.task != "lora" else 0.0 * group.weights
+        size = _EXCHANGED * trained
+        if layout.sharding == "none":
+            message = Message(f"reduce gradients{name}", "all_reduce", size, group.copies, group.stride)
+            out.append(behind(message, 1.0, window, part, system, calibration))
+        else:
+            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, group.copies, group.stride)
+            gather = Message(f"gather weights{name}", "all_gather", size, group.copies, group.stride)
+            out.append(behind(scatter, 1.0, window, part, system, calibration))
+            out.append(behind(gather, 1.0, one.forward.time, part, system, calibration))
+    return out
+
+
+def _optimizer(
+    question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow, system: System, calibration: Calibration
+) -> Op:
+    """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
+    moved: Num = 0.0
+    for group in own:
+        kept = group.weights if layout.sharding == "none" else group.weights / group.copies
+        local = group.weights / group.copies if layout.sharding == "zero3" else group.weights
+        moved = moved + _UPDATED * kept + _CLEARED * local
+    if question.task == "lora":
+        moved = 0.0 * moved
+    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0)
+
+
+def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last one with its logits."""
+    per_stage = ceil(depth / layout.pp) * one.kept
+    first = in_flight * per_stage + one.working
+    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
+
+
+def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ...]:
+    """Return the conditions under which a step can be laid out so."""
+    model, d = question.model, layout.dp
+    group = question.micro_batch * d
+    out = [
+        Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
+        Rule(layout.pp * layout.vpp <= model.depth, f"pp * vpp cannot exceed the {model.depth} layers of {model.name}"),
+        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
+        Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
+        *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
+    ]
+    if model.experts:
+        etp = layout.tp if layout.etp is None else layout.etp
+        out.append(Rule(layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp"))
+        out.append(Rule(layout.ep <= model.experts, f"ep cannot exceed the {model.experts} experts of {model.name}"))
+    else:
+        out.append(Rule(layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
+    return tuple(out)
+
+
+def _remarks(question: TrainStep, layout: Layout, calibration: Calibration) -> tuple[str, ...]:
+    out = []
+    if calibration.level != "ideal":
+        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+    if question.model.mtp:
+        out.append(f"{question.model.mtp} multi-token-prediction module is trained too, at the end of the last stage")
+    return tuple(out)
