@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from roofline.units import Ratio
 
@@ -19,6 +20,7 @@ class Prediction:
         run: the run's noun.
         reason: why nothing is predicted; "" where something is.
         said: what was assumed to predict it.
+        weight: of its error: repeats of one configuration may share that of one run.
     """
 
     run: Any
@@ -30,11 +32,12 @@ class Prediction:
     level: str
     reason: str = ""
     said: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @frozen
 class Score:
-    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`.
+    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, each with its weight.
 
     Attributes:
         skipped: measured values that could not be predicted; they count as outside the interval.
@@ -75,13 +78,27 @@ def score(predictions: Iterable[Prediction]) -> Score:
     ratio = np.array([p.predicted for p in priced], dtype=np.float64) / np.array(
         [p.measured for p in priced], dtype=np.float64
     )
-    error = np.abs(ratio - 1)
+    error, weights = np.abs(ratio - 1), np.array([p.weight for p in priced])
     held = [p for p in priced if p.low is not None and p.high is not None]
-    inside = sum(p.low <= p.measured <= p.high for p in held)  # type: ignore[operator]
+    inside = sum(p.weight for p in held if p.low <= p.measured <= p.high)  # type: ignore[operator]
     return Score(
-        len(priced), skipped, float(np.mean(error)), float(np.median(error)), float(np.quantile(error, 0.9)),
-        float(np.exp(np.median(np.log(ratio))) - 1), inside / len(known) if held else None,
+        len(priced), skipped, float(np.average(error, weights=weights)), _quantile(error, 0.5, weights), _quantile(error, 0.9, weights),
+        float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1), inside / sum(p.weight for p in known) if held else None,
     )  # fmt: skip
+
+
+def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:
+    """Return what a share of the weights stays below: between the middles of neighbours, the outermost at 0 and 1.
+
+    With equal weights it is NumPy's.
+
+    >>> _quantile(np.array([3.0, 1.0, 2.0]), 0.5, np.array([1.0, 1.0, 2.0]))
+    2.0
+    """
+    order = np.argsort(values)
+    middle = np.cumsum(weights[order]) - weights[order] / 2
+    span = middle[-1] - middle[0]
+    return float(np.interp(share, (middle - middle[0]) / (span or 1.0), values[order]))
 
 
 def by(predictions: Sequence[Prediction], key: Callable[[Prediction], str]) -> dict[str, list[Prediction]]:
