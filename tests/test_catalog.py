@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline import catalog
+from roofline import catalog, footprint
 
 ROOT = Path(__file__).parents[1]
 
@@ -142,6 +142,47 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
 )  # fmt: skip
 def test_models_are_found_by_the_names_of_their_repositories(given, filed):
     assert rl.model(given).name == filed
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "parameters"),
+    [("deepseek-v3-4-layers", [(1, rl.Dense), (3, rl.Moe)], 36_958_706_688), ("deepseek-v2-236b-16-layers", [(1, rl.Dense), (15, rl.Moe)], 60_968_309_760),
+     ("llama-3.1-405b-4-layers", [(4, rl.Dense)], 16_953_524_224), ("meta-llama/Llama-3.1-405B-4-layers", [(4, rl.Dense)], 16_953_524_224),
+     ("deepseek-v3-without-mtp", [(3, rl.Dense), (58, rl.Moe)], 671_026_404_352), ("deepseek-v3-without-mtp-61-layers", [(3, rl.Dense), (58, rl.Moe)], 671_026_404_352),
+     ("deepseek-v3-1-layers", [(1, rl.Moe)], None)],
+)  # fmt: skip
+def test_a_cut_model_is_a_law(name, runs, parameters):
+    """The counts are those of DeepSeek and Llama cut by hand: embedding, head, and the layers that are left."""
+    made = rl.model(name)
+    assert [(run.count, type(run.ffn)) for run in made.layers] == runs
+    assert made.mtp == 0
+    assert made.name == name.rpartition("/")[2].lower()
+    assert catalog.kind_of(name) == "model"
+    if parameters is not None:
+        assert footprint.total(made) == parameters
+
+
+def test_a_cut_keeps_every_kind_in_its_order():
+    """Five windows to a full layer, or experts in every other layer: so it stays, layer by layer from the first."""
+    gemma, llama = rl.model("gemma-3-27b"), rl.model("llama-4-maverick-17b-128e")
+    for model in (gemma, llama):
+        every = [(run.attention, run.ffn) for run in model.layers for _ in range(run.count)]
+        half = model.cut(model.depth // 2)
+        assert [(run.attention, run.ffn) for run in half.layers for _ in range(run.count)] == every[: model.depth // 2]
+        assert model.cut(model.depth).layers == model.layers
+    assert "cut to 31 of 62 layers" in gemma.cut(31).note
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("llama-3.1-405b-0-layers", "must be from 1 to the 126 that llama-3.1-405b has"), ("llama-3.1-405b-127-layers", "layers=127: must be from 1"),
+     ("llama-3.1-406b-4-layers", "did you mean llama-3.1-405b"), ("-4-layers", "no such model"), ("nobody-without-mtp", "no such model"),
+     ("x" * 200 + "-4-layers", "no such model"), ("llama-3.1-8b-99999999-layers", "no such model")],
+)  # fmt: skip
+def test_a_cut_that_cannot_be(name, says):
+    with pytest.raises(rl.QuestionError, match=says) as error:
+        rl.model(name)
+    assert "\n" not in str(error.value)
 
 
 def test_names_of_a_kind():

@@ -384,7 +384,7 @@ def test_formats_layer_by_layer_and_mixed():
     assert rl.model("nemotron-3-super-120b-a12b").formats.state == "fp32"
 
 
-TRIED = {"plan", "qwen2_moe", "gemma", "deepseek_ref"}
+TRIED = {"deepseek_ref"}
 # The same reader under the name of a whole model, or of an older file.
 ALIASES = {
     "gpt_bigcode",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import groupby
+
 import attrs
 from attrs import frozen
 
 from roofline.blocks import Absent, Attention, Compressed, Dense, FeedForward, Gqa, Indexer, Linear, Mamba, Mla, Moe
 from roofline.dtypes import dtype
+from roofline.errors import QuestionError, fault
 
 __all__ = [
     "COMPONENTS",
@@ -184,3 +188,40 @@ class Model:
         if kv is not None:
             formats = attrs.evolve(formats, kv=dtype(kv).name)
         return attrs.evolve(self, formats=formats)
+
+    def without_mtp(self) -> Model:
+        """Return the model without its multi-token-prediction modules."""
+        return attrs.evolve(self, name=f"{self.name}-without-mtp", mtp=0, draft=None)
+
+    def cut(self, layers: int) -> Model:
+        """Return the model cut to fewer layers, as benchmarks cut it: the first layers of each kind.
+
+        Of a kind as many are kept as its share of the depth, and at least one; embedding and head stay, modules that predict
+        more tokens go. So DeepSeek-V3 in 4 layers has one dense layer of its three, and three with experts.
+
+        Raises:
+            QuestionError: no layers, or more than there are.
+        """
+        if not 1 <= layers <= self.depth:
+            raise QuestionError(fault("layers", layers, f"must be from 1 to the {self.depth} that {self.name} has"))
+        every = [(run.attention, run.ffn) for run in self.layers for _ in range(run.count)]
+        left = _shares(Counter(every), layers)
+        kept = []
+        for kind in every:
+            if left[kind]:
+                left[kind] -= 1
+                kept.append(kind)
+        runs = tuple(Layers(len(list(same)), *kind) for kind, same in groupby(kept))
+        said = f"cut to {layers} of {self.depth} layers, the first of each kind by its share of them"
+        note = "; ".join(filter(None, (self.note, said)))
+        return attrs.evolve(self.without_mtp(), name=f"{self.name}-{layers}-layers", layers=runs, note=note)
+
+
+def _shares(counts: Counter[tuple[Attention, FeedForward]], total: int) -> Counter[tuple[Attention, FeedForward]]:
+    """Return ``total`` shared out in proportion to counts, by the largest remainder; each has at least one if that goes."""
+    exact = {kind: total * count / counts.total() for kind, count in counts.items()}
+    out = Counter({kind: max(int(share), 1) for kind, share in exact.items()})
+    while step := total - out.total():
+        sign = 1 if step > 0 else -1
+        out[max(exact, key=lambda kind: sign * (exact[kind] - out[kind]))] += sign
+    return out

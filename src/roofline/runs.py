@@ -4,7 +4,7 @@ Two kinds of file are told apart by their columns:
 
 =========  ==============================================================================================
 serving    ``model system input_len``, and any of :data:`SERVING` beside them
-training   ``model system seq_len global_batch step_time_s``: recognised, and not priced yet
+training   ``model system seq_len global_batch``, and any of :data:`TRAINING` beside them
 =========  ==============================================================================================
 
 Columns that are not known are left alone.
@@ -12,39 +12,26 @@ Columns that are not known are left alone.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from roofline.errors import DescriptorError, fault, near
-from roofline.fields import MOST_RANKS, MOST_TOKENS
+from roofline import prose
+from roofline.cells import Column, Row, numbers, read, text_of, word
+from roofline.errors import DescriptorError, fault
+from roofline.fields import MOST_RANKS
 from roofline.units import GIGA, TERA
 
 MODES: Final = ("online", "offline", "static", "prefill", "decode")
 """online: requests always in flight; offline: all queued, maximum rate; static: one batch; prefill; decode."""
 
-ENGINES: Final[Mapping[str, str]] = {
-    "vllm-ascend": r"vllm[- ]ascend",
-    "vllm": r"vllm",
-    "sglang": r"sglang",
-    "trtllm": r"trt-?llm|tensorrt-?llm",
-    "fastertransformer": r"fastertransformer",
-    "lmdeploy": r"lmdeploy",
-    "mindie": r"mindie",
-    "llama.cpp": r"llama\.?cpp",
-    "gpt-fast": r"gpt-fast",
-    "nim": r"nim",
-}
-"""Serving engines, and how their names are written in prose; the first that is found counts."""
-
-_WRITTEN: Final = {name: re.compile(rf"(?<![a-z0-9])(?:{words})(?![a-z])") for name, words in ENGINES.items()}
 _POOLS: Final = re.compile(r"prefill (\d{1,6}) x \(tp(\d{1,6}) dp(\d{1,6}) ep(\d{1,6})\)")
 _WORKERS: Final = re.compile(r"\d{1,6} prefill \+ \d{1,6} decode workers of TP(\d{1,6})")
 _FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
-_LONGEST: Final = 40
+_ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
+_EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
 
 @frozen
@@ -111,24 +98,59 @@ class ServingRun:
 
 
 @frozen
-class Column:
-    """What a number in a column must be: in [low, high], above ``low`` if ``strict``, whole if ``whole``."""
+class TrainingRun:
+    """One measured training run: the time of an optimizer step.
 
-    low: float = 0.0
-    high: float = MOST_TOKENS
-    whole: bool = False
-    strict: bool = False
+    Attributes:
+        chips: packages that it ran on; ``node`` of them a host.
+        batch: sequences of a step in the whole deployment; ``micro_batch`` of them a data-parallel rank and micro-batch.
+        tp, pp, vpp, cp, ep, dp: degrees in chips; ``etp`` of an expert. ``vpp`` chunks of a stage are interleaved.
+        sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
+        rate: tokens per second per chip, as measured.
+        assumed: columns whose values the file's maker put in, by the note.
+    """
+
+    id: str
+    group: str
+    model: str
+    system: str
+    chips: float | None = None
+    node: float | None = None
+    dtype: str = ""
+    length: float | None = None
+    batch: float | None = None
+    micro_batch: float | None = None
+    tp: float | None = None
+    pp: float | None = None
+    vpp: float | None = None
+    cp: float | None = None
+    ep: float | None = None
+    dp: float | None = None
+    etp: float | None = None
+    sharding: str = ""
+    recompute: str = "unknown"
+    sequence_parallel: float | None = None
+    task: str = "pretrain"
+    framework: str = ""
+    step_time: float | None = None
+    rate: float | None = None
+    assumed: tuple[str, ...] = ()
+    quality: str = ""
+    source: str = ""
+    note: str = ""
 
     @property
-    def rule(self) -> str:
-        """The rule in words."""
-        kind = "whole number" if self.whole else "number"
-        return f"must be a finite {kind} {'above' if self.strict else 'of at least'} {self.low:g} and at most {self.high:g}"
+    def measured(self) -> dict[str, float]:
+        """What was measured, by the name that predictions carry: the step's time, from the rate where only that is known."""
+        time = self.step_time
+        if time is None and self.rate and self.batch and self.length and self.chips:
+            time = self.batch * self.length / (self.rate * self.chips)
+        return {} if time is None else {"step_time_s": time}
 
-    def keeps(self, value: float) -> bool:
-        """Return whether a number keeps the rule."""
-        above = value > self.low if self.strict else value >= self.low
-        return above and value <= self.high and (not self.whole or math.floor(value) == value)
+    @property
+    def configuration(self) -> TrainingRun:
+        """The run without what tells it from its repeats: other releases of the software, other logs."""
+        return evolve(self, id="", step_time=None, rate=None, assumed=(), quality="", source="", note="")
 
 
 _DEGREE: Final = Column(1, MOST_RANKS, whole=True)
@@ -143,6 +165,19 @@ SERVING: Final[Mapping[str, Column]] = {
     **dict.fromkeys(("output_tokens_per_s", "ttft_s", "tpot_s"), _MEASURED),
 }
 """Columns of numbers of a serving run. The others are text."""
+
+SHARDINGS: Final = ("none", "zero1", "zero2", "zero3")
+RECOMPUTES: Final = ("none", "selective", "full", "unknown")
+TASKS: Final = ("pretrain", "finetune", "lora")
+TRAINING: Final[Mapping[str, Column]] = {
+    **dict.fromkeys(("chips", "chips_per_node", "tp", "pp", "vpp", "cp", "ep", "dp", "etp"), _DEGREE),
+    "seq_len": Column(1),
+    "global_batch": Column(strict=True),
+    "micro_batch": Column(strict=True),
+    "sequence_parallel": Column(0, 1, whole=True),
+    **dict.fromkeys(("step_time_s", "tokens_per_s_per_chip"), _MEASURED),
+}
+"""Columns of numbers of a training run. The others are text."""
 
 _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": ("input_len",),
@@ -174,38 +209,48 @@ def kind(columns: Iterable[str], file: str = "rows") -> str:
     )
 
 
-def serving_runs(rows: Sequence[Mapping[str, object]], file: str = "rows") -> tuple[ServingRun, ...]:
-    """Return the runs in rows.
+def serving_runs(rows: Sequence[Row], file: str = "rows") -> tuple[ServingRun, ...]:
+    """Return the runs of serving in rows.
 
     Raises:
         DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
     """
-    columns = {name for row in rows for name in row}
-    for name in ("model", "system", "input_len"):
-        if name not in columns:
-            raise DescriptorError(f"{file}: {name}: is missing; a serving run has model, system and input_len at least")
-    out, seen = [], dict[str, int]()
-    for i, row in enumerate(rows, 1):
-        run = _run(row, f"{file}: row {i}", i)
-        if run.id in seen:
-            raise DescriptorError(
-                fault(f"{file}: row {i}: id", run.id, f"is that of row {seen[run.id]} too", "give each row its own")
-            )
-        seen[run.id] = i
-        out.append(run)
-    return tuple(out)
+    return read(rows, file, "serving", ("model", "system", "input_len"), _serving)
 
 
-def _run(row: Mapping[str, object], place: str, i: int) -> ServingRun:
+def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun, ...]:
+    """Return the runs of training in rows.
+
+    Raises:
+        DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
+    """
+    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), _training)
+
+
+def _training(row: Row, place: str, i: int) -> TrainingRun:
+    n = numbers(row, TRAINING, place)
+    note, group, source = (text_of(row, name) for name in ("note", "group", "source"))
+    assumed, apart = _ASSUMED.match(note), _EXPERT.search(note)
+    degrees = {name: n[name] for name in ("chips", "tp", "pp", "vpp", "cp", "ep", "dp")}
+    etp = float(apart[1]) if n["etp"] is None and apart else n["etp"]
+    return TrainingRun(
+        id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"), **degrees,
+        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], batch=n["global_batch"],
+        micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
+        sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
+        task=word(row, "task", TASKS, place, "pretrain"),
+        framework=prose.framework(text_of(row, "framework"), (group, source, note)),
+        step_time=n["step_time_s"], rate=n["tokens_per_s_per_chip"], assumed=tuple(assumed[1].split("+")) if assumed else (),
+        quality=text_of(row, "quality").upper(), source=source, note=note,
+    )  # fmt: skip
+
+
+def _serving(row: Row, place: str, i: int) -> ServingRun:
     def text(name: str) -> str:
-        cell = row.get(name)
-        # Tables of other libraries hold NaN where a cell is empty.
-        return "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124
+        return text_of(row, name)
 
-    n = {name: _number(text(name), column, f"{place}: {name}") for name, column in SERVING.items()}
-    mode = text("mode").lower() or "online"
-    if mode not in MODES:
-        raise DescriptorError(fault(f"{place}: mode", mode, "no such mode", near(mode, MODES, "modes")))
+    n = numbers(row, SERVING, place)
+    mode = word(row, "mode", MODES, place, "online")
     drafts, kept = n["draft_tokens"], n["accept_length"]
     if drafts is not None and kept is not None and kept > drafts + 1:
         rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
@@ -221,23 +266,11 @@ def _run(row: Mapping[str, object], place: str, i: int) -> ServingRun:
         **{name: text(name).lower() for name in ("weight_dtype", "kv_dtype", "act_dtype")},
         input=n["input_len"], output=n["output_len"], concurrency=n["concurrency"],
         draft_tokens=drafts, accept_length=kept,
-        engine=_engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
+        engine=prose.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
         ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
         memory_fraction=float(filled[1]) if filled else None,
         quality=text("quality").upper(), source=source, note=note,
     )  # fmt: skip
-
-
-def _number(text: str, column: Column, place: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text) if len(text) <= _LONGEST and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not column.keeps(value):
-        raise DescriptorError(fault(place, text, column.rule, "leave the cell empty where it is not known"))
-    return value
 
 
 def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
@@ -249,12 +282,3 @@ def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
     if workers:
         return Pool(chips, float(workers[1]), 1.0, 1.0, pool.ep)
     return Pool(chips, pool.tp, pool.pp, pool.dp, pool.ep)
-
-
-def _engine(given: str, prose: Iterable[str]) -> str:
-    """Return the engine's name as it is filed; of a run that does not say, the first that its prose names."""
-    own = given.lower()
-    if own:
-        return next((name for name, words in _WRITTEN.items() if words.fullmatch(own)), own)
-    found = (name for words in prose for name, pattern in _WRITTEN.items() if pattern.search(words.lower()))
-    return next(found, "")

@@ -57,6 +57,10 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 _ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
 """What repositories append to the name of an architecture."""
 
+_CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
+_PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
+"""Names that are a law: a model cut to so many layers, or without its multi-token-prediction modules."""
+
 _MOST_KEPT: Final = 512
 
 
@@ -123,7 +127,8 @@ def kind_of(given: str | Path) -> str | None:
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = _as_name(text)
     named = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
-    return "model" if named is None and (_looks_like_path(text) or "/" in text) else named
+    lawful = any(law.fullmatch(name) for law in (_CUT, _PLAIN))
+    return "model" if named is None and (_looks_like_path(text) or "/" in text or lawful) else named
 
 
 Stamps = tuple[tuple[Path, float], ...]
@@ -253,6 +258,9 @@ def model(
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 
+    ``NAME-4-layers`` is the model cut to four layers (:meth:`Model.cut`), ``NAME-without-mtp`` that without its
+    multi-token-prediction modules.
+
     Args:
         dtype: store the matrices of its layers in this format instead.
         kv_dtype: store its KV cache in this format instead.
@@ -265,8 +273,19 @@ def model(
     elif isinstance(given, Mapping):
         out = _read_config(given, file="config")
     else:
-        out = _model_file(given)
+        out = _named(given)
     return out.stored(dtype, kv_dtype)
+
+
+def _named(given: str | Path) -> Model:
+    """Return the model of a file, or of a name; what the end of a name changes is changed, where no file has the whole name."""
+    name = "" if isinstance(given, Path) or _looks_like_path(given) else _as_name(given)
+    if _NAME.fullmatch(name) and _known_model(name) is None:
+        if cut := _CUT.fullmatch(name):
+            return _named(cut["of"]).cut(int(cut["layers"]))
+        if plain := _PLAIN.fullmatch(name):
+            return _named(plain["of"]).without_mtp()
+    return _model_file(given)
 
 
 def _read_config(*given: Any, **words: Any) -> Model:

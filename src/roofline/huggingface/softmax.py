@@ -102,16 +102,16 @@ def bloom(t: Table) -> Plan:
 
 
 def mpt(t: Table) -> Plan:
-    """MPT: no biases at all."""
+    """MPT: no biases at all; slopes for positions, or a table of them where the slopes are off."""
     bias = not t.flag("no_bias", default=True)
     block = Dense(t.count("expansion_ratio", 4, most=FEW) * hidden(t), gated=False, bias=bias)
     attention = t.table("attn_config", {})
-    if attention.flag("alibi", default=True):
-        # Slopes in place of positions, whatever this says.
-        t.raw("learned_pos_emb", None)
+    # With slopes there are no positions, whatever this says.
+    learned = t.flag("learned_pos_emb", default=True) and not attention.flag("alibi", default=True)
     kv = upto(attention, "kv_n_heads", default=0)
     return Plan(
-        [(gqa(t, bias=bias, out_bias=bias, kv_heads=kv or None), block)] * depth(t), {"norm_params": 1 + int(bias)}
+        [(gqa(t, bias=bias, out_bias=bias, kv_heads=kv or None), block)] * depth(t),
+        {"norm_params": 1 + int(bias), "positions": learned * upto(t, "max_seq_len", default=2048)},
     )
 
 
