@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
     ["hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
-    ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "cells", "prose", "runs", "catalog"],
+    ["work", "consistency", "facts", "descriptors", "software", "quantization", "huggingface", "cells", "prose", "runs", "catalog"],
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
