@@ -22,7 +22,7 @@ from roofline.fields import number, refuse
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
-from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
+from roofline.workload import Decode, Prefill, Question, Serve
 
 
 def service(model: Model, words: Mapping[str, Any]) -> Serve:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from roofline.provenance import Fact
-from roofline.units import Bytes, Ratio, Seconds
+from roofline.units import Ratio, Seconds
 
 
 @frozen(eq=False)

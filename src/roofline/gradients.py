@@ -44,7 +44,9 @@ def recast(work: Work) -> Work:
 def of_inputs(works: Iterable[Work]) -> tuple[Work, ...]:
     """Return what makes the gradients of the inputs of works, in reverse order.
 
-    >>> (again,) = of_inputs([Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)])
+    >>> (again,) = of_inputs(
+    ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]
+    ... )
     >>> again.name, again.flops, again.bytes
     ('d up', 6.0, 10.0)
     """
@@ -53,9 +55,7 @@ def of_inputs(works: Iterable[Work]) -> tuple[Work, ...]:
 
 def _back(work: Work) -> Work:
     if isinstance(work, Message):
-        return evolve(
-            work, name=f"d {work.name}", collective=_MIRRORED.get(work.collective, work.collective)
-        )
+        return evolve(work, name=f"d {work.name}", collective=_MIRRORED.get(work.collective, work.collective))
     if work.kernel in _PRODUCTS and _nothing(work.weights):
         # Both of its inputs are activations, and each has a gradient.
         return evolve(work, name=f"d {work.name}", flops=2 * work.flops, bytes=2 * work.bytes)
@@ -73,7 +73,9 @@ def _back(work: Work) -> Work:
 def of_weights(works: Iterable[Work], accumulated: Bytes) -> tuple[Op, ...]:
     """Return what makes the gradients of weights, each added to ``accumulated`` bytes (read and written) an element.
 
-    >>> (grads,) = of_weights([Op("up", "gemm", "bf16", 6.0, 10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)], 8.0)
+    >>> (grads,) = of_weights(
+    ...     [Op("up", "gemm", "bf16", 6.0, 10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)], 8.0
+    ... )
     >>> grads.name, grads.flops, grads.bytes
     ('w up', 6.0, 22.0)
     """
@@ -83,7 +85,12 @@ def of_weights(works: Iterable[Work], accumulated: Bytes) -> tuple[Op, ...]:
             read = work.rows * (work.inputs + work.outputs) * _narrow(work)
             out.append(
                 evolve(
-                    work, name=f"w {work.name}", bytes=read + work.weights * accumulated, staging=0.0, launches=1.0, depth=work.rows
+                    work,
+                    name=f"w {work.name}",
+                    bytes=read + work.weights * accumulated,
+                    staging=0.0,
+                    launches=1.0,
+                    depth=work.rows,
                 )
             )
     return tuple(out)
@@ -101,7 +108,12 @@ def _narrow(work: Op) -> Ratio:
 def kept(works: Iterable[Work]) -> Bytes:
     """Return the bytes that the gradients of works need from the forward pass.
 
-    >>> kept([Op("up", "gemm", "bf16", 1.0, 1.0, rows=3.0, kept=2.0), Op("norm", "elementwise", "bf16", 0.0, 1.0, rows=5.0, kept=4.0)])
+    >>> kept(
+    ...     [
+    ...         Op("up", "gemm", "bf16", 1.0, 1.0, rows=3.0, kept=2.0),
+    ...         Op("norm", "elementwise", "bf16", 0.0, 1.0, rows=5.0, kept=4.0),
+    ...     ]
+    ... )
     26.0
     """
     return sum((work.rows * work.kept for work in works if isinstance(work, Op)), start=0.0)

@@ -92,7 +92,8 @@ def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, ow
         "backward": [*phase(again), *phase((s, of_inputs(s.works)) for s in reversed(whole))],
         "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
     }
-    spans, hidden, per_layer, ended = {}, _sum(m.hidden for made in found.values() for m in made), 0.0, dict[str, Num]()
+    spans, ended = dict[str, Span](), dict[str, Num]()
+    hidden = _sum(m.hidden for made in found.values() for m in made)
     for name, made in found.items():
         beside = [
             behind(message, times, _sum(m.span.time for m in made), part, system, profile)
@@ -100,9 +101,17 @@ def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, ow
         ]
         hidden = hidden + _sum(unseen for _, unseen in beside)
         spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
-        slow = share(spans[name].time, _sum(m.span.time for m in made))  # what is seen beside, and the host, stretch all parts alike
+        slow = share(
+            spans[name].time, _sum(m.span.time for m in made)
+        )  # what is seen beside, and the host, stretch all parts alike
         for m in made:
-            place = "first" if m.section.name == first.name else "last" if m.section.name in {s.name for s in closing} else "layer"
+            place = (
+                "first"
+                if m.section.name == first.name
+                else "last"
+                if m.section.name in {s.name for s in closing}
+                else "layer"
+            )
             ended[place] = ended.get(place, 0.0) + m.span.time * slow * pp
     depth = question.model.depth
     remembered, working = _remembered(inner, question, p)

@@ -23,7 +23,20 @@ from roofline.provenance import Fact
 from roofline.reports import tree
 from roofline.states import States
 from roofline.timeline import Span, bound
-from roofline.units import SECOND, TERA, Bytes, Count, Dollars, FlopPerSecond, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.units import (
+    SECOND,
+    TERA,
+    Bytes,
+    Count,
+    Dollars,
+    FlopPerSecond,
+    Joules,
+    Num,
+    PerSecond,
+    Ratio,
+    Seconds,
+    show,
+)
 from roofline.work import Op
 from roofline.workload import TrainStep
 
@@ -204,7 +217,9 @@ class Training:
             pair, rate = self.interval("step_time"), getattr(self, quantity)
             return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
         if quantity != "step_time":
-            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for step_time or tokens_per_second"))
+            raise QuestionError(
+                fault("quantity", quantity, "has no interval", "ask for step_time or tokens_per_second")
+            )
         profile = self.calibration
         if profile.level == "ideal":
             return None
@@ -219,11 +234,21 @@ class Training:
         profile = self.calibration
         loose: dict[str, Num] = {}
         for work, cost, times in self.whole.leaves():
-            key = "host" if work is None else "experts" if getattr(work, "kernel", "") == "moe" else "messages" if not isinstance(work, Op) else ""
+            key = (
+                "host"
+                if work is None
+                else "experts"
+                if getattr(work, "kernel", "") == "moe"
+                else "messages"
+                if not isinstance(work, Op)
+                else ""
+            )
             if key:
                 loose[key] = loose.get(key, 0.0) + cost.time * times
         errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
-        return share(np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time)
+        return share(
+            np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
+        )
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
@@ -261,7 +286,3 @@ class Training:
     def noted(self, notes: Iterable[str]) -> Training:
         """Return the answer with more said about what it rests on."""
         return attrs.evolve(self, choices=(*self.choices, *notes))
-
-
-
-

@@ -109,7 +109,12 @@ def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
 
 
 def _reduced(
-    question: TrainStep, layout: Layout, own: tuple[Held, Held], one: MicroBatch, system: System, calibration: Calibration
+    question: TrainStep,
+    layout: Layout,
+    own: tuple[Held, Held],
+    one: MicroBatch,
+    system: System,
+    calibration: Calibration,
 ) -> list[tuple[Span, Seconds]]:
     """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
     if layout.sharding == "zero3":

@@ -38,7 +38,7 @@ _SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext
 """Frameworks that share out weights (FSDP) unless they are told otherwise; the others share out the optimizer's states."""
 _INTERLEAVED: Final = ("megatron", "megatron-core", "megatron-2021")
 """Frameworks whose recipes interleave chunks of layers on a pipeline's stages."""
-_CHUNKS: Final = 4
+_CHUNKS: Final = 2
 """Chunks that such a recipe has on a stage, at most, where it does not say."""
 _AGAIN: Final[Mapping[tuple[str, str], str]] = {
     ("automodel", "lora"): "full",
@@ -46,7 +46,7 @@ _AGAIN: Final[Mapping[tuple[str, str], str]] = {
     ("torchtitan", "finetune"): "selective",
 }
 """What a framework does again for a task unless it is told otherwise; all others nothing."""
-_PACKED: Final = 1024.0
+_PACKED: Final = 256.0
 """Mean tokens of a sample where NeMo packs short ones (SQuAD) into a sequence to fine-tune on."""
 
 _BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")

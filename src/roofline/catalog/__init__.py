@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline import descriptors
+from roofline import descriptors, software
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
@@ -141,11 +141,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     if kind == "chip":
         return descriptors.chip(root, name), (path,)
     if kind == "engine":
-        return descriptors.engine(root, name), (path,)
+        return software.engine(root, name), (path,)
     if kind == "framework":
-        return descriptors.framework(root, name, lambda given: _load("framework", given)), (path,)
+        return software.framework(root, name, lambda given: _load("framework", given)), (path,)
     if kind == "sustained":
-        return descriptors.sustained(root), (path,)
+        return software.sustained(root), (path,)
     if kind == "calibration":
         return descriptors.calibration(root, name, lambda given: _load("calibration", given)), (path,)
 

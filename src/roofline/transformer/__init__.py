@@ -114,7 +114,13 @@ def ends(p: Flow) -> tuple[Section, ...]:
     if model.mtp:
         layer = model.drafter
         project = Matrix("project", "attention", 2 * model.hidden, model.hidden)
-        module = (*_normed(p), gemm(p, "project", project), *attention.works(layer.attention, p), *ffn.works(layer.ffn, p), *closing)
+        module = (
+            *_normed(p),
+            gemm(p, "project", project),
+            *attention.works(layer.attention, p),
+            *ffn.works(layer.ffn, p),
+            *closing,
+        )
         out.append(Section("prediction module", float(model.mtp), module))
     return tuple(out)
 

@@ -1,0 +1,92 @@
+"""Descriptors of software read from tables: serving engines, training frameworks, and what long steps leave of a chip's rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from roofline.calibration import STACKS
+from roofline.dtypes import DTYPES
+from roofline.engines import Engine
+from roofline.errors import near
+from roofline.facts import Facts
+from roofline.frameworks import Framework
+from roofline.provenance import Fact
+from roofline.tables import Table
+from roofline.units import MILLION, ONE, SECOND, Unit
+
+_ENGINE: Final[Mapping[str, Unit]] = {
+    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE,
+    "reserve": ONE, "crowd": ONE, "bunched": ONE, "overlap": ONE, "memory_fraction": ONE,
+}  # fmt: skip
+
+
+def engine(root: Table, name: str) -> Engine:
+    """Return the serving engine that a descriptor describes.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("engine")
+    facts = Facts(root, head)
+    ideal = Engine()
+    stack = head.text("stack", "")
+    if stack and stack not in STACKS:
+        raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
+    out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
+    shares: dict[str, tuple[float, float]] = dict.fromkeys(("reserve", "bunched", "overlap"), (0.0, 1.0))
+    bounds = shares | {"memory_fraction": (0.1, 1.0), "launch": (0.1, 10.0), "budget": (16.0, MILLION)}
+    for key, (least, most) in bounds.items():
+        if out[key] is not None and not least <= out[key] <= most:
+            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
+    title, fused = head.text("title", name), head.words("fused", ())
+    for form in fused:
+        if form not in DTYPES:
+            raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
+    head.done()
+    return Engine(name, title, stack, fused, **out, facts=facts.done())
+
+
+_FRAMEWORK: Final[Mapping[str, Unit]] = {
+    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "attention": ONE, "backward": ONE, "experts": ONE, "memory_fraction": ONE,
+}  # fmt: skip
+
+
+def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Framework:
+    """Return the training framework that a descriptor describes; ``find`` returns the one it names as its base.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("framework")
+    facts = Facts(root, head)
+    base = find(head.text("base")) if "base" in head else Framework()
+    out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
+    bounds = dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
+        ("pace", "attention", "backward", "experts"), (0.05, 10.0)
+    )
+    for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
+        if not least <= out[key] <= most:
+            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
+    title, unfused = head.text("title", name), head.flag("unfused", default=base.unfused)
+    head.done()
+    read = facts.done()
+    inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
+    return Framework(name, title, unfused, **out, facts=(*read, *inherited))
+
+
+def sustained(root: Table) -> dict[str, Fact]:
+    """Return, by chip, the part of the rate of single products that those of a long step reach, with its source.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("sustained")
+    facts = Facts(root, head)
+    for name in head:
+        if name != "source" and not 0.1 <= facts.value(head, name, ONE) <= 2:
+            raise head.fail(name, "must be a number from 0.1 to 2")
+    return {fact.path.partition(".")[2]: attrs.evolve(fact, path="calibration.sustained") for fact in facts.done()}
