@@ -206,7 +206,7 @@ def kind(columns: Iterable[str], file: str = "rows") -> str:
             f"{file}: columns",
             ",".join(sorted(known)),
             "are of no known kind of run",
-            "a serving run has model, system, input_len",
+            "a serving run has model, system, input_len; a training run model, system, seq_len, global_batch",
         )
     )
 

@@ -37,7 +37,7 @@ class Prediction:
 
 @frozen
 class Score:
-    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, each with its weight.
+    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, of one weight or each of its own.
 
     Attributes:
         skipped: measured values that could not be predicted; they count as outside the interval.
@@ -62,8 +62,8 @@ class Score:
         }
 
 
-def score(predictions: Iterable[Prediction]) -> Score:
-    """Return the score of those predictions that something was measured for.
+def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
+    """Return the score of those predictions that something was measured for, ``weighed`` by their own weights or not.
 
     >>> made = [Prediction(None, "tpot_s", 1.0, p, 0.8, 1.2, "generic") for p in (1.1, 0.9, 1.3)]
     >>> found = score([*made, Prediction(None, "tpot_s", 1.0, None, None, None, "generic", "why")])
@@ -78,13 +78,20 @@ def score(predictions: Iterable[Prediction]) -> Score:
     ratio = np.array([p.predicted for p in priced], dtype=np.float64) / np.array(
         [p.measured for p in priced], dtype=np.float64
     )
-    error, weights = np.abs(ratio - 1), np.array([p.weight for p in priced])
+    error, weights = np.abs(ratio - 1), np.array([p.weight if weighed else 1.0 for p in priced])
     held = [p for p in priced if p.low is not None and p.high is not None]
-    inside = sum(p.weight for p in held if p.low <= p.measured <= p.high)  # type: ignore[operator]
+    counted = sum(p.weight if weighed else 1.0 for p in known)
+    caught = [p for p in held if p.low <= p.measured <= p.high]  # type: ignore[operator]
+    inside = sum(p.weight if weighed else 1.0 for p in caught)
     return Score(
-        len(priced), skipped, float(np.average(error, weights=weights)), _quantile(error, 0.5, weights), _quantile(error, 0.9, weights),
-        float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1), inside / sum(p.weight for p in known) if held else None,
-    )  # fmt: skip
+        len(priced),
+        skipped,
+        float(np.average(error, weights=weights)),
+        _quantile(error, 0.5, weights),
+        _quantile(error, 0.9, weights),
+        float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1),
+        inside / counted if held else None,
+    )
 
 
 def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:

@@ -160,8 +160,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         offloaded = _OFFLOADED.search(run.note)
         said += traits
         return TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, _document(run, said),
-            min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0, released(run.note), tuple(said),
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
+            _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
+            released(run.note), tuple(said),
         )  # fmt: skip
 
     return open_
@@ -178,10 +179,10 @@ def released(note: str) -> float | None:
 
 
 def _described(framework: str, said: list[str]) -> str:
-    if framework in catalog.names("framework"):
-        return framework
-    said.append(f"any framework: {'none is named' if framework == 'generic' else f'{framework} is not described'}")
-    return "generic"
+    known = framework in catalog.names("framework")
+    if framework == "generic" or not known:
+        said.append(f"any framework: {f'{framework} is not described' if not known else 'none is named'}")
+    return framework if known else "generic"
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
@@ -305,7 +306,7 @@ def _divisors(number: float) -> list[float]:
 
 
 def _chunks(run: TrainingRun, model: Model, pp: Any, said: list[str]) -> Any:
-    """Return the chunks of a stage; where nobody states them, as many as divide its layers, up to :data:`_CHUNKS`, if they are used."""
+    """Return the chunks of a stage; where nobody states them, as many as divide its layers, up to :data:`_CHUNKS`."""
     stated = run.vpp is not None and "vpp" not in run.assumed
     if stated or run.framework not in _INTERLEAVED or not np.any(pp > 1):
         return (run.vpp or 1.0) + 0 * pp

@@ -1,4 +1,4 @@
-"""Training runs priced as they were measured: those that ask alike are one array, each with the quickest of the layouts it leaves open."""
+"""Training runs priced as they were measured: those that ask alike are one array, each with the quickest layout it leaves open."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
     ends = est.interval("step_time") or (np.nan, np.nan)
     time, low, high = (wide(value) for value in (est.step_time, *ends))
     laid, fits = wide(est.divides) & np.isfinite(time), wide(est.fits)
-    # One that fits before one that can be laid out at all, and the quickest of either.
-    best = np.argmin(np.where(laid, np.where(fits, 0.0, 1e6) + np.log(time), np.inf), axis=1)
+    # The quickest that fits; where none does, the quickest that can be laid out.
+    good = laid & (fits | ~(laid & fits).any(axis=1, keepdims=True))
+    best = np.argmin(np.where(good, time, np.inf), axis=1)
     out = []
     for i, (case, j) in enumerate(zip(cases, best, strict=True)):
         if not laid[i, j]:
