@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import field, frozen
 
 from roofline.provenance import Fact
 from roofline.units import Ratio, Seconds
+
+
+UNFUSED: Final = ("", "sinks", "all")
+"""Kinds of attention that a framework may do in passes over memory."""
 
 
 @frozen(eq=False)
@@ -21,7 +27,7 @@ class Framework:
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
         attention: part of the rate of the best attention kernels that its own reach; ``backward``, that of the gradients over
             that of the forward pass.
-        unfused: attention writes and reads its scores, and the upper half of them too.
+        unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         experts: time of grouped products and permutation over that of the best.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
         facts: each number as the file states it, with its source.
@@ -29,7 +35,7 @@ class Framework:
 
     name: str = "none"
     title: str = ""
-    unfused: bool = False
+    unfused: str = ""
     pace: Ratio = 1.0
     launch: Ratio = 0.0
     step: Seconds = 0.0

@@ -12,7 +12,7 @@ from roofline.dtypes import DTYPES
 from roofline.engines import Engine
 from roofline.errors import near
 from roofline.facts import Facts
-from roofline.frameworks import Framework
+from roofline.frameworks import UNFUSED, Framework
 from roofline.provenance import Fact
 from roofline.tables import Table
 from roofline.units import MILLION, ONE, SECOND, Unit
@@ -71,7 +71,9 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
-    title, unfused = head.text("title", name), head.flag("unfused", default=base.unfused)
+    if head.text("unfused", "") not in UNFUSED:
+        raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    title, unfused = head.text("title", name), head.text("unfused", base.unfused)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
