@@ -70,7 +70,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "attention is not fused": (
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),
-        lambda f: attrs.evolve(f, unfused=True),
+        lambda f: attrs.evolve(f, unfused="all"),
     ),
     "products of experts are grouped": (
         re.compile(r"flags: \S*moe-grouped-gemm"),
