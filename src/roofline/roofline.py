@@ -1,6 +1,6 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + \frac{A}{\eta_a W}
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A}{\eta_a W}
           + \left\| \frac{F}{\eta_c P} + \frac{s}{c}\,t_s,\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
@@ -94,7 +94,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     latency = (
         launches * (k.t0 * engine.launch)
         + smaller(launches, 1.0) * op.depth * k.step
-        + op.items * (k.item / chip.units)
+        + op.items * (k.item / chip.units + k.turn)
     )
     kernel = latency + around + norm(compute, memory, k.p)
     # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
