@@ -355,7 +355,7 @@ result and not verified by MLCommons.
 """
 
 
-def training() -> str:
+def training_runs() -> str:
     """Return the page of measured training runs against what is predicted of them."""
     found = rl.validate("training")
 
@@ -631,7 +631,7 @@ def main() -> None:
     """Write every page of tables."""
     catalog.write(HERE / "hardware.md", hardware().encode())
     catalog.write(HERE / "validation.md", validation().encode())
-    catalog.write(HERE / "training-runs.md", training().encode())
+    catalog.write(HERE / "training-runs.md", training_runs().encode())
     catalog.write(HERE / "operators.md", operators().encode())
 
 

@@ -180,10 +180,26 @@ def test_activations_that_wait_in_the_host():
 
 
 @pytest.mark.parametrize(
-    ("note", "year"), [("container 25.11; x", 2025.875), ("assumed=sharding; release v25.05.05; y", 2025.375), ("framework NVIDIA NeMo Framework Release 24.09", 2024.7083), ("published 47.95 seq/s", None)],
+    ("note", "year"), [("container 25.11; x", 25.11), ("assumed=sharding; release v25.05.05; y", 25.05), ("framework NVIDIA NeMo Framework Release 24.09", 24.09), ("published 47.95 seq/s", None)],
 )  # fmt: skip
 def test_when_the_software_was_released(note, year):
     assert training_cases.released(note) == (None if year is None else pytest.approx(year, abs=1e-3))
+
+
+def test_a_release_goes_by_the_descriptor_that_is_not_newer(monkeypatch):
+    """``NAME-25.09`` is NAME since that release; a run whose release nobody knows goes by NAME."""
+    base, names = catalog.framework("generic"), catalog.names
+    known = {"mine": 0.0, "mine-25.09": 25.09, "mine-26.02": 26.02, "mine-2021": 0.0, "generic": 0.0}
+    monkeypatch.setattr(catalog, "names", lambda kind: tuple(known) if kind == "framework" else names(kind))
+    monkeypatch.setattr(catalog, "framework", lambda name: attrs.evolve(base, name=name, since=known[name]))
+    opened = training_cases.opener("generic")
+    for note, name in (
+        ("container 25.11", "mine-25.09"),
+        ("container 26.02", "mine-26.02"),
+        ("release v24.11.1", "mine"),
+        ("", "mine"),
+    ):
+        assert opened(runs.training_runs([ROW | {"framework": "mine", "note": note}])[0]).framework.name == name
 
 
 def test_experts_are_cut_as_far_as_their_ranks_go():

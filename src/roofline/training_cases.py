@@ -57,7 +57,7 @@ _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_p
 _OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
 _SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
 _GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
-_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d)\.(0[1-9]|1[0-2])(?!\d)", re.IGNORECASE)
+_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
 
 _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
     "the whole step is one graph": (
@@ -95,7 +95,7 @@ class TrainingCase:
         recompute, share: what is done again, and in which part of the layers.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
-        released: when its software was, in years; None where that is not known.
+        released: which release of its software it ran, as year.month; None where that is not known.
         said: what was assumed.
     """
 
@@ -118,7 +118,8 @@ class TrainingCase:
     def alike(self) -> tuple[object, ...]:
         """What runs must share to be priced as one array."""
         run, layout = self.run, self.layouts
-        words = (run.model, self.model.formats, run.system, run.framework, self.traits, run.task, self.recompute)
+        software = (run.framework, self.framework.name, self.traits)
+        words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
         return (*words, layout.sharding, layout.sequence_parallel, np.size(layout.tp))
 
 
@@ -154,7 +155,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
-        profile, framework = setting(system, _described(run.framework, said), traits)
+        release = released(run.note)
+        profile, framework = setting(system, _described(run.framework, release, said), traits)
         layouts = _layouts(run, asked, system, said)
         recompute, share = _again(run, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
@@ -162,27 +164,32 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         return TrainingCase(
             run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
             _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
-            released(run.note), tuple(said),
+            release, tuple(said),
         )  # fmt: skip
 
     return open_
 
 
 def released(note: str) -> float | None:
-    """Return when the software of a run was released, in years, by the first release that its note names.
+    """Return the release of a run's software, as year.month: the first that its note names.
 
     >>> released("container 26.06; GBS preset 64"), released("mock data")
-    (2026.458..., None)
+    (26.06, None)
     """
     found = _RELEASED.search(note)
-    return 2000.0 + float(found[1]) + (float(found[2]) - 0.5) / 12 if found else None
+    return float(found[1]) if found else None
 
 
-def _described(framework: str, said: list[str]) -> str:
-    known = framework in catalog.names("framework")
-    if framework == "generic" or not known:
-        said.append(f"any framework: {f'{framework} is not described' if not known else 'none is named'}")
-    return framework if known else "generic"
+def _described(framework: str, release: float | None, said: list[str]) -> str:
+    """Return the framework's descriptor: of the latest release that is not newer than the run's, or any framework's."""
+    own = re.compile(rf"{re.escape(framework)}(-[0-9]{{2}}\.[0-9]{{2}})?")
+    found = {name: catalog.framework(name).since for name in catalog.names("framework") if own.fullmatch(name)}
+    if framework == "generic" or framework not in found:
+        said.append(f"any framework: {f'{framework} is not described' if not found else 'none is named'}")
+        return "generic"
+    return max(
+        (name for name, since in found.items() if since <= (release or 0.0)), key=found.__getitem__, default=framework
+    )
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
