@@ -77,7 +77,7 @@ def _everywhere(
     price: Callable[..., Any],
     kind: Callable[..., Any],
     kept: tuple[str, ...],
-    memory: Callable[..., Any],
+    memory: Any,
     progress: Progress | None,
 ) -> Any:
     """Return what ``price`` answers at every point: in full, or what is ``kept`` of it, with its ``memory``, as one of its ``kind``."""
@@ -88,7 +88,7 @@ def _everywhere(
     whole: dict[str, NDArray[np.float64]] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     said: dict[str, None] = {}
-    stored = tuple(field.name for field in attrs.fields(memory))  # type: ignore[arg-type]
+    stored = tuple(field.name for field in attrs.fields(memory))
     done = 0
     for where in blocks(shape):
         part = price(*take(asked, where))
