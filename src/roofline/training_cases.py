@@ -23,7 +23,7 @@ from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.runs import TrainingRun
 
-Adjust = Callable[[Calibration, Framework], tuple[Calibration, Framework]]
+Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
 
 _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
@@ -70,11 +70,11 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "attention is not fused": (
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),
-        lambda f: attrs.evolve(f, unfused=True),
+        lambda f: attrs.evolve(f, unfused="all"),
     ),
     "products of experts are grouped": (
         re.compile(r"flags: \S*moe-grouped-gemm"),
-        lambda f: attrs.evolve(f, experts=1.0),
+        lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
     ),
     "messages of experts hide behind another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
@@ -95,7 +95,7 @@ class TrainingCase:
         recompute, share: what is done again, and in which part of the layers.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
-        released: when its software was, in years; None where that is not known.
+        released: the release of its software, as year.month; None where that is not known.
         said: what was assumed.
     """
 
@@ -139,7 +139,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             found = Framework() if profile.level == "ideal" else catalog.framework(framework)
             for trait in traits if profile.level != "ideal" else ():
                 found = _TRAITS[trait][1](found)
-            settings[key] = (profile, found) if adjust is None else adjust(profile, found)
+            settings[key] = (profile, found) if adjust is None else adjust(system, profile, found)
         return settings[key]
 
     def open_(run: TrainingRun) -> TrainingCase:
@@ -154,7 +154,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
-        profile, framework = setting(system, _described(run.framework, said), traits)
+        profile, framework = setting(system, _described(run, said), traits)
         layouts = _layouts(run, asked, system, said)
         recompute, share = _again(run, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
@@ -169,20 +169,26 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
 
 
 def released(note: str) -> float | None:
-    """Return when the software of a run was released, in years, by the first release that its note names.
+    """Return the first release that the note of a run names, as year.month.
 
     >>> released("container 26.06; GBS preset 64"), released("mock data")
-    (2026.458..., None)
+    (26.06, None)
     """
     found = _RELEASED.search(note)
-    return 2000.0 + float(found[1]) + (float(found[2]) - 0.5) / 12 if found else None
+    return float(f"{found[1]}.{found[2]}") if found else None
 
 
-def _described(framework: str, said: list[str]) -> str:
-    known = framework in catalog.names("framework")
-    if framework == "generic" or not known:
-        said.append(f"any framework: {f'{framework} is not described' if not known else 'none is named'}")
-    return framework if known else "generic"
+def _described(run: TrainingRun, said: list[str]) -> str:
+    """Return the description of a run's framework as it was when the run's release was new, as far as both are known."""
+    framework = run.framework
+    if framework not in catalog.names("framework"):
+        said.append(f"any framework: {framework} is not described")
+        return "generic"
+    if framework == "generic":
+        said.append("any framework: none is named")
+    date = released(run.note)
+    states = sorted((state.until, state.name) for state in map(catalog.framework, catalog.names("framework")) if state.of == framework)
+    return next((name for until, name in states if date is not None and date <= until), framework)
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
