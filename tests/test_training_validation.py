@@ -186,20 +186,25 @@ def test_when_the_software_was_released(note, year):
     assert training_cases.released(note) == (None if year is None else pytest.approx(year, abs=1e-3))
 
 
-def test_a_release_goes_by_the_descriptor_that_is_not_newer(monkeypatch):
-    """``NAME-25.09`` is NAME since that release; a run whose release nobody knows goes by NAME."""
+def test_a_release_goes_by_the_framework_as_it_was(monkeypatch):
+    """A run goes by the oldest state that lasted until its release; one whose release nobody knows, by the present one."""
     base, names = catalog.framework("generic"), catalog.names
-    known = {"mine": 0.0, "mine-25.09": 25.09, "mine-26.02": 26.02, "mine-2021": 0.0, "generic": 0.0}
+    known = {"mine": ("", 0.0), "mine-25": ("mine", 26.05), "mine-24": ("mine", 25.05), "other-24": ("other", 25.05), "generic": ("", 0.0)}
     monkeypatch.setattr(catalog, "names", lambda kind: tuple(known) if kind == "framework" else names(kind))
-    monkeypatch.setattr(catalog, "framework", lambda name: attrs.evolve(base, name=name, since=known[name]))
+    monkeypatch.setattr(catalog, "framework", lambda name: attrs.evolve(base, name=name, of=known[name][0], until=known[name][1]))
     opened = training_cases.opener("generic")
     for note, name in (
-        ("container 25.11", "mine-25.09"),
-        ("container 26.02", "mine-26.02"),
-        ("release v24.11.1", "mine"),
+        ("container 25.11", "mine-25"),
+        ("container 26.06", "mine"),
+        ("release v24.11.1", "mine-24"),
         ("", "mine"),
     ):
         assert opened(runs.training_runs([ROW | {"framework": "mine", "note": note}])[0]).framework.name == name
+
+
+def test_a_library_that_sends_tokens_to_experts_says_that_they_are_spread():
+    assert float(case(MOE, ep="1", note="kernels TE + DeepEP").layouts.ep[0]) == 8
+    assert float(case(MOE, ep="1").layouts.ep[0]) == 1
 
 
 def test_experts_are_cut_as_far_as_their_ranks_go():

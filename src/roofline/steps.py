@@ -39,7 +39,7 @@ def train(
     if dtype is not None:
         question = attrs.evolve(question, model=catalog.model(question.model, dtype=dtype))
     rack, profile, notes = setting(system, level=level, engine="none", launch="graph", power=power, price=price)
-    profile = profile.training(catalog.framework("generic" if framework is None else framework))
+    profile = profile.training(catalog.framework("generic" if framework is None else framework), narrow="fp8" in rack.chip.peak)
     if layout is None:
         raise QuestionError(fault("layout", None, "not yet"))
     return step(question, rack, layout, profile).noted(notes)

@@ -23,7 +23,7 @@ from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.runs import TrainingRun
 
-Adjust = Callable[[Calibration, Framework], tuple[Calibration, Framework]]
+Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
 
 _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
@@ -57,6 +57,7 @@ _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_p
 _OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
 _SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
 _GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
+_SPREAD: Final = re.compile(r"deep-?ep|hybrid-?ep", re.IGNORECASE)
 _RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
 
 _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
@@ -74,7 +75,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "products of experts are grouped": (
         re.compile(r"flags: \S*moe-grouped-gemm"),
-        lambda f: attrs.evolve(f, experts=1.0),
+        lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
     ),
     "messages of experts hide behind another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
@@ -138,9 +139,11 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         if key not in settings:
             profile = catalog.profile(level, system)
             found = Framework() if profile.level == "ideal" else catalog.framework(framework)
+            if adjust is not None:
+                profile, found = adjust(system, profile, found)
             for trait in traits if profile.level != "ideal" else ():
                 found = _TRAITS[trait][1](found)
-            settings[key] = (profile, found) if adjust is None else adjust(profile, found)
+            settings[key] = (profile, found)
         return settings[key]
 
     def open_(run: TrainingRun) -> TrainingCase:
@@ -181,15 +184,13 @@ def released(note: str) -> float | None:
 
 
 def _described(framework: str, release: float | None, said: list[str]) -> str:
-    """Return the framework's descriptor: of the latest release that is not newer than the run's, or any framework's."""
-    own = re.compile(rf"{re.escape(framework)}(-[0-9]{{2}}\.[0-9]{{2}})?")
-    found = {name: catalog.framework(name).since for name in catalog.names("framework") if own.fullmatch(name)}
-    if framework == "generic" or framework not in found:
-        said.append(f"any framework: {f'{framework} is not described' if not found else 'none is named'}")
+    """Return the framework's descriptor as it was when the release was new, or any framework's."""
+    known = [catalog.framework(name) for name in catalog.names("framework")]
+    if framework == "generic" or framework not in {each.name for each in known}:
+        said.append(f"any framework: {'none is named' if framework == 'generic' else f'{framework} is not described'}")
         return "generic"
-    return max(
-        (name for name, since in found.items() if since <= (release or 0.0)), key=found.__getitem__, default=framework
-    )
+    states = sorted((each.until, each.name) for each in known if each.of == framework)
+    return next((name for until, name in states if release is not None and release <= until), framework)
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
@@ -263,7 +264,7 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
     rows = [
         (tp * ranks, pp, cp, dp, ep)
         for tp, pp, cp, dp in degrees
-        for ep in ([run.ep] if run.ep is not None else _experts(model, tp * cp * dp))
+        for ep in _shards(run, model, system, tp * cp * dp, said)
     ]
     if len(rows) > 1:
         unknown = [name for name in ("tp", "pp", "cp", "dp", "ep") if getattr(run, name) is None]
@@ -301,6 +302,17 @@ def _degrees(model: Model, system: System, chips: float, given: Mapping[str, flo
     cp = given.get("cp", 1.0)
     found = [(tp, pp, cp, chips / (tp * pp * cp)) for tp in tensor for pp in stages]
     return [each for each in found if each[3] >= 1 and each[3] % 1 == 0 and given.get("dp", each[3]) == each[3]]
+
+
+def _shards(run: TrainingRun, model: Model, system: System, ranks: float, said: list[str]) -> list[float]:
+    """Return the expert parallel degrees that a run leaves open; a library that sends tokens to experts says that they are spread."""
+    if run.ep is not None and (run.ep > 1 or not model.experts or not _SPREAD.search(run.note)):
+        return [run.ep]
+    if run.ep is None:
+        return _experts(model, ranks)
+    inside = [n for n in _experts(model, ranks) if n <= system.tiers[0].size]
+    said.append("experts spread over the scale-up domain: the run sends tokens to them, and its ep of 1 would not")
+    return inside[-1:]
 
 
 def _experts(model: Model, ranks: float) -> list[float]:
