@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
     from roofline.plans import Rejection
-    from roofline.runs import ServingRun
+    from roofline.runs import ServingRun, TrainingRun
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
@@ -101,6 +101,7 @@ __all__ = [
     "Span",
     "System",
     "Tier",
+    "TrainingRun",
     "UnitError",
     "UnknownNameError",
     "Validation",
@@ -132,6 +133,7 @@ _LATER = {
     "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
+    "TrainingRun": "runs",
     "Validation": "validation",
     "calibrate": "calibrating",
     "compare": "comparison",
