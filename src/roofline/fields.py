@@ -23,16 +23,13 @@ def number(value: object, name: str = "value") -> Num:
     Raises:
         QuestionError: not a number, a string that looks like one, complex, or masked.
     """
-    refused = QuestionError(fault(name, value, "must be a number, or an array of numbers"))
-    if value is None or isinstance(value, np.ma.MaskedArray):
-        raise refused
     try:
-        raw = np.asarray(value)
-        if raw.dtype.kind not in "fiuO":
-            raise refused
-        out = raw.astype(np.float64)
+        raw = None if value is None or isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        out = None if raw is None or raw.dtype.kind not in "fiuO" else raw.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise refused from None
+        out = None
+    if out is None:
+        raise QuestionError(fault(name, value, "must be a number, or an array of numbers"))
     return float(out) if out.ndim == 0 else out
 
 
