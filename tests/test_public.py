@@ -6,10 +6,9 @@ import sys
 import roofline as rl
 
 NAMES = {
-    "IDEAL", "Absent", "Calibrated", "Calibration", "Chip", "Comparison", "Compressed", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
+    "IDEAL", "Absent", "Calibrated", "Calibration", "Campaign", "Chip", "Comparison", "Compressed", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
     "Formats", "Gqa", "Hyper", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError",
-    "Rejection", "RooflineError", "Rule", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "System", "Tier", "TrainingRun", "UnitError", "UnknownNameError", "Validation", "calibrate", "chip", "compare", "describe",
-    "estimate", "listing", "model", "names", "pools", "profile", "search", "system", "validate",
+    "Rejection", "RooflineError", "Rule", "Scaling", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "System", "Tier", "TrainingRun", "UnitError", "UnknownNameError", "Validation", "calibrate", "campaign", "chip", "compare", "describe", "estimate", "listing", "model", "names", "pools", "profile", "scaling", "search", "system", "validate",
 }  # fmt: skip
 
 

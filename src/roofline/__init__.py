@@ -42,12 +42,15 @@ from roofline.workload import Decode, Prefill, Serve
 if TYPE_CHECKING:
     from roofline.answer import Estimate, Rule
     from roofline.calibrating import Calibrated, calibrate
+    from roofline.campaigned import Campaign
+    from roofline.campaigns import campaign
     from roofline.comparison import Comparison, compare
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
     from roofline.plans import Rejection
     from roofline.runs import ServingRun, TrainingRun
+    from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
@@ -59,6 +62,7 @@ __all__ = [
     "Absent",
     "Calibrated",
     "Calibration",
+    "Campaign",
     "Chip",
     "Comparison",
     "Compressed",
@@ -93,6 +97,7 @@ __all__ = [
     "Rejection",
     "RooflineError",
     "Rule",
+    "Scaling",
     "Score",
     "Search",
     "Serve",
@@ -106,6 +111,7 @@ __all__ = [
     "UnknownNameError",
     "Validation",
     "calibrate",
+    "campaign",
     "chip",
     "compare",
     "describe",
@@ -115,6 +121,7 @@ __all__ = [
     "names",
     "pools",
     "profile",
+    "scaling",
     "search",
     "system",
     "validate",
@@ -122,6 +129,7 @@ __all__ = [
 
 _LATER = {
     "Calibrated": "calibrating",
+    "Campaign": "campaigned",
     "Comparison": "comparison",
     "Description": "descriptions",
     "Estimate": "answer",
@@ -129,6 +137,7 @@ _LATER = {
     "Prediction": "scoring",
     "Rejection": "plans",
     "Rule": "answer",
+    "Scaling": "scalings",
     "Score": "scoring",
     "Search": "selection",
     "ServingRun": "runs",
@@ -136,10 +145,12 @@ _LATER = {
     "TrainingRun": "runs",
     "Validation": "validation",
     "calibrate": "calibrating",
+    "campaign": "campaigns",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "scaling": "scalings",
     "search": "searching",
     "validate": "validation",
 }
