@@ -14,7 +14,7 @@ FLOORS = [
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
-    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "microbatch", "trained", "training", "evaluation"],
+    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "prices", "microbatch", "trained", "training", "evaluation"],
     [
         "calibrating",
         "checks",

@@ -23,17 +23,22 @@ def number(value: object, name: str = "value") -> Num:
     Raises:
         QuestionError: not a number, a string that looks like one, complex, or masked.
     """
-    refused = QuestionError(fault(name, value, "must be a number, or an array of numbers"))
+    if isinstance(value, float):
+        return float(value)
     if value is None or isinstance(value, np.ma.MaskedArray):
-        raise refused
+        raise _no_number(value, name)
     try:
         raw = np.asarray(value)
         if raw.dtype.kind not in "fiuO":
-            raise refused
+            raise _no_number(value, name)
         out = raw.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise refused from None
+        raise _no_number(value, name) from None
     return float(out) if out.ndim == 0 else out
+
+
+def _no_number(value: object, name: str) -> QuestionError:
+    return QuestionError(fault(name, value, "must be a number, or an array of numbers"))
 
 
 def _named(value: object, attribute: attrs.Attribute[Any]) -> Num:

@@ -20,7 +20,8 @@ from roofline.arrays import ceil, larger, pick, share
 from roofline.calibration import Calibration
 from roofline.hardware import System
 from roofline.layout import Layout
-from roofline.microbatch import MicroBatch, behind, micro
+from roofline.microbatch import MicroBatch, Price, behind, micro
+from roofline.prices import prices
 from roofline.roofline import Cost
 from roofline.schedules import Pace, run
 from roofline.states import Held, States, held, states
@@ -47,15 +48,16 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
     p = micro_batch(question, layout, system.chip)
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
-    one = micro(question, p, system, calibration, own)
-    send, unseen = _sent(p, layout, one, system, calibration)
+    price = prices(system, calibration)
+    one = micro(question, p, price, calibration, own)
+    send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
     played = run(layout.schedule, pp, m, layout.vpp, fullest=fullest, mean=mean)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
     waits = played.time - batches.time
-    reduced = _reduced(question, layout, own, one, system, calibration)
+    reduced = _reduced(question, layout, own, one, price, calibration)
     optimizer = _optimizer(question, layout, own, p, system, calibration)
     step = after(
         "step",
@@ -63,7 +65,7 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
             batches,
             Span("pipeline", waits, cost=Cost(waits, latency=waits)),
             *(span for span, _ in reduced),
-            leaf(optimizer, inference.price(optimizer, system, calibration)),
+            leaf(optimizer, price(optimizer)),
             Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
         ),
     )
@@ -85,25 +87,25 @@ def _placed(system: System, layout: Layout) -> Num:
     return np.minimum(float(system.ranks_per_chip), layout.ranks)  # type: ignore[no-any-return]
 
 
-def _sent(p: Flow, layout: Layout, one: MicroBatch, system: System, calibration: Calibration) -> tuple[Span, Seconds]:
+def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
     crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
-    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, system, calibration)
+    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, price)
 
 
 def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
     """Return the time of the fullest stage over the mean.
 
     Chunks hold equal numbers of layers where those divide, beside the embedding and the head; where ``L + 2`` does, these two take
-    the place of a layer each; elsewhere layers are placed by hand so that the fullest stage is as short as it can be.
+    the place of a layer each; elsewhere whole layers are placed by hand so that the fullest stage is as short as it can be.
     """
     depth, chunks = question.model.depth, layout.pp * layout.vpp
     mean = (depth * one.layer + one.first + one.last) / layout.pp
     even = depth / layout.pp * one.layer + larger(one.first, one.last)
     placed = (depth + 2) / layout.pp
     spaced = larger(placed * one.layer, (placed - 1) * one.layer + larger(one.first, one.last))
-    by_hand = larger(_CUSTOM * mean, one.last)
+    by_hand = larger(larger(_CUSTOM * mean, one.last), ceil(depth / layout.pp) * one.layer)
     full = pick(depth % chunks == 0, even, pick((depth + 2) % chunks == 0, spaced, by_hand))
     return pick(layout.pp > 1, larger(share(full, mean), 1.0), 1.0)
 
@@ -113,13 +115,15 @@ def _reduced(
     layout: Layout,
     own: tuple[Held, Held],
     one: MicroBatch,
-    system: System,
+    price: Price,
     calibration: Calibration,
 ) -> list[tuple[Span, Seconds]]:
     """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
     if layout.sharding == "zero3":
         return []
     part, window = calibration.framework.dp, one.backward.time + one.weights.time
+    # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
+    every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     out = []
     for group, name in zip(own, ("", " of experts"), strict=True):
         if name and not question.model.experts:
@@ -128,12 +132,12 @@ def _reduced(
         size = _EXCHANGED * trained
         if layout.sharding == "none":
             message = Message(f"reduce gradients{name}", "all_reduce", size, group.copies, group.stride)
-            out.append(behind(message, 1.0, window, part, system, calibration))
+            out.append(behind(message, 1.0, window, part, price))
         else:
             scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, group.copies, group.stride)
             gather = Message(f"gather weights{name}", "all_gather", size, group.copies, group.stride)
-            out.append(behind(scatter, 1.0, window, part, system, calibration))
-            out.append(behind(gather, 1.0, one.forward.time, part, system, calibration))
+            out.append(behind(scatter, every, every * window, part, price))
+            out.append(behind(gather, 1.0, one.forward.time, part, price))
     return out
 
 
