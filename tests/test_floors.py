@@ -14,15 +14,18 @@ FLOORS = [
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
-    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "prices", "microbatch", "trained", "training", "evaluation"],
+    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "prices", "microbatch", "steprecord", "trained", "training", "evaluation"],
     [
         "calibrating",
         "checks",
         "choosing",
-        "estimates",
+        "settings",
+        "splits",
         "steps",
+        "estimates",
         "disaggregation",
         "sheets",
+        "stepsheets",
         "plans",
         "selection",
         "searching",
@@ -34,7 +37,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "searches", "cli"],
+    ["words", "console", "trainers", "searches", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

@@ -30,14 +30,15 @@ from roofline.architecture import (
     PerLayer,
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
-from roofline.catalog import chip, model, names, profile, system
+from roofline.catalog import chip, framework, model, names, profile, system
 from roofline.disaggregation import Pools, pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
+from roofline.frameworks import Framework
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
 from roofline.provenance import Fact, Source
 from roofline.work import Message, Op
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Serve, TrainStep
 
 if TYPE_CHECKING:
     from roofline.answer import Estimate, Rule
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
+    from roofline.steps import train
     from roofline.timeline import Span
+    from roofline.trained import Training
     from roofline.validation import Validation, validate
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "Fact",
     "Footprint",
     "Formats",
+    "Framework",
     "Gqa",
     "Hyper",
     "Indexer",
@@ -101,6 +105,8 @@ __all__ = [
     "Span",
     "System",
     "Tier",
+    "TrainStep",
+    "Training",
     "UnitError",
     "UnknownNameError",
     "Validation",
@@ -109,6 +115,7 @@ __all__ = [
     "compare",
     "describe",
     "estimate",
+    "framework",
     "listing",
     "model",
     "names",
@@ -116,6 +123,7 @@ __all__ = [
     "profile",
     "search",
     "system",
+    "train",
     "validate",
 ]
 
@@ -132,6 +140,7 @@ _LATER = {
     "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
+    "Training": "trained",
     "Validation": "validation",
     "calibrate": "calibrating",
     "compare": "comparison",
@@ -139,6 +148,7 @@ _LATER = {
     "estimate": "estimates",
     "listing": "descriptions",
     "search": "searching",
+    "train": "steps",
     "validate": "validation",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""

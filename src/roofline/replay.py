@@ -58,7 +58,7 @@ class Batch:
     requests_per_slot: Floats
     variation: Floats
 
-    def ask(self, question: Any, layout: Layout | None = None) -> Estimate:
+    def ask(self, question: Question, layout: Layout | None = None) -> Estimate:
         """Return the answer to a question about this model on this system."""
         return estimate(question, self.system, self.layout if layout is None else layout, level=self.profile)
 

@@ -15,13 +15,14 @@ from roofline.calibration import Calibration
 from roofline.choosing import PATIENCE, possible, survey, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
-from roofline.estimates import service, setting
+from roofline.estimates import service
 from roofline.evaluation import Progress
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
 from roofline.plans import Rejection
 from roofline.selection import OBJECTIVES, Search
+from roofline.settings import setting
 from roofline.units import Num
 
 

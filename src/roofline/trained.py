@@ -10,7 +10,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline import points, usage
+from roofline import points, steprecord, usage
 from roofline.answer import Rule
 from roofline.arrays import Mask, ceil, share
 from roofline.calibration import Calibration
@@ -254,6 +254,15 @@ class Training:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
         points.one(self)
         return tree(self.whole)
+
+    @property
+    def phases(self) -> dict[str, Seconds]:
+        """Time of each part of the step: :data:`roofline.steprecord.PHASES`; together they are its time."""
+        return steprecord.phases(self.whole, self.bubble)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer for one point under the names of the machine-readable form; units are in the names."""
+        return steprecord.record(self)
 
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that was used, with its source."""
