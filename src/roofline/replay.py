@@ -30,7 +30,7 @@ from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.units import Num
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Question, Serve
 
 Floats = NDArray[np.float64]
 QUANTITIES: Final = ("ttft_s", "tpot_s", "output_tokens_per_s")
