@@ -117,7 +117,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
 
 def test_the_library_stands_alone_in_its_wheel():
     """Both places the data may lie hold the same names; a wheel carries them inside the package."""
-    assert (catalog._root() / "hardware" / "systems").is_dir()
+    assert (catalog.root() / "hardware" / "systems").is_dir()
     assert len(rl.names("model")) >= 40
 
 

@@ -33,6 +33,8 @@ FLOORS = [
         "cases",
         "replay",
         "predicting",
+        "training_cases",
+        "training_replay",
         "validation",
         "cards",
         "descriptions",

@@ -155,6 +155,6 @@ def test_a_column_keeps_what_its_rule_says(value, low, span, whole, strict):
 
 
 def test_the_shipped_file_is_plain():
-    text = (catalog._root() / "workloads" / "runs" / "training.csv").read_text(encoding="utf-8")
+    text = (catalog.root() / "workloads" / "runs" / "training.csv").read_text(encoding="utf-8")
     assert len(list(csv.reader(io.StringIO(text)))) == len(SHIPPED) + 1
     assert text.isascii()

@@ -449,7 +449,7 @@ def test_a_bad_cell_is_one_line(tmp_path, capsys, column, value, rule):
     [(b"", "must name every column"), (b"model,system,input_len\n", "hold no runs"), (b"model,system,ttft_s\na,b,1\n", "of no known kind"),
      (b"model,input_len\na,1\n", "system: is missing"), (b"a,a\n1,2\n", "must name every column once"), (b"\xff\xfe\x00\x01", "not UTF-8"),
      ("model,system,input_len\nmod\xe8le,b,1\n".encode("latin-1"), "not UTF-8"), (b"model,system,input_len\na,b\n", "line 2: has 2 cells"),
-     (b'model,system,input_len\n"a,b,1\n', "not valid CSV"), (b"\x1f\x8bxx", "gzip"), (b"model,system,seq_len,global_batch,step_time_s\na,b,1,1,1\n", "training"),
+     (b'model,system,input_len\n"a,b,1\n', "not valid CSV"), (b"\x1f\x8bxx", "gzip"), (b"model,system,seq_len,step_time_s\na,b,1,1\n", "global_batch: is missing; a training run"),
      (b"id,model,system,input_len\nx,a,b,1\nx,a,b,1\n", "row 2: id='x': is that of row 1"), (b"model,system,input_len\n" + b"a" * 200000 + b",b,1\n", "field larger")],
 )  # fmt: skip
 def test_a_bad_file_is_one_line(tmp_path, capsys, content, rule):

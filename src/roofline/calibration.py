@@ -57,7 +57,7 @@ COLLECTIVES: Final = {
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches t0 + depth step + items / cores item + A / (eta_staging W)
+    ``T = launches t0 + depth step + items / cores item + items turn + A / (eta_staging W)
     + ||F / (eta_compute P) + scores / cores score, B / (eta_memory W)||_p``
 
     Attributes:
@@ -67,6 +67,7 @@ class Kernel:
         t0: time of one launch.
         p: how compute and memory share the time: 1 in turn, infinity side by side.
         step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
+        turn: time of one work item where these are taken one after another, whatever the cores.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
@@ -77,6 +78,7 @@ class Kernel:
     step: Seconds = 0.0
     item: Seconds = 0.0
     score: Seconds = 0.0
+    turn: Seconds = 0.0
     eta_staging: Ratio = 1.0
     eta_best: Ratio | None = None
     error: Ratio = 0.0
@@ -253,11 +255,18 @@ class Calibration:
         return evolve(self, host=self.eager)
 
 
-def _trained(name: str, kernel: Kernel, framework: Framework, sustained: Ratio) -> Kernel:
-    if name in ("elementwise", "sampling"):
-        return _slower(kernel, framework.pace, 1.0)
-    own = framework.attention if name.startswith(("attention", "mla")) else 1.0
-    return _slower(kernel, framework.pace * (framework.experts if name == "moe" else 1.0), sustained * own)
+def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kernel:
+    match name:
+        case "elementwise" | "sampling":
+            return _slower(kernel, f.pace, 1.0)
+        case "moe":
+            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert)
+        case _:
+            return _slower(kernel, f.pace, sustained * (f.attention if name.startswith(("attention", "mla")) else 1.0))
+
+
+_PRODUCTS: Final = 2
+"""Products of an expert: into its width, gate and all, and out of it."""
 
 
 def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:

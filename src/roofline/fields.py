@@ -23,22 +23,14 @@ def number(value: object, name: str = "value") -> Num:
     Raises:
         QuestionError: not a number, a string that looks like one, complex, or masked.
     """
-    if isinstance(value, float):
-        return float(value)
-    if value is None or isinstance(value, np.ma.MaskedArray):
-        raise _no_number(value, name)
     try:
-        raw = np.asarray(value)
-        if raw.dtype.kind not in "fiuO":
-            raise _no_number(value, name)
-        out = raw.astype(np.float64)
+        raw = None if value is None or isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        out = None if raw is None or raw.dtype.kind not in "fiuO" else raw.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise _no_number(value, name) from None
+        out = None
+    if out is None:
+        raise QuestionError(fault(name, value, "must be a number, or an array of numbers"))
     return float(out) if out.ndim == 0 else out
-
-
-def _no_number(value: object, name: str) -> QuestionError:
-    return QuestionError(fault(name, value, "must be a number, or an array of numbers"))
 
 
 def _named(value: object, attribute: attrs.Attribute[Any]) -> Num:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import field, frozen
 
 from roofline.provenance import Fact
 from roofline.units import Ratio, Seconds
+
+
+UNFUSED: Final = ("", "sinks", "all")
+"""Kinds of attention that a framework may do in passes over memory."""
 
 
 @frozen(eq=False)
@@ -21,15 +27,17 @@ class Framework:
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
         attention: part of the rate of the best attention kernels that its own reach; ``backward``, that of the gradients over
             that of the forward pass.
-        unfused: attention writes and reads its scores, and the upper half of them too.
-        experts: time of grouped products and permutation over that of the best.
+        unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
+        experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert besides,
+            where the host starts one after another.
+        since: first release that is so, as year.month; of the same framework a run takes the latest that is not newer than its own.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
         facts: each number as the file states it, with its source.
     """
 
     name: str = "none"
     title: str = ""
-    unfused: bool = False
+    unfused: str = ""
     pace: Ratio = 1.0
     launch: Ratio = 0.0
     step: Seconds = 0.0
@@ -42,5 +50,7 @@ class Framework:
     attention: Ratio = 1.0
     backward: Ratio = 1.0
     experts: Ratio = 1.0
+    expert: Seconds = 0.0
+    since: float = 0.0
     memory_fraction: Ratio = 1.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -41,8 +41,8 @@ def recast(work: Work) -> Work:
     return evolve(work, staging=work.staging + work.rows * work.inputs * _narrow(work))
 
 
-def of_inputs(works: Iterable[Work]) -> tuple[Work, ...]:
-    """Return what makes the gradients of the inputs of works, in reverse order.
+def of_inputs(works: Iterable[Work], *, trained: bool = True) -> tuple[Work, ...]:
+    """Return what makes the gradients of the inputs of works, in reverse order; of weights that are ``trained``, or frozen.
 
     >>> (again,) = of_inputs(
     ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]
@@ -50,18 +50,19 @@ def of_inputs(works: Iterable[Work]) -> tuple[Work, ...]:
     >>> again.name, again.flops, again.bytes
     ('d up', 6.0, 10.0)
     """
-    return tuple(_back(work) for work in reversed(tuple(works)))
+    return tuple(_back(work, 2.0 if trained else 1.0) for work in reversed(tuple(works)))
 
 
-def _back(work: Work) -> Work:
+def _back(work: Work, written: float) -> Work:
     if isinstance(work, Message):
         return evolve(work, name=f"d {work.name}", collective=_MIRRORED.get(work.collective, work.collective))
     if work.kernel in _PRODUCTS and _nothing(work.weights):
         # Both of its inputs are activations, and each has a gradient.
         return evolve(work, name=f"d {work.name}", flops=2 * work.flops, bytes=2 * work.bytes)
     if work.kernel in _PRODUCTS:
-        # The gradient that comes in is quantised as the input was, and kept for the weights' gradient too.
-        narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * (ACTIVATION.bytes + 2 * _narrow(work))
+        # The gradient that comes in is quantised as the input was, and written once more for the weights' gradient.
+        each = ACTIVATION.bytes + written * _narrow(work)
+        narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
         around = work.staging if work.kernel == "moe" else narrow
         return evolve(work, name=f"d {work.name}", staging=around, depth=work.outputs)
     return evolve(

@@ -7,14 +7,15 @@ from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from roofline.arrays import larger, norm, share
+from roofline.architecture import Model
+from roofline.arrays import ceil, larger, norm, share
 from roofline.calibration import Calibration
 from roofline.gradients import kept, of_inputs, of_weights, recast
 from roofline.roofline import Cost
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import attention, ends, layers
-from roofline.transformer.flow import ACTIVATION, Flow
+from roofline.transformer.flow import ACTIVATION, TILE, Flow, attended
 from roofline.units import Bytes, Num, Ratio, Seconds
 from roofline.work import Message, Op, Section, Work
 from roofline.workload import TrainStep
@@ -75,8 +76,8 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
     f, pp = profile.framework, p.layout.pp
     inner, (first, *closing) = layers(p), ends(p)
-    if f.unfused:
-        inner = tuple(evolve(s, works=tuple(_unfused(w) for w in s.works)) for s in inner)
+    if f.unfused == "all" or (f.unfused and _sinks(question.model)):
+        inner = tuple(evolve(s, works=tuple(_unfused(w, p) for w in s.works)) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -89,8 +90,8 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
 
     again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in inner)
     found = {
-        "forward": phase((s, tuple(recast(w) for w in s.works)) for s in whole),
-        "backward": [*phase(again), *phase((s, of_inputs(s.works)) for s in reversed(whole))],
+        "forward": phase((s, tuple(s.works if added else (recast(w) for w in s.works))) for s in whole),
+        "backward": [*phase(again), *phase((s, of_inputs(s.works, trained=not added)) for s in reversed(whole))],
         "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
     }
     spans, ended = dict[str, Span](), dict[str, Num]()
@@ -229,17 +230,27 @@ def _remembered(inner: Iterable[Section], question: TrainStep, p: Flow) -> tuple
 _SCORES: Final = "scored "
 
 
-def _unfused(work: Work) -> Work:
-    """Return attention that writes its scores: masked ones too, and passes over them for mask, softmax and dropout.
+def _sinks(model: Model) -> bool:
+    """Return whether queries may attend to nothing."""
+    return any(getattr(run.attention, "sinks", False) for run in model.layers)
+
+
+def _unfused(work: Work, p: Flow) -> Work:
+    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes a score.
 
     Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, section 4.1).
     """
     if not isinstance(work, Op) or work.kernel not in _ATTENTION:
         return work
-    pairs = 2 * (work.scores if work.scores is not None else 0.0)
+    (stream,) = p.streams
+    length = 2 * stream.past + stream.new
+    # Blocks of queries count heads; a score is made for every key, whatever the mask or the window hides.
+    scores = work.items / ceil(stream.new / TILE) * stream.new * length
+    causal = attended(stream.new, stream.past, None) / (stream.new * length)
+    more = scores * causal / work.scores
     return evolve(
-        work, name=f"{_SCORES}{work.name}", kernel="gemm", flops=2 * work.flops, bytes=work.bytes, staging=12 * pairs, launches=4.0,
-        scores=0.0, items=0.0, useful=work.useful / 2, kept=work.kept + 5 * share(pairs, work.rows),
+        work, name=f"{_SCORES}{work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
+        scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,26 @@ _MOST_POINTS: Final = DETAILED // 2
 """Points priced at once: few enough that an answer keeps the details that intervals are made of."""
 
 
+class Decided(Protocol):
+    """A run with everything decided that pricing needs."""
+
+    @property
+    def run(self) -> Any:
+        """The run."""
+
+    @property
+    def layouts(self) -> Layout:
+        """What its chips may be split into, on one axis."""
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What runs must share to be priced as one array."""
+
+
+Run = TypeVar("Run")
+Opened = TypeVar("Opened", bound=Decided)
+
+
 def predict(
     runs: Sequence[ServingRun],
     level: str | Path | Calibration,
@@ -32,22 +52,48 @@ def predict(
 
     ``adjust`` may change the constants that a run is priced with.
     """
+    return together(runs, opener(level, adjust), _priced, _wanted, progress)
+
+
+def together(
+    runs: Sequence[Run],
+    open_: Callable[[Run], Opened],
+    price: Callable[[Sequence[Opened]], list[list[Prediction]]],
+    wanted: Callable[[Run], tuple[str, ...]],
+    progress: Progress | None,
+) -> tuple[Prediction, ...]:
+    """Return the predictions of runs of one kind, those that ask alike priced as one array; where that is refused, one by one.
+
+    Args:
+        open_: decides what a run leaves open.
+        price: prices runs that ask alike.
+        wanted: the quantities to predict of a run.
+    """
     out: list[list[Prediction]] = [[] for _ in runs]
-    alike: dict[tuple[object, ...], list[tuple[int, Case]]] = {}
-    open_ = opener(level, adjust)
+    alike: dict[tuple[object, ...], list[tuple[int, Opened]]] = {}
     done = 0
     for i, run in enumerate(runs):
         try:
             case = open_(run)
         except RooflineError as error:
-            out[i], done = _refused(run, str(error)), done + 1
+            out[i], done = refused(run, wanted(run), str(error)), done + 1
             continue
         alike.setdefault(case.alike, []).append((i, case))
+
+    def priced(cases: Sequence[Opened]) -> list[list[Prediction]]:
+        try:
+            with np.errstate(all="ignore"):
+                return price(cases)
+        except RooflineError as error:
+            if len(cases) == 1:
+                return [refused(cases[0].run, wanted(cases[0].run), str(error))]
+            return [told for case in cases for told in priced([case])]
+
     for cases in alike.values():
         step = max(1, _MOST_POINTS // int(np.size(cases[0][1].layouts.tp)))
         for start in range(0, len(cases), step):
             part = cases[start : start + step]
-            for (i, _), told in zip(part, _priced([case for _, case in part]), strict=True):
+            for (i, _), told in zip(part, priced([case for _, case in part]), strict=True):
                 out[i] = told
             done += len(part)
             if progress is not None:
@@ -55,27 +101,21 @@ def predict(
     return tuple(each for told in out for each in told)
 
 
+def refused(run: Any, quantities: Sequence[str], reason: str) -> list[Prediction]:
+    """Return that none of a run's quantities is predicted, and why."""
+    said = " ".join(reason.split())
+    return [Prediction(run, name, run.measured.get(name), None, None, None, "", said) for name in quantities]
+
+
 def _wanted(run: ServingRun) -> tuple[str, ...]:
     """Return the quantities to predict of a run: those measured, or all that its mode has."""
     return tuple(run.measured) or PRICED[run.mode][1]
 
 
-def _refused(run: ServingRun, reason: str) -> list[Prediction]:
-    said = " ".join(reason.split())
-    return [Prediction(run, name, run.measured.get(name), None, None, None, "", said) for name in _wanted(run)]
-
-
 def _priced(cases: Sequence[Case]) -> list[list[Prediction]]:
-    """Return the predictions of runs that ask alike, as one array; where that is refused, one by one."""
-    try:
-        with np.errstate(all="ignore"):
-            batch, (price, _) = _batch(cases), PRICED[cases[0].run.mode]
-            outcome = price(batch) if batch.prompts is None else apart(batch, batch.prompts)
-    except RooflineError as error:
-        if len(cases) == 1:
-            return [_refused(cases[0].run, str(error))]
-        return [told for case in cases for told in _priced([case])]
-    return _told(cases, outcome)
+    """Return the predictions of runs that ask alike, as one array."""
+    batch, (price, _) = _batch(cases), PRICED[cases[0].run.mode]
+    return _told(cases, price(batch) if batch.prompts is None else apart(batch, batch.prompts))
 
 
 def _batch(cases: Sequence[Case]) -> Batch:
@@ -119,7 +159,7 @@ def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
     out = []
     for i, (case, j) in enumerate(zip(cases, best, strict=True)):
         if not ok[i, j]:
-            out.append(_refused(case.run, next(reason for mask, reason in laws if not mask[i, j])))
+            out.append(refused(case.run, _wanted(case.run), next(reason for mask, reason in laws if not mask[i, j])))
             continue
         said = (*case.said, *(words for mask, words in outcome.said if wide(mask)[i, j]))
         out.append([_one(case, name, {key: tuple(float(part[i, j]) for part in parts) for key, parts in values.items()}, said)

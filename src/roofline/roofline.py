@@ -1,6 +1,6 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + \frac{A}{\eta_a W}
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A}{\eta_a W}
           + \left\| \frac{F}{\eta_c P} + \frac{s}{c}\,t_s,\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
@@ -88,13 +88,13 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     bandwidth = chip.memory.bandwidth
     best = chip.best.get(op.rate)
     part = k.eta_compute if k.eta_best is None or best is None else k.eta_best * best
-    compute = op.flops / (part * chip.peak[op.rate]) + op.scores * (k.score / chip.cores)
+    compute = op.flops / (part * chip.peak[op.rate]) + op.scores * (k.score / chip.units)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (
         launches * (k.t0 * engine.launch)
         + smaller(launches, 1.0) * op.depth * k.step
-        + op.items * (k.item / chip.cores)
+        + op.items * (k.item / chip.units + k.turn)
     )
     kernel = latency + around + norm(compute, memory, k.p)
     # Without a graph the host launches one kernel after another; a chip that is faster waits for it.

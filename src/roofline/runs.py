@@ -108,6 +108,7 @@ class TrainingRun:
         sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
         rate: tokens per second per chip, as measured.
         assumed: columns whose values the file's maker put in, by the note.
+        kind: ``dense`` or ``MoE``, once its model is known.
     """
 
     id: str
@@ -132,6 +133,7 @@ class TrainingRun:
     sequence_parallel: float | None = None
     task: str = "pretrain"
     framework: str = ""
+    kind: str = ""
     step_time: float | None = None
     rate: float | None = None
     assumed: tuple[str, ...] = ()
@@ -204,7 +206,7 @@ def kind(columns: Iterable[str], file: str = "rows") -> str:
             f"{file}: columns",
             ",".join(sorted(known)),
             "are of no known kind of run",
-            "a serving run has model, system, input_len",
+            "a serving run has model, system, input_len; a training run model, system, seq_len, global_batch",
         )
     )
 

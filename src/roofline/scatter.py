@@ -11,7 +11,7 @@ from roofline.scoring import Prediction, by, score
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NAMES: Final = {"ttft_s": "TTFT, s", "tpot_s": "TPOT, s", "output_tokens_per_s": "tokens/s"}
+NAMES: Final = {"ttft_s": "TTFT, s", "tpot_s": "TPOT, s", "output_tokens_per_s": "tokens/s", "step_time_s": "step, s"}
 
 _OTHERS: Final = "others"
 _MARKERS: Final = "osD^vPX"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from roofline.units import Ratio
 
@@ -19,6 +20,7 @@ class Prediction:
         run: the run's noun.
         reason: why nothing is predicted; "" where something is.
         said: what was assumed to predict it.
+        weight: of its error: repeats of one configuration may share that of one run.
     """
 
     run: Any
@@ -30,11 +32,12 @@ class Prediction:
     level: str
     reason: str = ""
     said: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @frozen
 class Score:
-    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`.
+    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, of one weight or each of its own.
 
     Attributes:
         skipped: measured values that could not be predicted; they count as outside the interval.
@@ -59,8 +62,8 @@ class Score:
         }
 
 
-def score(predictions: Iterable[Prediction]) -> Score:
-    """Return the score of those predictions that something was measured for.
+def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
+    """Return the score of those predictions that something was measured for, ``weighed`` by their own weights or not.
 
     >>> made = [Prediction(None, "tpot_s", 1.0, p, 0.8, 1.2, "generic") for p in (1.1, 0.9, 1.3)]
     >>> found = score([*made, Prediction(None, "tpot_s", 1.0, None, None, None, "generic", "why")])
@@ -75,13 +78,34 @@ def score(predictions: Iterable[Prediction]) -> Score:
     ratio = np.array([p.predicted for p in priced], dtype=np.float64) / np.array(
         [p.measured for p in priced], dtype=np.float64
     )
-    error = np.abs(ratio - 1)
+    error, weights = np.abs(ratio - 1), np.array([p.weight if weighed else 1.0 for p in priced])
     held = [p for p in priced if p.low is not None and p.high is not None]
-    inside = sum(p.low <= p.measured <= p.high for p in held)  # type: ignore[operator]
+    counted = sum(p.weight if weighed else 1.0 for p in known)
+    caught = [p for p in held if p.low <= p.measured <= p.high]  # type: ignore[operator]
+    inside = sum(p.weight if weighed else 1.0 for p in caught)
     return Score(
-        len(priced), skipped, float(np.mean(error)), float(np.median(error)), float(np.quantile(error, 0.9)),
-        float(np.exp(np.median(np.log(ratio))) - 1), inside / len(known) if held else None,
-    )  # fmt: skip
+        len(priced),
+        skipped,
+        float(np.average(error, weights=weights)),
+        _quantile(error, 0.5, weights),
+        _quantile(error, 0.9, weights),
+        float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1),
+        inside / counted if held else None,
+    )
+
+
+def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:
+    """Return what a share of the weights stays below: between the middles of neighbours, the outermost at 0 and 1.
+
+    With equal weights it is NumPy's.
+
+    >>> _quantile(np.array([3.0, 1.0, 2.0]), 0.5, np.array([1.0, 1.0, 2.0]))
+    2.0
+    """
+    order = np.argsort(values)
+    middle = np.cumsum(weights[order]) - weights[order] / 2
+    span = middle[-1] - middle[0]
+    return float(np.interp(share, (middle - middle[0]) / (span or 1.0), values[order]))
 
 
 def by(predictions: Sequence[Prediction], key: Callable[[Prediction], str]) -> dict[str, list[Prediction]]:

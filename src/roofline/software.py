@@ -12,7 +12,7 @@ from roofline.dtypes import DTYPES
 from roofline.engines import Engine
 from roofline.errors import near
 from roofline.facts import Facts
-from roofline.frameworks import Framework
+from roofline.frameworks import UNFUSED, Framework
 from roofline.provenance import Fact
 from roofline.tables import Table
 from roofline.units import MILLION, ONE, SECOND, Unit
@@ -49,9 +49,11 @@ def engine(root: Table, name: str) -> Engine:
     return Engine(name, title, stack, fused, **out, facts=facts.done())
 
 
+MOST_YEARS: Final = 100.0
+"""Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
-    "attention": ONE, "backward": ONE, "experts": ONE, "memory_fraction": ONE,
+    "attention": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
 }  # fmt: skip
 
 
@@ -71,11 +73,14 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
-    title, unfused = head.text("title", name), head.flag("unfused", default=base.unfused)
+    if head.text("unfused", "") not in UNFUSED:
+        raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    title, unfused = head.text("title", name), head.text("unfused", base.unfused)
+    since = head.real("since", 0.0, most=MOST_YEARS)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
-    return Framework(name, title, unfused, **out, facts=(*read, *inherited))
+    return Framework(name, title, unfused, **out, since=since, facts=(*read, *inherited))
 
 
 def sustained(root: Table) -> dict[str, Fact]:

@@ -168,7 +168,8 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     group = question.micro_batch * d
     out = [
         Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
-        Rule(layout.pp * layout.vpp <= model.depth, f"pp * vpp cannot exceed the {model.depth} layers of {model.name}"),
+        # Embedding and head may have places of their own.
+        Rule(layout.pp * layout.vpp <= model.depth + 2, f"pp * vpp cannot exceed the {model.depth} layers of {model.name}"),
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
         Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from attrs import frozen
 
-from roofline import catalog
+from roofline import catalog, predicting, training_replay
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import Progress
-from roofline.predicting import predict
-from roofline.replay import QUANTITIES
 from roofline.reports import columns
-from roofline.runs import kind, serving_runs
+from roofline.runs import kind, serving_runs, training_runs
 from roofline.scoring import Prediction, Score, by, score
 from roofline.units import Ratio
 
@@ -32,13 +30,41 @@ SHIPPED: Final = "serving"
 HEAD: Final = ("id", "quantity", "measured", "predicted", "low", "high", "level", "reason")
 """Columns of a file of predictions."""
 
-_GROUPS: Final[Mapping[str, Callable[[Prediction], str]]] = {
-    name: (lambda p, name=name: str(getattr(p.run, name)))  # type: ignore[misc]
-    for name in ("group", "system", "model", "engine", "mode", "quality")
-}
 _AMBIGUOUS: Final = "C"
 _MOST_LINES: Final = 24
-_TITLES: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "output_tokens_per_s": "tokens/s"}
+
+
+@frozen
+class _Kind:
+    """What is particular to runs of one kind.
+
+    Attributes:
+        read: makes runs of rows; ``predict``, predictions of runs.
+        titles: what their quantities are called in tables.
+        keys: fields of a run by which scores are told; ``first``, that of the first table; ``tables``, of the others.
+        weighed: repeats of one configuration share the weight of one, in tables; answers for programs have both.
+    """
+
+    read: Callable[[Sequence[Mapping[str, object]], str], Sequence[Any]]
+    predict: Callable[..., tuple[Prediction, ...]]
+    titles: Mapping[str, str]
+    keys: tuple[str, ...]
+    first: str
+    tables: tuple[str, ...]
+    weighed: bool = False
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "serving": _Kind(
+        serving_runs, predicting.predict, {"ttft_s": "TTFT", "tpot_s": "TPOT", "output_tokens_per_s": "tokens/s"},
+        keys=("group", "system", "model", "engine", "mode", "quality"), first="mode", tables=("system", "model", "engine", "group"),
+    ),
+    "training": _Kind(
+        training_runs, training_replay.predict, {"step_time_s": "step"},
+        keys=("group", "system", "model", "framework", "dtype", "task", "kind", "quality"), first="task",
+        tables=("kind", "dtype", "system", "framework", "group", "model"), weighed=True,
+    ),
+}  # fmt: skip
 
 
 def validate(
@@ -56,7 +82,7 @@ def validate(
         progress: called with the runs done, and all of them, now and then.
 
     Raises:
-        DescriptorError: the file cannot be read. QuestionError: it holds no runs, or runs of training.
+        DescriptorError: the file cannot be read. QuestionError: it holds no runs.
     """
     label, rows = _rows(what)
     if not rows:
@@ -64,12 +90,9 @@ def validate(
             fault("rows", label, "hold no runs", "give a line for each run below the names of the columns")
         )
     catalog.profile(level, "dgx-h100")
-    if kind(rows[0], label) == "training":
-        raise QuestionError(
-            f"{label}: training is not priced yet, and these are runs of it; give runs of serving, with input_len"
-        )
-    found = predict(serving_runs(rows, label), level, progress)
-    return Validation(found, label)
+    name = kind(rows[0], label)
+    found = _KINDS[name].predict(_KINDS[name].read(rows, label), level, progress)
+    return Validation(found, label, name)
 
 
 def _rows(what: object) -> tuple[str, Sequence[Mapping[str, object]]]:
@@ -90,16 +113,26 @@ class Validation:
     Attributes:
         predictions: one for each quantity of each run, in the order of the file.
         source: the file.
+        kind: ``serving`` or ``training``.
     """
 
     predictions: tuple[Prediction, ...]
     source: str
+    kind: str = "serving"
 
     def __repr__(self) -> str:
-        told = ", ".join(
-            f"{_TITLES[name]} {each.mape:.1%}" for name, each in self.quantities().items() if each.mape is not None
-        )
+        scores = self.quantities(weighed=self._of.weighed)
+        told = ", ".join(f"{self._of.titles[name]} {s.mape:.1%}" for name, s in scores.items() if s.mape is not None)
         return f"<Validation: {self.runs:,} runs of {self.source}; mean errors {told}>"
+
+    @property
+    def _of(self) -> _Kind:
+        return _KINDS[self.kind]
+
+    @property
+    def configurations(self) -> int:
+        """Number of runs, those that repeat a configuration counted once."""
+        return round(sum({p.run.id: p.weight for p in self.predictions}.values()))
 
     @property
     def runs(self) -> int:
@@ -125,17 +158,22 @@ class Validation:
                 out.setdefault(p.run.id, p.reason)
         return out
 
-    def quantities(self, of: Iterable[Prediction] | None = None) -> dict[str, Score]:
-        """Return the score of each quantity, of the clear runs or of other predictions."""
+    def quantities(self, of: Iterable[Prediction] | None = None, *, weighed: bool = False) -> dict[str, Score]:
+        """Return the score of each quantity, of the clear runs or of other predictions, ``weighed`` by configuration or by run."""
         found = by(self.clear if of is None else tuple(of), lambda p: p.quantity)
-        return {name: score(found[name]) for name in QUANTITIES if name in found}
+        return {name: score(found[name], weighed=weighed) for name in self._of.titles if name in found}
 
-    def groups(self, of: Iterable[Prediction] | None = None) -> dict[str, dict[str, dict[str, Score]]]:
-        """Return the same by group, system, model, engine, mode and quality."""
+    def groups(
+        self, of: Iterable[Prediction] | None = None, *, weighed: bool = False
+    ) -> dict[str, dict[str, dict[str, Score]]]:
+        """Return the same by group, system, model, and what else tells runs of this kind apart."""
         given = self.clear if of is None else tuple(of)
         return {
-            name: {value: self.quantities(part) for value, part in by(given, key).items()}
-            for name, key in _GROUPS.items()
+            key: {
+                value: self.quantities(part, weighed=weighed)
+                for value, part in by(given, lambda p, key=key: str(getattr(p.run, key))).items()  # type: ignore[misc]
+            }
+            for key in self._of.keys
         }
 
     def worst(self, count: int = 30, quantity: str = "", of: Iterable[Prediction] | None = None) -> list[Prediction]:
@@ -164,6 +202,7 @@ class Validation:
         return {
             **self._scores(self.clear),
             "ambiguous": self._scores(self.ambiguous),
+            **({"by_configuration": self._scores(self.clear, weighed=True)} if self._of.weighed else {}),
             "skipped": [{"id": name, "reason": reason} for name, reason in self.skipped.items()],
             "assumptions": [{"assumption": words, "runs": count} for words, count in self.assumptions.items()],
             "source": self.source,
@@ -171,12 +210,12 @@ class Validation:
             "levels": sorted({p.level for p in self.predictions if p.level}),
         }
 
-    def _scores(self, of: tuple[Prediction, ...]) -> dict[str, Any]:
+    def _scores(self, of: tuple[Prediction, ...], *, weighed: bool = False) -> dict[str, Any]:
         return {
-            "quantities": {name: each.to_dict() for name, each in self.quantities(of).items()},
+            "quantities": {name: each.to_dict() for name, each in self.quantities(of, weighed=weighed).items()},
             "groups": {
                 key: {value: {name: each.to_dict() for name, each in told.items()} for value, told in found.items()}
-                for key, found in self.groups(of).items()
+                for key, found in self.groups(of, weighed=weighed).items()
             },
         }
 
@@ -192,11 +231,14 @@ class Validation:
         missing = len(self.skipped)
         parts = [
             f"{self.source}: {self.runs:,} runs, {levels} constants, {missing:,} not priced",
-            self._by_mode(self.clear, ""),
+            self._by_first(self.clear, ""),
         ]
+        if self._of.weighed:
+            once = f"each of {self.configurations:,} configurations once, and so below"
+            parts.append(self._by_first(self.clear, once, weighed=True))
         if self.ambiguous:
-            parts.append(self._by_mode(self.ambiguous, "quality C: the source leaves open what matters"))
-        parts += [self._by(name) for name in ("system", "model", "engine", "group")]
+            parts.append(self._by_first(self.ambiguous, "quality C: the source leaves open what matters"))
+        parts += [self._by(name) for name in self._of.tables]
         for title, told in (("not priced", Counter(self.skipped.values())), ("assumed", self.assumptions)):
             if told:
                 counts = sorted(told.items(), key=lambda pair: -pair[1])
@@ -205,11 +247,11 @@ class Validation:
                 parts.append("\n".join([title, *lines, *(more if len(counts) > _MOST_LINES else [])]))
         return "\n\n".join(part for part in parts if part)
 
-    def _by_mode(self, of: tuple[Prediction, ...], title: str) -> str:
-        modes = self.groups(of)["mode"]
+    def _by_first(self, of: tuple[Prediction, ...], title: str, *, weighed: bool = False) -> str:
+        modes = self.groups(of, weighed=weighed)[self._of.first]
         rows = [
-            [f"{_TITLES[name]}, {mode}", *_cells(found[name])]
-            for name in QUANTITIES
+            [f"{said}, {mode}", *_cells(found[name])]
+            for name, said in self._of.titles.items()
             for mode, found in modes.items()
             if name in found
         ]
@@ -217,25 +259,25 @@ class Validation:
         return columns(rows, head=head, right=range(1, 8)) if rows else ""
 
     def _by(self, key: str) -> str:
-        """Return a table of the errors of online time and of rates, one line for each value of a key."""
+        """Return a table of the errors of each quantity, one line for each value of a key."""
         head, rows = [key], []
-        for name in QUANTITIES:
-            head += [_TITLES[name], "MAPE", "bias"]
-        for value, found in self.groups()[key].items():
+        for title in self._of.titles.values():
+            head += [title, "MAPE", "bias"]
+        for value, found in self.groups(weighed=self._of.weighed)[key].items():
             cells: list[str] = []
-            for name in QUANTITIES:
+            for name in self._of.titles:
                 each = found.get(name)
                 cells += (
                     ["", "", ""] if each is None else [f"{each.n:,}", _share(each.mape), _share(each.bias, sign=True)]
                 )
             rows.append([value, *cells])
-        return columns(rows, head=head, right=range(1, 10)) if rows else ""
+        return columns(rows, head=head, right=range(1, len(head))) if rows else ""
 
     def plot(self, ax: Axes | None = None, *, quantity: str = "", key: str = "system") -> Axes:
         """Draw predicted against measured values with their intervals; see :func:`roofline.plots.scatter`.
 
         Args:
-            quantity: ``ttft_s``, ``tpot_s`` or ``output_tokens_per_s``; by default that which was measured most often.
+            quantity: such as ``tpot_s`` or ``step_time_s``; by default that which was measured most often.
             key: what of a run has a colour of its own.
 
         Raises:
@@ -243,8 +285,9 @@ class Validation:
         """
         from roofline import plots  # few draw, and all import
 
-        if key not in _GROUPS:
-            raise QuestionError(fault("key", key, "runs are not told apart by it", f"known: {', '.join(_GROUPS)}"))
+        if key not in self._of.keys:
+            known = f"known: {', '.join(self._of.keys)}"
+            raise QuestionError(fault("key", key, "runs are not told apart by it", known))
         drawn = self._drawn()
         if not drawn or (quantity and quantity not in drawn):
             known = f"there are {', '.join(drawn)}" if drawn else "give runs with measured values"

@@ -169,7 +169,9 @@ Clouds = Annotated[
 
 Runs = Annotated[
     str,
-    Parameter(help="A CSV file of measured runs, plain or gzipped; or serving, the runs that come with the library."),
+    Parameter(
+        help="A CSV file of measured runs, plain or gzipped; or serving or training, the runs that come with the library."
+    ),
 ]
 Predictions = Annotated[
     Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")

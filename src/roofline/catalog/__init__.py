@@ -6,8 +6,6 @@ bottomless nesting are errors, and every message names the file.
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +16,13 @@ from roofline import descriptors, software
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
+from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
+from roofline.catalog.models import lawful, named, read_config
 from roofline.engines import Engine
-from roofline.errors import DescriptorError, QuestionError, UnknownNameError, fault, near, shown, unknown
+from roofline.errors import QuestionError, fault, unknown
 from roofline.frameworks import Framework
 from roofline.hardware import Chip, System
 from roofline.tables import Table
-from roofline.units import TERA
 
 __all__ = [
     "LARGEST",
@@ -38,63 +37,14 @@ __all__ = [
     "read_json",
     "read_rows",
     "read_toml",
+    "root",
     "system",
     "write",
 ]
 
-_FOLDERS: Final = {
-    "chip": "hardware/chips",
-    "system": "hardware/systems",
-    "calibration": "hardware/calibration",
-    "model": "workloads/models",
-    "engine": "workloads/engines",
-    "framework": "workloads/frameworks",
-}
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
-
-_ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
-"""What repositories append to the name of an architecture."""
-
-_CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
-_PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
-"""Names that are a law: a model cut to so many layers, or without its multi-token-prediction modules."""
-
 _MOST_KEPT: Final = 512
-
-
-def _root() -> Path:
-    """Return the folder that holds ``hardware/`` and ``workloads/``: inside the wheel, or at the top of a checkout."""
-    here = Path(__file__).resolve()
-    packaged = here.parents[1] / "_data"
-    return packaged if packaged.is_dir() else here.parents[3]
-
-
-def names(kind: str) -> tuple[str, ...]:
-    """Return the names of the descriptors of a kind that come with the library: chips, systems, models (or calibrations).
-
-    Raises:
-        UnknownNameError: no such kind.
-    """
-    singular = str(kind).lower().removesuffix("s")
-    if singular not in _FOLDERS:
-        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips or models"))
-    return _names(singular)
-
-
-@functools.cache
-def _names(kind: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (_root() / _FOLDERS[kind]).glob("*.toml")))
-
-
-def _as_name(text: str) -> str:
-    """Return how a name is filed: lower case, hyphens; the last part of an ``owner/name``."""
-    return text.strip().rsplit("/", 1)[-1].lower().replace("_", "-").replace(" ", "-")
-
-
-def _looks_like_path(text: str) -> bool:
-    return text.endswith((".toml", ".json")) or text.startswith((".", "/", "~")) or "\\" in text
 
 
 def _found(kind: str, text: object) -> Path:
@@ -106,11 +56,11 @@ def _found(kind: str, text: object) -> Path:
     if not isinstance(text, (str, Path)):
         raise QuestionError(fault(kind, text, "must be a name or a path"))
     given = str(text)
-    if isinstance(text, Path) or _looks_like_path(given):
+    if isinstance(text, Path) or looks_like_path(given):
         return Path(given).expanduser()
-    name = _as_name(given)
-    if _NAME.fullmatch(name) and name in names(kind):
-        return _root() / _FOLDERS[kind] / f"{name}.toml"
+    name = as_name(given)
+    if NAME.fullmatch(name) and name in names(kind):
+        return root() / FOLDERS[kind] / f"{name}.toml"
     remedy = f"list them with `roofline list {kind}s`, or give the path of a TOML file"
     raise unknown(kind, given, names(kind), remedy if kind != "calibration" else "")
 
@@ -122,13 +72,12 @@ def kind_of(given: str | Path) -> str | None:
         DescriptorError: the file cannot be read.
     """
     text = str(given)
-    if text.endswith(".toml") and (isinstance(given, Path) or _looks_like_path(text)):
+    if text.endswith(".toml") and (isinstance(given, Path) or looks_like_path(text)):
         tables = read_toml(Path(text).expanduser())
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
-    name = _as_name(text)
-    named = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
-    lawful = any(law.fullmatch(name) for law in (_CUT, _PLAIN))
-    return "model" if named is None and (_looks_like_path(text) or "/" in text or lawful) else named
+    name = as_name(text)
+    found = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
+    return "model" if found is None and (looks_like_path(text) or "/" in text or lawful(name)) else found
 
 
 Stamps = tuple[tuple[Path, float], ...]
@@ -137,28 +86,28 @@ _READ: Final[dict[tuple[str, Path], tuple[Stamps, Any]]] = {}
 
 def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     """Return the noun that a file describes, and the files it was read from."""
-    root, name, files = Table(read_toml(path), str(path)), path.stem, [path]
+    top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
-        return descriptors.chip(root, name), (path,)
+        return descriptors.chip(top, name), (path,)
     if kind == "engine":
-        return software.engine(root, name), (path,)
+        return software.engine(top, name), (path,)
     if kind == "framework":
-        return software.framework(root, name, lambda given: _load("framework", given)), (path,)
+        return software.framework(top, name, lambda given: _load("framework", given)), (path,)
     if kind == "sustained":
-        return software.sustained(root), (path,)
+        return software.sustained(top), (path,)
     if kind == "calibration":
-        return descriptors.calibration(root, name, lambda given: _load("calibration", given)), (path,)
+        return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
 
     def find(given: str) -> Chip:
         files.append(_found("chip", _beside(path, given)).resolve())
         return chip(files[-1])
 
-    return descriptors.system(root, name, find), tuple(files)
+    return descriptors.system(top, name, find), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
     """Return what a system's file calls its chip: a path is relative to that file."""
-    return path.parent / given if _looks_like_path(given) else given
+    return path.parent / given if looks_like_path(given) else given
 
 
 def _stamp(path: Path) -> float:
@@ -212,7 +161,7 @@ def engine(given: str | Path | Engine) -> Engine:
 
 
 def framework(given: str | Path | Framework) -> Framework:
-    """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing to kernels.
+    """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
@@ -233,7 +182,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     """
     if isinstance(level, Calibration):
         return level
-    if isinstance(level, Path) or _looks_like_path(level):
+    if isinstance(level, Path) or looks_like_path(level):
         return _load("calibration", level)  # type: ignore[no-any-return]
     if level not in LEVELS:
         raise unknown("level", str(level), LEVELS)
@@ -246,7 +195,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     if level != "calibrated":
         return generic
     own: Calibration = _load("calibration", fitted) if fitted in names("calibration") else generic
-    seen = _load("sustained", _root() / _SUSTAINED).get(fitted)
+    seen = _load("sustained", root() / _SUSTAINED).get(fitted)
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
@@ -271,82 +220,10 @@ def model(
     if isinstance(given, Model):
         out = given
     elif isinstance(given, Mapping):
-        out = _read_config(given, file="config")
+        out = read_config(given, file="config")
     else:
-        out = _named(given)
+        out = named(given)
     return out.stored(dtype, kv_dtype)
-
-
-def _named(given: str | Path) -> Model:
-    """Return the model of a file, or of a name; what the end of a name changes is changed, where no file has the whole name."""
-    name = "" if isinstance(given, Path) or _looks_like_path(given) else _as_name(given)
-    if _NAME.fullmatch(name) and _known_model(name) is None:
-        if cut := _CUT.fullmatch(name):
-            return _named(cut["of"]).cut(int(cut["layers"]))
-        if plain := _PLAIN.fullmatch(name):
-            return _named(plain["of"]).without_mtp()
-    return _model_file(given)
-
-
-def _read_config(*given: Any, **words: Any) -> Model:
-    from roofline import huggingface  # sixty families of readers: a tenth of the import, for those who read a model
-
-    return huggingface.model(*given, **words)
-
-
-def _model_file(given: str | Path) -> Model:
-    path = _model_path(given)
-    if path.suffix == ".toml":
-        return _model_toml(path)
-    beside = path.parent / "hf_quant_config.json"
-    quant = read_json(beside) if beside.is_file() else None
-    name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
-    return evolve(_read_config(read_json(path), quant, name=name, file=str(path)), source=str(path))
-
-
-def _known_model(name: str) -> str | None:
-    """Return the name under which a model is filed: as given, or without what repositories add to it."""
-    bare, known = _ADDED.sub("", name.removeprefix("meta-")), names("model")
-    found = next((each for each in (name, bare) if each in known), None)
-    # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
-    sized = [each for each in known if re.fullmatch(rf"{re.escape(bare)}-[0-9]+b", each)]
-    return sized[0] if found is None and len(sized) == 1 else found
-
-
-def _model_path(given: str | Path) -> Path:
-    text = str(given)
-    try:
-        path = Path(text).expanduser()
-        if text.strip() and path.is_dir():
-            return path / "config.json"
-        if path.is_file() and (isinstance(given, Path) or "/" in text or _looks_like_path(text)):
-            return path
-    except (OSError, ValueError, RuntimeError):
-        raise DescriptorError(fault("model", text, "is not a path that can be read")) from None
-    if isinstance(given, Path) or _looks_like_path(text):
-        raise DescriptorError(f"{shown(text)}: no such file; check the path")
-    name = _as_name(text)
-    known = _known_model(name)
-    if known is not None:
-        return _root() / _FOLDERS["model"] / f"{known}.toml"
-    hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
-    raise UnknownNameError(fault("model", text, "no such model", hint))
-
-
-def _model_toml(path: Path) -> Model:
-    root = Table(read_toml(path), str(path))
-    head, sources = root.table("model"), root.table("sources")
-    source = sources.table(head.text("source"))
-    cited = f"{source.text('title')}{', ' + source.text('url') if 'url' in source else ''}"
-    out = _read_config(root.table("config").data, name=path.stem, file=f"{path}: config")
-    counted = root.table("parameters", {})
-    note = "; ".join(filter(None, (head.text("note", ""), counted.text("why", ""))))
-    for key in ("total", "active", "ours", "ours_active"):
-        counted.count(key, None, most=int(TERA * TERA))
-    counted.text("source", None)
-    for table in (counted, head, root):
-        table.done()
-    return evolve(out, source=cited, note=note)
 
 
 def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
@@ -356,11 +233,11 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
     text = str(given)
-    known = sorted(path.stem for path in (_root() / _RUNS).glob("*.csv"))
+    known = sorted(path.stem for path in (root() / _RUNS).glob("*.csv"))
     if isinstance(given, str) and text in known:
-        return text, read_rows(_root() / _RUNS / f"{text}.csv")
+        return text, read_rows(root() / _RUNS / f"{text}.csv")
     if isinstance(given, str) and not (
-        _looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
+        looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(Path(text).expanduser())

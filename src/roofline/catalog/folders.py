@@ -1,0 +1,54 @@
+"""Where the descriptors lie that come with the library, what they are called, and how a name is told from a path."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Final
+
+from roofline.errors import UnknownNameError, fault
+
+FOLDERS: Final = {
+    "chip": "hardware/chips",
+    "system": "hardware/systems",
+    "calibration": "hardware/calibration",
+    "model": "workloads/models",
+    "engine": "workloads/engines",
+    "framework": "workloads/frameworks",
+}
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
+
+
+def root() -> Path:
+    """Return the folder that holds ``hardware/`` and ``workloads/``: inside the wheel, or at the top of a checkout."""
+    here = Path(__file__).resolve()
+    packaged = here.parents[1] / "_data"
+    return packaged if packaged.is_dir() else here.parents[3]
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Return the names of the descriptors of a kind that come with the library: chips, systems, models (or calibrations).
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    singular = str(kind).lower().removesuffix("s")
+    if singular not in FOLDERS:
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips or models"))
+    return _names(singular)
+
+
+@functools.cache
+def _names(kind: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (root() / FOLDERS[kind]).glob("*.toml")))
+
+
+def as_name(text: str) -> str:
+    """Return how a name is filed: lower case, hyphens; the last part of an ``owner/name``."""
+    return text.strip().rsplit("/", 1)[-1].lower().replace("_", "-").replace(" ", "-")
+
+
+def looks_like_path(text: str) -> bool:
+    """Return whether text is meant as a path."""
+    return text.endswith((".toml", ".json")) or text.startswith((".", "/", "~")) or "\\" in text

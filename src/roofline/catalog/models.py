@@ -1,0 +1,101 @@
+"""A model by the name of its file or of its repository, by a law of names, or from the path of a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve
+
+from roofline.architecture import Model
+from roofline.catalog.files import read_json, read_toml
+from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
+from roofline.errors import DescriptorError, UnknownNameError, fault, near, shown
+from roofline.tables import Table
+from roofline.units import TERA
+
+_ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
+"""What repositories append to the name of an architecture."""
+
+_CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
+_PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
+"""Names that are a law: a model cut to so many layers, or without its multi-token-prediction modules."""
+
+
+def named(given: str | Path) -> Model:
+    """Return the model of a file, or of a name; what the end of a name changes is changed, where no file has the whole name."""
+    name = "" if isinstance(given, Path) or looks_like_path(given) else as_name(given)
+    if NAME.fullmatch(name) and _known_model(name) is None:
+        if cut := _CUT.fullmatch(name):
+            return named(cut["of"]).cut(int(cut["layers"]))
+        if plain := _PLAIN.fullmatch(name):
+            return named(plain["of"]).without_mtp()
+    return _model_file(given)
+
+
+def read_config(*given: Any, **words: Any) -> Model:
+    """Return the model that the fields of a config.json describe."""
+    from roofline import huggingface  # sixty families of readers: a tenth of the import, for those who read a model
+
+    return huggingface.model(*given, **words)
+
+
+def _model_file(given: str | Path) -> Model:
+    path = _model_path(given)
+    if path.suffix == ".toml":
+        return _model_toml(path)
+    beside = path.parent / "hf_quant_config.json"
+    quant = read_json(beside) if beside.is_file() else None
+    name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
+    return evolve(read_config(read_json(path), quant, name=name, file=str(path)), source=str(path))
+
+
+def _known_model(name: str) -> str | None:
+    """Return the name under which a model is filed: as given, or without what repositories add to it."""
+    bare, known = _ADDED.sub("", name.removeprefix("meta-")), names("model")
+    found = next((each for each in (name, bare) if each in known), None)
+    # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
+    sized = [each for each in known if re.fullmatch(rf"{re.escape(bare)}-[0-9]+b", each)]
+    return sized[0] if found is None and len(sized) == 1 else found
+
+
+def _model_path(given: str | Path) -> Path:
+    text = str(given)
+    try:
+        path = Path(text).expanduser()
+        if text.strip() and path.is_dir():
+            return path / "config.json"
+        if path.is_file() and (isinstance(given, Path) or "/" in text or looks_like_path(text)):
+            return path
+    except (OSError, ValueError, RuntimeError):
+        raise DescriptorError(fault("model", text, "is not a path that can be read")) from None
+    if isinstance(given, Path) or looks_like_path(text):
+        raise DescriptorError(f"{shown(text)}: no such file; check the path")
+    name = as_name(text)
+    known = _known_model(name)
+    if known is not None:
+        return root() / FOLDERS["model"] / f"{known}.toml"
+    hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
+    raise UnknownNameError(fault("model", text, "no such model", hint))
+
+
+def _model_toml(path: Path) -> Model:
+    top = Table(read_toml(path), str(path))
+    head, sources = top.table("model"), top.table("sources")
+    source = sources.table(head.text("source"))
+    cited = f"{source.text('title')}{', ' + source.text('url') if 'url' in source else ''}"
+    out = read_config(top.table("config").data, name=path.stem, file=f"{path}: config")
+    counted = top.table("parameters", {})
+    note = "; ".join(filter(None, (head.text("note", ""), counted.text("why", ""))))
+    for key in ("total", "active", "ours", "ours_active"):
+        counted.count(key, None, most=int(TERA * TERA))
+    counted.text("source", None)
+    for table in (counted, head, top):
+        table.done()
+    return evolve(out, source=cited, note=note)
+
+
+def lawful(name: str) -> bool:
+    """Return whether a name is one of a law, such as ``NAME-4-layers``."""
+    return any(law.fullmatch(name) for law in (_CUT, _PLAIN))
