@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from attrs import frozen
 
 from roofline.arrays import Mask, floor, larger, pick, smaller
@@ -199,26 +198,43 @@ def _zero_bubble(x: _Line, depth: Count, seen: Seconds) -> Seconds:
     return x.way + full.weights + drain + late + (x.m - n) * (full.work + slack)
 
 
-def _zbh1(x: _Line) -> Seconds:
-    return _zero_bubble(x, x.p, x.send)
+def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
+    r"""Return the time of two chunks a rank, there and back, and that of ranks which end together.
+
+    With at least 2 p - 1 micro-batches a rank has a W for every chunk it waits for, and is idle only where this is shorter than the
+    F or the B that it waits for: :math:`(p - 1)(\max(F, B) - W)`, nearly. With fewer there are only m - p of them, and below p not
+    enough forward passes either.
+    """
+    g, f, b, w, s = x.others, x.rest.forward, x.rest.inputs, x.rest.weights, x.full.send
+    short = larger(x.p - x.m, 0.0)
+    filled = smaller(larger(x.m - x.p, 0.0), g)
+    more = larger(filled - 1, 0.0) / 2
+    back = short * f + g * b - filled * w + (4 * g + 4 * more) * s
+    there = (g + short) / 2 * (f + b) + more * (f - b) - filled * w + (2 * (g + short) + 4 * more) * s
+    # A W that takes longer than what it waits for holds up others.
+    held = larger(
+        short * f + (g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s
+    )
+    done = x.m * x.full.work
+    meeting = larger(g / 2 * larger(f, b) + more * larger(f - b, 0.0), (b + (g - 1) * w) / 2) + 4 * g * s
+    return done + larger(larger(back, there), larger(held, 0.0)), done + (x.p > 1) * meeting
 
 
-def _zbh2(x: _Line) -> Seconds:
-    return larger(_zero_bubble(x, 2 * x.p - 1, 0.0), x.m * x.full.work)
+def _dualpipe(x: _Line) -> tuple[Seconds, Seconds]:
+    r"""Return the time of micro-batches from both ends, in pairs of a forward and a backward pass, and the work of the first rank.
 
-
-def _zbv(x: _Line) -> Seconds:
-    """Return the time of two chunks a rank, there and back."""
-    longest = larger(x.rest.forward, x.rest.inputs) - x.rest.weights
-    return x.m * x.full.work + x.others * larger(longest, 0.0) + 2 * x.others * x.send
-
-
-def _dualpipe(x: _Line) -> Seconds:
-    """Return the time of micro-batches from both ends, in pairs of a forward and a backward pass."""
-    half = larger(x.p / 2 - 1, 0.0)
-    pairs = larger(x.m - 3 * x.p / 2 + 1, 0.0) * (x.p > 1)
-    ramp = half * larger(x.rest.paired + x.rest.inputs - 2 * x.rest.weights, 0.0)
-    return x.m * x.full.work - pairs * (x.full.work - x.full.paired) + ramp + x.others * x.send
+    Of its m micro-batches the first rank passes :math:`m - 3 p / 2 + 1` in pairs. Between these a micro-batch hands on what the next
+    rank waits for, as in 1F1B, so messages are seen.
+    """
+    h, f, b, w = x.p / 2, x.rest.forward, x.rest.inputs, x.rest.weights
+    saved = larger(x.m - 3 * h + 1, 0.0) * (x.full.work - x.full.paired)
+    base = (2 * h - 3) * x.rest.paired + (4 - 3 * h) * w
+    there = f + (2 - h) * b + (h - 1) * larger(w - b, 0.0)
+    back = (1 - h) * f + b + (h - 1) * x.full.send
+    idle = larger(base + larger(there, back), 0.0)
+    seen = (x.m * (1 - 1 / x.p) + 3 * (h - 1)) * x.full.send
+    work = x.m * x.full.work - saved
+    return work + (x.p > 1) * (idle + seen), work
 
 
 def run(
@@ -252,7 +268,9 @@ def run(
     x = _Line(stages, micro_batches, chunks, fullest, _others(fullest, mean, stages))
     p, m, v = stages, micro_batches, chunks
     work = m * fullest.work
-    meeting: Num = 0.0
+    met: Num = 0.0
+    # The last rank begins when the first micro-batch has come down to it, and has no less to do.
+    down = work + (p - 1) * (x.rest.forward + fullest.send)
     copies = 1.0
     rules: list[tuple[Mask, str]] = []
     if schedule not in ("1f1b", "interleaved"):
@@ -269,19 +287,16 @@ def run(
             if schedule == "interleaved":
                 rules.append((v > 1, "interleaved needs chunks (vpp > 1)"))
         case "zb-h1":
-            time, kept, meeting = _zbh1(x), smaller(m, p), x.rest.forward
+            time, kept, met = _zero_bubble(x, p, x.send), smaller(m, p), down
         case "zb-h2":
-            time, kept, meeting = _zbh2(x), smaller(m, 2 * p - 1), x.rest.forward
+            time, kept, met = larger(_zero_bubble(x, 2 * p - 1, 0.0), work), smaller(m, 2 * p - 1), down
         case "zb-v":
-            time, kept, meeting = _zbv(x), smaller(m, p), x.rest.forward / 2
+            (time, met), kept = _zbv(x), smaller(m, p)
         case _:
-            time, kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
-            work = work - larger(m - 3 * p / 2 + 1, 0.0) * (fullest.work - fullest.paired)
+            (time, work), kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
             rules.append((p % 2 == 0, "dualpipe needs an even number of stages"))
             rules.append(((m % 2 == 0) & (m >= 2 * p), "dualpipe needs an even number of micro-batches, at least 2 pp"))
-    # The last rank begins when a micro-batch has come down to it, and has the same work to do.
-    late = work + (p - 1) * (meeting + fullest.send)
-    time = pick(together & (np.asarray(meeting) > 0), larger(time, late), time)
+    time = pick(together, larger(time, met), time)
     return Run(time, work, kept, copies, tuple(rules))
 
 
