@@ -51,11 +51,11 @@ def one_forward_one_backward(p, m, v=1):
 
 
 def zero_bubble(p, m, rounds):
-    """Qi and others, figures 2 and 3: H1 (1 round in flight) and H2 (2); rank r is that many W behind with each of its places."""
+    """Qi and others, figures 2 and 3: H1 (p micro-batches in flight) and H2 (2 p - 1), of which later ranks wait with as many W."""
     ranks = []
     for r in range(p):
         ahead = min(m, p - r if rounds == 1 else 2 * (p - r) - 1)
-        behind = rounds * r
+        behind = min(m, p if rounds == 1 else 2 * p - 1) - ahead
         tasks = [("F", r, i) for i in range(ahead)]
         for i in range(m):
             tasks.append(("B", r, i))
@@ -151,6 +151,11 @@ def orders(schedule, p, m, v=1):
             return both_ends(p, m)
 
 
+def stages_of(schedule, p, v=1):
+    """How many stages a micro-batch goes through."""
+    return {"zb-v": 2 * p, "interleaved": p * v, "1f1b": p * v}.get(schedule, p)
+
+
 def parts(task):
     """A task as passes of one micro-batch each: what others wait for."""
     kind, *rest = task
@@ -158,13 +163,11 @@ def parts(task):
 
 
 def simulate(schedule, p, m, v=1, *, paces, send=0.0, pair=None):
-    """Run the tasks; ``paces`` are (F, B, W) of a micro-batch for each rank, ``pair`` the time of a P over that of its parts."""
+    """Run the tasks; ``paces`` are (F, B, W) of a micro-batch on each stage, ``pair`` the time of a P over that of its parts."""
     lists = orders(schedule, p, m, v)
-    ways = {"dualpipe": 2}.get(schedule, 1)
-    stages = {"zb-v": 2 * p, "dualpipe": p}.get(schedule, p * v)
+    stages = len(paces)
     chunks = stages // p
     rank_of = {part: r for r, tasks in enumerate(lists) for task in tasks for part in parts(task)}
-    assert len(rank_of) >= 2 * m * stages
 
     def needs(part):
         kind, stage, i = part
@@ -174,9 +177,12 @@ def simulate(schedule, p, m, v=1, *, paces, send=0.0, pair=None):
             return [("B", stage, i)]
         return [("F", stage, i)] + ([("B", stage + 1, i)] if (stage + 1) % stages else [])
 
-    def cost(kind, r):
-        f, b, w = paces[r]
-        return {"F": f, "B": b, "W": w, "X": b + w, "P": (f + b + w) * (1 if pair is None else pair)}[kind] / chunks
+    def cost(task):
+        alone = sum(paces[stage % stages]["FBW".index(kind)] for kind, stage, _ in parts(task))
+        late = sum(
+            paces[stage % stages][2] for kind, stage, i in parts(task) if kind == "B" and ("W", stage, i) not in rank_of
+        )
+        return (alone + late) * (pair if pair is not None and task[0] == "P" else 1)
 
     begin, end = {}, {}
     free, at = [0.0] * p, [0] * p
@@ -190,15 +196,14 @@ def simulate(schedule, p, m, v=1, *, paces, send=0.0, pair=None):
                 if not all(need in end for need in before):
                     break
                 start = max([free[r]] + [end[need] + send * (rank_of[need] != r) for need in before])
-                free[r] = start + cost(task[0], r)
+                free[r] = start + cost(task)
                 for part in parts(task):
                     begin[part], end[part] = start, free[r]
                 at[r] += 1
                 moved = True
     assert at == [len(tasks) for tasks in lists], "the ranks wait for each other"
-    assert ways == 1 or m % 2 == 0
     spans = [free[r] - min(begin[part] for part in parts(tasks[0])) for r, tasks in enumerate(lists)]
-    work = [sum(cost(task[0], r) for task in tasks) for r, tasks in enumerate(lists)]
+    work = [sum(cost(task) for task in tasks) for r, tasks in enumerate(lists)]
     return Timeline(begin, end, max(free), max(spans), work, [_kept(tasks) / chunks for tasks in lists])
 
 
@@ -207,8 +212,7 @@ def _kept(tasks):
     apart = {part[1:] for task in tasks for part in parts(task) if part[0] == "W"}
     most = now = 0
     for task in tasks:
-        for kind, *which in parts(task):
-            now += kind == "F"
-            most = max(most, now)
+        now += sum(kind == "F" for kind, *_ in parts(task))
+        most = max(most, now)
         now -= sum(kind == "W" or (kind == "B" and tuple(which) not in apart) for kind, *which in parts(task))
     return most

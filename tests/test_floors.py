@@ -13,7 +13,7 @@ FLOORS = [
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
-    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
+    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports", "orders", "traces"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
         "calibrating",

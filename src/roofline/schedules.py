@@ -189,13 +189,12 @@ def _zero_bubble(x: _Line, depth: Count, seen: Seconds) -> Seconds:
     :math:`p (F + B) + W + (n - 1)(B + \max(F, W)) + (m - n) T`, n the lesser of m and the depth.
     """
     n = smaller(x.m, depth)
-    full = x.full
-    drain = (n - 1) * full.inputs + (n - 1) * larger(full.forward, full.weights)
-    late = smaller(larger(x.m - 2, 0.0), n - 1) * (
-        larger(full.forward + seen, full.weights) - larger(full.forward, full.weights)
-    )
+    full, rest = x.full, x.rest
+    between = larger(full.forward + full.inputs, rest.inputs + rest.weights)
+    late = larger(rest.forward + rest.inputs + seen, between) - between
     slack = larger((x.way + full.weights) / depth - full.work, 0.0)
-    return x.way + full.weights + drain + late + (x.m - n) * (full.work + slack)
+    drain = (n - 1) * between + smaller(larger(x.m - 2, 0.0), n - 1) * late
+    return larger(x.way + rest.weights + drain + (x.m - n) * (full.work + slack), x.m * full.work)
 
 
 def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
@@ -215,23 +214,31 @@ def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
     held = larger(
         short * f + (g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s
     )
+    # The fullest rank, the first, has the last stage too; what it has to do besides fills half of what it would be idle.
+    half = larger((g - filled) / 2 * f + g / 2 * (b - w) + 2 * g * s, 0.0)
+    over = x.full.work - x.rest.work
     done = x.m * x.full.work
-    meeting = larger(g / 2 * larger(f, b) + more * larger(f - b, 0.0), (b + (g - 1) * w) / 2) + 4 * g * s
-    return done + larger(larger(back, there), larger(held, 0.0)), done + (x.p > 1) * meeting
+    even = x.m * x.rest.work + over
+    time = larger(even + pick(x.p > 1, larger(larger(back, there), larger(held, 0.0)), 0.0), done + half)
+    late = larger(g / 2 * larger(f, b) + more * larger(f - b, 0.0), (b + (g - 1) * w) / 2)
+    met = larger(even + late, done + larger(g - 1, 0.0) / 2 * w) + 4 * g * s
+    return time, pick(x.p > 1, met, done)
 
 
 def _dualpipe(x: _Line) -> tuple[Seconds, Seconds]:
     r"""Return the time of micro-batches from both ends, in pairs of a forward and a backward pass, and the work of the first rank.
 
-    Of its m micro-batches the first rank passes :math:`m - 3 p / 2 + 1` in pairs. Between these a micro-batch hands on what the next
-    rank waits for, as in 1F1B, so messages are seen.
+    Of its m micro-batches the first rank passes :math:`m - 3 p / 2 + 1` in pairs. What the next rank waits for is sent on between
+    these, as in 1F1B, so messages are seen.
     """
     h, f, b, w = x.p / 2, x.rest.forward, x.rest.inputs, x.rest.weights
     saved = larger(x.m - 3 * h + 1, 0.0) * (x.full.work - x.full.paired)
     base = (2 * h - 3) * x.rest.paired + (4 - 3 * h) * w
     there = f + (2 - h) * b + (h - 1) * larger(w - b, 0.0)
     back = (1 - h) * f + b + (h - 1) * x.full.send
-    idle = larger(base + larger(there, back), 0.0)
+    # The ends, which have the last stages, are idle less where they have more to do.
+    over = 2 * x.others * (x.full.work - x.rest.work)
+    idle = larger(base + larger(there, back) - over, (h - 1) * larger(b - w, 0.0))
     seen = (x.m * (1 - 1 / x.p) + 3 * (h - 1)) * x.full.send
     work = x.m * x.full.work - saved
     return work + (x.p > 1) * (idle + seen), work
@@ -246,7 +253,8 @@ def run(
     Args:
         schedule: one of :data:`SCHEDULES`.
         chunks: of layers a rank, 1F1B only.
-        fullest: pace of the rank that has the most to do; ``mean``: of all ranks on average, None where stages are even.
+        fullest: pace of the rank that has the most to do, as a rule by the last stage, which has the output layer; ``mean``: of
+            all ranks on average, None where stages are even.
         together: whether all ranks end a step together, as where the norm of all gradients is needed before the first
             weight changes. If not (post-validation, arXiv:2401.10241, section 4), a rank begins the next step when it is done,
             and the time is the longest of the ranks'. Only zero-bubble schedules differ: in others the first rank ends last.
@@ -265,7 +273,7 @@ def run(
     if schedule not in SCHEDULES:
         raise unknown("schedule", schedule, SCHEDULES)
     mean = fullest if mean is None else mean
-    x = _Line(stages, micro_batches, chunks, fullest, _others(fullest, mean, stages))
+    x = _Line(stages, micro_batches, chunks, fullest, others(fullest, mean, stages))
     p, m, v = stages, micro_batches, chunks
     work = m * fullest.work
     met: Num = 0.0
@@ -289,7 +297,7 @@ def run(
         case "zb-h1":
             time, kept, met = _zero_bubble(x, p, x.send), smaller(m, p), down
         case "zb-h2":
-            time, kept, met = larger(_zero_bubble(x, 2 * p - 1, 0.0), work), smaller(m, 2 * p - 1), down
+            time, kept, met = _zero_bubble(x, 2 * p - 1, 0.0), smaller(m, 2 * p - 1), down
         case "zb-v":
             (time, met), kept = _zbv(x), smaller(m, p)
         case _:
@@ -300,12 +308,12 @@ def run(
     return Run(time, work, kept, copies, tuple(rules))
 
 
-def _others(fullest: Pace, mean: Pace, stages: Count) -> Pace:
-    """Return the mean pace of the ranks that are not the fullest: ``(p mean - full) / (p - 1)``."""
+def others(fullest: Pace, mean: Pace, stages: Count) -> Pace:
+    """Return the mean pace of the ranks besides the fullest, ``(p mean - full) / (p - 1)``, or its own where it is alone."""
     others = larger(stages - 1, 1.0)
 
     def rest(of_all: Seconds, most: Seconds) -> Seconds:
-        return larger((stages * of_all - most) / others, 0.0)
+        return pick(stages > 1, larger((stages * of_all - most) / others, 0.0), most)
 
     return Pace(
         rest(mean.forward, fullest.forward), rest(mean.inputs, fullest.inputs), rest(mean.weights, fullest.weights),
