@@ -13,7 +13,7 @@ FLOORS = [
     ["work", "consistency", "facts", "descriptors", "software", "quantization", "huggingface", "cells", "prose", "runs", "catalog"],
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "schedules"],
-    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
+    ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports", "orders", "traces"],
     ["usage", "certainty", "points", "record", "answer", "inference", "serving", "prices", "microbatch", "steprecord", "trained", "training", "evaluation"],
     [
         "calibrating",

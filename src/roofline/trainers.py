@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from json import dumps
+
 from roofline import stepsheets
-from roofline.console import say
-from roofline.errors import QuestionError
+from roofline.console import say, wrote
+from roofline.errors import QuestionError, fault
 from roofline.steps import train
 from roofline.words import (
     Batch,
@@ -28,6 +30,7 @@ from roofline.words import (
     Split,
     System,
     Task,
+    Trace,
     Why,
 )
 
@@ -72,14 +75,19 @@ def train_(
     level: Level = "calibrated",
     power: Power = None,
     price: Price = None,
+    trace: Trace = None,
     why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a step of training: its time, tokens per second, utilisation, bubble, messages, memory, how surely."""
+    if trace is not None and trace.suffix != ".json":
+        raise QuestionError(fault("--trace", str(trace), "a trace is a JSON file", "end the file name in .json"))
     est = train(
         model, system, chips=chips, level=level, framework=framework, dtype=dtype, tp=tp, pp=pp, vpp=vpp, cp=cp, dp=dp, ep=ep,
         etp=etp, sharding=sharding, recompute=recompute, schedule=schedule, sequence_parallel=sequence_parallel,
         micro_batch=micro_batch, power=power, price=price, global_batch=counted(global_batch), seq_len=seq_len, document=document,
         task=task, rank=rank, offload=offload,
     )  # fmt: skip
+    if trace is not None:
+        wrote(trace, (dumps(est.timeline(), allow_nan=False) + "\n").encode(), "; look at it in ui.perfetto.dev")
     say(json, lambda: stepsheets.fields(est, why=why), lambda: stepsheets.sheet(est, why=why))

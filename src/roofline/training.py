@@ -79,7 +79,7 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in played.rules)),
-        steps=(step,), remarks=_remarks(question, layout, calibration),
+        paces=(fullest, mean), steps=(step,), remarks=_remarks(question, layout, calibration),
     )  # fmt: skip
 
 
@@ -169,7 +169,10 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     out = [
         Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
         # Embedding and head may have places of their own.
-        Rule(layout.pp * layout.vpp <= model.depth + 2, f"pp * vpp cannot exceed the {model.depth} layers of {model.name}"),
+        Rule(
+            layout.pp * layout.vpp <= model.depth + 2,
+            f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
+        ),
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
         Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
