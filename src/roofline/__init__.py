@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from roofline.steps import train
     from roofline.timeline import Span
     from roofline.trained import Training
+    from roofline.training_searching import search_training
+    from roofline.training_selection import TrainingSearch
     from roofline.validation import Validation, validate
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "Tier",
     "TrainStep",
     "Training",
+    "TrainingSearch",
     "UnitError",
     "UnknownNameError",
     "Validation",
@@ -122,6 +125,7 @@ __all__ = [
     "pools",
     "profile",
     "search",
+    "search_training",
     "system",
     "train",
     "validate",
@@ -141,6 +145,7 @@ _LATER = {
     "ServingRun": "runs",
     "Span": "timeline",
     "Training": "trained",
+    "TrainingSearch": "training_selection",
     "Validation": "validation",
     "calibrate": "calibrating",
     "compare": "comparison",
@@ -148,6 +153,7 @@ _LATER = {
     "estimate": "estimates",
     "listing": "descriptions",
     "search": "searching",
+    "search_training": "training_searching",
     "train": "steps",
     "validate": "validation",
 }

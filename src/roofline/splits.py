@@ -77,9 +77,19 @@ class Split:
         return self._whole(self.plans.step_time)
 
     @property
+    def memory(self) -> NDArray[np.float64]:
+        """Bytes on the fullest chip."""
+        return self._whole(self.plans.memory.total)
+
+    @property
+    def capacity(self) -> NDArray[np.float64]:
+        """Bytes that a chip may hold."""
+        return self._whole(self.plans.capacity)
+
+    @property
     def filled(self) -> NDArray[np.float64]:
         """Bytes on the fullest chip over those it may hold."""
-        return self._whole(self.plans.memory.total / self.plans.capacity)
+        return np.asarray(self.memory / self.capacity)
 
     def _whole(self, value: Any) -> NDArray[Any]:
         return np.broadcast_to(value, self.whole.shape)

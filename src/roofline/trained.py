@@ -265,7 +265,7 @@ class Training:
         return steprecord.phases(self.whole, self.bubble)
 
     def timeline(self) -> dict[str, Any]:
-        """Return the step on its pipeline as a trace for Perfetto, to be written as JSON (one point): :func:`roofline.traces.trace`.
+        """Return the step on its pipeline as a trace for Perfetto, to be written as JSON: :func:`roofline.traces.trace`.
 
         Raises:
             QuestionError: many points, a schedule that is not possible, or more events than a browser shows.
