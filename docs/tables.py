@@ -275,6 +275,116 @@ def validation() -> str:
     )
 
 
+# Training ------------------------------------------------------------------------------------------------------------------
+
+_TRAINING = """\
+# Measured training runs
+
+Made by `python docs/tables.py`. Every number below is of the `calibrated` constants.
+
+{runs} published, measured training runs come with the library: `workloads/runs/training.csv`, each row with its source. One command predicts the
+time of a step of them all, or of those of a file of your own, and tells how far off that is:
+
+```sh
+roofline validate training -o predictions.csv --plot errors.svg
+roofline validate my-runs.csv
+```
+
+## A file of runs
+
+A file of training runs is known by its columns `seq_len` and `global_batch`. A row needs these two, `model` and `system`; add what else you know of
+the columns of the file that ships. An empty cell is unknown: it is chosen, and that is said. Columns of other names are left alone.
+
+| column | is |
+|---|---|
+| `model` | a name, a law of names (`NAME-4-layers`, `NAME-without-mtp`), or the path of a `config.json` |
+| `chips`, `tp`, `pp`, `cp`, `dp`, `ep` | packages, and degrees in packages; those that are empty are of the quickest layout that fits |
+| `vpp`, `etp` | chunks a stage interleaves; degree of one expert (in the file that ships, `ETP=` in the note) |
+| `dtype` | of the products: `bf16`, `fp16`, `fp8`, `mxfp8`, `nvfp4`; embedding and head stay in 16 bits |
+| `seq_len`, `global_batch`, `micro_batch` | tokens of a sequence; sequences of a step, and of a data-parallel rank and micro-batch |
+| `sharding`, `recompute`, `sequence_parallel` | `none`, `zero1`, `zero2`, `zero3`; `none`, `selective`, `full`, `unknown`; 0 or 1 |
+| `task` | `pretrain`, `finetune`, `lora` |
+| `framework` | a name in `workloads/frameworks`; where it is empty, what `group`, `source` and `note` name |
+| `step_time_s`, `tokens_per_s_per_chip` | what was measured; either will do |
+
+```python
+>>> import roofline as rl
+>>> mine = {{"model": "llama-3.1-8b", "system": "dgx-h100", "chips": 8, "dp": 8, "tp": 1, "pp": 1, "seq_len": 8192, "global_batch": 128}}
+>>> (step,) = rl.validate([mine], level="generic").predictions
+>>> step.quantity, bool(step.low < step.predicted < step.high)
+('step_time_s', True)
+>>> for words in step.said[:2]:
+...     print(words)
+products in bf16: dtype is not recorded
+any framework: none is named
+
+```
+
+A run that cannot be priced says why, has an empty `predicted`, and counts as outside its interval. Releases repeat: a configuration that was
+published five times counts as five runs in the first table, and as one in all others. Two runs are of one configuration if all that the columns
+say is equal, but for what was measured, the source and the note.
+
+## By task
+
+*MAPE* is the mean of |predicted / measured - 1|, *median* and *90 %* are its median and what nine of ten runs stay below, *bias* is the median
+ratio less one, *in interval* the share of measured values inside the 80 % interval.
+
+{plain}
+{configurations} configurations:
+
+{fair}
+## By model, format, system, framework and source
+
+{groups}
+## Not priced
+
+{skipped}
+## Assumed
+
+Runs, and what was put in the place of an empty cell. The rules are those of `roofline.training_cases`: what recipes of a framework do unless
+they are told otherwise, and what words of a note change.
+
+{assumed}
+## Sources
+
+Figures are quoted, and where the source prints a rate converted, with the document and the place they stand in: Megatron-Bridge, dgxc-benchmarking
+(MIT at its present head), NeMo, Automodel, LLM Foundry, MaxText, tpu-recipes, mindformers and SimuMax (Apache-2.0), torchtitan, Megatron-LM and
+MindSpeed-LLM (BSD), vTrain (MIT), calculon (Apache-2.0) for arXiv:2205.05198, arXiv:2104.04473, the documents of AWS Neuron (CC BY-SA 4.0, two rows),
+and logs of MLPerf Training 4.1, 5.0 and 5.1 (Apache-2.0; 4.1 states no licence). What is computed here from those logs is not an official MLPerf
+result and not verified by MLCommons.
+"""
+
+
+def training_runs() -> str:
+    """Return the page of measured training runs against what is predicted of them."""
+    found = rl.validate("training")
+
+    def tasks(*, weighed: bool) -> list[str]:
+        rows = [
+            [task, f"{each.n:,}", f"{each.skipped:,}", *map(_percent, (each.mape, each.median_ape, each.p90_ape)),
+             _percent(each.bias, "+"), _percent(each.inside_interval)]
+            for task, scores in {**found.groups(weighed=weighed)["task"], "all": found.quantities(weighed=weighed)}.items()
+            for each in scores.values()
+        ]  # fmt: skip
+        return _table(["", "runs", "not priced", "MAPE", "median", "90 %", "bias", "in interval"], rows)
+
+    def groups(key: str) -> list[str]:
+        rows = [
+            [value, f"{each.n:,}", *map(_percent, (each.mape, each.median_ape)), _percent(each.bias, "+"), _percent(each.inside_interval)]
+            for value, scores in found.groups(weighed=True)[key].items() for each in scores.values()
+        ]  # fmt: skip
+        return _table([key, "runs", "MAPE", "median", "bias", "in interval"], rows)
+
+    keys = ("kind", "dtype", "system", "framework", "group", "model")
+    return _TRAINING.format(
+        runs=f"{found.runs:,}", configurations=f"{found.configurations:,}",
+        plain="\n".join(tasks(weighed=False)), fair="\n".join(tasks(weighed=True)),
+        groups="\n".join(line for key in keys for line in groups(key)),
+        skipped="\n".join(_counts(Counter(found.skipped.values()))) if found.skipped else "None.\n",
+        assumed="\n".join(_counts(found.assumptions)),
+    )  # fmt: skip
+
+
 # Operators -----------------------------------------------------------------------------------------------------------------
 
 _KERNELS = {"grouped_gemm": ("gemm", "moe")}
@@ -521,6 +631,7 @@ def main() -> None:
     """Write every page of tables."""
     catalog.write(HERE / "hardware.md", hardware().encode())
     catalog.write(HERE / "validation.md", validation().encode())
+    catalog.write(HERE / "training-runs.md", training_runs().encode())
     catalog.write(HERE / "operators.md", operators().encode())
 
 

@@ -152,7 +152,8 @@ class Calibration:
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
         eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
             0 in a graph.
-        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip.
+        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
+            ``sustained_fp4``, of the part of the peak that 16 bits reach then, what products in narrow formats reach of theirs.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
         engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
         training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
@@ -175,6 +176,8 @@ class Calibration:
     eager: Seconds = 0.0
     host: Seconds = 0.0
     sustained: Ratio = 1.0
+    sustained_fp8: Ratio = 1.0
+    sustained_fp4: Ratio = 1.0
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
     engine: Engine = Engine()
@@ -237,13 +240,23 @@ class Calibration:
         share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
         return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
 
-    def training(self, framework: Framework) -> Calibration:
-        """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are."""
-        f = framework
+    def training(self, framework: Framework, *, narrow: bool = False) -> Calibration:
+        """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are.
+
+        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow`` says
+        that the chip multiplies in 8 bits, as those do whose matrix units work on their own while the next operands are fetched.
+        """
+        f = evolve(framework, attention=framework.attention * (framework.synchronous if narrow else 1.0))
         kernels = dict(self.kernels)
         for (name, rate), kernel in self.kernels.items():
             if name in BACKWARD:
                 kernels.setdefault((BACKWARD[name], rate), _slower(kernel, 1.0, f.backward))
+        for (name, rate), kernel in self.kernels.items():
+            part = self.sustained_fp4 if "4" in rate else self.sustained_fp8
+            if name in _LONG and rate.startswith(_NARROW) and (name, "bf16") in self.kernels:
+                wide = self.kernels[name, "bf16"]
+                best = None if wide.eta_best is None else wide.eta_best * part
+                kernels[name, rate] = evolve(kernel, eta_compute=wide.eta_compute * part, eta_best=best)
         share = f.memory_fraction if self.level != "ideal" else self.memory_fraction
         return evolve(
             self, framework=f, engine=Engine(), memory_fraction=share, facts=(*self.facts, *f.facts),
@@ -265,6 +278,8 @@ def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kerne
             return _slower(kernel, f.pace, sustained * (f.attention if name.startswith(("attention", "mla")) else 1.0))
 
 
+_LONG: Final = ("gemm", "moe")
+_NARROW: Final = ("fp8", "mxfp8", "int8", "fp4", "nvfp4", "mxfp4")
 _PRODUCTS: Final = 2
 """Products of an expert: into its width, gate and all, and out of it."""
 

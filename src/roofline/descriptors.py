@@ -224,7 +224,8 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     if missing:
         raise DescriptorError(f"{root.place('')}: has no constants for {', '.join(missing)}; add them")
     margins = (
-        "memory_fraction", "step_error", "prompt_error", "training_error", "experts_error", "assumed_error", "elsewhere", "sustained",
+        "memory_fraction", "step_error", "prompt_error", "training_error", "experts_error", "assumed_error", "elsewhere",
+        "sustained", "sustained_fp8", "sustained_fp4",
     )  # fmt: skip
     if base is None:
         power = head.table("power_fraction")

@@ -25,12 +25,12 @@ class Framework:
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler launches the whole step.
         step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
-        attention: part of the rate of the best attention kernels that its own reach; ``backward``, that of the gradients over
-            that of the forward pass.
+        attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
+            newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert besides,
             where the host starts one after another.
-        since: first release that is so, as year.month; of the same framework a run takes the latest that is not newer than its own.
+        of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
         facts: each number as the file states it, with its source.
     """
@@ -48,9 +48,11 @@ class Framework:
     pp: Ratio = 0.0
     fsdp: Ratio = 0.0
     attention: Ratio = 1.0
+    synchronous: Ratio = 1.0
     backward: Ratio = 1.0
     experts: Ratio = 1.0
     expert: Seconds = 0.0
-    since: float = 0.0
+    of: str = ""
+    until: float = 0.0
     memory_fraction: Ratio = 1.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -53,7 +53,7 @@ MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
-    "attention": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
+    "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
     bounds = dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
-        ("pace", "attention", "backward", "experts"), (0.05, 10.0)
+        ("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0)
     )
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
         if not least <= out[key] <= most:
@@ -76,11 +76,11 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     if head.text("unfused", "") not in UNFUSED:
         raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
     title, unfused = head.text("title", name), head.text("unfused", base.unfused)
-    since = head.real("since", 0.0, most=MOST_YEARS)
+    of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
-    return Framework(name, title, unfused, **out, since=since, facts=(*read, *inherited))
+    return Framework(name, title, unfused, **out, of=of, until=until, facts=(*read, *inherited))
 
 
 def sustained(root: Table) -> dict[str, Fact]:

@@ -7,7 +7,8 @@ word and no number (recomputation, sharding, schedule) is a loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from roofline.answer import Rule
 from roofline.architecture import Model
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
-from roofline.evaluation import Progress, step
+from roofline.evaluation import Progress, steps
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.trained import Training
@@ -33,6 +34,9 @@ MICRO_BATCHES: Final = (1.0, 2.0, 4.0, 8.0)
 RECOMPUTED: Final = ("none", "selective", "full")
 """Recomputation that is tried, the least first."""
 
+CHUNKED: Final = ("1f1b", "interleaved")
+"""Schedules that take several chunks of layers a rank."""
+
 _MOST_CP: Final = 64
 
 
@@ -43,10 +47,6 @@ class Words:
     recompute: tuple[str, ...] = RECOMPUTED
     sharding: tuple[str, ...] = ("zero1", "zero3")
     schedule: tuple[str, ...] = ("1f1b",)
-
-    def __iter__(self) -> Iterator[tuple[str, str, str]]:
-        """Yield recomputation, sharding and schedule."""
-        yield from product(self.recompute, self.sharding, self.schedule)
 
 
 @frozen(eq=False)
@@ -126,7 +126,7 @@ def laid(
     outer = np.array([
         (pp, vpp)
         for pp in _held(given, "pp", [n for n in _divisors(ranks) if n <= model.depth])
-        for vpp in _held(given, "vpp", _chunks(model, int(pp)) if schedule in ("1f1b", "interleaved") else [1])
+        for vpp in _held(given, "vpp", _chunks(model, int(pp)) if schedule in CHUNKED else [1])
     ]).T  # fmt: skip
     tp, cp, ep, etp, size = inner.astype(np.float64)
     pp, vpp = outer.astype(np.float64)
@@ -172,15 +172,20 @@ def priced(
         QuestionError: nothing can be laid out; the message says why.
     """
     asked = []
-    for recompute, sharding, schedule in words:
-        ours, layout, whole = laid(question, system, ranks, given, schedule=schedule, micro_batches=micro_batches)
+    for schedules in filter(
+        None, ([n for n in words.schedule if n in CHUNKED], [n for n in words.schedule if n not in CHUNKED])
+    ):
+        ours, layout, whole = laid(question, system, ranks, given, schedule=schedules[0], micro_batches=micro_batches)
         if sequence_parallel is not None:
             layout = attrs.evolve(layout, sequence_parallel=sequence_parallel)
-        asked.append((attrs.evolve(ours, recompute=recompute), attrs.evolve(layout, sharding=sharding), whole))
-    out, done, total = [], 0, sum(whole.size for *_, whole in asked)
-    for ours, layout, whole in asked:
-        out.append(Split(step(ours, system, layout, profile), whole))
-        done += whole.size
+        asked += [
+            (attrs.evolve(ours, recompute=recompute), attrs.evolve(layout, sharding=sharding), whole, schedules)
+            for recompute, sharding in product(words.recompute, words.sharding)
+        ]
+    out, done, total = [], 0, sum(whole.size * len(schedules) for *_, whole, schedules in asked)
+    for ours, layout, whole, schedules in asked:
+        out += [Split(plans, whole) for plans in steps(ours, system, layout, profile, schedules)]
+        done += whole.size * len(schedules)
         if progress is not None:
             progress(done, total)
     if not any(each.divides.any() for each in out):
@@ -254,8 +259,9 @@ def degrees(layout: Layout) -> str:
     )
 
 
-def _divisors(n: int) -> list[int]:
-    return [i for i in range(1, n + 1) if n % i == 0]
+@functools.cache
+def _divisors(n: int) -> tuple[int, ...]:
+    return tuple(i for i in range(1, n + 1) if n % i == 0)
 
 
 def _held(given: Mapping[str, float], name: str, candidates: Sequence[float]) -> Sequence[float]:

@@ -158,7 +158,8 @@ def trained_on(
     rack, profile, notes = setting(system, level=level, engine="none", launch="graph", power=power, price=price)
     if framework is not None or profile.framework.name == "none":
         usual = "none" if profile.level == "ideal" else "generic"
-        profile = profile.training(catalog.framework(usual if framework is None else framework))
+        named = catalog.framework(usual if framework is None else framework)
+        profile = profile.training(named, narrow="fp8" in rack.chip.peak)
     if framework is None and profile.framework.title:
         notes.append(f"framework: {profile.framework.title}")
     return rack, profile, notes

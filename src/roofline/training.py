@@ -9,14 +9,15 @@ but for a part that belongs to the framework.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from attrs import evolve
+from attrs import evolve, frozen
 
 from roofline import inference
 from roofline.answer import Rule
-from roofline.arrays import ceil, larger, pick, share
+from roofline.arrays import ceil, larger, pick, share, smaller
 from roofline.calibration import Calibration
 from roofline.hardware import System
 from roofline.layout import Layout
@@ -42,9 +43,35 @@ _CUSTOM: Final = 1.03
 """The fullest stage over the mean where layers are placed by hand."""
 
 
+@frozen(eq=False)
+class Passes:
+    """What a step of training takes whatever the schedule.
+
+    Attributes:
+        batches: the work of all micro-batches.
+        one: of one micro-batch.
+        mean: time of its passes on a rank on average; ``fullest``, on the rank that has the most to do.
+        unseen: time of its message between stages that is hidden.
+        reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
+        optimizer: the update.
+    """
+
+    batches: Span
+    one: MicroBatch
+    mean: Pace
+    fullest: Pace
+    unseen: Seconds
+    reduced: Sequence[tuple[Span, Seconds]]
+    optimizer: Span
+
+
 def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
     """Return the answer for one step of training."""
-    f, pp = calibration.framework, layout.pp
+    return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+
+
+def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
+    """Return what a step takes whatever the schedule of its layout."""
     p = micro_batch(question, layout, system.chip)
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
@@ -54,37 +81,45 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
     uneven = _uneven(question, layout, one)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
-    played = run(layout.schedule, pp, m, layout.vpp, fullest=fullest, mean=mean)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
-    waits = played.time - batches.time
-    reduced = _reduced(question, layout, own, one, price, calibration)
-    optimizer = _optimizer(question, layout, own, p, system, calibration)
+    update = _optimizer(question, layout, own, p)
+    reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
+    return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
+
+
+def played(
+    question: TrainStep, system: System, layout: Layout, calibration: Calibration, *, work: Passes
+) -> Training:  # fmt: skip
+    """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
+    f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
+    over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean)
+    waits = over.time - batches.time
     step = after(
         "step",
         (
             batches,
             Span("pipeline", waits, cost=Cost(waits, latency=waits)),
-            *(span for span, _ in reduced),
-            leaf(optimizer, price(optimizer)),
+            *(span for span, _ in work.reduced),
+            work.optimizer,
             Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
         ),
     )
-    activations = _activations(layout, one, played.in_flight, question.model.depth)
+    activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
-    memory, n = evolve(kept, weights=kept.weights * played.copies), _placed(system, layout)
+    memory, n = evolve(kept, weights=kept.weights * over.copies), _placed(system, layout)
     return Training(
         question, system, layout, calibration,
-        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in reduced), start=0.0),
-        hidden=(one.hidden + unseen) * m + sum((hidden for _, hidden in reduced), start=0.0),
+        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
+        hidden=(one.hidden + work.unseen) * m + sum((hidden for _, hidden in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in played.rules)),
-        paces=(fullest, mean), steps=(step,), remarks=_remarks(question, layout, calibration),
+        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
+        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, calibration),
     )  # fmt: skip
 
 
 def _placed(system: System, layout: Layout) -> Num:
-    return np.minimum(float(system.ranks_per_chip), layout.ranks)  # type: ignore[no-any-return]
+    return smaller(float(system.ranks_per_chip), layout.ranks)
 
 
 def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
@@ -114,14 +149,15 @@ def _reduced(
     question: TrainStep,
     layout: Layout,
     own: tuple[Held, Held],
+    *,
     one: MicroBatch,
     price: Price,
-    calibration: Calibration,
+    part: Ratio,
 ) -> list[tuple[Span, Seconds]]:
     """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
     if layout.sharding == "zero3":
         return []
-    part, window = calibration.framework.dp, one.backward.time + one.weights.time
+    window = one.backward.time + one.weights.time
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     out = []
@@ -141,9 +177,7 @@ def _reduced(
     return out
 
 
-def _optimizer(
-    question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow, system: System, calibration: Calibration
-) -> Op:
+def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
     """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
     moved: Num = 0.0
     for group in own:
@@ -156,7 +190,7 @@ def _optimizer(
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
-    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last one with its logits."""
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last and its logits."""
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
@@ -186,7 +220,7 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     return tuple(out)
 
 
-def _remarks(question: TrainStep, layout: Layout, calibration: Calibration) -> tuple[str, ...]:
+def _remarks(question: TrainStep, calibration: Calibration) -> tuple[str, ...]:
     out = []
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")

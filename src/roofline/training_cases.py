@@ -23,7 +23,7 @@ from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.runs import TrainingRun
 
-Adjust = Callable[[Calibration, Framework], tuple[Calibration, Framework]]
+Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
 
 _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
@@ -57,7 +57,8 @@ _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_p
 _OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
 _SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
 _GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
-_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d)\.(0[1-9]|1[0-2])(?!\d)", re.IGNORECASE)
+_SPREAD: Final = re.compile(r"deep-?ep|hybrid-?ep", re.IGNORECASE)
+_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
 
 _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
     "the whole step is one graph": (
@@ -70,11 +71,11 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "attention is not fused": (
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),
-        lambda f: attrs.evolve(f, unfused=True),
+        lambda f: attrs.evolve(f, unfused="all"),
     ),
     "products of experts are grouped": (
         re.compile(r"flags: \S*moe-grouped-gemm"),
-        lambda f: attrs.evolve(f, experts=1.0),
+        lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
     ),
     "messages of experts hide behind another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
@@ -95,7 +96,7 @@ class TrainingCase:
         recompute, share: what is done again, and in which part of the layers.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
-        released: when its software was, in years; None where that is not known.
+        released: which release of its software it ran, as year.month; None where that is not known.
         said: what was assumed.
     """
 
@@ -118,7 +119,8 @@ class TrainingCase:
     def alike(self) -> tuple[object, ...]:
         """What runs must share to be priced as one array."""
         run, layout = self.run, self.layouts
-        words = (run.model, self.model.formats, run.system, run.framework, self.traits, run.task, self.recompute)
+        software = (run.framework, self.framework.name, self.traits)
+        words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
         return (*words, layout.sharding, layout.sequence_parallel, np.size(layout.tp))
 
 
@@ -137,9 +139,11 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         if key not in settings:
             profile = catalog.profile(level, system)
             found = Framework() if profile.level == "ideal" else catalog.framework(framework)
+            if adjust is not None:
+                profile, found = adjust(system, profile, found)
             for trait in traits if profile.level != "ideal" else ():
                 found = _TRAITS[trait][1](found)
-            settings[key] = (profile, found) if adjust is None else adjust(profile, found)
+            settings[key] = (profile, found)
         return settings[key]
 
     def open_(run: TrainingRun) -> TrainingCase:
@@ -154,7 +158,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
-        profile, framework = setting(system, _described(run.framework, said), traits)
+        release = released(run.note)
+        profile, framework = setting(system, _described(run.framework, release, said), traits)
         layouts = _layouts(run, asked, system, said)
         recompute, share = _again(run, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
@@ -162,27 +167,30 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         return TrainingCase(
             run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
             _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
-            released(run.note), tuple(said),
+            release, tuple(said),
         )  # fmt: skip
 
     return open_
 
 
 def released(note: str) -> float | None:
-    """Return when the software of a run was released, in years, by the first release that its note names.
+    """Return the release of a run's software, as year.month: the first that its note names.
 
     >>> released("container 26.06; GBS preset 64"), released("mock data")
-    (2026.458..., None)
+    (26.06, None)
     """
     found = _RELEASED.search(note)
-    return 2000.0 + float(found[1]) + (float(found[2]) - 0.5) / 12 if found else None
+    return float(found[1]) if found else None
 
 
-def _described(framework: str, said: list[str]) -> str:
-    known = framework in catalog.names("framework")
-    if framework == "generic" or not known:
-        said.append(f"any framework: {f'{framework} is not described' if not known else 'none is named'}")
-    return framework if known else "generic"
+def _described(framework: str, release: float | None, said: list[str]) -> str:
+    """Return the framework's descriptor as it was when the release was new, or any framework's."""
+    known = [catalog.framework(name) for name in catalog.names("framework")]
+    if framework == "generic" or framework not in {each.name for each in known}:
+        said.append(f"any framework: {'none is named' if framework == 'generic' else f'{framework} is not described'}")
+        return "generic"
+    states = sorted((each.until, each.name) for each in known if each.of == framework)
+    return next((name for until, name in states if release is not None and release <= until), framework)
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
@@ -256,7 +264,7 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
     rows = [
         (tp * ranks, pp, cp, dp, ep)
         for tp, pp, cp, dp in degrees
-        for ep in ([run.ep] if run.ep is not None else _experts(model, tp * cp * dp))
+        for ep in _shards(run, model, system, tp * cp * dp, said)
     ]
     if len(rows) > 1:
         unknown = [name for name in ("tp", "pp", "cp", "dp", "ep") if getattr(run, name) is None]
@@ -294,6 +302,17 @@ def _degrees(model: Model, system: System, chips: float, given: Mapping[str, flo
     cp = given.get("cp", 1.0)
     found = [(tp, pp, cp, chips / (tp * pp * cp)) for tp in tensor for pp in stages]
     return [each for each in found if each[3] >= 1 and each[3] % 1 == 0 and given.get("dp", each[3]) == each[3]]
+
+
+def _shards(run: TrainingRun, model: Model, system: System, ranks: float, said: list[str]) -> list[float]:
+    """Return the expert parallel degrees that a run leaves open; a library that sends tokens to experts says that they are spread."""
+    if run.ep is not None and (run.ep > 1 or not model.experts or not _SPREAD.search(run.note)):
+        return [run.ep]
+    if run.ep is None:
+        return _experts(model, ranks)
+    inside = [n for n in _experts(model, ranks) if n <= system.tiers[0].size]
+    said.append("experts spread over the scale-up domain: the run sends tokens to them, and its ep of 1 would not")
+    return inside[-1:]
 
 
 def _experts(model: Model, ranks: float) -> list[float]:
