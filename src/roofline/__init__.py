@@ -30,14 +30,15 @@ from roofline.architecture import (
     PerLayer,
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
-from roofline.catalog import chip, model, names, profile, system
+from roofline.catalog import chip, framework, model, names, profile, system
 from roofline.disaggregation import Pools, pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
+from roofline.frameworks import Framework
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
 from roofline.provenance import Fact, Source
 from roofline.work import Message, Op
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Serve, TrainStep
 
 if TYPE_CHECKING:
     from roofline.answer import Estimate, Rule
@@ -54,7 +55,11 @@ if TYPE_CHECKING:
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
+    from roofline.steps import train
     from roofline.timeline import Span
+    from roofline.trained import Training
+    from roofline.training_searching import search_training
+    from roofline.training_selection import TrainingSearch
     from roofline.validation import Validation, validate
 
 __all__ = [
@@ -74,6 +79,7 @@ __all__ = [
     "Fact",
     "Footprint",
     "Formats",
+    "Framework",
     "Gqa",
     "Hyper",
     "Indexer",
@@ -107,6 +113,9 @@ __all__ = [
     "System",
     "Tier",
     "TrainingRun",
+    "TrainStep",
+    "Training",
+    "TrainingSearch",
     "UnitError",
     "UnknownNameError",
     "Validation",
@@ -116,6 +125,7 @@ __all__ = [
     "compare",
     "describe",
     "estimate",
+    "framework",
     "listing",
     "model",
     "names",
@@ -123,7 +133,9 @@ __all__ = [
     "profile",
     "scaling",
     "search",
+    "search_training",
     "system",
+    "train",
     "validate",
 ]
 
@@ -143,6 +155,8 @@ _LATER = {
     "ServingRun": "runs",
     "Span": "timeline",
     "TrainingRun": "runs",
+    "Training": "trained",
+    "TrainingSearch": "training_selection",
     "Validation": "validation",
     "calibrate": "calibrating",
     "campaign": "campaigns",
@@ -152,6 +166,8 @@ _LATER = {
     "listing": "descriptions",
     "scaling": "scalings",
     "search": "searching",
+    "search_training": "training_searching",
+    "train": "steps",
     "validate": "validation",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""

@@ -103,22 +103,34 @@ def _fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
-def _arrays(noun: object) -> Iterator[NDArray[Any]]:
+def _arrays(noun: object) -> list[NDArray[Any]]:
+    found: list[NDArray[Any]] = []
+    _gather(noun, found)
+    return found
+
+
+_PLAIN: Final = frozenset((float, str, bool, int, type(None)))
+"""Classes that are met the most, and hold no array."""
+
+
+def _gather(noun: object, found: list[NDArray[Any]]) -> None:
     if isinstance(noun, np.ndarray):
-        yield noun
-    elif isinstance(noun, (tuple, dict)):
-        for item in noun.values() if isinstance(noun, dict) else noun:
-            yield from _arrays(item)
+        found.append(noun)
+        return
+    if isinstance(noun, (tuple, dict)):
+        items: Any = noun.values() if isinstance(noun, dict) else noun
     else:
-        for name in _fields(cast("Any", noun.__class__)):
-            yield from _arrays(getattr(noun, name))
+        items = (getattr(noun, name) for name in _fields(cast("Any", noun.__class__)))
+    for item in items:
+        if item.__class__ not in _PLAIN:
+            _gather(item, found)
 
 
 def mapped(noun: N, change: Callable[[NDArray[Any]], Any]) -> N:
     """Return the noun with every array inside it changed."""
     if isinstance(noun, np.ndarray):
         return cast("N", change(noun))
-    if next(_arrays(noun), None) is None:
+    if not _arrays(noun):
         return noun
     if isinstance(noun, tuple):
         return cast("N", tuple(mapped(item, change) for item in noun))

@@ -24,6 +24,7 @@ from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
 from roofline.searches import searches
+from roofline.trainers import train_
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
     Accepted,
@@ -75,6 +76,7 @@ app = App(
 )
 app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
+app.command(train_, name="train")
 
 
 @app.command(name="list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import attrs
 import numpy as np
@@ -13,16 +13,17 @@ from roofline import catalog
 from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.calibration import Calibration
-from roofline.checks import findings
 from roofline.choosing import choose, holding, possible, ranks_of, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
-from roofline.fields import number, refuse
 from roofline.hardware import System
 from roofline.layout import Layout
-from roofline.units import DOLLAR_RATE, HOUR, WATT, Num, parse
-from roofline.workload import Decode, Prefill, Question, Serve
+from roofline.settings import setting
+from roofline.steps import train
+from roofline.trained import Training
+from roofline.units import Num
+from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 
 def service(model: Model, words: Mapping[str, Any]) -> Serve:
@@ -38,8 +39,21 @@ def service(model: Model, words: Mapping[str, Any]) -> Serve:
     return Serve(model, **words)
 
 
+@overload
+def estimate(what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Any) -> Training: ...
+
+
+@overload
 def estimate(
     what: Question | Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    layout: Layout | None = None,
+    **words: Any,
+) -> Estimate: ...
+
+
+def estimate(
+    what: Question | TrainStep | Model | str | Path | Mapping[str, Any],
     system: System | str | Path,
     layout: Layout | None = None,
     *,
@@ -55,12 +69,13 @@ def estimate(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Num | None,
-) -> Estimate:
+    **words: Any,
+) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
     Args:
-        what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; or a model (an object, a name, the path of a
+        what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; a :class:`TrainStep`, answered as :func:`roofline.train`
+            does, with its words; or a model (an object, a name, the path of a
             config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``
             or ``rate``, ``draft_tokens``, ``accept_length``, ``chunk``.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
@@ -83,6 +98,14 @@ def estimate(
     >>> est.layout.words()["replicas"], bool(est.fits)
     (8, True)
     """
+    if isinstance(what, TrainStep):
+        for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
+            if value != usual:
+                raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
+        return train(
+            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power, price=price,
+            **words,
+        )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
@@ -104,51 +127,8 @@ def estimate(
     return est.noted(notes)
 
 
-def setting(
-    system: System | str | Path,
-    *,
-    level: str | Calibration,
-    engine: str | Path | Engine | None,
-    launch: str,
-    power: Num | str | None,
-    price: Num | str | None,
-) -> tuple[System, Calibration, list[str]]:
-    """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
-    described = catalog.system(system)
-    # Findings are of the descriptor, whatever power and rent are put in place of its own.
-    notes = [f"look at {finding}" for finding in findings(described)]
-    rack = _with(described, power, price)
-    profile = _driven(catalog.profile(level, rack), engine, launch)
-    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
-        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
-    return rack, profile, notes
-
-
-def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:
-    """Return the profile as an engine drives it; one that was driven already, or is ideal, stays as it is unless one is named."""
-    if launch not in ("graph", "eager"):
-        raise QuestionError(fault("launch", launch, "no such way to launch kernels", "graph or eager"))
-    if engine is not None or (profile.level != "ideal" and profile.engine.name == "none"):
-        profile = profile.driven(catalog.engine("generic" if engine is None else engine))
-    return profile.eagerly() if launch == "eager" else profile
-
-
 def _chunk(question: Question) -> str:
     return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
-
-
-def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
-    """Return the system with the power and rent that a caller puts in place of its own."""
-    change: dict[str, Any] = {}
-    if power is not None:
-        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
-        refuse("power", watts, 0.0, strict=True)
-        change["power"] = watts * rack.chips
-    if price is not None:
-        rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
-        refuse("price", rent * HOUR, 0.0, strict=True)
-        change["price"] = rent * rack.chips
-    return attrs.evolve(rack, **change) if change else rack
 
 
 def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Any]) -> Question:

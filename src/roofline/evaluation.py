@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, assert_never, cast
 
 import attrs
@@ -19,7 +19,7 @@ from roofline.layout import Layout
 from roofline.serving import serve
 from roofline.states import States
 from roofline.trained import Training
-from roofline.training import train
+from roofline.training import passes, played
 from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -60,53 +60,93 @@ def answer(
     Args:
         progress: called after each block.
     """
-    asked = (question, system, layout, calibration)
-    return cast("Estimate", _everywhere(asked, _evaluate, Estimate, _KEPT, Footprint, progress))
+
+    def price(*asked: Any) -> list[Estimate]:
+        return [_evaluate(*asked)]
+
+    (out,) = _everywhere((question, system, layout, calibration), price, _KEPT, Footprint, progress=progress)
+    return cast("Estimate", out)
 
 
-def step(
-    question: TrainStep, system: System, layout: Layout, calibration: Calibration, progress: Progress | None = None
-) -> Training:
+def step(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
     """Return the answer about training at every point of the arrays in its arguments, as :func:`answer` does."""
-    asked = (question, system, layout, calibration)
-    return cast("Training", _everywhere(asked, train, Training, _KEPT_OF_STEPS, States, progress))
+    return steps(question, system, layout, calibration, (layout.schedule,))[0]
+
+
+def steps(
+    question: TrainStep, system: System, layout: Layout, calibration: Calibration, schedules: Sequence[str]
+) -> list[Training]:
+    """Return the answer about training under each of some schedules; what they have in common is priced once."""
+
+    def price(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> list[Training]:
+        work = passes(question, system, layout, calibration)
+        laid = (attrs.evolve(layout, schedule=schedule) for schedule in schedules)
+        return [played(question, system, each, calibration, work=work) for each in laid]
+
+    found = _everywhere((question, system, layout, calibration), price, _KEPT_OF_STEPS, States)
+    return [
+        attrs.evolve(each, layout=attrs.evolve(layout, schedule=schedule))
+        for each, schedule in zip(cast("list[Training]", found), schedules, strict=True)
+    ]
 
 
 def _everywhere(
     asked: tuple[Any, System, Layout, Calibration],
-    price: Callable[..., Any],
-    kind: Callable[..., Any],
+    price: Callable[..., Sequence[Any]],
     kept: tuple[str, ...],
-    memory: Any,
-    progress: Progress | None,
-) -> Any:
-    """Return what ``price`` answers at every point: in full, or what is ``kept`` of it, with its ``memory``, as one of its ``kind``."""
+    memory: Callable[..., Any],
+    *,
+    progress: Progress | None = None,
+) -> Sequence[Any]:
+    """Return each of what ``price`` answers at every point: in full, or what is ``kept`` and its ``memory``."""
     shape = sizes(*asked)
     points = int(np.prod(shape, dtype=np.int64))
     if points <= DETAILED:
         return price(*asked)
-    whole: dict[str, NDArray[np.float64]] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    said: dict[str, None] = {}
-    stored = tuple(field.name for field in attrs.fields(memory))
+    stored = tuple(field.name for field in attrs.fields(cast("Any", memory)))
+    found: list[_Everywhere] = []
     done = 0
     for where in blocks(shape):
-        part = price(*take(asked, where))
-        numbers = {name: getattr(part, name) for name in kept} | {name: getattr(part.memory, name) for name in stored}
-        for name, value in numbers.items():
-            if value is not None:
-                whole.setdefault(name, np.empty(shape))[where] = value
-        said |= dict.fromkeys(part.remarks)
-        for rule in part.rules:
-            masks.setdefault(rule.reason, np.empty(shape, dtype=bool))[where] = rule.ok
+        parts = price(*take(asked, where))
+        found = found or [_Everywhere(shape, part) for part in parts]
+        for whole, part in zip(found, parts, strict=True):
+            whole.add(
+                where,
+                part,
+                {name: getattr(part, name) for name in kept} | {name: getattr(part.memory, name) for name in stored},
+            )
         if progress is not None:
             done += int(np.prod([s.stop - s.start for s in where]))
             progress(done, points)
-    return kind(
-        *asked,
-        **{name: whole.get(name) for name in kept},
-        memory=memory(**{name: whole[name] for name in stored}),
-        again=price,
-        rules=tuple(Rule(mask, reason) for reason, mask in masks.items()),
-        remarks=tuple(said),
-    )
+    return [each.answer(asked, kept, memory(**{name: each.numbers[name] for name in stored})) for each in found]
+
+
+@attrs.define(eq=False)
+class _Everywhere:
+    """An answer over more points than are kept whole, as blocks of it come in."""
+
+    shape: tuple[int, ...]
+    first: Any
+    numbers: dict[str, NDArray[np.float64]] = attrs.field(factory=dict)
+    masks: dict[str, NDArray[np.bool_]] = attrs.field(factory=dict)
+    said: dict[str, None] = attrs.field(factory=dict)
+
+    def add(self, where: Any, part: Any, numbers: Mapping[str, Any]) -> None:
+        """Take in one block."""
+        for name, value in numbers.items():
+            if value is not None:
+                self.numbers.setdefault(name, np.empty(self.shape))[where] = value
+        self.said |= dict.fromkeys(part.remarks)
+        for rule in part.rules:
+            self.masks.setdefault(rule.reason, np.empty(self.shape, dtype=bool))[where] = rule.ok
+
+    def answer(self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any) -> Any:
+        """Return the whole."""
+        return type(self.first)(
+            *asked,
+            **{name: self.numbers.get(name) for name in kept},
+            memory=memory,
+            again=self.first.again,
+            rules=tuple(Rule(mask, reason) for reason, mask in self.masks.items()),
+            remarks=tuple(self.said),
+        )

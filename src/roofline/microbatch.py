@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
@@ -11,8 +11,6 @@ from roofline.architecture import Model
 from roofline.arrays import ceil, larger, norm, share
 from roofline.calibration import Calibration
 from roofline.gradients import kept, of_inputs, of_weights, recast
-from roofline.hardware import System
-from roofline.inference import price
 from roofline.roofline import Cost
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
@@ -21,6 +19,9 @@ from roofline.transformer.flow import ACTIVATION, TILE, Flow, attended
 from roofline.units import Bytes, Num, Ratio, Seconds
 from roofline.work import Message, Op, Section, Work
 from roofline.workload import TrainStep
+
+Price: TypeAlias = Callable[[Work], Cost]
+"""What prices a work."""
 
 AGAIN: Final = "again "
 """How the names of works begin that are done a second time."""
@@ -71,7 +72,7 @@ class _Made:
     hidden: Seconds
 
 
-def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
+def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
     f, pp = profile.framework, p.layout.pp
     inner, (first, *closing) = layers(p), ends(p)
@@ -85,7 +86,7 @@ def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, ow
     accumulated = question.gradient_bytes * (1 + several)
 
     def phase(made: Iterable[tuple[Section, tuple[Work, ...]]]) -> list[_Made]:
-        return [_made(section, works, pp, system, profile) for section, works in made if works]
+        return [_made(section, works, pp, price, profile) for section, works in made if works]
 
     again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in inner)
     found = {
@@ -97,7 +98,7 @@ def micro(question: TrainStep, p: Flow, system: System, profile: Calibration, ow
     hidden = _sum(m.hidden for made in found.values() for m in made)
     for name, made in found.items():
         beside = [
-            behind(message, times, _sum(m.span.time for m in made), part, system, profile)
+            behind(message, times, _sum(m.span.time for m in made), part, price)
             for message, times, part in _shared(name, question, p, own, profile)
         ]
         hidden = hidden + _sum(unseen for _, unseen in beside)
@@ -127,13 +128,13 @@ def _sum(values: Iterable[Num]) -> Num:
     return sum(values, start=0.0)
 
 
-def _made(section: Section, works: Iterable[Work], pp: Num, system: System, profile: Calibration) -> _Made:
+def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profile: Calibration) -> _Made:
     """Return a section of which a rank does its share, messages hidden behind its operations as far as the framework can.
 
     Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
     """
     f = profile.framework
-    priced = [(work, price(work, system, profile)) for work in works]
+    priced = [(work, price(work)) for work in works]
     busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
     part: dict[bool, Num] = {}
     hidden: Num = 0.0
@@ -150,11 +151,9 @@ def _made(section: Section, works: Iterable[Work], pp: Num, system: System, prof
     return _Made(section, after(section.name, leaves, times), hidden * times)
 
 
-def behind(
-    message: Message, times: Num, work: Seconds, part: Ratio, system: System, profile: Calibration
-) -> tuple[Span, Seconds]:
+def behind(message: Message, times: Num, work: Seconds, part: Ratio, price: Price) -> tuple[Span, Seconds]:
     """Return ``times`` messages of t in all, of which ``max(part t, t - work)`` is seen, and the time that is hidden."""
-    cost = price(message, system, profile)
+    cost = price(message)
     seen = larger(part * cost.time * times, cost.time * times - work)
     span = after(message.name, [leaf(message, _cut(cost, share(seen, cost.time * times)))], times)
     return span, cost.time * times - seen

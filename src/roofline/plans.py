@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
-import attrs
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
@@ -17,7 +16,8 @@ from roofline.errors import QuestionError, fault
 from roofline.fields import number
 from roofline.layout import Layout
 from roofline.reports import columns, figure
-from roofline.units import BYTE, SECOND, Num, parse, show
+from roofline.trained import Training
+from roofline.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.workload import Serve
 
 TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
@@ -33,23 +33,24 @@ _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 _HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
 
 
-def limit(name: str, value: object) -> float:
-    """Return a limit on a time, given in seconds or as text such as ``50ms``.
+def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
+    """Return a limit on a time, given in seconds or as text such as ``50ms``; or on another ``kind`` of quantity, in its ``unit``.
 
     Raises:
-        QuestionError: no time above 0.
+        QuestionError: none above 0. UnitError: of another unit.
     """
+    remedy = f"give for example {such}"
     if isinstance(value, str):
-        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzµ ")
-        unit = value[len(digits) :].strip()
-        if digits.strip() and not unit:
-            raise QuestionError(fault(name, value, "has no unit", "give for example 50ms"))
-        seconds: Num = parse(f"{digits.strip()} {unit}", SECOND, name)
+        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ ")
+        written = value[len(digits) :].strip()
+        if digits.strip() and not written:
+            raise QuestionError(fault(name, value, "has no unit", remedy))
+        most: Num = parse(f"{digits.strip()} {written}", unit, name)
     else:
-        seconds = number(value, name)
-    if isinstance(seconds, np.ndarray) or not 0 < seconds < np.inf:
-        raise QuestionError(fault(name, value, "must be a time above 0", "give for example 50ms"))
-    return seconds
+        most = number(value, name)
+    if isinstance(most, np.ndarray) or not 0 < most < np.inf:
+        raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
+    return most
 
 
 @frozen(eq=False)
@@ -57,40 +58,44 @@ class Rejection:
     """Plans that were rejected for one reason.
 
     Attributes:
-        kind: ``rule``, ``memory``, ``rate``, ``ttft``, ``tpot``, or ``ttft and tpot``.
+        kind: ``rule``, ``memory``, ``rate``, or the limits that they miss, such as ``ttft and tpot``.
         reason: in words.
-        plans: how many; a layout that cannot be laid out counts as one, for it has no loads.
+        plans: how many; a layout that cannot be laid out counts as one where it has no loads.
         layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
         nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
         better: whether it is better than the best.
+        told: what it misses by and what it is, in words; ``fields``, what makes its machine-readable form.
     """
 
     kind: str
     reason: str
     plans: int
     layouts: int
-    nearest: Estimate | None = None
+    nearest: Estimate | Training | None = None
     better: bool = False
+    told: str = ""
+    fields: Callable[[], dict[str, Any]] | None = None
 
     def __str__(self) -> str:
-        est = self.nearest
-        if est is None:
-            return self.reason
-        if self.kind == "memory":
-            missed = f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
-        elif self.kind == "rate":
-            missed = f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
-        else:
-            missed = ", ".join(
-                f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in self.kind.split(" and ")
-            )
         which = "the nearest that does better" if self.better else "the nearest"
-        return f"{self.reason}; {which}: {missed}, {short(est)}, {yields(est)}"
+        return f"{self.reason}; {which}: {self.told}" if self.told else self.reason
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reason under the names of the machine-readable answer."""
-        out = attrs.asdict(self, recurse=False, filter=lambda each, _: each.name != "nearest")
-        return {**out, "nearest": None if self.nearest is None else records(self.nearest)[0]}
+        kept = ("kind", "reason", "plans", "layouts", "better")
+        return {name: getattr(self, name) for name in kept} | {
+            "nearest": None if self.fields is None else self.fields()
+        }
+
+
+def missed(kind: str, est: Estimate) -> str:
+    """Return by what a plan misses that is rejected for a reason of this kind."""
+    if kind == "memory":
+        return f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+    if kind == "rate":
+        return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
+    names = kind.split(" and ")
+    return ", ".join(f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in names)
 
 
 def layouts(est: Estimate | None) -> list[Layout]:

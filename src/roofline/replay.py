@@ -30,7 +30,7 @@ from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.units import Num
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Question, Serve
 
 Floats = NDArray[np.float64]
 QUANTITIES: Final = ("ttft_s", "tpot_s", "output_tokens_per_s")
@@ -58,7 +58,7 @@ class Batch:
     requests_per_slot: Floats
     variation: Floats
 
-    def ask(self, question: Any, layout: Layout | None = None) -> Estimate:
+    def ask(self, question: Question, layout: Layout | None = None) -> Estimate:
         """Return the answer to a question about this model on this system."""
         return estimate(question, self.system, self.layout if layout is None else layout, level=self.profile)
 

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from attrs import frozen
 
 from roofline.arrays import Mask, floor, larger, pick, smaller
@@ -190,35 +189,59 @@ def _zero_bubble(x: _Line, depth: Count, seen: Seconds) -> Seconds:
     :math:`p (F + B) + W + (n - 1)(B + \max(F, W)) + (m - n) T`, n the lesser of m and the depth.
     """
     n = smaller(x.m, depth)
-    full = x.full
-    drain = (n - 1) * full.inputs + (n - 1) * larger(full.forward, full.weights)
-    late = smaller(larger(x.m - 2, 0.0), n - 1) * (
-        larger(full.forward + seen, full.weights) - larger(full.forward, full.weights)
-    )
+    full, rest = x.full, x.rest
+    between = larger(full.forward + full.inputs, rest.inputs + rest.weights)
+    late = larger(rest.forward + rest.inputs + seen, between) - between
     slack = larger((x.way + full.weights) / depth - full.work, 0.0)
-    return x.way + full.weights + drain + late + (x.m - n) * (full.work + slack)
+    drain = (n - 1) * between + smaller(larger(x.m - 2, 0.0), n - 1) * late
+    return larger(x.way + rest.weights + drain + (x.m - n) * (full.work + slack), x.m * full.work)
 
 
-def _zbh1(x: _Line) -> Seconds:
-    return _zero_bubble(x, x.p, x.send)
+def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
+    r"""Return the time of two chunks a rank, there and back, and that of ranks which end together.
+
+    With at least 2 p - 1 micro-batches a rank has a W for every chunk it waits for, and is idle only where this is shorter than the
+    F or the B that it waits for: :math:`(p - 1)(\max(F, B) - W)`, nearly. With fewer there are only m - p of them, and below p not
+    enough forward passes either.
+    """
+    g, f, b, w, s = x.others, x.rest.forward, x.rest.inputs, x.rest.weights, x.full.send
+    short = larger(x.p - x.m, 0.0)
+    filled = smaller(larger(x.m - x.p, 0.0), g)
+    more = larger(filled - 1, 0.0) / 2
+    back = short * f + g * b - filled * w + (4 * g + 4 * more) * s
+    there = (g + short) / 2 * (f + b) + more * (f - b) - filled * w + (2 * (g + short) + 4 * more) * s
+    # A W that takes longer than what it waits for holds up others.
+    held = larger(
+        short * f + (g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s
+    )
+    # The fullest rank, the first, has the last stage too; what it has to do besides fills half of what it would be idle.
+    half = larger((g - filled) / 2 * f + g / 2 * (b - w) + 2 * g * s, 0.0)
+    over = x.full.work - x.rest.work
+    done = x.m * x.full.work
+    even = x.m * x.rest.work + over
+    time = larger(even + pick(x.p > 1, larger(larger(back, there), larger(held, 0.0)), 0.0), done + half)
+    late = larger(g / 2 * larger(f, b) + more * larger(f - b, 0.0), (b + (g - 1) * w) / 2)
+    met = larger(even + late, done + larger(g - 1, 0.0) / 2 * w) + 4 * g * s
+    return time, pick(x.p > 1, met, done)
 
 
-def _zbh2(x: _Line) -> Seconds:
-    return larger(_zero_bubble(x, 2 * x.p - 1, 0.0), x.m * x.full.work)
+def _dualpipe(x: _Line) -> tuple[Seconds, Seconds]:
+    r"""Return the time of micro-batches from both ends, in pairs of a forward and a backward pass, and the work of the first rank.
 
-
-def _zbv(x: _Line) -> Seconds:
-    """Return the time of two chunks a rank, there and back."""
-    longest = larger(x.rest.forward, x.rest.inputs) - x.rest.weights
-    return x.m * x.full.work + x.others * larger(longest, 0.0) + 2 * x.others * x.send
-
-
-def _dualpipe(x: _Line) -> Seconds:
-    """Return the time of micro-batches from both ends, in pairs of a forward and a backward pass."""
-    half = larger(x.p / 2 - 1, 0.0)
-    pairs = larger(x.m - 3 * x.p / 2 + 1, 0.0) * (x.p > 1)
-    ramp = half * larger(x.rest.paired + x.rest.inputs - 2 * x.rest.weights, 0.0)
-    return x.m * x.full.work - pairs * (x.full.work - x.full.paired) + ramp + x.others * x.send
+    Of its m micro-batches the first rank passes :math:`m - 3 p / 2 + 1` in pairs. What the next rank waits for is sent on between
+    these, as in 1F1B, so messages are seen.
+    """
+    h, f, b, w = x.p / 2, x.rest.forward, x.rest.inputs, x.rest.weights
+    saved = larger(x.m - 3 * h + 1, 0.0) * (x.full.work - x.full.paired)
+    base = (2 * h - 3) * x.rest.paired + (4 - 3 * h) * w
+    there = f + (2 - h) * b + (h - 1) * larger(w - b, 0.0)
+    back = (1 - h) * f + b + (h - 1) * x.full.send
+    # The ends, which have the last stages, are idle less where they have more to do.
+    over = 2 * x.others * (x.full.work - x.rest.work)
+    idle = larger(base + larger(there, back) - over, (h - 1) * larger(b - w, 0.0))
+    seen = (x.m * (1 - 1 / x.p) + 3 * (h - 1)) * x.full.send
+    work = x.m * x.full.work - saved
+    return work + (x.p > 1) * (idle + seen), work
 
 
 def run(
@@ -230,7 +253,8 @@ def run(
     Args:
         schedule: one of :data:`SCHEDULES`.
         chunks: of layers a rank, 1F1B only.
-        fullest: pace of the rank that has the most to do; ``mean``: of all ranks on average, None where stages are even.
+        fullest: pace of the rank that has the most to do, as a rule by the last stage, which has the output layer; ``mean``: of
+            all ranks on average, None where stages are even.
         together: whether all ranks end a step together, as where the norm of all gradients is needed before the first
             weight changes. If not (post-validation, arXiv:2401.10241, section 4), a rank begins the next step when it is done,
             and the time is the longest of the ranks'. Only zero-bubble schedules differ: in others the first rank ends last.
@@ -249,10 +273,12 @@ def run(
     if schedule not in SCHEDULES:
         raise unknown("schedule", schedule, SCHEDULES)
     mean = fullest if mean is None else mean
-    x = _Line(stages, micro_batches, chunks, fullest, _others(fullest, mean, stages))
+    x = _Line(stages, micro_batches, chunks, fullest, others(fullest, mean, stages))
     p, m, v = stages, micro_batches, chunks
     work = m * fullest.work
-    meeting: Num = 0.0
+    met: Num = 0.0
+    # The last rank begins when the first micro-batch has come down to it, and has no less to do.
+    down = work + (p - 1) * (x.rest.forward + fullest.send)
     copies = 1.0
     rules: list[tuple[Mask, str]] = []
     if schedule not in ("1f1b", "interleaved"):
@@ -269,28 +295,25 @@ def run(
             if schedule == "interleaved":
                 rules.append((v > 1, "interleaved needs chunks (vpp > 1)"))
         case "zb-h1":
-            time, kept, meeting = _zbh1(x), smaller(m, p), x.rest.forward
+            time, kept, met = _zero_bubble(x, p, x.send), smaller(m, p), down
         case "zb-h2":
-            time, kept, meeting = _zbh2(x), smaller(m, 2 * p - 1), x.rest.forward
+            time, kept, met = _zero_bubble(x, 2 * p - 1, 0.0), smaller(m, 2 * p - 1), down
         case "zb-v":
-            time, kept, meeting = _zbv(x), smaller(m, p), x.rest.forward / 2
+            (time, met), kept = _zbv(x), smaller(m, p)
         case _:
-            time, kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
-            work = work - larger(m - 3 * p / 2 + 1, 0.0) * (fullest.work - fullest.paired)
+            (time, work), kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
             rules.append((p % 2 == 0, "dualpipe needs an even number of stages"))
             rules.append(((m % 2 == 0) & (m >= 2 * p), "dualpipe needs an even number of micro-batches, at least 2 pp"))
-    # The last rank begins when a micro-batch has come down to it, and has the same work to do.
-    late = work + (p - 1) * (meeting + fullest.send)
-    time = pick(together & (np.asarray(meeting) > 0), larger(time, late), time)
+    time = pick(together, larger(time, met), time)
     return Run(time, work, kept, copies, tuple(rules))
 
 
-def _others(fullest: Pace, mean: Pace, stages: Count) -> Pace:
-    """Return the mean pace of the ranks that are not the fullest: ``(p mean - full) / (p - 1)``."""
+def others(fullest: Pace, mean: Pace, stages: Count) -> Pace:
+    """Return the mean pace of the ranks besides the fullest, ``(p mean - full) / (p - 1)``, or its own where it is alone."""
     others = larger(stages - 1, 1.0)
 
     def rest(of_all: Seconds, most: Seconds) -> Seconds:
-        return larger((stages * of_all - most) / others, 0.0)
+        return pick(stages > 1, larger((stages * of_all - most) / others, 0.0), most)
 
     return Pace(
         rest(mean.forward, fullest.forward), rest(mean.inputs, fullest.inputs), rest(mean.weights, fullest.weights),

@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from roofline.console import drawn, form_of, say, watched, wrote
-from roofline.errors import QuestionError, fault
 from roofline.searching import search
+from roofline.trainers import counted
+from roofline.training_searching import search_training
 from roofline.words import (
     Accepted,
+    Batch,
     Cached,
     Chips,
     Chunk,
     Degree,
+    Document,
     Drafts,
     Dtype,
     Engine,
+    Framework,
     Frontier,
     Imbalance,
     Input,
     Json,
     KvDtype,
     Launch,
+    Length,
     Level,
     Load,
+    MicroBatch,
     ModelName,
+    MostMemory,
+    MostTime,
     Objective,
+    Offload,
     Output,
     Patience,
     Power,
     Price,
+    Rank,
     Rate,
+    Recompute,
+    Schedule,
+    SequenceParallel,
+    Sharding,
     Slots,
+    Split,
     System,
+    Task,
     Tpot,
     Variation,
 )
 
 searches = App(
-    name="search", help="Search for the best plans under limits: layout, load and chunk.", help_format="plaintext"
+    name="search",
+    help="Search for the best plans under limits: of a service, or of a step of training.",
+    help_format="plaintext",
 )
 
 
@@ -95,8 +111,49 @@ def serve(
 
 
 @searches.command
-def train(*words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:  # noqa: ARG001
-    """Not here yet: training is not priced."""
-    raise QuestionError(
-        fault("search", "train", "training is not priced yet", "roofline search serve MODEL --system SYSTEM")
-    )
+def train(
+    model: ModelName,
+    /,
+    *,
+    system: System,
+    chips: Chips = None,
+    global_batch: Batch = None,
+    seq_len: Length = 4096,
+    memory: MostMemory = None,
+    step_time: MostTime = None,
+    micro_batch: MicroBatch = None,
+    tp: Split = None,
+    pp: Split = None,
+    vpp: Split = None,
+    cp: Split = None,
+    dp: Split = None,
+    ep: Split = None,
+    etp: Split = None,
+    sharding: Sharding = None,
+    recompute: Recompute = None,
+    schedule: Schedule = None,
+    sequence_parallel: SequenceParallel = None,
+    document: Document = None,
+    task: Task = "pretrain",
+    rank: Rank = 16,
+    offload: Offload = 0.0,
+    dtype: Dtype = None,
+    framework: Framework = None,
+    level: Level = "calibrated",
+    power: Power = None,
+    price: Price = None,
+    file: Frontier = None,
+    json: Json = False,
+) -> None:
+    """Find the plan for a step of training with the most tokens/s, what else could be had for less memory, and why not the rest."""
+    form = form_of(file, also=("csv",))
+    with watched("plans") as progress:
+        found = search_training(
+            model, system, chips=chips, memory=memory, step_time=step_time, level=level, framework=framework, dtype=dtype,
+            tp=tp, pp=pp, vpp=vpp, cp=cp, dp=dp, ep=ep, etp=etp, sharding=sharding, recompute=recompute, schedule=schedule,
+            sequence_parallel=sequence_parallel, micro_batch=micro_batch, power=power, price=price, progress=progress,
+            global_batch=counted(global_batch), seq_len=seq_len, document=document, task=task, rank=rank, offload=offload,
+        )  # fmt: skip
+    if file is not None:
+        wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
+    say(json, found.to_dict, found.table)

@@ -15,13 +15,15 @@ from roofline.calibration import Calibration
 from roofline.choosing import PATIENCE, possible, survey, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
-from roofline.estimates import service, setting
+from roofline.estimates import service
 from roofline.evaluation import Progress
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
 from roofline.plans import Rejection
+from roofline.ranking import broken
 from roofline.selection import OBJECTIVES, Search
+from roofline.settings import setting
 from roofline.units import Num
 
 
@@ -93,10 +95,6 @@ def search(
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
     """Return the layouts that cannot be laid out by the first law that each of them breaks."""
-    out, left = [], np.ones(np.shape(layouts.tp), dtype=bool)
-    for law in rules(model, system, layouts):
-        broken = int(np.sum(left & ~law.ok))
-        left &= law.ok
-        if broken:
-            out.append(Rejection("rule", law.reason, broken, broken))
-    return tuple(out)
+    every = np.ones(np.shape(layouts.tp), dtype=bool)
+    counts = ((reason, int(where.sum())) for reason, where in broken(rules(model, system, layouts), every))
+    return tuple(Rejection("rule", reason, count, count) for reason, count in counts)

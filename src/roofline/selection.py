@@ -11,11 +11,12 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from roofline import ranking
 from roofline.answer import LEAST, Estimate
 from roofline.arrays import Mask
 from roofline.errors import QuestionError, fault
 from roofline.frontiers import Curve
-from roofline.plans import TIMES, Rejection, csv_of, layouts, limit, records, short, spread, table, yields
+from roofline.plans import TIMES, Rejection, csv_of, layouts, limit, missed, records, short, spread, table, yields
 from roofline.record import record
 from roofline.reports import columns, figure
 from roofline.sheets import headline
@@ -141,7 +142,9 @@ class Search:
         better = mask & (self._score > best)
         place = np.argmin(np.where(better if better.any() else mask, miss, np.inf))
         count = np.unique(self._layout[mask.any(axis=0)]).size
-        return Rejection(kind, reason, int(mask.sum()), count, self._at(place), bool(better.any()))
+        est = self._at(place)
+        told = f"{missed(kind, est)}, {short(est)}, {yields(est)}"
+        return Rejection(kind, reason, int(mask.sum()), count, est, bool(better.any()), told, lambda: records(est)[0])
 
     @property
     def tried(self) -> int:
@@ -202,20 +205,12 @@ class Search:
     @cached_property
     def _order(self) -> NDArray[np.int64]:
         """The places of the plans kept, the best first, and of two as good the one that is faster for a user."""
-        found = np.flatnonzero(self.kept)
-        return found[np.lexsort((-self._speed.flat[found], -self._score.flat[found]))]
+        return ranking.order(self.kept, self._score, self._speed)
 
     @cached_property
     def _edge(self) -> NDArray[np.int64]:
         """The places of the frontier."""
-        return self._pareto(self.kept)
-
-    def _pareto(self, where: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the places in a mask that no other of them beats, the most tokens per second and chip first."""
-        found = np.flatnonzero(where)
-        speed, rate = self._speed.flat[found], self._rate.flat[found]
-        order = np.lexsort((-speed, -rate))
-        return found[order[np.diff(np.maximum.accumulate(speed[order]), prepend=-1.0) > 0]]
+        return ranking.pareto(self.kept, self._rate, self._speed)
 
     def _at(self, place: Any) -> Estimate:
         return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
@@ -298,7 +293,8 @@ class Search:
         Raises:
             QuestionError: one token out.
         """
-        q, x, y, free = cast("Serve", self.plans.question), self._speed.flat, self._rate.flat, self._pareto(self._fits)
+        q, x, y = cast("Serve", self.plans.question), self._speed.flat, self._rate.flat
+        free = ranking.pareto(self._fits, self._rate, self._speed)
         if q.output <= 1:
             rule = "has no time per token, and so no frontier to draw"
             raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))

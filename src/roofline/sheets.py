@@ -38,7 +38,7 @@ def sheet(est: Estimate, *, why: bool = False) -> str:
         *(f"  - {n}" for n in est.assumptions),
     ]
     if why:
-        parts += ["", est.why(), "", "every number used, and its source", *_cited(est.citations())]
+        parts += ["", est.why(), "", "every number used, and its source", *cited(est.citations())]
     else:
         parts += ["", f"why, and every source: --why; the machine's numbers: roofline show {est.system.name}"]
     return "\n".join(parts)
@@ -167,7 +167,8 @@ def split_sheet(split: Pools) -> str:
     return "\n".join([f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed", *notes])
 
 
-def _cited(facts: tuple[Fact, ...]) -> list[str]:
+def cited(facts: tuple[Fact, ...]) -> list[str]:
+    """Return numbers with their sources as lines of text."""
     rows = [
         [fact.path, fact.text, fact.source.kind, f"{fact.source.key}{': ' + fact.at if fact.at else ''}"]
         for fact in facts
@@ -181,12 +182,13 @@ def fields(est: Estimate, *, why: bool = False) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
     out = est.to_dict()
     if why:
-        out["steps"] = [_step(span) for span in est.steps]
+        out["steps"] = [stepped(span) for span in est.steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]
     return out
 
 
-def _step(span: Span) -> dict[str, Any]:
+def stepped(span: Span) -> dict[str, Any]:
+    """Return a span and its parts as machine-readable fields."""
     out: dict[str, Any] = {"name": span.name, "time_s": float(span.time), "times": float(span.times)}
     if span.cost is not None:
         cost = span.cost
@@ -198,5 +200,5 @@ def _step(span: Span) -> dict[str, Any]:
         message = span.work
         out |= {"collective": message.collective, "bytes": float(message.size), "group": float(message.group)}
     if span.parts:
-        out["parts"] = [_step(part) for part in span.parts]
+        out["parts"] = [stepped(part) for part in span.parts]
     return out

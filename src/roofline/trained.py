@@ -10,7 +10,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline import points, usage
+from roofline import points, steprecord, usage
 from roofline.answer import Rule
 from roofline.arrays import Mask, ceil, share
 from roofline.calibration import Calibration
@@ -21,8 +21,10 @@ from roofline.layout import Layout
 from roofline.microbatch import AGAIN
 from roofline.provenance import Fact
 from roofline.reports import tree
+from roofline.schedules import Pace
 from roofline.states import States
 from roofline.timeline import Span, bound
+from roofline.traces import trace
 from roofline.units import (
     SECOND,
     TERA,
@@ -55,6 +57,7 @@ class Training:
         memory: bytes on the fullest chip; ``capacity``, those of it that may be used.
         micro_batches: that a rank takes, one after another.
         rules: conditions on the plan besides memory.
+        paces: of the fullest rank of the pipeline, and of all on average; None for an answer over more points than are kept whole.
         steps: what the time consists of; empty for an answer over more points than are kept whole.
         again: what answers the question afresh, for one of its points.
         remarks: what was assumed to answer; ``choices``: what was chosen before.
@@ -73,6 +76,7 @@ class Training:
     micro_batches: Count
     again: Callable[[Any, System, Layout, Calibration], Training]
     rules: tuple[Rule, ...] = ()
+    paces: tuple[Pace, Pace] | None = None
     steps: tuple[Span, ...] = ()
     remarks: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
@@ -230,7 +234,7 @@ class Training:
         return self.step_time * np.exp(-half), self.step_time * np.exp(half)
 
     def _errors(self) -> Ratio:
-        """Return what experts, the host and messages add to the error of a step: their shares of its time, times what is not known."""
+        """Return what experts, host and messages add to the error of a step: their shares of its time, times what is not known."""
         profile = self.calibration
         loose: dict[str, Num] = {}
         for work, cost, times in self.whole.leaves():
@@ -254,6 +258,29 @@ class Training:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
         points.one(self)
         return tree(self.whole)
+
+    @property
+    def phases(self) -> dict[str, Seconds]:
+        """Time of each part of the step: :data:`roofline.steprecord.PHASES`; together they are its time."""
+        return steprecord.phases(self.whole, self.bubble)
+
+    def timeline(self) -> dict[str, Any]:
+        """Return the step on its pipeline as a trace for Perfetto, to be written as JSON: :func:`roofline.traces.trace`.
+
+        Raises:
+            QuestionError: many points, a schedule that is not possible, or more events than a browser shows.
+        """
+        points.one(self)
+        layout, parts = self.layout, self.phases
+        fullest, mean = cast("tuple[Pace, Pace]", self.paces)
+        return trace(
+            layout.schedule, int(layout.pp), int(self.micro_batches), int(layout.vpp), fullest=fullest, mean=mean,
+            reduce=parts["exchange"], optimizer=parts["optimizer"],
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer for one point under the names of the machine-readable form; units are in the names."""
+        return steprecord.record(self)
 
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that was used, with its source."""

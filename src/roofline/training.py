@@ -9,18 +9,20 @@ but for a part that belongs to the framework.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from attrs import evolve
+from attrs import evolve, frozen
 
 from roofline import inference
 from roofline.answer import Rule
-from roofline.arrays import ceil, larger, pick, share
+from roofline.arrays import ceil, larger, pick, share, smaller
 from roofline.calibration import Calibration
 from roofline.hardware import System
 from roofline.layout import Layout
-from roofline.microbatch import MicroBatch, behind, micro
+from roofline.microbatch import MicroBatch, Price, behind, micro
+from roofline.prices import prices
 from roofline.roofline import Cost
 from roofline.schedules import Pace, run
 from roofline.states import Held, States, held, states
@@ -41,69 +43,104 @@ _CUSTOM: Final = 1.03
 """The fullest stage over the mean where layers are placed by hand."""
 
 
+@frozen(eq=False)
+class Passes:
+    """What a step of training takes whatever the schedule.
+
+    Attributes:
+        batches: the work of all micro-batches.
+        one: of one micro-batch.
+        mean: time of its passes on a rank on average; ``fullest``, on the rank that has the most to do.
+        unseen: time of its message between stages that is hidden.
+        reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
+        optimizer: the update.
+    """
+
+    batches: Span
+    one: MicroBatch
+    mean: Pace
+    fullest: Pace
+    unseen: Seconds
+    reduced: Sequence[tuple[Span, Seconds]]
+    optimizer: Span
+
+
 def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
     """Return the answer for one step of training."""
-    f, pp = calibration.framework, layout.pp
+    return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+
+
+def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
+    """Return what a step takes whatever the schedule of its layout."""
     p = micro_batch(question, layout, system.chip)
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
-    one = micro(question, p, system, calibration, own)
-    send, unseen = _sent(p, layout, one, system, calibration)
+    price = prices(system, calibration)
+    one = micro(question, p, price, calibration, own)
+    send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
-    played = run(layout.schedule, pp, m, layout.vpp, fullest=fullest, mean=mean)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
-    waits = played.time - batches.time
-    reduced = _reduced(question, layout, own, one, system, calibration)
-    optimizer = _optimizer(question, layout, own, p, system, calibration)
+    update = _optimizer(question, layout, own, p)
+    reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
+    return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
+
+
+def played(
+    question: TrainStep, system: System, layout: Layout, calibration: Calibration, *, work: Passes
+) -> Training:  # fmt: skip
+    """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
+    f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
+    over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean)
+    waits = over.time - batches.time
     step = after(
         "step",
         (
             batches,
             Span("pipeline", waits, cost=Cost(waits, latency=waits)),
-            *(span for span, _ in reduced),
-            leaf(optimizer, inference.price(optimizer, system, calibration)),
+            *(span for span, _ in work.reduced),
+            work.optimizer,
             Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
         ),
     )
-    activations = _activations(layout, one, played.in_flight, question.model.depth)
+    activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
-    memory, n = evolve(kept, weights=kept.weights * played.copies), _placed(system, layout)
+    memory, n = evolve(kept, weights=kept.weights * over.copies), _placed(system, layout)
     return Training(
         question, system, layout, calibration,
-        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in reduced), start=0.0),
-        hidden=(one.hidden + unseen) * m + sum((hidden for _, hidden in reduced), start=0.0),
+        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
+        hidden=(one.hidden + work.unseen) * m + sum((hidden for _, hidden in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in played.rules)),
-        steps=(step,), remarks=_remarks(question, layout, calibration),
+        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
+        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, calibration),
     )  # fmt: skip
 
 
 def _placed(system: System, layout: Layout) -> Num:
-    return np.minimum(float(system.ranks_per_chip), layout.ranks)  # type: ignore[no-any-return]
+    return smaller(float(system.ranks_per_chip), layout.ranks)
 
 
-def _sent(p: Flow, layout: Layout, one: MicroBatch, system: System, calibration: Calibration) -> tuple[Span, Seconds]:
+def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
     crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
-    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, system, calibration)
+    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, price)
 
 
 def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
     """Return the time of the fullest stage over the mean.
 
     Chunks hold equal numbers of layers where those divide, beside the embedding and the head; where ``L + 2`` does, these two take
-    the place of a layer each; elsewhere layers are placed by hand so that the fullest stage is as short as it can be.
+    the place of a layer each; elsewhere whole layers are placed by hand so that the fullest stage is as short as it can be.
     """
     depth, chunks = question.model.depth, layout.pp * layout.vpp
     mean = (depth * one.layer + one.first + one.last) / layout.pp
     even = depth / layout.pp * one.layer + larger(one.first, one.last)
     placed = (depth + 2) / layout.pp
     spaced = larger(placed * one.layer, (placed - 1) * one.layer + larger(one.first, one.last))
-    by_hand = larger(_CUSTOM * mean, one.last)
+    by_hand = larger(larger(_CUSTOM * mean, one.last), ceil(depth / layout.pp) * one.layer)
     full = pick(depth % chunks == 0, even, pick((depth + 2) % chunks == 0, spaced, by_hand))
     return pick(layout.pp > 1, larger(share(full, mean), 1.0), 1.0)
 
@@ -112,14 +149,17 @@ def _reduced(
     question: TrainStep,
     layout: Layout,
     own: tuple[Held, Held],
+    *,
     one: MicroBatch,
-    system: System,
-    calibration: Calibration,
+    price: Price,
+    part: Ratio,
 ) -> list[tuple[Span, Seconds]]:
     """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
     if layout.sharding == "zero3":
         return []
-    part, window = calibration.framework.dp, one.backward.time + one.weights.time
+    window = one.backward.time + one.weights.time
+    # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
+    every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     out = []
     for group, name in zip(own, ("", " of experts"), strict=True):
         if name and not question.model.experts:
@@ -128,18 +168,16 @@ def _reduced(
         size = _EXCHANGED * trained
         if layout.sharding == "none":
             message = Message(f"reduce gradients{name}", "all_reduce", size, group.copies, group.stride)
-            out.append(behind(message, 1.0, window, part, system, calibration))
+            out.append(behind(message, 1.0, window, part, price))
         else:
             scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, group.copies, group.stride)
             gather = Message(f"gather weights{name}", "all_gather", size, group.copies, group.stride)
-            out.append(behind(scatter, 1.0, window, part, system, calibration))
-            out.append(behind(gather, 1.0, one.forward.time, part, system, calibration))
+            out.append(behind(scatter, every, every * window, part, price))
+            out.append(behind(gather, 1.0, one.forward.time, part, price))
     return out
 
 
-def _optimizer(
-    question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow, system: System, calibration: Calibration
-) -> Op:
+def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
     """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
     moved: Num = 0.0
     for group in own:
@@ -152,7 +190,7 @@ def _optimizer(
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
-    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last one with its logits."""
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last and its logits."""
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
@@ -165,7 +203,10 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     out = [
         Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
         # Embedding and head may have places of their own.
-        Rule(layout.pp * layout.vpp <= model.depth + 2, f"pp * vpp cannot exceed the {model.depth} layers of {model.name}"),
+        Rule(
+            layout.pp * layout.vpp <= model.depth + 2,
+            f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
+        ),
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
         Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
@@ -179,7 +220,7 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     return tuple(out)
 
 
-def _remarks(question: TrainStep, layout: Layout, calibration: Calibration) -> tuple[str, ...]:
+def _remarks(question: TrainStep, calibration: Calibration) -> tuple[str, ...]:
     out = []
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")

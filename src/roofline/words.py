@@ -28,6 +28,7 @@ def quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG0
 
 LAYOUT = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
 SPLIT = Group("Prompts on chips of their own", sort_key=3)
+PLAN = Group("Plan (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
 WORK = Group("Workload", sort_key=2)
 COST = Group("Power and price", sort_key=4)
 FORM = Group("Output", sort_key=9)
@@ -177,4 +178,68 @@ Predictions = Annotated[
 ]
 Scatter = Annotated[
     Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
+]
+
+Batch = Annotated[
+    int | None, Parameter(name="--global-batch", converter=whole, group=WORK, help="Sequences of a step.")
+]
+Length = Annotated[int, Parameter(name="--seq-len", converter=whole, group=WORK, help="Tokens of a sequence.")]
+Document = Annotated[
+    float | None,
+    Parameter(
+        group=WORK, help="Tokens of a document, where several are packed into a sequence and attend only to themselves."
+    ),
+]
+Task = Annotated[
+    Literal["pretrain", "finetune", "lora"],
+    Parameter(group=WORK, help="What is trained: all weights, or adapters beside them."),
+]
+Rank = Annotated[int, Parameter(converter=whole, group=WORK, help="Rank of the adapters of a lora.")]
+Offload = Annotated[float, Parameter(group=WORK, help="Part of the activations that waits in the memory of the host.")]
+Split = Annotated[int | None, Parameter(converter=whole, group=PLAN)]
+MicroBatch = Annotated[int | None, Parameter(converter=whole, group=PLAN, help="Sequences of a micro-batch.")]
+Sharding = Annotated[
+    Literal["none", "zero1", "zero2", "zero3"] | None,
+    Parameter(
+        group=PLAN,
+        help="What data-parallel ranks share out: states of the optimizer, gradients too, weights too (FSDP).",
+    ),
+]
+Recompute = Annotated[
+    Literal["none", "selective", "full"] | None,
+    Parameter(group=PLAN, help="What is done again in the backward pass: nothing, attention, whole layers."),
+]
+Schedule = Annotated[
+    str | None,
+    Parameter(
+        group=PLAN, help="Order on the pipeline: 1f1b (with --vpp: interleaved), gpipe, zb-h1, zb-h2, zb-v, dualpipe."
+    ),
+]
+SequenceParallel = Annotated[
+    bool | None,
+    Parameter(
+        name="--sequence-parallel",
+        negative="--no-sequence-parallel",
+        group=PLAN,
+        help="Cut tokens between tensor-parallel regions.",
+    ),
+]
+Framework = Annotated[
+    str | None,
+    Parameter(
+        help="What trains: a name (roofline list frameworks), none for kernels alone, or the path of a TOML file."
+    ),
+]
+Trace = Annotated[
+    Path | None,
+    Parameter(
+        group=FORM, help="Write the schedule of a step to FILE.json, to be looked at in Perfetto (ui.perfetto.dev)."
+    ),
+]
+MostMemory = Annotated[
+    str | None,
+    Parameter(name="--memory", group=WORK, converter=quantity, help="Limit on what a chip holds, such as 60GB."),
+]
+MostTime = Annotated[
+    str | None, Parameter(name="--step-time", group=WORK, help="Limit on the time of a step, such as 20s.")
 ]
