@@ -12,7 +12,7 @@ FLOORS = [
     ["hardware", "blocks", "architecture", "layout", "workload", "engines", "calibration"],
     ["work", "consistency", "facts", "descriptors", "quantization", "huggingface", "runs", "catalog"],
     ["transformer", "roofline", "topologies", "collectives", "footprint", "energy"],
-    ["timeline", "timings", "fitting", "scoring", "queueing"],
+    ["timeline", "timings", "fitting", "scoring", "queueing", "lanes"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "plots", "reports"],
     ["usage", "certainty", "record", "answer", "inference", "serving", "evaluation"],
     [
@@ -20,6 +20,7 @@ FLOORS = [
         "checks",
         "choosing",
         "estimates",
+        "pairs",
         "disaggregation",
         "sheets",
         "plans",

@@ -31,10 +31,11 @@ from roofline.architecture import (
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
-from roofline.disaggregation import Pools, pools
+from roofline.disaggregation import pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.hardware import Chip, Memory, System, Tier
 from roofline.layout import Layout
+from roofline.pairs import Pools
 from roofline.provenance import Fact, Source
 from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve

@@ -141,8 +141,8 @@ def estimate_(
     if prefill_chips is not None:
         asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
         apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
-        split = pools(asked, system, **apart, **shape)
-        say(json, split.to_dict, lambda: sheets.split_sheet(split))
+        split = pools(asked, system, **apart, **shape, launch=launch, power=power, price=price)
+        say(json, lambda: sheets.split_fields(split, why=why), lambda: sheets.split_sheet(split, why=why))
         return
     if prefill_tp is not None or prefill_system is not None:
         given = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"

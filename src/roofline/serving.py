@@ -154,7 +154,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
-    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=_FRONT_ERROR))
+    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=FRONT_ERROR))
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
@@ -212,7 +212,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
 SATURATES: Final = "the service saturates"
 """How the reason begins that a rate cannot be answered."""
-_FRONT_ERROR: Final = 0.7
+FRONT_ERROR: Final = 0.7
 """Half-width of the 80 % interval of the front end's time, relative."""
 
 

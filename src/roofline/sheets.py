@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline.answer import Estimate
 from roofline.choosing import load
-from roofline.disaggregation import Pools
+from roofline.pairs import Pools
 from roofline.provenance import Fact
 from roofline.record import PERCENTILES
 from roofline.reports import columns, figure
@@ -76,13 +76,7 @@ def _rates(est: Estimate) -> str:
         )
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
         if value is not None and not np.isnan(value):
-            pair = est.interval(name.lower())
-            wide = (
-                ""
-                if pair is None
-                else f"   80 % within {show(float(pair[0]), SECOND, 3)} - {show(float(pair[1]), SECOND, 3)}"
-            )
-            rows.append([name, f"{show(float(value), SECOND, 3)}{wide}"])
+            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(est, name.lower())}"])
             if name == "TTFT" and est.waits is not None:
                 parts = [f"{p} % by {show(float(est.ttft_percentile(p) or 0.0), SECOND, 3)}" for p in PERCENTILES]
                 rows.append(["", f"of all requests {', '.join(parts)}"])
@@ -112,7 +106,16 @@ def _rates(est: Estimate) -> str:
     return columns(rows)
 
 
-def _within(est: Estimate) -> str:
+def _ends(est: Estimate | Pools, name: str) -> str:
+    """Return the interval of a time; one that may have no end says what it is above."""
+    pair = est.interval(name)
+    if pair is None or not np.isfinite(pair[0]):
+        return ""
+    low, high = (show(float(each), SECOND, 3) if np.isfinite(each) else "" for each in pair)
+    return f"   80 % within {low} - {high}" if high else f"   80 % above {low}: it may not keep up"
+
+
+def _within(est: Estimate | Pools) -> str:
     pair = est.interval("tokens_per_second")
     return "" if pair is None else f"   80 % within {float(pair[0]):,.0f} - {float(pair[1]):,.0f}"
 
@@ -146,25 +149,48 @@ def _load(est: Estimate) -> list[str]:
     return ["the same plan under other loads", columns(rows, head=head, right=range(1, 5)), ""]
 
 
-def split_sheet(split: Pools) -> str:
+def split_sheet(split: Pools, *, why: bool = False) -> str:
     """Return the answer for two pools as text."""
-    told = split.to_dict()
     rows = [] if split.fits else [["DOES NOT FIT", "; ".join(split.reasons)]]
     for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
         where = f"{float(est.chips):,.0f} chips of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
-    rate, each = figure(told["output_tokens_per_s"]), figure(told["output_tokens_per_s_per_chip"])
-    rows.append(["output", f"{rate} tokens/s: {each} a chip of both, {figure(told['requests_per_s'])} requests/s"])
-    parts = {"queue": split.wait, "transfer seen": split.exposed}
-    seen = ", ".join(f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value))
+    each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
+    rate = f"{float(split.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip of both, {answered} requests/s"
+    rows.append(["output", f"{rate}{_within(split)}"])
     for name, value in (("TTFT", split.ttft), ("TPOT", split.tpot)):
         if not np.isnan(value):
-            rows.append([name, show(float(value), SECOND, 3) + (f" ({seen})" if name == "TTFT" else "")])
+            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(split, name.lower())}"])
+    parts = {"waiting": split.wait, "transfer seen": split.exposed}
+    seen = [f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value)]
+    rows.append(["of the TTFT", ", ".join(seen)])
     rows.append(["balance", f"{figure(float(split.balance))} chips that read prompts for each that decodes"])
+    energy, rent = split.joules_range, split.dollars_per_million_tokens
+    if energy is None:
+        rows.append(["energy", "no rated power is published; give power"])
+    else:
+        low, mean, high = (figure(float(joules), 3) for joules in energy)
+        rows.append(["energy", f"{mean} J ({low} - {high}) a token"])
+    told = (
+        "no trustworthy rent was found; give price" if rent is None else f"${figure(float(rent), 3)} a million tokens"
+    )
+    rows.append(["rent", told])
     q = split.question
     asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
-    notes = [f"  - {note}" for note in told["assumptions"]]
-    return "\n".join([f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed", *notes])
+    out = [f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed"]
+    out += [f"  - {note}" for note in split.assumptions]
+    if why:
+        out += ["", split.why(), "", "every number used, and its source", *_cited(split.citations())]
+    return "\n".join(out)
+
+
+def split_fields(split: Pools, *, why: bool = False) -> dict[str, Any]:
+    """Return the machine-readable fields of an answer for two pools; with ``why`` its pass, its step and citations too."""
+    out = split.to_dict()
+    if why:
+        out["steps"] = [_step(est.whole) for est in (split.prompts, split.answers)]
+        out["citations"] = [fact.to_dict() for fact in split.citations()]
+    return out
 
 
 def _cited(facts: tuple[Fact, ...]) -> list[str]:
