@@ -24,6 +24,8 @@ FLOORS = [
         "disaggregation",
         "sheets",
         "plans",
+        "pairing",
+        "splits",
         "selection",
         "searching",
         "comparison",

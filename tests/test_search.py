@@ -272,7 +272,7 @@ def test_loads_go_from_one_a_replica_to_as_many_as_fit(dp, pp, replicas, room):
     layouts = rl.Layout(
         tp=np.ones(1), pp=np.full(1, pp), dp=np.full(1, dp), ep=np.ones(1), replicas=np.full(1, replicas)
     )
-    which, loads = choosing._loads(layouts, np.array([room]))
+    which, loads = choosing.loads(layouts, np.array([room]))
     lanes = dp * pp * replicas
     assert (which == 0).all()
     assert (np.diff(loads) > 0).all()

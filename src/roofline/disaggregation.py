@@ -101,7 +101,7 @@ def pools(
     model, q = what.model, what
     usual: Num = 64.0 if q.concurrency is None else q.concurrency
     context = larger(q.input + q.output / 2, 1.0)
-    asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance)
+    asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
     layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **degrees)
     lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
     prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)

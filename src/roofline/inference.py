@@ -219,7 +219,8 @@ def fill(
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
-    span = step(question, system, layout, calibration)
+    served = question.served * question.batch / (layout.replicas * layout.pp)
+    span = step(question, system, layout, calibration, served)
     tpot = span.time / question.accept_length
     new = question.draft_tokens + 1
     memory, capacity, most = fill(

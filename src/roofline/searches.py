@@ -15,6 +15,7 @@ from roofline.words import (
     Chips,
     Chunk,
     Degree,
+    Disaggregated,
     Drafts,
     Dtype,
     Engine,
@@ -71,6 +72,7 @@ def serve(
     imbalance: Imbalance = None,
     requests_per_slot: Slots = None,
     variation: Variation = 0.2,
+    disaggregated: Disaggregated = False,
     engine: Engine = None,
     launch: Launch = "graph",
     level: Level = "calibrated",
@@ -87,7 +89,7 @@ def serve(
             concurrency=concurrency, level=level, engine=engine, launch=launch, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp,
             ep=ep, power=power, price=price, progress=progress, input=input, output=output, draft_tokens=draft_tokens, chunk=chunk,
             accept_length=accept_length, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
-            variation=variation,
+            variation=variation, disaggregated=disaggregated,
         )  # fmt: skip
     if file is not None:
         wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))

@@ -20,8 +20,10 @@ from roofline.evaluation import Progress
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
+from roofline.pairing import pair
 from roofline.plans import Rejection
 from roofline.selection import OBJECTIVES, Search
+from roofline.splits import Splits
 from roofline.units import Num
 
 
@@ -46,6 +48,7 @@ def search(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
+    disaggregated: bool = False,
     progress: Progress | None = None,
     **words: Num | None,
 ) -> Search:
@@ -58,6 +61,8 @@ def search(
             no limit.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.selection.OBJECTIVES`.
         concurrency: requests in flight, or ``rate``: those that come in a second, if not every load is to be tried.
+        disaggregated: also try two pools, one of chips that read prompts and one of chips that decode, under every load and in
+            every ratio; see :class:`roofline.splits.Splits`.
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
@@ -81,14 +86,22 @@ def search(
     degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
     given = {name: value for name, value in degrees.items() if value is not None}
     every = worth_trying(question.model, rack, chips, given)
+    if disaggregated and load:
+        raise QuestionError(
+            fault(next(iter(load)), next(iter(load.values())), "two pools are tried under every load", "leave it out")
+        )
     layouts = possible(question.model, rack, every, given)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
-    return Search(plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes)).held(
-        ttft=ttft, tpot=tpot
+    apart = None
+    if disaggregated:
+        apart = Splits(question, rack, profile, pair(question, rack, profile, chips, given), objective=objective)
+    found = Search(
+        plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
+    return found.held(ttft=ttft, tpot=tpot)
 
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:

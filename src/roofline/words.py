@@ -83,6 +83,10 @@ Objective = Annotated[
     ),
 ]
 Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
+Disaggregated = Annotated[
+    bool,
+    Parameter(negative="", help="Also try chips that only read prompts beside chips that only decode, in every ratio."),
+]
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,

@@ -110,6 +110,7 @@ class Decode:
         draft_tokens: speculative tokens verified with each sequence's next one.
         accept_length: mean tokens emitted per sequence and step, in [1, draft_tokens + 1].
         imbalance: as in :class:`Prefill`.
+        served: part of the sequences that an engine schedules and whose tokens it sends on, as a server does; a bare step has none.
     """
 
     model: Model
@@ -118,6 +119,7 @@ class Decode:
     draft_tokens: Count = _tokens()
     accept_length: Count = _kept()
     imbalance: Count | None = _uneven()
+    served: Ratio = amount(0.0, high=1.0)
 
 
 @frozen(eq=False)
