@@ -22,6 +22,7 @@ FLOORS = [
         "estimates",
         "pairs",
         "disaggregation",
+        "offloading",
         "sheets",
         "plans",
         "pairing",

@@ -7,9 +7,9 @@ import roofline as rl
 
 NAMES = {
     "IDEAL", "Absent", "Calibrated", "Calibration", "Chip", "Comparison", "Compressed", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
-    "Formats", "Gqa", "Hyper", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError",
-    "Rejection", "RooflineError", "Rule", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "System", "Tier", "UnitError", "UnknownNameError", "Validation", "calibrate", "chip", "compare", "describe",
-    "estimate", "listing", "model", "names", "pools", "profile", "search", "system", "validate",
+    "Formats", "Gqa", "Host", "Hyper", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Offload", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError",
+    "Rejection", "RooflineError", "Rule", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "Splits", "System", "Tier", "UnitError", "UnknownNameError", "Validation", "calibrate", "chip", "compare", "describe",
+    "estimate", "listing", "model", "names", "offload", "pools", "profile", "search", "system", "validate",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, model, names, profile, system
 from roofline.disaggregation import pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
-from roofline.hardware import Chip, Memory, System, Tier
+from roofline.hardware import Chip, Host, Memory, System, Tier
 from roofline.layout import Layout
 from roofline.pairs import Pools
 from roofline.provenance import Fact, Source
@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
     from roofline.runs import ServingRun
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
+    from roofline.splits import Splits
     from roofline.timeline import Span
     from roofline.validation import Validation, validate
 
@@ -72,6 +74,7 @@ __all__ = [
     "Footprint",
     "Formats",
     "Gqa",
+    "Host",
     "Hyper",
     "Indexer",
     "Kernel",
@@ -85,6 +88,7 @@ __all__ = [
     "Mla",
     "Model",
     "Moe",
+    "Offload",
     "Op",
     "PerLayer",
     "Pools",
@@ -100,6 +104,7 @@ __all__ = [
     "ServingRun",
     "Source",
     "Span",
+    "Splits",
     "System",
     "Tier",
     "UnitError",
@@ -113,6 +118,7 @@ __all__ = [
     "listing",
     "model",
     "names",
+    "offload",
     "pools",
     "profile",
     "search",
@@ -126,6 +132,7 @@ _LATER = {
     "Description": "descriptions",
     "Estimate": "answer",
     "Footprint": "footprint",
+    "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
     "Rule": "answer",
@@ -133,12 +140,14 @@ _LATER = {
     "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
+    "Splits": "splits",
     "Validation": "validation",
     "calibrate": "calibrating",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "offload": "offloading",
     "search": "searching",
     "validate": "validation",
 }

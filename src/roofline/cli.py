@@ -23,6 +23,7 @@ from roofline.descriptions import describe, list_table, listing
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
+from roofline.offloading import offload
 from roofline.searches import searches
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
@@ -41,6 +42,7 @@ from roofline.words import (
     Joined,
     Json,
     KvDtype,
+    KvOffload,
     Launch,
     Level,
     Load,
@@ -128,6 +130,7 @@ def estimate_(
     prefill_chips: PrefillChips = None,
     prefill_tp: PrefillTp = None,
     prefill_system: PrefillSystem = None,
+    kv_offload: KvOffload = False,
     power: Power = None,
     price: Price = None,
     why: Why = False,
@@ -139,6 +142,8 @@ def estimate_(
     words = {"input": input, "output": output} | drafts | client | _load(concurrency, rate)
     shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "engine": engine}
     if prefill_chips is not None:
+        if kv_offload:
+            raise QuestionError("--kv-offload: is of chips that read and decode; leave out --prefill-chips")
         asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
         apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
         split = pools(asked, system, **apart, **shape, launch=launch, power=power, price=price)
@@ -149,7 +154,8 @@ def estimate_(
         raise QuestionError(f"{given}: is of chips that only read prompts; give --prefill-chips too")
     shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "launch": launch, "power": power, "price": price}
     est = estimate(model, system, **shape, **words)
-    say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
+    fetched = offload(est) if kv_offload else None
+    say(json, lambda: sheets.fields(est, fetched, why=why), lambda: sheets.sheet(est, fetched, why=why))
 
 
 def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:

@@ -30,11 +30,20 @@ from roofline.inference import drafting
 from roofline.lanes import Lanes, Round
 from roofline.layout import Layout
 from roofline.pairs import Pools
-from roofline.units import Num, Seconds
+from roofline.units import Count, Num, Seconds
 from roofline.work import Message
 from roofline.workload import Decode, Prefill, Serve
 
 _ROUNDS: Final = 8
+
+
+def exposed(sent: Seconds, beside: Seconds, layers: Count) -> Seconds:
+    """Return what is seen of a cache that goes layer by layer beside a pass: what the pass does not hide, one layer at least.
+
+    >>> float(exposed(1.0, 0.5, 10)), float(exposed(1.0, 5.0, 10))
+    (0.55, 0.1)
+    """
+    return larger(sent - beside * (1 - 1 / layers), sent / layers)
 
 
 def transfer(
@@ -114,7 +123,7 @@ def pools(
     first = cast("Num", alone.ttft)
     lane = Lanes(lanes, first, cast("Num", full.ttft), together)
     sent = transfer(q, reads, decodes, prompts=prefill_layout, layout=layout, profile=alone.calibration)
-    seen = larger(sent - first * (1 - 1 / model.depth), sent / model.depth)
+    seen = exposed(sent, first, model.depth)
     gaps = larger(q.output - 1, 0.0)
     # As much cache is kept free for the rest of an answer as on chips that do both.
     kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)

@@ -24,7 +24,7 @@ from roofline.architecture import Model
 from roofline.arrays import Mask, floor, larger
 from roofline.calibration import Calibration
 from roofline.choosing import grid, loads, ranks_of
-from roofline.disaggregation import transfer
+from roofline.disaggregation import exposed, transfer
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.hardware import System
@@ -101,7 +101,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
     lanes = Lanes(reading.dp * x, read.alone[i], read.full[i], read.most)
     rate, tpot, decoding = y * made.rate[j], made.tpot[j], y * made.batch[j]
     sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
-    seen = larger(sent - lanes.alone * (1 - 1 / model.depth), sent / model.depth) + profile.engine.front
+    seen = exposed(sent, lanes.alone, model.depth) + profile.engine.front
     spent, step = (q.output - 1) * tpot, tpot * q.accept_length
     ttft: Any = lanes.alone + seen
     for _ in range(_ROUNDS):

@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline.answer import Estimate
 from roofline.choosing import load
+from roofline.offloading import Offload
 from roofline.pairs import Pools
 from roofline.provenance import Fact
 from roofline.record import PERCENTILES
@@ -25,13 +26,13 @@ def headline(est: Estimate) -> str:
     return f"{asked}; {q.model.formats_line}; {est.calibration.level} constants"
 
 
-def sheet(est: Estimate, *, why: bool = False) -> str:
+def sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> str:
     """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
     parts = [
         headline(est),
         _asked(est),
         "",
-        _rates(est),
+        _rates(est, fetched),
         "",
         *_load(est),
         "what was chosen or assumed",
@@ -64,7 +65,7 @@ def _asked(est: Estimate) -> str:
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
 
 
-def _rates(est: Estimate) -> str:
+def _rates(est: Estimate, fetched: Offload | None) -> str:
     rows: list[list[str]] = []
     if not est.fits:
         rows.append(["DOES NOT FIT", "; ".join(est.reasons)])
@@ -94,6 +95,8 @@ def _rates(est: Estimate) -> str:
         ]
     )
     rows.append(["room for", f"{float(est.max_concurrency):,.0f} requests at once"])
+    if fetched is not None:
+        rows.append(["kv offload", str(fetched)])
     shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
@@ -203,9 +206,11 @@ def _cited(facts: tuple[Fact, ...]) -> list[str]:
     return [columns(rows), "", *told]
 
 
-def fields(est: Estimate, *, why: bool = False) -> dict[str, Any]:
+def fields(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
     out = est.to_dict()
+    if fetched is not None:
+        out["kv_offload"] = fetched.to_dict()
     if why:
         out["steps"] = [_step(span) for span in est.steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]

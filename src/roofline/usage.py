@@ -28,6 +28,7 @@ _TOLD: Final = (
     "chip.cache.",
     "system.published.",
     "system.plane[",
+    "system.host.",
 )
 _ONLY_TOLD: Final = ("streamed", "idle", "purchase")
 """Numbers that descriptors tell people, and no answer rests on."""

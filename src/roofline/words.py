@@ -83,6 +83,12 @@ Objective = Annotated[
     ),
 ]
 Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
+KvOffload = Annotated[
+    bool,
+    Parameter(
+        negative="", help="Cached prompt tokens come from the hosts' memory: when, whether that pays, how many fit."
+    ),
+]
 Disaggregated = Annotated[
     bool,
     Parameter(negative="", help="Also try chips that only read prompts beside chips that only decode, in every ratio."),
