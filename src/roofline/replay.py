@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import Mask, floor, larger, share
+from roofline.arrays import Mask, floor, larger, share, smaller
 from roofline.calibration import Calibration
 from roofline.disaggregation import pools
 from roofline.engines import BUDGET
@@ -175,12 +175,14 @@ def decode(b: Batch) -> Outcome:
 def apart(b: Batch, prompts: Layout) -> Outcome:
     """Price a service whose prompts are read on chips of their own; see :mod:`roofline.disaggregation`."""
     split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
+    first, alone = _ends(split, "ttft", split.ttft), _ends(split.prompts, "ttft", _known(split.prompts.ttft))
     quantities = {
-        "ttft_s": _ends(split, "ttft", split.ttft),
+        # Whether prompts were cached is not recorded: perhaps nobody waited.
+        "ttft_s": (first[0], smaller(first[1], alone[1]), first[2]),
         "tpot_s": _ends(split, "tpot", split.tpot),
         "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
     }
-    said = ((True, "prompts are read on chips of their own"),)
+    said = ((True, "prompts are read on chips of their own; that none was cached is assumed"),)
     return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
 
 
