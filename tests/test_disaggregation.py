@@ -159,3 +159,13 @@ def test_why_and_sources_are_of_both():
     assert "prefill" in est.why()
     assert "decode" in est.why()
     assert "4 chips of dgx-a100-80gb that read" in str(est)
+
+
+def test_ranks_in_lock_step_are_one_lane():
+    wide = rl.Layout(dp=8, ep=8)
+    est = pools(rl.Serve(rl.model("deepseek-v3"), concurrency=1), "gb200-nvl72", wide, wide, level="generic")
+    assert float(est.round.lanes.count) == 1
+    assert float(est.round.lanes.most) == 8 * 2  # two prompts of 4,096 tokens fill a budget of 8,192
+    # One prompt leaves the experts of seven ranks nearly idle: its pass is shorter than a prompt's on every rank.
+    every = rl.estimate(rl.Prefill(rl.model("deepseek-v3"), 8, 4096), "gb200-nvl72", wide, level="generic")
+    assert est.prompts.ttft < every.ttft < est.round.lanes.full

@@ -1,8 +1,8 @@
 r"""Prompts read on chips of their own: two pools, each with its layout and even its system, and the caches sent between them.
 
-How requests go round them is in :mod:`roofline.lanes`: they wait for a lane that reads prompts (an attention rank of a replica),
-and decode for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. Of the transfer X of a cache only a part is seen:
-layers are sent while the next are computed (Splitwise, arXiv:2311.18677; Mooncake, arXiv:2407.00079), so that
+How requests go round them is in :mod:`roofline.lanes`: they wait for a lane that reads prompts (a replica, whose ranks work in
+lock-step), and decode for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. Of the transfer X of a cache only a part
+is seen: layers are sent while the next are computed (Splitwise, arXiv:2311.18677; Mooncake, arXiv:2407.00079), so that
 ``x = max(X - t (1 - 1/L), X / L)``, t the pass of a lone prompt, X the time in which the slower end sends or receives all L
 layers. The engine that decodes takes a cache in between two of its steps, half a step later on average. What is answered is the
 lesser of what the pools can do (DistServe, arXiv:2401.09670).
@@ -115,10 +115,11 @@ def pools(
     lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
     prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)
     words: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
-    lanes = prefill_layout.dp * prefill_layout.replicas
+    # Ranks that work in lock-step are one lane: a prompt on any of them occupies all.
+    lanes, ranks = prefill_layout.replicas, prefill_layout.dp
     alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **words)
     driver, read = alone.calibration.engine, q.input - q.cached
-    together = larger(floor(driver.budget / read), 1.0)
+    together = ranks * larger(floor(driver.budget / read), 1.0)
     full = estimate(attrs.evolve(lone, batch=lanes * together), reads, prefill_layout, **words)
     first = cast("Num", alone.ttft)
     lane = Lanes(lanes, first, cast("Num", full.ttft), together)

@@ -98,7 +98,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
     read, made = _reading(q, system, units, profile), _decoding(q, system, units, profile)
     i, j, x, y = _ratios(read, made, float(ranks))
     reading, answering = read.layouts.select(i), made.layouts.select(j)
-    lanes = Lanes(reading.dp * x, read.alone[i], read.full[i], read.most)
+    lanes = Lanes(x, read.alone[i], read.full[i], read.most[i])
     rate, tpot, decoding = y * made.rate[j], made.tpot[j], y * made.batch[j]
     sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
     seen = exposed(sent, lanes.alone, model.depth) + profile.engine.front
@@ -125,14 +125,14 @@ class _Reading:
     ranks: Floats
     alone: Floats
     full: Floats
-    most: float
+    most: Floats
     misfits: int
     beaten: int
 
     @property
     def rate(self) -> Floats:
         """Requests a second of a unit."""
-        return np.asarray(self.layouts.dp * self.most / self.full)
+        return np.asarray(self.most / self.full)
 
 
 @frozen(eq=False)
@@ -149,17 +149,17 @@ class _Decoding:
 
 
 def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> _Reading:
-    most = float(larger(floor(profile.engine.budget / (q.input - q.cached)), 1.0))
-    lone = Prefill(q.model, units.dp, q.input, q.cached, q.imbalance)
-    alone, whole = (
-        answer(attrs.evolve(lone, batch=units.dp * prompts), system, units, profile) for prompts in (1.0, most)
-    )
+    # Ranks in lock-step are one lane.
+    most = units.dp * larger(floor(profile.engine.budget / (q.input - q.cached)), 1.0)
+    lone = Prefill(q.model, 1.0, q.input, q.cached, q.imbalance)
+    alone, whole = (answer(attrs.evolve(lone, batch=prompts), system, units, profile) for prompts in (1.0, most))
     fits = _places(alone.fits, units)
     first, full = (np.asarray(est.ttft)[fits] for est in (alone, whole))
     own = units.select(fits)
-    best = _best(np.asarray(own.ranks), own.dp * most / full, first)
+    most = np.asarray(most, dtype=np.float64)[fits]
+    best = _best(np.asarray(own.ranks), most / full, first)
     return _Reading(
-        own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most,
+        own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most[best],
         np.size(units.tp) - len(fits), len(fits) - len(best),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ class Pools:
     """A service whose prompts are read on chips of their own. Quantities are floats, or arrays over the points asked.
 
     Attributes:
-        prompts: one prompt on each lane of the chips that read; ``answers``: a step of those that decode.
+        prompts: one prompt on each replica of the chips that read; ``answers``: a step of those that decode.
         round: how requests go round both.
         ttft: time to the first token; ``tpot``: per token after it; ``wait``: what the first takes in queues.
         transfer: time in which a prompt's cache is sent; ``exposed``: what is seen of it.
