@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline import cli
 from roofline.disaggregation import pools, transfer
 from roofline.footprint import kv_cache
 from simulate import simulate
@@ -169,3 +170,20 @@ def test_ranks_in_lock_step_are_one_lane():
     # One prompt leaves the experts of seven ranks nearly idle: its pass is shorter than a prompt's on every rank.
     every = rl.estimate(rl.Prefill(rl.model("deepseek-v3"), 8, 4096), "gb200-nvl72", wide, level="generic")
     assert est.prompts.ttft < every.ttft < est.round.lanes.full
+
+
+def test_the_command_tells_why(capsys):
+    line = "estimate llama-3.1-8b --system dgx-h100 --chips 1 --prefill-chips 1 --why"
+    cli.main(line.split())
+    text = capsys.readouterr().out
+    assert "every number used, and its source" in text
+    assert "80 % within" in text
+    cli.main([*line.split(), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in told["steps"]] == ["prefill", "decode"]
+    assert told["citations"]
+    assert told["interval"]["ttft_s"][0] < told["ttft_s"] < told["interval"]["ttft_s"][1]
+    cli.main(
+        ["estimate", "llama-3.1-8b", "--system", "dgx-h100", "--chips", "1", "--prefill-chips", "1", "--rate", "1000"]
+    )
+    assert "DOES NOT FIT" in capsys.readouterr().out

@@ -126,3 +126,11 @@ def test_the_command(capsys):
     assert "chips that read" in capsys.readouterr().out
     cli.main([*line.split(), "--json"])
     assert json.loads(capsys.readouterr().out)["disaggregated"]["best"]["fits"]
+
+
+def test_both_frontiers_are_drawn_together(found):
+    ax = found.plot()
+    assert [curve.label for curve in ax.roofline_curves][1] == "dgx-h100: prompts on chips of their own"
+    assert len({curve.title for curve in ax.roofline_curves}) == 1
+    assert ax.roofline_curves[1].plans[0].count("|") == 1
+    assert rl.search("llama-3.1-405b", "dgx-h100", disaggregated=True).disaggregated.curve() is None

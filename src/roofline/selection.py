@@ -298,7 +298,10 @@ class Search:
         """
         from roofline import plots  # few draw, and all import
 
-        return plots.frontier(self.curve(label), ax=ax)
+        own = self.curve(label)
+        ax = plots.frontier(own, ax=ax)
+        apart = None if self.disaggregated is None else self.disaggregated.curve(own.title)
+        return ax if apart is None else plots.frontier(apart, ax=ax)
 
     def curve(self, label: str = "") -> Curve:
         """Return the numbers of the picture.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from roofline.calibration import Calibration
 from roofline.disaggregation import pools
 from roofline.energy import drawn
+from roofline.frontiers import Curve
 from roofline.hardware import System
 from roofline.pairing import Pairs
 from roofline.pairs import Pools
@@ -180,6 +181,30 @@ class Splits:
     def _one(self, place: int) -> Pools:
         (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests[place])
         return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
+
+    def curve(self, title: str = "") -> Curve | None:
+        """Return the numbers of the picture of the frontier under a title; None where nothing is kept."""
+        front, best = self.frontier, self.best
+        if front is None or best is None:
+            return None
+        x, y = (np.asarray(each) for each in (front.tokens_per_second_per_user, front.tokens_per_second_per_chip))
+        pair = front.interval("tokens_per_second_per_chip")
+        free = undominated(self._speed, self._rate)
+        far = (self._speed[free], self._rate[free]) if self.limits else (x, y)
+        at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip), rtol=1e-6))
+        sides = [
+            [
+                f"{chips:g} x {est.layout.select(i).short()}"
+                for i, chips in enumerate(np.broadcast_to(est.chips, x.shape))
+            ]
+            for est in (front.prompts, front.answers)
+        ]
+        return Curve(
+            f"{self.system.name}: prompts on chips of their own", title, x, y,
+            None if pair is None else (np.asarray(pair[0]) / y, np.asarray(pair[1]) / y),
+            tuple(f"{read} | {made}" for read, made in zip(*sides, strict=True)),
+            int(at[0]) if at.size else None, far[0], far[1], self.limits.get("tpot"),
+        )  # fmt: skip
 
     # What is told ----------------------------------------------------------------------------------------------------
 
