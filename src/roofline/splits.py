@@ -194,7 +194,7 @@ class Splits:
         at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip), rtol=1e-6))
         sides = [
             [
-                f"{chips:g} x {est.layout.select(i).short()}"
+                f"{est.layout.select(i).short()} on {chips:g}"
                 for i, chips in enumerate(np.broadcast_to(est.chips, x.shape))
             ]
             for est in (front.prompts, front.answers)
