@@ -22,7 +22,7 @@ from roofline.calibration import Calibration
 from roofline.engines import Engine
 from roofline.footprint import Footprint
 from roofline.hardware import System
-from roofline.inference import decode, draft_notes, drafting, fill, notes, prefill, step
+from roofline.inference import draft_notes, drafting, fill, notes, prefill, rules, step
 from roofline.layout import Layout
 from roofline.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
 from roofline.reports import figure
@@ -169,7 +169,6 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         stable = (Rule(ok, f"{SATURATES} {at}"),)
     active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
     memory, capacity, _ = filled(active, kept)
-    one = decode(run.alone, system, layout, calibration)
     first = prefill(
         Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance), system, layout, calibration
     )
@@ -196,7 +195,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
-        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*one.rules, *stable),
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
