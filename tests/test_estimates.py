@@ -374,3 +374,22 @@ def test_a_rate_has_an_interval_that_moves_with_its_time():
     prompt = rl.estimate(rl.Prefill(rl.model("llama-3.1-8b"), 1, 4096), "dgx-h100")
     assert prompt.interval("prompt_tokens_per_second")[0] < prompt.prompt_tokens_per_second
     assert prompt.interval("tokens_per_second") is None
+
+
+def test_an_engine_without_windows_serves_a_model_that_has_none():
+    engine = rl.catalog.engine("trtllm-0")
+    assert not engine.windows
+    sliding, keeping = rl.model("mistral-7b-v0.1"), attrs.evolve(engine, windows=True)
+    asked = {"tp": 1, "chips": 1, "input": 20000, "output": 500, "concurrency": 8}
+    whole, bare = (rl.estimate(each, "dgx-h100", engine=engine, **asked) for each in (sliding, sliding.unwindowed()))
+    for name in ("ttft", "tpot", "max_concurrency"):
+        assert float(getattr(whole, name)) == float(getattr(bare, name))
+    windowed = rl.estimate(sliding, "dgx-h100", engine=keeping, **asked)
+    assert windowed.max_concurrency > 3 * whole.max_concurrency
+    assert windowed.tpot < whole.tpot
+    said = [
+        any("leaves out the sliding windows" in note for note in est.assumptions) for est in (whole, bare, windowed)
+    ]
+    assert said == [True, False, False]
+    plain = rl.model("llama-3.1-8b")
+    assert plain.unwindowed() == plain

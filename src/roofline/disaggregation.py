@@ -32,7 +32,7 @@ from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
 from roofline.footprint import kv_cache
 from roofline.hardware import System
-from roofline.inference import drafting
+from roofline.inference import as_served, drafting
 from roofline.layout import Layout
 from roofline.units import Count, Num, PerSecond, Ratio, Seconds
 from roofline.work import Message
@@ -140,7 +140,7 @@ def transfer(
     for system, own in ((reading, prompts), (decoding, layout)):
         # Two ranks that are neighbours only where both pools are met.
         apart = prompts.ranks if reading is decoding else system.tiers[-1].size / 2
-        size = kv_cache(question.model, own, sent, drafting=drafts)
+        size = kv_cache(as_served(question.model, profile), own, sent, drafting=drafts)
         times.append(
             price(Message("cache", "point_to_point", size, group=2.0, stride=apart), system.tiers, profile).time
         )

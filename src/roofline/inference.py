@@ -38,12 +38,19 @@ def price(work: Work, system: System, calibration: Calibration) -> Cost:
     return price_message(work, system.tiers, calibration)
 
 
+def as_served(model: Model, calibration: Calibration) -> Model:
+    """Return the model as an engine serves it, which may leave sliding windows out."""
+    return model if calibration.engine.windows else model.unwindowed()
+
+
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
     """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
 
     Args:
         served: sequences whose tokens the host sends on while the chip works.
     """
+    if not calibration.engine.windows:
+        question = evolve(question, model=as_served(question.model, calibration))
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
         for s in sections(question, layout, system.chip)
@@ -202,6 +209,7 @@ def fill(
         drafting: the model's own draft module is used.
     """
     n, pp = _placed(system, layout), layout.pp
+    model = as_served(model, calibration)
     own = weights(model, layout, drafting=drafting)
     beside = activations(model, layout, prompt, 0.0)
     unit = activations(model, layout, passing, logits)
@@ -297,6 +305,11 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     longest = float(np.max(tokens))
     if model.max_context and longest > model.max_context:
         out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
+    if as_served(model, calibration) != model:
+        title = calibration.engine.title
+        out.append(
+            f"{title} leaves out the sliding windows of {model.name} unless it is told: all tokens are seen and kept"
+        )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
         if chip.vendor not in calibration.vendors:
