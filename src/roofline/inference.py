@@ -26,7 +26,7 @@ from roofline.transformer import sections
 from roofline.transformer.flow import SIXTEEN_BIT
 from roofline.units import Bytes, Count, Ratio, Seconds
 from roofline.work import Message, Op, Work
-from roofline.workload import Decode, Mixed, Pass, Prefill
+from roofline.workload import CHANCE_KEPT, Decode, Mixed, Pass, Prefill, Serve, guessed, yielded
 
 _MOST_TP = 128
 
@@ -228,7 +228,8 @@ def fill(
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
     span = step(question, system, layout, calibration)
-    tpot = span.time / question.accept_length
+    yields = yielded(question)
+    tpot = span.time / yields
     new = question.draft_tokens + 1
     memory, capacity, most = fill(
         question.model, system, layout, calibration,
@@ -240,8 +241,8 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
         rules=rules(question.model, system, layout), steps=(span,), within={"tpot": (span, 0.0)},
-        progress=((span, question.accept_length / new),),
-        remarks=(*draft_notes(question.model, question.draft_tokens, question.accept_length),
+        progress=((span, yields / new),),
+        remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
 
@@ -272,15 +273,23 @@ def drafting(model: Model, draft_tokens: Count) -> Mask:
     return (draft_tokens > 0) & bool(model.mtp)
 
 
-def draft_notes(model: Model, draft_tokens: Count, accept_length: Count) -> tuple[str, ...]:
-    """Return what speculation leaves out."""
-    if not np.any(draft_tokens > 0):
+def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
+    """Return what speculation leaves out, and what is assumed of it."""
+    drafts = question.draft_tokens > 0
+    if not np.any(drafts):
         return ()
     out = []
-    if np.any((draft_tokens > 0) & (accept_length == 1)):
-        out.append("draft tokens are verified and none is kept: give accept_length, the tokens that a step yields")
-    if not model.mtp:
-        out.append(f"the cost of drafting is left out: {model.name} brings no draft module, and none was described")
+    if np.any(guessed(question)):
+        out.append(
+            f"a draft is kept with a chance of {CHANCE_KEPT:.0%} if the one before it was, as those of seven models are: give "
+            "accept_length, the tokens that a step yields, if you know it"
+        )
+    elif np.any(drafts & (question.accept_length == 1)):
+        out.append("draft tokens are verified and none is kept: accept_length is 1")
+    if not question.model.mtp:
+        out.append(
+            f"the cost of drafting is left out: {question.model.name} brings no draft module, and none was described"
+        )
     return tuple(out)
 
 

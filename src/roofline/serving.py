@@ -30,7 +30,7 @@ from roofline.roofline import Cost
 from roofline.timeline import Span, after
 from roofline.transformer import flow
 from roofline.units import Bytes, Count, Num, PerSecond, Seconds
-from roofline.workload import LEAST_CHUNK, Decode, Mixed, Prefill, Serve
+from roofline.workload import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
 
 
 def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
@@ -66,7 +66,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
     c = cadence(
-        read, larger(q.output - 1, 0.0) / q.accept_length, each, layout.dp, chunk,
+        read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
         variation=q.variation, slots=q.requests_per_slot, random=random,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
@@ -188,7 +188,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         )
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
-    progress = q.accept_length / (q.draft_tokens + 1)
+    progress = yielded(q) / (q.draft_tokens + 1)
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     return Estimate(
         question, system, layout, calibration,
@@ -201,7 +201,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
         waits=waits,
         remarks=(
-            *draft_notes(model, q.draft_tokens, q.accept_length),
+            *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
             *_load_notes(q, active),
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
