@@ -179,8 +179,9 @@ def fit(
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
     constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
+    name = "|".join(key for key in where if isinstance(key, str)) or first.name
     return Fit(
-        first.name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
+        name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
         float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
     )  # fmt: skip
