@@ -189,7 +189,7 @@ def usually_kept(draft_tokens: Count) -> Count:
     r"""Return the tokens that a step usually yields with k drafts: :math:`(1 - a^{k+1}) / (1 - a)` (Leviathan, arXiv:2211.17192).
 
     >>> [round(float(usually_kept(k)), 2) for k in (0, 1, 3)]
-    [1.0, 1.76, 2.8]
+    [1.0, 1.77, 2.8]
     """
     return (1 - CHANCE_KEPT ** (draft_tokens + 1)) / (1 - CHANCE_KEPT)
 
