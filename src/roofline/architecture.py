@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 from attrs import frozen
 
@@ -174,6 +176,10 @@ class Model:
         """The formats of weights and cache, in words."""
         return f"{self.dtype} weights, {self.formats.kv} cache"
 
+    def unwindowed(self) -> Model:
+        """Return the model with every layer that has a sliding window seeing all tokens, as where none is kept."""
+        return _unwindowed(self)
+
     def stored(self, weights: str | None = None, kv: str | None = None) -> Model:
         """Return the model with its layers' matrices, and its KV cache, stored in other formats.
 
@@ -184,3 +190,15 @@ class Model:
         if kv is not None:
             formats = attrs.evolve(formats, kv=dtype(kv).name)
         return attrs.evolve(self, formats=formats)
+
+
+@functools.cache
+def _unwindowed(model: Model) -> Model:
+    def seeing_all(run: Layers) -> Layers:
+        mixer = run.attention
+        if not isinstance(mixer, Gqa) or mixer.chunked:
+            return run
+        return attrs.evolve(run, attention=attrs.evolve(mixer, window=None))
+
+    draft = None if model.draft is None else seeing_all(model.draft)
+    return attrs.evolve(model, layers=tuple(seeing_all(run) for run in model.layers), draft=draft)

@@ -187,10 +187,10 @@ def survey(
 
 
 def _chunks(read: Num) -> NDArray[np.float64]:
-    """Return the chunks that cut prompts of so many tokens each in a way of its own, or put more of them together."""
+    """Return the least chunks that cut prompts of so many tokens into each number of pieces, or put so many of them together."""
     most = np.maximum(np.floor(_CHUNKS / read), 1.0)
-    tokens = np.minimum(_CHUNKS, read)
-    own = (np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)
+    pieces = np.ceil(read / _CHUNKS)
+    own = (np.diff(pieces, prepend=np.inf) < 0) | (np.diff(most, prepend=0.0) > 0)
     return np.asarray(_CHUNKS[own])
 
 

@@ -26,13 +26,13 @@ from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
 from roofline.footprint import kv_cache
 from roofline.hardware import System
-from roofline.inference import drafting
+from roofline.inference import as_served, drafting
 from roofline.lanes import Lanes, Round
 from roofline.layout import Layout
 from roofline.pairs import Pools
 from roofline.units import Count, Num, Seconds
 from roofline.work import Message
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Serve, yielded
 
 _ROUNDS: Final = 8
 
@@ -62,7 +62,7 @@ def transfer(
     for system, own in ((reading, prompts), (decoding, layout)):
         # Two ranks that are neighbours only where both pools are met.
         apart = prompts.ranks if reading is decoding else system.tiers[-1].size / 2
-        size = kv_cache(question.model, own, sent, drafting=drafts)
+        size = kv_cache(as_served(question.model, profile), own, sent, drafting=drafts)
         times.append(
             price(Message("cache", "point_to_point", size, group=2.0, stride=apart), system.tiers, profile).time
         )
@@ -137,7 +137,7 @@ def pools(
         going = Round(
             lane,
             seen + driver.front,
-            tpot * q.accept_length,
+            tpot * yielded(q),
             spent,
             most,
             q.concurrency,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import numpy as np
@@ -46,6 +46,14 @@ def _optionally(value: object, attribute: attrs.Attribute[Any]) -> Num | None:
 
 TO_NUMBER: Final = Converter(_named, takes_field=True)
 TO_NUMBER_OR_NONE: Final = Converter(_optionally, takes_field=True)
+
+
+_T = TypeVar("_T")
+
+
+def given(**words: _T | None) -> dict[str, _T]:
+    """Return the words of a question that were given: None is one that was left out."""
+    return {name: value for name, value in words.items() if value is not None}
 
 
 def refuse(

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline.errors import QuestionError, fault
-from roofline.fields import MOST_RANKS, amount, degree, number, refuse
+from roofline.fields import MOST_RANKS, amount, degree, given, number, refuse
 from roofline.units import Count, Num
 
 
@@ -70,7 +70,7 @@ class Layout:
         size = one("ranks", count)
         refuse("ranks", size, 1, MOST_RANKS, whole=True)
         ranks = int(size)
-        fixed = {name: one(name, value) for name, value in words.items() if value is not None}
+        fixed = {name: one(name, value) for name, value in given(**words).items()}
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
@@ -81,11 +81,11 @@ class Layout:
                     shards = divisors[(tp * dp) % divisors == 0]
                     rows += [(tp, pp, dp, ep, ranks / (tp * pp * dp)) for ep in _candidates("ep", fixed, shards)]
         if not rows:
-            given = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
+            asked = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
             raise QuestionError(
                 fault(
                     "layout",
-                    given,
+                    asked,
                     f"no such layout of {ranks} ranks",
                     "tp * pp * dp must divide them; give other degrees, or chips",
                 )

@@ -32,7 +32,7 @@ from roofline.inference import rules
 from roofline.lanes import Lanes
 from roofline.layout import Layout
 from roofline.units import Num
-from roofline.workload import Decode, Prefill, Serve
+from roofline.workload import Decode, Prefill, Serve, yielded
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -102,7 +102,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
     rate, tpot, decoding = y * made.rate[j], made.tpot[j], y * made.batch[j]
     sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
     seen = exposed(sent, lanes.alone, model.depth) + profile.engine.front
-    spent, step = (q.output - 1) * tpot, tpot * q.accept_length
+    spent, step = (q.output - 1) * tpot, tpot * yielded(q)
     ttft: Any = lanes.alone + seen
     for _ in range(_ROUNDS):
         # Nobody waits for itself: the others come a little less often than all.

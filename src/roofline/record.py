@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from roofline.units import Num
+from roofline.workload import Prefill, yielded
 
 _ASKED: Final = (
     "input",
@@ -42,6 +43,7 @@ def record(est: Any) -> dict[str, Any]:
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},
+        **({} if isinstance(q, Prefill) else {"accept_length": _plain(yielded(q))}),
         **_loads(est),
         "ttft_s": _plain(est.ttft),
         **{f"ttft_p{p}_s": None if est.waits is None else _plain(est.ttft_percentile(p)) for p in PERCENTILES},

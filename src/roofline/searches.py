@@ -66,7 +66,7 @@ def serve(
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts = 0,
-    accept_length: Accepted = 1.0,
+    accept_length: Accepted = None,
     chunk: Chunk = None,
     cached: Cached = 0.0,
     imbalance: Imbalance = None,

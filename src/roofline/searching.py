@@ -17,6 +17,7 @@ from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.estimates import service, setting
 from roofline.evaluation import Progress
+from roofline.fields import given
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
@@ -78,26 +79,25 @@ def search(
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    load = {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
+    load: dict[str, Num] = given(concurrency=concurrency, rate=rate)
     question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
-    degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    given = {name: value for name, value in degrees.items() if value is not None}
-    every = worth_trying(question.model, rack, chips, given)
     if disaggregated and load:
         raise QuestionError(
             fault(next(iter(load)), next(iter(load.values())), "two pools are tried under every load", "leave it out")
         )
-    layouts = possible(question.model, rack, every, given)
+    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    every = worth_trying(question.model, rack, chips, degrees)
+    layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
     apart = None
     if disaggregated:
-        apart = Splits(question, rack, profile, pair(question, rack, profile, chips, given), objective=objective)
+        apart = Splits(question, rack, profile, pair(question, rack, profile, chips, degrees), objective=objective)
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )

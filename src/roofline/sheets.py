@@ -16,7 +16,7 @@ from roofline.reports import columns, figure
 from roofline.timeline import Span
 from roofline.units import BYTE, SECOND, show
 from roofline.work import Message, Op
-from roofline.workload import Serve
+from roofline.workload import Serve, yielded
 
 
 def headline(est: Estimate) -> str:
@@ -50,7 +50,7 @@ def _asked(est: Estimate) -> str:
     if not isinstance(q, Serve):
         return ""
     drafts = (
-        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(q.accept_length))} tokens kept"
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens kept"
         if q.draft_tokens
         else ""
     )

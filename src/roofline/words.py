@@ -61,7 +61,10 @@ Rate = Annotated[
     float | None, Parameter(group=WORK, help="Requests a second, which come at random, instead of concurrency.")
 ]
 Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
-Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request gets from a step.")]
+Accepted = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Mean tokens a request gets from a step; left out, what drafts usually yield."),
+]
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
