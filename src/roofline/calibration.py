@@ -243,8 +243,8 @@ class Calibration:
     def training(self, framework: Framework, *, narrow: bool = False) -> Calibration:
         """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are.
 
-        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow`` says
-        that the chip multiplies in 8 bits, as those do whose matrix units work on their own while the next operands are fetched.
+        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow``
+        says that the chip multiplies in 8 bits, as those do whose matrix units work on their own while operands are fetched.
         """
         f = evolve(framework, attention=framework.attention * (framework.synchronous if narrow else 1.0))
         kernels = dict(self.kernels)

@@ -236,9 +236,9 @@ def _sinks(model: Model) -> bool:
 
 
 def _unfused(work: Work, p: Flow) -> Work:
-    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes a score.
+    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes each.
 
-    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, section 4.1).
+    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, sec. 4.1).
     """
     if not isinstance(work, Op) or work.kernel not in _ATTENTION:
         return work

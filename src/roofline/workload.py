@@ -208,7 +208,7 @@ class TrainStep:
     Attributes:
         recompute: what is done again in the backward pass: :data:`RECOMPUTE`; ``share``, the part of the layers of which it is.
         task: :data:`TASKS`; ``rank``, of the adapters of a ``lora``.
-        document: tokens of a document, where several are packed into a sequence and attend only to themselves; None for ``seq_len``.
+        document: tokens of a document, where several are packed into a sequence and see only themselves; None for ``seq_len``.
         gradient_bytes: of one gradient that is accumulated: 4, or 2 where it stays in 16 bits.
         offload: part of what gradients need that waits in the memory of the host.
         imbalance: as in :class:`Prefill`.
