@@ -12,7 +12,7 @@ from attrs import evolve
 
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
-from roofline.arrays import Mask, ceil, larger, norm, share, smaller
+from roofline.arrays import Mask, ceil, larger, share, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
 from roofline.dtypes import dtype
@@ -61,7 +61,9 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
-    waits = gap + norm(chip.time, (engine.sequence + engine.stream) * served, _BESIDE) - chip.time
+    # The norm of both less the chip's own, without what a difference of two like numbers loses.
+    host = share((engine.sequence + engine.stream) * served, chip.time)
+    waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
