@@ -6,10 +6,7 @@ import sys
 import roofline as rl
 
 NAMES = {
-    "IDEAL", "Absent", "Calibrated", "Calibration", "Chip", "Comparison", "Compressed", "Decode", "Dense", "DescriptorError", "Description", "Estimate", "Fact", "Footprint",
-    "Formats", "Framework", "Gqa", "Hyper", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError",
-    "Rejection", "RooflineError", "Rule", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "System", "Tier", "TrainStep", "Training", "TrainingSearch", "UnitError", "UnknownNameError", "Validation", "calibrate", "chip", "compare", "describe",
-    "estimate", "framework", "listing", "model", "names", "pools", "profile", "search", "search_training", "system", "train", "validate",
+    "Absent", "Calibrated", "Calibration", "Campaign", "Chip", "Comparison", "Compressed", "Decode", "Dense", "Description", "DescriptorError", "Estimate", "Fact", "Footprint", "Formats", "Framework", "Gqa", "Hyper", "IDEAL", "Indexer", "Kernel", "Layers", "Layout", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError", "Rejection", "RooflineError", "Rule", "Scaling", "Score", "Search", "Serve", "ServingRun", "Source", "Span", "System", "Tier", "TrainStep", "Training", "TrainingRun", "TrainingSearch", "UnitError", "UnknownNameError", "Validation", "calibrate", "campaign", "chip", "compare", "describe", "estimate", "framework", "listing", "model", "names", "pools", "profile", "scaling", "search", "search_training", "system", "train", "validate",
 }  # fmt: skip
 
 

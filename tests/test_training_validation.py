@@ -189,9 +189,17 @@ def test_when_the_software_was_released(note, year):
 def test_a_release_goes_by_the_framework_as_it_was(monkeypatch):
     """A run goes by the oldest state that lasted until its release; one whose release nobody knows, by the present one."""
     base, names = catalog.framework("generic"), catalog.names
-    known = {"mine": ("", 0.0), "mine-25": ("mine", 26.05), "mine-24": ("mine", 25.05), "other-24": ("other", 25.05), "generic": ("", 0.0)}
+    known = {
+        "mine": ("", 0.0),
+        "mine-25": ("mine", 26.05),
+        "mine-24": ("mine", 25.05),
+        "other-24": ("other", 25.05),
+        "generic": ("", 0.0),
+    }
     monkeypatch.setattr(catalog, "names", lambda kind: tuple(known) if kind == "framework" else names(kind))
-    monkeypatch.setattr(catalog, "framework", lambda name: attrs.evolve(base, name=name, of=known[name][0], until=known[name][1]))
+    monkeypatch.setattr(
+        catalog, "framework", lambda name: attrs.evolve(base, name=name, of=known[name][0], until=known[name][1])
+    )
     opened = training_cases.opener("generic")
     for note, name in (
         ("container 25.11", "mine-25"),
@@ -214,6 +222,14 @@ def test_experts_are_cut_as_far_as_their_ranks_go():
     assert float(case(MOE, chips="8", dp="2").layouts.etp[0]) == 1
     assert case(MOE).run.kind == "MoE"
     assert case().run.kind == "dense"
+
+
+def test_experts_are_spread_where_tokens_are_sent():
+    assert float(case(MOE, ep="1", note="kernels TE + DeepEP").layouts.ep[0]) == 8
+    assert "experts spread" in said(MOE, ep="1", note="kernels TE + DeepEP")
+    assert float(case(MOE, ep="1").layouts.ep[0]) == 1
+    assert float(case(MOE, ep="2", note="dispatcher=hybridep").layouts.ep[0]) == 2
+    assert float(case(ep="1", note="DeepEP").layouts.ep[0]) == 1
 
 
 def test_chunks_that_nobody_states():
@@ -352,7 +368,7 @@ def test_the_ideal_level_bounds_a_step():
 def test_constants_may_be_changed():
     run = runs.training_runs([ROW])
     (plain,) = predict(run, "generic")
-    (slow,) = predict(run, "generic", adjust=lambda p, f: (p, attrs.evolve(f, step=f.step + 1.0)))
+    (slow,) = predict(run, "generic", adjust=lambda _, p, f: (p, attrs.evolve(f, step=f.step + 1.0)))
     assert slow.predicted == pytest.approx(plain.predicted + 1.0)
 
 

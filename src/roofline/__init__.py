@@ -43,12 +43,15 @@ from roofline.workload import Decode, Prefill, Serve, TrainStep
 if TYPE_CHECKING:
     from roofline.answer import Estimate, Rule
     from roofline.calibrating import Calibrated, calibrate
+    from roofline.campaigned import Campaign
+    from roofline.campaigns import campaign
     from roofline.comparison import Comparison, compare
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
     from roofline.plans import Rejection
-    from roofline.runs import ServingRun
+    from roofline.runs import ServingRun, TrainingRun
+    from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
@@ -64,6 +67,7 @@ __all__ = [
     "Absent",
     "Calibrated",
     "Calibration",
+    "Campaign",
     "Chip",
     "Comparison",
     "Compressed",
@@ -99,6 +103,7 @@ __all__ = [
     "Rejection",
     "RooflineError",
     "Rule",
+    "Scaling",
     "Score",
     "Search",
     "Serve",
@@ -107,6 +112,7 @@ __all__ = [
     "Span",
     "System",
     "Tier",
+    "TrainingRun",
     "TrainStep",
     "Training",
     "TrainingSearch",
@@ -114,6 +120,7 @@ __all__ = [
     "UnknownNameError",
     "Validation",
     "calibrate",
+    "campaign",
     "chip",
     "compare",
     "describe",
@@ -124,6 +131,7 @@ __all__ = [
     "names",
     "pools",
     "profile",
+    "scaling",
     "search",
     "search_training",
     "system",
@@ -133,6 +141,7 @@ __all__ = [
 
 _LATER = {
     "Calibrated": "calibrating",
+    "Campaign": "campaigned",
     "Comparison": "comparison",
     "Description": "descriptions",
     "Estimate": "answer",
@@ -140,18 +149,22 @@ _LATER = {
     "Prediction": "scoring",
     "Rejection": "plans",
     "Rule": "answer",
+    "Scaling": "scalings",
     "Score": "scoring",
     "Search": "selection",
     "ServingRun": "runs",
     "Span": "timeline",
+    "TrainingRun": "runs",
     "Training": "trained",
     "TrainingSearch": "training_selection",
     "Validation": "validation",
     "calibrate": "calibrating",
+    "campaign": "campaigns",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "scaling": "scalings",
     "search": "searching",
     "search_training": "training_searching",
     "train": "steps",

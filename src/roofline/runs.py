@@ -233,10 +233,10 @@ def _training(row: Row, place: str, i: int) -> TrainingRun:
     n = numbers(row, TRAINING, place)
     note, group, source = (text_of(row, name) for name in ("note", "group", "source"))
     assumed, apart = _ASSUMED.match(note), _EXPERT.search(note)
-    degrees = {name: n[name] for name in ("chips", "tp", "pp", "vpp", "cp", "ep", "dp")}
     etp = float(apart[1]) if n["etp"] is None and apart else n["etp"]
     return TrainingRun(
-        id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"), **degrees,
+        id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"),
+        chips=n["chips"], tp=n["tp"], pp=n["pp"], vpp=n["vpp"], cp=n["cp"], ep=n["ep"], dp=n["dp"],
         node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], batch=n["global_batch"],
         micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
         sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),

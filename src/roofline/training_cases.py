@@ -6,7 +6,7 @@ Rules go by words and columns, never by a row. The numbers in them are no measur
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,6 +128,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
     """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
     models: dict[tuple[str, str], Model] = {}
     settings: dict[tuple[str, str, tuple[str, ...]], tuple[Calibration, Framework]] = {}
+    known = [catalog.framework(name) for name in catalog.names("framework")]
 
     def model(name: str, dtype: str) -> Model:
         if (name, dtype) not in models:
@@ -159,7 +160,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
         release = released(run.note)
-        profile, framework = setting(system, _described(run.framework, release, said), traits)
+        profile, framework = setting(system, _described(run.framework, release, known, said), traits)
         layouts = _layouts(run, asked, system, said)
         recompute, share = _again(run, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
@@ -183,9 +184,8 @@ def released(note: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _described(framework: str, release: float | None, said: list[str]) -> str:
+def _described(framework: str, release: float | None, known: Sequence[Framework], said: list[str]) -> str:
     """Return the framework's descriptor as it was when the release was new, or any framework's."""
-    known = [catalog.framework(name) for name in catalog.names("framework")]
     if framework == "generic" or framework not in {each.name for each in known}:
         said.append(f"any framework: {'none is named' if framework == 'generic' else f'{framework} is not described'}")
         return "generic"
@@ -305,7 +305,7 @@ def _degrees(model: Model, system: System, chips: float, given: Mapping[str, flo
 
 
 def _shards(run: TrainingRun, model: Model, system: System, ranks: float, said: list[str]) -> list[float]:
-    """Return the expert parallel degrees that a run leaves open; a library that sends tokens to experts says that they are spread."""
+    """Return the expert parallel degrees that a run leaves open; a library that sends tokens says that experts are spread."""
     if run.ep is not None and (run.ep > 1 or not model.experts or not _SPREAD.search(run.note)):
         return [run.ep]
     if run.ep is None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline import descriptors, software
+from roofline import descriptors, operations, software
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
 from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
@@ -22,6 +22,7 @@ from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.frameworks import Framework
 from roofline.hardware import Chip, System
+from roofline.operations import Operation
 from roofline.tables import Table
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "measured",
     "model",
     "names",
+    "operation",
     "profile",
     "read_json",
     "read_rows",
@@ -44,6 +46,7 @@ __all__ = [
 
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
+_OPERATION: Final = "hardware/operation.toml"
 _MOST_KEPT: Final = 512
 
 
@@ -95,6 +98,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         return software.framework(top, name, lambda given: _load("framework", given)), (path,)
     if kind == "sustained":
         return software.sustained(top), (path,)
+    if kind == "operation":
+        return operations.operation(top), (path,)
     if kind == "calibration":
         return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
 
@@ -169,6 +174,17 @@ def framework(given: str | Path | Framework) -> Framework:
     if isinstance(given, Framework):
         return given
     return Framework() if given == "none" else _load("framework", given)
+
+
+def operation(given: str | Path | Operation | None = None) -> Operation:
+    """Return what long runs meet: ``hardware/operation.toml``, or the path of a TOML file like it.
+
+    Raises:
+        DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Operation):
+        return given
+    return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
 
 
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
