@@ -106,7 +106,7 @@ def test_compare(capsys):
     assert all(est["output_tokens_per_s"] > 0 for est in fixed["estimates"])
 
 
-@pytest.mark.parametrize("kind", ["systems", "chips", "models"])
+@pytest.mark.parametrize("kind", ["systems", "chips", "models", "engines", "frameworks"])
 def test_list(capsys, kind):
     rows = json.loads(answered(capsys, "list", kind, "--json"))
     assert [row["name"] for row in rows] == list(rl.names(kind.removesuffix("s")))

@@ -9,7 +9,6 @@ from attrs import field, frozen
 from roofline.provenance import Fact
 from roofline.units import Ratio, Seconds
 
-
 UNFUSED: Final = ("", "sinks", "all")
 """Kinds of attention that a framework may do in passes over memory."""
 

@@ -22,6 +22,11 @@ SHARDINGS: Final = {
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "replicas")
 
 
+def _cut() -> Any:
+    """Return a field for a degree that may be left open."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_RANKS, whole=True))
+
+
 def _known(_: object, attribute: Any, value: object) -> None:
     if value not in SHARDINGS:
         raise QuestionError(fault(attribute.name, value, "no such sharding", near(str(value), SHARDINGS, "shardings")))
@@ -61,7 +66,7 @@ class Layout:
     sequence_parallel: bool = False
     cp: Count = degree()
     vpp: Count = degree()
-    etp: Count | None = field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_RANKS, whole=True))
+    etp: Count | None = _cut()
     sharding: str = field(default="zero1", validator=_known)
     schedule: str = "1f1b"
 
@@ -127,8 +132,8 @@ class Layout:
     def select(self, where: Any) -> Layout:
         """Return the layouts at the places of a mask or index."""
         cut: Any = {name: value[where] for name in _DEGREES if np.ndim(value := getattr(self, name))}
-        if np.ndim(self.etp):
-            cut["etp"] = self.etp[where]  # type: ignore[index]
+        if isinstance(self.etp, np.ndarray) and self.etp.ndim:
+            cut["etp"] = self.etp[where]
         return evolve(self, **cut)
 
     def replaced(self, name: str, degree: Num) -> Layout:

@@ -173,6 +173,11 @@ class Serve:
     variation: Ratio = amount(0.2, high=10.0)
 
 
+def _document() -> Any:
+    """Return a field for the tokens of a document; None where it fills the sequence."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_TOKENS))
+
+
 def _one_of(known: Mapping[str, str]) -> Any:
     def validate(_: object, attribute: Any, value: object) -> None:
         if value not in known:
@@ -218,7 +223,7 @@ class TrainStep:
     share: Ratio = amount(1.0, high=1.0)
     task: str = field(default="pretrain", validator=_one_of(TASKS))
     rank: Count = amount(16.0, low=1, high=MOST_TOKENS)
-    document: Count | None = field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_TOKENS))
+    document: Count | None = _document()
     gradient_bytes: Count = amount(4.0, low=1, high=8)
     offload: Ratio = amount(0.0, high=1.0)
     imbalance: Count | None = _uneven()
