@@ -117,7 +117,7 @@ def _shared(tp: Count, kv_heads: int) -> Mask:
 def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     """Return the conditions under which a model can be laid out so on a system."""
     tp, pp, ep = layout.tp, layout.pp, layout.ep
-    hint = _some_tp(model)
+    hint = some_tp(model)
     out = [
         *(Rule(ok, f"{reason}; {hint}") for ok, reason in tensor_rules(model, tp)),
         Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
@@ -163,7 +163,7 @@ def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
 
 
 @functools.cache
-def _some_tp(model: Model) -> str:
+def some_tp(model: Model) -> str:
     """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
     degrees = np.arange(1.0, _MOST_TP + 1)
     masks: Any = [ok for ok, _ in tensor_rules(model, degrees)]
