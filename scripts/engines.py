@@ -28,7 +28,7 @@ from roofline.units import SECOND, show
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ("trtllm", "vllm", "sglang")
-SHARED = {"nim": "trtllm", "sglang-0.5.1": "sglang"}
+SHARED = {"nim": "trtllm", "trtllm-0": "trtllm", "sglang-0.5.1": "sglang"}
 """Engines that share the constants of another."""
 
 PRIOR: Mapping[str, tuple[float, float]] = {

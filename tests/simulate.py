@@ -106,3 +106,74 @@ def simulate(
     ttft, tpot = (sum(d[i] for d in kept) / len(kept) for i in (0, 1))
     served = sum(d[3] for d in kept[1:]) / (kept[-1][2] - (0.0 if at_once else kept[0][2]))
     return Seen(ttft, tpot, served, sorted(d[0] for d in kept), area / clock)
+
+
+def two_pools(
+    start, prompt, most, step, slope, output, lanes=1, *, total, requests=0, rate=0.0, at_once=False, spread=0.5, varied=0.0,
+    places=10**9, seed=1,
+):  # fmt: skip
+    """Return what ``total`` requests see whose prompts are read by ``lanes`` of their own, in a closed loop or as they come.
+
+    A lane reads the prompts that wait for it, up to ``most`` at a time; they go to lanes by turns. The decoding engine takes caches
+    that are there between two of its steps while it has ``places``, and then shows the token that came with each.
+
+    Args:
+        start, prompt: a pass of k prompts takes ``start + k prompt``.
+        step, slope: a step of B requests takes ``step + B slope``.
+        at_once, spread, varied: as in :func:`simulate`.
+    """
+    dice = random.Random(seed)
+    clock, done, begun, turn, area = 0.0, [], requests, 0, 0.0
+    waiting: list = [[] for _ in range(lanes)]
+    reading = [(float("inf"), [])] * lanes
+    ready: list = []
+    running: list = []
+    ends, coming = float("inf"), dice.expovariate(rate) if rate else float("inf")
+
+    def length():
+        return max(2, round(output * (1 + spread * (2 * dice.random() - 1))))
+
+    for _ in range(requests):
+        if at_once or requests - _ > places:
+            waiting[turn % lanes].append(0.0)
+            turn += 1
+        else:
+            running.append([max(1, round(length() * dice.random())), 0.0, 0.0, 0])
+    while len(done) < total:
+        for i in range(lanes):
+            if waiting[i] and reading[i][0] == float("inf"):
+                batch, waiting[i] = waiting[i][:most], waiting[i][most:]
+                size = sum(1 + varied * (2 * dice.random() - 1) for _ in batch)
+                reading[i] = (clock + start + prompt * size, batch)
+        if ends == float("inf"):
+            while ready and len(running) < places:
+                count = length()
+                running.append([count - 1, ready.pop(0), clock, count])
+            if running:
+                ends = clock + step + slope * len(running)
+        now = min(coming, ends, *(when for when, _ in reading))
+        held = sum(map(len, waiting)) + sum(len(batch) for _, batch in reading) + len(ready) + len(running)
+        area, clock = area + held * (now - clock), now
+        if coming <= now:
+            waiting[turn % lanes].append(coming)
+            turn, coming = turn + 1, coming + dice.expovariate(rate)
+        for i in range(lanes):
+            if reading[i][0] <= now:
+                ready += reading[i][1]
+                reading[i] = (float("inf"), [])
+        if ends <= now:
+            ends = float("inf")
+            for each in running:
+                each[0] -= 1
+                if each[0] <= 0:
+                    if each[3]:
+                        done.append((each[2] - each[1], (now - each[2]) / (each[3] - 1), now, each[3]))
+                    if requests and (not at_once or begun < total):
+                        begun += 1
+                        waiting[turn % lanes].append(now)
+                        turn += 1
+            running = [each for each in running if each[0] > 0]
+    kept = done if at_once else done[len(done) // 3 :]
+    ttft, tpot = (sum(d[i] for d in kept) / len(kept) for i in (0, 1))
+    served = sum(d[3] for d in kept[1:]) / (kept[-1][2] - (0.0 if at_once else kept[0][2]))
+    return Seen(ttft, tpot, served, sorted(d[0] for d in kept), area / clock)

@@ -205,3 +205,13 @@ def test_the_best_rate_of_a_chip_is_a_part_of_its_peak_and_is_cited():
     # Generic products go by it; those fitted to the chip by its peak.
     assert "chip.ceiling.bf16" in paths["generic"] - paths["calibrated"]
     assert "chip.ceiling.fp8" not in paths["generic"]
+
+
+def test_a_format_that_nobody_measured_on_a_chip_rests_on_those_that_somebody_did():
+    amd = rl.system("mi300x-8")
+    assert set(amd.chip.best) == {"bf16"}
+    ask = rl.Prefill(rl.model("llama-3.1-8b", dtype="fp8"), 8, 2048)
+    est = rl.estimate(ask, amd, rl.Layout())
+    assert "chip.ceiling.bf16" in {fact.path for fact in est.citations()}
+    bare = attrs.evolve(amd, package=attrs.evolve(amd.package, best={}))
+    assert est.ttft > 1.1 * rl.estimate(ask, bare, rl.Layout()).ttft

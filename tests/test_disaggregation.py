@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline import cli
 from roofline.disaggregation import pools, transfer
 from roofline.footprint import kv_cache
 from simulate import simulate
@@ -104,3 +105,85 @@ def test_a_pool_needs_a_layout_or_chips():
         pools(rl.Serve(MODEL), "dgx-h100", HALF)
     with pytest.raises(rl.QuestionError, match="exactly one"):
         pools(rl.Serve(MODEL), "dgx-h100", HALF, HALF, chips=4)
+
+
+def test_the_interval_is_that_of_both_answers_and_of_the_queue_between():
+    idle, busy = split(concurrency=1), split(concurrency=256)
+    for est in (idle, busy):
+        for name in ("ttft", "tpot", "tokens_per_second", "tokens_per_second_per_chip", "tokens_per_second_per_user"):
+            low, high = est.interval(name)
+            assert low <= getattr(est, name) * (1 + 1e-9)
+            assert high >= getattr(est, name) * (1 - 1e-9)
+    # Nobody waits: the passes' own. Where lanes are full, the same doubt of a pass is more of a wait.
+    own = idle.prompts.interval("ttft")
+    assert float(idle.interval("ttft")[1] / idle.ttft) == pytest.approx(float(own[1] / idle.prompts.ttft), rel=0.1)
+    near = split(concurrency=32)
+    assert near.interval("ttft")[1] / near.ttft > 1.2 * idle.interval("ttft")[1] / idle.ttft
+    assert pools(rl.Serve(MODEL), "dgx-h100", HALF, HALF, level="ideal").interval("ttft") is None
+    with pytest.raises(rl.QuestionError, match="has no interval"):
+        idle.interval("memory")
+
+
+def test_a_rate_that_is_nearly_too_much_has_no_upper_end():
+    lone = split(output=64, rate=1e-3)
+    near = split(output=64, rate=0.99 * float(lone.limits[0]))
+    assert near.fits
+    assert near.interval("ttft")[1] == np.inf
+    told = near.to_dict()
+    assert told["interval"]["ttft_s"][1] is None
+    assert json.loads(json.dumps(told, allow_nan=False))
+
+
+def test_energy_and_rent_are_those_of_both_pools():
+    est = split(concurrency=512)
+    rack = est.answers.system
+    assert est.dollars_per_million_tokens == pytest.approx(float(rack.price_per_chip * 8 / est.tokens_per_second * 1e6))
+    low, mean, high = (float(each) for each in est.joules_range)
+    full = float(rack.power_per_chip * 8 / est.tokens_per_second)
+    assert 0 < low < mean < high < full
+    dear = pools(rl.Serve(MODEL, concurrency=512), "dgx-h100", HALF, HALF, level="generic", price=100.0, power="2 kW")
+    assert dear.dollars_per_million_tokens > est.dollars_per_million_tokens
+    unknown = attrs.evolve(rl.system("dgx-h100"), power=None, price=None)
+    unknown = attrs.evolve(unknown, package=attrs.evolve(unknown.package, power=None, price=None))
+    bare = pools(rl.Serve(MODEL, concurrency=512), "dgx-h100", HALF, HALF, prefill_system=unknown, level="generic")
+    told = bare.to_dict()
+    assert bare.joules_per_token is None
+    assert told["usd_per_million_output_tokens"] is None
+    assert set(told["null_because"]) == {"energy_j_per_output_token", "usd_per_million_output_tokens"}
+
+
+def test_why_and_sources_are_of_both():
+    est = pools(rl.Serve(MODEL), "dgx-h100", HALF, HALF, prefill_system="dgx-a100-80gb", level="generic")
+    paths = [(fact.path, fact.text, fact.source.key) for fact in est.citations()]
+    assert len(paths) == len(set(paths))
+    assert len({text for path, text, _ in paths if path == "chip.memory.bandwidth"}) == 2
+    assert "prefill" in est.why()
+    assert "decode" in est.why()
+    assert "4 chips of dgx-a100-80gb that read" in str(est)
+
+
+def test_ranks_in_lock_step_are_one_lane():
+    wide = rl.Layout(dp=8, ep=8)
+    est = pools(rl.Serve(rl.model("deepseek-v3"), concurrency=1), "gb200-nvl72", wide, wide, level="generic")
+    assert float(est.round.lanes.count) == 1
+    assert float(est.round.lanes.most) == 8 * 2  # two prompts of 4,096 tokens fill a budget of 8,192
+    # One prompt leaves the experts of seven ranks nearly idle: its pass is shorter than a prompt's on every rank.
+    every = rl.estimate(rl.Prefill(rl.model("deepseek-v3"), 8, 4096), "gb200-nvl72", wide, level="generic")
+    assert est.prompts.ttft < every.ttft < est.round.lanes.full
+
+
+def test_the_command_tells_why(capsys):
+    line = "estimate llama-3.1-8b --system dgx-h100 --chips 1 --prefill-chips 1 --why"
+    cli.main(line.split())
+    text = capsys.readouterr().out
+    assert "every number used, and its source" in text
+    assert "80 % within" in text
+    cli.main([*line.split(), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in told["steps"]] == ["prefill", "decode"]
+    assert told["citations"]
+    assert told["interval"]["ttft_s"][0] < told["ttft_s"] < told["interval"]["ttft_s"][1]
+    cli.main(
+        ["estimate", "llama-3.1-8b", "--system", "dgx-h100", "--chips", "1", "--prefill-chips", "1", "--rate", "1000"]
+    )
+    assert "DOES NOT FIT" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from roofline.collectives import lower_bound
 from roofline.evaluation import answer
 from roofline.roofline import bound
 from roofline.work import Op
+from roofline.workload import usually_kept
 
 
 @st.composite
@@ -374,3 +375,43 @@ def test_a_rate_has_an_interval_that_moves_with_its_time():
     prompt = rl.estimate(rl.Prefill(rl.model("llama-3.1-8b"), 1, 4096), "dgx-h100")
     assert prompt.interval("prompt_tokens_per_second")[0] < prompt.prompt_tokens_per_second
     assert prompt.interval("tokens_per_second") is None
+
+
+def test_an_engine_without_windows_serves_a_model_that_has_none():
+    engine = rl.catalog.engine("trtllm-0")
+    assert not engine.windows
+    sliding, keeping = rl.model("mistral-7b-v0.1"), attrs.evolve(engine, windows=True)
+    asked = {"tp": 1, "chips": 1, "input": 20000, "output": 500, "concurrency": 8}
+    whole, bare = (rl.estimate(each, "dgx-h100", engine=engine, **asked) for each in (sliding, sliding.unwindowed()))
+    for name in ("ttft", "tpot", "max_concurrency"):
+        assert float(getattr(whole, name)) == float(getattr(bare, name))
+    windowed = rl.estimate(sliding, "dgx-h100", engine=keeping, **asked)
+    assert windowed.max_concurrency > 3 * whole.max_concurrency
+    assert windowed.tpot < whole.tpot
+    said = [
+        any("leaves out the sliding windows" in note for note in est.assumptions) for est in (whole, bare, windowed)
+    ]
+    assert said == [True, False, False]
+    plain = rl.model("llama-3.1-8b")
+    assert plain.unwindowed() == plain
+
+
+def test_drafts_are_kept_as_usual_where_nothing_is_said():
+    model = rl.model("deepseek-v3")
+    said, silent = (
+        rl.estimate(rl.Decode(model, 64, 4096, draft_tokens=3, **words), "dgx-b200", rl.Layout(tp=8, ep=8))
+        for words in ({"accept_length": float(usually_kept(3.0))}, {})
+    )
+    assert float(silent.tpot) == float(said.tpot)
+    assert silent.to_dict()["accept_length"] == pytest.approx(2.80, abs=0.01)
+    for quantity in ("tpot", "tokens_per_second"):
+        (low, high), (below, above) = (est.interval(quantity) for est in (said, silent))
+        assert below < low < high < above
+    notes = ["chance" in " ".join(est.assumptions) for est in (said, silent)]
+    assert notes == [False, True]
+
+
+@given(st.integers(0, 100))
+def test_more_drafts_yield_more_and_no_more_than_all(drafts):
+    assert 1 <= usually_kept(float(drafts)) <= usually_kept(drafts + 1.0) <= drafts + 2
+    assert usually_kept(0.0) == 1

@@ -109,6 +109,18 @@ def test_the_best_rate_measured_stands_in_for_the_peak_where_it_is_known(op, ker
     assert timed(measured, eta_best=None) == timed(unknown, eta_best=None)
 
 
+@given(made.ops(), made.kernels(), made.chips(), st.floats(0.3, 1.0), st.floats(0.3, 1.0))
+def test_the_best_share_seen_in_any_format_bounds_those_that_nobody_measured(op, kernel, chip, one, other):
+    def timed(best, **change):
+        constants = attrs.evolve(kernel, **change)
+        profile = attrs.evolve(rl.IDEAL, kernels={(op.kernel, "any"): constants})
+        return float(price(op, attrs.evolve(chip, best=best), profile).time)
+
+    elsewhere, bound = {"one": one, "other": other}, 0.9 * max(one, other)
+    least = min(kernel.eta_compute, bound)
+    assert timed(elsewhere, eta_best=0.9) == pytest.approx(timed({}, eta_compute=least), rel=1e-12)
+
+
 @given(st.lists(made.ops(), min_size=2, max_size=5), made.chips(), PROFILES)
 def test_an_array_of_operations_is_the_operations_one_by_one(ops, chip, profile):
     alike = [attrs.evolve(op, kernel=ops[0].kernel, rate=ops[0].rate, form=ops[0].form) for op in ops]

@@ -289,6 +289,8 @@ def test_a_cadence_adds_up(input, gaps, requests, ranks, chunk):
         assert 0 <= float(part) <= 1
     assert 1 - 1e-9 <= float(c.together) <= float(c.most) * (1 + 1e-9)
     assert 1 - 1e-9 <= float(c.busy) <= ranks * (1 + 1e-9)
+    # The last chunk of a prompt is what is left of it.
+    assert float(c.chunk * c.chunks) == pytest.approx(input)
     # A rank passes no more prompts than fit in its chunks.
     assert requests / float(c.cycle) * float(c.chunks) <= float(c.most) * (1 + 1e-9)
 

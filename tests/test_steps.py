@@ -17,8 +17,8 @@ from roofline import catalog, inference, plots
 from roofline.evaluation import step, steps
 from roofline.prices import prices
 from roofline.schedules import SCHEDULES
-from roofline.splits import domain, told
 from roofline.steprecord import PHASES
+from roofline.training_splits import domain, told
 
 RACK, PLAIN = rl.system("dgx-h100"), rl.Layout(tp=4, pp=2, dp=8, sequence_parallel=True)
 SMALL = rl.model("llama-3.1-8b")

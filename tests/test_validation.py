@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import catalog, cli, console, replay, runs
 from roofline.scoring import score
+from roofline.workload import usually_kept
 
 SHIPPED = catalog.measured("serving")[1]
 ROW = {
@@ -252,11 +253,14 @@ def test_unknown_degrees_are_those_of_the_best_layout():
     assert "the best layout: tp, ep not recorded" in told(found, "tpot_s").said
 
 
-def test_unknown_acceptance_lies_between_none_and_all():
+def test_unknown_acceptance_is_as_usual():
     none, some, every = (asked(draft_tokens="3", accept_length=kept) for kept in ("1", "", "4"))
     slow, mid, fast = (told(found, "tpot_s") for found in (none, some, every))
-    assert mid.predicted == pytest.approx(asked(draft_tokens="3", accept_length="2").predictions[1].predicted)
-    assert mid.low < fast.predicted < mid.predicted < slow.predicted < mid.high
+    usual = told(asked(draft_tokens="3", accept_length=str(usually_kept(3))), "tpot_s")
+    assert mid.predicted == pytest.approx(usual.predicted)
+    assert fast.predicted < mid.predicted < slow.predicted
+    assert mid.low < usual.low < usual.high < mid.high
+    assert any("accept_length is not recorded" in words for words in mid.said)
     assert told(asked(draft_tokens="", accept_length="1.7"), "tpot_s").said[0].startswith("as few draft tokens")
 
 

@@ -31,11 +31,12 @@ from roofline.architecture import (
 )
 from roofline.calibration import IDEAL, Calibration, Kernel, Link
 from roofline.catalog import chip, framework, model, names, profile, system
-from roofline.disaggregation import Pools, pools
+from roofline.disaggregation import pools
 from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
 from roofline.frameworks import Framework
-from roofline.hardware import Chip, Memory, System, Tier
+from roofline.hardware import Chip, Host, Memory, System, Tier
 from roofline.layout import Layout
+from roofline.pairs import Pools
 from roofline.provenance import Fact, Source
 from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve, TrainStep
@@ -49,12 +50,14 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
     from roofline.runs import ServingRun, TrainingRun
     from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
+    from roofline.splits import Splits
     from roofline.steps import train
     from roofline.timeline import Span
     from roofline.trained import Training
@@ -81,6 +84,7 @@ __all__ = [
     "Formats",
     "Framework",
     "Gqa",
+    "Host",
     "Hyper",
     "Indexer",
     "Kernel",
@@ -94,6 +98,7 @@ __all__ = [
     "Mla",
     "Model",
     "Moe",
+    "Offload",
     "Op",
     "PerLayer",
     "Pools",
@@ -110,6 +115,7 @@ __all__ = [
     "ServingRun",
     "Source",
     "Span",
+    "Splits",
     "System",
     "Tier",
     "TrainStep",
@@ -129,6 +135,7 @@ __all__ = [
     "listing",
     "model",
     "names",
+    "offload",
     "pools",
     "profile",
     "scaling",
@@ -146,6 +153,7 @@ _LATER = {
     "Description": "descriptions",
     "Estimate": "answer",
     "Footprint": "footprint",
+    "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
     "Rule": "answer",
@@ -157,6 +165,7 @@ _LATER = {
     "TrainingRun": "runs",
     "Training": "trained",
     "TrainingSearch": "training_selection",
+    "Splits": "splits",
     "Validation": "validation",
     "calibrate": "calibrating",
     "campaign": "campaigns",
@@ -165,6 +174,7 @@ _LATER = {
     "estimate": "estimates",
     "listing": "descriptions",
     "scaling": "scalings",
+    "offload": "offloading",
     "search": "searching",
     "search_training": "training_searching",
     "train": "steps",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from itertools import groupby
 
@@ -178,6 +179,10 @@ class Model:
         """The formats of weights and cache, in words."""
         return f"{self.dtype} weights, {self.formats.kv} cache"
 
+    def unwindowed(self) -> Model:
+        """Return the model with every layer that has a sliding window seeing all tokens, as where none is kept."""
+        return _unwindowed(self)
+
     def stored(self, weights: str | None = None, kv: str | None = None) -> Model:
         """Return the model with its layers' matrices, and its KV cache, stored in other formats.
 
@@ -225,3 +230,15 @@ def _shares(counts: Counter[tuple[Attention, FeedForward]], total: int) -> Count
         sign = 1 if step > 0 else -1
         out[max(exact, key=lambda kind: sign * (exact[kind] - out[kind]))] += sign
     return out
+
+
+@functools.cache
+def _unwindowed(model: Model) -> Model:
+    def seeing_all(run: Layers) -> Layers:
+        mixer = run.attention
+        if not isinstance(mixer, Gqa) or mixer.chunked:
+            return run
+        return attrs.evolve(run, attention=attrs.evolve(mixer, window=None))
+
+    draft = None if model.draft is None else seeing_all(model.draft)
+    return attrs.evolve(model, layers=tuple(seeing_all(run) for run in model.layers), draft=draft)

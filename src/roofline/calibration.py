@@ -63,7 +63,7 @@ class Kernel:
     Attributes:
         eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
         eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
-            None where it does not.
+            None where it does not. In a format nobody measured, the best of the others bounds ``eta_compute``.
         t0: time of one launch.
         p: how compute and memory share the time: 1 in turn, infinity side by side.
         step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
@@ -243,8 +243,8 @@ class Calibration:
     def training(self, framework: Framework, *, narrow: bool = False) -> Calibration:
         """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are.
 
-        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow`` says
-        that the chip multiplies in 8 bits, as those do whose matrix units work on their own while the next operands are fetched.
+        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow``
+        says that the chip multiplies in 8 bits, as those do whose matrix units work on their own while operands are fetched.
         """
         f = evolve(framework, attention=framework.attention * (framework.synchronous if narrow else 1.0))
         kernels = dict(self.kernels)

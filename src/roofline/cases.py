@@ -20,7 +20,7 @@ from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.runs import Pool, ServingRun
-from roofline.workload import Prefill
+from roofline.workload import CHANCE_KEPT, KEPT_ERROR, Prefill, usually_kept
 
 _CACHE_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "trtllm": ("fp8", "nvfp4"),
@@ -192,8 +192,7 @@ _QUICKEST: Final = 2.2
 def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:
     """Return draft tokens and accepted length of a step, and by what factors times per token may be shorter and longer.
 
-    An unknown accepted length lies between 1 and ``draft_tokens + 1``: their geometric mean, within either. Where it is not
-    known whether there were drafts at all, there were none, or as many as help.
+    Where it is not known whether there were drafts at all, there were none, or as many as help.
     """
     drafts, kept = run.draft_tokens, run.accept_length
     if drafts is None and kept is None:
@@ -203,10 +202,10 @@ def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float
         drafts = float(np.ceil((kept or 1.0) - 1))
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
     if kept is None:
-        middle = float(np.sqrt(drafts + 1))
         if drafts:
-            said.append("between no draft kept and every one: accept_length is not recorded")
-        return drafts, middle, (middle, middle)
+            said.append(f"{CHANCE_KEPT:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
+        wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
+        return drafts, float(usually_kept(drafts)), (wide, wide)
     return drafts, kept, (1.0, 1.0)
 
 

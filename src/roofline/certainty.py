@@ -11,6 +11,7 @@ from roofline.arrays import share
 from roofline.errors import QuestionError, fault
 from roofline.queueing import PERCENT
 from roofline.units import Num, Seconds
+from roofline.workload import KEPT_ERROR, guessed
 
 _RATES = {
     "tokens_per_second": "tpot",
@@ -24,9 +25,9 @@ _RATES = {
 def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     """Return the 80 % interval of a time or a rate of an answer; None without meaning, and at the ideal level, which only bounds.
 
-    The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when every kernel
-    is right, and what was assumed about the hardware; it is widened on chips unlike those the constants were found on. A rate
-    moves as its time does.
+    The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when every kernel is
+    right, and what was assumed about the hardware and of drafts; it is widened on chips unlike those the constants were found on.
+    A rate moves as its time does.
 
     Raises:
         QuestionError: another quantity, or more points than details are kept for.
@@ -43,6 +44,8 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     span, prompts = est.within.get(quantity, (whole, 0.0))
     rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
     half = np.sqrt(span.error() ** 2 + rest**2 + usage.assumed(est.system, span) * profile.assumed_error**2)
+    if quantity == "tpot":
+        half = np.sqrt(half**2 + (KEPT_ERROR * guessed(est.question)) ** 2)
     half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
     return value * np.exp(-half), value * np.exp(half)
 

@@ -175,7 +175,7 @@ def survey(
     asked = attrs.evolve(question, chunk=chunk[:, None])
     if every:
         alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
-        which, requests = _loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
         layouts, asked = layouts.select(which), attrs.evolve(asked, concurrency=requests)
     points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
     if points > _MOST_CANDIDATES:
@@ -187,14 +187,14 @@ def survey(
 
 
 def _chunks(read: Num) -> NDArray[np.float64]:
-    """Return the chunks that cut prompts of so many tokens each in a way of its own, or put more of them together."""
+    """Return the least chunks that cut prompts of so many tokens into each number of pieces, or put so many of them together."""
     most = np.maximum(np.floor(_CHUNKS / read), 1.0)
-    tokens = np.minimum(_CHUNKS, read)
-    own = (np.diff(tokens, prepend=0.0) > 0) | (np.diff(most, prepend=0.0) > 0)
+    pieces = np.ceil(read / _CHUNKS)
+    own = (np.diff(pieces, prepend=np.inf) < 0) | (np.diff(most, prepend=0.0) > 0)
     return np.asarray(_CHUNKS[own])
 
 
-def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return every load of every layout: which layout, and how many requests in flight."""
     lanes = layouts.dp * layouts.replicas * layouts.pp
 
@@ -204,7 +204,7 @@ def _loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.
         return np.floor(requests / unit) * unit
 
     most = np.clip(room, layouts.replicas, _MOST_REQUESTS_A_LANE * lanes)
-    steps = np.arange(np.ceil(np.log(np.max(most / layouts.replicas)) / np.log(_STEP)) + 1)[:, None]
+    steps = np.arange(np.ceil(np.log(np.max(most / layouts.replicas, initial=1.0)) / np.log(_STEP)) + 1)[:, None]
     ladder = even(np.minimum(layouts.replicas * _STEP**steps, most)).T
     which, step = np.nonzero(np.diff(ladder, axis=1, prepend=0.0))
     return which, ladder[which, step]

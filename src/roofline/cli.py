@@ -23,6 +23,8 @@ from roofline.descriptions import describe, list_table, listing
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
+from roofline.fields import given
+from roofline.offloading import offload
 from roofline.searches import searches
 from roofline.trainers import train_
 from roofline.validation import SHIPPED, validate
@@ -42,6 +44,7 @@ from roofline.words import (
     Joined,
     Json,
     KvDtype,
+    KvOffload,
     Launch,
     Level,
     Load,
@@ -118,7 +121,7 @@ def estimate_(
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts = 0,
-    accept_length: Accepted = 1.0,
+    accept_length: Accepted = None,
     chunk: Chunk = None,
     cached: Cached = 0.0,
     imbalance: Imbalance = None,
@@ -130,6 +133,7 @@ def estimate_(
     prefill_chips: PrefillChips = None,
     prefill_tp: PrefillTp = None,
     prefill_system: PrefillSystem = None,
+    kv_offload: KvOffload = False,
     power: Power = None,
     price: Price = None,
     why: Why = False,
@@ -138,25 +142,25 @@ def estimate_(
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
     drafts = {"draft_tokens": draft_tokens, "accept_length": accept_length}
     client = {"cached": cached, "imbalance": imbalance, "requests_per_slot": requests_per_slot, "variation": variation}
-    words = {"input": input, "output": output} | drafts | client | _load(concurrency, rate)
+    words: dict[str, Any] = (
+        {"input": input, "output": output} | drafts | client | {"concurrency": concurrency, "rate": rate}
+    )
     shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "engine": engine}
     if prefill_chips is not None:
+        if kv_offload:
+            raise QuestionError("--kv-offload: is of chips that read and decode; leave out --prefill-chips")
         asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
         apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
-        split = pools(asked, system, **apart, **shape)
-        say(json, split.to_dict, lambda: sheets.split_sheet(split))
+        split = pools(asked, system, **apart, **shape, launch=launch, power=power, price=price)
+        say(json, lambda: sheets.split_fields(split, why=why), lambda: sheets.split_sheet(split, why=why))
         return
     if prefill_tp is not None or prefill_system is not None:
-        given = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
-        raise QuestionError(f"{given}: is of chips that only read prompts; give --prefill-chips too")
+        word = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
+        raise QuestionError(f"{word}: is of chips that only read prompts; give --prefill-chips too")
     shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "launch": launch, "power": power, "price": price}
     est = estimate(model, system, **shape, **words)
-    say(json, lambda: sheets.fields(est, why=why), lambda: sheets.sheet(est, why=why))
-
-
-def _load(concurrency: float | None, rate: float | None) -> dict[str, Any]:
-    """Return the words of the load that were given."""
-    return {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
+    fetched = offload(est) if kv_offload else None
+    say(json, lambda: sheets.fields(est, fetched, why=why), lambda: sheets.sheet(est, fetched, why=why))
 
 
 @app.command(name="compare")
@@ -172,7 +176,7 @@ def compare_(
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts | None = None,
-    accept_length: Accepted | None = None,
+    accept_length: Accepted = None,
     chunk: Chunk = None,
     engine: Engine = None,
     level: Level = "calibrated",
@@ -188,11 +192,10 @@ def compare_(
         "accept_length": accept_length,
         "chunk": chunk,
     }
-    given = {name: value for name, value in words.items() if value is not None}
     with watched("plans") as progress:
         found = compare(
             *systems, model=model, tpot=LIMITS if tpot is None else tpot, ttft=ttft, level=level, chips=chips, engine=engine,
-            dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, progress=progress, **given,
+            dtype=dtype, kv_dtype=kv_dtype, concurrency=concurrency, progress=progress, **given(**words),
         )  # fmt: skip
     if file is not None:
         wrote(file, plots.render(found.plot(), form))
@@ -218,7 +221,7 @@ def plot(
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts = 0,
-    accept_length: Accepted = 1.0,
+    accept_length: Accepted = None,
     chunk: Chunk = None,
     engine: Engine = None,
     level: Level = "calibrated",
@@ -229,7 +232,7 @@ def plot(
     for each in system:
         est = estimate(
             model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, **_load(concurrency, rate), draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
+            output=output, concurrency=concurrency, rate=rate, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
             engine=engine,
         )  # fmt: skip
         ax = est.plot(ax=ax)

@@ -14,7 +14,7 @@ from roofline.consistency import Finding
 from roofline.dtypes import DTYPES, PEAKS
 from roofline.errors import DescriptorError, QuestionError, UnknownNameError, near
 from roofline.facts import Facts
-from roofline.hardware import TOPOLOGIES, Chip, Memory, System, Tier
+from roofline.hardware import TOPOLOGIES, Chip, Host, Memory, System, Tier
 from roofline.tables import Table
 from roofline.units import BYTE, BYTE_RATE, DOLLAR, DOLLAR_RATE, FLOP_RATE, MILLION, ONE, SECOND, WATT, Unit
 
@@ -121,6 +121,7 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         "purchase": value(head, "purchase", DOLLAR, None),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
+        "host": _host(head.table("host"), value) if "host" in head else None,
     }
     _published(head.table("published", {}), value)
     for plane in head.tables("plane") if "plane" in head else ():
@@ -137,6 +138,13 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         return System(name, package, chips, tiers, per_chip, **out, facts=read)
     except QuestionError as error:
         raise DescriptorError(f"{head.place('tier')}: {error}") from None
+
+
+def _host(table: Table, value: Callable[..., Any]) -> Host:
+    out = Host(table.text("name"), value(table, "bandwidth", BYTE_RATE), value(table, "memory", BYTE, None))
+    table.text("source", None)
+    table.done()
+    return out
 
 
 def _published(table: Table, value: Callable[..., Any]) -> None:

@@ -33,6 +33,7 @@ class Engine:
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.
+        windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
         facts: each number as the file states it, with its source.
     """
@@ -52,5 +53,6 @@ class Engine:
     reserve: Ratio = 1.0
     crowd: Count = 0.0
     bunched: Ratio = 0.0
+    windows: bool = True
     memory_fraction: Ratio | None = None
     facts: tuple[Fact, ...] = field(default=(), repr=False)

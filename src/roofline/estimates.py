@@ -17,6 +17,7 @@ from roofline.choosing import choose, holding, possible, ranks_of, worth_trying
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
+from roofline.fields import given
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.settings import setting
@@ -27,7 +28,7 @@ from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 
 def service(model: Model, words: Mapping[str, Any]) -> Serve:
-    """Return the service that words such as ``input=4096, output=1024`` describe.
+    """Return the service that words such as ``input=4096, output=1024`` describe; None leaves a word out.
 
     Raises:
         QuestionError: a word that a service does not know.
@@ -36,7 +37,7 @@ def service(model: Model, words: Mapping[str, Any]) -> Serve:
     for word in words:
         if word not in known:
             raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
-    return Serve(model, **words)
+    return Serve(model, **given(**words))
 
 
 @overload
@@ -108,15 +109,14 @@ def estimate(
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
-    degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    given = {name: value for name, value in degrees.items() if value is not None}
+    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
     if layout is not None:
-        if given or chips is not None:
+        if degrees or chips is not None:
             raise QuestionError(
-                fault("layout", str(layout), f"already says it all, but {', '.join(given) or 'chips'} was given too")
+                fault("layout", str(layout), f"already says it all, but {', '.join(degrees) or 'chips'} was given too")
             )
     else:
-        question, layout, note = _chosen(question, rack, profile, chips, given)
+        question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
     if not est.shape and est.working < 1:
@@ -140,14 +140,14 @@ def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, 
 
 
 def _chosen(
-    question: Question, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]
+    question: Question, system: System, profile: Calibration, chips: int | None, degrees: Mapping[str, Num]
 ) -> tuple[Question, Layout, str]:
     """Return the question with its chunk, the best layout that fits, and the sentence that says so.
 
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.
     """
-    candidates = possible(question.model, system, worth_trying(question.model, system, chips, given), given)
+    candidates = possible(question.model, system, worth_trying(question.model, system, chips, degrees), degrees)
     question, layout, fitting = choose(question, system, candidates, profile)
     tried = int(np.size(candidates.tp))
     if np.ndim(fitting):
@@ -167,5 +167,5 @@ def _chosen(
     return (
         question,
         layout,
-        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(given)}",
+        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(degrees)}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import numpy as np
@@ -45,6 +45,14 @@ TO_NUMBER: Final = Converter(_named, takes_field=True)
 TO_NUMBER_OR_NONE: Final = Converter(_optionally, takes_field=True)
 
 
+_T = TypeVar("_T")
+
+
+def given(**words: _T | None) -> dict[str, _T]:
+    """Return the words of a question that were given: None is one that was left out."""
+    return {name: value for name, value in words.items() if value is not None}
+
+
 def refuse(
     name: str, value: Num, low: float, high: float = np.inf, *, whole: bool = False, strict: bool = False
 ) -> None:
@@ -85,6 +93,11 @@ def amount(
 def positive(default: Any = NOTHING) -> Any:
     """Return a field for a number above zero."""
     return amount(default, strict=True)
+
+
+def optional(low: float = 0.0, high: float = np.inf, *, whole: bool = False) -> Any:
+    """Return a field for a number in [low, high] that may be None."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(low, high, whole=whole))
 
 
 def unknown_or_positive() -> Any:

@@ -170,7 +170,7 @@ def fit(
         raise QuestionError(fault("rows", count, f"are too few to fit {first.name}", f"time {ENOUGH} at least"))
     pairs = [halves(part) for part in parts]
     ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    where = keys(first)
+    where = tuple(key for key in keys(first) if _open(key, parts))
     given = put(start, {key: _own(at(start, key), by_best) for key in where})
     free = [
         (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
@@ -179,11 +179,17 @@ def fit(
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
     constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
+    name = "|".join(key for key in where if isinstance(key, str)) or first.name
     return Fit(
-        first.name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
+        name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
         float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
     )  # fmt: skip
+
+
+def _open(key: Key, parts: Sequence[Part]) -> bool:
+    """Return whether what was timed may have gone a way: only a switch that adds up sums in the network."""
+    return key != "in_network" or any(tier.in_network for part in parts for tier in part.tiers)
 
 
 def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
@@ -201,8 +207,6 @@ def _free(parts: Sequence[Part], where: Sequence[Key], fitted: Mapping[str, Sequ
             if name == "eta_staging" and not any(np.any(getattr(p.timings.work, "staging", 0.0) > 0) for p in parts):
                 continue
             if name == "far" and not any(_far(p) for p in parts):
-                continue
-            if key == "in_network" and not any(tier.in_network for p in parts for tier in p.tiers):
                 continue
             out.append((key, name))
     return out

@@ -21,14 +21,15 @@ class Framework:
 
     Attributes:
         pace: time of all the chip's work over that of tuned kernels.
-        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler launches the whole step.
+        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
         step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
-        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
+        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
+            ``paired``, of the messages of experts where another micro-batch computes meanwhile.
         attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
-        experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert besides,
-            where the host starts one after another.
+        experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
+            besides, where the host starts one after another.
         of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
         facts: each number as the file states it, with its source.
@@ -43,6 +44,7 @@ class Framework:
     tp: Ratio = 0.0
     cp: Ratio = 0.0
     ep: Ratio = 0.0
+    paired: Ratio = 0.0
     dp: Ratio = 0.0
     pp: Ratio = 0.0
     fsdp: Ratio = 0.0

@@ -96,7 +96,7 @@ class Chip:
         10.0
         """
         sixteen = self.peak.get("bf16", self.peak.get("fp16", 0.0))
-        return np.maximum(self.cores, sixteen / LARGEST_CORE)  # type: ignore[no-any-return]
+        return np.maximum(self.cores, sixteen / LARGEST_CORE)
 
     def ridge(self, rate: str) -> FlopPerByte:
         """Return the arithmetic intensity at which compute and memory take equally long: ``peak / bandwidth``.
@@ -178,6 +178,20 @@ class Tier:
     same_ports: bool = False
 
 
+@frozen(eq=False)
+class Host:
+    """The hosts of a system: memory that chips reach by links which collectives do not use.
+
+    Attributes:
+        bandwidth: of the link of each package, one way.
+        memory: of all hosts of the system as sold; None where nobody has published it.
+    """
+
+    name: str
+    bandwidth: BytesPerSecond = positive()
+    memory: Bytes | None = unknown_or_positive()
+
+
 def _tuple(tiers: Iterable[Tier]) -> tuple[Tier, ...]:
     return tuple(tiers)
 
@@ -212,6 +226,7 @@ class System:
         power: rated power of the whole system; None where nobody has published it.
         price: rent of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
+        host: its hosts' memory and the links to it; None where neither is known.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
@@ -226,6 +241,7 @@ class System:
     purchase: Dollars | None = unknown_or_positive()
     vendor: str = ""
     title: str = ""
+    host: Host | None = None
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     chip: Chip = field(init=False, repr=False)
 

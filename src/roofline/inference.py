@@ -12,7 +12,7 @@ from attrs import evolve
 
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
-from roofline.arrays import Mask, ceil, larger, norm, share, smaller
+from roofline.arrays import Mask, ceil, larger, share, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
 from roofline.dtypes import dtype
@@ -26,7 +26,7 @@ from roofline.transformer import sections
 from roofline.transformer.flow import SIXTEEN_BIT
 from roofline.units import Bytes, Count, Ratio, Seconds
 from roofline.work import Message, Op, Work
-from roofline.workload import Decode, Mixed, Pass, Prefill
+from roofline.workload import CHANCE_KEPT, Decode, Mixed, Pass, Prefill, Serve, guessed, yielded
 
 _MOST_TP = 128
 
@@ -38,12 +38,19 @@ def price(work: Work, system: System, calibration: Calibration) -> Cost:
     return price_message(work, system.tiers, calibration)
 
 
+def as_served(model: Model, calibration: Calibration) -> Model:
+    """Return the model as an engine serves it, which may leave sliding windows out."""
+    return model if calibration.engine.windows else model.unwindowed()
+
+
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
     """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
 
     Args:
         served: sequences whose tokens the host sends on while the chip works.
     """
+    if not calibration.engine.windows:
+        question = evolve(question, model=as_served(question.model, calibration))
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
         for s in sections(question, layout, system.chip)
@@ -54,7 +61,9 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
-    waits = gap + norm(chip.time, (engine.sequence + engine.stream) * served, _BESIDE) - chip.time
+    # The norm of both less the chip's own, without what a difference of two like numbers loses.
+    host = share((engine.sequence + engine.stream) * served, chip.time)
+    waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
@@ -202,6 +211,7 @@ def fill(
         drafting: the model's own draft module is used.
     """
     n, pp = _placed(system, layout), layout.pp
+    model = as_served(model, calibration)
     own = weights(model, layout, drafting=drafting)
     beside = activations(model, layout, prompt, 0.0)
     unit = activations(model, layout, passing, logits)
@@ -219,8 +229,10 @@ def fill(
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
-    span = step(question, system, layout, calibration)
-    tpot = span.time / question.accept_length
+    served = question.served * question.batch / (layout.replicas * layout.pp)
+    span = step(question, system, layout, calibration, served)
+    yields = yielded(question)
+    tpot = span.time / yields
     new = question.draft_tokens + 1
     memory, capacity, most = fill(
         question.model, system, layout, calibration,
@@ -232,8 +244,8 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
         rules=rules(question.model, system, layout), steps=(span,), within={"tpot": (span, 0.0)},
-        progress=((span, question.accept_length / new),),
-        remarks=(*draft_notes(question.model, question.draft_tokens, question.accept_length),
+        progress=((span, yields / new),),
+        remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
 
@@ -264,15 +276,23 @@ def drafting(model: Model, draft_tokens: Count) -> Mask:
     return (draft_tokens > 0) & bool(model.mtp)
 
 
-def draft_notes(model: Model, draft_tokens: Count, accept_length: Count) -> tuple[str, ...]:
-    """Return what speculation leaves out."""
-    if not np.any(draft_tokens > 0):
+def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
+    """Return what speculation leaves out, and what is assumed of it."""
+    drafts = question.draft_tokens > 0
+    if not np.any(drafts):
         return ()
     out = []
-    if np.any((draft_tokens > 0) & (accept_length == 1)):
-        out.append("draft tokens are verified and none is kept: give accept_length, the tokens that a step yields")
-    if not model.mtp:
-        out.append(f"the cost of drafting is left out: {model.name} brings no draft module, and none was described")
+    if np.any(guessed(question)):
+        out.append(
+            f"a draft is kept with a chance of {CHANCE_KEPT:.0%} if the one before it was, as those of seven models are: give "
+            "accept_length, the tokens that a step yields, if you know it"
+        )
+    elif np.any(drafts & (question.accept_length == 1)):
+        out.append("draft tokens are verified and none is kept: accept_length is 1")
+    if not question.model.mtp:
+        out.append(
+            f"the cost of drafting is left out: {question.model.name} brings no draft module, and none was described"
+        )
     return tuple(out)
 
 
@@ -297,6 +317,11 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     longest = float(np.max(tokens))
     if model.max_context and longest > model.max_context:
         out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
+    if as_served(model, calibration) != model:
+        title = calibration.engine.title
+        out.append(
+            f"{title} leaves out the sliding windows of {model.name} unless it is told: all tokens are seen and kept"
+        )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
         if chip.vendor not in calibration.vendors:

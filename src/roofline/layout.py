@@ -8,7 +8,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.errors import QuestionError, fault, near
-from roofline.fields import MOST_RANKS, TO_NUMBER_OR_NONE, amount, checked, degree, number, refuse
+from roofline.fields import MOST_RANKS, amount, degree, given, number, optional, refuse
 from roofline.units import Count, Num
 
 SHARDINGS: Final = {
@@ -20,11 +20,6 @@ SHARDINGS: Final = {
 """What data-parallel ranks share out instead of keeping copies (Rajbhandari and others, ZeRO, SC 2020, arXiv:1910.02054)."""
 
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "replicas")
-
-
-def _cut() -> Any:
-    """Return a field for a degree that may be left open."""
-    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(1, MOST_RANKS, whole=True))
 
 
 def _known(_: object, attribute: Any, value: object) -> None:
@@ -66,7 +61,7 @@ class Layout:
     sequence_parallel: bool = False
     cp: Count = degree()
     vpp: Count = degree()
-    etp: Count | None = _cut()
+    etp: Count | None = optional(1, MOST_RANKS, whole=True)
     sharding: str = field(default="zero1", validator=_known)
     schedule: str = "1f1b"
 
@@ -106,7 +101,7 @@ class Layout:
         size = one("ranks", count)
         refuse("ranks", size, 1, MOST_RANKS, whole=True)
         ranks = int(size)
-        fixed = {name: one(name, value) for name, value in words.items() if value is not None}
+        fixed = {name: one(name, value) for name, value in given(**words).items()}
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
@@ -117,11 +112,11 @@ class Layout:
                     shards = divisors[(tp * dp) % divisors == 0]
                     rows += [(tp, pp, dp, ep, ranks / (tp * pp * dp)) for ep in _candidates("ep", fixed, shards)]
         if not rows:
-            given = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
+            asked = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
             raise QuestionError(
                 fault(
                     "layout",
-                    given,
+                    asked,
                     f"no such layout of {ranks} ranks",
                     "tp * pp * dp must divide them; give other degrees, or chips",
                 )
@@ -132,7 +127,7 @@ class Layout:
     def select(self, where: Any) -> Layout:
         """Return the layouts at the places of a mask or index."""
         cut: Any = {name: value[where] for name in _DEGREES if np.ndim(value := getattr(self, name))}
-        if isinstance(self.etp, np.ndarray) and self.etp.ndim:
+        if isinstance(self.etp, np.ndarray):
             cut["etp"] = self.etp[where]
         return evolve(self, **cut)
 

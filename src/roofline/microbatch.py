@@ -12,6 +12,7 @@ from roofline.arrays import ceil, larger, norm, share
 from roofline.calibration import Calibration
 from roofline.gradients import kept, of_inputs, of_weights, recast
 from roofline.roofline import Cost
+from roofline.schedules import PAIRED
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import attention, ends, layers
@@ -74,6 +75,8 @@ class _Made:
 
 def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+    if p.layout.schedule in PAIRED:
+        profile = evolve(profile, framework=evolve(profile.framework, ep=profile.framework.paired))
     f, pp = profile.framework, p.layout.pp
     inner, (first, *closing) = layers(p), ends(p)
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
@@ -236,9 +239,9 @@ def _sinks(model: Model) -> bool:
 
 
 def _unfused(work: Work, p: Flow) -> Work:
-    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes a score.
+    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes each.
 
-    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, section 4.1).
+    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, sec. 4.1).
     """
     if not isinstance(work, Op) or work.kernel not in _ATTENTION:
         return work

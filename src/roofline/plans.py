@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -128,6 +128,16 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def undominated(speed: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the places of those that no other beats both in speed and in rate, the greatest rate first.
+
+    >>> undominated(np.array([1.0, 3.0, 2.0, 2.0]), np.array([5.0, 1.0, 4.0, 3.0]))
+    array([0, 2, 1])
+    """
+    order = np.lexsort((-speed, -rate))
+    return order[np.diff(np.maximum.accumulate(speed[order]), prepend=-1.0) > 0]
+
+
 def csv_of(est: Estimate | None) -> str:
     """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
     names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]
@@ -151,9 +161,13 @@ def table(est: Estimate, shown: Iterable[int]) -> str:
 
 def spread(est: Estimate, most: int) -> list[int]:
     """Return points of a frontier, its ends among them, that lie evenly along it where both rates are drawn in logarithms."""
-    path = np.log(
-        [[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in records(est)]
-    )
+    every = records(est)
+    return even([[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in every], most)
+
+
+def even(points: Sequence[Sequence[float]], most: int) -> list[int]:
+    """Return places of so many points at most that lie evenly along a path drawn in logarithms, its ends among them."""
+    path = np.log(points)
     along = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
     return list(np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], most))))
 

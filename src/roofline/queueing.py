@@ -36,7 +36,7 @@ class Cadence:
     Attributes:
         gaps: steps in which a request emits tokens after its first; ``chunks``: steps that pass its prompt.
         wait: steps for which it waits before that; ``cycle``: all of them.
-        chunk: tokens of a chunk; ``together``: prompts in a chunk on average, ``most``: at most.
+        chunk: tokens of a chunk on average; ``together``: prompts in a chunk on average, ``most``: at most.
         arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
         passing: share of an attention rank's steps that pass prompts.
         mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
@@ -92,7 +92,7 @@ def cadence(
     mixed = own + larger(_any(passing, seen) - own, 0.0) * loose
     return Cadence(
         gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
-        chunk=smaller(input, chunk), together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
+        chunk=input / chunks, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
         busy=pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0), decoding=gaps / cycle,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from roofline.units import Num
+from roofline.workload import Prefill, yielded
 
 _ASKED: Final = (
     "input",
@@ -42,6 +43,7 @@ def record(est: Any) -> dict[str, Any]:
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},
+        **({} if isinstance(q, Prefill) else {"accept_length": _plain(yielded(q))}),
         **_loads(est),
         "ttft_s": _plain(est.ttft),
         **{f"ttft_p{p}_s": None if est.waits is None else _plain(est.ttft_percentile(p)) for p in PERCENTILES},
@@ -72,6 +74,61 @@ def record(est: Any) -> dict[str, Any]:
         "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in intervals.items()},
         "assumptions": list(est.assumptions),
     }  # fmt: skip
+
+
+def record_pair(split: Any) -> dict[str, Any]:
+    """Return an answer of two pools for one point under the field names of the machine-readable form; units are in the names."""
+    q, named = split.question, {"prefill": split.prompts, "decode": split.answers}
+    each = {
+        name: {
+            "system": est.system.name, "chips": int(est.chips), "layout": est.layout.words(), "requests_per_s": float(limit),
+            "level": est.calibration.level, "engine": est.calibration.engine.name,
+        }
+        for (name, est), limit in zip(named.items(), split.limits, strict=True)
+    }  # fmt: skip
+    intervals = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
+    return {
+        "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
+        **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name) and name != "chunk"},
+        "chips": int(split.chips), "pools": each,
+        "concurrency": _plain(split.in_flight), "request_rate_per_s": _plain(q.rate),
+        "requests_per_s": float(split.requests_per_second),
+        "ttft_s": _plain(split.ttft), "tpot_s": _plain(split.tpot), "wait_s": _plain(split.wait),
+        "transfer_s": float(split.transfer), "exposed_transfer_s": float(split.exposed),
+        "output_tokens_per_s": float(split.tokens_per_second),
+        "output_tokens_per_s_per_chip": float(split.tokens_per_second_per_chip),
+        "tokens_per_s_per_user": _plain(split.tokens_per_second_per_user),
+        "prefill_chips_per_decode_chip": _plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
+        "energy_j_per_output_token": _plain(split.joules_per_token),
+        "usd_per_million_output_tokens": _plain(split.dollars_per_million_tokens),
+        "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
+        "null_because": _missing_pair(split),
+        "assumptions": list(split.assumptions),
+    }  # fmt: skip
+
+
+def _missing_pair(split: Any) -> dict[str, str]:
+    """Return why a number of two pools is null, where it is."""
+    out: dict[str, str] = {}
+    if np.isnan(split.tpot):
+        out["tpot_s"] = "one token out has none after its first"
+    if np.isnan(split.ttft):
+        out["ttft_s"] = "more requests come than are answered: they wait without end"
+    if split.prompts.calibration.level == "ideal":
+        out["interval"] = "the ideal level bounds, and does not predict"
+    for name, figure, word in (
+        ("energy_j_per_output_token", "power_per_chip", "rated power"),
+        ("usd_per_million_output_tokens", "price_per_chip", "trustworthy rent"),
+    ):
+        unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, figure) is None}
+        if unknown:
+            out[name] = f"no {word} of {' and '.join(sorted(unknown))} is known"
+    return out
+
+
+def _ends(pair: tuple[Num, Num] | None) -> list[float | None] | None:
+    """Return the ends of an interval; one that has no end is null."""
+    return None if pair is None or np.isnan(pair[0]) else [_plain(pair[0]), _plain(pair[1])]
 
 
 PERCENTILES: Final = (50, 90, 99)
@@ -112,4 +169,4 @@ def _missing(est: Any) -> dict[str, str]:
 
 
 def _plain(value: Num | None) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
+    return None if value is None or not np.isfinite(value) else float(value)

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from roofline.answer import Estimate
 from roofline.architecture import Model
-from roofline.arrays import Mask, floor, larger, share
+from roofline.arrays import Mask, floor, larger, share, smaller
 from roofline.calibration import Calibration
 from roofline.disaggregation import pools
 from roofline.engines import BUDGET
 from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
+from roofline.pairs import Pools
 from roofline.units import Num
 from roofline.workload import Decode, Prefill, Question, Serve
 
@@ -104,7 +105,7 @@ class Outcome:
     said: tuple[tuple[Mask, str], ...] = field(default=())
 
 
-def _ends(est: Estimate, name: str, value: Num) -> Interval:
+def _ends(est: Estimate | Pools, name: str, value: Num) -> Interval:
     pair = est.interval(name)
     return (value, np.nan, np.nan) if pair is None else (value, pair[0], pair[1])
 
@@ -137,11 +138,6 @@ def online(b: Batch) -> Outcome:
 
 def _known(value: Num | None) -> Num:
     return np.nan if value is None else value
-
-
-def _wider(a: Interval) -> Num:
-    """Return by how much the high end exceeds the middle; 1 where there is no interval."""
-    return np.nan_to_num(share(a[2], a[0]), nan=1.0)
 
 
 def static(b: Batch) -> Outcome:
@@ -179,13 +175,14 @@ def decode(b: Batch) -> Outcome:
 def apart(b: Batch, prompts: Layout) -> Outcome:
     """Price a service whose prompts are read on chips of their own; see :mod:`roofline.disaggregation`."""
     split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
-    first, tpot = _ends(split.prompts, "ttft", _known(split.prompts.ttft)), _ends(split.answers, "tpot", split.tpot)
+    first, alone = _ends(split, "ttft", split.ttft), _ends(split.prompts, "ttft", _known(split.prompts.ttft))
     quantities = {
-        "ttft_s": (split.ttft, first[1], split.ttft * _wider(first)),
-        "tpot_s": tpot,
-        "output_tokens_per_s": _rate(tpot, split.tokens_per_second),
+        # Whether prompts were cached is not recorded: perhaps nobody waited.
+        "ttft_s": (first[0], smaller(first[1], alone[1]), first[2]),
+        "tpot_s": _ends(split, "tpot", split.tpot),
+        "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
     }
-    said = ((True, "prompts are read on chips of their own"),)
+    said = ((True, "prompts are read on chips of their own; that none was cached is assumed"),)
     return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
 
 

@@ -12,12 +12,13 @@ Every constant is a time of something or a part of a peak. At the ideal level al
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
 from roofline.arrays import larger, norm, smaller
-from roofline.calibration import Calibration
+from roofline.calibration import Calibration, Kernel
 from roofline.errors import QuestionError, fault
 from roofline.hardware import Chip
 from roofline.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
@@ -74,6 +75,19 @@ def attainable(intensity: FlopPerByte, peak: FlopPerSecond, bandwidth: BytesPerS
     return smaller(peak, bandwidth * intensity)
 
 
+def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
+    """Return the part of a peak that a kernel reaches: of the best rate measured on the chip, where that is known.
+
+    What keeps a chip below its peak, power or its clock, does so in every format: in one that nobody has measured it is
+    not taken to come nearer to its peak than it was seen to in any other.
+    """
+    if k.eta_best is None or not chip.best:
+        return k.eta_compute
+    if rate in chip.best:
+        return k.eta_best * chip.best[rate]
+    return smaller(k.eta_compute, k.eta_best * functools.reduce(larger, chip.best.values()))
+
+
 def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     """Return the time of an operation on a chip.
 
@@ -86,9 +100,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     fused = op.kernel == "gemm" and op.form in engine.fused
     launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
     bandwidth = chip.memory.bandwidth
-    best = chip.best.get(op.rate)
-    part = k.eta_compute if k.eta_best is None or best is None else k.eta_best * best
-    compute = op.flops / (part * chip.peak[op.rate]) + op.scores * (k.score / chip.units)
+    compute = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate]) + op.scores * (k.score / chip.units)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (

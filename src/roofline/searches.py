@@ -15,6 +15,7 @@ from roofline.words import (
     Chips,
     Chunk,
     Degree,
+    Disaggregated,
     Document,
     Drafts,
     Dtype,
@@ -81,12 +82,13 @@ def serve(
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
     draft_tokens: Drafts = 0,
-    accept_length: Accepted = 1.0,
+    accept_length: Accepted = None,
     chunk: Chunk = None,
     cached: Cached = 0.0,
     imbalance: Imbalance = None,
     requests_per_slot: Slots = None,
     variation: Variation = 0.2,
+    disaggregated: Disaggregated = False,
     engine: Engine = None,
     launch: Launch = "graph",
     level: Level = "calibrated",
@@ -103,7 +105,7 @@ def serve(
             concurrency=concurrency, level=level, engine=engine, launch=launch, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp,
             ep=ep, power=power, price=price, progress=progress, input=input, output=output, draft_tokens=draft_tokens, chunk=chunk,
             accept_length=accept_length, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
-            variation=variation,
+            variation=variation, disaggregated=disaggregated,
         )  # fmt: skip
     if file is not None:
         wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))

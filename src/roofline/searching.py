@@ -17,13 +17,16 @@ from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.estimates import service
 from roofline.evaluation import Progress
+from roofline.fields import given
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout
+from roofline.pairing import pair
 from roofline.plans import Rejection
 from roofline.ranking import broken
 from roofline.selection import OBJECTIVES, Search
 from roofline.settings import setting
+from roofline.splits import Splits
 from roofline.units import Num
 
 
@@ -48,6 +51,7 @@ def search(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
+    disaggregated: bool = False,
     progress: Progress | None = None,
     **words: Num | None,
 ) -> Search:
@@ -60,6 +64,8 @@ def search(
             no limit.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.selection.OBJECTIVES`.
         concurrency: requests in flight, or ``rate``: those that come in a second, if not every load is to be tried.
+        disaggregated: also try two pools, one of chips that read prompts and one of chips that decode, under every load and in
+            every ratio; see :class:`roofline.splits.Splits`.
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
@@ -75,22 +81,29 @@ def search(
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    load = {name: value for name, value in (("concurrency", concurrency), ("rate", rate)) if value is not None}
+    load: dict[str, Num] = given(concurrency=concurrency, rate=rate)
     question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
-    degrees = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    given = {name: value for name, value in degrees.items() if value is not None}
-    every = worth_trying(question.model, rack, chips, given)
-    layouts = possible(question.model, rack, every, given)
+    if disaggregated and load:
+        raise QuestionError(
+            fault(next(iter(load)), next(iter(load.values())), "two pools are tried under every load", "leave it out")
+        )
+    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    every = worth_trying(question.model, rack, chips, degrees)
+    layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
-    return Search(plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes)).held(
-        ttft=ttft, tpot=tpot
+    apart = None
+    if disaggregated:
+        apart = Splits(question, rack, profile, pair(question, rack, profile, chips, degrees), objective=objective)
+    found = Search(
+        plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
+    return found.held(ttft=ttft, tpot=tpot)
 
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:

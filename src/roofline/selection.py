@@ -20,6 +20,7 @@ from roofline.plans import TIMES, Rejection, csv_of, layouts, limit, missed, rec
 from roofline.record import record
 from roofline.reports import columns, figure
 from roofline.sheets import headline
+from roofline.splits import Splits
 from roofline.units import SECOND, Num, show
 from roofline.workload import Serve
 
@@ -53,6 +54,7 @@ class Search:
         limits: on ``ttft`` and ``tpot``, those that were given.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
         notes: what was chosen or assumed.
+        disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
     """
 
     plans: Estimate
@@ -60,6 +62,7 @@ class Search:
     limits: Mapping[str, float] = field(factory=dict)
     objective: str = "tokens_per_second_per_chip"
     notes: tuple[str, ...] = ()
+    disaggregated: Splits | None = None
 
     def __repr__(self) -> str:
         best = "none is kept" if self.best is None else f"the best is {short(self.best)}, {yields(self.best)}"
@@ -75,9 +78,14 @@ class Search:
             if name not in TIMES:
                 raise QuestionError(fault("limit", name, "no such limit", "ttft or tpot"))
         asked = {**self.limits, **limits}
-        return attrs.evolve(
-            self, limits={name: limit(name, asked[name]) for name in TIMES if asked.get(name) is not None}
-        )
+        kept = {name: limit(name, asked[name]) for name in TIMES if asked.get(name) is not None}
+        apart = None if self.disaggregated is None else self.disaggregated.held(kept)
+        return attrs.evolve(self, limits=kept, disaggregated=apart)
+
+    @property
+    def _together(self) -> float | None:
+        """Tokens per second and chip of the best plan of one pool."""
+        return None if self.best is None else float(self.best.tokens_per_second_per_chip or 0.0)
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -210,7 +218,11 @@ class Search:
     @cached_property
     def _edge(self) -> NDArray[np.int64]:
         """The places of the frontier."""
-        return ranking.pareto(self.kept, self._rate, self._speed)
+        return self._pareto(self.kept)
+
+    def _pareto(self, where: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the places in a mask that no other of them beats, the most tokens per second and chip first."""
+        return ranking.pareto(where, self._rate, self._speed)
 
     def _at(self, place: Any) -> Estimate:
         return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
@@ -252,6 +264,7 @@ class Search:
             "layouts": records(self.layouts),
             "rejected": [each.to_dict() for each in self.rejected],
             "assumptions": list(self.notes),
+            **({} if self.disaggregated is None else {"disaggregated": self.disaggregated.to_dict(self._together)}),
         }
 
     def csv(self) -> str:
@@ -276,6 +289,7 @@ class Search:
             parts += ["", "the best plan of each layout", best]
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
         parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
+        parts += [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
 
     def plot(self, ax: Axes | None = None, label: str = "") -> Axes:
@@ -285,7 +299,10 @@ class Search:
         """
         from roofline import plots  # few draw, and all import
 
-        return plots.frontier(self.curve(label), ax=ax)
+        own = self.curve(label)
+        ax = plots.frontier(own, ax=ax)
+        apart = None if self.disaggregated is None else self.disaggregated.curve(own.title)
+        return ax if apart is None else plots.frontier(apart, ax=ax)
 
     def curve(self, label: str = "") -> Curve:
         """Return the numbers of the picture.

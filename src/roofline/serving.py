@@ -22,7 +22,7 @@ from roofline.calibration import Calibration
 from roofline.engines import Engine
 from roofline.footprint import Footprint
 from roofline.hardware import System
-from roofline.inference import decode, draft_notes, drafting, fill, notes, prefill, step
+from roofline.inference import draft_notes, drafting, fill, notes, prefill, rules, step
 from roofline.layout import Layout
 from roofline.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
 from roofline.reports import figure
@@ -30,7 +30,7 @@ from roofline.roofline import Cost
 from roofline.timeline import Span, after
 from roofline.transformer import flow
 from roofline.units import Bytes, Count, Num, PerSecond, Seconds
-from roofline.workload import LEAST_CHUNK, Decode, Mixed, Prefill, Serve
+from roofline.workload import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
 
 
 def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
@@ -66,7 +66,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
     c = cadence(
-        read, larger(q.output - 1, 0.0) / q.accept_length, each, layout.dp, chunk,
+        read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
         variation=q.variation, slots=q.requests_per_slot, random=random,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
@@ -154,7 +154,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
-    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=_FRONT_ERROR))
+    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=FRONT_ERROR))
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
@@ -169,7 +169,6 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         stable = (Rule(ok, f"{SATURATES} {at}"),)
     active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
     memory, capacity, _ = filled(active, kept)
-    one = decode(run.alone, system, layout, calibration)
     first = prefill(
         Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance), system, layout, calibration
     )
@@ -189,20 +188,20 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         )
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
-    progress = q.accept_length / (q.draft_tokens + 1)
+    progress = yielded(q) / (q.draft_tokens + 1)
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     return Estimate(
         question, system, layout, calibration,
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
-        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*one.rules, *stable),
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
         waits=waits,
         remarks=(
-            *draft_notes(model, q.draft_tokens, q.accept_length),
+            *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
             *_load_notes(q, active),
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
@@ -212,7 +211,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
 SATURATES: Final = "the service saturates"
 """How the reason begins that a rate cannot be answered."""
-_FRONT_ERROR: Final = 0.7
+FRONT_ERROR: Final = 0.7
 """Half-width of the 80 % interval of the front end's time, relative."""
 
 

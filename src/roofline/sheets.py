@@ -8,14 +8,15 @@ import numpy as np
 
 from roofline.answer import Estimate
 from roofline.choosing import load
-from roofline.disaggregation import Pools
+from roofline.offloading import Offload
+from roofline.pairs import Pools
 from roofline.provenance import Fact
 from roofline.record import PERCENTILES
 from roofline.reports import columns, figure
 from roofline.timeline import Span
 from roofline.units import BYTE, SECOND, show
 from roofline.work import Message, Op
-from roofline.workload import Serve
+from roofline.workload import Serve, yielded
 
 
 def headline(est: Estimate) -> str:
@@ -25,13 +26,13 @@ def headline(est: Estimate) -> str:
     return f"{asked}; {q.model.formats_line}; {est.calibration.level} constants"
 
 
-def sheet(est: Estimate, *, why: bool = False) -> str:
+def sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> str:
     """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
     parts = [
         headline(est),
         _asked(est),
         "",
-        _rates(est),
+        _rates(est, fetched),
         "",
         *_load(est),
         "what was chosen or assumed",
@@ -49,7 +50,7 @@ def _asked(est: Estimate) -> str:
     if not isinstance(q, Serve):
         return ""
     drafts = (
-        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(q.accept_length))} tokens kept"
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens kept"
         if q.draft_tokens
         else ""
     )
@@ -64,7 +65,7 @@ def _asked(est: Estimate) -> str:
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
 
 
-def _rates(est: Estimate) -> str:
+def _rates(est: Estimate, fetched: Offload | None) -> str:
     rows: list[list[str]] = []
     if not est.fits:
         rows.append(["DOES NOT FIT", "; ".join(est.reasons)])
@@ -76,13 +77,7 @@ def _rates(est: Estimate) -> str:
         )
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
         if value is not None and not np.isnan(value):
-            pair = est.interval(name.lower())
-            wide = (
-                ""
-                if pair is None
-                else f"   80 % within {show(float(pair[0]), SECOND, 3)} - {show(float(pair[1]), SECOND, 3)}"
-            )
-            rows.append([name, f"{show(float(value), SECOND, 3)}{wide}"])
+            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(est, name.lower())}"])
             if name == "TTFT" and est.waits is not None:
                 parts = [f"{p} % by {show(float(est.ttft_percentile(p) or 0.0), SECOND, 3)}" for p in PERCENTILES]
                 rows.append(["", f"of all requests {', '.join(parts)}"])
@@ -100,6 +95,8 @@ def _rates(est: Estimate) -> str:
         ]
     )
     rows.append(["room for", f"{float(est.max_concurrency):,.0f} requests at once"])
+    if fetched is not None:
+        rows.append(["kv offload", str(fetched)])
     shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
@@ -112,7 +109,16 @@ def _rates(est: Estimate) -> str:
     return columns(rows)
 
 
-def _within(est: Estimate) -> str:
+def _ends(est: Estimate | Pools, name: str) -> str:
+    """Return the interval of a time; one that may have no end says what it is above."""
+    pair = est.interval(name)
+    if pair is None or not np.isfinite(pair[0]):
+        return ""
+    low, high = (show(float(each), SECOND, 3) if np.isfinite(each) else "" for each in pair)
+    return f"   80 % within {low} - {high}" if high else f"   80 % above {low}: it may not keep up"
+
+
+def _within(est: Estimate | Pools) -> str:
     pair = est.interval("tokens_per_second")
     return "" if pair is None else f"   80 % within {float(pair[0]):,.0f} - {float(pair[1]):,.0f}"
 
@@ -146,25 +152,48 @@ def _load(est: Estimate) -> list[str]:
     return ["the same plan under other loads", columns(rows, head=head, right=range(1, 5)), ""]
 
 
-def split_sheet(split: Pools) -> str:
+def split_sheet(split: Pools, *, why: bool = False) -> str:
     """Return the answer for two pools as text."""
-    told = split.to_dict()
     rows = [] if split.fits else [["DOES NOT FIT", "; ".join(split.reasons)]]
     for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
         where = f"{float(est.chips):,.0f} chips of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
-    rate, each = figure(told["output_tokens_per_s"]), figure(told["output_tokens_per_s_per_chip"])
-    rows.append(["output", f"{rate} tokens/s: {each} a chip of both, {figure(told['requests_per_s'])} requests/s"])
-    parts = {"queue": split.wait, "transfer seen": split.exposed}
-    seen = ", ".join(f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value))
+    each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
+    rate = f"{float(split.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip of both, {answered} requests/s"
+    rows.append(["output", f"{rate}{_within(split)}"])
     for name, value in (("TTFT", split.ttft), ("TPOT", split.tpot)):
         if not np.isnan(value):
-            rows.append([name, show(float(value), SECOND, 3) + (f" ({seen})" if name == "TTFT" else "")])
+            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(split, name.lower())}"])
+    parts = {"waiting": split.wait, "transfer seen": split.exposed}
+    seen = [f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value)]
+    rows.append(["of the TTFT", ", ".join(seen)])
     rows.append(["balance", f"{figure(float(split.balance))} chips that read prompts for each that decodes"])
+    energy, rent = split.joules_range, split.dollars_per_million_tokens
+    if energy is None:
+        rows.append(["energy", "no rated power is published; give power"])
+    else:
+        low, mean, high = (figure(float(joules), 3) for joules in energy)
+        rows.append(["energy", f"{mean} J ({low} - {high}) a token"])
+    told = (
+        "no trustworthy rent was found; give price" if rent is None else f"${figure(float(rent), 3)} a million tokens"
+    )
+    rows.append(["rent", told])
     q = split.question
     asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
-    notes = [f"  - {note}" for note in told["assumptions"]]
-    return "\n".join([f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed", *notes])
+    out = [f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed"]
+    out += [f"  - {note}" for note in split.assumptions]
+    if why:
+        out += ["", split.why(), "", "every number used, and its source", *cited(split.citations())]
+    return "\n".join(out)
+
+
+def split_fields(split: Pools, *, why: bool = False) -> dict[str, Any]:
+    """Return the machine-readable fields of an answer for two pools; with ``why`` its pass, its step and citations too."""
+    out = split.to_dict()
+    if why:
+        out["steps"] = [stepped(est.whole) for est in (split.prompts, split.answers)]
+        out["citations"] = [fact.to_dict() for fact in split.citations()]
+    return out
 
 
 def cited(facts: tuple[Fact, ...]) -> list[str]:
@@ -178,9 +207,11 @@ def cited(facts: tuple[Fact, ...]) -> list[str]:
     return [columns(rows), "", *told]
 
 
-def fields(est: Estimate, *, why: bool = False) -> dict[str, Any]:
+def fields(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
     out = est.to_dict()
+    if fetched is not None:
+        out["kv_offload"] = fetched.to_dict()
     if why:
         out["steps"] = [stepped(span) for span in est.steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]

@@ -42,17 +42,18 @@ def engine(root: Table, name: str) -> Engine:
         if out[key] is not None and not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     title, fused = head.text("title", name), head.words("fused", ())
+    windows = head.flag("windows", default=ideal.windows)
     for form in fused:
         if form not in DTYPES:
             raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
     head.done()
-    return Engine(name, title, stack, fused, **out, facts=facts.done())
+    return Engine(name, title, stack, fused, windows=windows, **out, facts=facts.done())
 
 
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
-    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
 }  # fmt: skip
 
@@ -67,7 +68,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     facts = Facts(root, head)
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
-    bounds = dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
+    bounds = dict.fromkeys(("tp", "cp", "ep", "paired", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
         ("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0)
     )
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():

@@ -1,287 +1,298 @@
-"""Ways to split a step of training over ranks: those worth trying, those that can be laid out, and the best of those that fit.
-
-Sizes are arrays on two axes. Along the first lies what the work on one micro-batch depends on: the degrees that cut a layer, and
-the sequences of a micro-batch; along the second stages and chunks. A layer is then priced once for all of the second. What is a
-word and no number (recomputation, sharding, schedule) is a loop.
-"""
+"""What a search over two pools found: the best split of the chips under limits, the frontier, and why not the others."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline.answer import Rule
-from roofline.architecture import Model
 from roofline.calibration import Calibration
-from roofline.errors import QuestionError, fault
-from roofline.evaluation import Progress, steps
+from roofline.disaggregation import pools
+from roofline.energy import drawn
+from roofline.frontiers import Curve
 from roofline.hardware import System
-from roofline.inference import some_tp, tensor_rules
-from roofline.layout import Layout
-from roofline.trained import Training
-from roofline.workload import TrainStep
+from roofline.pairing import Pairs
+from roofline.pairs import Pools
+from roofline.plans import TIMES, Rejection, even, undominated
+from roofline.reports import columns, figure
+from roofline.units import SECOND, show
+from roofline.workload import Serve
 
-LONG: Final = 16384.0
-"""Tokens of a sequence beyond which it is worth sharing one among ranks."""
-MICRO_BATCHES: Final = (1.0, 2.0, 4.0, 8.0)
-"""Sequences of a micro-batch that are tried."""
-RECOMPUTED: Final = ("none", "selective", "full")
-"""Recomputation that is tried, the least first."""
-
-CHUNKED: Final = ("1f1b", "interleaved")
-"""Schedules that take several chunks of layers a rank."""
-
-_MOST_CP: Final = 64
-
-
-@frozen
-class Words:
-    """Words of the structure that are tried: every combination of them."""
-
-    recompute: tuple[str, ...] = RECOMPUTED
-    sharding: tuple[str, ...] = ("zero1", "zero3")
-    schedule: tuple[str, ...] = ("1f1b",)
+_LOOKED: Final = 16
+"""Best pairs that are answered in full to find one that keeps the limits."""
+_MOST_LINES: Final = 8
+_LEAST: Final = ("tpot", "ttft", "joules_per_token", "dollars_per_million_tokens")
+_HEAD: Final = (
+    "a user",
+    "a chip",
+    "80 % within",
+    "TPOT",
+    "TTFT",
+    "requests",
+    "chips",
+    "that read",
+    "chips",
+    "that decode",
+)
 
 
-@frozen(eq=False)
-class Split:
-    """All splits under one recomputation, sharding and schedule.
+@frozen(eq=False, repr=False, slots=False)
+class Splits:
+    """Every plan of two pools that was priced, and the best of those that keep the limits.
 
     Attributes:
-        plans: their answer.
-        whole: where the degrees make up the ranks.
+        pairs: the plans.
+        limits, objective: as in :class:`roofline.selection.Search`.
     """
 
-    plans: Training
-    whole: NDArray[np.bool_]
+    question: Serve
+    system: System
+    profile: Calibration
+    pairs: Pairs
+    limits: Mapping[str, float] = field(factory=dict)
+    objective: str = "tokens_per_second_per_chip"
 
-    @property
-    def fits(self) -> NDArray[np.bool_]:
-        """Where a plan can be laid out and is held by memory."""
-        return self._whole(self.plans.fits) & self.whole
+    def __repr__(self) -> str:
+        best = "none is kept" if self.best is None else repr(self.best)
+        return f"<Splits: {self.kept.size:,} plans: {best}>"
 
-    @property
-    def divides(self) -> NDArray[np.bool_]:
-        """Where a plan can be laid out."""
-        return self._whole(self.plans.divides) & self.whole
+    def held(self, limits: Mapping[str, float]) -> Splits:
+        """Return the same plans held to other limits."""
+        return attrs.evolve(self, limits=limits)
 
-    @property
-    def time(self) -> NDArray[np.float64]:
-        """Time of a step."""
-        return self._whole(self.plans.step_time)
+    # What is kept ----------------------------------------------------------------------------------------------------
 
-    @property
-    def memory(self) -> NDArray[np.float64]:
-        """Bytes on the fullest chip."""
-        return self._whole(self.plans.memory.total)
+    @cached_property
+    def kept(self) -> NDArray[np.bool_]:
+        """Where a plan keeps the limits."""
+        return self._excess <= 1
 
-    @property
-    def capacity(self) -> NDArray[np.float64]:
-        """Bytes that a chip may hold."""
-        return self._whole(self.plans.capacity)
+    @cached_property
+    def best(self) -> Pools | None:
+        """The best plan that is kept, in full; None if there is none."""
+        places = self._order[:_LOOKED]
+        if not places.size:
+            return None
+        # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
+        held = np.flatnonzero(self._holds(self._full(places)))
+        return self._one(places[held[0] if held.size else 0])
 
-    @property
-    def filled(self) -> NDArray[np.float64]:
-        """Bytes on the fullest chip over those it may hold."""
-        return np.asarray(self.memory / self.capacity)
-
-    def _whole(self, value: Any) -> NDArray[Any]:
-        return np.broadcast_to(value, self.whole.shape)
-
-
-def domain(system: System) -> int:
-    """Return the ranks of the scale-up domain: those that read and write each other's memory, or share the innermost network."""
-    inner = [tier.size for tier in system.tiers[:-1] if tier.load_store] or [tier.size for tier in system.tiers[:-1]][
-        :1
-    ]
-    return int(max([1.0, *map(float, inner)]))
-
-
-def laid(
-    question: TrainStep, system: System, ranks: int, given: Mapping[str, float], *, schedule: str, micro_batches: Sequence[float]
-) -> tuple[TrainStep, Layout, NDArray[np.bool_]]:  # fmt: skip
-    """Return the splits of so many ranks under a schedule, as arrays on two axes, and where degrees make up the ranks.
-
-    Args:
-        given: degrees that are held: ``tp``, ``cp``, ``pp``, ``vpp``, ``dp``, ``ep``, ``etp``.
-
-    Raises:
-        QuestionError: no split has the degrees given.
-    """
-    model = question.model
-    inner = np.array([
-        (tp, cp, ep, etp, size)
-        for tp in _held(given, "tp", [n for n in _divisors(ranks) if n <= domain(system)])
-        for cp in _held(given, "cp", [n for n in _divisors(ranks) if n <= _cp(question)])
-        for ep in _held(given, "ep", [n for n in _divisors(max(model.experts, 1)) if n <= ranks])
-        for etp in (_held(given, "etp", sorted({1, tp})) if model.experts else [given.get("etp", tp)])
-        for size in micro_batches
-    ]).T[:, :, None]  # fmt: skip
-    outer = np.array([
-        (pp, vpp)
-        for pp in _held(given, "pp", [n for n in _divisors(ranks) if n <= model.depth])
-        for vpp in _held(given, "vpp", _chunks(model, int(pp)) if schedule in CHUNKED else [1])
-    ]).T  # fmt: skip
-    tp, cp, ep, etp, size = inner.astype(np.float64)
-    pp, vpp = outer.astype(np.float64)
-    dp = ranks / (tp * cp * pp)
-    whole = (dp >= 1) & (np.floor(dp) == dp) & (dp == given.get("dp", dp))
-    if not whole.any():
-        told = " ".join(f"{name}={value:g}" for name, value in given.items())
-        raise QuestionError(
-            fault(
-                "layout",
-                told,
-                f"no such split of {ranks} ranks",
-                "tp * cp * pp * dp must be the ranks; give other degrees, or chips",
-            )
+    @cached_property
+    def frontier(self) -> Pools | None:
+        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        places = np.flatnonzero(self.kept)
+        places = places[undominated(self._speed[places], self._rate[places])]
+        if not places.size:
+            return None
+        full = self._full(places)
+        held = np.flatnonzero(self._holds(full))
+        if not held.size:
+            return None
+        speed, rate = (
+            np.asarray(each)[held] for each in (full.tokens_per_second_per_user, full.tokens_per_second_per_chip)
         )
-    parallel = bool((tp > 1).any())
-    layout = Layout(
-        tp=tp,
-        pp=pp,
-        dp=np.where(whole, dp, 1.0),
-        ep=ep,
-        cp=cp,
-        vpp=vpp,
-        etp=etp,
-        schedule=schedule,
-        sequence_parallel=parallel,
-    )
-    return attrs.evolve(question, micro_batch=size), layout, whole
+        return self._full(places[held[undominated(speed, rate)]])
 
+    @cached_property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Why the other plans were rejected."""
+        over = {name: getattr(self.pairs, name) / limit > 1 for name, limit in self.limits.items()}
+        reading, decoding = self.pairs.misfits
+        units = (
+            ("rule", "units that cannot be laid out", self.pairs.refused),
+            ("memory", "units that read: weights and a prompt exceed the memory of a chip", reading),
+            ("memory", "units that decode: weights and the cache of one request exceed the memory of a chip", decoding),
+            ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
+        )
+        out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
+        for some in [*([name] for name in over), *([list(over)] if len(over) > 1 else [])]:
+            mask = np.logical_and.reduce([each if name in some else ~each for name, each in over.items()])
+            if mask.any():
+                place = int(np.argmin(np.where(mask, self._excess, np.inf)))
+                times = ", ".join(
+                    f"{TIMES[name]} {show(float(getattr(self.pairs, name)[place]), SECOND, 4)}" for name in some
+                )
+                said = " and ".join(f"{TIMES[name]} above {show(self.limits[name], SECOND, 3)}" for name in some)
+                out.append(
+                    Rejection(
+                        " and ".join(some), f"{said}; the nearest: {times}, {self._named(place)}", int(mask.sum()), 0
+                    )
+                )
+        return tuple(out)
 
-def priced(
-    question: TrainStep, system: System, profile: Calibration,
-    *, ranks: int, given: Mapping[str, float], words: Words, micro_batches: Sequence[float] = MICRO_BATCHES,
-    sequence_parallel: bool | None = None, progress: Progress | None = None,
-) -> list[Split]:  # fmt: skip
-    """Return all splits under each combination of words, priced.
+    @property
+    def tried(self) -> int:
+        """Plans that were tried: pairs, and units that were not paired."""
+        return self.kept.size + sum(self.pairs.misfits) + self.pairs.unpaired + self.pairs.refused
 
-    Args:
-        sequence_parallel: whether tensor-parallel ranks share the tokens between their regions; None for yes.
-        progress: called with the plans priced, and all of them.
+    # How it is found -------------------------------------------------------------------------------------------------
 
-    Raises:
-        QuestionError: nothing can be laid out; the message says why.
-    """
-    if "tp" in given:
-        for ok, reason in tensor_rules(question.model, given["tp"]):
-            if not ok:
-                raise QuestionError(f"tp={given['tp']:g}: {reason}; {some_tp(question.model)}")
-    asked = []
-    for schedules in filter(
-        None, ([n for n in words.schedule if n in CHUNKED], [n for n in words.schedule if n not in CHUNKED])
-    ):
-        ours, layout, whole = laid(question, system, ranks, given, schedule=schedules[0], micro_batches=micro_batches)
-        if sequence_parallel is not None:
-            layout = attrs.evolve(layout, sequence_parallel=sequence_parallel)
-        asked += [
-            (attrs.evolve(ours, recompute=recompute), attrs.evolve(layout, sharding=sharding), whole, schedules)
-            for recompute, sharding in product(words.recompute, words.sharding)
+    @property
+    def _speed(self) -> NDArray[np.float64]:
+        return 1 / self.pairs.tpot
+
+    @cached_property
+    def _rate(self) -> NDArray[np.float64]:
+        return np.asarray(self.pairs.rate * self.question.output / sum(self.pairs.chips))
+
+    @cached_property
+    def _excess(self) -> NDArray[np.float64]:
+        """The worst time over its limit."""
+        over = [getattr(self.pairs, name) / limit for name, limit in self.limits.items()]
+        return np.asarray(np.maximum.reduce([np.zeros(np.shape(self.pairs.rate)), *over]))
+
+    @cached_property
+    def _score(self) -> NDArray[np.float64]:
+        """The objective, the more the better."""
+        if self.objective in ("tpot", "ttft"):
+            return np.asarray(-getattr(self.pairs, self.objective))
+        if self.objective == "tokens_per_second_per_user":
+            return self._speed
+        if self.objective != "joules_per_token":
+            return self._rate  # rent is that of chips
+        draw = [
+            drawn(self.profile.idle_fraction, self.profile.power_fraction[0], busy) for busy in (self.pairs.full, 1.0)
         ]
-    out, done, total = [], 0, sum(whole.size * len(schedules) for *_, whole, schedules in asked)
-    for ours, layout, whole, schedules in asked:
-        out += [Split(plans, whole) for plans in steps(ours, system, layout, profile, schedules)]
-        done += whole.size * len(schedules)
-        if progress is not None:
-            progress(done, total)
-    if not any(each.divides.any() for each in out):
-        _refuse(out, given)
+        return np.asarray(
+            -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate
+        )
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        found = np.flatnonzero(self.kept)
+        return found[np.lexsort((-self._speed[found], -self._score[found]))]
+
+    def _holds(self, full: Pools) -> NDArray[np.bool_]:
+        """Return where an answer in full fits and keeps the limits."""
+        keeps = [np.asarray(getattr(full, name)) <= limit for name, limit in self.limits.items()]
+        return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))
+
+    def _full(self, places: Any) -> Pools:
+        """Return the answer for some plans in full."""
+        reading, answering = self.pairs.layouts(places)
+        asked = attrs.evolve(self.question, concurrency=self.pairs.requests[places])
+        return pools(asked, self.system, answering, reading, level=self.profile)
+
+    def _one(self, place: int) -> Pools:
+        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests[place])
+        return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
+
+    def curve(self, title: str = "") -> Curve | None:
+        """Return the numbers of the picture of the frontier under a title; None where nothing is kept."""
+        front, best = self.frontier, self.best
+        if front is None or best is None:
+            return None
+        x, y = (np.asarray(each) for each in (front.tokens_per_second_per_user, front.tokens_per_second_per_chip))
+        pair = front.interval("tokens_per_second_per_chip")
+        free = undominated(self._speed, self._rate)
+        far = (self._speed[free], self._rate[free]) if self.limits else (x, y)
+        at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip)))
+        sides = [
+            [
+                f"{est.layout.select(i).short()} on {chips:g}"
+                for i, chips in enumerate(np.broadcast_to(est.chips, x.shape))
+            ]
+            for est in (front.prompts, front.answers)
+        ]
+        return Curve(
+            f"{self.system.name}: prompts on chips of their own", title, x, y,
+            None if pair is None else (np.asarray(pair[0]) / y, np.asarray(pair[1]) / y),
+            tuple(f"{read} | {made}" for read, made in zip(*sides, strict=True)),
+            int(at[0]) if at.size else None, far[0], far[1], self.limits.get("tpot"),
+        )  # fmt: skip
+
+    # What is told ----------------------------------------------------------------------------------------------------
+
+    def _named(self, place: int) -> str:
+        (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
+        return f"{reading.short()} | {answering.short()}, {rate} tokens/s a chip"
+
+    def to_dict(self, together: float | None) -> dict[str, Any]:
+        """Return what was found under the names of the machine-readable answer.
+
+        Args:
+            together: tokens/s a chip of the best plan of one pool; None where there is none.
+        """
+        best, front = self.best, self.frontier
+        return {
+            "plans": {"tried": self.tried, "kept": int(self.kept.sum())},
+            "best": None if best is None else best.to_dict(),
+            "over_one_pool": None
+            if best is None or not together
+            else float(best.tokens_per_second_per_chip) / together,
+            "frontier": [] if front is None else _records(front),
+            "rejected": [each.to_dict() for each in self.rejected],
+        }
+
+    def lines(self, together: float | None) -> list[str]:
+        """Return what was found as lines of text; ``together`` as above."""
+        does = "keep the limits" if self.limits else "fit"
+        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
+        head = f"with prompts on chips of their own: {counted}"
+        best, front = self.best, self.frontier
+        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
+        why = ["why others were rejected", columns(rows, right=(0,))] if rows else []
+        if best is None or front is None:
+            return [f"{head}: NONE", *why]
+        each = float(best.tokens_per_second_per_chip)
+        times = "" if not together else f", {figure(each / together, 3)} times those of chips that do both"
+        chips = f"{float(best.prompts.chips):g} chips that read and {float(best.answers.chips):g} that decode"
+        told = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s a chip{times}"
+        ratio = f"in balance at {figure(float(best.balance), 3)} chips that read for each that decodes"
+        every = _records(front)
+        shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_LINES)
+        table = columns([_line(every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 4))
+        return [head, f"the best: {told}; {ratio}", "", table, "", *why]
+
+
+def _records(front: Pools) -> list[dict[str, Any]]:
+    """Return each point of an answer over one axis under the names of the machine-readable form."""
+    count = (int(np.size(front.ttft)),)
+    numbers = {
+        "concurrency": front.in_flight, "ttft_s": front.ttft, "tpot_s": front.tpot,
+        "tokens_per_s_per_user": front.tokens_per_second_per_user,
+        "output_tokens_per_s_per_chip": front.tokens_per_second_per_chip,
+    }  # fmt: skip
+    values = {name: np.broadcast_to(np.asarray(value), count) for name, value in numbers.items()}
+    sure = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s_per_chip": "tokens_per_second_per_chip"}
+    ends = {name: front.interval(quantity) for name, quantity in sure.items()}
+    named = {"prefill": front.prompts, "decode": front.answers}
+    out = []
+    for i in range(count[0]):
+        each = {
+            name: {"chips": int(np.broadcast_to(est.chips, count)[i]), "layout": est.layout.select(i).words()}
+            for name, est in named.items()
+        }
+        pairs = {
+            name: None if pair is None else [float(np.broadcast_to(end, count)[i]) for end in pair]
+            for name, pair in ends.items()
+        }
+        finite = {
+            name: None if pair is None else [end if np.isfinite(end) else None for end in pair]
+            for name, pair in pairs.items()
+        }
+        out.append({"pools": each, **{name: float(value[i]) for name, value in values.items()}, "interval": finite})
     return out
 
 
-def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
-    """Say why nothing can be laid out: the law that fails everywhere, or the one that fails most.
-
-    Raises:
-        QuestionError: always.
-    """
-    worst: tuple[float, Rule] | None = None
-    for each in splits:
-        for law in each.plans.rules:
-            kept = float(np.mean(np.broadcast_to(law.ok, each.whole.shape)[each.whole]))
-            if kept < 1 and (worst is None or kept < worst[0]):
-                worst = kept, law
-    reason = worst[1].reason if worst else "nothing was tried"
-    for name, value in given.items():
-        if reason.startswith(f"{name} "):
-            raise QuestionError(f"{name}={value:g}: {reason}")
-    told = "".join(f" {name}={value:g}" for name, value in given.items())
-    raise QuestionError(f"layout{' with' + told if told else ''}: {reason}")
-
-
-def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
-    """Return the plan of the shortest step that fits, how many fit, and how many could be laid out.
-
-    Where none fits, the one that needs the least memory.
-    """
-    fitting = [int(each.fits.sum()) for each in splits]
-    placed = sum(int(each.divides.sum()) for each in splits)
-
-    def miss(each: Split) -> NDArray[np.float64]:
-        if sum(fitting):
-            return np.where(each.fits, each.time, np.inf)
-        return np.where(each.divides, each.filled, np.inf)
-
-    misses = [miss(each) for each in splits]
-    which = int(np.argmin([each.min() for each in misses]))
-    place = np.unravel_index(int(np.argmin(misses[which])), misses[which].shape)
-    return plain(splits[which].plans.at(*(int(i) for i in place))), sum(fitting), placed
-
-
-def plain(est: Training) -> Training:
-    """Return the answer for one plan with its layout as people say it: no expert degrees without experts, no tokens to share."""
-    layout = est.layout
-    etp = layout.etp if est.question.model.experts and layout.etp != layout.tp else None
-    said = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
-    return attrs.evolve(est.again(est.question, est.system, said, est.calibration), choices=est.choices)
-
-
-def told(est: Training) -> str:
-    """Return the layout of one plan in words: degrees that are not 1, what is shared, micro-batch and recomputation."""
-    layout, q = est.layout, est.question
-    size, parallel = float(q.micro_batch), " sp" if layout.sequence_parallel else ""
-    recompute = "no recomputation" if q.recompute == "none" else f"{q.recompute} recomputation"
-    ordered = f", {layout.schedule}" if layout.pp > 1 else ""
-    return f"{degrees(layout)}{parallel}, {layout.sharding}, micro-batch {size:g}, {recompute}{ordered}"
-
-
-def degrees(layout: Layout) -> str:
-    """Return the degrees of one layout that are not 1, in the order in which ranks are placed."""
-    shown = [(name, getattr(layout, name)) for name in ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")]
-    return (
-        " ".join(f"{name}={float(n):g}" for name, n in shown if n is not None and (n > 1 or name == "etp"))
-        or "one rank"
-    )
-
-
-@functools.cache
-def _divisors(n: int) -> tuple[int, ...]:
-    return tuple(i for i in range(1, n + 1) if n % i == 0)
-
-
-def _held(given: Mapping[str, float], name: str, candidates: Sequence[float]) -> Sequence[float]:
-    return [given[name]] if name in given else candidates
-
-
-def _cp(question: TrainStep) -> int:
-    """Return the most ranks worth sharing a sequence."""
-    return _MOST_CP if float(np.max(question.seq_len)) > LONG else 1
-
-
-def _chunks(model: Model, pp: int) -> list[int]:
-    """Return the chunks of layers that a stage can be cut into evenly; with the embedding and the head as layers, if it must be."""
-    if pp == 1:
-        return [1]
-    for layers in (model.depth, model.depth + 2):
-        if layers % pp == 0:
-            return [n for n in _divisors(layers // pp) if pp * n <= model.depth]
-    return [1]
+def _line(each: dict[str, Any]) -> list[str]:
+    pair = each["interval"]["output_tokens_per_s_per_chip"]
+    sides = [
+        cell
+        for side in each["pools"].values()
+        for cell in (str(side["chips"]), " ".join(f"{k}={n}" for k, n in side["layout"].items() if n > 1) or "one rank")
+    ]
+    return [
+        figure(each["tokens_per_s_per_user"], 3),
+        figure(each["output_tokens_per_s_per_chip"]),
+        "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
+        show(each["tpot_s"], SECOND, 3),
+        show(each["ttft_s"], SECOND, 3),
+        figure(each["concurrency"], 3),
+        *sides,
+    ]

@@ -22,8 +22,8 @@ from roofline.inference import notes as remarks
 from roofline.layout import SHARDINGS, Layout, one
 from roofline.schedules import SCHEDULES
 from roofline.settings import setting
-from roofline.splits import MICRO_BATCHES, RECOMPUTED, Words, best, plain, priced, told
 from roofline.trained import Training
+from roofline.training_splits import MICRO_BATCHES, RECOMPUTED, Words, best, plain, priced, told
 from roofline.units import Num
 from roofline.workload import TrainStep
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from roofline.reports import columns, figure
 from roofline.sheets import cited, stepped
-from roofline.splits import told
 from roofline.steprecord import KINDS, PHASES
 from roofline.trained import Training
+from roofline.training_splits import told
 from roofline.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, show
 
 CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"

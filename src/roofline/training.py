@@ -190,7 +190,7 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
-    """Return the bytes of activations on the fullest rank: the first stage with what is in flight, or the last and its logits."""
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last's, and logits."""
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)

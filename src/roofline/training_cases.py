@@ -79,7 +79,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "messages of experts hide behind another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
-        lambda f: attrs.evolve(f, ep=0.25 * f.ep),
+        lambda f: attrs.evolve(f, ep=f.paired),
     ),
 }
 """What a note says of the software, and what that changes in the framework."""

@@ -15,9 +15,9 @@ from roofline.frameworks import Framework
 from roofline.hardware import System
 from roofline.inference import notes as remarks
 from roofline.layout import Layout, one
-from roofline.splits import priced
 from roofline.steps import asked, chosen_words, ranks_for, trained_on, tried
 from roofline.training_selection import TrainingSearch
+from roofline.training_splits import priced
 from roofline.units import Num
 from roofline.workload import TrainStep
 

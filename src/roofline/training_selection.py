@@ -17,11 +17,11 @@ from roofline import ranking
 from roofline.errors import QuestionError, fault
 from roofline.plans import Rejection, limit
 from roofline.reports import columns
-from roofline.splits import Split, plain, told
 from roofline.steprecord import brief, record
 from roofline.stepsheets import asked, headline
 from roofline.tradeoffs import Tradeoff, draw
 from roofline.trained import Training
+from roofline.training_splits import Split, plain, told
 from roofline.units import BYTE, SECOND, show
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ _TOLD: Final = (
     "chip.cache.",
     "system.published.",
     "system.plane[",
+    "system.host.",
 )
 _ONLY_TOLD: Final = ("streamed", "idle", "purchase")
 """Numbers that descriptors tell people, and no answer rests on."""
@@ -75,7 +76,7 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
         if isinstance(work, Op):
             kernels.add(".".join(profile.key(work.kernel, work.rate, work.form)))
             if profile.kernel(work.kernel, work.rate, work.form).eta_best is not None:
-                best.add(work.rate)
+                best |= {work.rate} & set(system.chip.best) or set(system.chip.best)
         elif np.any(cost.time > 0):
             links |= set(cost.ways)
     used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, best, over, system)]

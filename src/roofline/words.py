@@ -62,7 +62,10 @@ Rate = Annotated[
     float | None, Parameter(group=WORK, help="Requests a second, which come at random, instead of concurrency.")
 ]
 Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
-Accepted = Annotated[float, Parameter(group=WORK, help="Mean tokens a request gets from a step.")]
+Accepted = Annotated[
+    float | None,
+    Parameter(group=WORK, help="Mean tokens a request gets from a step; left out, what drafts usually yield."),
+]
 Chunk = Annotated[
     float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
 ]
@@ -84,6 +87,16 @@ Objective = Annotated[
     ),
 ]
 Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
+KvOffload = Annotated[
+    bool,
+    Parameter(
+        negative="", help="Cached prompt tokens come from the hosts' memory: when, whether that pays, how many fit."
+    ),
+]
+Disaggregated = Annotated[
+    bool,
+    Parameter(negative="", help="Also try chips that only read prompts beside chips that only decode, in every ratio."),
+]
 Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
 Imbalance = Annotated[
     float | None,

@@ -97,10 +97,10 @@ def layers(p: Flow) -> tuple[Section, ...]:
 
 
 def ends(p: Flow) -> tuple[Section, ...]:
-    """Return what a training pass does before its layers and after them: embedding, head and loss, and the modules beside the head.
+    """Return what a training pass does before its layers and after them: embedding, head and loss, and modules beside the head.
 
-    The loss reads logits and writes its softmax in 32 bits; each multi-token-prediction module is one more layer, a projection and a
-    head (DeepSeek-V3, arXiv:2412.19437, section 2.2).
+    The loss reads logits and writes its softmax in 32 bits; each multi-token-prediction module is one more layer, a projection and
+    a head (DeepSeek-V3, arXiv:2412.19437, section 2.2).
     """
     model = p.model
     matrix = head(model)

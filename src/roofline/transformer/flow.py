@@ -195,8 +195,8 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
 def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
     """Return the forward pass of one micro-batch, as one of ``tp cp`` ranks that share its sequences sees it.
 
-    A context-parallel rank has ``n = D / cp`` tokens of each document of D, those of the others before them: what it sees of ``n past +
-    n (n + 1) / 2`` pairs at ``past = (D - n) / 2`` is its even share of D (D + 1) / 2, as ranks that take an early and a late part have.
+    A context-parallel rank has ``n = D / cp`` tokens of each document of D, and the others' before them: what it sees, ``n past +
+    n (n + 1) / 2`` pairs at ``past = (D - n) / 2``, is its even share of D (D + 1) / 2, as for ranks with an early and a late part.
     """
     length = question.seq_len if question.document is None else smaller(question.document, question.seq_len)
     sequences, new = question.micro_batch * question.seq_len / length, length / layout.cp

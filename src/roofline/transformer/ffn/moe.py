@@ -115,8 +115,8 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
 def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     """Return how tokens travel to their experts, and back.
 
-    A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In training
-    the ``ep`` peers exchange tokens, those of each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
+    A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In
+    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
     """
     layout = p.layout
     if layout.etp is None:
