@@ -16,10 +16,11 @@ from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.inference import decode, prefill
 from roofline.layout import Layout
+from roofline.schedules import PAIRED
 from roofline.serving import serve
 from roofline.states import States
 from roofline.trained import Training
-from roofline.training import passes, played
+from roofline.training import Passes, passes, played
 from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -79,9 +80,15 @@ def steps(
     """Return the answer about training under each of some schedules; what they have in common is priced once."""
 
     def price(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> list[Training]:
-        work = passes(question, system, layout, calibration)
-        laid = (attrs.evolve(layout, schedule=schedule) for schedule in schedules)
-        return [played(question, system, each, calibration, work=work) for each in laid]
+        # Passes done in pairs hide their messages behind each other: their work is their own.
+        works: dict[bool, Passes] = {}
+        out = []
+        for schedule in schedules:
+            laid, paired = attrs.evolve(layout, schedule=schedule), schedule in PAIRED
+            if paired not in works:
+                works[paired] = passes(question, system, laid, calibration)
+            out.append(played(question, system, laid, calibration, work=works[paired]))
+        return out
 
     found = _everywhere((question, system, layout, calibration), price, _KEPT_OF_STEPS, States)
     return [
