@@ -46,7 +46,7 @@ _CUSTOM: Final = 1.03
 
 @frozen(eq=False)
 class Passes:
-    """What a step of training takes whatever the schedule.
+    """What a step of training takes whatever the schedule, passes done in pairs apart.
 
     Attributes:
         batches: the work of all micro-batches.
@@ -72,7 +72,7 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
 
 
 def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
-    """Return what a step takes whatever the schedule of its layout."""
+    """Return what a step takes whatever the schedule of its layout, but for those that do passes in pairs."""
     p = micro_batch(question, layout, system.chip)
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
