@@ -47,7 +47,8 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     **{f"sustained.{chip}": (1.2, 0.15) for chip in ("tpu-v4", "tpu-v5e", "tpu-v5p")},
     "sustained_fp8": (1.0, 0.1), "sustained_fp4": (0.85, 0.15),
     "generic.tp": (0.7, 0.4), "generic.cp": (0.2, 0.4), "generic.ep": (0.9, 0.3), "generic.paired": (0.25, 0.4),
-    "generic.dp": (0.2, 0.4), "generic.pp": (0.33, 0.4), "generic.fsdp": (0.5, 0.5), "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
+    "generic.dp": (0.2, 0.4), "generic.pp": (0.33, 0.4), "generic.fsdp": (0.5, 0.5), "generic.contention": (0.1, 0.5),
+    "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
     "generic.attention": (0.9, 0.15), "generic.backward": (0.73, 0.12), "generic.expert": (12e-6, 0.5),
     "generic.experts": (1.2, 0.2),
     "megatron.experts": (1.0, 0.2), "megatron-2509.experts": (1.3, 0.3), "megatron-2407.experts": (1.2, 0.3),
@@ -65,7 +66,7 @@ PRIOR: Mapping[str, tuple[float, float]] = {
 
 NAMES = tuple(PRIOR)
 WIDTH, NOISE, FOLDS, STEP = 0.10, 0.08, 10, 0.05
-SHARES = ("tp", "cp", "ep", "paired", "dp", "pp", "fsdp")
+SHARES = ("tp", "cp", "ep", "paired", "dp", "pp", "fsdp", "contention")
 ON_GPUS = ("megatron", "megatron-core", "llm-foundry", "automodel", "maxtext-gpu", "megatron-2021")
 """Frameworks whose mean pace is that of one that nobody named."""
 

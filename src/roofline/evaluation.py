@@ -20,7 +20,7 @@ from roofline.schedules import PAIRED
 from roofline.serving import serve
 from roofline.states import States
 from roofline.trained import Training
-from roofline.training import Passes, passes, played
+from roofline.training import passes, played
 from roofline.workload import Decode, Prefill, Question, Serve, TrainStep
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -80,15 +80,11 @@ def steps(
     """Return the answer about training under each of some schedules; what they have in common is priced once."""
 
     def price(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> list[Training]:
-        # Passes done in pairs hide their messages behind each other: their work is their own.
-        works: dict[bool, Passes] = {}
-        out = []
-        for schedule in schedules:
-            laid, paired = attrs.evolve(layout, schedule=schedule), schedule in PAIRED
-            if paired not in works:
-                works[paired] = passes(question, system, laid, calibration)
-            out.append(played(question, system, laid, calibration, work=works[paired]))
-        return out
+        laid = [attrs.evolve(layout, schedule=schedule) for schedule in schedules]
+        # Passes cost the same under all schedules, but for those that do two at a time.
+        work = {each.schedule in PAIRED: each for each in laid}
+        done = {paired: passes(question, system, each, calibration) for paired, each in work.items()}
+        return [played(question, system, each, calibration, work=done[each.schedule in PAIRED]) for each in laid]
 
     found = _everywhere((question, system, layout, calibration), price, _KEPT_OF_STEPS, States)
     return [

@@ -25,7 +25,6 @@ from roofline.evaluation import Progress, steps
 from roofline.hardware import System
 from roofline.inference import some_tp, tensor_rules
 from roofline.layout import Layout
-from roofline.schedules import PAIRED, SCHEDULES
 from roofline.trained import Training
 from roofline.workload import TrainStep
 
@@ -178,7 +177,9 @@ def priced(
             if not ok:
                 raise QuestionError(f"tp={given['tp']:g}: {reason}; {some_tp(question.model)}")
     asked = []
-    for schedules in _alike(words.schedule):
+    for schedules in filter(
+        None, ([n for n in words.schedule if n in CHUNKED], [n for n in words.schedule if n not in CHUNKED])
+    ):
         ours, layout, whole = laid(question, system, ranks, given, schedule=schedules[0], micro_batches=micro_batches)
         if sequence_parallel is not None:
             layout = attrs.evolve(layout, sequence_parallel=sequence_parallel)
@@ -195,13 +196,6 @@ def priced(
     if not any(each.divides.any() for each in out):
         _refuse(out, given)
     return out
-
-
-def _alike(schedules: Sequence[str]) -> list[list[str]]:
-    """Return the schedules in groups whose passes cost the same: of several chunks a rank, in pairs, and the others."""
-    groups = (CHUNKED, PAIRED, tuple(name for name in SCHEDULES if name not in (*CHUNKED, *PAIRED)))
-    found = ([name for name in schedules if name in group] for group in groups)
-    return [group for group in found if group]
 
 
 def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
