@@ -219,7 +219,7 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
     chip = after(phase, spans)
     each = profile.framework.launch * profile.eager
     launches = _sum(
-        times * (_LAUNCHED.get(work.kernel, work.launches) if isinstance(work, Op) else 1.0)
+        times * (_LAUNCHED.get(work.kernel, work.launches) if isinstance(work, Op) else (work.group > 1) * 1.0)
         for work, _, times in chip.leaves()
         if work is not None
     )
