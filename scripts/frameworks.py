@@ -308,6 +308,10 @@ def write(theta: Mapping[str, float]) -> None:
             )
             _replace(ROOT / f"workloads/frameworks/{head}.toml", key, text)
 
+    chips = {chip: theta.get(f"sustained.{ALIKE.get(chip, chip)}") for chip in catalog.names("chip")}
+    for maker in sorted({catalog.chip(chip).vendor for chip, value in chips.items() if value}):
+        told = [np.log(value) for chip, value in chips.items() if value and catalog.chip(chip).vendor == maker]
+        _replace(ROOT / "hardware/sustained.toml", maker, f"{np.exp(np.mean(told)):.3g}")
     paces = [np.log(theta.get(f"{name}.pace", 1.0)) for name in ON_GPUS]
     _replace(ROOT / "workloads/frameworks/generic.toml", "pace", f"{np.exp(np.mean(paces)):.3g}")
 

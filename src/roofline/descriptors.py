@@ -51,6 +51,7 @@ def chip(root: Table, name: str) -> Chip:
         "price": value(head, "price", DOLLAR_RATE, None),
         "purchase": value(head, "purchase", DOLLAR, None),
         "announced": head.flag("announced"),
+        "silicon": head.text("silicon", ""),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
     }

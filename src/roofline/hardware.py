@@ -71,6 +71,7 @@ class Chip:
         price: rent of the package per second; None where no figure was found.
         purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
+        silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
         facts: each number as the descriptor states it, with its source.
     """
 
@@ -84,6 +85,7 @@ class Chip:
     price: DollarsPerSecond | None = unknown_or_positive()
     purchase: Dollars | None = unknown_or_positive()
     announced: bool = False
+    silicon: str = ""
     vendor: str = ""
     title: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -86,14 +86,20 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
 
 
 def sustained(root: Table) -> dict[str, Fact]:
-    """Return, by chip, the part of the rate of single products that those of a long step reach, with its source.
+    """Return the part of the rate of single products that those of a long step reach, with its source, by chip and by maker.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.
     """
-    head = root.table("sustained")
+    head, makers = root.table("sustained"), root.table("makers", {})
     facts = Facts(root, head)
-    for name in head:
-        if name != "source" and not 0.1 <= facts.value(head, name, ONE) <= 2:
-            raise head.fail(name, "must be a number from 0.1 to 2")
-    return {fact.path.partition(".")[2]: attrs.evolve(fact, path="calibration.sustained") for fact in facts.done()}
+    out = {}
+    for table in (head, makers):
+        for name in table:
+            if name != "source":
+                value = facts.value(table, name, ONE)
+                if not 0.1 <= value <= 2:
+                    raise table.fail(name, "must be a number from 0.1 to 2")
+                out[name] = attrs.evolve(facts.read[-1], path="calibration.sustained")
+    facts.done()
+    return out

@@ -207,11 +207,13 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         kept = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
         margins = {name: getattr(generic, name) for name in ("memory_fraction", "power_fraction", "idle_fraction")}
         return evolve(IDEAL, **margins, facts=kept)
-    fitted = system(system_).package.name
     if level != "calibrated":
         return generic
-    own: Calibration = _load("calibration", fitted) if fitted in names("calibration") else generic
-    seen = _load("sustained", root() / _SUSTAINED).get(fitted)
+    part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
+    kin = (part.name, part.silicon)
+    own: Calibration = _load("calibration", next((name for name in kin if name in names("calibration")), "generic"))
+    # A chip that nobody was seen to train on goes by the others of its maker.
+    seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
