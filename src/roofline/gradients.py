@@ -65,9 +65,10 @@ def _back(work: Work, written: float) -> Work:
         narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
         around = work.staging if work.kernel == "moe" else narrow
         return evolve(work, name=f"d {work.name}", staging=around, depth=work.outputs)
+    # Two products for each of the forward pass are the model's, the scores made again are not.
     return evolve(
         work, name=f"d {work.name}", kernel=BACKWARD.get(work.kernel, work.kernel), flops=_SCORED * work.flops,
-        bytes=_PASSED * work.bytes,
+        bytes=_PASSED * work.bytes, useful=work.useful * 2 / _SCORED,
     )  # fmt: skip
 
 
