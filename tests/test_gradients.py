@@ -93,6 +93,13 @@ def test_weights_gradients_of_a_product_by_hand():
     assert (own.flops, own.bytes, own.depth) == (24.0, 2 * (2 + 3) * 2.0 + 6 * 8, 2.0)
 
 
+def test_grouped_products_of_experts_are_side_by_side():
+    """Weights' gradients of 4 experts sum over 25 rows each; gradients of inputs go through both products, as the forward pass does."""
+    grouped = rl.Op("experts", "moe", "bf16", 1.0, 1.0, depth=1500.0, items=4.0, weights=6.0, rows=100.0, inputs=1000.0, outputs=1000.0)
+    (back,), (own,) = of_inputs([grouped]), of_weights([grouped], accumulated=8.0)
+    assert (back.depth, own.depth) == (1500.0, 25.0)
+
+
 def test_narrow_inputs_are_written_twice():
     """(M K + M N)(2 + 2 w) bytes a product: read in 16 bits, written narrow as it stands and turned."""
 
