@@ -134,11 +134,9 @@ def test_what_is_shared_out_needs_less_memory(plan):
         step(question, rack, attrs.evolve(layout, sharding=each), constants).memory
         for each in ("none", "zero1", "zero2", "zero3")
     ]
-    for more, less in pairwise(kept[:3]):
+    for more, less in pairwise(kept):
         assert less.total <= more.total * (1 + 1e-9)
     assert (kept[3].gradients, kept[3].optimizer) == (kept[2].gradients, kept[2].optimizer)
-    if layout.dp * layout.cp >= 8 and question.model.depth >= 16 * layout.pp:  # two layers at a time are gathered
-        assert kept[3].weights <= kept[2].weights
 
 
 @given(plans())

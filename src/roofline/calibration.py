@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
+from roofline.arrays import smaller
 from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.frameworks import Framework
@@ -285,11 +286,15 @@ _PRODUCTS: Final = 2
 
 
 def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
-    """Return the constants of a kernel that takes ``pace`` times as long, and of whose rate of computing only a part is left."""
+    """Return the constants of a kernel that takes ``pace`` times as long, and of whose rate of computing only a part is left.
+
+    A rate above 1 is what kernels of other chips leave unused: no more than that is to be had.
+    """
     slow = pace / rate
     return evolve(
         kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, score=kernel.score * slow,
-        eta_compute=kernel.eta_compute / slow, eta_memory=kernel.eta_memory / pace, eta_staging=kernel.eta_staging / pace,
+        eta_compute=smaller(kernel.eta_compute / slow, 1.0), eta_memory=smaller(kernel.eta_memory / pace, 1.0),
+        eta_staging=smaller(kernel.eta_staging / pace, 1.0),
         eta_best=None if kernel.eta_best is None else kernel.eta_best / slow,
     )  # fmt: skip
 

@@ -63,11 +63,14 @@ def _back(work: Work, written: float) -> Work:
         # The gradient that comes in is quantised as the input was, and written once more for the weights' gradient.
         each = ACTIVATION.bytes + written * _narrow(work)
         narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
-        around = work.staging if work.kernel == "moe" else narrow
-        return evolve(work, name=f"d {work.name}", staging=around, depth=work.outputs)
+        if work.kernel == "moe":
+            # Into the experts' width and out of it, as before.
+            return evolve(work, name=f"d {work.name}")
+        return evolve(work, name=f"d {work.name}", staging=narrow, depth=work.outputs)
+    # Two products for each of the forward pass are the model's, the scores made again are not.
     return evolve(
         work, name=f"d {work.name}", kernel=BACKWARD.get(work.kernel, work.kernel), flops=_SCORED * work.flops,
-        bytes=_PASSED * work.bytes,
+        bytes=_PASSED * work.bytes, useful=work.useful * 2 / _SCORED,
     )  # fmt: skip
 
 
@@ -91,7 +94,8 @@ def of_weights(works: Iterable[Work], accumulated: Bytes) -> tuple[Op, ...]:
                     bytes=read + work.weights * accumulated,
                     staging=0.0,
                     launches=1.0,
-                    depth=work.rows,
+                    # Each expert sums over its own rows, side by side with the others.
+                    depth=work.rows / work.items if work.kernel == "moe" else work.rows,
                 )
             )
     return tuple(out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
+import numpy as np
 from attrs import evolve, frozen
 
 from roofline.architecture import Model
@@ -78,9 +79,10 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     if p.layout.schedule in PAIRED:
         profile = evolve(profile, framework=evolve(profile.framework, ep=profile.framework.paired))
     f, pp = profile.framework, p.layout.pp
-    inner, (first, *closing) = layers(p), ends(p)
+    fused, (first, *closing) = layers(p), ends(p)
+    inner = fused
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(evolve(s, works=tuple(_unfused(w, p) for w in s.works)) for s in inner)
+        inner = tuple(evolve(s, works=tuple(_unfused(w, p) for w in s.works)) for s in fused)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -91,9 +93,12 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     def phase(made: Iterable[tuple[Section, tuple[Work, ...]]]) -> list[_Made]:
         return [_made(section, works, pp, price, profile) for section, works in made if works]
 
-    again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in inner)
+    # The input of frozen weights is not kept for their gradients.
+    forward = tuple(evolve(s, works=tuple(s.works if added else map(recast, s.works))) for s in whole)
+    layered = forward[1 : 1 + len(inner)]
+    again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in layered)
     found = {
-        "forward": phase((s, tuple(s.works if added else (recast(w) for w in s.works))) for s in whole),
+        "forward": phase((s, s.works) for s in forward),
         "backward": [*phase(again), *phase((s, of_inputs(s.works, trained=not added)) for s in reversed(whole))],
         "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
     }
@@ -119,7 +124,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
             )
             ended[place] = ended.get(place, 0.0) + m.span.time * slow * pp
     depth = question.model.depth
-    remembered, working = _remembered(inner, question, p)
+    remembered, working = _remembered(inner, fused, question, p)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layer"] / depth, ended["first"], ended["last"], hidden,
@@ -229,7 +234,7 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
 
 def _repeated(works: Iterable[Work], recompute: str) -> tuple[Work, ...]:
     """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
-    return tuple(evolve(recast(w), name=f"{AGAIN}{w.name}") for w in works if _again(w, recompute))
+    return tuple(evolve(w, name=f"{AGAIN}{w.name}") for w in works if _again(w, recompute))
 
 
 def _again(work: Work, recompute: str) -> bool:
@@ -250,28 +255,30 @@ MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
 """What each module of :data:`roofline.workload.MODULES` is done again of."""
 
 
-def _remembered(inner: Iterable[Section], question: TrainStep, p: Flow) -> tuple[Bytes, Bytes]:
-    """Return the bytes that gradients of all layers need, and those that stand beside them while they are made again.
+def _remembered(
+    inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow
+) -> tuple[Bytes, Bytes]:
+    """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again.
 
-    What is done again from its input is not kept; the input of attention is what projections gave, and stays.
+    Attention that is done again keeps queries, keys and values, and no scores, as if it were ``fused``.
     """
-    everything = _sum(s.times * kept(s.works) for s in inner)
-    if question.recompute == "none":
-        return everything, 0.0
+    both = list(zip(inner, fused, strict=True))
+    everything = _sum(s.times * kept(s.works) for s, _ in both)
     if question.recompute == "full":
-        freed = everything - p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
+        left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
     else:
-        freed = _sum(s.times * kept(w for w in s.works if _made_again(w, question.recompute)) for s in inner)
-    return everything - question.share * freed, question.share * freed
+        left = _sum(s.times * kept(_needed(s, plain, question.recompute)) for s, plain in both)
+    dropped = question.share * (everything - left)
+    return everything - dropped, dropped
 
 
-def _made_again(work: Work, recompute: str) -> bool:
-    """Return whether what a work keeps need not be kept: of fused attention its inputs must be."""
-    fused = isinstance(work, Op) and work.kernel in _ATTENTION
-    return _again(work, recompute) and not fused
-
-
-_SCORES: Final = "scored "
+def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Work]:
+    """Yield the works of a section whose inputs are kept though some are done again."""
+    for work, plain in zip(section.works, fused.works, strict=True):
+        if not _again(work, recompute):
+            yield work
+        elif isinstance(plain, Op) and plain.kernel in _ATTENTION:
+            yield plain
 
 
 def _sinks(model: Model) -> bool:
@@ -284,16 +291,17 @@ def _unfused(work: Work, p: Flow) -> Work:
 
     Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, sec. 4.1).
     """
-    if not isinstance(work, Op) or work.kernel not in _ATTENTION:
+    if not isinstance(work, Op) or work.kernel not in _ATTENTION or not np.any(work.items):
+        # A recurrence has no scores.
         return work
     (stream,) = p.streams
     length = 2 * stream.past + stream.new
     # Blocks of queries count heads; a score is made for every key, whatever the mask or the window hides.
     scores = work.items / ceil(stream.new / TILE) * stream.new * length
     causal = attended(stream.new, stream.past, None) / (stream.new * length)
-    more = scores * causal / work.scores
+    more = scores * causal / work.scores if np.any(work.scores) else 1.0
     return evolve(
-        work, name=f"{_SCORES}{work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
+        work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
         scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
     if k.eta_best is None or not chip.best:
         return k.eta_compute
     if rate in chip.best:
-        return k.eta_best * chip.best[rate]
+        return smaller(k.eta_best * chip.best[rate], 1.0)
     return smaller(k.eta_compute, k.eta_best * functools.reduce(larger, chip.best.values()))
 
 

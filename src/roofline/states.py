@@ -62,20 +62,12 @@ def held(model: Model, layout: Layout) -> tuple[Held, Held]:
     placed = evolve(layout, etp=layout.tp if layout.etp is None else layout.etp)
     whole = weights(evolve(model, formats=_PLAIN), placed, drafting=bool(model.mtp)) / WEIGHT
     per_stage = ceil(model.depth / layout.pp) / model.depth
-    routed = (
-        sum(
-            (
-                run.count
-                * per_stage
-                * moe.local_slots(run.ffn, placed.ep, placed.redundant_experts)
-                * moe.expert(run.ffn, model.hidden)
-                for run in model.layers
-                if isinstance(run.ffn, Moe)
-            ),
-            start=0.0,
-        )
-        / placed.expert_tp
-    )
+    drafter = model.drafter.ffn if model.mtp else None
+    routed: Count = 0.0
+    for block, count in (*((run.ffn, run.count * per_stage) for run in model.layers), (drafter, float(model.mtp))):
+        if isinstance(block, Moe):
+            slots = moe.local_slots(block, placed.ep, placed.redundant_experts)
+            routed = routed + count * slots * moe.expert(block, model.hidden) / placed.expert_tp
     routed = smaller(routed, whole)
     return (
         _held(whole - routed, layout.cp * layout.dp, layout.tp, layout),
@@ -115,9 +107,9 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
     def part(group: tuple[Held, ...], least: int) -> Count:
         return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
-    gathered = (
-        sum((h.weights for h in own), start=0.0) * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0
-    )
+    # Of what is gathered a rank has its own part already.
+    others = sum((h.weights * (1 - 1 / h.shards) for h in own), start=0.0)
+    gathered = others * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0
     return States(
         WEIGHT * (part(own, 3) + gathered),
         question.gradient_bytes * part(trained, 2),

@@ -166,7 +166,10 @@ class Training:
 
     @property
     def model_flops_per_second_per_chip(self) -> FlopPerSecond:
-        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing done again."""
+        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing done again.
+
+        Attention has twice its FLOP in the backward pass: scores that its kernel makes again for gradients are not the model's.
+        """
         done = sum((w.flops * w.useful * n for w, n in self._ops(again=False)), start=0.0)
         return done * self.layout.ranks / self.chips / self.step_time
 
@@ -181,7 +184,7 @@ class Training:
 
     @property
     def hfu(self) -> Ratio:
-        """Hardware FLOP utilisation: as MFU, what is recomputed counted."""
+        """Hardware FLOP utilisation: as MFU, layers and attention done again counted (but no scores inside a kernel)."""
         return self._utilisation(again=True)
 
     def _ops(self, *, again: bool) -> Iterable[tuple[Op, Num]]:

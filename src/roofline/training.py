@@ -52,7 +52,7 @@ class Passes:
         batches: the work of all micro-batches.
         one: of one micro-batch.
         mean: time of its passes on a rank on average; ``fullest``, on the rank that has the most to do.
-        unseen: time of its message between stages that is hidden.
+        unseen: time of one of its messages between stages that is hidden.
         reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
         optimizer: the update.
     """
@@ -124,11 +124,12 @@ def played(
     )
     activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
-    memory, n = evolve(kept, weights=kept.weights * over.copies), _placed(system, layout)
+    memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
+    n = _placed(system, layout)
     return Training(
         question, system, layout, calibration,
         step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
-        hidden=(one.hidden + work.unseen) * m + sum((hidden for _, hidden in work.reduced), start=0.0),
+        hidden=(one.hidden + 2 * layout.vpp * work.unseen) * m + sum((hidden for _, hidden in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
@@ -199,7 +200,7 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
     moved: Num = 0.0
     for group in own:
         kept = group.weights if layout.sharding == "none" else group.weights / group.shards
-        local = group.weights / group.shards if layout.sharding == "zero3" else group.weights
+        local = group.weights / group.shards if layout.sharding in ("zero2", "zero3") else group.weights
         moved = moved + _UPDATED * kept + _CLEARED * local
     if question.task == "lora":
         moved = 0.0 * moved
@@ -227,6 +228,7 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
         Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *_context_rules(model, layout),
+        Rule(layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
         *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
     ]
     if model.experts:

@@ -46,6 +46,8 @@ def score(i: Indexer, p: Flow, s: Stream) -> tuple[Op, ...]:
         flops=2 * i.heads * i.dim * pairs,
         bytes=keys + s.tokens * i.heads * i.dim * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Tensor peers all score.
+        useful=1.0 / p.layout.tp,
     )  # fmt: skip
     # A score is 32 bits: two elements written, two read.
     return scores, elementwise(p, "index choice", 4 * pairs, launches=(s.sequences > 0) * 1.0)

@@ -6,8 +6,10 @@ rope_dim`` wide and all heads read the same cached latent.
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from roofline.architecture import Mla
-from roofline.arrays import ceil
+from roofline.arrays import ceil, pick, share
 from roofline.transformer.attention import indexer
 from roofline.transformer.flow import (
     ACTIVATION,
@@ -132,7 +134,10 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         rows=s.tokens,
         kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
     )  # fmt: skip
-    return gemm(p, "expand kv", keys, values, tokens=tokens), attention
+    expand = gemm(p, "expand kv", keys, values, tokens=tokens)
+    # Context-parallel ranks exchange latents, and each expands what it got.
+    own = pick(p.layout.cp > 1, share(s.new, s.past + s.new), 1.0)
+    return evolve(expand, useful=expand.useful * own), attention
 
 
 def works(a: Mla, p: Flow) -> tuple[Work, ...]:
