@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _SMALL: Final = 6.5
 _MOST_NAMES: Final = 4
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _SLOWEST: Final = 2.5
 """Times of the best plan that are in the picture."""
 _MOST_DOTS: Final = 4000
@@ -98,6 +99,11 @@ def _add(ax: Any, found: Tradeoff) -> None:
     seen = np.flatnonzero(found.time <= top)
     spots = np.searchsorted(found.time[seen], np.linspace(found.time[0], found.time[seen[-1]], _MOST_NAMES))
     told = np.unique(np.minimum(spots, len(seen) - 1))
-    for i in told:
+    lines = []
+    for letter, i in zip(_LETTERS[drawn * _MOST_NAMES :], told, strict=False):
         at = (float(x[i]), float(found.time[i]))
-        names.place(beside(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)
+        names.place(beside(ax, letter, at, (4.0, 7.0, 13.0, 24.0), color=color, size=_SMALL + 1), must=True)
+        lines.append(f"{letter}  {found.plans[i]}")
+    # What the letters stand for lies below the frontier, where no plan is.
+    low = 0.02 + 0.045 * len(lines) * drawn
+    ax.text(0.02, low, "\n".join(lines), transform=ax.transAxes, color=color, fontsize=_SMALL - 1, va="bottom", zorder=7)
