@@ -12,7 +12,7 @@ from roofline.engines import Engine
 from roofline.errors import QuestionError, fault, unknown
 from roofline.frameworks import Framework
 from roofline.provenance import Fact
-from roofline.units import Count, Ratio, Seconds
+from roofline.units import Count, FlopPerSecond, Ratio, Seconds
 
 LEVELS: Final = ("ideal", "generic", "calibrated")
 
@@ -151,6 +151,7 @@ class Calibration:
         assumed_error: what each assumed number of the hardware adds to either.
         power_fraction: mean draw of a busy system over its rated power, and the least and the greatest seen.
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
+        core: rate in 16 bits of the largest core that constants of a core were found on.
         eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
@@ -174,6 +175,7 @@ class Calibration:
     assumed_error: Ratio = 0.0
     power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
     idle_fraction: Ratio = 0.0
+    core: FlopPerSecond = float("inf")
     eager: Seconds = 0.0
     host: Seconds = 0.0
     sustained: Ratio = 1.0

@@ -87,17 +87,23 @@ class _Route:
         near, far: transfer time of its busiest tier at full rate, of those whose ranks read and write each other's memory
             and of those with network cards.
         open: where the way can be gone at all.
+        in_turn: tiers carry their parts one after another, not at the same time.
     """
 
     steps: Seconds
     near: Seconds
     far: Seconds
     open: Mask = True
+    in_turn: bool = False
 
     @property
     def transfer(self) -> Seconds:
-        """Transfer time of its busiest tier."""
-        return larger(self.near, self.far)
+        """Transfer time of its busiest tier, or of all where one waits for another."""
+        return self.both(self.near, self.far)
+
+    def both(self, near: Seconds, far: Seconds) -> Seconds:
+        """Return the time of what two kinds of tier take."""
+        return near + far if self.in_turn else larger(near, far)
 
 
 def _gather(c: Climb) -> Ratio:
@@ -215,7 +221,7 @@ def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
         steps = steps + hops(c) * c.tier.latency  # type: ignore[assignment]
         sent = hops(c) * size / (c.fabric.hop * c.tier.bandwidth)
         passed[c.tier.load_store] = passed[c.tier.load_store] + sent
-    return {"point_to_point": _Route(steps, passed[True], passed[False])}
+    return {"point_to_point": _Route(steps, passed[True], passed[False], in_turn=True)}
 
 
 def _routes(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -314,7 +320,7 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
             continue
         link: Link = calibration.link(name)
         t0 = link.alpha + link.peer * (message.group - 1) + link.start * slowest + link.hop * route.steps
-        x = larger(route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far)
+        x = route.both(route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far)
         taken[name] = pick(route.open, transfer_time(t0, x, link.c), np.inf)
         better = taken[name] < time
         time, network = pick(better, taken[name], time), pick(better, taken[name] - t0, network)

@@ -242,11 +242,12 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
         idle = value(power, "idle", ONE, most=1.0)
         power.done()
         out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
-        out["eager"] = value(head, "eager", SECOND)
+        out["eager"], out["core"] = value(head, "eager", SECOND), value(head, "core", FLOP_RATE)
     else:
         fraction, idle = base.power_fraction, base.idle_fraction
         out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
         out["eager"] = value(head, "eager", SECOND, base.eager)
+        out["core"] = value(head, "core", FLOP_RATE, base.core)
     vendors = head.words("vendors", base.vendors if base else ())
     head.done()
     found = tuple(_found(table) for table in root.tables("found")) if "found" in root else ()

@@ -9,11 +9,11 @@ import attrs
 import numpy as np
 from attrs import field, frozen
 
+from roofline.arrays import larger
 from roofline.errors import QuestionError, fault, unknown
 from roofline.fields import amount, number, positive, refuse, unknown_or_positive
 from roofline.provenance import Fact
 from roofline.units import (
-    TERA,
     Bytes,
     BytesPerSecond,
     Count,
@@ -53,11 +53,6 @@ class Memory:
     usable: Ratio = amount(1.0, high=2.0, strict=True)
 
 
-LARGEST_CORE: Final = 16 * TERA
-"""FLOP/s in 16 bits of the largest core whose kernels were timed, that of a B200: what a work item or an exponential costs on one
-core was found on cores no larger, and a chip of few large ones does several at a time on each."""
-
-
 @frozen(eq=False)
 class Chip:
     """What one rank runs on: dense matrix rates by dtype, and a memory.
@@ -90,15 +85,16 @@ class Chip:
     title: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
-    @property
-    def units(self) -> Count:
-        """Cores as the constants of kernels count them: one that multiplies more than the largest that was timed is several.
+    def units(self, core: FlopPerSecond) -> Count:
+        """Return the cores as constants count them: one of more than ``core`` FLOP/s in 16 bits is several.
 
-        >>> Chip("big", {"bf16": 1.6e14}, Memory(1e11, 4e12), cores=2).units
+        What a work item or an exponential costs on a core was found on cores no larger; one that is does several at a time.
+
+        >>> Chip("big", {"bf16": 1.6e14}, Memory(1e11, 4e12), cores=2).units(core=1.6e13)
         10.0
         """
         sixteen = self.peak.get("bf16", self.peak.get("fp16", 0.0))
-        return np.maximum(self.cores, sixteen / LARGEST_CORE)
+        return larger(self.cores, sixteen / core)
 
     def ridge(self, rate: str) -> FlopPerByte:
         """Return the arithmetic intensity at which compute and memory take equally long: ``peak / bandwidth``.

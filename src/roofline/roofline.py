@@ -99,14 +99,14 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     k, engine = calibration.kernel(op.kernel, op.rate, op.form), calibration.engine
     fused = op.kernel == "gemm" and op.form in engine.fused
     launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
-    bandwidth = chip.memory.bandwidth
-    compute = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate]) + op.scores * (k.score / chip.units)
+    bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
+    compute = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate]) + op.scores * (k.score / units)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (
         launches * (k.t0 * engine.launch)
         + smaller(launches, 1.0) * op.depth * k.step
-        + op.items * (k.item / chip.units + k.turn)
+        + op.items * (k.item / units + k.turn)
     )
     kernel = latency + around + norm(compute, memory, k.p)
     # Without a graph the host launches one kernel after another; a chip that is faster waits for it.

@@ -81,6 +81,8 @@ def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
     gather: Num = 0.0
     steps: Num = 0.0
     longest: Num = 0.0
+    astride: Num = 0.0
+    across: Num = 1.0
     below: Num = 1.0
     for d in dims:
         # Units along this dimension that the group's neighbours lie apart, and that it covers.
@@ -91,9 +93,15 @@ def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
         gather = gather + used * (1 + ring) / 2 / apart
         steps = steps + used * apart * (ring * covered / 2 + (1 - ring) * (covered - 1))
         longest = larger(longest, used * covered * apart * (2 - ring))
+        # A group that reaches into a dimension and fills none lies astride of it.
+        part = (covered > 1 + _NEAR) * (1 + ring) / 2 / apart
+        across = pick(part > astride, apart, across)
+        astride = larger(astride, part)
         below = below * d
     k = len(dims)
     alone = fan <= 1
+    fills = gather > 0
+    gather, steps, longest = pick(fills, gather, astride), pick(fills, steps, across), pick(fills, longest, 4 * across)
     # A small group of neighbours lies in a compact block (2 x 2, 2 x 4, ...), whose sides are lines.
     sides = smaller(floor(np.log2(larger(fan, 1.0)) + _NEAR), float(k))
     small = (start <= 1) & (fan < dims[0]) & (sides > 1)
