@@ -155,7 +155,7 @@ def test_a_fitted_profile_says_how_far_off_it_is(name):
         own = {(".".join(key), stack) for key in differs.kernels}
         assert own == {(n, s) for n, s in told if s == stack and "." in n}
         assert set(differs.links) == {way for n, s in told if s == stack and "." not in n for way in n.split("|")}
-    assert 0.5 < profile.sustained <= 1
+    assert 0.5 < profile.sustained <= 1.1  # generic constants or clocks may be too low
 
 
 @pytest.mark.parametrize("name", ["generic", *FITTED])

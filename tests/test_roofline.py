@@ -58,7 +58,7 @@ def test_more_work_takes_longer(op, chip, profile, factor):
 
 # Constants and in which direction each is worse: parts of a peak and the sharing of time when less, times when more.
 WORSE = {
-    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "score": 1, "error": 0,
+    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "score": 1, "turn": 1, "error": 0,
 }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_each_constant_of_a_kernel_counts():
     """Twice as bad, each makes an operation that has everything slower."""
     chip = rl.Chip("toy", {"bf16": 1e15}, rl.Memory(1e11, 4e12), best={"bf16": 0.8}, cores=5)
     op = Op("o", "gemm", "bf16", 1e12, 4e9, launches=2.0, staging=4e9, depth=1e3, items=10.0, scores=1e6)
-    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 1e-9, 0.5, 0.5)
+    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 1e-9, 0.5, 0.5, turn=1e-3)
 
     def timed(constants):
         return float(price(op, chip, attrs.evolve(rl.IDEAL, kernels={("gemm", "any"): constants})).time)

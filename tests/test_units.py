@@ -266,6 +266,8 @@ def arguments(key, function, draw):
         if key == "transformer.flow.flow":
             found = {"question": question, "layout": layout, "chip": system.chip}
             return {name: found[name] for name in names}, hints
+        if kind is rl.TrainStep:
+            question = rl.TrainStep(question.model, draw(made.floats(1, 1e3)), draw(made.floats(1, 1e4)))
         if kind in (rl.Decode, rl.Prefill) and not isinstance(question, kind):
             question = (
                 rl.Decode(question.model, 8.0, 512.0) if kind is rl.Decode else rl.Prefill(question.model, 8.0, 512.0)
@@ -297,6 +299,8 @@ def special(key, name, draw):
         chip = draw(made.chips())
         passing = flow.flow(rl.Decode(model, 8.0, 512.0), rl.Layout(tp=1.0), chip)
         return {"p": passing, "name": "made", "matrices": flow.Matrix("m", "dense", 64, 64), "window": 64}[name]
+    if name == "question" and key == "transformer.flow.micro_batch":
+        return rl.TrainStep(draw(made.models()), draw(made.floats(1, 1e3)), draw(made.floats(1, 1e4)))
     if name == "question":
         return rl.Serve(
             draw(made.models()), requests_per_slot=draw(made.floats(1, 10)), variation=draw(st.floats(0, 0.1))

@@ -79,10 +79,10 @@ class Kernel:
     step: Seconds = 0.0
     item: Seconds = 0.0
     score: Seconds = 0.0
-    turn: Seconds = 0.0
     eta_staging: Ratio = 1.0
     eta_best: Ratio | None = None
     error: Ratio = 0.0
+    turn: Seconds = 0.0
 
 
 @frozen(eq=False)

@@ -17,7 +17,7 @@ from roofline import catalog, reliability
 from roofline.arrays import larger, pick
 from roofline.campaigned import Campaign, saved
 from roofline.errors import QuestionError, fault
-from roofline.fields import number, refuse
+from roofline.fields import MOST_TOKENS, number, refuse
 from roofline.ledger import fields, rows
 from roofline.operations import OTHER
 from roofline.provenance import Fact, spread
@@ -27,6 +27,7 @@ from roofline.units import (
     DOLLAR_RATE,
     GIGA,
     HOUR,
+    MILLI,
     MILLION,
     SECOND,
     TERA,
@@ -40,7 +41,7 @@ from roofline.units import (
 
 __all__ = ["Campaign", "campaign", "fields", "rows", "saved"]
 
-_COUNTS: Final = {"": 1.0, "k": 1e3, "M": MILLION, "B": GIGA, "G": GIGA, "T": TERA}
+_COUNTS: Final = {"": 1.0, "k": 1 / MILLI, "M": MILLION, "B": GIGA, "G": GIGA, "T": TERA}
 _COUNTED: Final = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?) ?(?P<scale>[kMBGT]?)")
 
 
@@ -152,7 +153,7 @@ def _tokens(value: Num | str) -> Count:
             raise QuestionError(fault("tokens", value, "must be a number of tokens", "write for example 15T or 1.5e13"))
         value = float(match["number"]) * _COUNTS[match["scale"]]
     out = number(value, "tokens")
-    refuse("tokens", out, 1.0, 1e18)
+    refuse("tokens", out, 1.0, MOST_TOKENS * MILLION)
     return out
 
 

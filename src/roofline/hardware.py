@@ -90,7 +90,7 @@ class Chip:
 
         What a work item or an exponential costs on a core was found on cores no larger; one that is does several at a time.
 
-        >>> Chip("big", {"bf16": 1.6e14}, Memory(1e11, 4e12), cores=2).units(core=1.6e13)
+        >>> float(Chip("big", {"bf16": 1.6e14}, Memory(1e11, 4e12), cores=2).units(core=1.6e13))
         10.0
         """
         sixteen = self.peak.get("bf16", self.peak.get("fp16", 0.0))

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from roofline.arrays import larger, pick, share, smaller
-from roofline.units import Count, Num, Ratio, Seconds
+from roofline.units import MILLI, Count, Num, Ratio, Seconds
 
 _ROUNDS: Final = 8
 """Newton's steps: from a start that is right for the least and the greatest checkpoints, six reach the last digit."""
@@ -81,7 +81,7 @@ def best_interval(mtbf: Seconds, checkpoint: Seconds) -> Seconds:
 def _excess(u: Num) -> Num:
     """Return ``u + e^-u - 1``, by its series where the terms cancel."""
     series = u * u * (1 / 2 - u / 6 + u * u / 24 - u * u * u / 120)
-    return pick(u < 1e-3, series, u + np.expm1(-u))
+    return pick(u < MILLI, series, u + np.expm1(-u))
 
 
 def goodput(mtbf: Seconds, checkpoint: Seconds, restart: Seconds, interval: Seconds, behind: Seconds = 0.0) -> Ratio:

@@ -33,6 +33,11 @@ _TOLD: Final = (
 _ONLY_TOLD: Final = ("streamed", "idle", "purchase")
 """Numbers that descriptors tell people, and no answer rests on."""
 
+_OF_TRAINING: Final = tuple(
+    f"calibration.{name}" for name in ("sustained", "sustained_fp8", "sustained_fp4", "training_error", "experts_error")
+)
+"""Constants that only long steps rest on."""
+
 _TIER: Final = re.compile(r"system\.tier\[(\d+)\]\.(\w+)")
 
 
@@ -83,6 +88,8 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     # Constants that only the kernels of one software stack have are those of a profile on that stack.
     rested = {"kernel": kernels, "link": links, "stack": set()}
     for fact in profile.facts:
+        if fact.path in _OF_TRAINING and profile.framework.name == "none":
+            continue
         head, _, rest = fact.path.partition(".")
         if head not in rested or rest.rpartition(".")[0] in rested[head]:
             used.append(fact)
