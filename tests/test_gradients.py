@@ -95,7 +95,19 @@ def test_weights_gradients_of_a_product_by_hand():
 
 def test_grouped_products_of_experts_are_side_by_side():
     """Weights' gradients of 4 experts sum over 25 rows each; gradients of inputs go through both products, as the forward pass does."""
-    grouped = rl.Op("experts", "moe", "bf16", 1.0, 1.0, depth=1500.0, items=4.0, weights=6.0, rows=100.0, inputs=1000.0, outputs=1000.0)
+    grouped = rl.Op(
+        "experts",
+        "moe",
+        "bf16",
+        1.0,
+        1.0,
+        depth=1500.0,
+        items=4.0,
+        weights=6.0,
+        rows=100.0,
+        inputs=1000.0,
+        outputs=1000.0,
+    )
     (back,), (own,) = of_inputs([grouped]), of_weights([grouped], accumulated=8.0)
     assert (back.depth, own.depth) == (1500.0, 25.0)
 

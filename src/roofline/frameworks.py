@@ -24,6 +24,7 @@ class Framework:
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
         step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
+        lent: part of the chip's cores that send messages where a schedule has two micro-batches go together (DualPipe).
         attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
@@ -46,6 +47,7 @@ class Framework:
     dp: Ratio = 0.0
     pp: Ratio = 0.0
     fsdp: Ratio = 0.0
+    lent: Ratio = 0.0
     attention: Ratio = 1.0
     synchronous: Ratio = 1.0
     backward: Ratio = 1.0

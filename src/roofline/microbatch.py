@@ -164,6 +164,15 @@ def behind(message: Message, times: Num, work: Seconds, part: Ratio, price: Pric
     return span, cost.time * times - seen
 
 
+def seen_in_part(span: Span, part: Ratio) -> Span:
+    """Return a span of whose messages only a part is seen."""
+    if span.parts:
+        return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
+    if span.cost is None or not isinstance(span.work, Message):
+        return span
+    return leaf(span.work, _cut(span.cost, part))
+
+
 def _cut(cost: Cost, part: Ratio) -> Cost:
     """Return the cost of a message of which a part is seen."""
     return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)

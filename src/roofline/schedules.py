@@ -83,6 +83,7 @@ class Run:
         in_flight: micro-batches whose activations the fullest rank keeps, as many as of whole stages.
         copies: of a stage's parameters on a rank.
         rules: where the schedule is possible, and what to say where it is not.
+        pairs: whether forward and backward passes go in pairs.
     """
 
     time: Seconds
@@ -90,6 +91,7 @@ class Run:
     in_flight: Count
     copies: float
     rules: tuple[tuple[Mask, str], ...] = ()
+    pairs: bool = False
 
     @property
     def bubble(self) -> Seconds:
@@ -305,7 +307,7 @@ def run(
             rules.append((p % 2 == 0, "dualpipe needs an even number of stages"))
             rules.append(((m % 2 == 0) & (m >= 2 * p), "dualpipe needs an even number of micro-batches, at least 2 pp"))
     time = pick(together, larger(time, met), time)
-    return Run(time, work, kept, copies, tuple(rules))
+    return Run(time, work, kept, copies, tuple(rules), pairs=schedule == "dualpipe")
 
 
 def others(fullest: Pace, mean: Pace, stages: Count) -> Pace:

@@ -53,7 +53,7 @@ def engine(root: Table, name: str) -> Engine:
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
-    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE, "lent": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
 }  # fmt: skip
 
@@ -71,7 +71,12 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     bounds = dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
         ("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0)
     )
-    for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
+    for key, (least, most) in {
+        **bounds,
+        "launch": (0.0, 20.0),
+        "lent": (0.0, 0.9),
+        "memory_fraction": (0.1, 1.0),
+    }.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:
