@@ -170,3 +170,51 @@ def test_pairs_hide_messages_behind_each_other(model, system, pp, micro_batches,
         assert est.exposed + est.hidden == pytest.approx(float(alone.exposed + alone.hidden))
         assert sum(map(float, est.phases.values())) == pytest.approx(float(est.step_time))
     assert free.mfu * free.step_time == pytest.approx(float(alone.mfu * alone.step_time))
+
+
+# Published ---------------------------------------------------------------------------------------------------------------
+
+
+def llama(cp, dp, length, batch):
+    """Llama 3.1 405B on H100: Llama Team, arXiv:2407.21783, table 4; 16 M tokens a step.
+
+    Gradients and optimizer are shared out, weights are not; 126 layers and two ends in chunks of one layer (section 3.3.2).
+    """
+    layout = rl.Layout(tp=8, cp=cp, pp=16, dp=dp, vpp=8, sequence_parallel=True, sharding="zero2")
+    return rl.train(rl.TrainStep(rl.model("llama-3.1-405b"), batch * dp, length), "dgx-h100", layout)
+
+
+@pytest.mark.parametrize(
+    ("cp", "dp", "length", "batch", "measured", "chips"),
+    [(1, 64, 8192, 32, 430e12, 8192), (1, 128, 8192, 16, 400e12, 16384), (16, 8, 131072, 16, 380e12, 16384)],
+)
+def test_llama_405b_as_published(cp, dp, length, batch, measured, chips):
+    est = llama(cp, dp, length, batch)
+    assert (est.chips, est.tokens) == (chips, pytest.approx(16.8e6, rel=0.01))
+    assert est.divides
+    assert float(est.model_flops_per_second_per_chip) == pytest.approx(measured, rel=0.15)
+    low, high = est.interval()
+    assert low <= est.step_time * float(est.model_flops_per_second_per_chip) / measured <= high
+
+
+def test_deepseek_v3_as_published():
+    """180,000 GPU hours for 10^12 tokens on 2,048 H800: DeepSeek-AI, arXiv:2412.19437, sections 1, 3.2 and 4.2."""
+    layout = rl.Layout(pp=16, dp=128, ep=64, etp=1, schedule="dualpipe")
+    question = rl.TrainStep(rl.model("deepseek-v3", dtype="fp8-block"), 15360, 4096)
+    est = rl.train(question, "hgx-h800", layout)
+    assert (est.chips, est.divides) == (2048, True)
+    hours = 1e12 / float(est.tokens_per_second_per_chip) / 3600
+    assert hours == pytest.approx(180e3, rel=0.15)
+    # 14.8 10^12 tokens in 2.664 10^6 hours.
+    assert 14.8 * hours == pytest.approx(2.664e6, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in catalog.measured("training")[1] if row["group"] == "korthikanti-2022"],
+    ids=lambda row: row["id"],
+)
+def test_selective_recomputation_as_published(row):
+    """22 to 1,000 10^9 parameters on A100, all of a layer done again or only its attention: arXiv:2205.05198, table 5."""
+    (p,) = rl.validate([row]).predictions
+    assert p.predicted == pytest.approx(p.measured, rel=0.15)
