@@ -205,8 +205,8 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
 def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
     """Return the forward pass of one micro-batch, as one of ``tp cp`` ranks that share its sequences sees it.
 
-    A context-parallel rank has ``n = D / cp`` tokens of each document of D, and ``(D - n) / 2`` of the others' before them on average;
-    of the pairs, D (D + 1) / 2 where all are seen, it has its even share, as ranks with an early and a late part have.
+    A context-parallel rank has ``n = D / cp`` tokens of each document of D, and on average ``(D - n) / 2`` of the others' before
+    them; of the pairs, D (D + 1) / 2 where all are seen, it has its even share, as ranks with an early and a late part have.
     """
     length = question.seq_len if question.document is None else smaller(question.document, question.seq_len)
     sequences, new = question.micro_batch * question.seq_len / length, length / layout.cp
