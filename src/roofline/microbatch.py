@@ -17,7 +17,7 @@ from roofline.schedules import PAIRED
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import attention, ends, layers
-from roofline.transformer.flow import ACTIVATION, TILE, Flow, attended
+from roofline.transformer.flow import ACTIVATION, TILE, Flow
 from roofline.units import Bytes, Num, Ratio, Seconds
 from roofline.work import Message, Op, Section, Work
 from roofline.workload import TrainStep, modules
@@ -298,7 +298,7 @@ def _unfused(work: Work, p: Flow) -> Work:
     length = 2 * stream.past + stream.new
     # Blocks of queries count heads; a score is made for every key, whatever the mask or the window hides.
     scores = work.items / ceil(stream.new / TILE) * stream.new * length
-    causal = attended(stream.new, stream.past, None) / (stream.new * length)
+    causal = stream.pairs(None) / (stream.new * length)
     more = scores * causal / work.scores if np.any(work.scores) else 1.0
     return evolve(
         work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,

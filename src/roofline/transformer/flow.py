@@ -67,6 +67,7 @@ class Stream:
         new: tokens of each that pass through; ``past``: tokens it already holds.
         logits: positions of each whose logits are wanted.
         decoding: new tokens attend over a cache (else over a prompt).
+        sharing: context-parallel ranks that share a sequence, each with ``new`` tokens of it at an early and a late place.
     """
 
     sequences: Count
@@ -75,11 +76,20 @@ class Stream:
     past: Count
     logits: Count
     decoding: bool
+    sharing: Count = 1.0
 
     @property
     def tokens(self) -> Count:
         """Tokens on the fullest attention rank."""
         return self.sequences * self.new
+
+    def pairs(self, window: int | None, *, in_chunks: bool = False) -> Num:
+        """Return the (query, key) pairs of one sequence that this rank has: its even share of those of all that share it."""
+        new = self.sharing * self.new
+        past = self.past - (new - self.new) / 2
+        if in_chunks and window is not None:
+            return chunked(new, past, window) / self.sharing
+        return attended(new, past, window) / self.sharing
 
 
 @frozen(eq=False)
@@ -195,13 +205,21 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
 def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
     """Return the forward pass of one micro-batch, as one of ``tp cp`` ranks that share its sequences sees it.
 
-    A context-parallel rank has ``n = D / cp`` tokens of each document of D, and the others' before them: what it sees, ``n past +
-    n (n + 1) / 2`` pairs at ``past = (D - n) / 2``, is its even share of D (D + 1) / 2, as for ranks with an early and a late part.
+    A context-parallel rank has ``n = D / cp`` tokens of each document of D, and on average ``(D - n) / 2`` of the others' before
+    them; of the pairs, D (D + 1) / 2 where all are seen, it has its even share, as ranks with an early and a late part have.
     """
     length = question.seq_len if question.document is None else smaller(question.document, question.seq_len)
     sequences, new = question.micro_batch * question.seq_len / length, length / layout.cp
     shared = evolve(layout, etp=layout.tp if layout.etp is None else layout.etp) if question.model.experts else layout
-    stream = Stream(sequences, sequences * shared.sharing / layout.tp, new, (length - new) / 2, new, decoding=False)
+    stream = Stream(
+        sequences,
+        sequences * shared.sharing / layout.tp,
+        new,
+        (length - new) / 2,
+        new,
+        decoding=False,
+        sharing=layout.cp,
+    )
     return Flow(question.model, shared, chip, (stream,), question.imbalance)
 
 

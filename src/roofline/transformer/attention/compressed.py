@@ -15,7 +15,6 @@ from roofline.transformer.flow import (
     Flow,
     Matrix,
     Stream,
-    attended,
     elementwise,
     gemm,
     held,
@@ -74,10 +73,10 @@ def cache(a: Compressed, tokens: Count) -> Num:
 
 def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
     """Return the attention: ``F = 4 dim heads (pairs in the window + pairs / ratio)``, ``B`` = entries, once for all heads."""
-    pairs, seen = attended(s.new, s.past, a.window), held(s.past, a.window) + s.new
+    pairs, seen = s.pairs(a.window), held(s.past, a.window) + s.new
     if a.ratio:
         limit = None if a.indexer is None else a.indexer.top_k
-        pairs = pairs + attended(s.new, s.past, limit) / a.ratio
+        pairs = pairs + s.pairs(limit) / a.ratio
         whole = s.past + s.new
         seen = seen + (whole / a.ratio if a.indexer is None else indexer.visible(a.indexer, s) / a.ratio)
     return Op(

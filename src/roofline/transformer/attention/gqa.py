@@ -11,8 +11,6 @@ from roofline.transformer.flow import (
     Flow,
     Matrix,
     Stream,
-    attended,
-    chunked,
     elementwise,
     gemm,
     held,
@@ -81,10 +79,8 @@ def cache(a: Gqa, tokens: Count, tp: Count) -> Num:
 def pairs(a: Gqa, s: Stream) -> Num:
     """Return the (query, key) pairs of one sequence; of a chunk, while decoding, the most that a token may see."""
     if a.indexer is not None:
-        return attended(s.new, s.past, a.indexer.top_k)
-    if a.chunked and a.window is not None and not s.decoding:
-        return chunked(s.new, s.past, a.window)
-    return attended(s.new, s.past, a.window)
+        return s.pairs(a.indexer.top_k)
+    return s.pairs(a.window, in_chunks=a.chunked and not s.decoding)
 
 
 def core(a: Gqa, p: Flow, s: Stream) -> Op:

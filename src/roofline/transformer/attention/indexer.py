@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.architecture import Indexer
 from roofline.arrays import smaller
-from roofline.transformer.flow import ACTIVATION, Flow, Matrix, Stream, attended, elementwise, gemm
+from roofline.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm
 from roofline.units import Num
 from roofline.work import Op, Work
 
@@ -39,7 +39,7 @@ def visible(i: Indexer, s: Stream) -> Num:
 
 def score(i: Indexer, p: Flow, s: Stream) -> tuple[Op, ...]:
     """Return the scoring ``F = 2 heads dim pairs``, ``B`` = every index key, and the choice: scores written and read again."""
-    pairs = s.sequences * attended(s.new, s.past, None) / i.pool
+    pairs = s.sequences * s.pairs(None) / i.pool
     keys = s.sequences * (s.past + s.new) * cache(i) * p.stored("kv")
     scores = Op(
         "index scores", "gemm", p.sixteen,

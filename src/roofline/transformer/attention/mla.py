@@ -17,7 +17,6 @@ from roofline.transformer.flow import (
     Flow,
     Matrix,
     Stream,
-    attended,
     elementwise,
     gemm,
     norms,
@@ -106,7 +105,7 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "mla_decode" if s.decoding else "mla_prefill",
         p.sixteen,
-        flops=2 * heads * s.sequences * attended(s.new, s.past, limit) * wide,
+        flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         depth=seen,
@@ -125,7 +124,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
     wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
     attention = Op(
         "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.sixteen,
-        flops=2 * heads * s.sequences * attended(s.new, s.past, None) * wide,
+        flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         depth=s.past + s.new,
