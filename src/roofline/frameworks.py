@@ -24,7 +24,8 @@ class Framework:
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
         step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
-            ``paired``, of the messages of experts where another micro-batch computes meanwhile.
+            ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
+            cores that send where a schedule has two micro-batches go together (DualPipe).
         contention: what operations lose to messages that hide behind them, as a part of the time hidden.
         attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
@@ -46,6 +47,7 @@ class Framework:
     cp: Ratio = 0.0
     ep: Ratio = 0.0
     paired: Ratio = 0.0
+    lent: Ratio = 0.0
     dp: Ratio = 0.0
     pp: Ratio = 0.0
     fsdp: Ratio = 0.0

@@ -13,7 +13,6 @@ from roofline.arrays import ceil, larger, norm, share
 from roofline.calibration import Calibration
 from roofline.gradients import kept, of_inputs, of_weights, recast
 from roofline.roofline import Cost
-from roofline.schedules import PAIRED
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import attention, ends, layers
@@ -76,8 +75,6 @@ class _Made:
 
 def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
-    if p.layout.schedule in PAIRED:
-        profile = evolve(profile, framework=evolve(profile.framework, ep=profile.framework.paired))
     f, pp = profile.framework, p.layout.pp
     fused, (first, *closing) = layers(p), ends(p)
     inner = fused
@@ -168,6 +165,15 @@ def behind(message: Message, times: Num, work: Seconds, part: Ratio, price: Pric
     seen = larger(part * cost.time * times, cost.time * times - work)
     span = after(message.name, [leaf(message, _cut(cost, share(seen, cost.time * times)))], times)
     return span, cost.time * times - seen
+
+
+def seen_in_part(span: Span, part: Ratio) -> Span:
+    """Return a span of whose messages only a part is seen."""
+    if span.parts:
+        return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
+    if span.cost is None or not isinstance(span.work, Message):
+        return span
+    return leaf(span.work, _cut(span.cost, part))
 
 
 def _cut(cost: Cost, part: Ratio) -> Cost:

@@ -22,10 +22,10 @@ from roofline.arrays import ceil, larger, pick, share, smaller
 from roofline.calibration import Calibration
 from roofline.hardware import REACHED, System
 from roofline.layout import Layout
-from roofline.microbatch import MicroBatch, Price, behind, micro
+from roofline.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.prices import prices
 from roofline.roofline import Cost
-from roofline.schedules import Pace, run
+from roofline.schedules import PAIRED, Pace, run
 from roofline.states import Held, States, held, states
 from roofline.timeline import Span, after, leaf
 from roofline.trained import Training
@@ -80,9 +80,10 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     one = _offloaded(question, system, p, micro(question, p, price, calibration, own))
     send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
-    mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
-    fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
+    pair = _paired(one, sum((part.network for part in batches.parts), start=0.0), calibration.framework.lent)
+    mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time, pair)
+    fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
     update = _optimizer(question, layout, own, p)
     reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
     return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
@@ -111,6 +112,10 @@ def played(
     """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
     f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
     over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean, together=True)
+    if layout.schedule in PAIRED:
+        # What pairs save is seen less of messages; the rank on average saves in proportion.
+        saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
+        batches = seen_in_part(batches, 1 - share(saved, batches.network))
     waits = over.time - batches.time
     step = after(
         "step",
@@ -135,6 +140,14 @@ def played(
         rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
         paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
+
+
+def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
+    """Return the time of a forward and a backward pass that go together, each computing while the other's messages travel.
+
+    ``max(work / (1 - lent), messages)``: a part of the cores sends meanwhile. Where that takes longer, one goes after the other.
+    """
+    return smaller(larger((one.time - seen) / (1 - lent), seen + one.hidden), one.time)
 
 
 def _placed(system: System, layout: Layout) -> Num:
