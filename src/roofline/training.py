@@ -143,7 +143,8 @@ def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: C
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
     crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
-    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, price)
+    (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
+    return sent
 
 
 def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
@@ -177,7 +178,7 @@ def _reduced(
     window = one.backward.time + one.weights.time
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
-    out = []
+    scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
     for group, name in zip(own, ("", " of experts"), strict=True):
         if name and not question.model.experts:
             continue
@@ -185,13 +186,13 @@ def _reduced(
         size = _EXCHANGED * trained
         if layout.sharding == "none":
             message = Message(f"reduce gradients{name}", "all_reduce", size, group.copies, group.stride)
-            out.append(behind(message, 1.0, window, part, price))
+            scattered.append((message, 1.0, part))
         else:
             scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, group.copies, group.stride)
             gather = Message(f"gather weights{name}", "all_gather", size, group.copies, group.stride)
-            out.append(behind(scatter, every, every * window, part, price))
-            out.append(behind(gather, 1.0, one.forward.time, part, price))
-    return out
+            scattered.append((scatter, every, part))
+            gathered.append((gather, 1.0, part))
+    return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
 
 def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
