@@ -11,6 +11,8 @@ from roofline import catalog
 from roofline.evaluation import step
 from roofline.frameworks import Framework
 from roofline.inference import price
+from roofline.microbatch import behind
+from roofline.roofline import Cost
 from roofline.work import Message
 
 FRAMEWORKS = rl.names("framework")
@@ -83,6 +85,13 @@ def test_messages_are_seen_or_hidden(system, model, part, data):
     assert least.exposed <= some.exposed * (1 + 1e-12)
     assert some.exposed <= everything * (1 + 1e-12)
     assert least.step_time <= some.step_time * (1 + 1e-12) <= most.step_time * (1 + 1e-11)
+
+
+def test_work_hides_one_message_at_a_time():
+    """Two messages of 2 s beside work of 1 s: three are seen, whatever their order; the work is over when the first has hidden behind it."""
+    messages = [(Message(name, "all_gather", 1.0, 2.0), 1.0, 0.0) for name in ("first", "second")]
+    (first, hidden), (second, none) = behind(messages, 1.0, lambda _: Cost(2.0, network=2.0))
+    assert (first.time, hidden, second.time, none) == (1.0, 1.0, 2.0, 0.0)
 
 
 @given(st.sampled_from([1, 2, 4]), st.sampled_from([2, 4]))

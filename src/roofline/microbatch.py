@@ -102,10 +102,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     spans, ended = dict[str, Span](), dict[str, Num]()
     hidden = _sum(m.hidden for made in found.values() for m in made)
     for name, made in found.items():
-        beside = [
-            behind(message, times, _sum(m.span.time for m in made), part, price)
-            for message, times, part in _shared(name, question, p, own, profile)
-        ]
+        beside = behind(_shared(name, question, p, own, profile), _sum(m.span.time for m in made), price)
         hidden = hidden + _sum(unseen for _, unseen in beside)
         spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
         slow = share(
@@ -146,7 +143,7 @@ def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profil
     for routed, left in ((False, f.tp), (True, f.ep)):
         sent = [c.time for w, c in priced if isinstance(w, Message) and (w.collective in _ROUTED) == routed]
         if sent:
-            seen = larger(left * _sum(sent), _sum(sent) - busy)
+            seen = larger(left * _sum(sent), _sum(sent) - (busy - hidden))
             part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
     leaves = [
         leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
@@ -159,12 +156,20 @@ def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profil
     return _Made(section, after(section.name, leaves, times), hidden * times)
 
 
-def behind(message: Message, times: Num, work: Seconds, part: Ratio, price: Price) -> tuple[Span, Seconds]:
-    """Return ``times`` messages of t in all, of which ``max(part t, t - work)`` is seen, and the time that is hidden."""
-    cost = price(message)
-    seen = larger(part * cost.time * times, cost.time * times - work)
-    span = after(message.name, [leaf(message, _cut(cost, share(seen, cost.time * times)))], times)
-    return span, cost.time * times - seen
+def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price: Price) -> list[tuple[Span, Seconds]]:
+    """Return messages as they are seen, and the time of each that is hidden.
+
+    Of one that is sent so often as to take t in all, ``max(o t, t - w)`` is seen: w is what those before it leave of the work that
+    stands beside them, o the part that nothing hides.
+    """
+    out = []
+    for message, times, part in messages:
+        cost = price(message)
+        whole = cost.time * times
+        seen = larger(part * whole, whole - work)
+        out.append((after(message.name, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
+        work = work - (whole - seen)
+    return out
 
 
 def seen_in_part(span: Span, part: Ratio) -> Span:

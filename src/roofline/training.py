@@ -158,7 +158,8 @@ def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: C
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
     crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
-    return behind(crossing, 1.0, one.forward.time / layout.vpp, calibration.framework.pp, price)
+    (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
+    return sent
 
 
 def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
@@ -190,7 +191,7 @@ def _reduced(
     window = one.backward.time + one.weights.time
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
-    out = []
+    scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
     for group, name in zip(own, ("", " of experts"), strict=True):
         if name and not question.model.experts:
             continue
@@ -199,13 +200,13 @@ def _reduced(
         if layout.sharding in ("zero1", "zero2"):
             scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
             gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
-            out.append(behind(scatter, every, every * window, part, price))
-            out.append(behind(gather, 1.0, one.forward.time, part, price))
+            scattered.append((scatter, every, part))
+            gathered.append((gather, 1.0, part))
         if layout.sharding == "none" or layout.fsdp is not None:
             # Ranks that hold the same shard add up what each of them has.
-            same = Message(f"reduce gradients{name}", "all_reduce", size / shards, group.copies / shards, group.stride * shards)
-            out.append(behind(same, 1.0, window, part, price))
-    return out
+            copies, apart = group.copies / shards, group.stride * shards
+            scattered.append((Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part))
+    return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
 
 def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
