@@ -70,9 +70,9 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     facts = Facts(root, head)
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
-    bounds = dict.fromkeys(("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)) | dict.fromkeys(
-        ("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0)
-    )
+    bounds = dict.fromkeys(
+        ("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
+    ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0))
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")

@@ -100,7 +100,9 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
     model, own = question.model, held(question.model, layout)
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[layout.sharding]
     if question.task == "lora":
-        trained: tuple[Held, ...] = (_held(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp, layout),)
+        trained: tuple[Held, ...] = (
+            _held(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp, layout),
+        )
     else:
         trained = own
 

@@ -106,4 +106,6 @@ def _add(ax: Any, found: Tradeoff) -> None:
         lines.append(f"{letter}  {found.plans[i]}")
     # What the letters stand for lies below the frontier, where no plan is.
     low = 0.02 + 0.045 * len(lines) * drawn
-    ax.text(0.02, low, "\n".join(lines), transform=ax.transAxes, color=color, fontsize=_SMALL - 1, va="bottom", zorder=7)
+    ax.text(
+        0.02, low, "\n".join(lines), transform=ax.transAxes, color=color, fontsize=_SMALL - 1, va="bottom", zorder=7
+    )

@@ -205,7 +205,9 @@ def _reduced(
         if layout.sharding == "none" or layout.fsdp is not None:
             # Ranks that hold the same shard add up what each of them has.
             copies, apart = group.copies / shards, group.stride * shards
-            scattered.append((Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part))
+            scattered.append(
+                (Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part)
+            )
     return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
 
@@ -259,7 +261,10 @@ def _context_rules(model: Model, layout: Layout) -> list[Rule]:
     if layout.context != "ulysses":
         return []
     heads = sorted({run.attention.heads for run in model.layers} - {0})
-    return [Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}") for n in heads]
+    return [
+        Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}")
+        for n in heads
+    ]
 
 
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:
@@ -267,7 +272,11 @@ def _remarks(question: TrainStep, system: System, calibration: Calibration) -> t
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
     if np.any(question.offload > 0):
-        link = "at the rate of the host's link" if system.host is not None else "free of charge: no link to its host is described"
+        link = (
+            "at the rate of the host's link"
+            if system.host is not None
+            else "free of charge: no link to its host is described"
+        )
         out.append(f"activations go to the host's memory {link}")
     if question.model.mtp:
         out.append(f"{question.model.mtp} multi-token-prediction module is trained too, at the end of the last stage")

@@ -219,7 +219,9 @@ def _recomputed(_: object, attribute: Any, value: object) -> None:
         raise QuestionError(fault(attribute.name, value, "no such word", near(head, RECOMPUTE, "recompute")))
     for name in modules(str(value)):
         if name not in MODULES:
-            raise QuestionError(fault(attribute.name, value, f"{name[:40]!r} is no module", near(name, MODULES, "modules")))
+            raise QuestionError(
+                fault(attribute.name, value, f"{name[:40]!r} is no module", near(name, MODULES, "modules"))
+            )
 
 
 TASKS: Final = {
