@@ -6,8 +6,10 @@ One kind of picture at a time, of a service or, where ``--global-batch`` is give
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+
+from attrs import define, field
 
 from roofline import catalog, plots, sheets, stepsheets
 from roofline.console import drawn, form_of, watched
@@ -20,6 +22,7 @@ from roofline.steps import train
 from roofline.training_searching import search_training
 from roofline.words import (
     Accepted,
+    Band,
     Batch,
     Chips,
     Chunk,
@@ -33,6 +36,7 @@ from roofline.words import (
     KvDtype,
     Length,
     Level,
+    Levels,
     MicroBatch,
     ModelName,
     Output,
@@ -48,7 +52,6 @@ from roofline.words import (
     Schedule,
     SequenceParallel,
     Sharding,
-    Shown,
     Sizes,
     Split,
     Tpot,
@@ -73,8 +76,8 @@ def plot_(
     width: PictureWidth = None,
     by: Parts = None,
     track: Tracked = None,
-    levels: Shown = False,
-    band: Shown = False,
+    levels: Levels = False,
+    band: Band = False,
     sizes: Sizes = None,
     weak: Weak = False,
     alt: Picture = False,
@@ -110,10 +113,14 @@ def plot_(
 ) -> None:
     """Draw an answer as SVG, PDF or PNG: of a service, or with --global-batch of a step of training.
 
-    roofline: operations under the roofs of the chip. breakdown: where the time of a step goes. load: rates and times against requests
-    in flight. memory: what a chip holds, by layout. frontier: what could be had under limits. tornado: what a part that is 10 % better
-    buys. scaling: training against chips. timeline: a step of training on its pipeline. Several systems share one sheet, where that
-    makes sense.
+    roofline: operations under the roofs of the chip.
+    breakdown: where the time of a step goes.
+    load: rates and times against requests in flight.
+    memory: what a chip holds, by layout.
+    frontier: what could be had under limits.
+    tornado: what a part that is 10 % better buys.
+    scaling: training against chips.
+    timeline: a step of training on its pipeline.
     """
     form = form_of(file)
     shape = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype}
@@ -129,20 +136,19 @@ def plot_(
     own = _own(kind, by=by, track=track, levels=levels or None, band=band or None)
     if len(system) > 1 and kind not in SHARED:
         raise QuestionError(fault("--system", " ".join(system), f"a {kind} is of one system", "make a picture of each"))
-    told: list[str] = []
-    draw = {"frontier": _frontier, "scaling": _grown(sizes, weak)}.get(kind, _answered(kind, own))
-    ax = None
+    draw = {"frontier": _frontier, "scaling": _grown(sizes, weak=weak)}.get(kind, _answered(kind, own))
+    sheet = Sheet({"style": style, "width": width})
     for each in system:
-        look: dict[str, Any] = {"style": style, "width": width} if ax is None else {}
-        ax = draw(model, each, words, ax, look, told)
-    catalog.write(file, drawn(ax, form))
-    print(*told, *([plots.alt(ax)] if alt else ()), f"wrote {file}", sep="\n", file=sys.stderr)
+        draw(model, each, words, sheet)
+    catalog.write(file, drawn(sheet.ax, form))
+    told = [*sheet.told, *([plots.alt(sheet.ax)] if alt else ())]
+    print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
 
 
 def _asked(kind: str, serving: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the words of the question, and refuse those of the other one."""
     trains = "global_batch" in training
-    wrong = [name for name in (serving if trains else training)]
+    wrong = list(serving if trains else training)
     if kind in ("scaling", "timeline") and not trains:
         raise QuestionError(
             fault("--kind", kind, "is of training", "give the sequences of a step: --global-batch 1024")
@@ -172,40 +178,52 @@ def _own(kind: str, **words: Any) -> dict[str, Any]:
     return found
 
 
-Draw = Callable[[str, str, dict[str, Any], Any, dict[str, Any], list[str]], Any]
+@define(eq=False)
+class Sheet:
+    """A picture that systems are added to: its axes, once there are any, how it looks, and what was drawn, in lines."""
+
+    look: dict[str, Any]
+    ax: Any = None
+    told: list[str] = field(factory=list)
+
+    def add(self, plot: Callable[..., Any], told: Iterable[str], *of: Any, **words: Any) -> None:
+        """Draw one system more; the first decides how the sheet looks."""
+        look = self.look if self.ax is None else {}
+        self.ax = plot(self.ax, *of, **look, **words)
+        self.told += told
+
+
+Draw = Callable[[str, str, dict[str, Any], Sheet], None]
 
 
 def _answered(kind: str, own: dict[str, Any]) -> Draw:
     """Return what draws an answer, and tells it in a line."""
 
-    def draw(model: str, system: str, words: dict[str, Any], ax: Any, look: dict[str, Any], told: list[str]) -> Any:
+    def draw(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
         trains = "global_batch" in words
         est: Any = train(model, system, **words) if trains else estimate(model, system, **words)
-        told.append((stepsheets if trains else sheets).headline(est))
-        told += [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
-        return est.plot(ax, kind=kind, **look, **own)
+        notes = [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
+        sheet.add(est.plot, [(stepsheets if trains else sheets).headline(est), *notes], kind=kind, **own)
 
     return draw
 
 
-def _frontier(model: str, system: str, words: dict[str, Any], ax: Any, look: dict[str, Any], told: list[str]) -> Any:
+def _frontier(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
     """Search, draw what could be had, and tell how much was tried."""
     with watched("plans") as progress:
         search_: Any = search_training if "global_batch" in words else search
         found = search_(model, system, progress=progress, **words)
-    told.append(f"{found!r}".strip("<>"))
-    return found.plot(ax, **look)
+    sheet.add(found.plot, [repr(found).strip("<>")])
 
 
-def _grown(sizes: list[int] | None, weak: bool) -> Draw:
+def _grown(sizes: list[int] | None, *, weak: bool) -> Draw:
     """Return what draws training on more and more chips."""
 
-    def draw(model: str, system: str, words: dict[str, Any], ax: Any, look: dict[str, Any], told: list[str]) -> Any:
+    def draw(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
         first = words.get("chips") or int(catalog.system(system).chips)
         chips = sizes or [first * n for n in (1, 2, 4, 8)]
         rest = {name: value for name, value in words.items() if name != "chips"}
         found = scaling(model, system, chips, mode="weak" if weak else "strong", **rest)
-        told.append(f"{found!r}".strip("<>"))
-        return found.plot(ax, **look)
+        sheet.add(found.plot, [repr(found).strip("<>")])
 
     return draw

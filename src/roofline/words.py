@@ -286,12 +286,13 @@ Tracked = Annotated[
     list[str] | None,
     Parameter(group=DRAWN, negative="", help="Of a roofline: an operation whose way is drawn as the load grows."),
 ]
-Shown = Annotated[
+Levels = Annotated[
+    bool, Parameter(group=DRAWN, negative="", help="Of a roofline: the roofs of the cache and of every tier too.")
+]
+Band = Annotated[
     bool,
     Parameter(
-        group=DRAWN,
-        negative="",
-        help="Of a roofline: --levels, the roofs of the cache and of every tier; --band, compute and memory in turn.",
+        group=DRAWN, negative="", help="Of a roofline: shade what is lost where compute and memory work in turn."
     ),
 ]
 Sizes = Annotated[
