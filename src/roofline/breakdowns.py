@@ -183,7 +183,7 @@ def _stacks(ax: Any, found: Breakdown) -> None:
     from matplotlib.patches import Patch
 
     look = styles.of(ax)
-    size = paper.frame(ax, found.title, "share of the step's time", "")
+    size = paper.frame(ax, found.title, f"share of the {'days' if found.by == 'use' else 'time'}", "")
     kinds = list(dict.fromkeys(part.name for bar in found.bars for part in bar.parts))
     if found.by == "bound":
         kinds = [name for name in RESOURCES if name in kinds]

@@ -9,12 +9,13 @@ under a roofline, :class:`Breakdown`, :class:`Load`, :class:`Holding`, :class:`T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 from attrs import evolve
 
-from roofline import breakdowns, drawing, frontiers, gantt, growth, holdings, loads, tornado
+from roofline import breakdowns, catalog, drawing, frontiers, gantt, growth, holdings, loads, tornado
 from roofline import scatter as scattering
 from roofline.breakdowns import Breakdown
 from roofline.calibration import Calibration
@@ -36,11 +37,12 @@ from roofline.work import Op
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "FORMATS", "STYLES", "WIDTHS", "Breakdown", "Cloud", "Curve", "Growth", "Holding", "Load", "Point", "Roof",
     "Sheet", "Style", "Timeline", "Tornado", "Track", "alt", "axes", "better", "breakdown", "calibrated", "clouds",
-    "drawn", "frontier", "load", "memory", "panels", "pipeline", "points", "render", "roofline", "roofs", "scaling",
+    "drawn", "frontier", "load", "memory", "panels", "pipeline", "points", "render", "roofline", "roofs", "save", "scaling",
     "scatter", "spanned", "track",
 ]  # fmt: skip
 
@@ -82,6 +84,16 @@ def roofline(
     """
     known = sheet(system, steps, tier, label, title, cache=cache)
     return drawn(evolve(known, tracks=tuple(tracks), band=band), ax=ax, style=style, width=width)
+
+
+def save(what: Axes | Figure, file: str | Path) -> None:
+    """Write axes, or a whole figure, into FILE.svg, FILE.pdf or FILE.png: the same bytes whenever the picture is the same.
+
+    Raises:
+        QuestionError: another form, or a place that cannot be written to.
+    """
+    path, figure = Path(file), cast("Any", getattr(what, "figure", None) or what)
+    catalog.write(path, render(figure, path.suffix.removeprefix(".").lower()))
 
 
 def drawn(
