@@ -241,6 +241,21 @@ def test_a_column_has_room_for_its_roofline(est):
     assert "bf16 2.5 PFLOP/s, ridge 312" in [text.get_text() for text in ax.texts]
 
 
+def test_a_column_has_room_for_what_a_search_found():
+    found = rl.search_training("llama-3.1-70b", "dgx-h100", chips=64, global_batch=128, tp=8)
+    ax = found.plot(width="column", style="dark")
+    inside(ax)
+    ax.figure.draw_without_rendering()
+    assert ax.get_window_extent().width > 0.7 * ax.figure.bbox.width
+    best = found.tradeoff().plans[0]
+    assert best in [text.get_text().replace("\n", " ") for text in ax.texts]
+    assert best in plots.alt(ax)
+    served = rl.search("llama-3.1-70b", "dgx-h100", tpot="50ms", tp=4)
+    ax = served.plot(width="column")
+    inside(ax)
+    assert "Frontier of" in plots.alt(ax)
+
+
 def test_a_second_service_is_added(est, dies):
     ax = est.plot(kind="load")
     assert dies.plot(ax, "dies", kind="load") is ax

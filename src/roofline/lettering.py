@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from roofline import styles
+from roofline import paper, styles
 
 if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
+
+_LETTERS: Final = 32
+"""Letters of a line of a name in one column."""
 
 
 def beside(
@@ -19,6 +23,7 @@ def beside(
 ) -> list[Callable[[], Any]]:
     """Return what writes a text around a point, near places first; a line leads to those beyond the first gap, in points."""
     look = styles.of(ax)
+    text = textwrap.fill(text, _LETTERS, break_on_hyphens=False) if paper.narrow(ax) else text
     color = look.letters(color)
     line = {"arrowstyle": "-", "color": color, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0}
 
@@ -60,6 +65,8 @@ class Names:
         if best is not None and best[0] and not must:
             best[1].remove()
         elif best is not None:
+            # Names lie within the axes; one that has no room there must not push them together.
+            best[1].set_in_layout(False)
             self.taken += best[2]
 
 

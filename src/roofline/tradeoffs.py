@@ -73,6 +73,8 @@ def draw(
 
 
 def _add(ax: Any, found: Tradeoff) -> None:
+    from matplotlib.transforms import Bbox
+
     drawn = getattr(ax, "roofline_tradeoffs", 0)
     ax.roofline_tradeoffs = drawn + 1
     look = styles.of(ax)
@@ -107,10 +109,14 @@ def _add(ax: Any, found: Tradeoff) -> None:
     ax.set_title(found.title, fontsize=7.5, loc="left")
     legend = ax.legend(fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=look.grey(0.85))
     # Places are known only once the figure is laid out.
+    paper.settle(ax)
     ax.get_figure(root=True).draw_without_rendering()
     names = Names(ax.get_window_extent())
     names.taken.append(legend.get_window_extent())
-    told = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST_NAMES)).round().astype(int))
+    for px, py in ax.transData.transform(np.stack([x, found.time], axis=1)):
+        names.taken.append(Bbox.from_bounds(px - 2, py - 2, 4, 4))
+    most = _MOST_NAMES // 2 if paper.narrow(ax) else _MOST_NAMES
+    told = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int))
     for i in told:
         at = (float(x[i]), float(found.time[i]))
         names.place(beside(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)
