@@ -37,6 +37,8 @@ FLOORS = [
     ],
     ["timeline", "timings", "fitting", "scoring", "queueing", "lanes", "schedules"],
     [
+        "styles",
+        "paper",
         "diagram",
         "lettering",
         "drawing",
@@ -44,11 +46,18 @@ FLOORS = [
         "landscape",
         "scatter",
         "growth",
+        "breakdowns",
+        "loads",
+        "holdings",
+        "gantt",
+        "tornado",
         "plots",
         "tradeoffs",
         "reports",
         "orders",
         "traces",
+        "pictures",
+        "displays",
     ],
     [
         "usage",
@@ -100,7 +109,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "trainers", "searches", "cli"],
+    ["words", "console", "trainers", "searches", "plotters", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

@@ -10,7 +10,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import certainty, points, usage
+from roofline import certainty, displays, points, usage
 from roofline.arrays import Mask, ceil, share, smaller
 from roofline.calibration import Calibration
 from roofline.energy import dollars_per_token, drawn, joules_per_token
@@ -21,7 +21,7 @@ from roofline.layout import Layout
 from roofline.provenance import Fact
 from roofline.queueing import Waits
 from roofline.record import record
-from roofline.reports import figure, tree
+from roofline.reports import tree
 from roofline.timeline import Span, bound
 from roofline.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.work import Op
@@ -29,8 +29,6 @@ from roofline.workload import Question, Serve
 
 LEAST: Final = ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
 """Quantities of which less is better."""
-
-_SIZES: Final = ("input", "context", "output")
 
 
 @frozen(eq=False)
@@ -258,23 +256,32 @@ class Estimate:
         _, plain, mixed, cycle = self.steps
         return "\n\n".join((tree(plain), tree(mixed), tree(cycle, depth=2)))
 
-    def plot(self, ax: Any = None, label: str = "") -> Any:
-        """Draw the operations on the roofline of the rank they run on; see :func:`roofline.plots.roofline` (one point).
+    def plot(
+        self, ax: Any = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
+        width: float | str | None = None, **words: Any,
+    ) -> Any:  # fmt: skip
+        """Draw the answer, and return the axes (one point); see :mod:`roofline.pictures`.
 
-        Drawing another answer on the same ``ax`` adds it in another colour.
+        Drawing another answer's roofline or load on the same ``ax`` adds it in another colour.
+
+        Args:
+            ax: axes to draw on; by default those of a new figure.
+            label: what the legend calls the answer.
+            kind: ``roofline``, ``breakdown``, ``load``, ``memory`` or ``tornado``.
+            style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
+            words: of a roofline ``levels``, ``band``, ``track``, ``along``, ``values``; of a breakdown ``by``; of a load
+                ``loads``; of memory ``layouts``.
         """
-        from roofline import plots  # few draw, and all import
+        from roofline import pictures  # few draw, and all import
 
         points.one(self)
-        q = self.question
-        tier = plots.spanned(self.system, float(self.layout.stage))
-        asked = ", ".join(f"{name} {figure(float(getattr(q, name)))}" for name in _SIZES if hasattr(q, name))
-        load = f"{figure(float(self.concurrency))} sequences"
-        soon = " (announced)" if self.system.package.announced else ""
-        told = f"{self.system.name}{soon}: {self.layout.short()}, {q.model.dtype}, {load}{'' if self.fits else ' (DOES NOT FIT)'}"
-        return plots.roofline(
-            self.system, self.steps[:2], tier=tier, ax=ax, label=label or told, title=f"{q.model.name}, {asked} tokens"
-        )
+        return pictures.plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
+
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
 
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that was used, with its source; one that was changed since says so."""

@@ -283,11 +283,11 @@ class Calibrated:
                   f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
         """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
         from roofline import plots  # matplotlib only when a picture is asked for
 
-        return plots.calibrated(self, ax=ax)
+        return plots.calibrated(self, ax=ax, style=style, width=width)
 
 
 def _path(key: Key) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline import ledger, reliability
+from roofline import displays, ledger, reliability
 from roofline.arrays import ceil, larger, sizes, take
 from roofline.energy import drawn
 from roofline.errors import QuestionError, fault
@@ -80,6 +80,22 @@ class Campaign:
                 *notes,
             ]
         )
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw what the days go into: useful work, checkpoints, restarts, work done again (one point); return the axes."""
+        from roofline import breakdowns, plots  # few draw, and all import
+
+        one(self)
+        days = {name: float(share) * float(self.days) * DAY for name, share in self.shares.items()}
+        bar = breakdowns.parts("run", days, f"{figure(float(self.days), 3)} days")
+        title = f"{self.training.question.model.name} on {self.training.system.name}, {float(self.training.chips):,.0f} chips"
+        return plots.breakdown(plots.Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
+
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
@@ -18,13 +17,14 @@ from cyclopts import App, Parameter
 from roofline import catalog, plots, sheets
 from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
-from roofline.console import complain, drawn, form_of, say, watched, wrote
+from roofline.console import complain, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
 from roofline.fields import given
 from roofline.offloading import offload
+from roofline.plotters import plot_
 from roofline.searches import searches
 from roofline.trainers import train_
 from roofline.validation import SHIPPED, validate
@@ -80,6 +80,7 @@ app = App(
 app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
+app.command(plot_, name="plot")
 
 
 @app.command(name="list")
@@ -200,47 +201,6 @@ def compare_(
     if file is not None:
         wrote(file, plots.render(found.plot(), form))
     say(json, found.to_dict, found.table)
-
-
-@app.command
-def plot(
-    model: ModelName,
-    /,
-    *,
-    system: Annotated[list[str], Parameter(name=["--system", "-s"], help="A name or a path; several share one sheet.")],
-    file: Annotated[Path, Parameter(name=["--output-file", "-o"], help="FILE.svg, FILE.pdf or FILE.png.")],
-    chips: Chips = None,
-    input: Input = 4096.0,
-    output: Output = 1024.0,
-    concurrency: Concurrency = None,
-    rate: Rate = None,
-    tp: Degree = None,
-    pp: Degree = None,
-    dp: Degree = None,
-    ep: Degree = None,
-    dtype: Dtype = None,
-    kv_dtype: KvDtype = None,
-    draft_tokens: Drafts = 0,
-    accept_length: Accepted = None,
-    chunk: Chunk = None,
-    engine: Engine = None,
-    level: Level = "calibrated",
-) -> None:
-    """Draw a model's operations on the roofline of a system, prefill and decode told apart, as SVG, PDF or PNG."""
-    form = form_of(file)
-    ax, told = None, []
-    for each in system:
-        est = estimate(
-            model, each, chips=chips, level=level, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp, ep=ep, input=input,
-            output=output, concurrency=concurrency, rate=rate, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk,
-            engine=engine,
-        )  # fmt: skip
-        ax = est.plot(ax=ax)
-        told.append(sheets.headline(est))
-        told += [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
-    if ax is not None:
-        catalog.write(file, drawn(ax, form))
-        print(*told, f"wrote {file}", sep="\n", file=sys.stderr)
 
 
 @app.command(name="calibrate")

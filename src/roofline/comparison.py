@@ -127,16 +127,16 @@ class Comparison:
             ]
         return out
 
-    def plot(self) -> Any:
+    def plot(self, style: str | None = None) -> Any:
         """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
         import matplotlib as mpl
 
-        from roofline import landscape, plots
+        from roofline import landscape, styles
 
-        with mpl.rc_context(plots.STYLE):
+        with mpl.rc_context(styles.style(style).settings):
             return landscape.draw(
                 [s.name for s in self.systems], [aggregates(s) for s in self.systems],
-                [s.power is None for s in self.systems], [s.package.announced for s in self.systems],
+                [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,
             )  # fmt: skip
 
     def table(self) -> str:

@@ -7,15 +7,19 @@ from typing import Final
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from roofline.calibration import Calibration
 from roofline.collectives import sent
+from roofline.errors import QuestionError, fault, near
 from roofline.fitting import Part, errors, halves
 from roofline.hardware import Chip, System, Tier
 from roofline.timeline import Span
-from roofline.units import BytesPerSecond, FlopPerByte, FlopPerSecond, Ratio
+from roofline.units import BYTE_RATE, FLOP_RATE, BytesPerSecond, FlopPerByte, FlopPerSecond, Num, Ratio, show
 from roofline.work import Message, Op
 
+MEMORY: Final = "memory"
+"""What the roof of a chip's memory is called."""
 LEAST_SHARE: Final = 0.005
 """Points that take less of their step are left out."""
 
@@ -48,6 +52,7 @@ class Point:
         intensity: FLOP for each byte of memory traffic, or of what the step sends over the network's tier.
         rate: FLOP/s reached, with the fixed time counted.
         share: part of the step's time; of a whole step, the part its messages take.
+        tier: of a whole step, the tier it sends over.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Point:
     intensity: FlopPerByte
     rate: FlopPerSecond
     share: Ratio
+    tier: str = ""
 
     @property
     def network(self) -> bool:
@@ -81,9 +87,31 @@ class Cloud:
     fitted: tuple[FlopPerSecond, ...]
 
 
+@frozen(eq=False)
+class Track:
+    """An operation's way over the roofline as one size grows.
+
+    Attributes:
+        name: of the operation; ``step``, what it is part of.
+        along: the size that grows, through ``values``.
+        intensity, rate: FLOP for each byte of memory traffic, and FLOP/s reached, at each of them.
+    """
+
+    name: str
+    step: str
+    along: str
+    values: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    rate: NDArray[np.float64]
+
+
 @frozen
 class Sheet:
-    """One system's part of a picture: what its legend says, its roofs, and its points or clouds."""
+    """One system's part of a picture: what its legend says, its roofs, and its points, clouds or tracks.
+
+    Attributes:
+        band: whether the room between the roof and its serial twin, where compute and memory work in turn, is shaded.
+    """
 
     label: str
     rank: str
@@ -91,25 +119,86 @@ class Sheet:
     points: tuple[Point, ...]
     title: str = ""
     clouds: tuple[Cloud, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    band: bool = False
+
+    def alt(self) -> str:
+        """Return what the sheet shows as text, made of its numbers."""
+        flat = [
+            f"{r.name} {show(float(r.peak), FLOP_RATE, 3)} (ridge {_told(_ridge(self, r))} FLOP/B)"
+            for r in self.roofs
+            if r.peak
+        ]
+        slopes = [f"{r.name} {show(float(r.bandwidth), BYTE_RATE, 3)}" for r in self.roofs if r.bandwidth]
+        told = [f"Roofline of {self.title or self.label}: {self.label}." if self.title else f"Roofline: {self.label}."]
+        told.append(f"Roofs of one {self.rank}: {', '.join([*flat, *slopes])}.")
+        for step in dict.fromkeys(p.step for p in self.points):
+            most = [p for p in self.points if p.step == step and not p.network][:3]
+            named = [
+                f"{p.name} {p.share:.0%} of the time at {_told(p.intensity)} FLOP/B, {show(float(p.rate), FLOP_RATE, 3)}"
+                for p in most
+            ]
+            sent = [f"messages over {p.tier} {p.share:.0%}" for p in self.points if p.step == step and p.network]
+            told.append(f"{step.capitalize()}: {'; '.join([*named, *sent])}.")
+        told += [f"{CLASSES[c.kernel]}: {c.rows:,} timings, {c.mape:.1%} off." for c in self.clouds]
+        for t in self.tracks:
+            ends = [f"{show(float(t.rate[i]), FLOP_RATE, 3)} at {t.along} {t.values[i]:,.0f}" for i in (0, -1)]
+            told.append(f"{t.name.capitalize()} of {t.step}: {' to '.join(ends)}.")
+        return " ".join(told)
 
 
-def roofs(chip: Chip, rates: Iterable[str], tier: Tier | None = None) -> tuple[Roof, ...]:
-    """Return the roofs of a chip: its peaks at ``rates``, its memory, and its network if a tier is given."""
+def _ridge(sheet: Sheet, roof: Roof) -> FlopPerByte:
+    return float((roof.peak or 0.0) / next(r.bandwidth for r in sheet.roofs if r.name == MEMORY and r.bandwidth))
+
+
+def roofs(
+    chip: Chip, rates: Iterable[str], tier: Tier | Sequence[Tier] | None = None, cache: BytesPerSecond | None = None
+) -> tuple[Roof, ...]:
+    """Return the roofs of a chip: its peaks at ``rates``, its memory, and its cache and its network where those are given.
+
+    Tiers of one network and one bandwidth have one roof.
+    """
     flat = [Roof(rate, float(chip.peak[rate]), None) for rate in sorted(rates, key=lambda r: float(chip.peak[r]))]
-    slopes = [Roof("memory", None, float(chip.memory.bandwidth))]
-    if tier is not None:
-        slopes.append(Roof(tier.name.split(",")[0], None, float(tier.bandwidth), network=True))
+    slopes = [] if cache is None else [Roof("cache", None, float(cache))]
+    slopes.append(Roof(MEMORY, None, float(chip.memory.bandwidth)))
+    met: dict[tuple[str, float], None] = dict.fromkeys((_short(each), float(each.bandwidth)) for each in _several(tier))
+    slopes += [Roof(name, None, bandwidth, network=True) for name, bandwidth in met]
     return (*flat, *slopes)
 
 
-def points(span: Span, system: System, tier: Tier | None = None) -> tuple[Point, ...]:
-    """Return the operations of a step that multiply, largest share first, and the whole step against what it sends over a tier."""
+def _several(tier: Tier | Sequence[Tier] | None) -> tuple[Tier, ...]:
+    return () if tier is None else (tier,) if isinstance(tier, Tier) else tuple(tier)
+
+
+def _short(tier: Tier) -> str:
+    return tier.name.split(",")[0]
+
+
+def _long(tier: Tier) -> str:
+    """Return what a tier is called among several of its network."""
+    return tier.name.split("(")[0].replace(",", "").strip()
+
+
+def _told(value: Num) -> str:
+    return f"{float(value):,.0f}" if value >= 100 else f"{float(value):.3g}"
+
+
+def cached(system: System) -> BytesPerSecond | None:
+    """Return the bandwidth of the cache of what one rank runs on; None where the descriptor knows none."""
+    known = [fact.value for fact in system.package.facts if fact.path == "chip.cache.bandwidth"]
+    return known[0] / system.ranks_per_chip if known else None
+
+
+def points(span: Span, system: System, tier: Tier | Sequence[Tier] | None = None) -> tuple[Point, ...]:
+    """Return the operations of a step that multiply, largest share first, and the whole step against what each tier sends of it."""
     found: dict[str, list[float]] = {}
-    flops, wire = 0.0, 0.0
+    tiers = _several(tier)
+    flops, wire = 0.0, [0.0] * len(tiers)
     for work, cost, times in span.leaves():
         if isinstance(work, Message):
-            if tier is not None and float(work.group) > 1:
-                wire += float(sent(work, system.tiers)[system.tiers.index(tier)] * times)
+            if tiers and float(work.group) > 1:
+                over = sent(work, system.tiers)
+                wire = [w + float(over[system.tiers.index(each)] * times) for w, each in zip(wire, tiers, strict=True)]
         elif isinstance(work, Op) and float(work.flops) > 0:
             sums = found.setdefault(work.name, [0.0, 0.0, 0.0])
             for i, value in enumerate((work.flops, work.traffic, cost.time)):
@@ -118,9 +207,33 @@ def points(span: Span, system: System, tier: Tier | None = None) -> tuple[Point,
     whole = float(span.time)
     out = [Point(n, span.name, f / b, f / t, t / whole) for n, (f, b, t) in found.items()]
     out.sort(key=lambda p: -p.share)
-    if wire:
-        out.append(Point("network", span.name, flops / wire, flops / whole, float(span.network) / whole))
+    out += [
+        Point("network", span.name, flops / w, flops / whole, float(span.network) / whole, _long(each))
+        for w, each in zip(wire, tiers, strict=True)
+        if w > 0
+    ]
     return tuple(out)
+
+
+def track(span: Span, name: str, along: str, values: NDArray[np.float64]) -> Track:
+    """Return the way of an operation over the roofline; the span is priced at each of the values.
+
+    Raises:
+        QuestionError: no operation of that name multiplies.
+    """
+    ops = [(w, c, n) for w, c, n in span.leaves() if isinstance(w, Op) and np.any(w.flops > 0)]
+    mine = [each for each in ops if each[0].name == name]
+    if not mine:
+        raise QuestionError(
+            fault("operation", name, f"is none of {span.name}", near(name, {w.name for w, _, _ in ops}, "operations"))
+        )
+    flops, traffic, time = (
+        np.broadcast_to(
+            np.asarray(sum((part(w, c) * n for w, c, n in mine), start=0.0), dtype=np.float64), np.shape(values)
+        )
+        for part in (lambda w, _: w.flops, lambda w, _: w.traffic, lambda _, c: c.time)
+    )
+    return Track(name, span.name, along, values, flops / traffic, flops / time)
 
 
 def spanned(system: System, ranks: float) -> Tier | None:
@@ -130,12 +243,16 @@ def spanned(system: System, ranks: float) -> Tier | None:
     return next((tier for tier in system.tiers if float(tier.size) >= ranks), system.tiers[-1])
 
 
-def sheet(system: System, steps: Sequence[Span], tier: Tier | None = None, label: str = "", title: str = "") -> Sheet:
+def sheet(
+    system: System, steps: Sequence[Span], tier: Tier | Sequence[Tier] | None = None, label: str = "", title: str = "",
+    *, cache: bool = False,
+) -> Sheet:  # fmt: skip
     """Return the numbers of one system's part of a picture."""
     rates = {w.rate for span in steps for w, _, _ in span.leaves() if isinstance(w, Op) and np.any(w.flops > 0)}
     marks = tuple(p for span in steps for p in points(span, system, tier) if p.share >= LEAST_SHARE)
     rank = "die" if system.ranks_per_chip > 1 else "chip"
-    return Sheet(label or system.name, rank, roofs(system.chip, rates, tier), marks, title)
+    found = roofs(system.chip, rates, tier, cached(system) if cache else None)
+    return Sheet(label or system.name, rank, found, marks, title)
 
 
 def clouds(parts: Sequence[Part], profile: Calibration, most: int = 200) -> tuple[Cloud, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.drawing import PALETTE
-from roofline.lettering import HALO, Names, beside
+from roofline import paper, styles
+from roofline.lettering import Names, beside
 from roofline.units import SECOND, show
 
 if TYPE_CHECKING:
@@ -56,6 +56,21 @@ class Curve:
         """Whether limits take anything away."""
         return not np.array_equal(self.speed, self.free_speed)
 
+    def alt(self) -> str:
+        """Return what the curve shows as text, made of its numbers."""
+        if not self.speed.size:
+            return f"Frontier: {self.title}. {self.label}: no plan."
+        order = np.argsort(self.speed)
+        ends = [
+            f"{self.rate[i]:,.0f} tokens/s a chip at {self.speed[i]:,.0f} tokens/s a user ({self.plans[i]})"
+            for i in order[[0, -1]]
+        ]
+        told = f"Frontier of {len(self.plans)} plans: {self.title}. {self.label}: from {' to '.join(ends)}."
+        if self.best is None:
+            return told
+        i = self.best
+        return f"{told} Best: {self.plans[i]}, {self.rate[i]:,.0f} tokens/s a chip, {self.speed[i]:,.0f} a user."
+
 
 def draw(ax: Axes, curve: Curve) -> None:
     """Add a frontier to the axes, and draw all of theirs afresh: the places of names depend on all of them."""
@@ -66,10 +81,12 @@ def draw(ax: Axes, curve: Curve) -> None:
     before = set(map(id, ax.get_children()))
     _everything(kept, kept.roofline_curves)
     kept.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
+    paper.tell(ax, "frontier", " ".join(each.alt() for each in kept.roofline_curves))
 
 
 def _everything(ax: Any, curves: Sequence[Curve]) -> None:
-    colored = [(curve, PALETTE[i % len(PALETTE)]) for i, curve in enumerate(curves)]
+    look = styles.of(ax)
+    colored = [(curve, look.color(i)) for i, curve in enumerate(curves)]
     for curve, color in colored:
         _shape(ax, curve, color)
     # Data in view, and the origin: rates are compared by how far they are from nothing.
@@ -82,7 +99,7 @@ def _everything(ax: Any, curves: Sequence[Curve]) -> None:
     ax.set_xlabel("tokens/s a user (1 / TPOT)", fontsize=8)
     ax.set_ylabel("output tokens/s a chip", fontsize=8)
     ax.tick_params(labelsize=7.5)
-    ax.grid(visible=True, which="major", color="0.92", linewidth=0.6, zorder=0)
+    ax.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
     ax.set_title("\n".join(dict.fromkeys(curve.title for curve in curves)), fontsize=7.5, loc="left")
     legend = _legend(ax, colored)
     # Places are known only once the figure is laid out.
@@ -103,31 +120,39 @@ def _everything(ax: Any, curves: Sequence[Curve]) -> None:
 def _shape(ax: Any, curve: Curve, color: str) -> None:
     """Draw the line and its best, what could be had without limits, and the limit."""
     if curve.cut:
-        ax.plot(curve.free_speed, curve.free_rate, color="0.6", linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
+        ax.plot(
+            curve.free_speed,
+            curve.free_rate,
+            color=styles.of(ax).grey(0.6),
+            linewidth=0.8,
+            linestyle=(0, (4, 2)),
+            zorder=2,
+        )
     if curve.tpot is not None:
-        ax.axvline(1 / curve.tpot, color="0.3", linewidth=0.8, linestyle=":", zorder=2)
+        ax.axvline(1 / curve.tpot, color=styles.of(ax).grey(0.3), linewidth=0.8, linestyle=":", zorder=2)
     ax.plot(
         curve.speed, curve.rate, color=color, linewidth=1.2, marker="o", markersize=2.2, markeredgewidth=0, zorder=4
     )
     if curve.best is not None:
         ax.plot([curve.speed[curve.best]], [curve.rate[curve.best]], color=color, marker="*", markersize=9,
-                markeredgecolor="white", markeredgewidth=0.5, zorder=6)  # fmt: skip
+                markeredgecolor=styles.of(ax).paper, markeredgewidth=0.5, zorder=6)  # fmt: skip
 
 
 def _legend(ax: Any, colored: Sequence[tuple[Curve, str]]) -> Any:
     from matplotlib.lines import Line2D
 
+    grey = styles.of(ax).grey
     handles = [
         Line2D([], [], color=color, marker="o", markersize=2.5, linewidth=1.2, label=c.label) for c, color in colored
     ]
     if any(curve.best is not None for curve, _ in colored):
-        handles.append(Line2D([], [], color="0.4", marker="*", markersize=7, linestyle="none", label="best"))
+        handles.append(Line2D([], [], color=grey(0.4), marker="*", markersize=7, linestyle="none", label="best"))
     if any(curve.sure is not None for curve, _ in colored):
-        handles.append(Line2D([], [], color="0.4", alpha=0.5, linewidth=1.0, label="80 % interval"))
+        handles.append(Line2D([], [], color=grey(0.4), alpha=0.5, linewidth=1.0, label="80 % interval"))
     if any(curve.cut for curve, _ in colored):
-        handles.append(Line2D([], [], color="0.6", linewidth=0.8, linestyle=(0, (4, 2)), label="without limits"))
+        handles.append(Line2D([], [], color=grey(0.6), linewidth=0.8, linestyle=(0, (4, 2)), label="without limits"))
     legend = ax.legend(
-        handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor="0.85", handlelength=1.6
+        handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=grey(0.85), handlelength=1.6
     )
     legend.set_zorder(8)
     return legend
@@ -166,7 +191,7 @@ def _occupy(names: Names, spots: Floats) -> None:
 def _name_limit(ax: Any, names: Names, tpot: float) -> None:
     across, words = (
         ax.get_xaxis_transform(),
-        {"fontsize": _SMALL, "color": "0.3", "va": "center", "bbox": HALO, "zorder": 7},
+        {"fontsize": _SMALL, "color": styles.of(ax).grey(0.3), "va": "center", "bbox": styles.of(ax).halo, "zorder": 7},
     )
     names.place([
         partial(ax.text, 1 / tpot, height, f" TPOT {show(tpot, SECOND, 3)} ", transform=across, ha=side, **words)

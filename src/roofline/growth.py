@@ -9,14 +9,14 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.drawing import PALETTE
+from roofline import paper, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
-_SMALL: Final = 7.0
+_MARKS: Final = "osD^vP"
 
 
 @frozen(eq=False)
@@ -39,12 +39,24 @@ class Growth:
     mfu: Floats
     fits: NDArray[np.bool_]
 
+    def alt(self) -> str:
+        """Return what the curve shows as text, made of its numbers."""
+        known = np.flatnonzero(~np.isnan(self.rate))
+        at = [
+            f"{self.rate[i]:,.0f} tokens/s a chip at {self.chips[i]:,.0f} chips, MFU {self.mfu[i]:.0%}" for i in known
+        ]
+        return f"{self.title}: {self.label}. {'; '.join(at) or 'nothing can be laid out'}."
+
 
 def draw(ax: Axes, growth: Growth) -> None:
     """Add a curve to the axes, in the next colour: hollow points where memory does not hold it, MFU beside each."""
+    from matplotlib.lines import Line2D
+
     kept: Any = ax
     curves = kept.roofline_growths = [*getattr(kept, "roofline_growths", ()), growth]
-    color = PALETTE[(len(curves) - 1) % len(PALETTE)]
+    look = styles.of(ax)
+    color, mark = look.color(len(curves) - 1), _MARKS[(len(curves) - 1) % len(_MARKS)]
+    size = paper.frame(ax, "; ".join(dict.fromkeys(curve.title for curve in curves)), "chips", "tokens/s a chip")
     known = ~np.isnan(growth.rate)
     chips, rate, useful = growth.chips[known], growth.rate[known], growth.useful[known]
     kept.set_xscale("log", base=2)
@@ -53,21 +65,32 @@ def draw(ax: Axes, growth: Growth) -> None:
         kept.plot(chips, rate, color=color, linewidth=1.4, label=growth.label, zorder=3)
         kept.plot(chips, useful, color=color, linewidth=1.0, linestyle="--", zorder=2)
     for n, each, mfu, fits in zip(chips, rate, growth.mfu[known], growth.fits[known], strict=True):
-        face = color if fits else "white"
-        kept.plot([n], [each], "o", color=color, markersize=4.5, markerfacecolor=face, zorder=4)
+        face = color if fits else look.paper
+        kept.plot([n], [each], mark, color=color, markersize=4.5, markerfacecolor=face, zorder=4)
         kept.annotate(
-            f"{mfu:.0%}", (n, each), (0, 5), textcoords="offset points", ha="center", fontsize=_SMALL, color=color
+            f"{mfu:.0%}",
+            (n, each),
+            (0, 5 if len(curves) % 2 else -5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if len(curves) % 2 else "top",
+            fontsize=size - 0.5,
+            color=look.letters(color),
         )
     kept.set_xticks(*_ticks(curves), minor=False)
     kept.minorticks_off()
+    kept.margins(x=0.07)
     top = max((float(np.nanmax(curve.rate)) for curve in curves if not np.all(np.isnan(curve.rate))), default=1.0)
-    kept.set_ylim(0.0, 1.35 * top)
-    kept.set_xlabel("chips")
-    kept.set_ylabel("tokens/s a chip")
-    kept.set_title(growth.title, loc="left", fontsize=_SMALL + 1.5)
+    kept.set_ylim(0.0, 1.2 * top)
     said = "per cent: MFU; dashed: what failures leave; dotted: as the smallest; hollow: does not fit"
-    legend = kept.legend(loc="upper left", frameon=False, fontsize=_SMALL, title=said, ncols=3, alignment="left")
-    legend.get_title().set_fontsize(_SMALL - 0.5)
+    handles = [
+        Line2D(
+            [], [], color=look.color(i), marker=_MARKS[i % len(_MARKS)], markersize=4.5, linewidth=1.4, label=c.label
+        )
+        for i, c in enumerate(curves)
+    ]
+    paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, said)
+    paper.tell(ax, "scaling", " ".join(each.alt() for each in curves))
 
 
 def _ticks(curves: Sequence[Growth]) -> tuple[list[float], list[str]]:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from roofline import paper, styles
+
 if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
-HALO: Final = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
-"""Paper behind a name."""
+_LETTERS: Final = 32
+"""Letters of a line of a name in one column."""
 
 
 def beside(
     ax: Any, text: str, at: tuple[float, float], gaps: Sequence[float], *, color: str, size: float
 ) -> list[Callable[[], Any]]:
     """Return what writes a text around a point, near places first; a line leads to those beyond the first gap, in points."""
+    look = styles.of(ax)
+    text = textwrap.fill(text, _LETTERS, break_on_hyphens=False) if paper.narrow(ax) else text
+    color = look.letters(color)
     line = {"arrowstyle": "-", "color": color, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 0}
 
     def put(gap: float, angle: float) -> Any:
         dx, dy = gap * np.cos(np.radians(angle)), gap * np.sin(np.radians(angle))
         return ax.annotate(
-            text, at, xytext=(dx, dy), textcoords="offset points", color=color, fontsize=size, zorder=7, bbox=HALO,
+            text, at, xytext=(dx, dy), textcoords="offset points", color=color, fontsize=size, zorder=7, bbox=look.halo,
             ha="center" if abs(dx) < 1 else "left" if dx > 0 else "right",
             va="center" if abs(dy) < 1 else "bottom" if dy > 0 else "top",
             arrowprops=line if gap > gaps[0] else None,
@@ -59,6 +65,8 @@ class Names:
         if best is not None and best[0] and not must:
             best[1].remove()
         elif best is not None:
+            # Names lie within the axes; one that has no room there must not push them together.
+            best[1].set_in_layout(False)
             self.taken += best[2]
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 from attrs import frozen
 
+from roofline import displays
 from roofline.answer import Estimate, Rule
 from roofline.arrays import Mask, smaller
 from roofline.energy import dollars_per_token, drawn, joules_per_token
@@ -155,6 +156,21 @@ class Pools:
             # A wait without end is above any.
             above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
         return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw both pools' operations on the rooflines of their chips (one point); return the axes."""
+        ax = self.prompts.plot(ax, f"reads: {self._pool(self.prompts)}", style=style, width=width)
+        return self.answers.plot(ax, f"decodes: {self._pool(self.answers)}")
+
+    @staticmethod
+    def _pool(est: Any) -> str:
+        return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
+
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
 
     def why(self) -> str:
         """Return the pass of a prompt and the step as trees of text (one point)."""

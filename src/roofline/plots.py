@@ -1,26 +1,38 @@
 """Pictures. The functions leave pyplot alone, draw on ``ax`` (or on a figure of their own) and return the axes.
 
-The numbers behind a picture come from :func:`roofs`, :func:`points` and :func:`clouds`.
+Each takes the numbers it draws as an object of its own, or makes them of answers: :func:`roofs`, :func:`points` and :func:`clouds`
+under a roofline, :class:`Breakdown`, :class:`Load`, :class:`Holding`, :class:`Timeline`, :class:`Tornado`, :class:`Growth`,
+:class:`Curve`. :func:`alt` tells a picture as text. Every function takes a ``style``, ``light``, ``dark`` or ``print``, and the
+``width`` of a new figure: ``column`` (3.4 inches), ``page`` (7), or inches.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
+from attrs import evolve
 
-from roofline import drawing, frontiers
+from roofline import breakdowns, catalog, drawing, frontiers, gantt, growth, holdings, loads, tornado
 from roofline import scatter as scattering
+from roofline.breakdowns import Breakdown
 from roofline.calibration import Calibration
-from roofline.diagram import Cloud, Point, Roof, Sheet, clouds, points, roofs, sheet, spanned
+from roofline.diagram import Cloud, Point, Roof, Sheet, Track, clouds, points, roofs, sheet, spanned, track
 from roofline.errors import QuestionError, fault
 from roofline.fitting import Part
 from roofline.frontiers import Curve
+from roofline.gantt import Timeline
+from roofline.growth import Growth
 from roofline.hardware import Chip, System, Tier
+from roofline.holdings import Holding
+from roofline.loads import Load
+from roofline.paper import FORMATS, WIDTHS, alt, axes, panels, placed, render, settle
 from roofline.scoring import Prediction
+from roofline.styles import STYLES, Style, inked
 from roofline.timeline import Span
+from roofline.tornado import Tornado
 from roofline.work import Op
 
 if TYPE_CHECKING:
@@ -28,72 +40,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FORMATS", "Cloud", "Point", "Roof", "axes", "calibrated", "clouds", "frontier", "panels", "points", "render", "roofline",
-    "roofs", "scatter", "spanned",
+    "FORMATS", "STYLES", "WIDTHS", "Breakdown", "Cloud", "Curve", "Growth", "Holding", "Load", "Point", "Roof",
+    "Sheet", "Style", "Timeline", "Tornado", "Track", "alt", "axes", "better", "breakdown", "calibrated", "clouds",
+    "drawn", "frontier", "load", "memory", "panels", "pipeline", "points", "render", "roofline", "roofs", "save", "scaling",
+    "scatter", "spanned", "track",
 ]  # fmt: skip
 
-FORMATS: Final = ("svg", "pdf", "png")
-STYLE: Final[Any] = {
-    "svg.hashsalt": "roofline",
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-}
-
-
-def axes(width: float = 7.6, height: float = 5.0) -> Axes:
-    """Return axes on a new figure of ``width`` x ``height`` inches that belongs to nobody."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure.add_subplot()
-
-
-def panels(count: int, width: float = 5.2, height: float = 5.0) -> list[Axes]:
-    """Return axes side by side on a new figure, each ``width`` x ``height`` inches."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
-        first = axes(width * count, height)
-        figure: Any = first.figure
-        figure.clear()
-        return list(figure.subplots(1, count, squeeze=False)[0])
-
-
-def render(figure: Figure, form: str) -> bytes:
-    """Return the bytes of a picture: the same bytes whenever the picture is the same.
-
-    Raises:
-        QuestionError: not one of svg, pdf, png.
-    """
-    import matplotlib as mpl
-
-    if form not in FORMATS:
-        raise QuestionError(fault("format", form, "a picture is svg, pdf or png", "end the file name in one of them"))
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-    out = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(out, format=form, metadata=undated[form], dpi=200)
-    return out.getvalue()
+STYLE: Final = STYLES["light"].settings
+"""Settings of matplotlib for figures that are drawn by hand beside these."""
 
 
 def roofline(
     system: System,
     steps: Sequence[Span],
     *,
-    tier: Tier | None = None,
+    tier: Tier | Sequence[Tier] | None = None,
+    cache: bool = False,
+    band: bool = False,
+    tracks: Sequence[Track] = (),
     ax: Axes | None = None,
     label: str = "",
     title: str = "",
+    style: str | Style | None = None,
+    width: float | str | None = None,
 ) -> Axes:
     """Draw a system's roofs and the operations of its steps as points on them.
 
@@ -104,16 +73,37 @@ def roofline(
     Args:
         system: whose ranks do the work.
         steps: priced steps, such as ``est.steps``; prefill and decode have markers of their own.
-        tier: the tier whose bandwidth is the network's roof.
+        tier: the tier whose bandwidth is the network's roof, or several: ``system.tiers`` for all.
+        cache: whether the chip's cache has a roof, where its bandwidth is known.
+        band: whether the room between compute and memory side by side, ``max()``, and in turn, ``sum()``, is shaded.
+        tracks: ways of operations as a size grows: :func:`track`.
         ax: axes to draw on; by default those of a new figure.
         label: what the legend calls the system.
         title: what the picture shows, above it.
+        style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
     """
-    import matplotlib as mpl
+    known = sheet(system, steps, tier, label, title, cache=cache)
+    return drawn(evolve(known, tracks=tuple(tracks), band=band), ax=ax, style=style, width=width)
 
-    ax = axes() if ax is None else ax
-    with mpl.rc_context(STYLE):
-        drawing.draw(ax, sheet(system, steps, tier, label, title))
+
+def save(what: Axes | Figure, file: str | Path) -> None:
+    """Write axes, or a whole figure, into FILE.svg, FILE.pdf or FILE.png: the same bytes whenever the picture is the same.
+
+    Raises:
+        QuestionError: another form, or a place that cannot be written to.
+    """
+    path, figure = Path(file), cast("Any", getattr(what, "figure", None) or what)
+    catalog.write(path, render(figure, path.suffix.removeprefix(".").lower()))
+
+
+def drawn(
+    known: Sheet, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw one system's part of a roofline from its numbers; see :func:`roofline`."""
+    ax = placed(ax, (7.6, 5.0), width, style)
+    with inked(ax):
+        drawing.draw(ax, known)
+        settle(ax)
     return ax
 
 
@@ -137,7 +127,9 @@ class Fitted(Protocol):
         """Where they stood."""
 
 
-def calibrated(found: Fitted, ax: Axes | None = None) -> Axes:
+def calibrated(
+    found: Fitted, ax: Axes | None = None, *, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
     """Draw measured and fitted rates of kernels under the roofs of the chip they were timed on.
 
     Each class of kernels has a colour; of each at most 200 of the timings that were left out of the fit are drawn, spread
@@ -151,8 +143,6 @@ def calibrated(found: Fitted, ax: Axes | None = None) -> Axes:
     Raises:
         QuestionError: no kernel that multiplies was timed, so that nothing has a place on a roofline.
     """
-    import matplotlib as mpl
-
     shown = clouds(found.parts, found.profile)
     if not shown:
         raise QuestionError(
@@ -163,14 +153,16 @@ def calibrated(found: Fitted, ax: Axes | None = None) -> Axes:
         f"roofs of one {found.chip.title or found.chip.name}",
         f"{found.profile.name}, fitted to {found.source}",
     )
-    drawn = Sheet(label, "chip", roofs(found.chip, rates), (), title, shown)
-    ax = axes(3.6, 3.9) if ax is None else ax
-    with mpl.rc_context(STYLE):
-        drawing.draw(ax, drawn)
+    ax = placed(ax, (3.6, 3.9), width, style)
+    with inked(ax):
+        drawing.draw(ax, Sheet(label, "chip", roofs(found.chip, rates), (), title, shown))
     return ax
 
 
-def scatter(predictions: Sequence[Prediction], *, ax: Axes | None = None, key: str = "system") -> Axes:
+def scatter(
+    predictions: Sequence[Prediction], *, ax: Axes | None = None, key: str = "system", style: str | Style | None = None,
+    width: float | str | None = None,
+) -> Axes:  # fmt: skip
     """Draw predicted against measured values of one quantity, each with its interval, on the line they should lie on.
 
     Args:
@@ -181,20 +173,21 @@ def scatter(predictions: Sequence[Prediction], *, ax: Axes | None = None, key: s
     Raises:
         QuestionError: nothing is left to draw.
     """
-    import matplotlib as mpl
-
     found = [p for p in predictions if p.measured is not None and p.predicted is not None]
     if not found or len({p.quantity for p in found}) > 1:
         raise QuestionError(
             fault("predictions", len(found), "must be of one quantity, measured and predicted, to be drawn")
         )
-    ax = axes(6.4, 5.6) if ax is None else ax
-    with mpl.rc_context(STYLE):
+    ax = placed(ax, (6.4, 5.6), width, style)
+    with inked(ax):
         scattering.draw(ax, found, key)
+        settle(ax)
     return ax
 
 
-def frontier(curve: Curve, *, ax: Axes | None = None) -> Axes:
+def frontier(
+    curve: Curve, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
     """Draw the frontier of a search: tokens per second and user against tokens per second and chip, linear, as is usual.
 
     Each dot is a plan, a bar through it its 80 % interval, in which both rates move together; the star is the best. The dashed
@@ -205,9 +198,81 @@ def frontier(curve: Curve, *, ax: Axes | None = None) -> Axes:
         curve: such as :meth:`roofline.Search.curve` returns.
         ax: axes to draw on; by default those of a new figure of one column's width.
     """
-    import matplotlib as mpl
-
-    ax = axes(3.6, 3.4) if ax is None else ax
-    with mpl.rc_context(STYLE):
+    ax = placed(ax, (3.6, 3.4), width, style)
+    with inked(ax):
         frontiers.draw(ax, curve)
+        settle(ax)
     return ax
+
+
+def breakdown(
+    found: Breakdown, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw where the time of steps goes: by operation, by what bounds it, or by phase."""
+    ax = placed(ax, (6.0, 1.3 + 0.17 * _rows(found)), width, style)
+    with inked(ax):
+        breakdowns.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def load(
+    found: Load, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw tokens per second and chip, TPOT and TTFT against requests in flight; another on the same axes is added."""
+    ax = placed(ax, (5.4, 3.9), width, style)
+    with inked(ax):
+        loads.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def memory(
+    found: Holding, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw what a chip's memory holds under each layout, by kind, and the room there is."""
+    ax = placed(ax, (6.0, 1.5 + 0.22 * len(found.plans)), width, style)
+    with inked(ax):
+        holdings.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def pipeline(
+    found: Timeline, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw a step of training on its pipeline: a row for each rank, a bar for each pass; what is left is the bubble."""
+    ax = placed(ax, (7.2, 1.7 + 0.22 * min(found.ranks, 16)), width, style)
+    with inked(ax):
+        gantt.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def better(
+    found: Tornado, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw what each part of a machine buys when it is better, the greatest gain first."""
+    ax = placed(ax, (5.6, 1.0 + 0.26 * len(found.parts)), width, style)
+    with inked(ax):
+        tornado.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def scaling(
+    found: Growth, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw tokens per second and chip against chips; another on the same axes is added in the next colour."""
+    ax = placed(ax, (5.6, 4.0), width, style)
+    with inked(ax):
+        growth.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def _rows(found: Breakdown) -> float:
+    """Return how many rows of letters a breakdown takes."""
+    if found.by != "operation":
+        return 2.5 * len(found.bars) + 2
+    return sum(len(bar.parts) + 1.5 for bar in found.bars)

@@ -17,7 +17,7 @@ import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import NDArray
 
-from roofline import catalog
+from roofline import catalog, displays
 from roofline.architecture import Model
 from roofline.campaigns import Campaign, campaign
 from roofline.errors import QuestionError, fault, near
@@ -121,6 +121,12 @@ class Scaling:
             "fits": [bool(ok) for ok in self.fits], "reasons": list(self.reasons),
         }  # fmt: skip
 
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
+
     def __str__(self) -> str:
         rows: list[list[str]] = []
         for i, (n, est, why) in enumerate(zip(self.chips, self.answers, self.reasons, strict=True)):
@@ -140,25 +146,22 @@ class Scaling:
         table = columns(rows, head=head, right=range(7))
         return "\n".join([asked, "", table, "", "what was chosen or assumed", *(f"  - {note}" for note in notes)])
 
-    def plot(self, ax: Axes | None = None, label: str = "") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
+    ) -> Axes:
         """Draw tokens per second and chip against chips, and return the axes; another on the same axes is added in the next colour.
 
         The dotted line is the rate of a chip at the smallest size, the dashed one what failures leave; hollow points do not fit
         into memory.
         """
-        import matplotlib as mpl
+        from roofline import plots  # few draw, and all import
 
-        from roofline import growth, plots  # few draw, and all import
-
-        ax = plots.axes(5.6, 4.0) if ax is None else ax
         chips = np.array(self.chips, dtype=np.float64)
         known = Growth(
             label or self.system.name, f"{self.model.name}, {self.mode} scaling", chips,
             self.tokens_per_second / chips, self.useful_tokens_per_second / chips, self.mfu, self.fits,
         )  # fmt: skip
-        with mpl.rc_context(plots.STYLE):
-            growth.draw(ax, known)
-        return ax
+        return plots.scaling(known, ax=ax, style=style, width=width)
 
 
 def scaling(

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import ranking
+from roofline import displays, ranking
 from roofline.answer import LEAST, Estimate
 from roofline.arrays import Mask
 from roofline.errors import QuestionError, fault
@@ -267,6 +267,12 @@ class Search:
             **({} if self.disaggregated is None else {"disaggregated": self.disaggregated.to_dict(self._together)}),
         }
 
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
+
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file: each plan, what it gives, and the ends of the 80 % intervals."""
         return csv_of(self.frontier)
@@ -292,7 +298,9 @@ class Search:
         parts += [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
 
-    def plot(self, ax: Axes | None = None, label: str = "") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
+    ) -> Axes:
         """Draw the frontier: tokens per second and user against tokens per second and chip; see :func:`roofline.plots.frontier`.
 
         Drawing another search on the same ``ax`` adds it in another colour.
@@ -300,7 +308,7 @@ class Search:
         from roofline import plots  # few draw, and all import
 
         own = self.curve(label)
-        ax = plots.frontier(own, ax=ax)
+        ax = plots.frontier(own, ax=ax, style=style, width=width)
         apart = None if self.disaggregated is None else self.disaggregated.curve(own.title)
         return ax if apart is None else plots.frontier(apart, ax=ax)
 

@@ -10,7 +10,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline import points, steprecord, usage
+from roofline import displays, points, steprecord, usage
 from roofline.answer import Rule
 from roofline.arrays import Mask, ceil, share
 from roofline.calibration import Calibration
@@ -261,6 +261,25 @@ class Training:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
         points.one(self)
         return tree(self.whole)
+
+    def plot(
+        self, ax: Any = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
+        width: float | str | None = None, **words: Any,
+    ) -> Any:  # fmt: skip
+        """Draw the answer, and return the axes (one point): ``roofline``, ``breakdown``, ``memory``, ``timeline`` or ``tornado``.
+
+        The words are those of :meth:`roofline.Estimate.plot`; a breakdown may also be ``by="phase"``.
+        """
+        from roofline import pictures  # few draw, and all import
+
+        points.one(self)
+        return pictures.plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
+
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
 
     @property
     def phases(self) -> dict[str, Seconds]:

@@ -13,7 +13,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import ranking
+from roofline import displays, ranking
 from roofline.errors import QuestionError, fault
 from roofline.plans import Rejection, limit
 from roofline.reports import columns
@@ -217,6 +217,12 @@ class TrainingSearch:
             "assumptions": list(self.notes),
         }
 
+    def _repr_html_(self) -> str | None:
+        return displays.html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return displays.svg(self)
+
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file."""
         rows = []
@@ -248,13 +254,15 @@ class TrainingSearch:
         parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
         return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
 
-    def plot(self, ax: Axes | None = None, label: str = "") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
+    ) -> Axes:
         """Draw the frontier: the time of a step against the memory of a chip, every plan that fits behind it.
 
         Raises:
             QuestionError: no plan is kept.
         """
-        return draw(self.tradeoff(label), ax=ax)
+        return draw(self.tradeoff(label), ax=ax, style=style, width=width)
 
     def tradeoff(self, label: str = "") -> Tradeoff:
         """Return the numbers of the picture.

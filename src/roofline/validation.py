@@ -273,7 +273,10 @@ class Validation:
             rows.append([value, *cells])
         return columns(rows, head=head, right=range(1, len(head))) if rows else ""
 
-    def plot(self, ax: Axes | None = None, *, quantity: str = "", key: str = "system") -> Axes:
+    def plot(
+        self, ax: Axes | None = None, *, quantity: str = "", key: str = "system", style: str | None = None,
+        width: float | str | None = None,
+    ) -> Axes:  # fmt: skip
         """Draw predicted against measured values with their intervals; see :func:`roofline.plots.scatter`.
 
         Args:
@@ -292,7 +295,7 @@ class Validation:
         if not drawn or (quantity and quantity not in drawn):
             known = f"there are {', '.join(drawn)}" if drawn else "give runs with measured values"
             raise QuestionError(fault("quantity", quantity, "was not both measured and predicted of any run", known))
-        return plots.scatter(drawn[quantity or next(iter(drawn))], ax=ax, key=key)
+        return plots.scatter(drawn[quantity or next(iter(drawn))], ax=ax, key=key, style=style, width=width)
 
     def figure(self) -> Any:
         """Draw every quantity side by side, and return the figure.

@@ -256,3 +256,50 @@ MostMemory = Annotated[
 MostTime = Annotated[
     str | None, Parameter(name="--step-time", group=WORK, help="Limit on the time of a step, such as 20s.")
 ]
+
+DRAWN = Group("Picture", sort_key=0)
+
+PictureSystems = Annotated[
+    list[str],
+    Parameter(name=["--system", "-s"], group=DRAWN, help="A name or a path; several share one sheet.", negative=""),
+]
+PictureFile = Annotated[
+    Path, Parameter(name=["--output-file", "-o"], group=DRAWN, help="FILE.svg, FILE.pdf or FILE.png.")
+]
+PictureKind = Annotated[
+    Literal["roofline", "breakdown", "load", "memory", "scaling", "timeline", "tornado", "frontier"],
+    Parameter(group=DRAWN, help="What is drawn."),
+]
+PictureStyle = Annotated[
+    Literal["light", "dark", "print"],
+    Parameter(group=DRAWN, help="Ink on white, on black, or with hatches and dashes for pages without colours."),
+]
+PictureWidth = Annotated[
+    str | None,
+    Parameter(group=DRAWN, help="column (3.4 inches), page (7 inches), or inches; by default what suits the kind."),
+]
+Parts = Annotated[
+    Literal["operation", "bound", "phase"] | None,
+    Parameter(group=DRAWN, help="Of a breakdown: parts of the time; phase, of training."),
+]
+Tracked = Annotated[
+    list[str] | None,
+    Parameter(group=DRAWN, negative="", help="Of a roofline: an operation whose way is drawn as the load grows."),
+]
+Levels = Annotated[
+    bool, Parameter(group=DRAWN, negative="", help="Of a roofline: the roofs of the cache and of every tier too.")
+]
+Band = Annotated[
+    bool,
+    Parameter(
+        group=DRAWN, negative="", help="Of a roofline: shade what is lost where compute and memory work in turn."
+    ),
+]
+Sizes = Annotated[
+    list[int] | None,
+    Parameter(group=DRAWN, negative="", help="Of scaling: numbers of chips; by default three doublings."),
+]
+Weak = Annotated[bool, Parameter(group=DRAWN, negative="", help="Of scaling: the batch for each chip is held.")]
+Picture = Annotated[
+    bool, Parameter(name="--alt", group=DRAWN, negative="", help="Also tell the picture as text, on standard error.")
+]
