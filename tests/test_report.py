@@ -133,6 +133,9 @@ def test_questions_without_meaning(served):
         rl.report(served.answer, "dgx-h100")
     with pytest.raises(rl.QuestionError, match="system: is missing"):
         rl.report("llama-3.1-8b")
+    asked = rl.Serve(rl.model("llama-3.1-8b"), concurrency=8)
+    with pytest.raises(rl.QuestionError, match=r"split\.prompts"):
+        rl.report(rl.pools(asked, "dgx-h100", rl.Layout(tp=1), rl.Layout(tp=1)))
     with pytest.raises(rl.QuestionError, match=r"\.at\("):
         rl.report(rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=[1.0, 2.0]))
 
@@ -158,6 +161,7 @@ def test_the_command(capsys, tmp_path):
         (("--train",), "--global-batch: is missing"),
         (("--global-batch", "64", "--concurrency", "8"), "--concurrency: is no word of training"),
         (("--vpp", "2"), "--vpp: is no word of serving; give --train"),
+        (("--task", "lora"), "--task: is no word of serving"),
         (("-o", "page.pdf"), "end the file name in .html"),
     ):
         assert run(*(asked if "-o" in wrong else words), *wrong) == 2

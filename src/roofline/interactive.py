@@ -19,7 +19,7 @@ COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 
 _LEAST_DOT: Final = 7.0
 _MOST_DOT: Final = 30.0
-_BESIDE: Final = ("middle right", "middle left", "bottom center", "top center")
+_BESIDE: Final = ("bottom right", "bottom left", "top left", "top right")
 """Where the operation that takes the most time of a step has its name, step by step."""
 _PLAIN: Final[Any] = {
     "autosize": True, "showlegend": False, "hovermode": "closest", "dragmode": False,

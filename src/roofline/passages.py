@@ -82,7 +82,7 @@ def operations(steps: Sequence[Span], drawn: Picture) -> Html:
                     bound(dict(zip(RESOURCES, busy, strict=True))), flop, moved, ratio,
                 ]
             )  # fmt: skip
-        if rest > 0:
+        if rest > _LEAST * whole / 10:
             words.append({})
             rows.append(
                 ["the rest", span.name, f"each below {_LEAST:.1%}", Cell(seconds(rest), rest),

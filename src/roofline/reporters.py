@@ -30,11 +30,13 @@ from roofline.words import (
     MicroBatch,
     ModelName,
     NoFrontier,
+    Offload,
     Output,
     Page,
     Patience,
     Power,
     Price,
+    Rank,
     Rate,
     Recompute,
     Schedule,
@@ -43,6 +45,7 @@ from roofline.words import (
     Slots,
     Split,
     System,
+    Task,
     Tpot,
     Train,
     Variation,
@@ -51,7 +54,7 @@ from roofline.words import (
 _SERVING = ("input", "output", "concurrency", "rate", "kv_dtype", "draft_tokens", "accept_length", "chunk", "cached",
             "imbalance", "requests_per_slot", "variation", "engine", "launch")  # fmt: skip
 _TRAINING = ("global_batch", "seq_len", "micro_batch", "vpp", "cp", "etp", "sharding", "recompute", "schedule",
-             "sequence_parallel", "document", "framework")  # fmt: skip
+             "sequence_parallel", "document", "task", "rank", "offload", "framework")  # fmt: skip
 
 
 def report_(
@@ -81,6 +84,9 @@ def report_(
     schedule: Schedule = None,
     sequence_parallel: SequenceParallel = None,
     document: Document = None,
+    task: Task | None = None,
+    rank: Rank | None = None,
+    offload: Offload | None = None,
     framework: Framework = None,
     dtype: Dtype = None,
     kv_dtype: KvDtype = None,
@@ -107,7 +113,8 @@ def report_(
         accept_length=accept_length, chunk=chunk, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
         variation=variation, engine=engine, launch=launch,
         global_batch=global_batch, seq_len=seq_len, micro_batch=micro_batch, vpp=vpp, cp=cp, etp=etp, sharding=sharding,
-        recompute=recompute, schedule=schedule, sequence_parallel=sequence_parallel, document=document, framework=framework,
+        recompute=recompute, schedule=schedule, sequence_parallel=sequence_parallel, document=document, task=task,
+        rank=rank, offload=offload, framework=framework,
     )  # fmt: skip
     trains = train or global_batch is not None
     for word in _SERVING if trains else _TRAINING:

@@ -17,6 +17,7 @@ from roofline.estimates import estimate
 from roofline.fields import given
 from roofline.layout import Layout
 from roofline.markup import page
+from roofline.pairs import Pools
 from roofline.searching import search
 from roofline.selection import Search
 from roofline.trained import Training
@@ -118,6 +119,8 @@ def _answered(
             rule = f"was given beside an {type(what).__name__}, which already says it all"
             raise QuestionError(fault(beside[0], {**words, "system": system}.get(beside[0]), rule, "leave it out"))
         return what
+    if isinstance(what, Pools):
+        raise QuestionError("report: is of one pool; give one of the two answers, split.prompts or split.answers")
     if system is None:
         raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
     if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:

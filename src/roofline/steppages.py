@@ -19,7 +19,8 @@ from roofline.units import BYTE, DAY, FLOP_RATE, GIGA, TERA, show
 
 Parts = list[tuple[str, str, Html]]
 
-_MOST_ROWS: Final = 24
+_MOST_ROWS: Final = 16
+_MOST_WAYS: Final = 8
 
 
 def title(est: Training) -> str:
@@ -131,7 +132,7 @@ def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any
             *(Cell(f"{float(x):.1%}", float(x)) for x in (plan.mfu, plan.hfu, plan.bubble_fraction)),
             Cell(show(float(plan.memory.total), BYTE, 3), float(plan.memory.total)),
         ]
-        for plan in (*plans[:_MOST_ROWS], *found.ways[1:])
+        for plan in (*plans[:_MOST_ROWS], *found.ways[1 : 1 + _MOST_WAYS])
     ]
     counts = f"{int(np.sum(found.kept)):,} of {found.tried:,} plans of {float(est.chips):,.0f} chips fit"
     said = f"{counts}; no other beats those of the line in both time and memory."
