@@ -48,9 +48,15 @@ def without_gallery(app, docname, source):
 
 def nearest(app, env, node, contnode):
     """Lead a reference by a private module's name to the one public place where the thing is described."""
-    if node.get("refdomain") != "py":
+    target = node["reftarget"]
+    foreign = "." in target and not target.startswith("roofline.")
+    if (
+        node.get("refdomain") != "py"
+        or foreign
+        or (node["reftype"] == "class" and target[:1].islower() and "." not in target)
+    ):
         return None
-    domain, name = env.get_domain("py"), "." + node["reftarget"].rsplit(".", 1)[-1]
+    domain, name = env.get_domain("py"), "." + target.rsplit(".", 1)[-1]
     found = [key for key, each in domain.objects.items() if key.endswith(name) and not each.aliased]
     if len(found) != 1:
         return None
