@@ -1,17 +1,77 @@
 """The site: Markdown pages and the reference from the docstrings."""
 
+from pathlib import Path
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
 project = "roofline"
 author = "the roofline authors"
 copyright = "2026, the roofline authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "navbar_center": [],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
-exclude_patterns = ["_build"]
-source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"  # what is stored in a notebook is shown; a test runs it again
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_use_ivar = True
-nitpicky = False
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", ".*"),
+    ("py:exc", ".*"),
+    ("py:mod", r"roofline\.\w+"),
+]  # those of numpy, and names of one module in its own signatures
+nitpick_ignore = [("py:data", name) for name in ("SERVING", "TRAINING", "MOST_EVENTS")] + [
+    ("py:func", name) for name in ("queue", "saved")
+]
+
+
+def without_gallery(app, docname, source):
+    """Leave the gallery out of the table of contents where it has not been made."""
+    if docname == "index" and not (Path(app.srcdir) / "gallery").is_dir():
+        source[0] = source[0].replace("\ngallery/inde*\n", "\n")
+
+
+def nearest(app, env, node, contnode):
+    """Lead a reference by a private module's name to the one public place where the thing is described."""
+    target = node["reftarget"]
+    foreign = "." in target and not target.startswith("roofline.")
+    if (
+        node.get("refdomain") != "py"
+        or foreign
+        or (node["reftype"] == "class" and target[:1].islower() and "." not in target)
+    ):
+        return None
+    domain, name = env.get_domain("py"), "." + target.rsplit(".", 1)[-1]
+    found = [key for key, each in domain.objects.items() if key.endswith(name) and not each.aliased]
+    if len(found) != 1:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, contnode)
+
+
+def equation(self, node):
+    """Write an equation as MathML, which browsers draw by themselves: the pages need no network."""
+    block = node.tagname == "math_block"
+    made = convert(node.astext(), display="block" if block else "inline")
+    self.body.append(f'<div class="math">{made}</div>' if block else made)
+    raise SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", inline_renderers=(equation, None), block_renderers=(equation, None))
+    app.connect("source-read", without_gallery)
+    app.connect("missing-reference", nearest)

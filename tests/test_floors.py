@@ -58,6 +58,8 @@ FLOORS = [
         "traces",
         "pictures",
         "displays",
+        "markup",
+        "interactive",
     ],
     [
         "usage",
@@ -99,6 +101,10 @@ FLOORS = [
         "searching",
         "training_selection",
         "training_searching",
+        "passages",
+        "pages",
+        "steppages",
+        "reporting",
         "comparison",
         "cases",
         "replay",
@@ -109,7 +115,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "trainers", "searches", "plotters", "cli"],
+    ["words", "console", "trainers", "searches", "plotters", "reporters", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

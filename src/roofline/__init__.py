@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from roofline.footprint import Footprint
     from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
+    from roofline.reporting import Report, report
     from roofline.runs import ServingRun, TrainingRun
     from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
@@ -106,6 +107,7 @@ __all__ = [
     "Prefill",
     "QuestionError",
     "Rejection",
+    "Report",
     "RooflineError",
     "Rule",
     "Scaling",
@@ -138,6 +140,7 @@ __all__ = [
     "offload",
     "pools",
     "profile",
+    "report",
     "scaling",
     "search",
     "search_training",
@@ -156,6 +159,7 @@ _LATER = {
     "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
+    "Report": "reporting",
     "Rule": "answer",
     "Scaling": "scalings",
     "Score": "scoring",
@@ -173,6 +177,7 @@ _LATER = {
     "describe": "descriptions",
     "estimate": "estimates",
     "listing": "descriptions",
+    "report": "reporting",
     "scaling": "scalings",
     "offload": "offloading",
     "search": "searching",

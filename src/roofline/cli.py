@@ -25,6 +25,7 @@ from roofline.estimates import estimate, service
 from roofline.fields import given
 from roofline.offloading import offload
 from roofline.plotters import plot_
+from roofline.reporters import report_
 from roofline.searches import searches
 from roofline.trainers import train_
 from roofline.validation import SHIPPED, validate
@@ -81,6 +82,7 @@ app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
 app.command(plot_, name="plot")
+app.command(report_, name="report")
 
 
 @app.command(name="list")

@@ -38,6 +38,7 @@ MODES: Final = {
     "strong": "the batch is the same at every size",
     "weak": "the batch for each chip is the same at every size; the one given is that of the smallest",
 }
+"""What is held as chips are added."""
 
 Floats = NDArray[np.float64]
 

@@ -30,7 +30,7 @@ def sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -
     """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
     parts = [
         headline(est),
-        _asked(est),
+        asked(est),
         "",
         _rates(est, fetched),
         "",
@@ -45,7 +45,8 @@ def sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -
     return "\n".join(parts)
 
 
-def _asked(est: Estimate) -> str:
+def asked(est: Estimate) -> str:
+    """Return what a service is asked, in words; nothing of what is no service."""
     q = est.question
     if not isinstance(q, Serve):
         return ""

@@ -57,8 +57,8 @@ def search_training(
     Args:
         memory: limit on what a chip holds: bytes, or text such as ``"60GB"``; ``step_time``: seconds, or text such as ``"20s"``.
         progress: called now and then with the plans priced, and all of them.
-        what, system, chips, level, framework, dtype, tp, pp, vpp, cp, dp, ep, etp, sharding, recompute, schedule,
-            sequence_parallel, micro_batch, power, price, words: as in :func:`roofline.train`; what is given is held.
+        what, system, chips, level, framework, dtype, tp, pp, vpp, cp, dp, ep, etp, sharding: as in :func:`roofline.train`.
+        recompute, schedule, sequence_parallel, micro_batch, power, price, words: the same; what is given is held.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.

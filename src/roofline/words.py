@@ -193,6 +193,15 @@ Scatter = Annotated[
     Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
 ]
 
+Page = Annotated[Path, Parameter(name=["--output-file", "-o"], group=FORM, help="Write the page to FILE.html.")]
+NoFrontier = Annotated[
+    bool,
+    Parameter(
+        negative="", group=FORM, help="Leave out the search for what else could be had, which takes a second or a few."
+    ),
+]
+Train = Annotated[bool, Parameter(negative="", group=WORK, help="A step of training; --global-batch says so too.")]
+
 Batch = Annotated[
     int | None, Parameter(name="--global-batch", converter=whole, group=WORK, help="Sequences of a step.")
 ]

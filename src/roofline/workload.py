@@ -229,6 +229,7 @@ TASKS: Final = {
     "finetune": "all weights are trained, from a checkpoint",
     "lora": "low-rank adapters are trained beside frozen weights (Hu and others, arXiv:2106.09685)",
 }
+"""What is trained."""
 
 
 @frozen(eq=False)

@@ -15,7 +15,7 @@ from attrs import evolve
 from roofline import descriptors, operations, software
 from roofline.architecture import Model
 from roofline.calibration import IDEAL, LEVELS, Calibration
-from roofline.catalog.files import LARGEST, read_json, read_rows, read_toml, write
+from roofline.catalog.files import LARGEST, read_bytes, read_json, read_rows, read_toml, write
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.engines import Engine
@@ -27,6 +27,7 @@ from roofline.tables import Table
 
 __all__ = [
     "LARGEST",
+    "asset",
     "chip",
     "engine",
     "framework",
@@ -259,3 +260,8 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(Path(text).expanduser())
+
+
+def asset(name: str) -> str:
+    """Return a part of the pages that reports are: their style or their script."""
+    return read_bytes(Path(__file__).with_name("page") / name).decode()

@@ -1,0 +1,37 @@
+"""Run the notebooks of the documents and store what they say: ``python docs/notebooks.py``. The same numbers give the same bytes."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook after all of its cells ran, in a kernel of its own."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        cell.metadata.pop("execution", None)
+    notebook.metadata.pop("language_info", None)
+    return notebook
+
+
+def said(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return what the cells of a notebook print, and that they draw."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [
+        "picture" if "image/svg+xml" in each.get("data", {}) else "".join(each.get("text", "?")) for each in outputs
+    ]
+
+
+def main() -> None:
+    for name in sys.argv[1:] or sorted(path.name for path in HERE.glob("*.ipynb")):
+        nbformat.write(executed(HERE / name), HERE / name)
+
+
+if __name__ == "__main__":
+    main()
