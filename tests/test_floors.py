@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
+    ["knobs", "hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
     ["work", "consistency", "facts", "descriptors", "software", "quantization", "huggingface", "cells", "prose", "runs", "operations", "catalog"],
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy", "reliability"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "lanes", "schedules"],
