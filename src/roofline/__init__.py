@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.frames import Frame
     from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
     from roofline.runs import ServingRun, TrainingRun
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from roofline.selection import Search
     from roofline.splits import Splits
     from roofline.steps import train
+    from roofline.sweeping import sweep
+    from roofline.swept import Sweep
     from roofline.timeline import Span
     from roofline.trained import Training
     from roofline.training_searching import search_training
@@ -82,6 +85,7 @@ __all__ = [
     "Fact",
     "Footprint",
     "Formats",
+    "Frame",
     "Framework",
     "Gqa",
     "Host",
@@ -116,6 +120,7 @@ __all__ = [
     "Source",
     "Span",
     "Splits",
+    "Sweep",
     "System",
     "Tier",
     "TrainStep",
@@ -141,6 +146,7 @@ __all__ = [
     "scaling",
     "search",
     "search_training",
+    "sweep",
     "system",
     "train",
     "validate",
@@ -153,6 +159,7 @@ _LATER = {
     "Description": "descriptions",
     "Estimate": "answer",
     "Footprint": "footprint",
+    "Frame": "frames",
     "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
@@ -166,6 +173,7 @@ _LATER = {
     "Training": "trained",
     "TrainingSearch": "training_selection",
     "Splits": "splits",
+    "Sweep": "swept",
     "Validation": "validation",
     "calibrate": "calibrating",
     "campaign": "campaigns",
@@ -177,6 +185,7 @@ _LATER = {
     "offload": "offloading",
     "search": "searching",
     "search_training": "training_searching",
+    "sweep": "sweeping",
     "train": "steps",
     "validate": "validation",
 }
