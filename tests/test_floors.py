@@ -54,7 +54,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "trainers", "searches", "cli"],
+    ["words", "ranges", "console", "trainers", "searches", "designs", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

@@ -20,6 +20,7 @@ from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
+from roofline.designs import sweep_
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
@@ -80,6 +81,7 @@ app = App(
 app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
+app.command(sweep_, name="sweep")
 
 
 @app.command(name="list")

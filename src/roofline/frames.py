@@ -91,7 +91,7 @@ class Frame:
             QuestionError: pandas is not installed.
         """
         pandas: Any = wanted(lambda: __import__("pandas"), "a data frame", "pandas")
-        return pandas.DataFrame(self.columns)  # type: ignore[no-any-return]
+        return pandas.DataFrame(self.columns)
 
     def parquet(self) -> bytes:
         """Return the table as the content of a Parquet file.
@@ -102,7 +102,10 @@ class Frame:
         arrow: Any = wanted(lambda: __import__("pyarrow.parquet"), "Parquet", "roofline[parquet]")
         out = io.BytesIO()
         # Text is an array of objects; an empty column has no kind to guess.
-        table = {name: [str(v) for v in values] if values.dtype.kind in "OU" else values for name, values in self.columns.items()}
+        table = {
+            name: [str(v) for v in values] if values.dtype.kind in "OU" else values
+            for name, values in self.columns.items()
+        }
         arrow.parquet.write_table(arrow.table(table), out)
         return out.getvalue()
 

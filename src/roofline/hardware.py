@@ -289,9 +289,9 @@ class System:
     def scaled(self, name: str | None = None, *, chips: Num = 1.0, **factors: Num) -> System:
         """Return a system that does not exist: this one with its numbers multiplied.
 
-        ``chips`` multiplies the packages, and with them the tier that joins them all, power, rent and price of the whole. Factors are
-        of the short words of :data:`roofline.knobs.SHORT` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``, ``latency``,
-        ``power``, ``price``) or of a path such as ``system.tier[1].bandwidth``. What nobody has published stays unknown.
+        ``chips`` multiplies the packages, and with them the tier that joins them all, power, rent and price of the whole. Factors
+        are of the words of :data:`roofline.knobs.SHORT` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
+        ``latency``, ``power``, ``price``) or of a path such as ``system.tier[1].bandwidth``. What is unknown stays unknown.
 
         Raises:
             UnknownNameError: no such number. QuestionError: no whole number of chips, or a factor not above 0.
@@ -306,8 +306,8 @@ class System:
     def evolve(self, name: str | None = None, *, package: Chip | None = None, **numbers: Num | str) -> System:
         """Return a system that does not exist: this one with another ``package``, other numbers, or a name of its own.
 
-        Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and rent are of each chip, rent
-        in dollars an hour. A package that draws or costs something else brings that along.
+        Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and rent are of each chip,
+        rent in dollars an hour.
 
         Raises:
             UnknownNameError: no such number. QuestionError: it cannot have this value.

@@ -246,7 +246,7 @@ def scaled(system: Any, name: str | None, chips: Num, factors: Mapping[str, Num]
 
 
 def _grown(system: Any, factor: Num) -> Any:
-    """Return a system of more chips, or of fewer: what joined them all joins all of them still, and costs and draws as much more."""
+    """Return a system of more chips, or of fewer: what joined them all still does; it costs and draws as much more."""
     if np.ndim(factor) == 0 and factor == 1:
         return system
     chips = system.chips * factor

@@ -1,6 +1,6 @@
 """What is kept of many plans while they go by: the best, or those that no other beats; and why not the rest.
 
-Values are turned so that more is better. Which plans are kept depends on their numbers and their places alone, never on the order in
+Values are turned so that more is better. Which plans are kept depends on their numbers and places alone, never on the order in
 which they are met, so that parts of a sweep may be priced anywhere and at any time.
 """
 
@@ -159,7 +159,9 @@ def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: 
     if not some.size:
         return out
     inside = np.unravel_index(some, size) if size else ()
-    places = np.ravel_multi_index(tuple(i + s.start for i, s in zip(inside, where, strict=True)), shape) if size else some
+    places = (
+        np.ravel_multi_index(tuple(i + s.start for i, s in zip(inside, where, strict=True)), shape) if size else some
+    )
     more = Part(places=np.asarray(places, dtype=np.int64), values=values[:, some])
     both = merged(wanted, (so_far, more))
     return evolve(out, places=both.places, values=both.values)

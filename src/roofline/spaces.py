@@ -1,4 +1,4 @@
-"""A space of designs: every model on every system in every phase, and for each of these a grid of layouts, sizes and numbers of hardware.
+"""A space of designs: every model on every system in every phase, and for each a grid of layouts, sizes and numbers of hardware.
 
 What is a word (a model, a system, a phase, a format) makes a *family*; what is a number is an axis of the family's grid. A grid is
 never there as a whole: each number is an array along its own axis.
@@ -7,10 +7,11 @@ never there as a whole: each number is an array along its own axis.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -24,7 +25,7 @@ from roofline.choosing import grid, ranks_of
 from roofline.errors import QuestionError, fault, unknown
 from roofline.fields import number
 from roofline.hardware import System
-from roofline.knobs import read_number, with_number
+from roofline.knobs import number_of, read_number, with_number
 from roofline.layout import Layout
 from roofline.ranking import broken
 from roofline.settings import setting
@@ -73,7 +74,7 @@ class Family:
         """Return what was asked without the sources of its numbers: all that prices it, and quick to send away."""
         question, system, layout, profile = self.asked
         system = attrs.evolve(system, facts=(), package=attrs.evolve(system.package, facts=()))
-        engine, framework = (attrs.evolve(each, facts=()) for each in (profile.engine, profile.framework))
+        engine, framework = attrs.evolve(profile.engine, facts=()), attrs.evolve(profile.framework, facts=())
         profile = attrs.evolve(profile, facts=(), stacks={}, found=(), engine=engine, framework=framework)
         return question, system, layout, profile
 
@@ -113,7 +114,9 @@ def space(
             if phase == "train":
                 rack, profile, said = trained_on(system, level=level, framework=framework, power=power, price=price)
             else:
-                rack, profile, said = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+                rack, profile, said = setting(
+                    system, level=level, engine=engine, launch=launch, power=power, price=price
+                )
             notes |= dict.fromkeys(said)
             base = {"model": noun.name, "system": rack.name, "phase": phase, "dtype": noun.dtype}
             if cache is not None:
@@ -170,7 +173,7 @@ def _family(
     degrees: Mapping[str, Num],
 ) -> Family:  # fmt: skip
     """Return one family: layouts along the first axis, then each number along its own."""
-    sets = {name: np.atleast_1d(np.asarray(read_number(name, value))) for name, value in vary.items()}
+    sets = {name: _values(system, name, value) for name, value in vary.items()}
     along = {name: values for name, values in {**numbers, **sets}.items() if values.size > 1}
     rank = 1 + len(along)
     places = {name: i + 1 for i, name in enumerate(along)}
@@ -185,7 +188,7 @@ def _family(
     question = PHASES[phase](model, **own)
     for name, values in sets.items():
         system = with_number(system, name, laid_along(name, values))
-    split = _tried(question, system, phase, layouts, chips, degrees, labels)
+    split = _tried(question, system, phase, layouts, chips=chips, degrees=degrees, labels=labels)
     if phase == "train":
         split = attrs.evolve(split, **{word: value for word, value in labels.items() if word in _TOLD})
     count = max(np.size(getattr(split, name)) for name in _DEGREES)
@@ -204,6 +207,23 @@ def _family(
     return Family({k: str(v) for k, v in told.items()}, (question, system, split, profile), shape, axes, refused)
 
 
+def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
+    """Return the values that a number of the hardware takes: plain, text with units, or factors of what it is, such as ``1.5x``."""
+    before = number_of(system, name)
+
+    def one(value: Any) -> float:
+        if not (isinstance(value, str) and re.fullmatch(r"[0-9.]+x", value.strip())):
+            return float(read_number(name, value))
+        if before is None:
+            raise QuestionError(fault(name, value, f"nobody knows it of {system.name}", "give its value"))
+        return float(value.strip()[:-1]) * float(before)
+
+    out = np.array([one(value) for value in _listed(given)], dtype=np.float64)
+    if not out.size:
+        raise QuestionError(fault(name, given, "must be one value, or a list of them"))
+    return out
+
+
 def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Return which layouts keep the laws that ask for nothing else, and how many plans the others would have been."""
     ok, own = np.ones(count, dtype=bool), []
@@ -218,8 +238,8 @@ def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.boo
 
 
 def _tried(
-    question: Any, system: System, phase: str, layouts: Layout | None, chips: Sequence[int | None], degrees: Mapping[str, Num],
-    labels: Mapping[str, Any],
+    question: Any, system: System, phase: str, layouts: Layout | None,
+    *, chips: Sequence[int | None], degrees: Mapping[str, Num], labels: Mapping[str, Any],
 ) -> Layout:  # fmt: skip
     """Return the layouts to try, on one axis: those given, or all worth trying on each number of chips."""
     if layouts is not None:
@@ -230,8 +250,14 @@ def _tried(
         if phase == "train":
             fixed: Any = {name: float(value) for name, value in degrees.items()}
             one = attrs.evolve(question, micro_batch=1.0)
-            _, split, whole = laid(one, system, ranks, fixed, schedule=str(labels.get("schedule", "1f1b")), micro_batches=(1.0,))
-            cut: Any = {name: np.broadcast_to(getattr(split, name), whole.shape)[whole] for name in _DEGREES if name != "replicas"}
+            _, split, whole = laid(
+                one, system, ranks, fixed, schedule=str(labels.get("schedule", "1f1b")), micro_batches=(1.0,)
+            )
+            cut: Any = {
+                name: np.broadcast_to(getattr(split, name), whole.shape)[whole]
+                for name in _DEGREES
+                if name != "replicas"
+            }
             found.append(attrs.evolve(split, **cut))
         else:
             found.append(grid(question.model, ranks, degrees))
@@ -266,7 +292,7 @@ def _fold(noun: object, into: Any) -> None:
             _fold(item, into)
     elif attrs.has(type(noun)):
         into.update(type(noun).__name__.encode())
-        for each in attrs.fields(type(noun)):
+        for each in attrs.fields(cast("Any", type(noun))):
             if each.name != "facts":
                 _fold(getattr(noun, each.name), into)
     else:

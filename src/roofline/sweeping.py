@@ -38,6 +38,7 @@ OFTEN: Final = 10.0
 MOST: Final = 10_000
 """Plans that are kept at most; a sweep is for finding some among many."""
 
+
 def sweep(
     models: Any,
     systems: Any,
@@ -72,8 +73,8 @@ def sweep(
 ) -> Sweep:
     """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
 
-    Nothing but what is kept is ever in memory. An interrupt (Ctrl-C) ends the sweep with what there is; with a ``checkpoint`` the same
-    call goes on where it was.
+    Nothing but what is kept is ever in memory. An interrupt (Ctrl-C) ends the sweep with what there is; with a ``checkpoint`` the
+    same call goes on where it was.
 
     Args:
         models, systems: one, or a list: names, paths or objects.
@@ -81,11 +82,11 @@ def sweep(
         chips: to use, or a list; by default all of each system. Every layout worth trying on them is tried, holding to any of
             ``tp``, ``pp``, ``dp``, ``ep``, ``cp``, ``vpp`` that are given; or those of a ``layout`` of arrays.
         vary: numbers of the hardware, by a word or path of :mod:`roofline.knobs`, and the values that they take, such as
-            ``{"bandwidth": ["4 TB/s", "8 TB/s"]}``.
+            ``{"bandwidth": ["4 TB/s", "8 TB/s"]}``, or ``["1x", "2x"]`` for factors of what they are.
         by: the metric to rank by, a key of :data:`roofline.metrics.METRICS`; by default (prompt) tokens per second and chip.
         top: plans that are kept; or ``frontier``: two or three metrics, of which the plans are kept that no other beats in all.
-        limits: on any metric, as numbers or text: ``{"tpot": "50ms", "power": "120 kW"}``; at most of what should be little, else at
-            least.
+        limits: on any metric, as numbers or text: ``{"tpot": "50ms", "power": "120 kW"}``; at most of what should be little, at
+            least of all else.
         per: labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are kept.
         executor: what prices blocks, any of :mod:`concurrent.futures` or like it; by default this process.
         checkpoint: a file that is written now and then, whole or not at all, from which the same sweep goes on.
@@ -117,6 +118,7 @@ def sweep(
     state = _run(whole, wanted, executor, None if checkpoint is None else Path(checkpoint), progress)
     return Sweep(whole, wanted, state.parts, groups, state.complete)
 
+
 def _wanted(by: str, top: int, frontier: Sequence[str] | None, limits: Mapping[str, float | str]) -> Wanted:
     names = (by,) if frontier is None else tuple(frontier)
     for name in names:
@@ -124,11 +126,15 @@ def _wanted(by: str, top: int, frontier: Sequence[str] | None, limits: Mapping[s
     if frontier is not None and (not 2 <= len(names) <= 3 or len(set(names)) < len(names)):
         raise QuestionError(fault("frontier", names, "is of two or three metrics"))
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= MOST:
-        raise QuestionError(fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all"))
+        raise QuestionError(
+            fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
+        )
     held = tuple((name, bounded(name, value)) for name, value in limits.items())
     return Wanted(names, None if frontier is not None else top, held)
 
+
 # How it goes ---------------------------------------------------------------------------------------------------------
+
 
 @frozen(eq=False)
 class _State:
@@ -149,6 +155,7 @@ class _State:
         """Plans seen."""
         return sum(part.points for part in self.parts)
 
+
 def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Block], wanted: Wanted) -> Part:
     """Return what is kept of some blocks of a family: what a worker does."""
     out = Part(values=np.empty((len(wanted.metrics), 0)))
@@ -156,12 +163,14 @@ def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Blo
         out = seen(wanted, one_block(*take(asked, where)), out, shape, where)
     return out
 
+
 def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
     """Yield every task: the family and the blocks."""
     for i, family in enumerate(families):
         every = blocks(family.shape) if family.points else iter(())
         while some := list(islice(every, TASK)):
             yield i, some
+
 
 def _run(
     whole: Space, wanted: Wanted, executor: Executor | None, file: Path | None, progress: Progress | None
@@ -173,8 +182,8 @@ def _run(
     )
     state = _State(parts)
     if file is not None and file.exists():
-        parts, done = restored(catalog.read_json(file), mark, file)
-        state = _State(tuple(parts), done)
+        found, done = restored(catalog.read_json(file), mark, file)
+        state = _State(tuple(found), done)
     saved, total = time.monotonic(), whole.points
     steps = _here(whole, wanted, state) if executor is None else _away(whole, wanted, state, executor)
     try:
@@ -194,21 +203,26 @@ def _run(
             _save(file, mark, state)
     return state
 
+
 def _save(file: Path, mark: str, state: _State) -> None:
     catalog.write(file, stored(mark, state.parts, state.done))
+
 
 def _left(whole: Space, state: _State) -> Iterator[tuple[int, int, list[Block]]]:
     for task, (family, wheres) in enumerate(_tasks(whole.families)):
         if task not in state.done:
             yield task, family, wheres
 
+
 Steps = Iterator[tuple[int, int, Part]]
+
 
 def _here(whole: Space, wanted: Wanted, state: _State) -> Any:
     """Yield the tasks as this process does them."""
     plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
     for task, family, wheres in _left(whole, state):
         yield task, family, reduced(plain(family), whole.families[family].shape, wheres, wanted)
+
 
 def _away(whole: Space, wanted: Wanted, state: _State, executor: Executor) -> Any:
     """Yield the tasks as workers do them, in whatever order they end; never more than some are under way."""

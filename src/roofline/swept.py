@@ -16,11 +16,13 @@ from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
 from roofline.evaluation import one_block
 from roofline.frames import Frame
+from roofline.knobs import SHORT, unit_of
 from roofline.layout import Layout
 from roofline.metrics import METRICS, measure, quantity
 from roofline.reductions import Part, Wanted, selected
 from roofline.reports import columns, figure
 from roofline.spaces import Family, Space
+from roofline.units import ONE, show
 from roofline.workload import TrainStep
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ class Sweep:
             for start in range(0, which.size, BLOCK):
                 here = which[start : start + BLOCK]
                 made.append((here, _table(self.space.families[i], np.array([self.places[k][1] for k in here]))))
-        names = list(dict.fromkeys(name for _, table in made for name in table)) if made else ["model", "system", "phase"]
+        names = (
+            list(dict.fromkeys(name for _, table in made for name in table)) if made else ["model", "system", "phase"]
+        )
         out: dict[str, Any] = {}
         for name in names:
             text = any(table[name].dtype.kind in "OU" for _, table in made if name in table)
@@ -118,8 +122,12 @@ class Sweep:
             raise QuestionError(fault("plan", i, f"{len(self.places)} are kept", "see .rejected for why not others"))
         family, place = self.places[i]
         whole = self.space.families[family]
-        question, system, layout, profile = take(whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape)))
-        return estimate(question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile)))
+        question, system, layout, profile = take(
+            whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape))
+        )
+        return estimate(
+            question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile))
+        )
 
     @property
     def best(self) -> Any:
@@ -183,13 +191,21 @@ class Sweep:
         if not self.places:
             return
         frame = self.frame
-        shown = [name for name in frame if name in _HEADS or (name not in _NOT_SHOWN and not name.endswith(("_low", "_high")))]
-        varied = [name for name in shown if name in _ALWAYS or len({str(v) for v in frame[name]}) > 1]
+        shown = [
+            name
+            for name in frame
+            if name in _HEADS or (name not in _NOT_SHOWN and not name.endswith(("_low", "_high")))
+        ]
+        axes = {name for family in self.space.families for name, _ in family.axes}
+        texts = {name for name in shown if len({family.labels.get(name) for family in self.space.families}) > 1}
+        varied = [name for name in shown if name in axes or name in texts or name in _ALWAYS]
         wanted = {METRICS[name].column: name for name in (*self.wanted.metrics, *dict(self.wanted.limits))}
         heads = [name for name in varied if name not in _COLUMNS] + list(wanted)
         keep = range(min(frame.rows, _MOST_LINES))
         rows = [[_cell(name, frame[name][k], wanted) for name in heads] for k in keep]
-        yield columns(rows, head=[METRICS[wanted[n]].said if n in wanted else n for n in heads], right=range(len(heads)))
+        yield columns(
+            rows, head=[METRICS[wanted[n]].said if n in wanted else n for n in heads], right=range(len(heads))
+        )
         if frame.rows > _MOST_LINES:
             yield f"... and {frame.rows - _MOST_LINES:,} more"
 
@@ -205,7 +221,9 @@ class Sweep:
             yield f"{family.name}: {sum(part.rejected.values()):,}{whole}"
             ranked = sorted(part.rejected.items(), key=lambda item: -item[1])
             rows = [[f"{count:,}", reason] for reason, count in ranked[:_MOST_REASONS]]
-            rows += [[f"{sum(n for _, n in ranked[_MOST_REASONS:]):,}", "for other reasons"]] * (len(ranked) > _MOST_REASONS)
+            rows += [[f"{sum(n for _, n in ranked[_MOST_REASONS:]):,}", "for other reasons"]] * (
+                len(ranked) > _MOST_REASONS
+            )
             yield columns([["", *row] for row in rows], right=[1])
 
 
@@ -228,7 +246,10 @@ def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:
         return value
     if np.isnan(value):
         return "-"
-    return quantity(wanted[name], float(value)) if name in wanted else figure(float(value))
+    if name in wanted:
+        return quantity(wanted[name], float(value))
+    unit = unit_of(name) if name in SHORT or name.startswith(("chip.", "system.")) else ONE
+    return show(float(value), unit) if unit != ONE else figure(float(value))
 
 
 def _driven(profile: Any) -> dict[str, Any]:
@@ -250,13 +271,12 @@ def _table(family: Family, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]
     asked = picked(family.asked, family.shape, places)
     est = one_block(*asked)
     count = (places.size,)
-    out: dict[str, NDArray[Any]] = {
-        name: np.full(count, value, dtype=object) for name, value in family.labels.items()
-    }
+    out: dict[str, NDArray[Any]] = {name: np.full(count, value, dtype=object) for name, value in family.labels.items()}
     layout: Layout = asked[2]
     degrees = {name: value for name in _DEGREES if (value := getattr(layout, name)) is not None}
     out |= {name: np.array(np.broadcast_to(value, count), dtype=np.float64) for name, value in degrees.items()}
-    shown = [" ".join(f"{n}={out[n][k]:g}" for n in degrees if out[n][k] != 1) or "one rank" for k in range(places.size)]
+    cut = [name for name in degrees if name != "etp" or family.asked[0].model.experts]
+    shown = [" ".join(f"{n}={out[n][k]:g}" for n in cut if out[n][k] != 1) or "one rank" for k in range(places.size)]
     out["layout"] = np.array(shown, dtype=object)
     index = np.unravel_index(places, family.shape)
     for (name, values), i in zip(family.axes[1:], index[1:], strict=True):
