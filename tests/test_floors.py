@@ -14,7 +14,7 @@ FLOORS = [
     ["transformer", "gradients", "roofline", "topologies", "collectives", "footprint", "states", "energy", "reliability"],
     ["timeline", "timings", "fitting", "scoring", "queueing", "lanes", "schedules"],
     ["diagram", "lettering", "drawing", "frontiers", "landscape", "scatter", "growth", "plots", "tradeoffs", "reports", "orders", "traces", "frames"],
-    ["usage", "certainty", "points", "record", "answer", "inference", "serving", "prices", "microbatch", "steprecord", "trained", "ledger", "campaigned", "training", "evaluation"],
+    ["usage", "certainty", "points", "record", "sensitivities", "answer", "inference", "serving", "prices", "microbatch", "steprecord", "trained", "ledger", "campaigned", "training", "evaluation"],
     [
         "calibrating",
         "checks",
