@@ -51,8 +51,11 @@ if TYPE_CHECKING:
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
     from roofline.frames import Frame
+    from roofline.needs import Needed, needed
+    from roofline.odds import BreakEven, break_even, probability
     from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
+    from roofline.rooms import largest
     from roofline.runs import ServingRun, TrainingRun
     from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IDEAL",
     "Absent",
+    "BreakEven",
     "Calibrated",
     "Calibration",
     "Campaign",
@@ -102,6 +106,7 @@ __all__ = [
     "Mla",
     "Model",
     "Moe",
+    "Needed",
     "Offload",
     "Op",
     "PerLayer",
@@ -130,6 +135,7 @@ __all__ = [
     "UnitError",
     "UnknownNameError",
     "Validation",
+    "break_even",
     "calibrate",
     "campaign",
     "chip",
@@ -137,11 +143,14 @@ __all__ = [
     "describe",
     "estimate",
     "framework",
+    "largest",
     "listing",
     "model",
     "names",
+    "needed",
     "offload",
     "pools",
+    "probability",
     "profile",
     "scaling",
     "search",
@@ -153,6 +162,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "BreakEven": "odds",
     "Calibrated": "calibrating",
     "Campaign": "campaigned",
     "Comparison": "comparison",
@@ -160,6 +170,7 @@ _LATER = {
     "Estimate": "answer",
     "Footprint": "footprint",
     "Frame": "frames",
+    "Needed": "needs",
     "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
@@ -175,12 +186,16 @@ _LATER = {
     "Splits": "splits",
     "Sweep": "swept",
     "Validation": "validation",
+    "break_even": "odds",
     "calibrate": "calibrating",
     "campaign": "campaigns",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
+    "largest": "rooms",
     "listing": "descriptions",
+    "needed": "needs",
+    "probability": "odds",
     "scaling": "scalings",
     "offload": "offloading",
     "search": "searching",

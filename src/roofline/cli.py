@@ -20,7 +20,7 @@ from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.console import complain, drawn, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
-from roofline.designs import sweep_
+from roofline.designs import break_even_, needed_, sensitivity_, sweep_
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
@@ -82,6 +82,9 @@ app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
 app.command(sweep_, name="sweep")
+app.command(needed_, name="needed")
+app.command(sensitivity_, name="sensitivity")
+app.command(break_even_, name="break-even")
 
 
 @app.command(name="list")

@@ -1,4 +1,4 @@
-"""The commands that look for designs: ``roofline sweep``, a thin shell like the others."""
+"""The commands that look for designs: ``sweep``, ``needed``, ``sensitivity`` and ``break-even``, a thin shell like the others."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from roofline import catalog
 from roofline.console import say, watched, wrote
 from roofline.errors import QuestionError, fault
+from roofline.estimates import estimate
 from roofline.fields import given
+from roofline.needs import needed
+from roofline.odds import break_even
 from roofline.ranges import several, words
+from roofline.spaces import PHASES
+from roofline.steps import train
 from roofline.sweeping import sweep
-from roofline.words import FORM, LAYOUT, WORK, Json, Level, Power, Price, whole
+from roofline.words import FORM, LAYOUT, WORK, Chips, Dtype, Json, Level, ModelName, Power, Price, System, whole
 
 _NUMBERS = "one, or a list such as 1,2,4, 1..8, 1024..32768+1024 or 1..4096*2"
 
@@ -65,6 +71,27 @@ Checkpoint = Annotated[
     Path | None,
     Parameter(group=FORM, help="A file from which the same sweep goes on where it was left; written now and then."),
 ]
+Phase = Annotated[
+    Literal["serve", "decode", "prefill", "train"],
+    Parameter(group=WORK, help="What is asked: a service, one step or pass, a step of training."),
+]
+Number = Annotated[
+    str,
+    Parameter(
+        help="A number of the hardware (bandwidth, memory, compute, links, latency, price, system.tier[0].size, ...), a size (batch, "
+        "context, concurrency, ...), or chips."
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--target",
+        negative="",
+        group=WORK,
+        help="A target, such as tpot=20ms; again for several; none: that it fits.",
+    ),
+]
+Of = Annotated[str | None, Parameter(group=WORK, help="Of which quantity; by default tokens per second.")]
 Rows = Annotated[
     Path | None,
     Parameter(name=["--output-file", "-o"], group=FORM, help="Write the plans kept into FILE.csv or FILE.parquet."),
@@ -137,3 +164,97 @@ def _sizes(sizes: list[str] | None) -> dict[str, Any]:
         numeric = all(value[:1].isdigit() for value in values)
         out[name] = several(name, ",".join(values)) if numeric else values
     return out
+
+
+def _one(model: str, system: str, phase: str, sizes: list[str] | None, **words: Any) -> Any:
+    """Return the answer for one point that words of the command line describe."""
+    asked = _sizes(sizes)
+    for name, values in asked.items():
+        if len(values) != 1:
+            raise QuestionError(
+                fault("--set", f"{name}={values}", "takes one value here", "roofline sweep takes lists")
+            )
+    numbers = {name: values[0] for name, values in asked.items()}
+    if phase == "train":
+        return train(model, system, **given(**words), **numbers)
+    if phase == "serve":
+        return estimate(model, system, **given(**words), **numbers)
+    question = PHASES[phase](catalog.model(model, dtype=words.pop("dtype", None)), **numbers)
+    return estimate(question, system, **given(**words))
+
+
+def needed_(
+    number: Number,
+    model: ModelName,
+    /,
+    *,
+    system: System,
+    target: Targets = None,
+    phase: Phase = "serve",
+    sizes: Sizes = None,
+    chips: Chips = None,
+    tp: Held = None,
+    pp: Held = None,
+    dp: Held = None,
+    ep: Held = None,
+    dtype: Dtype = None,
+    level: Level = "calibrated",
+    power: Power = None,
+    price: Price = None,
+    json: Json = False,
+) -> None:
+    """Tell what a number would have to be for targets, all else being as it is: a bandwidth, a batch, chips, a rent."""
+    words_: dict[str, Any] = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype, "level": level}
+    est = _one(model, system, phase, sizes, **words_, power=power, price=price)
+    targets: dict[str, Any] = {name: values[0] for name, values in words("--target", target).items()}
+    found = needed(est, number, **targets)
+    say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.why}")
+
+
+def sensitivity_(
+    model: ModelName,
+    /,
+    *,
+    system: System,
+    of: Of = None,
+    phase: Phase = "serve",
+    sizes: Sizes = None,
+    chips: Chips = None,
+    tp: Held = None,
+    pp: Held = None,
+    dp: Held = None,
+    ep: Held = None,
+    dtype: Dtype = None,
+    level: Level = "calibrated",
+    power: Power = None,
+    price: Price = None,
+    json: Json = False,
+) -> None:
+    """Tell what an answer hangs on: elasticities of hardware, efficiencies, software and workload, and 10 % more or less of each."""
+    words_: dict[str, Any] = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype, "level": level}
+    est = _one(model, system, phase, sizes, **words_, power=power, price=price)
+    found = est.sensitivity(of)
+    say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.table()}")
+
+
+def break_even_(
+    system: Annotated[str, Parameter(help="The system whose rent is asked for.")],
+    other: Annotated[str, Parameter(help="The system whose rent is known, or --price.")],
+    model: ModelName,
+    /,
+    *,
+    phase: Phase = "serve",
+    sizes: Sizes = None,
+    chips: Chips = None,
+    dtype: Dtype = None,
+    level: Level = "calibrated",
+    price: Price = None,
+    json: Json = False,
+) -> None:
+    """Tell the rent of a chip at which its tokens cost as much as those of another system, each with its best layout."""
+    words_: dict[str, Any] = {"chips": chips, "dtype": dtype, "level": level}
+    mine, theirs = (
+        _one(model, name, phase, sizes, **words_, price=rent) for name, rent in ((system, None), (other, price))
+    )
+    found = break_even(mine, theirs)
+    say(json, found.to_dict, lambda: f"{model} costs as much on {system} as on {other} at {found}")

@@ -219,8 +219,8 @@ def _some_tier(_: object, __: object, tiers: tuple[Tier, ...]) -> None:
     below: Num = 1.0
     for tier in tiers:
         # Only a torus has a shape; it holds all units of its tier.
-        shaped = float(np.prod(tier.dims)) if tier.topology == "torus" else tier.size / below
-        if (tier.topology != "torus" and tier.dims) or np.any(shaped * below != tier.size):
+        torus = tier.topology == "torus"
+        if (tier.dims and not torus) or (torus and np.any(float(np.prod(tier.dims)) * below != tier.size)):
             rule = (
                 f"a torus has dims whose product is size / size of the tier below, {float(np.max(tier.size / below)):g}"
             )

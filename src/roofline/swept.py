@@ -19,6 +19,7 @@ from roofline.frames import Frame
 from roofline.knobs import SHORT, unit_of
 from roofline.layout import Layout
 from roofline.metrics import METRICS, measure, quantity
+from roofline.odds import probability
 from roofline.reductions import Part, Wanted, selected
 from roofline.reports import columns, figure
 from roofline.spaces import Family, Space
@@ -128,6 +129,15 @@ class Sweep:
         return estimate(
             question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile))
         )
+
+    def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
+        """Return for each plan kept how likely it is better than the first, by :func:`roofline.odds.probability`.
+
+        Args:
+            quantity: a metric; by default the first that was asked for.
+        """
+        name, every = quantity or self.wanted.metrics[0], [self.estimate(i) for i in range(len(self.places))]
+        return np.array([probability(est, every[0], name) for est in every])
 
     @property
     def best(self) -> Any:
