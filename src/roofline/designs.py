@@ -78,8 +78,8 @@ Phase = Annotated[
 Number = Annotated[
     str,
     Parameter(
-        help="A number of the hardware (bandwidth, memory, compute, links, latency, price, system.tier[0].size, ...), a size (batch, "
-        "context, concurrency, ...), or chips."
+        help="A number of the hardware (bandwidth, memory, compute, links, latency, price, system.tier[0].size, ...), a size "
+        "(batch, context, concurrency, ...), or chips."
     ),
 ]
 Targets = Annotated[
@@ -230,7 +230,7 @@ def sensitivity_(
     price: Price = None,
     json: Json = False,
 ) -> None:
-    """Tell what an answer hangs on: elasticities of hardware, efficiencies, software and workload, and 10 % more or less of each."""
+    """Tell what an answer hangs on: elasticities of hardware, efficiencies, software and workload; 10 % more or less of each."""
     words_: dict[str, Any] = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype, "level": level}
     est = _one(model, system, phase, sizes, **words_, power=power, price=price)
     found = est.sensitivity(of)
