@@ -91,7 +91,7 @@ def test_a_frontier_is_what_no_other_plan_beats(every, count):
 
 
 def in_pieces(monkeypatch, limit=7, task=2):
-    monkeypatch.setattr("roofline.arrays.blocks.__defaults__", (limit,))
+    monkeypatch.setattr(sweeping, "BLOCK", limit)
     monkeypatch.setattr(sweeping, "TASK", task)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline import catalog
-from roofline.arrays import BLOCK, blocks, take
+from roofline.arrays import blocks, sizes, take
 from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import Progress, one_block
@@ -29,7 +29,9 @@ from roofline.units import Num
 
 Block = tuple[slice, ...]
 
-TASK: Final = 64
+BLOCK: Final = 65536
+"""Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
+TASK: Final = 16
 """Blocks that are priced in one go, by one worker: about a million plans, half a second."""
 WAITING: Final = 64
 """Tasks that are handed to an executor before the first of them is back."""
@@ -159,15 +161,18 @@ class _State:
 def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Block], wanted: Wanted) -> Part:
     """Return what is kept of some blocks of a family: what a worker does."""
     out = Part(values=np.empty((len(wanted.metrics), 0)))
+    # Constants, as a rule, are the same for all points: there is nothing in them to cut.
+    cut = [bool(sizes(noun)) for noun in asked]
     for where in wheres:
-        out = seen(wanted, one_block(*take(asked, where)), out, shape, where)
+        here = (take(noun, where) if varies else noun for noun, varies in zip(asked, cut, strict=True))
+        out = seen(wanted, one_block(*here), out, shape, where)
     return out
 
 
 def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
     """Yield every task: the family and the blocks."""
     for i, family in enumerate(families):
-        every = blocks(family.shape) if family.points else iter(())
+        every = blocks(family.shape, BLOCK) if family.points else iter(())
         while some := list(islice(every, TASK)):
             yield i, some
 
