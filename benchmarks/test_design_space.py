@@ -87,9 +87,11 @@ def test_service_of_llama_70b(benchmark):
 def test_memory_of_a_sweep(benchmark):
     """Peak memory of sweeps of a tenth, and of the whole: flat."""
 
+    model, rack = rl.model("llama-3.1-70b"), rl.system("dgx-h100")
+
     def peak(count):
         tracemalloc.start()
-        rl.sweep("llama-3.1-70b", "dgx-h100", batch=8 * BATCH[:count], context=CONTEXT, limits=LIMITS)
+        rl.sweep(model, rack, batch=8 * BATCH[:count], context=CONTEXT, limits=LIMITS)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most

@@ -226,9 +226,12 @@ def test_an_error_of_a_worker_is_told_and_what_there_is_is_saved(tmp_path, monke
 
 
 def test_memory_does_not_grow_with_the_sweep():
+    # Read before: what a file is read into is larger than a sweep.
+    model, rack = rl.model("llama-3.1-70b"), rl.system("dgx-h100")
+
     def peak(count):
         tracemalloc.start()
-        rl.sweep("llama-3.1-70b", "dgx-h100", batch=np.arange(1.0, 1 + count), context=np.arange(512.0, 52736.0, 512))
+        rl.sweep(model, rack, batch=np.arange(1.0, 1 + count), context=np.arange(512.0, 52736.0, 512))
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
