@@ -78,3 +78,45 @@ def test_sweep_of_deepseek(benchmark):
     degrees = np.array([8.0, 16, 32, 64])
     est = benchmark(rl.estimate, rl.Decode(model, 64 * BATCH, CONTEXT), rack, rl.Layout(dp=degrees, ep=degrees))
     rated(benchmark, np.prod(est.shape))
+
+
+def test_one_step_of_training(benchmark):
+    """One warm step of GPT-3 175B with a layout given."""
+    question, rack, layout = (
+        rl.TrainStep(rl.model("gpt-3-175b"), 1536, 2048),
+        rl.system("dgx-h100"),
+        rl.Layout(tp=8, pp=8, dp=16, vpp=2, sequence_parallel=True),
+    )
+    benchmark(rl.train, question, rack, layout)
+
+
+def test_one_step_of_training_with_its_layout_chosen(benchmark):
+    """The same with the plan chosen among all of 1,024 chips."""
+    benchmark(rl.train, "gpt-3-175b", "dgx-h100", chips=1024, global_batch=1536, seq_len=2048)
+
+
+@pytest.mark.parametrize(
+    ("model", "system", "chips"), [("gpt-3-175b", "dgx-h100", 1024), ("deepseek-v3", "gb200-nvl72", 2048)]
+)
+def test_search_of_training(benchmark, model, system, chips):
+    """Every split, micro-batch, recomputation, sharding and schedule, judged."""
+    found = benchmark(
+        lambda: rl.search_training(model, system, chips=chips, global_batch=4 * chips, seq_len=4096).held(memory="60GB")
+    )
+    rated(benchmark, found.tried)
+
+
+@pytest.mark.parametrize(
+    ("model", "system"), [("gpt-3-175b", "dgx-h100"), ("llama-3.1-70b", "dgx-h100"), ("deepseek-v3", "gb200-nvl72")]
+)
+def test_sweep_of_training(benchmark, model, system):
+    """200,000 steps over degrees and micro-batch, as a list without any structure."""
+    some, count = np.random.default_rng(0), 200_000
+    tp, pp, micro = (2.0 ** some.integers(0, n, count) for n in (4, 6, 4))
+    question = rl.TrainStep(rl.model(model), 1536, 2048, micro_batch=micro, recompute="full")
+    dp = 1024 / (tp * pp)
+    ep = np.minimum(dp, 8.0) if question.model.experts else 1.0
+    est = benchmark(
+        rl.train, question, rl.system(system), rl.Layout(tp=tp, pp=pp, dp=dp, ep=ep, sequence_parallel=True)
+    )
+    rated(benchmark, est.step_time.size)

@@ -128,6 +128,9 @@ def main() -> None:
             rl.calibrate([TIMINGS / f"{t}.csv.gz" for t in ("gemm", "attention")], "h200").plot().figure
         ),
         "frontier": lambda: rl.search("deepseek-v3", "gb200-nvl72", ttft="2s", tpot="50ms").plot().figure,
+        "training-frontier": lambda: (
+            rl.search_training("gpt-3-175b", "dgx-h100", chips=1024, global_batch=1536, seq_len=2048).plot().figure
+        ),
         "validation": lambda: rl.validate(level="generic").plot(quantity="tpot_s").figure,
     }
     measured = parts()

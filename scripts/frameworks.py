@@ -3,8 +3,8 @@
 Kernels, links and collectives are fitted to timings of their own (``scripts/profiles.py``) and stay as they are. What is left are
 some fifty constants: what long steps leave of a chip's rate, and what a framework adds. They are fitted by least squares on
 log(predicted / measured), robustly, each configuration weighing 1, large groups less, and shrunk towards the values in ``PRIOR``.
-Scores: with the constants as fitted; each (model, system) predicted with constants fitted without any of its runs; and each group of
-runs likewise. With ``--write`` the fitted constants go into the files, and the page into docs/.
+Scores: with the constants as fitted; each (model, system) predicted with constants fitted without any of its runs; and each group
+of runs likewise. With ``--write`` the fitted constants go into the files, and the page into docs/.
 """
 
 from __future__ import annotations
@@ -38,19 +38,23 @@ TIMED = ("step", "expert")
 
 PRIOR: Mapping[str, tuple[float, float]] = {
     # Chips whose kernels were timed: their own long kernels.
-    **{f"sustained.{chip}": (value, 0.12) for chip, value in (("a100", 1.0), ("h100", 0.93), ("h200", 0.9), ("b200", 0.85), ("gb200", 0.8))},
+    "sustained.a100": (1.0, 0.12), "sustained.h100": (0.93, 0.12), "sustained.h200": (0.9, 0.12),
+    "sustained.b200": (0.85, 0.12), "sustained.gb200": (0.8, 0.12),
     # Others: as any chip, but nobody has looked.
-    **{f"sustained.{chip}": (0.9, 0.2) for chip in ("b300", "gb300", "ascend-910b", "mi300x", "mi325x", "mi355x", "trainium1")},
+    **{f"sustained.{chip}": (0.9, 0.2)
+       for chip in ("b300", "gb300", "ascend-910b", "mi300x", "mi325x", "mi355x", "trainium1")},
     # Systolic arrays come closer to their peak than the cores that were timed.
     **{f"sustained.{chip}": (1.2, 0.15) for chip in ("tpu-v4", "tpu-v5e", "tpu-v5p")},
     "sustained_fp8": (1.0, 0.1), "sustained_fp4": (0.85, 0.15),
-    "generic.tp": (0.7, 0.4), "generic.cp": (0.2, 0.4), "generic.ep": (0.9, 0.3), "generic.dp": (0.2, 0.4), "generic.pp": (0.33, 0.4),
-    "generic.fsdp": (0.5, 0.5), "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
+    "generic.tp": (0.7, 0.4), "generic.cp": (0.2, 0.4), "generic.ep": (0.9, 0.3), "generic.paired": (0.25, 0.4),
+    "generic.dp": (0.2, 0.4), "generic.pp": (0.33, 0.4), "generic.fsdp": (0.5, 0.5), "generic.contention": (0.1, 0.5),
+    "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
     "generic.attention": (0.9, 0.15), "generic.backward": (0.73, 0.12), "generic.expert": (12e-6, 0.5),
     "generic.experts": (1.2, 0.2),
     "megatron.experts": (1.0, 0.2), "megatron-2509.experts": (1.3, 0.3), "megatron-2407.experts": (1.2, 0.3),
     "megatron-core.pace": (1.08, 0.08), "megatron-core.experts": (1.3, 0.3),
-    "megatron-2021.pace": (1.08, 0.08), "megatron-2021.launch": (2.5, 0.4), "megatron-2021.step": (15e-3, 0.5), "megatron-2021.dp": (0.9, 0.2),
+    "megatron-2021.pace": (1.08, 0.08), "megatron-2021.launch": (2.5, 0.4), "megatron-2021.step": (15e-3, 0.5),
+    "megatron-2021.dp": (0.9, 0.2),
     "llm-foundry.pace": (1.05, 0.08), "llm-foundry.synchronous": (0.45, 0.25),
     "automodel.pace": (1.05, 0.08),
     "maxtext.attention": (0.6, 0.3), "maxtext-gpu.pace": (1.15, 0.08),
@@ -62,7 +66,9 @@ PRIOR: Mapping[str, tuple[float, float]] = {
 
 NAMES = tuple(PRIOR)
 WIDTH, NOISE, FOLDS, STEP = 0.10, 0.08, 10, 0.05
-SHARES = ("tp", "cp", "ep", "dp", "pp", "fsdp")
+SHARES = ("tp", "cp", "ep", "paired", "dp", "pp", "fsdp", "contention")
+ON_GPUS = ("megatron", "megatron-core", "llm-foundry", "automodel", "maxtext-gpu", "megatron-2021")
+"""Frameworks whose mean pace is that of one that nobody named."""
 
 
 class Adjusted:
@@ -96,9 +102,13 @@ def concerned(name: str, runs: Sequence[TrainingRun], frameworks: Sequence[str])
         chips = {run.system: catalog.system(run.system).package.name for run in runs}
         return [i for i, run in enumerate(runs) if ALIKE.get(chips[run.system], chips[run.system]) == key]
     if head.startswith("sustained_"):
-        return [i for i, run in enumerate(runs) if run.dtype not in ("bf16", "fp16") and ("4" in run.dtype) == head.endswith("4")]
+        return [
+            i
+            for i, run in enumerate(runs)
+            if run.dtype not in ("bf16", "fp16") and ("4" in run.dtype) == head.endswith("4")
+        ]
     if head == "generic":
-        degree = {"tp": "tp", "cp": "cp", "ep": "ep", "pp": "pp"}.get(key)
+        degree = {"tp": "tp", "cp": "cp", "ep": "ep", "paired": "ep", "pp": "pp"}.get(key)
         return [
             i for i, run in enumerate(runs)
             if (degree is None or (getattr(run, degree) or 1) > 1)
@@ -192,8 +202,11 @@ def main() -> None:
             ("each group left out", [p.run.group for p in found], len({p.run.group for p in found})),
         ):
             parts = left_out(keys, folds)
-            thetas = [solve(base[ok & ~part], at, np.nan_to_num(jacobian[ok & ~part]), weights[ok & ~part]) for part in parts]
-            asked = [([run for run, mine in zip(runs, part, strict=True) if mine], theta) for part, theta in zip(parts, thetas, strict=True)]
+            kept = [ok & ~part for part in parts]
+            thetas = [solve(base[rest], at, np.nan_to_num(jacobian[rest]), weights[rest]) for rest in kept]
+            asked = [
+                ([runs[i] for i in np.flatnonzero(part)], theta) for part, theta in zip(parts, thetas, strict=True)
+            ]
             told: list[Prediction | None] = [None] * len(runs)
             for part, each in zip(parts, pool.map(predicted, asked), strict=True):
                 for i, p in zip(np.flatnonzero(part), each, strict=True):
@@ -212,8 +225,8 @@ def groups(found: Sequence[Prediction]) -> list[tuple[str, list[int]]]:
     """Return what is scored together: all, dense and MoE, and by group, system, framework, dtype and task."""
     out = [("all", list(range(len(found))))]
     for key in ("kind", "group", "system", "framework", "dtype", "task"):
-        for value in sorted({getattr(p.run, key) for p in found}):
-            out.append((value, [i for i, p in enumerate(found) if getattr(p.run, key) == value]))
+        values = sorted({getattr(p.run, key) for p in found})
+        out += [(value, [i for i, p in enumerate(found) if getattr(p.run, key) == value]) for value in values]
     return out
 
 
@@ -232,15 +245,16 @@ def _line(label: str, found: Sequence[Prediction]) -> str:
 
 PAGE = """# Frameworks, and how far off training steps are
 
-Made by `python scripts/frameworks.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what training
-adds are {constants} constants of chips, of formats and of frameworks, fitted to the published steps in `workloads/runs/training.csv`,
-robustly, each configuration weighing 1 and large groups less, shrunk towards what was expected. None belongs to a run, a model or a
-source.
+Made by `python scripts/frameworks.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what
+training adds are {constants} constants of chips, of formats and of frameworks, fitted to the published steps in
+`workloads/runs/training.csv`, robustly, each configuration weighing 1 and large groups less, shrunk towards what was expected.
+None belongs to a run, a model or a source.
 
 ## Scores
 
-Errors of the time of a step, repeats of a configuration sharing the weight of one. *As shipped*: with the constants below. *Cell left
-out*: each (model, system) predicted with constants fitted without any of its runs. *Group left out*: each collection of runs likewise.
+Errors of the time of a step, repeats of a configuration sharing the weight of one. *As shipped*: with the constants below. *Cell
+left out*: each (model, system) predicted with constants fitted without any of its runs. *Group left out*: each collection of runs
+likewise.
 
 {scores}
 
@@ -260,7 +274,8 @@ def page(theta: Mapping[str, float], shipped: Sequence[Prediction], out: Mapping
         cells = [name, f"{len(where):,}"]
         for each in (shipped, *out.values()):
             s = score([each[i] for i in where], weighed=True)
-            cells += ["–"] * 4 if s.mape is None else [f"{s.mape:.1%}", f"{s.median_ape:.1%}", f"{s.bias:+.1%}", f"{s.inside_interval or 0:.0%}"]
+            told = (f"{s.mape:.1%}", f"{s.median_ape:.1%}", f"{s.bias:+.1%}", f"{s.inside_interval or 0:.0%}")
+            cells += ["–"] * 4 if s.mape is None else told
         rows.append(cells)
     constants = [[f"`{name}`", _shown(name, PRIOR[name][0]), _shown(name, value)] for name, value in theta.items()]
     listed = "\n".join(_markdown(["constant", "expected", "fitted"], constants))
@@ -286,8 +301,15 @@ def write(theta: Mapping[str, float]) -> None:
             text = f'{{ value = {value:.3g}, source = "steps" }}'
             _replace(ROOT / "hardware/calibration/generic.toml", head, text)
         else:
-            text = f'"{float(f"{value * 1e6:.3g}"):g} us"' if key in TIMED else f"{min(value, 1.0) if key in SHARES else value:.3g}"
+            text = (
+                f'"{float(f"{value * 1e6:.3g}"):g} us"'
+                if key in TIMED
+                else f"{min(value, 1.0) if key in SHARES else value:.3g}"
+            )
             _replace(ROOT / f"workloads/frameworks/{head}.toml", key, text)
+
+    paces = [np.log(theta.get(f"{name}.pace", 1.0)) for name in ON_GPUS]
+    _replace(ROOT / "workloads/frameworks/generic.toml", "pace", f"{np.exp(np.mean(paces)):.3g}")
 
 
 def _replace(path: Path, key: str, value: str) -> None:

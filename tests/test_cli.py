@@ -106,7 +106,7 @@ def test_compare(capsys):
     assert all(est["output_tokens_per_s"] > 0 for est in fixed["estimates"])
 
 
-@pytest.mark.parametrize("kind", ["systems", "chips", "models"])
+@pytest.mark.parametrize("kind", ["systems", "chips", "models", "engines", "frameworks"])
 def test_list(capsys, kind):
     rows = json.loads(answered(capsys, "list", kind, "--json"))
     assert [row["name"] for row in rows] == list(rl.names(kind.removesuffix("s")))
@@ -300,3 +300,124 @@ def test_a_closed_pipe_is_no_traceback():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("cloudmatrix384: ")
     assert "Traceback" not in done.stderr
+
+
+# Training ---------------------------------------------------------------------------------------------------------------
+
+TRAIN = {
+    "model", "system", "chips", "layout", "level", "framework", "dtype", "step_time_s", "tokens_per_s", "tokens_per_s_per_chip",
+    "model_flops_per_s_per_chip", "mfu", "hfu", "bubble_fraction", "exposed_communication_s", "hidden_communication_s", "memory_bytes_per_chip",
+    "fits", "energy_j_per_token", "usd_per_trillion_tokens", "interval", "bound", "assumptions", "micro_batches", "time_s", "time_share",
+}  # fmt: skip
+STEP = ("llama-3.1-70b", "--system", "dgx-h100", "--chips", "64", "--global-batch", "256", "--seq-len", "8192")
+
+
+def test_train_json(capsys):
+    fields = json.loads(answered(capsys, "train", *STEP, "--json"))
+    assert set(fields) >= TRAIN
+    memory = fields["memory_bytes_per_chip"]
+    assert set(memory) == {"weights", "gradients", "optimizer", "activations", "total", "capacity"}
+    assert memory["total"] == pytest.approx(
+        sum(memory[k] for k in ("weights", "gradients", "optimizer", "activations"))
+    )
+    assert sum(fields["time_s"].values()) == pytest.approx(fields["step_time_s"])
+    low, high = fields["interval"]["step_time_s"]
+    assert low < fields["step_time_s"] < high
+    assert fields["tokens_per_s"] == pytest.approx(256 * 8192 / fields["step_time_s"])
+    assert fields["tokens_per_s_per_chip"] == pytest.approx(fields["tokens_per_s"] / 64)
+    assert 0 < fields["mfu"] <= fields["hfu"] <= 1
+    assert fields["fits"] is True
+    degrees = fields["layout"]
+    assert degrees["tp"] * degrees["cp"] * degrees["pp"] * degrees["dp"] == fields["chips"] == 64
+
+
+def test_train_says_what_the_function_says(capsys):
+    words = {
+        "tp": 4,
+        "pp": 4,
+        "micro_batch": 2,
+        "recompute": "full",
+        "sharding": "zero2",
+        "schedule": "zb-h1",
+        "level": "ideal",
+        "dtype": "fp8",
+    }
+    flags = [str(part) for name, value in words.items() for part in (f"--{name.replace('_', '-')}", value)]
+    out = json.loads(answered(capsys, "train", *STEP, *flags, "--no-sequence-parallel", "--json"))
+    asked = rl.train(
+        "llama-3.1-70b", "dgx-h100", chips=64, global_batch=256, seq_len=8192, sequence_parallel=False, **words
+    )
+    assert out == json.loads(json.dumps(asked.to_dict()))
+    assert (out["micro_batch"], out["recompute"], out["layout"]["schedule"]) == (2, "full", "zb-h1")
+    assert out["interval"] == {"step_time_s": None}
+    assert "ideal" in out["null_because"]["interval"]
+
+
+def test_train_for_people(capsys):
+    out = answered(capsys, "train", *STEP, "--recompute", "full")
+    for words in ("llama-3.1-70b on dgx-h100: 64 chips", "80 % within", "MFU", "HFU", "causal half", "bubble", "exposed", "behind work", "optimizer",
+                  "energy", "a trillion tokens", "what is done again", "the most tokens/s of the", "where the time goes"):  # fmt: skip
+        assert words in out
+    why = answered(capsys, "train", *STEP, "--why")
+    for words in ("micro-batches x", "d attention", "w qkv", "chip.peak.bf16", "framework."):
+        assert words in why
+    fields = json.loads(answered(capsys, "train", *STEP, "--why", "--json"))
+    assert [step["name"] for step in fields["steps"]] == ["step"]
+    assert {"path", "value", "unit", "kind", "source"} <= set(fields["citations"][0])
+
+
+def test_train_traces(capsys, tmp_path):
+    path = tmp_path / "step.json"
+    status, _, err = run(capsys, "train", *STEP, "--pp", "4", "--trace", str(path))
+    assert (status, err) == (0, f"wrote {path}; look at it in ui.perfetto.dev\n")
+    trace = json.loads(path.read_text(encoding="utf-8"))
+    assert {event["pid"] for event in trace["traceEvents"]} == {0, 1, 2, 3}
+
+
+def test_search_train(capsys, tmp_path):
+    fields = json.loads(answered(capsys, "search", "train", *STEP, "--memory", "60GB", "--json"))
+    assert fields["limits"] == {"memory_bytes": 60e9, "step_time_s": None}
+    assert fields["best"]["memory_bytes_per_chip"]["total"] <= 60e9
+    assert set(fields["best"]) >= TRAIN
+    assert fields["kept"] + sum(each["plans"] for each in fields["rejected"]) == fields["tried"]
+    text = answered(capsys, "search", "train", *STEP, "--schedule", "1f1b", "--step-time", "40s")
+    for words in ("time against memory", "why the other", "80 % within"):
+        assert words in text
+    for name in ("front.svg", "front.csv"):
+        status, _, err = run(capsys, "search", "train", *STEP, "-o", str(tmp_path / name))
+        assert (status, err) == (0, f"wrote {tmp_path / name}\n")
+    assert (tmp_path / "front.csv").read_text(encoding="utf-8").startswith("tp,cp,pp,vpp,dp,ep,etp,")
+
+
+@pytest.mark.parametrize("command", [("train",), ("search", "train")])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [([], "--global-batch: is missing"), (["--global-batch", "3.5"], "must be a whole number"), (["--global-batch", "0"], "global_batch=0.0"),
+     (["--global-batch", "64", "--tp", "3"], "try 1, 2, 4, 8"), (["--global-batch", "64", "--recompute", "half"], "--recompute"),
+     (["--global-batch", "64", "--pp", "3"], "tp * cp * pp * dp must be the ranks"), (["--global-batch", "64", "--framework", "megatrn"], "did you mean"),
+     (["--global-batch", "64", "--schedule", "zb"], "no such schedule"), (["--global-batch", "64", "--chips", "9999999"], "joins 16384 at most"),
+     (["--global-batch", "64", "--power", "1200"], "power"), (["--global-batch", "64", "--concurrency", "3"], "--concurrency")],
+)  # fmt: skip
+def test_a_wrong_training_is_one_line(capsys, command, words, says):
+    status, out, err = run(capsys, *command, "llama-3.1-70b", "-s", "dgx-h100", *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+
+
+def test_a_wrong_trace_is_one_line(capsys):
+    status, _, err = run(capsys, "train", *STEP, "--trace", "step.svg")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "a trace is a JSON file" in err
+    status, _, err = run(capsys, "search", "train", *STEP, "--memory", "60")
+    assert "has no unit" in err
+
+
+def test_training_that_does_not_fit_is_answered(capsys):
+    out = answered(capsys, "train", "llama-3.1-405b", "-s", "dgx-h100", "--global-batch", "64")
+    assert "DOES NOT FIT" in out
+    assert (
+        json.loads(answered(capsys, "train", "llama-3.1-405b", "-s", "dgx-h100", "--global-batch", "64", "--json"))[
+            "fits"
+        ]
+        is False
+    )

@@ -453,7 +453,7 @@ def test_no_plan_is_an_answer(capsys, words):
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("search train llama-3.1-8b --system dgx-h100 --global-batch 8", "training is not priced yet; roofline search serve"),
+    [("search train llama-3.1-8b --system dgx-h100", "--global-batch: is missing"),
      ("search serve llama-3.1-8b", "--system"), ("search serve llama-3.1-8b -s dgx-h100 --tpot 50", "has no unit"),
      ("search serve llama-3.1-8b -s dgx-h100 --objective fun", "no such objective"), ("search serve llama-3.1-8b -s dgx-h100 -o x.gif", "csv"),
      ("search serve llama-3.1-8b -s dgx-h100 --tp 3", "tp=3: tp must divide"), ("search fly", "fly")],

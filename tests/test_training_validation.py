@@ -116,8 +116,8 @@ def test_a_framework_that_is_not_described_is_any():
      ({"recompute": "unknown", "framework": "automodel", "task": "lora"}, "full", 1.0, "recipes of automodel for lora"),
      ({"recompute": "unknown", "framework": "automodel"}, "none", 1.0, "not recorded"), ({"recompute": "full"}, "full", 1.0, ""),
      ({"recompute": "unknown", "framework": "torchtitan"}, "selective", 1.0, "not recorded"), ({"recompute": "selective"}, "selective", 1.0, ""),
-     ({"recompute": "selective", "note": "recompute=selective:mla_up_proj"}, "none", 1.0, "no time to speak of"),
-     ({"recompute": "selective", "note": "recompute=selective:core_attn (mcore default)"}, "selective", 1.0, ""),
+     ({"recompute": "selective", "note": "recompute=selective:mla_up_proj+mlp"}, "selective:up+ffn", 1.0, ""),
+     ({"recompute": "selective", "note": "recompute=selective:core_attn (mcore default)"}, "selective:attention", 1.0, ""),
      ({"recompute": "selective", "note": "recompute=selective [8, 4, 4, 0]"}, "full", 0.5, ""), ({"recompute": "full", "note": "recompute=full on layers [6, 2]"}, "full", 0.25, ""),
      ({"recompute": "full", "note": "recompute=full method=block num_layers=4", "pp": "4", "dp": "2"}, "full", 0.5, ""),
      ({"recompute": "full", "note": "recompute=full method=uniform num_layers=1"}, "full", 1.0, ""),
@@ -148,12 +148,12 @@ def test_samples_are_packed_where_nemo_fine_tunes(words, document, told):
     [("cuda_graph=none:full_iteration", {"launch": 0.0}), ("cuda_graph=full_iteration:[]", {"launch": 0.0}), ("cuda_graph=local:full_iteration", {"launch": 0.0}),
      ("cuda_graph=transformer_engine:['attn']", {"launch": 0.5}), ("FP8_ACT=1,MCORE_CUDA_GRAPH=1", {"launch": 0.5}), ("cuda_graph=none:[]", {}),
      ("LAYER_CUDA_GRAPH=0,MCORE_CUDA_GRAPH=0", {}), ("flags: use-mc2,use-fused-rmsnorm", {"unfused": "all"}), ("flags: use-mc2,use-flash-attn", {}),
-     ("moe_a2a_overlap; dispatcher=hybridep", {"ep": 0.25}), ("version 1.0.RC3", {})],
+     ("moe_a2a_overlap; dispatcher=hybridep", {"ep": "paired"}), ("version 1.0.RC3", {})],
 )  # fmt: skip
 def test_a_note_changes_the_framework(note, change):
     plain, found = case().framework, case(note=note).framework
     for name, value in change.items():
-        expected = value if isinstance(value, str) else value * getattr(plain, name)
+        expected = getattr(plain, value, value) if isinstance(value, str) else value * getattr(plain, name)
         assert getattr(found, name) == expected
     assert attrs.evolve(found, **{name: getattr(plain, name) for name in change}).launch == plain.launch
     assert bool(change) == bool(case(note=note).traits)
@@ -270,8 +270,8 @@ def test_unknown_degrees_are_those_of_the_quickest_layout_that_fits():
 
 def test_what_a_file_put_in_is_told():
     assert "sharding as the file puts it in" in said(note="assumed=sharding+dtype; x")
-    assert "not over groups of 4" in said(sharding="zero3", note="fsdp=FSDP 4 in node, DP 2 across nodes")
-    assert "groups" not in said(sharding="zero3", note="fsdp=FSDP2 8")
+    assert case(sharding="zero3", note="fsdp=FSDP 4 in node, DP 2 across nodes").layouts.fsdp == 4
+    assert case(sharding="zero3", note="fsdp=FSDP2 8").layouts.fsdp is None
     assert "sharding zero3" in said(sharding="", framework="llm-foundry")
 
 

@@ -134,7 +134,7 @@ SKIPPED = {
     "footprint.parameters": "counts", "footprint.total": "counts", "footprint.active": "counts",
     "footprint.active_by_convention": "counts",
     "timeline.bound": "a name", "timeline.after": "takes spans; its sum is tested in test_timeline",
-    "inference.rules": "masks", "inference.drafting": "a mask", "inference.notes": "text", "inference.draft_notes": "text",
+    "inference.rules": "masks", "inference.drafting": "a mask", "inference.some_tp": "text", "inference.notes": "text", "inference.draft_notes": "text",
     "transformer.flow.reduced": "messages", "transformer.flow.total": "a sum", "serving.chunk_of": "a count",
     "queueing.full_house": "has no end at a load of 1", "queueing.queue": "has no end at a load of 1",
     "queueing.pace": "of a question; held to a simulation in test_serving",

@@ -88,8 +88,8 @@ app.command(break_even_, name="break-even")
 
 
 @app.command(name="list")
-def list_(kind: Literal["systems", "chips", "models", "engines"], /, *, json: Json = False) -> None:
-    """List the systems, chips, models or serving engines that come with the library."""
+def list_(kind: Literal["systems", "chips", "models", "engines", "frameworks"], /, *, json: Json = False) -> None:
+    """List the systems, chips, models, serving engines or training frameworks that come with the library."""
     say(json, lambda: listing(kind), lambda: list_table(kind))
 
 

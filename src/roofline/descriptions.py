@@ -17,6 +17,7 @@ from roofline.comparison import aggregates
 from roofline.engines import Engine
 from roofline.errors import UnknownNameError, fault, near
 from roofline.footprint import active, kv_bytes_per_token, state_bytes, total
+from roofline.frameworks import Framework
 from roofline.hardware import Chip, System, Tier
 from roofline.provenance import Fact
 from roofline.reports import columns
@@ -74,7 +75,7 @@ def describe(what: str | Path | Chip | System | Model | Mapping[str, Any], kind:
 
 
 def listing(kind: str) -> list[dict[str, Any]]:
-    """Return what the library has of a kind: ``systems``, ``chips``, ``models`` or ``engines``, a dict for each.
+    """Return what the library has of a kind: ``systems``, ``chips``, ``models``, ``engines`` or ``frameworks``, a dict for each.
 
     Raises:
         UnknownNameError: no such kind.
@@ -82,8 +83,10 @@ def listing(kind: str) -> list[dict[str, Any]]:
     singular = kind.removesuffix("s")
     if singular == "engine":
         return [{"name": name, **_engine_row(catalog.engine(name))} for name in catalog.names("engine")]
+    if singular == "framework":
+        return [{"name": name, **_framework_row(catalog.framework(name))} for name in catalog.names("framework")]
     if singular not in KINDS:
-        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips, models or engines"))
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips, models, engines or frameworks"))
     rows = []
     for name in catalog.names(singular):
         if singular == "system":
@@ -116,6 +119,15 @@ def _engine_row(engine: Engine) -> dict[str, Any]:
         "front_s": float(engine.front),
         "budget": float(engine.budget),
         "reserve": float(engine.reserve),
+    }
+
+
+def _framework_row(framework: Framework) -> dict[str, Any]:
+    kept = ("pace", "launch", "tp", "ep", "memory_fraction")
+    return {
+        "title": framework.title,
+        "step_s": float(framework.step),
+        **{name: float(getattr(framework, name)) for name in kept},
     }
 
 
@@ -152,6 +164,11 @@ def list_table(kind: str) -> str:
             "prompt tokens a step",
         ]
         return columns(cells, head=head, right=range(3, 8))
+    if kind.startswith("framework"):
+        cells = [[r["name"], r["title"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
+                  f"{r['memory_fraction']:.0%}"] for r in rows]  # fmt: skip
+        head = ["name", "", "a step besides", "pace", "launch", "tp seen", "ep seen", "memory"]
+        return columns(cells, head=head, right=range(2, 8))
     if kind.startswith("chip"):
         cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))

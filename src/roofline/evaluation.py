@@ -16,6 +16,7 @@ from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.inference import decode, prefill
 from roofline.layout import Layout
+from roofline.schedules import PAIRED
 from roofline.serving import serve
 from roofline.states import States
 from roofline.trained import Training
@@ -86,9 +87,11 @@ def steps(
     """Return the answer about training under each of some schedules; what they have in common is priced once."""
 
     def price(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> list[Training]:
-        work = passes(question, system, layout, calibration)
-        laid = (attrs.evolve(layout, schedule=schedule) for schedule in schedules)
-        return [played(question, system, each, calibration, work=work) for each in laid]
+        laid = [attrs.evolve(layout, schedule=schedule) for schedule in schedules]
+        # Passes cost the same under all schedules, but for those that do two at a time.
+        work = {each.schedule in PAIRED: each for each in laid}
+        done = {paired: passes(question, system, each, calibration) for paired, each in work.items()}
+        return [played(question, system, each, calibration, work=done[each.schedule in PAIRED]) for each in laid]
 
     found = _everywhere((question, system, layout, calibration), price, _KEPT_OF_STEPS, States)
     return [

@@ -23,7 +23,9 @@ class Framework:
         pace: time of all the chip's work over that of tuned kernels.
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
         step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
-        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is.
+        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
+            ``paired``, of the messages of experts where another micro-batch computes meanwhile.
+        contention: what operations lose to messages that hide behind them, as a part of the time hidden.
         attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
@@ -43,9 +45,11 @@ class Framework:
     tp: Ratio = 0.0
     cp: Ratio = 0.0
     ep: Ratio = 0.0
+    paired: Ratio = 0.0
     dp: Ratio = 0.0
     pp: Ratio = 0.0
     fsdp: Ratio = 0.0
+    contention: Ratio = 0.0
     attention: Ratio = 1.0
     synchronous: Ratio = 1.0
     backward: Ratio = 1.0

@@ -195,6 +195,10 @@ class Tier:
     same_ports: bool = False
 
 
+REACHED: Final = 54 / 64
+"""What a host's link passes of its rate: caches came at 54 GB/s over an H20's 64 of PCIe 5 (gitea.gahow.org/gahow/agentic-kvc)."""
+
+
 @frozen(eq=False)
 class Host:
     """The hosts of a system: memory that chips reach by links which collectives do not use.

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from roofline.answer import Estimate, Rule
 from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
-from roofline.arrays import Mask, ceil, larger, norm, share, smaller
+from roofline.arrays import Mask, ceil, larger, share, smaller
 from roofline.calibration import Calibration
 from roofline.collectives import price as price_message
 from roofline.dtypes import dtype
@@ -61,7 +61,9 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
-    waits = gap + norm(chip.time, (engine.sequence + engine.stream) * served, _BESIDE) - chip.time
+    # The norm of both less the chip's own, without what a difference of two like numbers loses.
+    host = share((engine.sequence + engine.stream) * served, chip.time)
+    waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
@@ -115,7 +117,7 @@ def _shared(tp: Count, kv_heads: int) -> Mask:
 def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     """Return the conditions under which a model can be laid out so on a system."""
     tp, pp, ep = layout.tp, layout.pp, layout.ep
-    hint = _some_tp(model)
+    hint = some_tp(model)
     out = [
         *(Rule(ok, f"{reason}; {hint}") for ok, reason in tensor_rules(model, tp)),
         Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
@@ -161,7 +163,7 @@ def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
 
 
 @functools.cache
-def _some_tp(model: Model) -> str:
+def some_tp(model: Model) -> str:
     """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
     degrees = np.arange(1.0, _MOST_TP + 1)
     masks: Any = [ok for ok, _ in tensor_rules(model, degrees)]

@@ -31,7 +31,7 @@ from roofline.units import Count, Num, PerSecond, Ratio, Seconds
 
 _ROUNDS: Final = 12
 _HALVINGS: Final = 40
-_ALMOST: Final = 1 - 1e-9
+_ALMOST: Final = 1 - float(np.finfo(np.float32).eps) / 128
 
 
 @frozen(eq=False)

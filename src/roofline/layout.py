@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +23,20 @@ SHARDINGS: Final = {
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "replicas")
 
 
-def _known(_: object, attribute: Any, value: object) -> None:
-    if value not in SHARDINGS:
-        raise QuestionError(fault(attribute.name, value, "no such sharding", near(str(value), SHARDINGS, "shardings")))
+CONTEXTS: Final = {
+    "ring": "keys and values go round, behind the attention to those that came before (Ring Attention, arXiv:2310.01889)",
+    "all-gather": "keys and values are gathered before attention (Llama 3, arXiv:2407.21783, section 3.3.2)",
+    "ulysses": "tokens are exchanged for heads before attention, and back after it (DeepSpeed-Ulysses, arXiv:2309.14509)",
+}
+"""How the ranks that share a sequence attend to all of it."""
+
+
+def _one_of(known: Mapping[str, str]) -> Any:
+    def validate(_: object, attribute: Any, value: object) -> None:
+        if value not in known:
+            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
+
+    return validate
 
 
 @frozen(eq=False)
@@ -48,7 +60,9 @@ class Layout:
         vpp: chunks of layers that a pipeline stage holds, interleaved with those of the others (training).
         etp: ranks over which one expert is cut in training, where ``tp * cp * dp / (ep * etp)`` copies of the experts share a
             stage; None for ``tp``. A service has one copy, cut over ``tp * dp / ep`` ranks.
-        sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`.
+        sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`; ``fsdp``, how many of them share it out, where
+            groups of so many hold copies (hybrid sharding), or None for all.
+        context: how context-parallel ranks see the whole sequence: :data:`CONTEXTS`.
         schedule: order of the micro-batches on a pipeline: a name of :data:`roofline.schedules.SCHEDULES`.
     """
 
@@ -62,8 +76,10 @@ class Layout:
     cp: Count = degree()
     vpp: Count = degree()
     etp: Count | None = optional(1, MOST_RANKS, whole=True)
-    sharding: str = field(default="zero1", validator=_known)
+    sharding: str = field(default="zero1", validator=_one_of(SHARDINGS))
     schedule: str = "1f1b"
+    fsdp: Count | None = optional(1, MOST_RANKS, whole=True)
+    context: str = field(default="ring", validator=_one_of(CONTEXTS))
 
     @property
     def ranks(self) -> Count:
@@ -127,8 +143,8 @@ class Layout:
     def select(self, where: Any) -> Layout:
         """Return the layouts at the places of a mask or index."""
         cut: Any = {name: value[where] for name in _DEGREES if np.ndim(value := getattr(self, name))}
-        if isinstance(self.etp, np.ndarray):
-            cut["etp"] = self.etp[where]
+        optionals = {"etp": self.etp, "fsdp": self.fsdp}
+        cut |= {name: value[where] for name, value in optionals.items() if isinstance(value, np.ndarray)}
         return evolve(self, **cut)
 
     def replaced(self, name: str, degree: Num) -> Layout:
@@ -140,8 +156,7 @@ class Layout:
         """Return the degrees of one layout as whole numbers."""
         out = {name: int(getattr(self, name)) for name in ("tp", "pp", "dp", "ep", "replicas")}
         out |= {name: int(getattr(self, name)) for name in ("cp", "vpp") if getattr(self, name) != 1}
-        if self.etp is not None:
-            out["etp"] = int(self.etp)
+        out |= {name: int(value) for name, value in (("etp", self.etp), ("fsdp", self.fsdp)) if value is not None}
         if self.redundant_experts:
             out["redundant_experts"] = int(self.redundant_experts)
         return out

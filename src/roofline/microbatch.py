@@ -12,13 +12,14 @@ from roofline.arrays import ceil, larger, norm, share
 from roofline.calibration import Calibration
 from roofline.gradients import kept, of_inputs, of_weights, recast
 from roofline.roofline import Cost
+from roofline.schedules import PAIRED
 from roofline.states import WEIGHT, Held, adapters
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import attention, ends, layers
 from roofline.transformer.flow import ACTIVATION, TILE, Flow, attended
 from roofline.units import Bytes, Num, Ratio, Seconds
 from roofline.work import Message, Op, Section, Work
-from roofline.workload import TrainStep
+from roofline.workload import TrainStep, modules
 
 Price: TypeAlias = Callable[[Work], Cost]
 """What prices a work."""
@@ -74,6 +75,8 @@ class _Made:
 
 def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+    if p.layout.schedule in PAIRED:
+        profile = evolve(profile, framework=evolve(profile.framework, ep=profile.framework.paired))
     f, pp = profile.framework, p.layout.pp
     inner, (first, *closing) = layers(p), ends(p)
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
@@ -147,6 +150,9 @@ def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profil
         leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
         for w, cost in priced
     ]
+    # What hides takes cores and memory from the work that it hides behind.
+    slowed = f.contention * hidden
+    leaves.append(Span("shared with messages", slowed, cost=Cost(slowed, latency=slowed)))
     times = section.times / pp
     return _Made(section, after(section.name, leaves, times), hidden * times)
 
@@ -169,29 +175,43 @@ def _shared(
 ) -> Iterable[tuple[Message, Num, Ratio]]:
     """Yield the messages of a phase that belong to no section, how often each is sent, and the part that nothing hides.
 
-    Context-parallel ranks exchange keys and values layer by layer, and their gradients on the way back; fully sharded weights are
-    gathered for the forward and the backward pass, and their gradients are scattered.
+    Context-parallel ranks see each other's keys and values layer by layer, and send their gradients on the way back; fully sharded
+    weights are gathered for the forward and the backward pass, and their gradients are scattered.
     """
     layout, model, f = p.layout, question.model, profile.framework
     count = model.depth / layout.pp
-    size = ACTIVATION.bytes * question.micro_batch * question.seq_len
-    cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
-    ring = Message("keys and values", "all_gather", size * cached, layout.cp, layout.tp)
-    if phase == "forward":
-        yield ring, count, f.cp
-    elif phase == "backward":
-        yield ring, count, f.cp
-        yield evolve(ring, name="gradients of keys and values", collective="reduce_scatter"), count, f.cp
+    # Only what goes round piece by piece has attention to hide behind.
+    part = f.cp if layout.context == "ring" else 1.0
+    for message in _context(phase, question, p):
+        yield message, count, part
     if layout.sharding != "zero3":
         return
     for held, name in zip(own, ("weights", "experts"), strict=True):
         if not model.experts and name == "experts":
             continue
-        gathered = Message(f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.copies, held.stride)
+        gathered = Message(f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.shards, held.stride)
         if phase != "weights":
             yield gathered, count, f.fsdp
         elif question.task != "lora":
             yield evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter"), count, f.fsdp
+
+
+def _context(phase: str, question: TrainStep, p: Flow) -> tuple[Message, ...]:
+    """Return the messages of one layer between ranks that share a sequence: of S tokens in all, n of them on a rank.
+
+    Keys and values of S are gathered, and their gradients scattered; or n tokens' queries, keys, values and outputs are exchanged
+    for all tokens of a part of the heads, and back.
+    """
+    layout, model = p.layout, question.model
+    tokens = ACTIVATION.bytes * question.micro_batch * question.seq_len
+    if layout.context == "ulysses":
+        wide = _sum(run.count * attention.width(run.attention) for run in model.layers) / model.depth / layout.tp
+        swap = Message("tokens for heads", "all_to_all", tokens / layout.cp * wide, layout.cp, layout.tp)
+        return () if phase == "weights" else (swap,)
+    cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
+    gather = Message("keys and values", "all_gather", tokens * cached, layout.cp, layout.tp)
+    scatter = evolve(gather, name="gradients of keys and values", collective="reduce_scatter")
+    return {"forward": (gather,), "backward": (gather, scatter)}.get(phase, ())
 
 
 def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
@@ -201,30 +221,54 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
     launches = _sum(
         times * (_LAUNCHED.get(work.kernel, work.launches) if isinstance(work, Op) else 1.0)
         for work, _, times in chip.leaves()
+        if work is not None
     )
     waits = norm(chip.time, launches * each, _BESIDE) - chip.time
     return after(phase, (*spans, Span("host", waits, cost=Cost(waits, latency=waits))))
 
 
 def _repeated(works: Iterable[Work], recompute: str) -> tuple[Work, ...]:
-    """Return what of a layer is done again in the backward pass: nothing, its attention, or all of it."""
-    return tuple(
-        evolve(recast(w), name=f"{AGAIN}{w.name}")
-        for w in works
-        if recompute == "full" or (recompute == "selective" and isinstance(w, Op) and w.name.endswith("attention"))
-    )
+    """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
+    return tuple(evolve(recast(w), name=f"{AGAIN}{w.name}") for w in works if _again(w, recompute))
+
+
+def _again(work: Work, recompute: str) -> bool:
+    """Return whether a work is done again."""
+    if recompute in ("none", "full"):
+        return recompute == "full"
+    return isinstance(work, Op) and any(MODULES[name](work) for name in modules(recompute))
+
+
+MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
+    "attention": lambda op: op.name.endswith("attention") or op.kernel in _ATTENTION,
+    "norm": lambda op: op.name == "norm",
+    "activation": lambda op: op.name.endswith("activate"),
+    "up": lambda op: op.name in ("expand kv", "q_b"),
+    "ffn": lambda op: op.name.removeprefix("shared ") in ("up", "activate", "down"),
+    "experts": lambda op: op.kernel == "moe",
+}
+"""What each module of :data:`roofline.workload.MODULES` is done again of."""
 
 
 def _remembered(inner: Iterable[Section], question: TrainStep, p: Flow) -> tuple[Bytes, Bytes]:
-    """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again."""
+    """Return the bytes that gradients of all layers need, and those that stand beside them while they are made again.
+
+    What is done again from its input is not kept; the input of attention is what projections gave, and stays.
+    """
     everything = _sum(s.times * kept(s.works) for s in inner)
     if question.recompute == "none":
         return everything, 0.0
     if question.recompute == "full":
-        left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
-        return question.share * left + (1 - question.share) * everything, question.share * (everything - left)
-    scores = _sum(s.times * kept(w for w in s.works if w.name.startswith(_SCORES)) for s in inner)
-    return everything - question.share * scores, question.share * scores
+        freed = everything - p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
+    else:
+        freed = _sum(s.times * kept(w for w in s.works if _made_again(w, question.recompute)) for s in inner)
+    return everything - question.share * freed, question.share * freed
+
+
+def _made_again(work: Work, recompute: str) -> bool:
+    """Return whether what a work keeps need not be kept: of fused attention its inputs must be."""
+    fused = isinstance(work, Op) and work.kernel in _ATTENTION
+    return _again(work, recompute) and not fused
 
 
 _SCORES: Final = "scored "

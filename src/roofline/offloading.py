@@ -21,13 +21,12 @@ from roofline.errors import QuestionError, fault
 from roofline.evaluation import answer
 from roofline.fields import number, refuse
 from roofline.footprint import kv_cache
+from roofline.hardware import REACHED
 from roofline.inference import drafting
 from roofline.lanes import Lanes
 from roofline.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.workload import Prefill, Serve
 
-REACHED: Final = 54 / 64
-"""What a link passes of its rate: caches came at 54 GB/s over an H20's PCIe 5.0 of 64 (gitea.gahow.org/gahow/agentic-kvc)."""
 FILLED: Final = 0.8
 """Part of the hosts' memory that caches may fill; assumed."""
 

@@ -37,7 +37,7 @@ from roofline.workload import Decode, Prefill, Serve, yielded
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-_STEP: Final = 2.0**0.25
+_STEP: Final = float(np.exp2(1 / 4))
 """Units that read, each number of them over the one before."""
 _FULL: Final = (0.95, 0.8, 0.6)
 """How busy lanes are at most, where the chips leave a choice of units that decode beside them."""

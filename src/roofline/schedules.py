@@ -44,6 +44,10 @@ SCHEDULES: Final = {
 """Schedules of a pipeline, and what each is."""
 
 
+PAIRED: Final = ("dualpipe",)
+"""Schedules that do a forward and a backward pass together, so that the messages of one hide behind the work of the other."""
+
+
 @frozen(eq=False)
 class Pace:
     """Times of one micro-batch on one rank, all of its chunks together, and of one message between stages.

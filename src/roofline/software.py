@@ -53,7 +53,8 @@ def engine(root: Table, name: str) -> Engine:
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
-    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "contention": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
 }  # fmt: skip
 
@@ -68,7 +69,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     facts = Facts(root, head)
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
-    bounds = dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), (0.0, 1.0)) | dict.fromkeys(
+    bounds = dict.fromkeys(("tp", "cp", "ep", "paired", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)) | dict.fromkeys(
         ("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0)
     )
     for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():

@@ -191,7 +191,7 @@ class Splits:
         pair = front.interval("tokens_per_second_per_chip")
         free = undominated(self._speed, self._rate)
         far = (self._speed[free], self._rate[free]) if self.limits else (x, y)
-        at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip), rtol=1e-6))
+        at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip)))
         sides = [
             [
                 f"{est.layout.select(i).short()} on {chips:g}"

@@ -44,13 +44,14 @@ class Held:
 
     Attributes:
         weights: elements.
-        copies: ranks with a copy of each.
+        copies: ranks that hold, or share out, the same; ``shards`` of them share one copy out.
         stride: distance between them.
     """
 
     weights: Count
     copies: Count
     stride: Count
+    shards: Count
 
 
 def held(model: Model, layout: Layout) -> tuple[Held, Held]:
@@ -77,9 +78,13 @@ def held(model: Model, layout: Layout) -> tuple[Held, Held]:
     )
     routed = smaller(routed, whole)
     return (
-        Held(whole - routed, layout.cp * layout.dp, layout.tp),
-        Held(routed, larger(layout.stage / placed.sharing, 1.0), placed.sharing),
+        _held(whole - routed, layout.cp * layout.dp, layout.tp, layout),
+        _held(routed, larger(layout.stage / placed.sharing, 1.0), placed.sharing, layout),
     )
+
+
+def _held(weights: Count, copies: Count, stride: Count, layout: Layout) -> Held:
+    return Held(weights, copies, stride, copies if layout.fsdp is None else smaller(copies, layout.fsdp))
 
 
 def adapters(model: Model, layout: Layout, rank: Count) -> Count:
@@ -103,12 +108,12 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
     model, own = question.model, held(question.model, layout)
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[layout.sharding]
     if question.task == "lora":
-        trained: tuple[Held, ...] = (Held(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp),)
+        trained: tuple[Held, ...] = (_held(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp, layout),)
     else:
         trained = own
 
     def part(group: tuple[Held, ...], least: int) -> Count:
-        return sum((h.weights / (h.copies if stage >= least else 1.0) for h in group), start=0.0)
+        return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
     gathered = (
         sum((h.weights for h in own), start=0.0) * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0

@@ -36,10 +36,12 @@ class Span:
 
     def leaves(self, times: Num = 1.0) -> Iterator[tuple[Work | None, Cost, Num]]:
         """Yield every piece of work with its cost and how often it is done; time of the host is none of the chip's work."""
+        # Most are met once, and an array times one is work for nothing.
+        inner = times if isinstance(self.times, float) and self.times == 1 else times * self.times
         if self.cost is not None:
-            yield self.work, self.cost, times * self.times
+            yield self.work, self.cost, inner
         for part in self.parts:
-            yield from part.leaves(times * self.times)
+            yield from part.leaves(inner)
 
     def busy(self) -> dict[str, Seconds]:
         """Return the time bound by each resource: a leaf's whole time goes to whatever takes the most of it."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _SMALL: Final = 6.5
-_MOST_NAMES: Final = 6
+_MOST_NAMES: Final = 4
+_SLOWEST: Final = 2.5
+"""Times of the best plan that are in the picture."""
 _MOST_DOTS: Final = 4000
 
 
@@ -65,7 +67,8 @@ def _add(ax: Any, found: Tradeoff) -> None:
     ax.roofline_tradeoffs = drawn + 1
     color = PALETTE[drawn % len(PALETTE)]
     # Plans many times slower than the best would only press the frontier flat.
-    near = np.flatnonzero(found.all_time <= 3 * found.time.max())
+    top = _SLOWEST * float(found.time[0])
+    near = np.flatnonzero(found.all_time <= top)
     near = near[:: max(1, len(near) // _MOST_DOTS)]
     ax.plot(
         found.all_memory[near] / GIGA, found.all_time[near], ".", color="0.8", markersize=1.6, zorder=1, rasterized=True
@@ -79,8 +82,8 @@ def _add(ax: Any, found: Tradeoff) -> None:
     if found.sure is not None:
         ax.vlines(x, found.sure[0], found.sure[1], color=color, alpha=0.35, linewidth=0.9, zorder=2)
     ax.axvline(found.room / GIGA, color=color, linewidth=0.8, linestyle=":", zorder=2)
-    ax.set_yscale("log")
     ax.set_xlim(left=0.0)
+    ax.set_ylim(0.0, max(top, ax.get_ylim()[1] if drawn else 0.0))
     ax.set_xlabel("memory of a chip (GB)", fontsize=8)
     ax.set_ylabel("time of a step (s)", fontsize=8)
     ax.tick_params(which="both", labelsize=7.5)
@@ -91,7 +94,10 @@ def _add(ax: Any, found: Tradeoff) -> None:
     ax.get_figure(root=True).draw_without_rendering()
     names = Names(ax.get_window_extent())
     names.taken.append(legend.get_window_extent())
-    told = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST_NAMES)).round().astype(int))
+    # Names lie apart in time, the best one first.
+    seen = np.flatnonzero(found.time <= top)
+    spots = np.searchsorted(found.time[seen], np.linspace(found.time[0], found.time[seen[-1]], _MOST_NAMES))
+    told = np.unique(np.minimum(spots, len(seen) - 1))
     for i in told:
         at = (float(x[i]), float(found.time[i]))
         names.place(beside(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)

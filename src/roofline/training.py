@@ -17,9 +17,10 @@ from attrs import evolve, frozen
 
 from roofline import inference
 from roofline.answer import Rule
+from roofline.architecture import Model
 from roofline.arrays import ceil, larger, pick, share, smaller
 from roofline.calibration import Calibration
-from roofline.hardware import System
+from roofline.hardware import REACHED, System
 from roofline.layout import Layout
 from roofline.microbatch import MicroBatch, Price, behind, micro
 from roofline.prices import prices
@@ -45,7 +46,7 @@ _CUSTOM: Final = 1.03
 
 @frozen(eq=False)
 class Passes:
-    """What a step of training takes whatever the schedule.
+    """What a step of training takes whatever the schedule, passes done in pairs apart.
 
     Attributes:
         batches: the work of all micro-batches.
@@ -71,12 +72,12 @@ def train(question: TrainStep, system: System, layout: Layout, calibration: Cali
 
 
 def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
-    """Return what a step takes whatever the schedule of its layout."""
+    """Return what a step takes whatever the schedule of its layout, but for those that do passes in pairs."""
     p = micro_batch(question, layout, system.chip)
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
     price = prices(system, calibration)
-    one = micro(question, p, price, calibration, own)
+    one = _offloaded(question, system, p, micro(question, p, price, calibration, own))
     send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time)
@@ -87,12 +88,29 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
 
 
+def _offloaded(question: TrainStep, system: System, p: Flow, one: MicroBatch) -> MicroBatch:
+    """Return a micro-batch part of whose activations go to the host in the forward pass and come back in the backward one.
+
+    Of the time that the link takes is seen what is longer than the pass.
+    """
+    if system.host is None or not np.any(question.offload > 0):
+        return one
+    link = REACHED * system.host.bandwidth / system.ranks_per_chip
+    moved = question.offload * one.kept * question.model.depth / p.layout.pp / link
+
+    def fetched(phase: Span) -> Span:
+        late = larger(moved - phase.time, 0.0)
+        return after(phase.name, (*phase.parts, Span("host memory", late, cost=Cost(late, network=late))))
+
+    return evolve(one, forward=fetched(one.forward), backward=fetched(one.backward))
+
+
 def played(
     question: TrainStep, system: System, layout: Layout, calibration: Calibration, *, work: Passes
 ) -> Training:  # fmt: skip
     """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
     f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
-    over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean)
+    over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean, together=True)
     waits = over.time - batches.time
     step = after(
         "step",
@@ -114,7 +132,7 @@ def played(
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 
@@ -155,8 +173,6 @@ def _reduced(
     part: Ratio,
 ) -> list[tuple[Span, Seconds]]:
     """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
-    if layout.sharding == "zero3":
-        return []
     window = one.backward.time + one.weights.time
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
@@ -165,15 +181,16 @@ def _reduced(
         if name and not question.model.experts:
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
-        size = _EXCHANGED * trained
-        if layout.sharding == "none":
-            message = Message(f"reduce gradients{name}", "all_reduce", size, group.copies, group.stride)
-            out.append(behind(message, 1.0, window, part, price))
-        else:
-            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, group.copies, group.stride)
-            gather = Message(f"gather weights{name}", "all_gather", size, group.copies, group.stride)
+        size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
+        if layout.sharding in ("zero1", "zero2"):
+            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
+            gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
             out.append(behind(scatter, every, every * window, part, price))
             out.append(behind(gather, 1.0, one.forward.time, part, price))
+        if layout.sharding == "none" or layout.fsdp is not None:
+            # Ranks that hold the same shard add up what each of them has.
+            same = Message(f"reduce gradients{name}", "all_reduce", size / shards, group.copies / shards, group.stride * shards)
+            out.append(behind(same, 1.0, window, part, price))
     return out
 
 
@@ -181,8 +198,8 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
     """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
     moved: Num = 0.0
     for group in own:
-        kept = group.weights if layout.sharding == "none" else group.weights / group.copies
-        local = group.weights / group.copies if layout.sharding == "zero3" else group.weights
+        kept = group.weights if layout.sharding == "none" else group.weights / group.shards
+        local = group.weights / group.shards if layout.sharding == "zero3" else group.weights
         moved = moved + _UPDATED * kept + _CLEARED * local
     if question.task == "lora":
         moved = 0.0 * moved
@@ -209,6 +226,7 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
         ),
         Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
         Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
+        *_context_rules(model, layout),
         *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
     ]
     if model.experts:
@@ -220,10 +238,21 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     return tuple(out)
 
 
-def _remarks(question: TrainStep, calibration: Calibration) -> tuple[str, ...]:
+def _context_rules(model: Model, layout: Layout) -> list[Rule]:
+    """Return where heads can be shared out among context-parallel ranks, if that is what they exchange."""
+    if layout.context != "ulysses":
+        return []
+    heads = sorted({run.attention.heads for run in model.layers} - {0})
+    return [Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}") for n in heads]
+
+
+def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:
     out = []
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+    if np.any(question.offload > 0):
+        link = "at the rate of the host's link" if system.host is not None else "free of charge: no link to its host is described"
+        out.append(f"activations go to the host's memory {link}")
     if question.model.mtp:
         out.append(f"{question.model.mtp} multi-token-prediction module is trained too, at the end of the last stage")
     return tuple(out)

@@ -51,6 +51,10 @@ _PACKED: Final = 256.0
 
 _BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")
 _MODULES: Final = re.compile(r"recompute=selective:([a-z_]+(?:\+[a-z_]+)*)")
+_CALLED: Final[Mapping[str, str]] = {
+    "core_attn": "attention", "mla_up_proj": "up", "layernorm": "norm", "moe_act": "activation", "mlp": "ffn", "moe": "experts",
+}  # fmt: skip
+"""What Megatron calls the modules that are done again."""
 _LISTED: Final = re.compile(r"recompute=(?:full on layers|selective) \[(\d{1,4}(?:, \d{1,4}){0,200})\]")
 _COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})")
 _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
@@ -79,7 +83,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "messages of experts hide behind another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
-        lambda f: attrs.evolve(f, ep=0.25 * f.ep),
+        lambda f: attrs.evolve(f, ep=f.paired),
     ),
 }
 """What a note says of the software, and what that changes in the framework."""
@@ -121,7 +125,7 @@ class TrainingCase:
         run, layout = self.run, self.layouts
         software = (run.framework, self.framework.name, self.traits)
         words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
-        return (*words, layout.sharding, layout.sequence_parallel, np.size(layout.tp))
+        return (*words, layout.sharding, layout.fsdp, layout.sequence_parallel, np.size(layout.tp))
 
 
 def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[TrainingRun], TrainingCase]:
@@ -226,9 +230,10 @@ def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> 
         return "full", min(sum(map(float, told[1].split(","))) / model.depth, 1.0)
     if counted:
         return "full", min(float(counted[1]) * float(np.max(layouts.pp)) / model.depth, 1.0)
-    if modules and "attn" not in modules[1]:
-        said.append(f"{modules[1]} done again takes no time to speak of")
-        return "none", 1.0
+    if modules:
+        named = [_CALLED.get(name, "") for name in modules[1].split("+")]
+        said += [f"{name} done again is not known" for name in modules[1].split("+") if name not in _CALLED]
+        return (f"selective:{'+'.join(filter(None, named))}" if any(named) else "none"), 1.0
     if run.recompute == "selective" and _CONTEXT.search(run.note):
         said.append("what attention gives is kept: nothing of weight is done again")
         return "none", 1.0
@@ -275,11 +280,10 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
         split = bool(np.any(tp > 1))
     if not run.sharding:
         said.append(f"sharding {_sharding(run)}, as {run.framework} does unless told otherwise: not recorded")
-    _grouped(run, dp, said)
     etp = np.gcd(tp.astype(np.int64), np.maximum(tp * cp * dp // ep, 1).astype(np.int64)).astype(np.float64)
     return Layout(
         tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
-        sharding=run.sharding or _sharding(run), sequence_parallel=bool(split),
+        sharding=run.sharding or _sharding(run), fsdp=_grouped(run, dp), sequence_parallel=bool(split),
     )  # fmt: skip
 
 
@@ -287,11 +291,11 @@ def _sharding(run: TrainingRun) -> str:
     return "zero3" if run.framework in _SHARDED else "zero1"
 
 
-def _grouped(run: TrainingRun, dp: Any, said: list[str]) -> None:
-    """Say where weights are shared out in groups smaller than all data-parallel ranks: a layout has no word for it."""
+def _grouped(run: TrainingRun, dp: Any) -> float | None:
+    """Return how many data-parallel ranks share weights out, where that is fewer than all of them."""
     group = _GROUPS.search(run.note)
-    if run.sharding == "zero3" and group and 1 < float(group[1]) < float(np.max(dp)):
-        said.append(f"weights are shared out over all data-parallel ranks, not over groups of {group[1]}")
+    known = run.sharding == "zero3" and group is not None and 1 < float(group[1]) < float(np.max(dp))
+    return float(group[1]) if known and group is not None else None
 
 
 def _degrees(model: Model, system: System, chips: float, given: Mapping[str, float]) -> list[tuple[float, ...]]:

@@ -13,6 +13,7 @@ from roofline.errors import QuestionError, fault
 from roofline.evaluation import Progress
 from roofline.frameworks import Framework
 from roofline.hardware import System
+from roofline.inference import notes as remarks
 from roofline.layout import Layout, one
 from roofline.steps import asked, chosen_words, ranks_for, trained_on, tried
 from roofline.training_selection import TrainingSearch
@@ -82,4 +83,5 @@ def search_training(
         words=chosen_words(chosen.get("recompute"), sharding, schedule, every=True), progress=progress,
         micro_batches=(float(question.micro_batch),) if "micro_batch" in chosen else tried(question),
     )  # fmt: skip
+    notes += remarks(question.model, question.seq_len, rack, profile)
     return TrainingSearch(tuple(splits), notes=tuple(notes)).held(memory=memory, step_time=step_time)

@@ -81,7 +81,7 @@ class TrainingSearch:
         if not self._order.size:
             return None
         est = self.at(self._order[0])
-        return est.noted([*self.notes, f"plan {told(est)}: the most tokens/s; {self._counted}"])
+        return est.noted([*self._said(est), f"plan {told(est)}: the most tokens/s; {self._counted}"])
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
@@ -100,7 +100,7 @@ class TrainingSearch:
         if self.kept.any():
             return None
         among, miss = (self._fits, self._time) if self._fits.any() else (self._lawful, self._memory)
-        return self.at(int(np.argmin(np.where(among, miss, np.inf)))).noted(self.notes)
+        return self.at(int(np.argmin(np.where(among, miss, np.inf))), said=True)
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -134,12 +134,16 @@ class TrainingSearch:
         """Plans that were tried: those that make up the chips."""
         return int(self._whole.sum())
 
-    def at(self, place: int | np.int64) -> Training:
-        """Return the plan at a place of the axis of all plans, in full."""
+    def at(self, place: int | np.int64, *, said: bool = False) -> Training:
+        """Return the plan at a place of the axis of all plans, in full, and if ``said`` with what was assumed."""
         which = int(np.searchsorted(self._ends, place, side="right"))
         each = self.splits[which]
         local = int(place) - int(self._ends[which - 1] if which else 0)
-        return plain(each.plans.at(*(int(i) for i in np.unravel_index(local, each.whole.shape))))
+        est = plain(each.plans.at(*(int(i) for i in np.unravel_index(local, each.whole.shape))))
+        return est.noted(self._said(est)) if said else est
+
+    def _said(self, est: Training) -> list[str]:
+        return [note for note in self.notes if note not in est.remarks]
 
     # How it is found -------------------------------------------------------------------------------------------------
 

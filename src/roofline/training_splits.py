@@ -23,6 +23,7 @@ from roofline.calibration import Calibration
 from roofline.errors import QuestionError, fault
 from roofline.evaluation import Progress, steps
 from roofline.hardware import System
+from roofline.inference import some_tp, tensor_rules
 from roofline.layout import Layout
 from roofline.trained import Training
 from roofline.workload import TrainStep
@@ -171,6 +172,10 @@ def priced(
     Raises:
         QuestionError: nothing can be laid out; the message says why.
     """
+    if "tp" in given:
+        for ok, reason in tensor_rules(question.model, given["tp"]):
+            if not ok:
+                raise QuestionError(f"tp={given['tp']:g}: {reason}; {some_tp(question.model)}")
     asked = []
     for schedules in filter(
         None, ([n for n in words.schedule if n in CHUNKED], [n for n in words.schedule if n not in CHUNKED])
@@ -236,9 +241,8 @@ def plain(est: Training) -> Training:
     """Return the answer for one plan with its layout as people say it: no expert degrees without experts, no tokens to share."""
     layout = est.layout
     etp = layout.etp if est.question.model.experts and layout.etp != layout.tp else None
-    return attrs.evolve(
-        est, layout=attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
-    )
+    said = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
+    return attrs.evolve(est.again(est.question, est.system, said, est.calibration), choices=est.choices)
 
 
 def told(est: Training) -> str:

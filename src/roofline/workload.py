@@ -187,10 +187,40 @@ def _one_of(known: Mapping[str, str]) -> Any:
 
 RECOMPUTE: Final = {
     "none": "everything that gradients need is kept",
-    "selective": "attention itself is done again (Korthikanti and others, MLSys 2023, arXiv:2205.05198, section 5)",
+    "selective": "some modules of a layer are done again, attention unless others are named: selective:norm+activation",
     "full": "only the input of each layer is kept, and the layer is done again",
 }
-"""What is computed again in the backward pass instead of being kept."""
+"""What is computed again in the backward pass instead of being kept (Korthikanti and others, arXiv:2205.05198, section 5)."""
+
+MODULES: Final = {
+    "attention": "attention itself, from queries, keys and values",
+    "norm": "normalisations",
+    "activation": "what stands between the products of a feed-forward block",
+    "up": "the way out of the latents of queries, keys and values",
+    "ffn": "dense feed-forward blocks, shared experts among them",
+    "experts": "routed experts, once their tokens have come",
+}
+"""Modules that a selective recomputation may name."""
+
+
+def modules(recompute: str) -> tuple[str, ...]:
+    """Return the modules that a selective recomputation does again.
+
+    >>> modules("selective"), modules("selective:norm+activation"), modules("none")
+    (('attention',), ('norm', 'activation'), ())
+    """
+    head, _, named = recompute.partition(":")
+    return tuple(named.split("+")) if named else ("attention",) if head == "selective" else ()
+
+
+def _recomputed(_: object, attribute: Any, value: object) -> None:
+    head, colon, _named = str(value).partition(":")
+    if head not in RECOMPUTE or (colon and head != "selective"):
+        raise QuestionError(fault(attribute.name, value, "no such word", near(head, RECOMPUTE, "recompute")))
+    for name in modules(str(value)):
+        if name not in MODULES:
+            raise QuestionError(fault(attribute.name, value, f"{name[:40]!r} is no module", near(name, MODULES, "modules")))
+
 
 TASKS: Final = {
     "pretrain": "all weights are trained",
@@ -218,7 +248,7 @@ class TrainStep:
     global_batch: Count = amount(high=MOST_TOKENS, low=1)
     seq_len: Count = size(4096.0, high=MOST_TOKENS)
     micro_batch: Count = amount(1.0, high=MOST_TOKENS, low=1)
-    recompute: str = field(default="none", validator=_one_of(RECOMPUTE))
+    recompute: str = field(default="none", validator=_recomputed)
     share: Ratio = amount(1.0, high=1.0)
     task: str = field(default="pretrain", validator=_one_of(TASKS))
     rank: Count = amount(16.0, low=1, high=MOST_TOKENS)
