@@ -1,5 +1,7 @@
 """Questions turned round: at the value found the targets are kept, just beside it they are not."""
 
+import json
+
 import attrs
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
+from roofline import cli
 from roofline.knobs import number_of, with_number
 from roofline.metrics import METRICS, measure
 
@@ -146,3 +149,42 @@ def test_the_largest_models_fit_and_the_ones_left_out_do_not():
     est = rl.estimate(rl.Decode(found["model"][0], 1, 4096), "dgx-h100")
     assert est.fits
     assert rl.largest("dgx-h100", batch=1e6).rows == 0
+
+
+def test_the_command_asks_the_same(capsys):
+    words = [
+        "llama-3.1-70b",
+        "-s",
+        "dgx-h100",
+        "--phase",
+        "decode",
+        "--set",
+        "batch=64",
+        "--set",
+        "context=4096",
+        "--tp",
+        "8",
+    ]
+    cli.main(["needed", "bandwidth", *words, "--target", "tpot=12ms"])
+    assert str(rl.needed(EST, "bandwidth", tpot="12ms")) in capsys.readouterr().out
+    cli.main(["needed", "batch", *words, "--target", "tpot=20ms", "--json"])
+    assert json.loads(capsys.readouterr().out)["high"] == 99
+    cli.main(
+        [
+            "needed",
+            "compute",
+            "llama-3.1-8b",
+            "-s",
+            "dgx-h100",
+            "--phase",
+            "train",
+            "--set",
+            "global_batch=64",
+            "--target",
+            "step_time=2s",
+        ]
+    )
+    assert "compute: at least" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["needed", "batch", *words, "--set", "draft_tokens=1,2"])
+    assert "takes one value here" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import roofline as rl
+import strategies as made
 from roofline import cli, reductions, sweeping
 from roofline.frames import Frame
 from roofline.knobs import with_number
@@ -95,23 +96,13 @@ def in_pieces(monkeypatch, limit=7, task=2):
     monkeypatch.setattr(sweeping, "TASK", task)
 
 
-class Reversed(concurrent.futures.Executor):
-    """Ends what it was given last first."""
-
-    def __init__(self):
-        self.given = []
+class AtOnce(concurrent.futures.Executor):
+    """Ends each task when it is given, so that many are there at once, in no order."""
 
     def submit(self, fn, /, *args, **words):
         future = concurrent.futures.Future()
-        self.given.append((future, fn, args, words))
-        if len(self.given) >= 5:
-            self.flush()
+        future.set_result(fn(*args, **words))
         return future
-
-    def flush(self):
-        for future, fn, args, words in reversed(self.given):
-            future.set_result(fn(*args, **words))
-        self.given = []
 
 
 @pytest.mark.parametrize("words", [{"top": 7}, {"frontier": METRIC_NAMES[:2]}, {"frontier": METRIC_NAMES}])
@@ -123,11 +114,44 @@ def test_where_and_when_blocks_are_priced_changes_no_bit(monkeypatch, words):
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         spread = small(**words, executor=pool)
     assert (spread.csv(), spread.rejected.csv()) == (serial.csv(), serial.rejected.csv())
-    monkeypatch.setattr(sweeping, "WAITING", 5)
-    backwards = Reversed()
-    tasks = len(list(sweeping._tasks(serial.space.families)))
-    if tasks % 5 == 0:
-        assert small(**words, executor=backwards).csv() == serial.csv()
+    for waiting in (1, 5, 1000):
+        monkeypatch.setattr(sweeping, "WAITING", waiting)
+        assert small(**words, executor=AtOnce()).csv() == serial.csv()
+
+
+@given(st.data())
+def test_any_point_of_any_sweep_is_the_single_answer(data):
+    """A random row of a random sweep, asked again from what its columns say alone."""
+    model, system = data.draw(made.shipped())
+    phase = data.draw(st.sampled_from(["decode", "prefill", "serve"]))
+    some = st.lists(st.integers(1, 3000), min_size=1, max_size=3, unique=True)
+    sizes = {
+        "decode": ("batch", "context"),
+        "prefill": ("batch", "input"),
+        "serve": ("input", "output", "concurrency"),
+    }[phase]
+    words = {name: [float(n) for n in data.draw(some)] for name in sizes}
+    scales = data.draw(st.lists(st.sampled_from(["0.5x", "1x", "1.7x"]), min_size=2, max_size=2, unique=True))
+    name = data.draw(st.sampled_from(["bandwidth", "links", "compute", "memory"]))
+    chips = min(int(system.chips), 8)
+    try:
+        found = rl.sweep(
+            model, system, phase=phase, chips=chips, vary={name: scales}, top=10_000, level="generic", **words
+        )
+    except rl.QuestionError:
+        return
+    if not found.frame.rows:
+        return
+    row = found.frame.row(data.draw(st.integers(0, found.frame.rows - 1)))
+    asked = {word: row.get(word, words[word][0]) for word in sizes}
+    question = {"decode": rl.Decode, "prefill": rl.Prefill, "serve": rl.Serve}[phase](model, **asked)
+    layout = rl.Layout(**{degree: row[degree] for degree in ("tp", "pp", "dp", "ep", "replicas")})
+    est = rl.estimate(question, with_number(system, name, row[name]), layout, level="generic")
+    assert est.fits
+    for metric, known in METRICS.items():
+        value = measure(est, metric)
+        if value is not None:
+            assert row[known.column] == pytest.approx(float(value), rel=1e-12, nan_ok=True), metric
 
 
 def test_processes_price_the_same():
