@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "roofline"
 
 FLOORS = [
     ["errors", "units", "arrays", "fields", "dtypes", "provenance", "tables"],
-    ["hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
+    ["knobs", "hardware", "blocks", "architecture", "layout", "workload", "engines", "frameworks", "calibration"],
     [
         "work",
         "consistency",
@@ -60,12 +60,14 @@ FLOORS = [
         "displays",
         "markup",
         "interactive",
+        "frames",
     ],
     [
         "usage",
         "certainty",
         "points",
         "record",
+        "sensitivities",
         "answer",
         "inference",
         "serving",
@@ -105,6 +107,15 @@ FLOORS = [
         "pages",
         "steppages",
         "reporting",
+        "metrics",
+        "needs",
+        "rooms",
+        "odds",
+        "reductions",
+        "spaces",
+        "kept",
+        "swept",
+        "sweeping",
         "comparison",
         "cases",
         "replay",
@@ -115,7 +126,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "console", "trainers", "searches", "plotters", "reporters", "cli"],
+    ["words", "ranges", "console", "trainers", "searches", "plotters", "reporters", "designs", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

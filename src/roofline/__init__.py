@@ -50,9 +50,13 @@ if TYPE_CHECKING:
     from roofline.descriptions import Description, describe, listing
     from roofline.estimates import estimate
     from roofline.footprint import Footprint
+    from roofline.frames import Frame
+    from roofline.needs import Needed, needed
+    from roofline.odds import BreakEven, break_even, probability
     from roofline.offloading import Offload, offload
     from roofline.plans import Rejection
     from roofline.reporting import Report, report
+    from roofline.rooms import largest
     from roofline.runs import ServingRun, TrainingRun
     from roofline.scalings import Scaling, scaling
     from roofline.scoring import Prediction, Score
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
     from roofline.selection import Search
     from roofline.splits import Splits
     from roofline.steps import train
+    from roofline.sweeping import sweep
+    from roofline.swept import Sweep
     from roofline.timeline import Span
     from roofline.trained import Training
     from roofline.training_searching import search_training
@@ -69,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IDEAL",
     "Absent",
+    "BreakEven",
     "Calibrated",
     "Calibration",
     "Campaign",
@@ -83,6 +90,7 @@ __all__ = [
     "Fact",
     "Footprint",
     "Formats",
+    "Frame",
     "Framework",
     "Gqa",
     "Host",
@@ -99,6 +107,7 @@ __all__ = [
     "Mla",
     "Model",
     "Moe",
+    "Needed",
     "Offload",
     "Op",
     "PerLayer",
@@ -118,6 +127,7 @@ __all__ = [
     "Source",
     "Span",
     "Splits",
+    "Sweep",
     "System",
     "Tier",
     "TrainStep",
@@ -127,6 +137,7 @@ __all__ = [
     "UnitError",
     "UnknownNameError",
     "Validation",
+    "break_even",
     "calibrate",
     "campaign",
     "chip",
@@ -134,28 +145,35 @@ __all__ = [
     "describe",
     "estimate",
     "framework",
+    "largest",
     "listing",
     "model",
     "names",
+    "needed",
     "offload",
     "pools",
+    "probability",
     "profile",
     "report",
     "scaling",
     "search",
     "search_training",
+    "sweep",
     "system",
     "train",
     "validate",
 ]
 
 _LATER = {
+    "BreakEven": "odds",
     "Calibrated": "calibrating",
     "Campaign": "campaigned",
     "Comparison": "comparison",
     "Description": "descriptions",
     "Estimate": "answer",
     "Footprint": "footprint",
+    "Frame": "frames",
+    "Needed": "needs",
     "Offload": "offloading",
     "Prediction": "scoring",
     "Rejection": "plans",
@@ -170,18 +188,24 @@ _LATER = {
     "Training": "trained",
     "TrainingSearch": "training_selection",
     "Splits": "splits",
+    "Sweep": "swept",
     "Validation": "validation",
+    "break_even": "odds",
     "calibrate": "calibrating",
     "campaign": "campaigns",
     "compare": "comparison",
     "describe": "descriptions",
     "estimate": "estimates",
+    "largest": "rooms",
     "listing": "descriptions",
     "report": "reporting",
+    "needed": "needs",
+    "probability": "odds",
     "scaling": "scalings",
     "offload": "offloading",
     "search": "searching",
     "search_training": "training_searching",
+    "sweep": "sweeping",
     "train": "steps",
     "validate": "validation",
 }

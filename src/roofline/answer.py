@@ -22,6 +22,7 @@ from roofline.provenance import Fact
 from roofline.queueing import Waits
 from roofline.record import record
 from roofline.reports import tree
+from roofline.sensitivities import Sensitivity, sensitivity
 from roofline.timeline import Span, bound
 from roofline.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.work import Op
@@ -255,6 +256,10 @@ class Estimate:
             return tree(self.whole)
         _, plain, mixed, cycle = self.steps
         return "\n\n".join((tree(plain), tree(mixed), tree(cycle, depth=2)))
+
+    def sensitivity(self, quantity: str | None = None) -> Sensitivity:
+        """Return how much hangs on each number it rests on, the most first: :mod:`roofline.sensitivities` (one point)."""
+        return sensitivity(self, quantity)
 
     def plot(
         self, ax: Any = None, label: str = "", *, kind: str = "roofline", style: str | None = None,

@@ -19,6 +19,7 @@ from roofline.calibrating import calibrate
 from roofline.comparison import LIMITS, compare
 from roofline.console import complain, form_of, say, watched, wrote
 from roofline.descriptions import describe, list_table, listing
+from roofline.designs import break_even_, needed_, sensitivity_, sweep_
 from roofline.disaggregation import pools
 from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
@@ -83,6 +84,10 @@ app.command(searches)
 app.command(train_, name="train")
 app.command(plot_, name="plot")
 app.command(report_, name="report")
+app.command(sweep_, name="sweep")
+app.command(needed_, name="needed")
+app.command(sensitivity_, name="sensitivity")
+app.command(break_even_, name="break-even")
 
 
 @app.command(name="list")

@@ -49,6 +49,11 @@ def _near(a: float, b: float, tolerance: float = _TOLERANCE) -> bool:
     return abs(a - b) <= tolerance * abs(b)
 
 
+def _looked(*facts: Fact) -> bool:
+    """Return whether somebody has looked at numbers together, and said so in a note; not once a caller has set one of them."""
+    return any(fact.note for fact in facts) and not any(fact.source.kind == "given" for fact in facts)
+
+
 def _table(facts: Iterable[Fact], prefix: str) -> dict[str, Fact]:
     """Return the facts directly under a path, by key."""
     return {fact.path.removeprefix(prefix): fact for fact in facts if fact.path.rpartition(".")[0] + "." == prefix}
@@ -85,18 +90,18 @@ def chip_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
     known = {fact.path: fact for fact in facts}
     base = known.get("chip.peak.bf16") or known.get("chip.peak.fp16")
     capacity, bandwidth, power = (known.get(f"chip.{key}") for key in ("memory.capacity", "memory.bandwidth", "power"))
-    if capacity is not None and bandwidth is not None and not (capacity.note or bandwidth.note):
+    if capacity is not None and bandwidth is not None and not _looked(capacity, bandwidth):
         drain = capacity.value / bandwidth.value
         if not DRAIN[0] <= drain <= DRAIN[1]:
             said = f"{bandwidth.text} read all {capacity.text} in {drain / MILLI:.3g} ms; known chips take 13 to 80 ms"
             yield Finding(bandwidth.path, f"{said}: is it the capacity, or a whole rack's?")
-    if base is not None and bandwidth is not None and not (base.note or bandwidth.note):
+    if base is not None and bandwidth is not None and not _looked(base, bandwidth):
         ridge = base.value / bandwidth.value
         if not RIDGE[0] <= ridge <= RIDGE[1]:
             yield Finding(
                 base.path, f"its ridge point is {ridge:.3g} FLOP/B; those of known chips lie between 37 and 560"
             )
-    if base is not None and power is not None and not (base.note or power.note):
+    if base is not None and power is not None and not _looked(base, power):
         each = base.value / power.value
         if not EFFICIENCY[0] <= each <= EFFICIENCY[1]:
             yield Finding(
@@ -148,7 +153,7 @@ def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
     for i in range(1, len(known)):
         for key, sign, word in (("bandwidth", 1.0, "more than"), ("latency", -1.0, "less than")):
             inner, outer = (known.get(f"system.tier[{n}].{key}") for n in (i - 1, i))
-            if inner and outer and sign * outer.value > sign * inner.value and not (inner.note or outer.note):
+            if inner and outer and sign * outer.value > sign * inner.value and not _looked(inner, outer):
                 yield Finding(
                     outer.path,
                     f"{outer.text}, {word} the {inner.text} of the tier inside it: is one of them of a whole node?",

@@ -50,6 +50,13 @@ def _evaluate(question: Question, system: System, layout: Layout, calibration: C
             assert_never(question)
 
 
+def one_block(question: Question | TrainStep, system: System, layout: Layout, calibration: Calibration) -> Any:
+    """Return the answer at every point of the arrays in its arguments, at once and in full: few enough of them for the caches."""
+    if isinstance(question, TrainStep):
+        return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+    return _evaluate(question, system, layout, calibration)
+
+
 def answer(
     question: Question, system: System, layout: Layout, calibration: Calibration, progress: Progress | None = None
 ) -> Estimate:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
 from attrs import field, frozen
 
+from roofline import knobs
 from roofline.arrays import larger
 from roofline.errors import QuestionError, fault, unknown
 from roofline.fields import amount, number, positive, refuse, unknown_or_positive
@@ -126,6 +127,22 @@ class Chip:
             dies=1,
         )
 
+    def evolve(self, name: str | None = None, **numbers: Num | str) -> Chip:
+        """Return a chip that does not exist: this one with other numbers, and a ``name`` of its own if it gets one.
+
+        Numbers are ``bandwidth`` and ``memory`` (capacity), ``cores``, ``power``, ``price`` (dollars an hour), ``purchase``, a rate
+        such as ``bf16``, or ``compute``, by which all rates change in proportion; plain, or text such as ``"8 TB/s"``. A chip that
+        keeps its name keeps the constants that were fitted to it.
+
+        Raises:
+            UnknownNameError: the chip has no number of that name.
+
+        >>> chip = Chip("toy", {"bf16": 1e15, "fp8": 2e15}, Memory(1e11, 4e12)).evolve(bandwidth="8 TB/s", compute=2e15)
+        >>> chip.memory.bandwidth, chip.peak["fp8"]
+        (8000000000000.0, 4000000000000000.0)
+        """
+        return cast("Chip", knobs.evolved(self, name, numbers))
+
 
 TOPOLOGIES: Final = {
     "switch": "any rank to any other at full rate",
@@ -204,8 +221,8 @@ def _some_tier(_: object, __: object, tiers: tuple[Tier, ...]) -> None:
     below: Num = 1.0
     for tier in tiers:
         # Only a torus has a shape; it holds all units of its tier.
-        shaped = float(np.prod(tier.dims)) if tier.topology == "torus" else tier.size / below
-        if (tier.topology != "torus" and tier.dims) or np.any(shaped * below != tier.size):
+        torus = tier.topology == "torus"
+        if (tier.dims and not torus) or (torus and np.any(float(np.prod(tier.dims)) * below != tier.size)):
             rule = (
                 f"a torus has dims whose product is size / size of the tier below, {float(np.max(tier.size / below)):g}"
             )
@@ -270,3 +287,42 @@ class System:
     def price_per_chip(self) -> DollarsPerSecond | None:
         """Rent of each package per second: the system's over its chips, else the package's own."""
         return self.package.price if self.price is None else self.price / self.chips
+
+    def scaled(self, name: str | None = None, *, chips: Num = 1.0, **factors: Num) -> System:
+        """Return a system that does not exist: this one with its numbers multiplied.
+
+        ``chips`` multiplies the packages, and with them the tier that joins them all, power, rent and price of the whole. Factors
+        are of the words of :data:`roofline.knobs.SHORT` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
+        ``latency``, ``power``, ``price``) or of a path such as ``system.tier[1].bandwidth``. What is unknown stays unknown.
+
+        Raises:
+            UnknownNameError: no such number. QuestionError: no whole number of chips, or a factor not above 0.
+
+        >>> from roofline.catalog import system
+        >>> more = system("dgx-h100").scaled(bandwidth=1.5, chips=2)
+        >>> more.name, float(more.chips), round(more.chip.memory.bandwidth / 1e12, 3)
+        ('dgx-h100 (chips x2, bandwidth x1.5)', 16.0, 5.025)
+        """
+        return cast("System", knobs.scaled(self, name, number(chips, "chips"), factors))
+
+    def evolve(self, name: str | None = None, *, package: Chip | None = None, **numbers: Num | str) -> System:
+        """Return a system that does not exist: this one with another ``package``, other numbers, or a name of its own.
+
+        Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and rent are of each chip,
+        rent in dollars an hour.
+
+        Raises:
+            UnknownNameError: no such number. QuestionError: it cannot have this value.
+
+        >>> from roofline.catalog import system
+        >>> system("dgx-h100").evolve("dream", links="900 GB/s").tiers[0].bandwidth
+        900000000000.0
+        """
+        rack = self if package is None else attrs.evolve(self, package=package)
+        chips = number(numbers.pop("chips", rack.chips), "chips")
+        if np.any(chips != rack.chips):
+            rack = knobs.scaled(rack, rack.name, chips / rack.chips, {})
+        for word, raw in numbers.items():
+            knobs.number_of(rack, word)
+            rack = knobs.with_number(rack, word, knobs.read_number(word, raw))
+        return rack if name is None else attrs.evolve(rack, name=name, title=name)

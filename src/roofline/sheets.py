@@ -101,6 +101,7 @@ def _rates(est: Estimate, fetched: Offload | None) -> str:
     shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
+    rows.append(["sensitivity", est.sensitivity().line()])
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
     energy = None if joules is None else f"{_energy(est, float(joules))} a token"
     rent = None if dollars is None else f"${figure(float(dollars), 3)} a million tokens"

@@ -83,6 +83,7 @@ def _rates(est: Training) -> str:
     )
     shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
+    rows.append(["sensitivity", est.sensitivity().line()])
     rows.append(["energy", _energy(est)])
     dollars = est.dollars_per_trillion_tokens
     rows.append(

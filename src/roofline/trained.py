@@ -22,6 +22,7 @@ from roofline.microbatch import AGAIN
 from roofline.provenance import Fact
 from roofline.reports import tree
 from roofline.schedules import Pace
+from roofline.sensitivities import Sensitivity, sensitivity
 from roofline.states import States
 from roofline.timeline import Span, bound
 from roofline.traces import trace
@@ -256,6 +257,10 @@ class Training:
         return share(
             np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
         )
+
+    def sensitivity(self, quantity: str | None = None) -> Sensitivity:
+        """Return how much hangs on each number it rests on, the most first: :mod:`roofline.sensitivities` (one point)."""
+        return sensitivity(self, quantity)
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
