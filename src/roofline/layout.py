@@ -62,7 +62,7 @@ class Layout:
             stage; None for ``tp``. A service has one copy, cut over ``tp * dp / ep`` ranks.
         sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`; ``fsdp``, how many of them share it out, where
             groups of so many hold copies (hybrid sharding), or None for all.
-        context: how context-parallel ranks see the whole sequence: :data:`CONTEXTS`.
+        context: how context-parallel ranks see the whole sequence: ``ring``, ``all-gather`` or ``ulysses``.
         schedule: order of the micro-batches on a pipeline: a name of :data:`roofline.schedules.SCHEDULES`.
     """
 
