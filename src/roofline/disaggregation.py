@@ -93,7 +93,7 @@ def pools(
         system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
         layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
             ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
-        level, engine, launch: as in :func:`roofline.estimates.estimate`.
+        level, engine, launch: as in :func:`roofline.estimate`.
         power, price: of each chip of both pools.
 
     Raises:

@@ -292,7 +292,7 @@ class System:
         """Return a system that does not exist: this one with its numbers multiplied.
 
         ``chips`` multiplies the packages, and with them the tier that joins them all, power, rent and price of the whole. Factors
-        are of the words of :data:`roofline.knobs.SHORT` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
+        are of the words of ``SHORT`` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
         ``latency``, ``power``, ``price``) or of a path such as ``system.tier[1].bandwidth``. What is unknown stays unknown.
 
         Raises:

@@ -111,11 +111,12 @@ def played(
 ) -> Training:  # fmt: skip
     """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
     f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
+    seen = batches.network
     over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean, together=True)
     if layout.schedule in PAIRED:
         # What pairs save is seen less of messages; the rank on average saves in proportion.
         saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
-        batches = seen_in_part(batches, 1 - share(saved, batches.network))
+        batches = seen_in_part(batches, 1 - share(saved, seen))
     waits = over.time - batches.time
     step = after(
         "step",
@@ -131,10 +132,12 @@ def played(
     kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
     n = _placed(system, layout)
+    # Each chunk of a micro-batch sends there and back.
+    hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network
     return Training(
         question, system, layout, calibration,
         step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
-        hidden=(one.hidden + 2 * layout.vpp * work.unseen) * m + sum((hidden for _, hidden in work.reduced), start=0.0),
+        hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
