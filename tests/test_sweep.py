@@ -459,3 +459,8 @@ def test_an_interrupted_command_tells_what_there_is(capsys, monkeypatch, tmp_pat
     out = capsys.readouterr()
     assert "INTERRUPTED after" in out.out
     assert "interrupted" in out.err
+
+
+def test_a_phase_without_its_sizes_says_which():
+    with pytest.raises(rl.QuestionError, match=r"phase='decode': needs batch and context; give batch=\.\.\. context"):
+        rl.sweep("llama-3.1-8b", "dgx-h100", phase="decode", tp=8)

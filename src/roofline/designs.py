@@ -19,7 +19,6 @@ from roofline.fields import given
 from roofline.needs import needed
 from roofline.odds import break_even
 from roofline.ranges import several, words
-from roofline.spaces import PHASES
 from roofline.steps import train
 from roofline.sweeping import sweep
 from roofline.words import FORM, LAYOUT, WORK, Chips, Dtype, Json, Level, ModelName, Power, Price, System, whole
@@ -179,7 +178,7 @@ def _one(model: str, system: str, phase: str, sizes: list[str] | None, **words: 
         return train(model, system, **given(**words), **numbers)
     if phase == "serve":
         return estimate(model, system, **given(**words), **numbers)
-    question = PHASES[phase](catalog.model(model, dtype=words.pop("dtype", None)), **numbers)
+    question = question_of(phase, catalog.model(model, dtype=words.pop("dtype", None)), numbers)
     return estimate(question, system, **given(**words))
 
 

@@ -37,6 +37,24 @@ from roofline.workload import Decode, Prefill, Serve, TrainStep
 PHASES: Final[Mapping[str, Any]] = {"decode": Decode, "prefill": Prefill, "serve": Serve, "train": TrainStep}
 """What may be asked of a plan, and the noun of the question."""
 
+
+def question_of(phase: str, model: Any, words: Mapping[str, Any]) -> Any:
+    """Return the question that a phase asks of a model.
+
+    Raises:
+        QuestionError: a word without which it has no meaning is missing.
+    """
+    noun = PHASES[phase]
+    needed = [each.name for each in attrs.fields(noun) if each.default is attrs.NOTHING and each.name != "model"]
+    lacking = [name for name in needed if name not in words]
+    if lacking:
+        values = " ".join(f"{name}=..." for name in lacking)
+        raise QuestionError(
+            fault("phase", phase, f"needs {' and '.join(lacking)}", f"give {values} (--set on the command line)")
+        )
+    return noun(model, **words)
+
+
 _TOLD: Final = {"sharding", "schedule", "sequence_parallel"}
 """Words of a layout in training."""
 _DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp", "etp")
@@ -185,7 +203,7 @@ def _family(
 
     own = {name: laid_along(name, values) for name, values in numbers.items()}
     own |= {word: value for word, value in labels.items() if word not in _TOLD}
-    question = PHASES[phase](model, **own)
+    question = question_of(phase, model, own)
     for name, values in sets.items():
         system = with_number(system, name, laid_along(name, values))
     split = _tried(question, system, phase, layouts, chips=chips, degrees=degrees, labels=labels)
