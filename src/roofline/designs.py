@@ -19,6 +19,7 @@ from roofline.fields import given
 from roofline.needs import needed
 from roofline.odds import break_even
 from roofline.ranges import several, words
+from roofline.spaces import question_of
 from roofline.steps import train
 from roofline.sweeping import sweep
 from roofline.words import FORM, LAYOUT, WORK, Chips, Dtype, Json, Level, ModelName, Power, Price, System, whole
