@@ -256,7 +256,7 @@ def test_curves_are_drawn_on_one_picture():
     one = scaling("llama-3.1-8b", "dgx-h100", [64, 256, 1024], **words)
     ax = one.plot()
     assert scaling("llama-3.1-8b", "dgx-b200", [64, 256, 1024, 98304], **words).plot(ax, label="B200") is ax
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["dgx-h100", "B200"]
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["dgx-h100", "B200"]
     assert ax.get_xlabel() == "chips"
     marks = [text.get_text() for text in ax.texts]
     assert len(marks) == 6

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from roofline import paper, styles
 from roofline.timeline import RESOURCES, Span, bound
-from roofline.units import SECOND, Num, Seconds, show
+from roofline.units import GIGA, SECOND, Num, Seconds, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def operations(span: Span, most: int = 10) -> Bar:
     parts.sort(key=lambda part: -part.time)
     head = parts[:most]
     left = whole - sum(part.time for part in head)
-    if left > 1e-9 * whole:
+    if left > whole / GIGA:
         head.append(Part(OTHERS, left, left / whole, ""))
     return Bar(span.name, whole, tuple(head))
 

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 
 from roofline.errors import RooflineError
-from roofline.units import BYTE, SECOND, show
+from roofline.units import BYTE, MILLI, SECOND, show
 
 _UNITS: Final = (("_s", SECOND), ("_bytes", BYTE), ("_bytes_per_chip", BYTE))
 _MOST: Final = 24
@@ -69,7 +69,7 @@ def _told(name: str, value: Any) -> str:
     for suffix, unit in _UNITS:
         if name.endswith(suffix) and not name.endswith("_per_s"):
             return show(float(value), unit, 3)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1 / MILLI else f"{value:.4g}"
 
 
 def _desc(drawn: str) -> str:

@@ -19,15 +19,15 @@ from roofline.evaluation import one_block
 from roofline.knobs import SHORT, number_of, unit_of, with_number
 from roofline.metrics import METRICS, bounded, held, measure, quantity
 from roofline.reports import figure
-from roofline.units import HERTZ, ONE, Num, Unit, show
+from roofline.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Unit, show
 from roofline.workload import TrainStep
 
 _GRID: Final = 241
 _INSIDE: Final = 33
-_NEAR: Final = 1e-9
-WIDE: Final = 1e3
+_NEAR: Final = 1 / GIGA
+WIDE: Final = 1 / MILLI
 """How many times more, or less, of a number is tried."""
-LONGEST: Final = 2.0**24
+LONGEST: Final = 16.0 * MEBI
 """The largest size that is tried: tokens, sequences."""
 SIZES: Final = ("batch", "context", "input", "output", "concurrency", "rate", "global_batch", "seq_len")
 _RATES: Final = ("tokens_per_second", "prompt_tokens_per_second", "requests_per_second")
@@ -185,7 +185,7 @@ def _chips(est: Any, limits: Mapping[str, float]) -> _Line:
     q, layout = est.question, est.layout
     if isinstance(q, TrainStep):
         lanes = int(q.global_batch / q.micro_batch)
-        counts = np.array([n for n in range(1, min(lanes, 10**6) + 1) if lanes % n == 0], dtype=np.float64)
+        counts = np.array([n for n in range(1, min(lanes, int(MILLION)) + 1) if lanes % n == 0], dtype=np.float64)
         one, now = layout.ranks / layout.dp, layout.dp
     else:
         counts = np.unique(

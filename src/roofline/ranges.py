@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from roofline.errors import QuestionError, fault
+from roofline.units import GIGA
 
 _RANGE: Final = re.compile(r"([0-9.eE]+?)\.\.([0-9.eE]+)(?:([+*])([0-9.eE]+))?")
 _MOST: Final = 100_000
@@ -46,7 +47,7 @@ def _some(name: str, part: str) -> list[float]:
         raise QuestionError(
             fault(name, part, "goes nowhere", "the last is no less than the first; a factor is above 1")
         )
-    count = (np.log(last / first) / np.log(step) if by == "*" else (last - first) / step) + 1e-9
+    count = (np.log(last / first) / np.log(step) if by == "*" else (last - first) / step) + 1 / GIGA
     if count > _MOST:
         raise QuestionError(fault(name, part, f"are more than {_MOST:,} numbers"))
     steps = np.arange(int(count) + 1)

@@ -323,6 +323,9 @@ def _workload(est: Any) -> Iterator[_Knob]:
             continue
         if name in ("accept_length", "imbalance") and float(value) / SWING < 1:
             continue
+        # Of a prompt that is nearly all cached neither can grow past the other.
+        if name in ("input", "cached") and float(getattr(q, "cached", 0.0)) * SWING >= float(q.input) / SWING:
+            continue
         yield _Knob(
             name.replace("_", " "), "workload", float(value), HERTZ if name == "rate" else ONE, cast("Any", put), each
         )
