@@ -69,6 +69,7 @@ FLOORS = [
         "record",
         "sensitivities",
         "answer",
+        "served",
         "inference",
         "serving",
         "prices",
@@ -126,7 +127,7 @@ FLOORS = [
         "cards",
         "descriptions",
     ],
-    ["words", "ranges", "console", "trainers", "searches", "plotters", "reporters", "designs", "cli"],
+    ["words", "options", "ranges", "console", "trainers", "searches", "plotters", "reporters", "designs", "cli"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 # Within a floor imports follow the order of the list above.

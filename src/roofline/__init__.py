@@ -42,7 +42,7 @@ from roofline.work import Message, Op
 from roofline.workload import Decode, Prefill, Serve, TrainStep
 
 if TYPE_CHECKING:
-    from roofline.answer import Estimate, Rule
+    from roofline.answer import Rule
     from roofline.calibrating import Calibrated, calibrate
     from roofline.campaigned import Campaign
     from roofline.campaigns import campaign
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from roofline.scoring import Prediction, Score
     from roofline.searching import search
     from roofline.selection import Search
+    from roofline.served import Estimate
     from roofline.splits import Splits
     from roofline.steps import train
     from roofline.sweeping import sweep
@@ -170,7 +171,7 @@ _LATER = {
     "Campaign": "campaigned",
     "Comparison": "comparison",
     "Description": "descriptions",
-    "Estimate": "answer",
+    "Estimate": "served",
     "Footprint": "footprint",
     "Frame": "frames",
     "Needed": "needs",

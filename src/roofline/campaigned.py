@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline import displays, ledger, reliability
+from roofline import ledger, reliability
 from roofline.arrays import ceil, larger, sizes, take
+from roofline.displays import Displayed
 from roofline.energy import drawn
 from roofline.errors import QuestionError, fault
 from roofline.layout import Layout
@@ -30,7 +31,7 @@ _SCALED: Final = ("days", "days_ideal", "megawatt_hours", "dollars")
 
 
 @frozen(eq=False, repr=False)
-class Campaign:
+class Campaign(Displayed):
     """A training run over ``tokens`` tokens. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -90,12 +91,6 @@ class Campaign:
         bar = breakdowns.parts("run", days, f"{figure(float(self.days), 3)} days")
         title = f"{self.training.question.model.name} on {self.training.system.name}, {float(self.training.chips):,.0f} chips"
         return plots.breakdown(plots.Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     @property
     def shape(self) -> tuple[int, ...]:

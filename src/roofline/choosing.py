@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.arrays import sizes, smaller, trailing
 from roofline.calibration import Calibration
@@ -19,6 +18,7 @@ from roofline.fields import refuse
 from roofline.hardware import System
 from roofline.inference import rules
 from roofline.layout import Layout, one
+from roofline.served import Estimate
 from roofline.serving import SATURATES
 from roofline.units import MILLION, Count, Num
 from roofline.workload import Prefill, Question, Serve

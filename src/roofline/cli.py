@@ -25,6 +25,7 @@ from roofline.errors import QuestionError, RooflineError
 from roofline.estimates import estimate, service
 from roofline.fields import given
 from roofline.offloading import offload
+from roofline.options import SERVING, ServingOptions
 from roofline.plotters import plot_
 from roofline.reporters import report_
 from roofline.searches import searches
@@ -32,16 +33,13 @@ from roofline.trainers import train_
 from roofline.validation import SHIPPED, validate
 from roofline.words import (
     Accepted,
-    Cached,
     Chips,
     Chunk,
     Clouds,
     Concurrency,
-    Degree,
     Drafts,
     Dtype,
     Engine,
-    Imbalance,
     Input,
     Joined,
     Json,
@@ -62,14 +60,12 @@ from roofline.words import (
     Rate,
     Runs,
     Scatter,
-    Slots,
     System,
     Systems,
     Tables,
     Timed,
     Tpots,
     Ttft,
-    Variation,
     Why,
 )
 
@@ -122,19 +118,7 @@ def estimate_(
     output: Output = 1024.0,
     concurrency: Concurrency = None,
     rate: Rate = None,
-    tp: Degree = None,
-    pp: Degree = None,
-    dp: Degree = None,
-    ep: Degree = None,
-    dtype: Dtype = None,
-    kv_dtype: KvDtype = None,
-    draft_tokens: Drafts = 0,
-    accept_length: Accepted = None,
-    chunk: Chunk = None,
-    cached: Cached = 0.0,
-    imbalance: Imbalance = None,
-    requests_per_slot: Slots = None,
-    variation: Variation = 0.2,
+    options: ServingOptions = SERVING,
     engine: Engine = None,
     launch: Launch = "graph",
     level: Level = "calibrated",
@@ -148,25 +132,22 @@ def estimate_(
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens per second, time to the first token and per token, memory, what bounds it, how surely."""
-    drafts = {"draft_tokens": draft_tokens, "accept_length": accept_length}
-    client = {"cached": cached, "imbalance": imbalance, "requests_per_slot": requests_per_slot, "variation": variation}
-    words: dict[str, Any] = (
-        {"input": input, "output": output} | drafts | client | {"concurrency": concurrency, "rate": rate}
-    )
-    shape: dict[str, Any] = {"chips": chips, "level": level, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "engine": engine}
+    words = options.words() | {"input": input, "output": output, "concurrency": concurrency, "rate": rate}
+    shape: dict[str, Any] = {name: words.pop(name) for name in ("tp", "pp", "dp", "ep")}
+    shape |= {"chips": chips, "level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    stored = {name: words.pop(name) for name in ("dtype", "kv_dtype")}
     if prefill_chips is not None:
         if kv_offload:
             raise QuestionError("--kv-offload: is of chips that read and decode; leave out --prefill-chips")
-        asked = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), words)
+        asked = service(catalog.model(model, **stored), words)
         apart: Any = {"prefill_chips": prefill_chips, "prefill_tp": prefill_tp, "prefill_system": prefill_system}
-        split = pools(asked, system, **apart, **shape, launch=launch, power=power, price=price)
+        split = pools(asked, system, **apart, **shape)
         say(json, lambda: sheets.split_fields(split, why=why), lambda: sheets.split_sheet(split, why=why))
         return
     if prefill_tp is not None or prefill_system is not None:
         word = f"--{'prefill-tp' if prefill_system is None else 'prefill-system'}"
         raise QuestionError(f"{word}: is of chips that only read prompts; give --prefill-chips too")
-    shape |= {"dtype": dtype, "kv_dtype": kv_dtype, "chunk": chunk, "launch": launch, "power": power, "price": price}
-    est = estimate(model, system, **shape, **words)
+    est = estimate(model, system, **shape, **stored, **words)
     fetched = offload(est) if kv_offload else None
     say(json, lambda: sheets.fields(est, fetched, why=why), lambda: sheets.sheet(est, fetched, why=why))
 

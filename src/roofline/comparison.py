@@ -10,7 +10,6 @@ import numpy as np
 from attrs import frozen
 
 from roofline import catalog
-from roofline.answer import Estimate
 from roofline.calibration import Calibration
 from roofline.choosing import PATIENCE
 from roofline.engines import Engine
@@ -22,6 +21,7 @@ from roofline.plans import limit, short
 from roofline.provenance import Fact, spread
 from roofline.reports import columns
 from roofline.searching import search
+from roofline.served import Estimate
 from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
 from roofline.workload import Serve
 

@@ -7,8 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+from attrs import frozen
 from cyclopts import Parameter
 
 from roofline import catalog
@@ -18,6 +19,7 @@ from roofline.estimates import estimate
 from roofline.fields import given
 from roofline.needs import needed
 from roofline.odds import break_even
+from roofline.options import Options
 from roofline.ranges import several, words
 from roofline.spaces import question_of
 from roofline.steps import train
@@ -166,6 +168,27 @@ def _sizes(sizes: list[str] | None) -> dict[str, Any]:
     return out
 
 
+@Parameter(name="*")
+@frozen
+class PointOptions(Options):
+    """One point: the phase, its sizes, the plan, and what a chip draws and costs."""
+
+    phase: Phase = "serve"
+    sizes: Sizes = None
+    chips: Chips = None
+    tp: Held = None
+    pp: Held = None
+    dp: Held = None
+    ep: Held = None
+    dtype: Dtype = None
+    level: Level = "calibrated"
+    power: Power = None
+    price: Price = None
+
+
+_POINT: Final = PointOptions()
+
+
 def _one(model: str, system: str, phase: str, sizes: list[str] | None, **words: Any) -> Any:
     """Return the answer for one point that words of the command line describe."""
     asked = _sizes(sizes)
@@ -190,22 +213,11 @@ def needed_(
     *,
     system: System,
     target: Targets = None,
-    phase: Phase = "serve",
-    sizes: Sizes = None,
-    chips: Chips = None,
-    tp: Held = None,
-    pp: Held = None,
-    dp: Held = None,
-    ep: Held = None,
-    dtype: Dtype = None,
-    level: Level = "calibrated",
-    power: Power = None,
-    price: Price = None,
+    point: PointOptions = _POINT,
     json: Json = False,
 ) -> None:
     """Tell what a number would have to be for targets, all else being as it is: a bandwidth, a batch, chips, a rent."""
-    words_: dict[str, Any] = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype, "level": level}
-    est = _one(model, system, phase, sizes, **words_, power=power, price=price)
+    est = _one(model, system, **point.words())
     targets: dict[str, Any] = {name: values[0] for name, values in words("--target", target).items()}
     found = needed(est, number, **targets)
     say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.why}")
@@ -217,22 +229,11 @@ def sensitivity_(
     *,
     system: System,
     of: Of = None,
-    phase: Phase = "serve",
-    sizes: Sizes = None,
-    chips: Chips = None,
-    tp: Held = None,
-    pp: Held = None,
-    dp: Held = None,
-    ep: Held = None,
-    dtype: Dtype = None,
-    level: Level = "calibrated",
-    power: Power = None,
-    price: Price = None,
+    point: PointOptions = _POINT,
     json: Json = False,
 ) -> None:
     """Tell what an answer hangs on: elasticities of hardware, efficiencies, software and workload; 10 % more or less of each."""
-    words_: dict[str, Any] = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "dtype": dtype, "level": level}
-    est = _one(model, system, phase, sizes, **words_, power=power, price=price)
+    est = _one(model, system, **point.words())
     found = est.sensitivity(of)
     say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.table()}")
 

@@ -14,6 +14,18 @@ _UNITS: Final = (("_s", SECOND), ("_bytes", BYTE), ("_bytes_per_chip", BYTE))
 _MOST: Final = 24
 
 
+class Displayed:
+    """What a notebook shows of itself: its text or numbers, and its picture."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        return html(self)
+
+    def _repr_svg_(self) -> str | None:
+        return svg(self)
+
+
 def html(answer: Any) -> str | None:
     """Return an answer about one point as HTML: its text, or its numbers as a table, and its picture; None over many points."""
     if getattr(answer, "shape", ()):

@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.calibration import Calibration
 from roofline.choosing import choose, holding, possible, ranks_of, worth_trying
@@ -20,6 +19,7 @@ from roofline.evaluation import answer
 from roofline.fields import given
 from roofline.hardware import System
 from roofline.layout import Layout
+from roofline.served import Estimate
 from roofline.settings import setting
 from roofline.steps import train
 from roofline.trained import Training

@@ -9,13 +9,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.answer import Estimate, Rule
+from roofline.answer import Rule
 from roofline.arrays import DETAILED, blocks, sizes, take
 from roofline.calibration import Calibration
 from roofline.footprint import Footprint
 from roofline.hardware import System
 from roofline.inference import decode, prefill
 from roofline.layout import Layout
+from roofline.served import Estimate
 from roofline.serving import serve
 from roofline.states import States
 from roofline.trained import Training

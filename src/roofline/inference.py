@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 import numpy as np
 from attrs import evolve
 
-from roofline.answer import Estimate, Rule
+from roofline.answer import Rule
 from roofline.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.arrays import Mask, ceil, larger, share, smaller
 from roofline.calibration import Calibration
@@ -21,6 +21,7 @@ from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.roofline import Cost
 from roofline.roofline import price as price_op
+from roofline.served import Estimate
 from roofline.timeline import Span, after, leaf
 from roofline.transformer import sections
 from roofline.transformer.flow import SIXTEEN_BIT

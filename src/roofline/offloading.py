@@ -14,7 +14,6 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.answer import Estimate
 from roofline.arrays import Mask, larger, pick, share, smaller
 from roofline.disaggregation import exposed
 from roofline.errors import QuestionError, fault
@@ -24,6 +23,7 @@ from roofline.footprint import kv_cache
 from roofline.hardware import REACHED
 from roofline.inference import drafting
 from roofline.lanes import Lanes
+from roofline.served import Estimate
 from roofline.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.workload import Prefill, Serve
 

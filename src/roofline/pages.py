@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from roofline import interactive
-from roofline.answer import Estimate
 from roofline.choosing import load
 from roofline.markup import Card, Cell, Html, Part, bar, cards, drawing, items, section, table, tag, toggles
 from roofline.passages import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within
@@ -16,6 +15,7 @@ from roofline.plans import records, spread
 from roofline.record import PERCENTILES
 from roofline.reports import figure
 from roofline.selection import Search
+from roofline.served import Estimate
 from roofline.sheets import asked, headline
 from roofline.units import BYTE, show
 

@@ -7,21 +7,22 @@ from typing import Any, cast
 import numpy as np
 from attrs import frozen
 
-from roofline import displays
-from roofline.answer import Estimate, Rule
+from roofline.answer import Rule
 from roofline.arrays import Mask, smaller
+from roofline.displays import Displayed
 from roofline.energy import dollars_per_token, drawn, joules_per_token
 from roofline.errors import QuestionError, fault
 from roofline.lanes import Round
 from roofline.provenance import Fact
 from roofline.record import record_pair
+from roofline.served import Estimate
 from roofline.serving import FRONT_ERROR
 from roofline.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.workload import Serve
 
 
 @frozen(eq=False, repr=False)
-class Pools:
+class Pools(Displayed):
     """A service whose prompts are read on chips of their own. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -165,12 +166,6 @@ class Pools:
     @staticmethod
     def _pool(est: Any) -> str:
         return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     def why(self) -> str:
         """Return the pass of a prompt and the step as trees of text (one point)."""

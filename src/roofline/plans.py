@@ -11,11 +11,11 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.answer import Estimate
 from roofline.errors import QuestionError, fault
 from roofline.fields import number
 from roofline.layout import Layout
 from roofline.reports import columns, figure
+from roofline.served import Estimate
 from roofline.trained import Training
 from roofline.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.workload import Serve

@@ -16,6 +16,7 @@ from roofline.console import drawn, form_of, watched
 from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
 from roofline.fields import given
+from roofline.options import STEP, StepOptions
 from roofline.scalings import scaling
 from roofline.searching import search
 from roofline.steps import train
@@ -23,7 +24,6 @@ from roofline.training_searching import search_training
 from roofline.words import (
     Accepted,
     Band,
-    Batch,
     Chips,
     Chunk,
     Concurrency,
@@ -31,13 +31,10 @@ from roofline.words import (
     Drafts,
     Dtype,
     Engine,
-    Framework,
     Input,
     KvDtype,
-    Length,
     Level,
     Levels,
-    MicroBatch,
     ModelName,
     Output,
     Parts,
@@ -48,12 +45,7 @@ from roofline.words import (
     PictureSystems,
     PictureWidth,
     Rate,
-    Recompute,
-    Schedule,
-    SequenceParallel,
-    Sharding,
     Sizes,
-    Split,
     Tpot,
     Tracked,
     Ttft,
@@ -98,17 +90,7 @@ def plot_(
     accept_length: Accepted = None,
     chunk: Chunk = None,
     engine: Engine = None,
-    global_batch: Batch = None,
-    seq_len: Length | None = None,
-    micro_batch: MicroBatch = None,
-    vpp: Split = None,
-    cp: Split = None,
-    etp: Split = None,
-    sharding: Sharding = None,
-    recompute: Recompute = None,
-    schedule: Schedule = None,
-    sequence_parallel: SequenceParallel = None,
-    framework: Framework = None,
+    step: StepOptions = STEP,
     level: Level = "calibrated",
 ) -> None:
     """Draw an answer as SVG, PDF or PNG: of a service, or with --global-batch of a step of training.
@@ -128,10 +110,7 @@ def plot_(
         input=input, output=output, concurrency=concurrency, rate=rate, kv_dtype=kv_dtype, draft_tokens=draft_tokens,
         accept_length=accept_length, chunk=chunk, engine=engine, tpot=tpot, ttft=ttft,
     )  # fmt: skip
-    training = given(
-        global_batch=global_batch, seq_len=seq_len, micro_batch=micro_batch, vpp=vpp, cp=cp, etp=etp, sharding=sharding,
-        recompute=recompute, schedule=schedule, sequence_parallel=sequence_parallel, framework=framework,
-    )  # fmt: skip
+    training = given(**step.words())
     words = _asked(kind, serving, training) | given(**shape) | {"level": level}
     own = _own(kind, by=by, track=track, levels=levels or None, band=band or None)
     if len(system) > 1 and kind not in SHARED:

@@ -20,7 +20,6 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline.answer import Estimate
 from roofline.architecture import Model
 from roofline.arrays import Mask, floor, larger, share, smaller
 from roofline.calibration import Calibration
@@ -30,6 +29,7 @@ from roofline.estimates import estimate
 from roofline.hardware import System
 from roofline.layout import Layout
 from roofline.pairs import Pools
+from roofline.served import Estimate
 from roofline.units import Num
 from roofline.workload import Decode, Prefill, Question, Serve
 

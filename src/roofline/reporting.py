@@ -10,7 +10,6 @@ import numpy as np
 from attrs import frozen
 
 from roofline import catalog, interactive, pages, points, steppages, steps
-from roofline.answer import Estimate
 from roofline.choosing import PATIENCE
 from roofline.errors import QuestionError, fault
 from roofline.estimates import estimate
@@ -20,6 +19,7 @@ from roofline.markup import page
 from roofline.pairs import Pools
 from roofline.searching import search
 from roofline.selection import Search
+from roofline.served import Estimate
 from roofline.trained import Training
 from roofline.training_searching import search_training
 from roofline.training_selection import TrainingSearch

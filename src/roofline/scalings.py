@@ -17,9 +17,10 @@ import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import NDArray
 
-from roofline import catalog, displays
+from roofline import catalog
 from roofline.architecture import Model
 from roofline.campaigns import Campaign, campaign
+from roofline.displays import Displayed
 from roofline.errors import QuestionError, fault, near
 from roofline.fields import MOST_RANKS, number, refuse
 from roofline.growth import Growth
@@ -44,7 +45,7 @@ Floats = NDArray[np.float64]
 
 
 @frozen(eq=False, repr=False)
-class Scaling:
+class Scaling(Displayed):
     """A step of training on several numbers of chips.
 
     Attributes:
@@ -121,12 +122,6 @@ class Scaling:
             "layout": [None if est is None else est.layout.words() for est in self.answers],
             "fits": [bool(ok) for ok in self.fits], "reasons": list(self.reasons),
         }  # fmt: skip
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     def __str__(self) -> str:
         rows: list[list[str]] = []

@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cyclopts import App
 
 from roofline.console import drawn, form_of, say, watched, wrote
+from roofline.options import SERVING, TRAINING, ServingOptions, TrainingOptions
 from roofline.searching import search
+from roofline.selection import Search
 from roofline.trainers import counted
 from roofline.training_searching import search_training
+from roofline.training_selection import TrainingSearch
 from roofline.words import (
-    Accepted,
     Batch,
-    Cached,
     Chips,
-    Chunk,
-    Degree,
     Disaggregated,
-    Document,
-    Drafts,
-    Dtype,
     Engine,
-    Framework,
     Frontier,
-    Imbalance,
     Input,
     Json,
-    KvDtype,
     Launch,
     Length,
     Level,
     Load,
-    MicroBatch,
     ModelName,
     MostMemory,
     MostTime,
     Objective,
-    Offload,
     Output,
     Patience,
     Power,
     Price,
-    Rank,
     Rate,
-    Recompute,
-    Schedule,
-    SequenceParallel,
-    Sharding,
-    Slots,
-    Split,
     System,
-    Task,
     Tpot,
-    Variation,
 )
 
 searches = App(
@@ -75,19 +59,7 @@ def serve(
     concurrency: Load = None,
     rate: Rate = None,
     objective: Objective = "tokens_per_second_per_chip",
-    tp: Degree = None,
-    pp: Degree = None,
-    dp: Degree = None,
-    ep: Degree = None,
-    dtype: Dtype = None,
-    kv_dtype: KvDtype = None,
-    draft_tokens: Drafts = 0,
-    accept_length: Accepted = None,
-    chunk: Chunk = None,
-    cached: Cached = 0.0,
-    imbalance: Imbalance = None,
-    requests_per_slot: Slots = None,
-    variation: Variation = 0.2,
+    options: ServingOptions = SERVING,
     disaggregated: Disaggregated = False,
     engine: Engine = None,
     launch: Launch = "graph",
@@ -102,14 +74,10 @@ def serve(
     with watched("plans") as progress:
         found = search(
             model, system, chips=chips, ttft=None if ttft == "none" else ttft, tpot=tpot, objective=objective, rate=rate,
-            concurrency=concurrency, level=level, engine=engine, launch=launch, dtype=dtype, kv_dtype=kv_dtype, tp=tp, pp=pp, dp=dp,
-            ep=ep, power=power, price=price, progress=progress, input=input, output=output, draft_tokens=draft_tokens, chunk=chunk,
-            accept_length=accept_length, cached=cached, imbalance=imbalance, requests_per_slot=requests_per_slot,
-            variation=variation, disaggregated=disaggregated,
+            concurrency=concurrency, level=level, engine=engine, launch=launch, power=power, price=price, progress=progress,
+            input=input, output=output, disaggregated=disaggregated, **options.words(),
         )  # fmt: skip
-    if file is not None:
-        wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
-    say(json, found.to_dict, found.table)
+    _told(found, file, form, as_json=json)
 
 
 @searches.command
@@ -123,27 +91,7 @@ def train(
     seq_len: Length = 4096,
     memory: MostMemory = None,
     step_time: MostTime = None,
-    micro_batch: MicroBatch = None,
-    tp: Split = None,
-    pp: Split = None,
-    vpp: Split = None,
-    cp: Split = None,
-    dp: Split = None,
-    ep: Split = None,
-    etp: Split = None,
-    sharding: Sharding = None,
-    recompute: Recompute = None,
-    schedule: Schedule = None,
-    sequence_parallel: SequenceParallel = None,
-    document: Document = None,
-    task: Task = "pretrain",
-    rank: Rank = 16,
-    offload: Offload = 0.0,
-    dtype: Dtype = None,
-    framework: Framework = None,
-    level: Level = "calibrated",
-    power: Power = None,
-    price: Price = None,
+    options: TrainingOptions = TRAINING,
     file: Frontier = None,
     json: Json = False,
 ) -> None:
@@ -151,11 +99,14 @@ def train(
     form = form_of(file, also=("csv",))
     with watched("plans") as progress:
         found = search_training(
-            model, system, chips=chips, memory=memory, step_time=step_time, level=level, framework=framework, dtype=dtype,
-            tp=tp, pp=pp, vpp=vpp, cp=cp, dp=dp, ep=ep, etp=etp, sharding=sharding, recompute=recompute, schedule=schedule,
-            sequence_parallel=sequence_parallel, micro_batch=micro_batch, power=power, price=price, progress=progress,
-            global_batch=counted(global_batch), seq_len=seq_len, document=document, task=task, rank=rank, offload=offload,
+            model, system, chips=chips, memory=memory, step_time=step_time, progress=progress,
+            global_batch=counted(global_batch), seq_len=seq_len, **options.words(),
         )  # fmt: skip
+    _told(found, file, form, as_json=json)
+
+
+def _told(found: Search | TrainingSearch, file: Path | None, form: str, *, as_json: bool) -> None:
+    """Write the frontier, if a file was named, as a table or a picture; and print what was found."""
     if file is not None:
         wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
-    say(json, found.to_dict, found.table)
+    say(as_json, found.to_dict, found.table)

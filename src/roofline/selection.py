@@ -11,14 +11,15 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import displays, ranking
-from roofline.answer import LEAST, Estimate
+from roofline import ranking
 from roofline.arrays import Mask
+from roofline.displays import Displayed
 from roofline.errors import QuestionError, fault
 from roofline.frontiers import Curve
 from roofline.plans import TIMES, Rejection, csv_of, layouts, limit, missed, records, short, spread, table, yields
 from roofline.record import record
 from roofline.reports import columns, figure
+from roofline.served import Estimate
 from roofline.sheets import headline
 from roofline.splits import Splits
 from roofline.units import SECOND, Num, show
@@ -45,7 +46,7 @@ _MOST_LAYOUTS: Final = 6
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Search:
+class Search(Displayed):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
 
     Attributes:
@@ -199,7 +200,7 @@ class Search:
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
         value = self._whole(getattr(self.plans, self.objective))
-        return np.asarray(np.nan_to_num(-value if self.objective in LEAST else value, nan=-np.inf))
+        return np.asarray(np.nan_to_num(-value if self.objective in Estimate.LEAST else value, nan=-np.inf))
 
     @cached_property
     def _layout(self) -> NDArray[np.int64]:
@@ -266,12 +267,6 @@ class Search:
             "assumptions": list(self.notes),
             **({} if self.disaggregated is None else {"disaggregated": self.disaggregated.to_dict(self._together)}),
         }
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file: each plan, what it gives, and the ends of the 80 % intervals."""

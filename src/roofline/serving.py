@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.answer import Estimate, Rule
+from roofline.answer import Rule
 from roofline.arrays import ceil, larger, pick, share, smaller
 from roofline.calibration import Calibration
 from roofline.engines import Engine
@@ -27,6 +27,7 @@ from roofline.layout import Layout
 from roofline.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
 from roofline.reports import figure
 from roofline.roofline import Cost
+from roofline.served import Estimate
 from roofline.timeline import Span, after
 from roofline.transformer import flow
 from roofline.units import Bytes, Count, Num, PerSecond, Seconds

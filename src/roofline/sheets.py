@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from roofline.answer import Estimate
 from roofline.choosing import load
 from roofline.offloading import Offload
 from roofline.pairs import Pools
 from roofline.provenance import Fact
 from roofline.record import PERCENTILES
 from roofline.reports import columns, figure
+from roofline.served import Estimate
 from roofline.timeline import Span
 from roofline.units import BYTE, SECOND, show
 from roofline.work import Message, Op

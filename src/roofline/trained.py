@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
-import attrs
 import numpy as np
 from attrs import frozen
-from numpy.typing import NDArray
 
-from roofline import displays, points, steprecord, usage
-from roofline.answer import Rule
-from roofline.arrays import Mask, ceil, share
-from roofline.calibration import Calibration
+from roofline import points, steprecord, usage
+from roofline.answer import Answer
+from roofline.arrays import share
 from roofline.energy import dollars_per_token, joules_per_token
 from roofline.errors import QuestionError, fault
-from roofline.hardware import System
-from roofline.layout import Layout
 from roofline.microbatch import AGAIN
-from roofline.provenance import Fact
 from roofline.reports import tree
 from roofline.schedules import Pace
-from roofline.sensitivities import Sensitivity, sensitivity
 from roofline.states import States
-from roofline.timeline import Span, bound
 from roofline.traces import trace
 from roofline.units import (
     SECOND,
     TERA,
-    Bytes,
     Count,
     Dollars,
     FlopPerSecond,
@@ -43,44 +34,30 @@ from roofline.units import (
 from roofline.work import Op
 from roofline.workload import TrainStep
 
-LEAST: Final = ("step_time", "joules_per_token", "dollars_per_trillion_tokens", "bubble", "exposed")
-"""Quantities of which less is better."""
-
 
 @frozen(eq=False, repr=False)
-class Training:
+class Training(Answer[TrainStep, States]):
     """The answer for one step of training. Quantities are floats, or arrays over the points asked.
 
     Attributes:
         step_time: of one step of the optimizer.
         bubble: time of it in which a rank waits for others of its pipeline.
         exposed: time of it in which a rank does nothing but send; ``hidden``, time of messages behind its work.
-        memory: bytes on the fullest chip; ``capacity``, those of it that may be used.
         micro_batches: that a rank takes, one after another.
-        rules: conditions on the plan besides memory.
         paces: of the fullest rank of the pipeline, and of all on average; None for an answer over more points than are kept whole.
-        steps: what the time consists of; empty for an answer over more points than are kept whole.
-        again: what answers the question afresh, for one of its points.
-        remarks: what was assumed to answer; ``choices``: what was chosen before.
     """
 
-    question: TrainStep
-    system: System
-    layout: Layout
-    calibration: Calibration
+    KIND = "training"
+    HELD = "weights, gradients, optimizer and activations"
+    LEAST = ("step_time", "joules_per_token", "dollars_per_trillion_tokens", "bubble", "exposed")
+    KNOWN = "tokens_per_second, step_time"
+
     step_time: Seconds
     bubble: Seconds
     exposed: Seconds
     hidden: Seconds
-    memory: States
-    capacity: Bytes
     micro_batches: Count
-    again: Callable[[Any, System, Layout, Calibration], Training]
-    rules: tuple[Rule, ...] = ()
     paces: tuple[Pace, Pace] | None = None
-    steps: tuple[Span, ...] = ()
-    remarks: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         where = f"TrainStep of {self.question.model.name} on {self.system.name}"
@@ -89,40 +66,7 @@ class Training:
         told = f"step {show(float(self.step_time), SECOND, 3)}"
         return f"<Training: {where}, {self.layout}: {told}{'' if self.fits else ', does not fit'}>"
 
-    @property
-    def assumptions(self) -> tuple[str, ...]:
-        """What was chosen or assumed to answer."""
-        return (*self.choices, *self.remarks)
-
-    # Feasibility -----------------------------------------------------------------------------------------------------
-
-    @property
-    def divides(self) -> Mask:
-        """Where the layout can be laid out at all."""
-        out: Mask = True
-        for rule in self.rules:
-            out = out & rule.ok
-        return out
-
-    @property
-    def fits(self) -> Mask:
-        """Where the layout can be laid out and the fullest chip holds its part."""
-        return self.divides & (self.memory.total <= self.capacity)
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the plan does not fit (some of the points, if there are many); empty if it does."""
-        out = [rule.reason for rule in self.rules if not np.all(rule.ok)]
-        if not np.all(self.memory.total <= self.capacity):
-            out.append("weights, gradients, optimizer and activations exceed the memory of a chip")
-        return tuple(out)
-
     # Rates -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def chips(self) -> Count:
-        """Chips (packages) of the deployment."""
-        return ceil(self.layout.ranks / self.system.ranks_per_chip)
 
     @property
     def tokens(self) -> Count:
@@ -153,17 +97,6 @@ class Training:
         return None if price is None else TERA * dollars_per_token(price, self.chips, self.tokens_per_second)
 
     # What it consists of ---------------------------------------------------------------------------------------------
-
-    @property
-    def whole(self) -> Span:
-        """The step: all that its time consists of.
-
-        Raises:
-            QuestionError: over more points than details are kept for.
-        """
-        if not self.steps:
-            raise QuestionError("training: keeps no details over so many points; pick one with .at(index)")
-        return self.steps[-1]
 
     @property
     def model_flops_per_second_per_chip(self) -> FlopPerSecond:
@@ -204,16 +137,6 @@ class Training:
     def bubble_fraction(self) -> Ratio:
         """Part of the step that is bubble."""
         return share(self.bubble, self.step_time)
-
-    @property
-    def bound(self) -> str:
-        """The resource that bounds the most time: compute, memory, network or latency (one point)."""
-        return bound(self.whole.busy())
-
-    @property
-    def bounds(self) -> dict[str, Ratio]:
-        """Share of the time bound by each resource."""
-        return {name: share(time, self.whole.time) for name, time in self.whole.busy().items()}
 
     def interval(self, quantity: str = "step_time") -> tuple[Num, Num] | None:
         """Return the 80 % interval of ``step_time`` or a rate; None at the ideal level, which only bounds.
@@ -258,33 +181,10 @@ class Training:
             np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
         )
 
-    def sensitivity(self, quantity: str | None = None) -> Sensitivity:
-        """Return how much hangs on each number it rests on, the most first: :mod:`roofline.sensitivities` (one point)."""
-        return sensitivity(self, quantity)
-
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
         points.one(self)
         return tree(self.whole)
-
-    def plot(
-        self, ax: Any = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
-        width: float | str | None = None, **words: Any,
-    ) -> Any:  # fmt: skip
-        """Draw the answer, and return the axes (one point): ``roofline``, ``breakdown``, ``memory``, ``timeline`` or ``tornado``.
-
-        The words are those of :meth:`roofline.Estimate.plot`; a breakdown may also be ``by="phase"``.
-        """
-        from roofline import pictures  # few draw, and all import
-
-        points.one(self)
-        return pictures.plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     @property
     def phases(self) -> dict[str, Seconds]:
@@ -308,35 +208,3 @@ class Training:
     def to_dict(self) -> dict[str, Any]:
         """Return the answer for one point under the names of the machine-readable form; units are in the names."""
         return steprecord.record(self)
-
-    def citations(self) -> tuple[Fact, ...]:
-        """Return every hardware number and constant that was used, with its source."""
-        return usage.cited(self.system, self.calibration, self.whole)
-
-    # Many points -----------------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the points asked; () for one."""
-        return points.shape(self)
-
-    def at(self, *index: int) -> Training:
-        """Return the answer at one point."""
-        return cast("Training", points.at(self, *index))
-
-    def among(self, where: NDArray[np.int64]) -> Training:
-        """Return the answer at some of the points, counted row by row, in full and on one axis."""
-        return cast("Training", points.among(self, where))
-
-    def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Training:
-        """Return the answer at the point that fits and has the best ``quantity``.
-
-        Raises:
-            QuestionError: nothing fits; the message says why.
-        """
-        least, known = quantity in LEAST, "tokens_per_second, step_time"
-        return cast("Training", points.best(self, quantity, where, least=least, known=known))
-
-    def noted(self, notes: Iterable[str]) -> Training:
-        """Return the answer with more said about what it rests on."""
-        return attrs.evolve(self, choices=(*self.choices, *notes))

@@ -13,7 +13,8 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline import displays, ranking
+from roofline import ranking
+from roofline.displays import Displayed
 from roofline.errors import QuestionError, fault
 from roofline.plans import Rejection, limit
 from roofline.reports import columns
@@ -37,7 +38,7 @@ _MOST_WAYS: Final = 8
 
 
 @frozen(eq=False, repr=False, slots=False)
-class TrainingSearch:
+class TrainingSearch(Displayed):
     """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.
 
     Attributes:
@@ -216,12 +217,6 @@ class TrainingSearch:
             "rejected": [each.to_dict() for each in self.rejected],
             "assumptions": list(self.notes),
         }
-
-    def _repr_html_(self) -> str | None:
-        return displays.html(self)
-
-    def _repr_svg_(self) -> str | None:
-        return displays.svg(self)
 
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
@@ -242,7 +242,8 @@ def plain(est: Training) -> Training:
     layout = est.layout
     etp = layout.etp if est.question.model.experts and layout.etp != layout.tp else None
     said = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
-    return attrs.evolve(est.again(est.question, est.system, said, est.calibration), choices=est.choices)
+    again = cast("Training", est.again(est.question, est.system, said, est.calibration))
+    return attrs.evolve(again, choices=est.choices)
 
 
 def told(est: Training) -> str:
