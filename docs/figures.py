@@ -10,11 +10,11 @@ from matplotlib.ticker import NullLocator
 
 import roofline as rl
 from roofline import catalog, plots
-from roofline.calibrating import MACHINES
-from roofline.drawing import PALETTE
-from roofline.fitting import Part, errors, halves
-from roofline.timings import read
-from roofline.units import MICRO
+from roofline.calibration.calibrate import MACHINES
+from roofline.calibration.fitting import Part, errors, halves
+from roofline.calibration.timings import read
+from roofline.core.units import MICRO
+from roofline.plots._roofline import PALETTE
 
 HERE = Path(__file__).parent / "figures"
 TIMINGS = HERE.parents[1] / "hardware" / "timings"

@@ -8,13 +8,13 @@ import numpy as np
 
 import roofline as rl
 from roofline import catalog
-from roofline.arrays import expected_distinct
-from roofline.collectives import price as send
-from roofline.comparison import aggregates
-from roofline.dtypes import dtype
-from roofline.roofline import price
-from roofline.timings import read
-from roofline.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, MICRO, SECOND, TERA, WATT, Unit, show
+from roofline.calibration.timings import read
+from roofline.core.arrays import expected_distinct
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, MICRO, SECOND, TERA, WATT, Unit, show
+from roofline.models.dtypes import dtype
+from roofline.physics.collectives import price as send
+from roofline.physics.kernels import price
+from roofline.studies.compare import aggregates
 
 HERE = Path(__file__).parent
 _RATES = ("fp64", "fp32", "tf32", "bf16", "fp8", "int8", "fp4")
@@ -341,7 +341,7 @@ ratio less one, *in interval* the share of measured values inside the 80 % inter
 {skipped}
 ## Assumed
 
-Runs, and what was put in the place of an empty cell. The rules are those of `roofline.training_cases`: what recipes of a framework do unless
+Runs, and what was put in the place of an empty cell. The rules are those of `roofline.validation.training_assumptions`: what recipes of a framework do unless
 they are told otherwise, and what words of a note change.
 
 {assumed}

@@ -20,11 +20,11 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.calibration import Calibration
-from roofline.predicting import predict
-from roofline.runs import ServingRun, serving_runs
-from roofline.scoring import Prediction, score
-from roofline.units import SECOND, show
+from roofline.core.units import SECOND, show
+from roofline.hardware.constants import Calibration
+from roofline.validation.replay import predict
+from roofline.validation.runs import ServingRun, serving_runs
+from roofline.validation.scoring import Prediction, score
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ("trtllm", "vllm", "sglang")

@@ -22,14 +22,14 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.calibration import Calibration
-from roofline.frameworks import Framework
-from roofline.hardware import System
-from roofline.runs import TrainingRun, training_runs
-from roofline.scoring import Prediction, score
-from roofline.training_cases import opener
-from roofline.training_replay import predict
-from roofline.units import SECOND, show
+from roofline.core.units import SECOND, show
+from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import System
+from roofline.validation.runs import TrainingRun, training_runs
+from roofline.validation.scoring import Prediction, score
+from roofline.validation.training_assumptions import opener
+from roofline.validation.training_replay import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 ALIKE = {"a100-40gb": "a100", "a100-80gb": "a100", "mi350x": "mi355x"}

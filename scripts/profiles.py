@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 import roofline as rl
 from roofline import catalog
-from roofline.calibrating import MACHINES, Calibrated, calibrate
-from roofline.calibration import Calibration
-from roofline.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
-from roofline.timings import Timings, read
+from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate
+from roofline.calibration.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.calibration.timings import Timings, read
+from roofline.hardware.constants import Calibration
 
 ROOT = Path(__file__).resolve().parents[1]
 TITLE = (

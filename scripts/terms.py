@@ -14,11 +14,11 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.calibrating import MACHINES
-from roofline.calibration import Calibration, Kernel, Link
-from roofline.fitting import ENOUGH, FITTED, Part, at, errors, fit, keys, off, put
-from roofline.timings import Timings, read
-from roofline.work import Op
+from roofline.calibration.calibrate import MACHINES
+from roofline.calibration.fitting import ENOUGH, FITTED, Part, at, errors, fit, keys, off, put
+from roofline.calibration.timings import Timings, read
+from roofline.hardware.constants import Calibration, Kernel, Link
+from roofline.operators.works import Op
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = (64, 128, 256)

@@ -5,9 +5,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.calibration import COLLECTIVES, KERNELS, STACKS, Stack
-from roofline.collectives import MESSAGES
-from roofline.engines import Engine
+from roofline.hardware.constants import COLLECTIVES, KERNELS, STACKS, Stack
+from roofline.hardware.engines import Engine
+from roofline.physics.collectives import MESSAGES
 
 SYSTEMS = rl.names("system")
 MODELS = rl.names("model")

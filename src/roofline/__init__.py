@@ -13,7 +13,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from roofline.architecture import (
+from roofline.catalog import chip, framework, model, names, profile, system
+from roofline.core.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
+from roofline.core.provenance import Fact, Source
+from roofline.hardware.constants import IDEAL, Calibration, Kernel, Link
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import Chip, Host, Memory, System, Tier
+from roofline.models.architecture import (
     Absent,
     Compressed,
     Dense,
@@ -29,49 +35,43 @@ from roofline.architecture import (
     Moe,
     PerLayer,
 )
-from roofline.calibration import IDEAL, Calibration, Kernel, Link
-from roofline.catalog import chip, framework, model, names, profile, system
-from roofline.disaggregation import pools
-from roofline.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
-from roofline.frameworks import Framework
-from roofline.hardware import Chip, Host, Memory, System, Tier
-from roofline.layout import Layout
-from roofline.pairs import Pools
-from roofline.provenance import Fact, Source
-from roofline.work import Message, Op
-from roofline.workload import Decode, Prefill, Serve, TrainStep
+from roofline.operators.works import Message, Op
+from roofline.planner.pools import pools
+from roofline.results.pools import Pools
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 
 if TYPE_CHECKING:
-    from roofline.answer import Rule
-    from roofline.calibrating import Calibrated, calibrate
-    from roofline.campaigned import Campaign
-    from roofline.campaigns import campaign
-    from roofline.comparison import Comparison, compare
-    from roofline.descriptions import Description, describe, listing
-    from roofline.estimates import estimate
-    from roofline.footprint import Footprint
-    from roofline.frames import Frame
-    from roofline.needs import Needed, needed
-    from roofline.odds import BreakEven, break_even, probability
-    from roofline.offloading import Offload, offload
-    from roofline.plans import Rejection
-    from roofline.reporting import Report, report
-    from roofline.rooms import largest
-    from roofline.runs import ServingRun, TrainingRun
-    from roofline.scalings import Scaling, scaling
-    from roofline.scoring import Prediction, Score
-    from roofline.searching import search
-    from roofline.selection import Search
-    from roofline.served import Estimate
-    from roofline.splits import Splits
-    from roofline.steps import train
-    from roofline.sweeping import sweep
-    from roofline.swept import Sweep
-    from roofline.timeline import Span
-    from roofline.trained import Training
-    from roofline.training_searching import search_training
-    from roofline.training_selection import TrainingSearch
-    from roofline.validation import Validation, validate
+    from roofline.calibration.calibrate import Calibrated, calibrate
+    from roofline.core.frames import Frame
+    from roofline.operators.memory import Footprint
+    from roofline.physics.spans import Span
+    from roofline.planner.estimate import estimate
+    from roofline.planner.offload import Offload, offload
+    from roofline.planner.plans import Rejection
+    from roofline.planner.search import search
+    from roofline.planner.selection import Search
+    from roofline.planner.splits import Splits
+    from roofline.planner.train import train
+    from roofline.planner.training_search import search_training
+    from roofline.planner.training_selection import TrainingSearch
+    from roofline.reports.describe import Description, describe, listing
+    from roofline.reports.report import Report, report
+    from roofline.results.answer import Rule
+    from roofline.results.campaign import Campaign
+    from roofline.results.estimate import Estimate
+    from roofline.results.training import Training
+    from roofline.studies.compare import Comparison, compare
+    from roofline.studies.largest import largest
+    from roofline.studies.needed import Needed, needed
+    from roofline.studies.odds import BreakEven, break_even, probability
+    from roofline.studies.scaling import Scaling, scaling
+    from roofline.studies.sweep import sweep
+    from roofline.studies.sweep_result import Sweep
+    from roofline.training.campaign import campaign
+    from roofline.validation.runs import ServingRun, TrainingRun
+    from roofline.validation.scoring import Prediction, Score
+    from roofline.validation.validate import Validation, validate
 
 __all__ = [
     "IDEAL",
@@ -166,49 +166,49 @@ __all__ = [
 ]
 
 _LATER = {
-    "BreakEven": "odds",
-    "Calibrated": "calibrating",
-    "Campaign": "campaigned",
-    "Comparison": "comparison",
-    "Description": "descriptions",
-    "Estimate": "served",
-    "Footprint": "footprint",
-    "Frame": "frames",
-    "Needed": "needs",
-    "Offload": "offloading",
-    "Prediction": "scoring",
-    "Rejection": "plans",
-    "Report": "reporting",
-    "Rule": "answer",
-    "Scaling": "scalings",
-    "Score": "scoring",
-    "Search": "selection",
-    "ServingRun": "runs",
-    "Span": "timeline",
-    "TrainingRun": "runs",
-    "Training": "trained",
-    "TrainingSearch": "training_selection",
-    "Splits": "splits",
-    "Sweep": "swept",
-    "Validation": "validation",
-    "break_even": "odds",
-    "calibrate": "calibrating",
-    "campaign": "campaigns",
-    "compare": "comparison",
-    "describe": "descriptions",
-    "estimate": "estimates",
-    "largest": "rooms",
-    "listing": "descriptions",
-    "report": "reporting",
-    "needed": "needs",
-    "probability": "odds",
-    "scaling": "scalings",
-    "offload": "offloading",
-    "search": "searching",
-    "search_training": "training_searching",
-    "sweep": "sweeping",
-    "train": "steps",
-    "validate": "validation",
+    "BreakEven": "studies.odds",
+    "Calibrated": "calibration.calibrate",
+    "Campaign": "results.campaign",
+    "Comparison": "studies.compare",
+    "Description": "reports.describe",
+    "Estimate": "results.estimate",
+    "Footprint": "operators.memory",
+    "Frame": "core.frames",
+    "Needed": "studies.needed",
+    "Offload": "planner.offload",
+    "Prediction": "validation.scoring",
+    "Rejection": "planner.plans",
+    "Report": "reports.report",
+    "Rule": "results.answer",
+    "Scaling": "studies.scaling",
+    "Score": "validation.scoring",
+    "Search": "planner.selection",
+    "ServingRun": "validation.runs",
+    "Span": "physics.spans",
+    "TrainingRun": "validation.runs",
+    "Training": "results.training",
+    "TrainingSearch": "planner.training_selection",
+    "Splits": "planner.splits",
+    "Sweep": "studies.sweep_result",
+    "Validation": "validation.validate",
+    "break_even": "studies.odds",
+    "calibrate": "calibration.calibrate",
+    "campaign": "training.campaign",
+    "compare": "studies.compare",
+    "describe": "reports.describe",
+    "estimate": "planner.estimate",
+    "largest": "studies.largest",
+    "listing": "reports.describe",
+    "report": "reports.report",
+    "needed": "studies.needed",
+    "probability": "studies.odds",
+    "scaling": "studies.scaling",
+    "offload": "planner.offload",
+    "search": "planner.search",
+    "search_training": "planner.training_search",
+    "sweep": "studies.sweep",
+    "train": "planner.train",
+    "validate": "validation.validate",
 }
 """The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""
 

@@ -12,18 +12,18 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline import descriptors, operations, software
-from roofline.architecture import Model
-from roofline.calibration import IDEAL, LEVELS, Calibration
+from roofline.catalog import descriptors, operations, software
 from roofline.catalog.files import LARGEST, read_bytes, read_json, read_rows, read_toml, write
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
-from roofline.engines import Engine
-from roofline.errors import QuestionError, fault, unknown
-from roofline.frameworks import Framework
-from roofline.hardware import Chip, System
-from roofline.operations import Operation
-from roofline.tables import Table
+from roofline.catalog.operations import Operation
+from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.mappings import Table
+from roofline.hardware.constants import IDEAL, LEVELS, Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import Chip, System
+from roofline.models.architecture import Model
 
 __all__ = [
     "LARGEST",

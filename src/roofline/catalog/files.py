@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from roofline.errors import DescriptorError, QuestionError, fault, shown
-from roofline.units import MEBI
+from roofline.core.errors import DescriptorError, QuestionError, fault, shown
+from roofline.core.units import MEBI
 
 LARGEST: Final = 16 * MEBI
 """Bytes of the largest descriptor that is read: some checkpoints list every module of every layer."""

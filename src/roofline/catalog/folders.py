@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from roofline.errors import UnknownNameError, fault
+from roofline.core.errors import UnknownNameError, fault
 
 FOLDERS: Final = {
     "chip": "hardware/chips",

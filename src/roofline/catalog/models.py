@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline.architecture import Model
 from roofline.catalog.files import read_json, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
-from roofline.errors import DescriptorError, UnknownNameError, fault, near, shown
-from roofline.tables import Table
-from roofline.units import TERA
+from roofline.core.errors import DescriptorError, UnknownNameError, fault, near, shown
+from roofline.core.mappings import Table
+from roofline.core.units import TERA
+from roofline.models.architecture import Model
 
 _ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
 """What repositories append to the name of an architecture."""
@@ -36,7 +36,9 @@ def named(given: str | Path) -> Model:
 
 def read_config(*given: Any, **words: Any) -> Model:
     """Return the model that the fields of a config.json describe."""
-    from roofline import huggingface  # sixty families of readers: a tenth of the import, for those who read a model
+    from roofline.models import (
+        huggingface,  # sixty families of readers: a tenth of the import, for those who read a model
+    )
 
     return huggingface.model(*given, **words)
 

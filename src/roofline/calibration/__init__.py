@@ -1,0 +1,1 @@
+"""Timings in, calibration coefficients out: ``calibrate``."""

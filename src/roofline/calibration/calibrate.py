@@ -1,0 +1,328 @@
+"""A profile of a chip from timings: the constants of all classes that the rows hold, as a noun, a table, a file, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.calibration.fitting import ENOUGH, FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.calibration.timings import Timings, joined, read
+from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import plots
+from roofline.core.text import columns
+from roofline.core.units import MICRO, SECOND, Ratio, show
+from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack
+from roofline.hardware.hardware import Chip, System
+
+MACHINES: Final[Mapping[str, str]] = {
+    "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
+    "b300_sxm": "hgx-b300", "gb300": "gb300-nvl72", "rtx_pro_6000_server": "rtx-pro-6000-8",
+}  # fmt: skip
+"""Systems by the names that published tables give to their chips."""
+
+_UNJOINED: Final = "collectives, which need system= to say what joins the chips"
+
+_MATTERS: Final = 0.01
+"""A stack has constants of its own where they take so much off the mean error of its rows."""
+
+_LONG: Final = 0.01
+_LONG_ENOUGH: Final = 8
+"""Products that last ten milliseconds tell the clock that is sustained, where there are so many."""
+
+_FEW: Final = 3
+"""Files that are named one by one."""
+
+
+def calibrate(
+    what: str | Path | Iterable[str | Path | Mapping[str, str]],
+    chip: str | Path | Chip | None = None,
+    *,
+    system: str | Path | System | None = None,
+    base: str | Path | Calibration = "generic",
+    name: str = "",
+) -> Calibrated:
+    """Fit a profile to timings of kernels and collectives on one chip.
+
+    Args:
+        what: the path of a CSV file (plain or gzipped), those of several, or rows; see :mod:`roofline.calibration.timings` for the columns.
+        chip: what was timed: an object, a name in ``hardware/chips``, or the path of a TOML file. By default what the
+            ``hardware`` column says; where that names several, only the rows of this one count.
+        system: what the chips were joined by, which collectives need; it says the chip too.
+        base: the profile whose constants stay where the rows say nothing.
+        name: what to call the profile; by default after the chip.
+
+    Raises:
+        DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
+    """
+    files = _files(what)
+    rack, timed = _machine([row for rows in files.values() for row in rows], chip, system)
+    start = catalog.profile(base, rack or "dgx-h100")
+    readings = [read([row for row in rows if _of(row, rack, timed)], timed, file) for file, rows in files.items()]
+    grouped: dict[str, list[Timings]] = {}
+    aside: dict[str, int] = dict(sum((Counter(each.aside) for each in readings), start=Counter()))
+    for each in (timings for reading in readings for timings in reading.timings):
+        if each.ways and rack is None:
+            aside[_UNJOINED] = aside.get(_UNJOINED, 0) + each.count
+        else:
+            grouped.setdefault(each.name, []).append(each)
+    tiers = rack.tiers if rack is not None else ()
+    parts = []
+    for group in grouped.values():
+        part = Part(joined(group), timed, tiers)
+        if np.isfinite(errors(part, start)).all():
+            parts.append(part)
+        else:
+            joins = rack.name if rack else timed.name
+            aside[f"{part.timings.name}, a way that the links of {joins} do not allow"] = part.timings.count
+    few = tuple(f"{p.timings.name}: {p.timings.count} rows are too few" for p in parts if p.timings.count < ENOUGH)
+    enough = [part for part in parts if part.timings.count >= ENOUGH]
+    if not enough:
+        count = sum(part.timings.count for part in parts)
+        why = "".join(f"; {n:,} rows are left aside: {reason}" for reason, n in aside.items())
+        raise QuestionError(
+            fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
+        )
+    fits = [fit([part], start) for part in enough]
+    profile = start
+    for found in fits:
+        profile = put(profile, found.constants)
+    own = [
+        better
+        for part in enough
+        for stack in _stacks(grouped[part.timings.name])
+        if (better := _own(Part(stack, timed, tiers), profile)) is not None
+    ]
+    profile = attrs.evolve(
+        profile, name=name or timed.name, level="calibrated", vendors=(timed.vendor,), sustained=_sustained(enough, profile),
+        stacks={stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
+        found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
+        facts=_kept(start, fits),
+    )  # fmt: skip
+    notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
+    used = tuple(Part(each, timed, tiers) for part in enough for each in grouped[part.timings.name])
+    source = ", ".join(Path(file).name for file in files) if len(files) <= _FEW else f"{len(files)} files"
+    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used)
+
+
+def _files(what: str | Path | Iterable[str | Path | Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    """Return rows by the file they stand in, as messages call it."""
+    out: dict[str, list[Mapping[str, str]]] = {}
+    for each in [what] if isinstance(what, (str, Path)) else what:
+        if isinstance(each, Mapping):
+            out.setdefault("rows", []).append(each)
+        else:
+            out[str(each)] = list(catalog.read_rows(Path(each)))
+    return out
+
+
+def _found(fitted: Fit, stack: str) -> Found:
+    return Found(fitted.name, stack, fitted.rows, fitted.left_out, fitted.mape, fitted.median, fitted.p90)
+
+
+def _stacks(groups: Sequence[Timings]) -> list[Timings]:
+    """Return the timings of each stack, where there are several; where all are of one, what was found for all is its own."""
+    names = sorted({group.stack for group in groups})
+    return [joined([g for g in groups if g.stack == name]) for name in names if name] if len(names) > 1 else []
+
+
+def _own(part: Part, profile: Calibration) -> Fit | None:
+    """Return the constants of one stack's rows, where they tell them better than those of all stacks do."""
+    if part.timings.count < ENOUGH:
+        return None
+    _, others = halves(part)
+    found = fit([part], profile)
+    return found if found.mape < float(off(others, profile).mean()) - _MATTERS else None
+
+
+def _stack(fits: Sequence[Fit]) -> Stack:
+    """Return what differs in the kernels of one stack."""
+    kernels: dict[tuple[str, str], Kernel] = {}
+    links: dict[str, Link] = {}
+    for found in fits:
+        for key, each in found.constants.items():
+            if isinstance(each, Kernel) and not isinstance(key, str):
+                kernels[key] = each
+            elif isinstance(each, Link) and isinstance(key, str):
+                links[key] = each
+    return Stack(kernels, links)
+
+
+def _machine(
+    rows: Sequence[Mapping[str, str]], chip: str | Path | Chip | None, system: str | Path | System | None
+) -> tuple[System | None, Chip]:
+    """Return what was timed: the system, where it is known, and what one rank of it runs on."""
+    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
+    strange = [name for name in said if name not in MACHINES and name not in catalog.names("chip")]
+    if len(strange) > 1:
+        raise QuestionError(fault("hardware", ", ".join(strange), "are several chips", "keep the rows of one"))
+    if system is not None:
+        rack = catalog.system(system)
+        if chip is not None and catalog.chip(chip).name != rack.package.name:
+            rule = f"is not what {rack.name} is made of"
+            raise QuestionError(fault("chip", catalog.chip(chip).name, rule, "leave one of the two out"))
+        return rack, rack.chip
+    if chip is not None:
+        timed = catalog.chip(chip)
+        machines = [name for name in (*MACHINES.values(), timed.name) if name in catalog.names("system")]
+        named = next((name for name in machines if catalog.system(name).package.name == timed.name), None)
+        return (None if named is None else catalog.system(named)), timed
+    if len(said) != 1:
+        rule = "are several chips" if said else "is not said: no row has a hardware column"
+        raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
+    named = MACHINES.get(said[0], said[0])
+    if named in catalog.names("system"):
+        rack = catalog.system(named)
+        return rack, rack.chip
+    return None, catalog.chip(said[0])
+
+
+def _of(row: Mapping[str, str], rack: System | None, timed: Chip) -> bool:
+    """Return whether a row is of this chip: it says so, or says nothing that the library knows."""
+    said = row.get("hardware") or ""
+    known = MACHINES.get(said)
+    if known is not None:
+        return known == (rack.name if rack is not None else "") or catalog.system(known).package.name == timed.name
+    return said in ("", timed.name) or said not in catalog.names("chip")
+
+
+def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
+    """Return the part of the matrix rate that products of ten milliseconds and more reach, of what shorter ones do."""
+    kept = []
+    for part in parts:
+        if part.timings.kernel == "gemm":
+            long = np.asarray(part.timings.measured) > _LONG
+            kept += errors(part, profile)[long].tolist()
+    return float(min(np.exp(np.median(kept)), 1.0)) if len(kept) >= _LONG_ENOUGH else profile.sustained
+
+
+def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
+    """Return the facts of the base that still hold."""
+    new = [
+        f"link.{key}" if isinstance(key, str) else ".".join(("kernel", *key)) for each in fits for key in each.constants
+    ]
+    return tuple(fact for fact in start.facts if fact.path.rpartition(".")[0] not in new)
+
+
+@frozen(eq=False)
+class Calibrated:
+    """A fitted profile, and how well it tells the times it was not fitted to.
+
+    Attributes:
+        profile: to be used as ``level=``.
+        fits: what was found for all stacks together; ``own``: for a stack whose kernels differ.
+        notes: classes that had too few rows, and rows that were left aside.
+        parts: the timings that were used, stack by stack.
+    """
+
+    profile: Calibration
+    chip: Chip
+    fits: tuple[Fit, ...]
+    own: tuple[Fit, ...]
+    notes: tuple[str, ...]
+    source: str
+    parts: tuple[Part, ...]
+
+    def table(self) -> str:
+        """Return what was found and how far off it is, as text."""
+        rows = [[each.name, each.stack or "all", f"{each.rows + each.left_out:,}", f"{each.before:.1%}", f"{each.seen:.1%}",
+                 f"{each.mape:.1%}", f"{each.median:.1%}", f"{each.p90:.1%}", _constants(each)]
+                for each in (*self.fits, *self.own)]  # fmt: skip
+        head = ["kernel", "stack", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
+        loose = [
+            f"{f.name}: the rows do not determine {', '.join(f.undetermined)}, which stay{'s' if len(f.undetermined) == 1 else ''}"
+            for f in (*self.fits, *self.own)
+            if f.undetermined
+        ]
+        told = f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
+        more = ["", *loose, *self.notes] if loose or self.notes else []
+        return "\n".join([told, "", columns(rows, head=head, right=range(2, 8)), *more])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fits under names with units."""
+        out = []
+        for each in (*self.fits, *self.own):
+            kernel, _, form = each.name.partition(".")
+            out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows,
+                        "rows_left_out": each.left_out, "mape_before": each.before, "mape_fitted": each.seen,
+                        "mape_left_out": each.mape, "median_left_out": each.median, "p90_left_out": each.p90,
+                        "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
+                                      for key, c in each.constants.items()},
+                        "undetermined": list(each.undetermined)})  # fmt: skip
+        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": self.profile.sustained, "fits": out,
+                "notes": list(self.notes)}  # fmt: skip
+
+    def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
+        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found."""
+        name = self.chip.title or self.chip.name
+        lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
+                 'level   = "calibrated"', 'base    = "generic"', f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
+        if any(each.name.startswith("gemm") for each in self.fits):
+            lines.append(f'sustained = {{ value = {self.profile.sustained:.3g}, source = "fit" }}')
+        for each in (*self.fits, *self.own):
+            at = f"stack.{each.stack}." if each in self.own else ""
+            for key, constants in each.constants.items():
+                lines += ["", f"[{at}{_path(key)}]", 'source = "fit"', *_written(constants)]
+        for each in (*self.fits, *self.own):
+            stack = [f"stack = {json.dumps(each.stack)}"] if each in self.own else []
+            lines += ["", "[[found]]", f"name = {json.dumps(each.name)}", *stack, f"rows = {each.rows}",
+                      f"left_out = {each.left_out}", f"mape = {each.mape:.3g}", f"median = {each.median:.3g}",
+                      f"p90 = {each.p90:.3g}"]  # fmt: skip
+        when = (today or date.today()).isoformat()
+        how = f"robust least squares on log(predicted / measured) over every other row, {when}; the errors are of the others"
+        of = title or f"Timings of {self.chip.name}, {self.source}"
+        link = [f"url   = {json.dumps(url)}"] if url else []
+        lines += ["", "[sources.fit]", 'kind  = "derived"', f"title = {json.dumps(of)}", *link,
+                  f"how   = {json.dumps(how)}"]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
+        return plots().calibrated(self, ax=ax, style=style, width=width)
+
+
+def _path(key: Key) -> str:
+    if isinstance(key, str):
+        return f"link.{key}"
+    return f"kernel.{key[0]}.{json.dumps(key[1]) if '.' in key[1] else key[1]}"
+
+
+def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
+    """Return the constants that a class or way has, and their values."""
+    return [(name, float(getattr(constants, name))) for name in FITTED[key if isinstance(key, str) else key[0]]]
+
+
+def _constants(each: Fit) -> str:
+    out = []
+    for key, constants in each.constants.items():
+        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined}]
+        out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
+    return "; ".join(out)
+
+
+def _written(constants: Kernel | Link) -> list[str]:
+    """Return the lines of a descriptor that state constants; those that are as in an ideal kernel are left out."""
+    ideal: Any = type(constants)()
+    out = []
+    for field in attrs.fields(type(constants)):
+        if getattr(constants, field.name) is None:
+            continue
+        value = float(getattr(constants, field.name))
+        if value == float(getattr(ideal, field.name) or 0.0) and field.name != "error":
+            continue
+        plain = "inf" if np.isinf(value) else f"{value:.4g}"
+        text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
+        out.append(f"{field.name} = {text}")
+    return out
+
+
+def _shown(name: str, value: float) -> str:
+    return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"

@@ -1,0 +1,298 @@
+r"""Constants fitted to timings: few, physical, robust against a bad kernel, checked on rows that were left out.
+
+The times of :func:`roofline.physics.kernels.price` and :func:`roofline.physics.collectives.price` are compared with the measured ones in
+logarithms,
+
+.. math:: \min_\theta \sum_i w_i\,\rho\!\left(\frac{\log T_i(\theta) - \log t_i}{\sigma}\right),
+          \qquad \rho(z) = 2\,(\sqrt{1 + z^2} - 1),
+
+so that a slow outlier counts little and a small kernel as much as a large one; where several chips are fitted together, each
+weighs the same. Every other row is left out; the error told is theirs. A constant that the rows do not determine (its standard
+error is more than a third, and the value it started from explains them as well) keeps that value, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.calibration.timings import Timings
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import MICRO, MILLI, Ratio
+from roofline.hardware.constants import Calibration, Kernel, Link
+from roofline.hardware.hardware import Chip, Tier
+from roofline.operators.works import Message, Op
+from roofline.physics import collectives
+from roofline.physics import kernels as roofline
+
+Key: TypeAlias = str | tuple[str, str]
+"""Where a profile keeps constants: a kernel class and a format, or a way of a message."""
+
+FITTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "gemm": ("eta_compute", "eta_memory", "t0", "step", "p", "eta_staging"),
+    "attention_prefill": ("eta_compute", "eta_memory", "t0", "step", "item", "score"),
+    "attention_decode": ("eta_memory", "t0", "step", "item"),
+    "mla_prefill": ("eta_compute", "eta_memory", "t0", "step", "item"),
+    "mla_decode": ("eta_compute", "eta_memory", "t0", "step", "item", "p"),
+    "moe": ("eta_compute", "eta_memory", "t0", "step", "item", "p", "eta_staging"),
+    "elementwise": ("eta_memory", "t0"),
+    "ring": ("start", "hop", "eta", "pair"),
+    "in_network": ("start", "eta"),
+    "gather": ("start", "hop", "eta", "pair"),
+    "all_to_all": ("start", "hop", "eta", "pair"),
+    "one_shot": ("start", "peer", "eta"),
+    "two_shot": ("start", "peer", "eta"),
+    "low_latency": ("alpha", "hop", "eta", "far"),
+    "throughput": ("alpha", "hop", "eta", "far"),
+}
+"""The constants of each kernel class, and of each way, that timings can tell."""
+
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
+    "t0": (0.05 * MICRO, 500 * MICRO),
+    "step": (MICRO * MICRO, 0.1 * MICRO), "item": (MILLI * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, MILLI * MICRO),
+    "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
+    "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
+}  # fmt: skip
+_START: Final = {
+    "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "score": 3e-5 * MICRO, "eta_compute": 0.6, "eta_memory": 0.7,
+    "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
+    "pair": 0.9,
+}  # fmt: skip
+TIMES: Final = ("t0", "step", "item", "score", "alpha", "peer")
+"""Constants that are times."""
+_WIDTH: Final = 0.1
+_INSIDE: Final = 1e-5
+ENOUGH: Final = 24
+_UNSURE: Final = 1 / 3
+_AS_WELL: Final = 1.02
+_MOST: Final = 6000
+"""Rows that a fit looks at: more change the constants in the third digit."""
+
+
+@frozen(eq=False)
+class Part:
+    """Timings, and what they were timed on."""
+
+    timings: Timings
+    chip: Chip
+    tiers: tuple[Tier, ...] = ()
+
+
+@frozen(eq=False)
+class Fit:
+    """Constants fitted to timings, and how far off they are.
+
+    Attributes:
+        name: class and format, or ways; ``stack``: whose kernels, "" for all.
+        constants: what was found, by where a profile keeps it.
+        rows: timings used; ``left_out``: those kept for the check.
+        mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
+            of the profile it started from.
+        undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
+    """
+
+    name: str
+    stack: str
+    constants: Mapping[Key, Kernel | Link]
+    rows: int
+    left_out: int
+    mape: Ratio
+    median: Ratio
+    p90: Ratio
+    seen: Ratio
+    before: Ratio
+    undetermined: tuple[str, ...] = ()
+
+
+def keys(timings: Timings) -> tuple[Key, ...]:
+    """Return where a profile keeps the constants that timings can tell."""
+    return timings.ways or ((timings.kernel, timings.form),)
+
+
+def at(profile: Calibration, key: Key) -> Kernel | Link:
+    """Return the constants that a profile keeps there."""
+    return profile.link(key) if isinstance(key, str) else profile.kernel(key[0], key[1], key[1])
+
+
+def put(profile: Calibration, constants: Mapping[Key, Kernel | Link]) -> Calibration:
+    """Return a profile with some constants replaced."""
+    kernels = {key: each for key, each in constants.items() if not isinstance(key, str)}
+    links = {key: each for key, each in constants.items() if isinstance(key, str)}
+    return attrs.evolve(profile, kernels={**profile.kernels, **kernels}, links={**profile.links, **links})  # type: ignore[dict-item]
+
+
+def errors(part: Part, profile: Calibration) -> NDArray[np.float64]:
+    """Return ``log(predicted / measured)`` for each row."""
+    work = part.timings.work
+    match work:
+        case Op():
+            time = roofline.price(work, part.chip, profile).time
+        case Message():
+            time = collectives.price(work, part.tiers, profile, part.timings.ways).time
+    return np.asarray(np.log(time / part.timings.measured))
+
+
+def off(part: Part, profile: Calibration) -> NDArray[np.float64]:
+    """Return the relative error of each row."""
+    return np.abs(np.expm1(errors(part, profile)))
+
+
+def halves(part: Part) -> tuple[Part, Part]:
+    """Return every other row of each stack, to fit (at most :data:`_MOST`), and the rest, to check."""
+    check = part.timings.columns["check"] > 0
+    kept = np.flatnonzero(~check)
+    ours = np.zeros_like(check)
+    ours[kept[:: max(1, len(kept) // _MOST)]] = True
+    return tuple(attrs.evolve(part, timings=part.timings.select(where)) for where in (ours, check))  # type: ignore[return-value]
+
+
+def fit(
+    parts: Sequence[Part], start: Calibration, *, by_best: bool = False, fitted: Mapping[str, Sequence[str]] = FITTED
+) -> Fit:
+    """Return the constants that explain timings best.
+
+    Args:
+        parts: of one class and format, or of one kind of message; of one chip, or of several that share their constants.
+        start: a profile whose constants stand where the rows say nothing.
+        by_best: fit ``eta_best``, the part of the quickest rate measured on each chip, instead of ``eta_compute`` of its peak.
+        fitted: the constants to fit, of each class and way; the others stay what they are.
+
+    Raises:
+        QuestionError: fewer than 24 rows.
+    """
+    count, first = sum(part.timings.count for part in parts), parts[0].timings
+    if count < ENOUGH:
+        raise QuestionError(fault("rows", count, f"are too few to fit {first.name}", f"time {ENOUGH} at least"))
+    pairs = [halves(part) for part in parts]
+    ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    where = tuple(key for key in keys(first) if _open(key, parts))
+    given = put(start, {key: _own(at(start, key), by_best) for key in where})
+    free = [
+        (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
+    ]
+    best, loose = _search(ours, given, free)
+    half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
+    spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
+    constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
+    name = "|".join(key for key in where if isinstance(key, str)) or first.name
+    return Fit(
+        name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
+        float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
+        float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
+    )  # fmt: skip
+
+
+def _open(key: Key, parts: Sequence[Part]) -> bool:
+    """Return whether what was timed may have gone a way: only a switch that adds up sums in the network."""
+    return key != "in_network" or any(tier.in_network for part in parts for tier in part.tiers)
+
+
+def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
+    """Return constants that go by the peak, or by the best rate, as asked."""
+    if isinstance(constants, Link):
+        return constants
+    return attrs.evolve(constants, eta_best=_START["eta_best"] if by_best else None)
+
+
+def _free(parts: Sequence[Part], where: Sequence[Key], fitted: Mapping[str, Sequence[str]]) -> list[tuple[Key, str]]:
+    """Return the constants to fit: those that can play a part in what was timed."""
+    out = []
+    for key in where:
+        for name in fitted[key if isinstance(key, str) else key[0]]:
+            if name == "eta_staging" and not any(np.any(getattr(p.timings.work, "staging", 0.0) > 0) for p in parts):
+                continue
+            if name == "far" and not any(_far(p) for p in parts):
+                continue
+            out.append((key, name))
+    return out
+
+
+def _far(part: Part) -> bool:
+    """Return whether any message left the tiers whose ranks read and write each other's memory."""
+    near = max((float(np.max(tier.size)) for tier in part.tiers if tier.load_store), default=1.0)
+    work = part.timings.work
+    return isinstance(work, Message) and bool(np.any(work.group > near))
+
+
+def _search(
+    parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Return the profile whose free constants explain the parts best, and the names of those that the rows do not tell."""
+    best, found = _run(parts, given, free)
+    loose = _loose(found, free)
+    if not loose or len(loose) == len(free):
+        return best, ()
+    # What runs to nothing has no error either: it is kept where the value it started from would explain less.
+    told = [each for each in free if each not in loose]
+    plain, kept = _run(parts, given, told)
+    if kept.cost <= found.cost * _AS_WELL:
+        return plain, _named(loose, free)
+    still = []
+    for each in loose:
+        rest = [other for other in free if other != each and other not in still]
+        other, cost = _run(parts, given, rest)
+        if cost.cost <= found.cost * _AS_WELL:
+            still.append(each)
+            best = other
+    return best, _named(still, free)
+
+
+def _named(some: Sequence[tuple[Key, str]], free: Sequence[tuple[Key, str]]) -> tuple[str, ...]:
+    """Return what constants are called: by the way they are of, too, where there are several."""
+    several = len({key for key, _ in free}) > 1
+    return tuple(f"{key}.{name}" if several else name for key, name in some)
+
+
+def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
+    from scipy.optimize import least_squares  # few fit, and all import
+
+    low, high = (np.log([_BOUNDS[name][i] for _, name in free]) for i in (0, 1))
+    first = np.clip(np.log([_initial(at(given, key), name) for key, name in free]), low + _INSIDE, high - _INSIDE)
+    weights = [
+        np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts
+    ]
+
+    def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        profile = _with(given, free, theta)
+        return np.concatenate([w * errors(part, profile) for w, part in zip(weights, parts, strict=True)])
+
+    found = least_squares(
+        residuals, first, bounds=(low, high), loss="soft_l1", f_scale=_WIDTH, x_scale=0.3, max_nfev=100
+    )
+    return _with(given, free, found.x), found
+
+
+def _initial(base: Kernel | Link, name: str) -> float:
+    value = float(getattr(base, name) or 0.0)
+    low, high = _BOUNDS[name]
+    return value if low < value < high else _START[name]
+
+
+def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.float64]) -> Calibration:
+    change: dict[Key, dict[str, float]] = {}
+    for (key, name), x in zip(free, theta, strict=True):
+        change.setdefault(key, {})[name] = float(np.exp(x))
+    return put(base, {key: _changed(at(base, key), values) for key, values in change.items()})
+
+
+def _changed(constants: Any, values: Mapping[str, float]) -> Kernel | Link:
+    return attrs.evolve(constants, **values)  # type: ignore[no-any-return]
+
+
+def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:
+    """Return the constants whose standard error, in logarithms, is more than a third."""
+    jacobian = found.jac
+    noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
+    try:
+        # What rounding leaves below 0 is told by no row at all.
+        with np.errstate(invalid="ignore"):
+            spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
+    except np.linalg.LinAlgError:
+        spread = np.where(np.abs(jacobian).max(axis=0) > 0, 0.0, np.inf)
+    return tuple(each for each, error in zip(free, spread, strict=True) if not error < _UNSURE)

@@ -1,0 +1,106 @@
+"""Descriptors of software read from tables: serving engines, training frameworks, and what long steps leave of a chip's rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from roofline.catalog.facts import Facts
+from roofline.core.errors import near
+from roofline.core.mappings import Table
+from roofline.core.provenance import Fact
+from roofline.core.units import MILLION, ONE, SECOND, Unit
+from roofline.hardware.constants import STACKS
+from roofline.hardware.engines import Engine
+from roofline.hardware.frameworks import UNFUSED, Framework
+from roofline.models.dtypes import DTYPES
+
+_ENGINE: Final[Mapping[str, Unit]] = {
+    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE,
+    "reserve": ONE, "crowd": ONE, "bunched": ONE, "overlap": ONE, "memory_fraction": ONE,
+}  # fmt: skip
+
+
+def engine(root: Table, name: str) -> Engine:
+    """Return the serving engine that a descriptor describes.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("engine")
+    facts = Facts(root, head)
+    ideal = Engine()
+    stack = head.text("stack", "")
+    if stack and stack not in STACKS:
+        raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
+    out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
+    shares: dict[str, tuple[float, float]] = dict.fromkeys(("reserve", "bunched", "overlap"), (0.0, 1.0))
+    bounds = shares | {"memory_fraction": (0.1, 1.0), "launch": (0.1, 10.0), "budget": (16.0, MILLION)}
+    for key, (least, most) in bounds.items():
+        if out[key] is not None and not least <= out[key] <= most:
+            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
+    title, fused = head.text("title", name), head.words("fused", ())
+    windows = head.flag("windows", default=ideal.windows)
+    for form in fused:
+        if form not in DTYPES:
+            raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
+    head.done()
+    return Engine(name, title, stack, fused, windows=windows, **out, facts=facts.done())
+
+
+MOST_YEARS: Final = 100.0
+"""Releases are numbered by the year's last two digits and the month."""
+_FRAMEWORK: Final[Mapping[str, Unit]] = {
+    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
+    "dp": ONE, "pp": ONE, "fsdp": ONE,
+    "contention": ONE,
+    "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
+}  # fmt: skip
+
+
+def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Framework:
+    """Return the training framework that a descriptor describes; ``find`` returns the one it names as its base.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("framework")
+    facts = Facts(root, head)
+    base = find(head.text("base")) if "base" in head else Framework()
+    out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
+    bounds = dict.fromkeys(
+        ("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
+    ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0))
+    for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
+        if not least <= out[key] <= most:
+            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
+    if head.text("unfused", "") not in UNFUSED:
+        raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    title, unfused = head.text("title", name), head.text("unfused", base.unfused)
+    of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
+    head.done()
+    read = facts.done()
+    inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
+    return Framework(name, title, unfused, **out, of=of, until=until, facts=(*read, *inherited))
+
+
+def sustained(root: Table) -> dict[str, Fact]:
+    """Return the part of the rate of single products that those of a long step reach, with its source, by chip and by maker.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head, makers = root.table("sustained"), root.table("makers", {})
+    facts = Facts(root, head)
+    out = {}
+    for table in (head, makers):
+        for name in table:
+            if name != "source":
+                value = facts.value(table, name, ONE)
+                if not 0.1 <= value <= 2:
+                    raise table.fail(name, "must be a number from 0.1 to 2")
+                out[name] = attrs.evolve(facts.read[-1], path="calibration.sustained")
+    facts.done()
+    return out

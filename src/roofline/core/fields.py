@@ -1,0 +1,120 @@
+"""Fields of nouns that hold numbers or arrays of them: converted to floats and checked, with a message that names the field."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import attrs
+import numpy as np
+from attrs import NOTHING, Converter, field
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import GIGA, TERA, Num
+
+MOST_RANKS: Final = GIGA
+"""More ranks than anyone will connect."""
+MOST_TOKENS: Final = TERA
+"""More tokens, or requests, than any question has a use for; products of two stay finite."""
+
+
+def number(value: object, name: str = "value") -> Num:
+    """Return ``value`` as a float, or as an array of floats.
+
+    Raises:
+        QuestionError: not a number, a string that looks like one, complex, or masked.
+    """
+    try:
+        raw = None if value is None or isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        out = None if raw is None or raw.dtype.kind not in "fiuO" else raw.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        out = None
+    if out is None:
+        raise QuestionError(fault(name, value, "must be a number, or an array of numbers"))
+    return float(out) if out.ndim == 0 else out
+
+
+def _named(value: object, attribute: attrs.Attribute[Any]) -> Num:
+    return number(value, attribute.name)
+
+
+def _optionally(value: object, attribute: attrs.Attribute[Any]) -> Num | None:
+    return None if value is None else number(value, attribute.name)
+
+
+TO_NUMBER: Final = Converter(_named, takes_field=True)
+TO_NUMBER_OR_NONE: Final = Converter(_optionally, takes_field=True)
+
+
+_T = TypeVar("_T")
+
+
+def given(**words: _T | None) -> dict[str, _T]:
+    """Return the words of a question that were given: None is one that was left out."""
+    return {name: value for name, value in words.items() if value is not None}
+
+
+def refuse(
+    name: str, value: Num, low: float, high: float = np.inf, *, whole: bool = False, strict: bool = False
+) -> None:
+    """Refuse a number that is not finite, below ``low`` (at it, if ``strict``), above ``high``, or not whole if it must be.
+
+    Raises:
+        QuestionError: the first such number, and the rule.
+    """
+    bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
+    if whole:
+        bad = bad | (np.floor(value) != value)
+    if np.any(bad):
+        first = float(np.asarray(value)[bad].flat[0]) if np.ndim(value) else value
+        most = f" and at most {high:g}" if np.isfinite(high) else ""
+        rule = (
+            f"must be a finite {'whole ' if whole else ''}number {'above' if strict else 'of at least'} {low:g}{most}"
+        )
+        raise QuestionError(fault(name, first, rule))
+
+
+def checked(low: float = 0.0, high: float = np.inf, *, whole: bool = False, strict: bool = False) -> Any:
+    """Return an attrs validator that refuses what :func:`refuse` does; None passes."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Num | None) -> None:
+        if value is not None:
+            refuse(attribute.name, value, low, high, whole=whole, strict=strict)
+
+    return validate
+
+
+def amount(
+    default: Any = NOTHING, *, low: float = 0.0, high: float = np.inf, whole: bool = False, strict: bool = False
+) -> Any:
+    """Return a field for a number in [low, high], or above low if ``strict``."""
+    return field(default=default, converter=TO_NUMBER, validator=checked(low, high, whole=whole, strict=strict))
+
+
+def positive(default: Any = NOTHING) -> Any:
+    """Return a field for a number above zero."""
+    return amount(default, strict=True)
+
+
+def optional(low: float = 0.0, high: float = np.inf, *, whole: bool = False) -> Any:
+    """Return a field for a number in [low, high] that may be None."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(low, high, whole=whole))
+
+
+def unknown_or_positive() -> Any:
+    """Return a field for a number above zero that may be unknown (None)."""
+    return field(default=None, converter=TO_NUMBER_OR_NONE, validator=checked(strict=True))
+
+
+def degree() -> Any:
+    """Return a field for a degree of parallelism: a whole number of at least 1."""
+    return amount(1.0, low=1, high=MOST_RANKS, whole=True)
+
+
+def size(default: Any = NOTHING, low: float = 1.0, high: float = 2 * MOST_TOKENS) -> Any:
+    """Return a field for a size in tokens; means, such as 232.6 tokens, are sizes too."""
+    return amount(default, low=low, high=high)
+
+
+def flow(default: Any = NOTHING) -> Any:
+    """Return a field for a number of sequences in flight: above zero, below one if most of the time there is none."""
+    return amount(default, high=MOST_TOKENS, strict=True)

@@ -1,0 +1,15 @@
+"""The one door from answers up to pictures: the drawing package is imported when something is drawn."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def plots(module: str = "") -> Any:
+    """Return :mod:`roofline.plots`, or a module of it, imported at the first call.
+
+    Answers draw themselves, and the package that draws them imports the classes of answers; an import at the top of both would
+    be a cycle, and matplotlib would be loaded by programs that draw nothing.
+    """
+    return import_module(f"roofline.plots.{module}" if module else "roofline.plots")

@@ -1,0 +1,148 @@
+"""Strict reading of a mapping that a stranger wrote: every key asked for by type and bounds, every message names its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from roofline.core.errors import DescriptorError, fault, near
+from roofline.core.units import TERA
+
+_MISSING: Final = object()
+_BIGGEST: Final = int(TERA)
+
+
+class Table:
+    """A mapping being read: each getter takes one key, and :meth:`done` refuses what nobody asked for.
+
+    Args:
+        data: the mapping, as TOML or JSON gives it.
+        file: what messages call the file.
+        path: dotted path of this table in the file.
+    """
+
+    def __init__(self, data: object, file: str, path: str = "") -> None:
+        self.file = file
+        self.path = path
+        if not isinstance(data, Mapping):
+            raise DescriptorError(fault(self.place(""), data, "must be a table of keys and values"))
+        self._data: Mapping[str, Any] = data
+        self._asked: set[str] = set()
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The mapping as it was given."""
+        return self._data
+
+    def place(self, key: str) -> str:
+        """Return ``file: dotted.path.key`` for a message."""
+        dotted = ".".join(part for part in (self.path, key) if part)
+        return f"{self.file}: {dotted}" if dotted else self.file
+
+    def fail(self, key: str, rule: str, remedy: str = "") -> DescriptorError:
+        """Return the error that says ``rule`` of the value at ``key``."""
+        if key not in self._data:
+            return DescriptorError(f"{self.place(key)}: {rule}{'; ' + remedy if remedy else ''}")
+        return DescriptorError(fault(self.place(key), self._data[key], rule, remedy))
+
+    def __contains__(self, key: str) -> bool:
+        return self._data.get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the keys that say something and that no getter has asked for."""
+        silent: tuple[object, ...] = (None, False, 0, "", [], {})
+        return tuple(key for key in self._data if key not in self._asked and self._data[key] not in silent)
+
+    def raw(self, key: str, default: Any = _MISSING) -> Any:
+        """Return the value as it stands; JSON's null counts as missing."""
+        self._asked.add(key)
+        value = self._data.get(key)
+        if value is not None:
+            return value
+        if default is not _MISSING:
+            return default
+        if key in self._data:
+            raise DescriptorError(f"{self.place(key)}: is null; give its value")
+        known = near(key, self._data, "keys") if self._data else "the table is empty"
+        raise DescriptorError(f"{self.place(key)}: is missing; {known}")
+
+    def text(self, key: str, default: Any = _MISSING) -> str:
+        """Return a non-empty string of one line."""
+        value = self.raw(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > 2000:
+            raise self.fail(key, "must be one line of text")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return true or false."""
+        value = self.raw(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(key, "must be true or false")
+        return value
+
+    def count(self, key: str, default: Any = _MISSING, *, least: int = 1, most: int = _BIGGEST) -> int:
+        """Return a whole number in [least, most]; a float that is whole is one."""
+        value = self.raw(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        whole = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and value == int(value))
+        if isinstance(value, bool) or not whole or not least <= value <= most:
+            raise self.fail(key, f"must be a whole number from {least} to {most:g}")
+        return int(value)
+
+    def real(self, key: str, default: Any = _MISSING, *, least: float = 0.0, most: float = math.inf) -> float:
+        """Return a finite number in [least, most]; TOML's ``inf`` only where ``most`` allows it."""
+        value = self.raw(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        try:
+            # A whole number of any length is valid TOML; those beyond the floats are out of any bounds.
+            out = float(value) if number else math.nan
+        except OverflowError:
+            out = math.nan
+        if not least <= out <= most:
+            raise self.fail(key, f"must be a number from {least:g} to {most:g}")
+        return out
+
+    def words(self, key: str, default: Any = _MISSING) -> tuple[str, ...]:
+        """Return a list of strings."""
+        value = self.raw(key, default)
+        if value is default:
+            return value  # type: ignore[no-any-return]
+        if (
+            not isinstance(value, Sequence)
+            or isinstance(value, str)
+            or not all(isinstance(item, str) for item in value)
+        ):
+            raise self.fail(key, "must be a list of strings")
+        return tuple(value)
+
+    def table(self, key: str, default: Any = _MISSING) -> Table:
+        """Return the table at ``key``."""
+        value = self.raw(key, default)
+        return Table(value, self.file, f"{self.path}.{key}" if self.path else key)
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """Return the list of tables at ``key``."""
+        value = self.raw(key)
+        prefix = f"{self.path}.{key}" if self.path else key
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise self.fail(key, f"must be a list of tables, each begun by [[{prefix}]]")
+        return tuple(Table(item, self.file, f"{prefix}[{i}]") for i, item in enumerate(value))
+
+    def done(self) -> None:
+        """Refuse any key that no getter asked for.
+
+        Raises:
+            DescriptorError: an unknown key, with the near misses among those the table may hold.
+        """
+        for key in self._data:
+            if key not in self._asked:
+                raise self.fail(key, "unknown key", near(str(key), self._asked, "keys"))

@@ -1,0 +1,313 @@
+"""How much of the peaks is reached, and the latencies: kept apart from the hardware, with how each was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from roofline.core.arrays import smaller
+from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.provenance import Fact
+from roofline.core.units import Count, FlopPerSecond, Ratio, Seconds
+from roofline.hardware.engines import Engine
+from roofline.hardware.frameworks import Framework
+
+LEVELS: Final = ("ideal", "generic", "calibrated")
+
+SAME: Final = {"fp16": "bf16"}
+"""Rates whose kernels are those of another: the two 16-bit formats run on the same data path."""
+
+KERNELS: Final = {
+    "gemm": "matrix product of activations and weights, with the quantisation of its input",
+    "attention_prefill": "flash attention over a prompt",
+    "attention_decode": "attention of new tokens over a cache, grouped or multi-query",
+    "mla_prefill": "latent attention over a prompt, keys and values expanded",
+    "mla_decode": "latent attention over the cached latents, projections absorbed",
+    "moe": "routing, permutation and grouped matrix products of the experts",
+    "attention_backward": "gradients of flash attention; those of the forward pass, slowed down, unless they were timed",
+    "mla_backward": "gradients of latent attention; as those of flash attention",
+    "elementwise": "normalisation, activation, rotation, residual: one pass over memory",
+    "sampling": "softmax, cut-off and draw over the logits",
+}
+"""Classes of kernel, each with constants of its own."""
+
+BACKWARD: Final = {"attention_prefill": "attention_backward", "mla_prefill": "mla_backward"}
+"""Classes whose gradients are a class of their own: what the profile says of it, or the forward pass slowed down."""
+
+COLLECTIVES: Final = {
+    "ring": "all-reduce in a ring at each tier",
+    "gather": "reduce-scatter, or all-gather, in a ring at each tier",
+    "halving": "all-reduce by recursive halving and doubling; one half of it is a reduce-scatter or an all-gather",
+    "tree": "all-reduce up and down two binary trees, each with half of the data",
+    "in_network": "all-reduce in a switch that adds up",
+    "one_shot": "all-reduce of small messages: every rank reads all others directly",
+    "two_shot": "all-reduce of middling messages: direct reduce-scatter, then direct all-gather",
+    "all_to_all": "personalised exchange between all ranks",
+    "low_latency": "dispatch or combine of experts: a copy for each expert, straight to its rank",
+    "throughput": "dispatch or combine of experts: a copy for each group of ranks, passed on inside it",
+    "chain": "broadcast along a chain, in chunks",
+    "binomial": "broadcast along a binomial tree",
+    "point_to_point": "each rank to the next along a chain: pipeline stages",
+}
+"""Ways to move a message, each with constants of its own."""
+
+
+@frozen(eq=False)
+class Kernel:
+    """Constants of one kernel class at one rate.
+
+    ``T = launches t0 + depth step + items / cores item + items turn + A / (eta_staging W)
+    + ||F / (eta_compute P) + scores / cores score, B / (eta_memory W)||_p``
+
+    Attributes:
+        eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
+        eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
+            None where it does not. In a format nobody measured, the best of the others bounds ``eta_compute``.
+        t0: time of one launch.
+        p: how compute and memory share the time: 1 in turn, infinity side by side.
+        step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
+        turn: time of one work item where these are taken one after another, whatever the cores.
+        error: half-width of the 80 % interval of ``T``, relative.
+    """
+
+    eta_compute: Ratio = 1.0
+    eta_memory: Ratio = 1.0
+    t0: Seconds = 0.0
+    p: float = float("inf")
+    step: Seconds = 0.0
+    item: Seconds = 0.0
+    score: Seconds = 0.0
+    eta_staging: Ratio = 1.0
+    eta_best: Ratio | None = None
+    error: Ratio = 0.0
+    turn: Seconds = 0.0
+
+
+@frozen(eq=False)
+class Link:
+    """Constants of one way to move a message.
+
+    ``T = T0 + x + 2 sqrt(c T0 x)`` with ``x = max(wire / (eta B))`` over the tiers and ``T0 = alpha + peer (group - 1)
+    + start max(latency) + hop sum(steps latency)``.
+
+    Attributes:
+        start: steps' worth of latency that it takes to begin.
+        eta: part of a link's bandwidth that is reached where ranks read and write each other's memory; ``far``, where a
+            network card carries messages.
+        pair: part of ``eta`` that two ranks reach, which use fewer channels than more do.
+        error: half-width of the 80 % interval of ``T``, relative.
+    """
+
+    alpha: Seconds = 0.0
+    peer: Seconds = 0.0
+    start: Count = 0.0
+    hop: Ratio = 0.0
+    eta: Ratio = 1.0
+    far: Ratio = 1.0
+    pair: Ratio = 1.0
+    c: Ratio = 0.0
+    error: Ratio = 0.0
+
+
+@frozen
+class Found:
+    """How constants were found, and how far off they are.
+
+    Attributes:
+        name: kernel class and format, or way of a message; ``stack``: whose kernels, "" for all together.
+        rows: timings fitted; ``left_out``: those kept for the check.
+        mape, median, p90: errors on the rows left out: mean, median, and that of nine in ten.
+    """
+
+    name: str
+    stack: str
+    rows: int
+    left_out: int
+    mape: Ratio
+    median: Ratio
+    p90: Ratio
+
+
+@frozen(eq=False)
+class Stack:
+    """Constants of one software stack's own kernels, where they differ from those of all stacks together."""
+
+    kernels: Mapping[tuple[str, str], Kernel]
+    links: Mapping[str, Link]
+
+
+@frozen(eq=False)
+class Calibration:
+    """A profile: the constants of every kernel class and link, and the margins that no kernel explains.
+
+    Attributes:
+        kernels: constants by (class, rate or stored format); ``"any"`` serves those not listed.
+        links: constants by name of :data:`COLLECTIVES`.
+        memory_fraction: share of a chip's memory that weights, cache and activations may fill.
+        step_error: half-width of the 80 % interval of a decode step that stays when every kernel is right.
+        prompt_error: the same for a prefill.
+        assumed_error: what each assumed number of the hardware adds to either.
+        power_fraction: mean draw of a busy system over its rated power, and the least and the greatest seen.
+        idle_fraction: draw of a chip that has nothing to do, over its rated power.
+        core: rate in 16 bits of the largest core that constants of a core were found on.
+        eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
+            0 in a graph.
+        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
+            ``sustained_fp4``, of the part of the peak that 16 bits reach then, what products in narrow formats reach of theirs.
+        vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
+        engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
+        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
+            that of its experts, whose software changes fastest.
+        stacks: by name, what differs in the kernels of one software stack.
+        found: how constants were fitted, where they were.
+        facts: each constant as the file states it, with its source.
+    """
+
+    name: str
+    level: str
+    kernels: Mapping[tuple[str, str], Kernel]
+    links: Mapping[str, Link]
+    memory_fraction: Ratio = 1.0
+    step_error: Ratio = 0.0
+    prompt_error: Ratio = 0.0
+    assumed_error: Ratio = 0.0
+    power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
+    idle_fraction: Ratio = 0.0
+    core: FlopPerSecond = float("inf")
+    eager: Seconds = 0.0
+    host: Seconds = 0.0
+    sustained: Ratio = 1.0
+    sustained_fp8: Ratio = 1.0
+    sustained_fp4: Ratio = 1.0
+    vendors: tuple[str, ...] = ()
+    elsewhere: Ratio = 1.0
+    engine: Engine = Engine()
+    framework: Framework = Framework()
+    training_error: Ratio = 0.0
+    experts_error: Ratio = 0.0
+    stacks: Mapping[str, Stack] = field(factory=dict)
+    found: tuple[Found, ...] = ()
+    facts: tuple[Fact, ...] = field(default=(), repr=False)
+
+    def key(self, name: str, rate: str, form: str = "") -> tuple[str, str]:
+        """Return under which key the profile keeps the constants of a kernel class: those of the format, of the rate, or of any."""
+        kept = ((name, SAME.get(key, key)) for key in (form, rate, "any"))
+        return next((pair for pair in kept if pair in self.kernels), (name, "any"))
+
+    def kernel(self, name: str, rate: str, form: str = "") -> Kernel:
+        """Return the constants of a kernel class at a rate, for a stored format if it has kernels of its own.
+
+        Raises:
+            QuestionError: the profile has none.
+        """
+        found = self.kernels.get(self.key(name, rate, form))
+        if found is None:
+            raise QuestionError(fault("kernel", name, f"profile {self.name!r} has no constants for it at {rate}"))
+        return found
+
+    def link(self, name: str) -> Link:
+        """Return the constants of a way to move a message.
+
+        Raises:
+            QuestionError: the profile has none.
+        """
+        if name not in self.links:
+            raise QuestionError(fault("link", name, f"profile {self.name!r} has no constants for it"))
+        return self.links[name]
+
+    def on(self, stack: str) -> Calibration:
+        """Return the profile with the constants of one software stack, such as ``vllm``; itself where it has none of its own.
+
+        Raises:
+            UnknownNameError: no stack of that name was measured on any chip.
+        """
+        if stack not in STACKS:
+            raise unknown("stack", stack, STACKS)
+        own = self.stacks.get(stack)
+        if own is None:
+            return self
+        head = f"stack.{stack}."
+        stated = [evolve(fact, path=fact.path.removeprefix(head)) for fact in self.facts if fact.path.startswith(head)]
+        replaced = {f"link.{key}" for key in own.links} | {".".join(("kernel", *key)) for key in own.kernels}
+        kept = [fact for fact in self.facts if fact.path.rpartition(".")[0] not in replaced]
+        return evolve(
+            self, name=f"{self.name} ({stack})", kernels={**self.kernels, **own.kernels}, links={**self.links, **own.links},
+            facts=(*stated, *kept),
+        )  # fmt: skip
+
+    def driven(self, engine: Engine) -> Calibration:
+        """Return the profile as an engine runs it: with its stack's kernels, its launches, and its share of the memory."""
+        own = self.on(engine.stack) if engine.stack else self
+        share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
+        return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
+
+    def training(self, framework: Framework, *, narrow: bool = False) -> Calibration:
+        """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are.
+
+        Products of a step are long: in a narrow format they reach the part of its peak that those in 16 bits do, nearly. ``narrow``
+        says that the chip multiplies in 8 bits, as those do whose matrix units work on their own while operands are fetched.
+        """
+        f = evolve(framework, attention=framework.attention * (framework.synchronous if narrow else 1.0))
+        kernels = dict(self.kernels)
+        for (name, rate), kernel in self.kernels.items():
+            if name in BACKWARD:
+                kernels.setdefault((BACKWARD[name], rate), _slower(kernel, 1.0, f.backward))
+        for (name, rate), kernel in self.kernels.items():
+            part = self.sustained_fp4 if "4" in rate else self.sustained_fp8
+            if name in _LONG and rate.startswith(_NARROW) and (name, "bf16") in self.kernels:
+                wide = self.kernels[name, "bf16"]
+                best = None if wide.eta_best is None else wide.eta_best * part
+                kernels[name, rate] = evolve(kernel, eta_compute=wide.eta_compute * part, eta_best=best)
+        share = f.memory_fraction if self.level != "ideal" else self.memory_fraction
+        return evolve(
+            self, framework=f, engine=Engine(), memory_fraction=share, facts=(*self.facts, *f.facts),
+            kernels={key: _trained(key[0], kernel, f, self.sustained) for key, kernel in kernels.items()},
+        )  # fmt: skip
+
+    def eagerly(self) -> Calibration:
+        """Return the profile for kernels that the host launches one by one: each takes its launch time at least."""
+        return evolve(self, host=self.eager)
+
+
+def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kernel:
+    match name:
+        case "elementwise" | "sampling":
+            return _slower(kernel, f.pace, 1.0)
+        case "moe":
+            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert)
+        case _:
+            return _slower(kernel, f.pace, sustained * (f.attention if name.startswith(("attention", "mla")) else 1.0))
+
+
+_LONG: Final = ("gemm", "moe")
+_NARROW: Final = ("fp8", "mxfp8", "int8", "fp4", "nvfp4", "mxfp4")
+_PRODUCTS: Final = 2
+"""Products of an expert: into its width, gate and all, and out of it."""
+
+
+def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
+    """Return the constants of a kernel that takes ``pace`` times as long, and of whose rate of computing only a part is left.
+
+    A rate above 1 is what kernels of other chips leave unused: no more than that is to be had.
+    """
+    slow = pace / rate
+    return evolve(
+        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, score=kernel.score * slow,
+        eta_compute=smaller(kernel.eta_compute / slow, 1.0), eta_memory=smaller(kernel.eta_memory / pace, 1.0),
+        eta_staging=smaller(kernel.eta_staging / pace, 1.0),
+        eta_best=None if kernel.eta_best is None else kernel.eta_best / slow,
+    )  # fmt: skip
+
+
+STACKS: Final = ("trtllm", "vllm", "sglang")
+"""Software stacks whose kernels were measured."""
+
+IDEAL: Final = Calibration(
+    name="ideal",
+    level="ideal",
+    kernels={(name, "any"): Kernel() for name in KERNELS},
+    links={name: Link() for name in COLLECTIVES},
+)
+"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped."""

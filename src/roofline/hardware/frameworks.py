@@ -1,0 +1,63 @@
+"""What trains: the software of a training run, as data. Kernels and links belong to chips; how they are driven belongs here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import field, frozen
+
+from roofline.core.provenance import Fact
+from roofline.core.units import Ratio, Seconds
+
+UNFUSED: Final = ("", "sinks", "all")
+"""Kinds of attention that a framework may do in passes over memory."""
+
+
+@frozen(eq=False)
+class Framework:
+    """A training framework.
+
+    ``step = pipeline(m micro-batches, each ||pace chip, launch host||_6) + seen messages + optimizer + step``
+
+    Attributes:
+        pace: time of all the chip's work over that of tuned kernels.
+        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
+        step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
+        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
+            ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
+            cores that send where a schedule has two micro-batches go together (DualPipe).
+        contention: what operations lose to messages that hide behind them, as a part of the time hidden.
+        attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
+            newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
+        unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
+        experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
+            besides, where the host starts one after another.
+        of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
+        memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
+        facts: each number as the file states it, with its source.
+    """
+
+    name: str = "none"
+    title: str = ""
+    unfused: str = ""
+    pace: Ratio = 1.0
+    launch: Ratio = 0.0
+    step: Seconds = 0.0
+    tp: Ratio = 0.0
+    cp: Ratio = 0.0
+    ep: Ratio = 0.0
+    paired: Ratio = 0.0
+    lent: Ratio = 0.0
+    dp: Ratio = 0.0
+    pp: Ratio = 0.0
+    fsdp: Ratio = 0.0
+    contention: Ratio = 0.0
+    attention: Ratio = 1.0
+    synchronous: Ratio = 1.0
+    backward: Ratio = 1.0
+    experts: Ratio = 1.0
+    expert: Seconds = 0.0
+    of: str = ""
+    until: float = 0.0
+    memory_fraction: Ratio = 1.0
+    facts: tuple[Fact, ...] = field(default=(), repr=False)

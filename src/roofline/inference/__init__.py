@@ -1,0 +1,1 @@
+"""One forward pass, and a service under load in closed form."""

@@ -1,0 +1,238 @@
+r"""A service under load: requests always in flight, or coming at random, prompts passed in the decode steps of the others.
+
+The steps are counted in :mod:`roofline.physics.queueing` and priced here, as works:
+
+.. math:: \mathrm{TTFT} = (w + s)\,t_{mixed}, \qquad \mathrm{TPOT} = (t_{decode} + f_{any} (t_{mixed} - t_{decode})) / a,
+          \qquad \mathrm{rate} = N O / (\mathrm{TTFT} + (O - 1)\,\mathrm{TPOT}) .
+
+Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TTFT + (O - 1) TPOT)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.text import figure
+from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+from roofline.inference.passes import draft_notes, drafting, fill, notes, prefill, rules, step
+from roofline.operators.memory import Footprint
+from roofline.operators.transformer import flow
+from roofline.physics.kernels import Cost
+from roofline.physics.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
+from roofline.physics.spans import Span, after
+from roofline.results.answer import Rule
+from roofline.results.estimate import Estimate
+from roofline.results.intervals import FRONT_ERROR
+from roofline.workload.layout import Layout
+from roofline.workload.questions import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
+
+
+def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return the prompt tokens that an attention rank passes in a step at most."""
+    return larger(engine.budget / layout.dp, LEAST_CHUNK) if question.chunk is None else question.chunk
+
+
+def _often(span: Span, times: Count) -> Span:
+    return evolve(span, time=span.time * times, times=times)
+
+
+@frozen(eq=False)
+class _Running:
+    """A service with so many requests let in: its cadence, its steps, and the times of a request that is let in."""
+
+    active: Count
+    each: Count
+    c: Cadence
+    alone: Decode
+    plain: Span
+    mixed: Span
+    pace: Pace
+
+    @property
+    def served(self) -> Seconds:
+        """The time for which a request that comes at random has its place."""
+        return self.pace.first - self.pace.late + self.pace.rest
+
+
+def _running(question: Serve, system: System, layout: Layout, calibration: Calibration, active: Count) -> _Running:
+    """Price the steps of a service with so many requests let in."""
+    q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
+    read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
+    each = active / (groups * layout.dp)
+    c = cadence(
+        read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
+        variation=q.variation, slots=q.requests_per_slot, random=random,
+    )  # fmt: skip
+    beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
+    alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
+    both = Mixed(model, groups * beside, q.input + q.output / 2, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy,
+                 q.draft_tokens, q.imbalance)  # fmt: skip
+    served = active / groups
+    plain = step(alone, system, layout, calibration, served)
+    mixed = step(both, system, layout, calibration, served)
+    return _Running(
+        active,
+        each,
+        c,
+        alone,
+        plain,
+        mixed,
+        pace(q, engine, c, plain.time, mixed.time, requests=each, ranks=layout.dp, lanes=layout.dp * layout.replicas),
+    )
+
+
+_ROUNDS: Final = 14
+_NEAR: Final = 0.002
+"""How near a rate is to that of so many requests in flight, relative, when it is theirs."""
+
+
+def _arrived(
+    rate: PerSecond, most: Count, running: Callable[[Count, PerSecond], _Running], ranks: Count, lanes: Count
+) -> tuple[_Running, PerSecond]:
+    """Return the service that answers requests as they come, as far as it can, and how many a second it answers at most.
+
+    What is answered grows with those that have a place; so their number lies between those that come before the first is
+    answered, and all places. A bounded search in logarithms finds it.
+    """
+    full = running(most, rate)
+    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes)
+    asked = smaller(rate, limit)
+
+    def off(run: _Running) -> Num:
+        return cast("Num", np.log(run.active / run.served / asked))
+
+    full = running(most, asked)
+    small = running(smaller(asked * full.served, most) * _LEAST, asked)
+    low, below = cast("Num", np.log(small.active)), off(small)
+    high, above = cast("Num", np.log(most)), off(full)
+    side: Any = 0.0
+    found = full
+    for _ in range(_ROUNDS):
+        # Secant between the two ends; one that stays counts half (Illinois).
+        within = (above > 0) & (below < 0)
+        middle = pick(within, low - below * (high - low) / pick(within, above - below, 1.0), high)
+        found = running(smaller(np.exp(middle), most), asked)
+        error = off(found)
+        if np.all((np.abs(error) < _NEAR) | ~within):
+            break
+        up = error > 0
+        below = pick(up, pick(side > 0, below / 2, below), error)
+        above = pick(up, error, pick(side < 0, above / 2, above))
+        low, high = pick(up, low, middle), pick(up, middle, high)
+        side = pick(up, 1.0, -1.0)
+    return found, limit
+
+
+_LEAST: Final = 1e-5
+
+
+def serve(question: Serve, system: System, layout: Layout, calibration: Calibration) -> Estimate:
+    """Return the answer for a service on one pool of chips.
+
+    Requests beyond those whose caches fit wait for their places: in a closed loop ``(N / n - 1) T`` by Little's law, T the time in
+    which each of the n is served once, those of a first wave half of that; where they come at random see
+    :func:`roofline.physics.queueing.full_house`. A rate that the service cannot answer is a plan that does not fit.
+    """
+    q, model, engine = question, question.model, calibration.engine
+    read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
+
+    def filled(concurrency: Count, tokens: Count) -> tuple[Footprint, Bytes, Count]:
+        return fill(
+            model, system, layout, calibration, sequences=ceil(concurrency / (layout.dp * layout.replicas)), tokens=tokens,
+            passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(concurrency)),
+            drafting=drafting(model, q.draft_tokens),
+        )  # fmt: skip
+
+    def running(active: Count, rate: PerSecond | None = None) -> _Running:
+        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active)
+
+    # What is let in holds half of its answer on average; an engine may keep more free.
+    kept = q.input + q.output * larger(engine.reserve, 0.5)
+    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=FRONT_ERROR))
+    stable: tuple[Rule, ...] = ()
+    if q.rate is None:
+        asked = cast("Num", q.concurrency)
+        most = filled(asked, kept)[2]
+        run = running(smaller(asked, larger(most, 1.0)))
+    else:
+        most = filled(chunk, kept)[2]
+        run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
+        ok = q.rate < limit
+        # One reason for all points, so that blocks of them can be put together.
+        at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
+        stable = (Rule(ok, f"{SATURATES} {at}"),)
+    active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
+    memory, capacity, _ = filled(active, kept)
+    first = prefill(
+        Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance), system, layout, calibration
+    )
+    emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
+    inside = (_often(mixed, times.steps + times.late / mixed.time), front)
+    cycle = after("cycle", (after("TTFT", inside), emitting))
+    waits = evolve(times.waits, base=times.waits.base + front.time)
+    if q.rate is None:
+        place = larger(asked / active - 1, 0.0) * cycle.time
+        waiting, waits = place * (1 - waits.weight / 2), evolve(waits, place=place)
+    else:
+        places = larger(most, 1.0)
+        load = smaller(active / places, 1.0) * ok
+        waiting = pick(ok, full_house(places, load, run.served, q.variation), np.nan)
+        waits = evolve(
+            waits, queue=waits.queue + waiting, chance=1 - (1 - waits.chance) * (1 - none_free(places, load))
+        )
+    opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
+    slots = flow(run.alone, layout, system.chip).streams[0].sequences
+    progress = yielded(q) / (q.draft_tokens + 1)
+    answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
+    return Estimate(
+        question, system, layout, calibration,
+        ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
+        tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
+        prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
+        steps=(first.steps[0], plain, mixed, cycle),
+        within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
+        progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
+        waits=waits,
+        remarks=(
+            *draft_notes(q),
+            *notes(model, q.input + q.output, system, calibration),
+            *_load_notes(q, active),
+            f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
+        ),
+    )  # fmt: skip
+
+
+SATURATES: Final = "the service saturates"
+"""How the reason begins that a rate cannot be answered."""
+
+
+def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+    """Return what is assumed of the load."""
+    if q.rate is not None:
+        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+    out = []
+    if q.requests_per_slot is None:
+        out.append(
+            "steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "
+            "other (requests_per_slot)"
+        )
+    if np.any(active < cast("Num", q.concurrency)):
+        out.append(f"caches of {_span(active)} requests fit at once: the others wait for their places")
+    return tuple(out)
+
+
+def _span(value: Num, digits: int = 0) -> str:
+    """Return one number or two; whole, or with so many digits that count."""
+    low, high = (
+        figure(float(end), digits) if digits else f"{float(end):,.0f}" for end in (np.min(value), np.max(value))
+    )
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,1 @@
+"""What one rank executes and stores: operations, messages, gradients and bytes, without any price."""

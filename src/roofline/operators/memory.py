@@ -1,0 +1,225 @@
+"""Parameters of a model, and the bytes it takes on one rank: weights, KV cache, activations."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import Mask, ceil, floor, larger, pick
+from roofline.core.units import Bytes, Count, Num
+from roofline.models.architecture import Attention, Dense, FeedForward, Layers, Model, Moe
+from roofline.models.dtypes import dtype
+from roofline.operators.transformer import attention, beside, ffn, head
+from roofline.operators.transformer.attention import cached
+from roofline.operators.transformer.ffn import moe
+from roofline.operators.transformer.flow import ACTIVATION
+from roofline.workload.layout import Layout
+
+_PARTS: Final = (
+    "embedding", "attention", "recurrent", "dense", "router", "experts", "shared", "residual", "norm", "head", "mtp",
+)  # fmt: skip
+
+
+@frozen(eq=False)
+class Footprint:
+    """Bytes on the fullest rank."""
+
+    weights: Bytes
+    kv_cache: Bytes
+    activations: Bytes
+
+    @property
+    def total(self) -> Bytes:
+        """Weights + KV cache + activations."""
+        return self.weights + self.kv_cache + self.activations
+
+
+def parameters(model: Model) -> dict[str, int]:
+    """Return the parameters of a model by component, multi-token-prediction modules apart under ``mtp``.
+
+    >>> from roofline.models.architecture import Gqa, Layers
+    >>> parameters(Model("toy", 64, 100, (Layers(2, Gqa(4, 2, 16), Dense(128)),)))["dense"]
+    49152
+    """
+    out = dict.fromkeys(_PARTS, 0)
+    out["embedding"] = _tables(model)
+    out["head"] = head(model).biases + (0 if model.tied else model.vocab * model.hidden)
+    out["norm"] = model.outer_norms * model.norm_params * model.hidden
+    out["residual"] = beside.parameters(model)
+    for run in model.layers:
+        for name, count in _layer(model, run.attention, run.ffn).items():
+            out[name] += run.count * count
+    if model.mtp:
+        layer = model.drafter
+        # Projection of two normalised streams, one layer, and a last norm; embedding and head are the model's own.
+        module = 2 * model.hidden**2 + 3 * model.hidden + sum(_layer(model, layer.attention, layer.ffn).values())
+        out["mtp"] = model.mtp * module
+    return out
+
+
+def _tables(model: Model) -> int:
+    """Return the elements of the embedding tables: of tokens, of learned positions, of every layer's own."""
+    own = 0 if model.per_layer is None else model.per_layer.vocab * model.depth * model.per_layer.dim
+    return (model.vocab + model.positions) * model.hidden + own
+
+
+def _layer(model: Model, mixer: Attention, block: FeedForward) -> dict[str, int]:
+    norms = (mixer.norms + block.norms) * model.norm_params * model.hidden
+    out: dict[str, int] = {"norm": norms + attention.inner(mixer)}
+    for matrix in (*attention.matrices(mixer, model.hidden), *ffn.matrices(block, model.hidden)):
+        out[matrix.component] = out.get(matrix.component, 0) + matrix.elements
+    if isinstance(block, Moe):
+        out["norm"] += block.extra
+        out["experts"] = block.experts * moe.expert(block, model.hidden)
+    return out
+
+
+def total(model: Model) -> int:
+    """Return all parameters of a model, without its multi-token-prediction modules (the number in most model names)."""
+    counts = parameters(model)
+    return sum(counts.values()) - counts["mtp"]
+
+
+def active(model: Model) -> int:
+    """Return the parameters one token meets, embedding and head included: total - experts it does not visit."""
+    idle = sum(
+        run.count * (run.ffn.experts - run.ffn.visits) * moe.expert(run.ffn, model.hidden)
+        for run in model.layers
+        if isinstance(run.ffn, Moe)
+    )
+    return total(model) - round(idle)
+
+
+def active_by_convention(model: Model) -> dict[str, int]:
+    """Return the parameters one token meets as three conventions count them.
+
+    ``all`` of them; ``without_embedding``, whose table is only looked up in (kept where the head multiplies by it); and
+    ``without_embedding_and_head``, the layers alone.
+    """
+    everything, tables, counts = active(model), _tables(model), parameters(model)
+    looked_up = tables - (model.vocab * model.hidden if model.tied else 0)
+    return {
+        "all": everything,
+        "without_embedding": everything - looked_up,
+        "without_embedding_and_head": everything - tables - counts["head"],
+    }
+
+
+def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
+    """Return the cached bytes of one more token in the whole model, windows not yet full, without tensor parallelism."""
+    width = dtype(model.formats.kv if kv is None else kv).bytes
+    return width * sum((run.count * cached(run.attention, 1.0, 1.0) for run in model.layers), start=0.0)
+
+
+def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
+    """Return the bytes of a sequence's state in the whole model, however long it is, on one of ``tp`` ranks."""
+    kept = sum((run.count * attention.state(run.attention, tp) for run in model.layers), start=0.0)
+    return dtype(model.formats.state).bytes * kept
+
+
+def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
+    """Return the distinct kinds of layer and how many there are of each."""
+    kinds: Counter[tuple[Attention, FeedForward]] = Counter()
+    for run in model.layers:
+        kinds[run.attention, run.ffn] += run.count
+    return kinds
+
+
+@functools.cache
+def _stages(model: Model, pp: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many layers of each kind lie in a pipeline stage, for the stages that no other outdoes in every kind."""
+    kinds = list(_kinds(model))
+    plan = [kinds.index((run.attention, run.ffn)) for run in model.layers for _ in range(run.count)]
+    long = -(-len(plan) // pp)
+    held = {tuple(plan[i : i + long].count(kind) for kind in range(len(kinds))) for i in range(0, len(plan), long)}
+    return tuple(a for a in held if not any(b != a and all(x >= y for x, y in zip(b, a, strict=True)) for b in held))
+
+
+def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward], Bytes]) -> Bytes:
+    """Return the bytes of the fullest of ``pp`` stages of ``ceil(L / pp)`` layers in their order, given those of each kind."""
+    if len(each) == 1:
+        return ceil(model.depth / pp) * next(iter(each.values()))
+    out: Num = 0.0
+    # Stages are cut where the plan falls: one count of layers for each degree that is asked, few even in a sweep.
+    for degree in np.unique(pp):
+        most: Num = 0.0
+        for held in _stages(model, int(degree)):
+            most = larger(most, sum((n * size for n, size in zip(held, each.values(), strict=True)), start=0.0))
+        out = most if np.size(pp) == 1 else pick(pp == degree, most, out)
+    return out
+
+
+def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Layout) -> Bytes:
+    """Return the bytes of one layer's matrices on the fullest rank."""
+    formats, hidden = model.formats, model.hidden
+    whole = (*attention.matrices(mixer, hidden), *ffn.matrices(block, hidden))
+    out = sum((m.elements * m.share(layout.tp) * dtype(getattr(formats, m.component)).bytes for m in whole), start=0.0)
+    if isinstance(block, Moe):
+        slots = moe.local_slots(block, layout.ep, layout.redundant_experts)
+        out = out + slots * moe.expert(block, hidden) / layout.expert_tp * dtype(formats.experts).bytes
+    return out
+
+
+def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
+    """Return the bytes of weights on the fullest rank.
+
+    Matrices are cut by tensor parallelism as their kind allows, experts over shards, layers over stages; embedding and head lie on
+    the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last.
+    """
+    each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
+    stage = ceil(model.depth / layout.pp)
+    out = _fullest(model, layout.pp, each)
+    layer: Layers = model.drafter
+    project = 2 * model.hidden**2 * dtype(model.formats.attention).bytes
+    module = _layer_bytes(model, layer.attention, layer.ffn, layout) if model.mtp else 0.0
+    modules = drafting * 1.0 * model.mtp * (module + project)
+    # Whole on every rank of a stage: too small to be cut.
+    out = out + beside.parameters(model) * dtype(model.formats.residual).bytes * stage / model.depth
+    matrix = head(model)
+    table = _tables(model) * matrix.share(layout.tp) * dtype(model.formats.embedding).bytes
+    top = matrix.elements * matrix.share(layout.tp) * dtype(model.formats.head).bytes
+    if model.tied:
+        return out + modules + table
+    return out + modules + pick(layout.pp > 1, larger(table, top), table + top)
+
+
+def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:
+    """Return the bytes one rank keeps of a sequence of ``tokens``: cache and state, its share of heads, of a stage's layers."""
+    width, tp = dtype(model.formats.kv).bytes, layout.tp
+    state = dtype(model.formats.state).bytes
+    mixers = {
+        mixer: width * cached(mixer, tokens, tp) + state * attention.state(mixer, tp) for mixer, _ in _kinds(model)
+    }
+    modules = drafting * 1.0 * model.mtp * cached(model.drafter.attention, tokens, tp)
+    return _fullest(model, layout.pp, {kind: mixers[kind[0]] for kind in _kinds(model)}) + width * modules
+
+
+def activations(model: Model, layout: Layout, tokens: Count, sequences: Count) -> Bytes:
+    """Return the working bytes of a pass without gradients: residual, the widest layer's intermediates, logits in 32 bits.
+
+    ``a M (4 H + widest) + 4 sequences V / tp``, the widest being qkv, the feed-forward, or the rows an expert shard
+    receives.
+    """
+    widest: Num = 0.0
+    for mixer, block in _kinds(model):
+        widest = larger(widest, attention.width(mixer) / layout.tp)
+        if isinstance(block, Dense):
+            widest = larger(widest, 3 * block.width / layout.tp)
+        elif isinstance(block, Moe):
+            rows = layout.dp * block.visits / layout.ep
+            widest = larger(widest, rows * (2 * model.hidden + 3 * block.width / layout.expert_tp))
+    return tokens * ACTIVATION.bytes * (4 * model.hidden + widest) + 4 * sequences * model.vocab / layout.tp
+
+
+def most_sequences(capacity: Bytes, fixed: Bytes, per_sequence: Bytes) -> Count:
+    """Return how many sequences' caches fit beside what is fixed: ``floor((capacity - fixed) / per_sequence)``, at least 0.
+
+    >>> float(most_sequences(80e9, 16e9, 2e9))
+    32.0
+    """
+    return larger(floor((capacity - fixed) / per_sequence), 0.0)

@@ -1,0 +1,180 @@
+"""A model, a phase and a layout as works: what one rank does in one pass, section by section, every size a float or an array."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import numpy as np
+from attrs import evolve
+
+from roofline.core.arrays import ceil
+from roofline.core.units import Count, Num
+from roofline.hardware.hardware import Chip
+from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Model
+from roofline.operators.transformer import attention, beside, ffn
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
+from roofline.operators.works import Message, Op, Section, Work
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Pass, Prefill
+
+__all__ = ["Flow", "Matrix", "flow", "head", "sections", "stage_share"]
+
+
+def head(model: Model) -> Matrix:
+    """Return the matrix from hidden state to vocabulary."""
+    biases = int(model.head_bias) * model.vocab
+    return Matrix("head", "head", model.hidden, model.vocab, "outputs", model.vocab, biases)
+
+
+def stage_share(model: Model, pp: Count) -> Num:
+    """Return the time of the fullest pipeline stage times ``pp``, over the time of all layers: ``ceil(L / pp) pp / L``.
+
+    >>> from roofline.models.architecture import Dense, Gqa, Layers
+    >>> float(stage_share(Model("m", 8, 8, (Layers(61, Gqa(1, 1, 8), Dense(8)),)), 2.0))
+    1.0163934426229508
+    """
+    return ceil(model.depth / pp) * pp / model.depth
+
+
+def _begin(p: Flow) -> Section:
+    """Return the embedding of the tokens; its table is cut by vocabulary."""
+    return Section(
+        "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden), *reduced(p, "embedding"))
+    )
+
+
+def _end(p: Flow) -> Section:
+    """Return the last norm, the head and the sampler."""
+    matrix, rows = head(p.model), p.rows
+    # The last stage of a pipeline, which has the head too, sets the pace of all micro-batches.
+    times = p.layout.pp if p.streams[0].decoding else 1.0
+    product = gemm(p, "head", matrix, tokens=rows)
+    logits = rows * p.model.vocab * matrix.share(p.layout.tp)
+    works: tuple[Work, ...] = (
+        elementwise(p, "norm", 4 * rows * p.model.hidden),
+        evolve(product, useful=product.useful / times),
+        Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp),
+        Op("sample", "sampling", p.sixteen, 0.0, 2 * logits * ACTIVATION.bytes, launches=3.0),
+    )
+    return Section("head", times, works)
+
+
+def _hops(p: Flow) -> Section:
+    """Return the passing of the hidden state from stage to stage."""
+    size = p.resident * p.model.hidden * ACTIVATION.bytes
+    return Section("pipeline", 1.0, (Message("stage to stage", "point_to_point", size, p.layout.pp, p.layout.stage),))
+
+
+def _drafts(p: Flow, drafts: Count) -> Section:
+    """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
+    model, first = p.model, p.streams[0]
+    layer = model.drafter
+    single = evolve(p, streams=(evolve(first, new=1.0, logits=1.0),))
+    works: tuple[Work, ...] = (
+        *norms(single),
+        gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
+        *attention.works(layer.attention, single),
+        *ffn.works(layer.ffn, single),
+        *_end(single).works,
+    )
+    return Section("draft", drafts, works)
+
+
+def layers(p: Flow) -> tuple[Section, ...]:
+    """Return the works of all layers on one rank, equal ones folded: attention and feed-forward kinds counted apart."""
+    attentions: Counter[Attention] = Counter()
+    ffns: Counter[FeedForward] = Counter()
+    for run in p.model.layers:
+        attentions[run.attention] += run.count
+        ffns[run.ffn] += run.count
+    names = _names((*attentions, *ffns))
+    out = [Section(names[kind], float(count), attention.works(kind, p)) for kind, count in attentions.items()]
+    out += [Section(names[kind], float(count), ffn.works(kind, p)) for kind, count in ffns.items()]
+    out += [Section(name, float(count), works) for name, count, works in beside.works(p)]
+    return tuple(section for section in out if section.works)
+
+
+def ends(p: Flow) -> tuple[Section, ...]:
+    """Return what a training pass does before its layers and after them: embedding, head and loss, and modules beside the head.
+
+    The loss reads logits and writes its softmax in 32 bits; each multi-token-prediction module is one more layer, a projection and
+    a head (DeepSeek-V3, arXiv:2412.19437, section 2.2).
+    """
+    model = p.model
+    matrix = head(model)
+    closing: tuple[Work, ...] = (
+        *_normed(p),
+        gemm(p, "head", matrix, tokens=p.rows),
+        elementwise(p, "loss", 3 * p.rows * model.vocab * matrix.share(p.layout.tp), launches=3.0,
+                    kept=3 * p.rows * model.vocab * matrix.share(p.layout.tp)),
+    )  # fmt: skip
+    out = [_begin(p), Section("head", 1.0, closing)]
+    if model.mtp:
+        layer = model.drafter
+        project = Matrix("project", "attention", 2 * model.hidden, model.hidden)
+        module = (
+            *_normed(p),
+            gemm(p, "project", project),
+            *attention.works(layer.attention, p),
+            *ffn.works(layer.ffn, p),
+            *closing,
+        )
+        out.append(Section("prediction module", float(model.mtp), module))
+    return tuple(out)
+
+
+def _normed(p: Flow) -> tuple[Op, ...]:
+    return norms(p) if p.model.outer_norms else ()
+
+
+def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
+    """Return the works of one pass in order, equal layers folded into one section with the number of times it is met.
+
+    Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With pipeline
+    stages, times are those of the whole way through, every stage as slow as the fullest.
+
+    Raises:
+        QuestionError: the chip has no rate for one of the model's formats.
+    """
+    p = flow(question, layout, chip)
+    model = question.model
+    uneven = stage_share(model, layout.pp)
+    out = [_begin(p), *(evolve(section, times=section.times * uneven) for section in layers(p)), _end(p)]
+    if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
+        out.append(_drafts(p, question.draft_tokens))
+    out.append(_hops(p))
+    return tuple(section for section in out if section.works)
+
+
+_CALLED: Final[Mapping[str, str]] = {
+    "Gqa": "attention", "Mla": "latent attention", "Compressed": "compressed attention", "Linear": "linear attention",
+    "Mamba": "scan", "Dense": "dense ffn", "Moe": "experts", "Absent": "",
+}  # fmt: skip
+
+
+def _names(kinds: Iterable[Attention | FeedForward]) -> dict[Attention | FeedForward, str]:
+    """Return a name for each kind of block of a model, told apart by what differs, or by a number."""
+    said = {kind: _name(kind) for kind in kinds}
+    seen: Counter[str] = Counter()
+    out = {}
+    for kind, name in said.items():
+        several = Counter(said.values())[name] > 1
+        told = f"{name} {kind.width:,}" if several and isinstance(kind, Dense) else name
+        seen[told] += 1
+        out[kind] = f"{told} {seen[told]}" if seen[told] > 1 and not isinstance(kind, Absent) else told
+    return out
+
+
+def _name(kind: Attention | FeedForward) -> str:
+    window, indexer = getattr(kind, "window", None), getattr(kind, "indexer", None)
+    ratio = getattr(kind, "ratio", 0)
+    told = [
+        f"window {window}" if window and not getattr(kind, "chunked", False) else f"chunk {window}" if window else "",
+        f"1 of {ratio}" if ratio else "",
+        f"top {indexer.top_k}{', chosen before' if indexer.reused else ''}" if indexer else "",
+        "shared cache" if getattr(kind, "shared_kv", False) else "",
+    ]
+    inside = ", ".join(filter(None, told))
+    return f"{_CALLED[type(kind).__name__]} ({inside})" if inside else _CALLED[type(kind).__name__]

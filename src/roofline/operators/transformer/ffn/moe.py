@@ -1,0 +1,138 @@
+"""A mixture of experts: router, dispatch, grouped products, combine, and the shared block beside them.
+
+Within a stage of ``tp * dp`` ranks there are ``ep`` shards of whole experts, each expert cut over the remaining
+ranks. With one attention group (dp = 1) every rank of the stage already holds every token, and the sum over tensor
+peers combines the experts' outputs; with several, tokens travel to the shards their experts live on and back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roofline.core.arrays import ceil, expected_distinct, share, smaller
+from roofline.core.units import Bytes, Count, Ratio
+from roofline.models.architecture import Dense, Moe
+from roofline.operators.transformer.ffn import dense
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
+from roofline.operators.works import Message, Op, Work
+
+
+def _shared(f: Moe) -> Dense:
+    return Dense(f.shared_width, gated=f.gated)
+
+
+def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
+    """Return what is not a routed expert: the router, the way into the experts' width and out of it, the shared block, its gate."""
+    routes = f.experts + f.idle
+    router = Matrix("router", "router", hidden, routes, biases=int(f.router_bias) * routes)
+    latent = _latent(f, hidden) if f.latent else ()
+    shared = dense.matrices(_shared(f), hidden, "shared") if f.shared_width else ()
+    return router, *_gate(f, hidden), *latent, *shared
+
+
+def _gate(f: Moe, hidden: int) -> tuple[Matrix, ...]:
+    return (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
+
+
+def _latent(f: Moe, hidden: int) -> tuple[Matrix, Matrix]:
+    return Matrix("latent in", "shared", hidden, f.latent), Matrix("latent out", "shared", f.latent, hidden)
+
+
+def expert(f: Moe, hidden: int) -> int:
+    """Return the parameters of one routed expert: ``3 H width`` gated, ``2 H width`` not, in the experts' width, and biases."""
+    into, inputs = 1 + f.gated, f.latent or hidden
+    return (into + 1) * inputs * f.width + int(f.bias) * (into * f.width + inputs)
+
+
+def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
+    """Return the experts on the fullest of ``ep`` shards, redundant copies counted: ``ceil((E + R) / ep)``.
+
+    >>> float(local_slots(Moe(experts=256, top_k=8, width=2048), ep=72.0, redundant=0.0))
+    4.0
+    """
+    return ceil((f.experts + redundant) / ep)
+
+
+def imbalance(tokens: Count, shards: Count) -> Ratio:
+    """Return the load of the fullest of n shards over the mean where m tokens are drawn at random.
+
+    ``1 + sqrt(2 ln n  n / m)``, at most n. Raab and Steger, *Balls into bins*, RANDOM 1998, theorem 1. Real routers are less
+    even: measure, and give ``imbalance``.
+
+    >>> round(float(imbalance(256 * 32.0, 256.0)), 2), float(imbalance(100.0, 1.0))
+    (1.59, 1.0)
+    """
+    return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
+
+
+def works(f: Moe, p: Flow) -> tuple[Work, ...]:
+    """Return one layer's mixture on one rank.
+
+    Rows of the fullest shard ``R = u T k slots / (E + copies)`` for the T tokens of the stage, u the imbalance; ``F = 6 H width R /
+    expert_tp`` gated; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - u k / (E + copies))^T)``;
+    rows are permuted, quantised and added up again in passes of their own.
+    """
+    layout, hidden = p.layout, f.latent or p.model.hidden
+    router, *_ = matrices(f, p.model.hidden)
+    slots, copies = local_slots(f, layout.ep, layout.redundant_experts), f.experts + layout.redundant_experts
+    tokens, cut = p.group_tokens, layout.expert_tp
+    uneven = imbalance(tokens * f.visits, layout.ep) if p.imbalance is None else smaller(p.imbalance, layout.ep)
+    rows = uneven * tokens * f.visits * slots / copies
+    hit = expected_distinct(slots, smaller(uneven * f.visits / copies, 1.0), tokens)
+    element, row = ACTIVATION.bytes, hidden * p.passed("experts")
+    between = (4 + 2 * f.gated) * f.width / cut
+    experts = Op(
+        "experts", "moe", p.rate("experts"),
+        flops=2 * expert(f, p.model.hidden) * rows / cut,
+        bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
+        staging=rows * (row + (hidden + between) * element),
+        depth=hidden + f.width / cut,
+        items=slots,
+        useful=copies / (slots * layout.ep * uneven),
+        form=p.form("experts", p.rate("experts")),
+        weights=slots * expert(f, p.model.hidden) / cut,
+        rows=rows,
+        inputs=hidden,
+        outputs=hidden,
+        kept=(hidden + (2 + f.gated) * f.width / cut) * element,
+    )  # fmt: skip
+    into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
+    there, back = _ways(f, p, uneven, row, hidden * element)
+    return (
+        *norms(p, f.norms),
+        gemm(p, "router", router, *_gate(f, p.model.hidden)),
+        *(() if into is None else (gemm(p, "latent in", into),)),
+        *there,
+        experts,
+        *back,
+        *(() if out is None else (gemm(p, "latent out", out),)),
+        *(dense.block(_shared(f), p, "shared ", "shared") if f.shared_width else ()),
+        # In training tokens come back to the rank that sent them; only what the shared block made is added up.
+        *(reduced(p, "ffn") if layout.etp is None or f.shared_width else ()),
+    )
+
+
+def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Return how tokens travel to their experts, and back.
+
+    A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In
+    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
+    """
+    layout = p.layout
+    if layout.etp is None:
+        # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
+        sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
+        group, copies = layout.stage, f.visits * layout.expert_tp
+        there = Message("dispatch", "dispatch", sent * row, group, copies=copies)
+        return (there,), (Message("combine", "combine", sent * back, group, copies=copies),)
+    sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
+    return (
+        (
+            Message("dispatch", "dispatch", sent * row, layout.ep, layout.etp, f.visits),
+            Message("expert gather", "all_gather", gathered * row, layout.etp),
+        ),
+        (
+            Message("expert scatter", "reduce_scatter", gathered * back, layout.etp),
+            Message("combine", "combine", sent * back, layout.ep, layout.etp, f.visits),
+        ),
+    )

@@ -1,0 +1,114 @@
+r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
+
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A}{\eta_a W}
+          + \left\| \frac{F}{\eta_c P} + \frac{s}{c}\,t_s,\; \frac{B}{\eta_m W} \right\|_p
+
+F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
+core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
+1969); i items with a fixed cost; s exponentials of a softmax, which no matrix unit does; A bytes of passes before and after.
+Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
+:math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from roofline.core.arrays import larger, norm, smaller
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
+from roofline.hardware.constants import Calibration, Kernel
+from roofline.hardware.hardware import Chip
+from roofline.operators.works import Op
+
+
+@frozen(eq=False)
+class Cost:
+    """A time and what it consists of, on the resources it keeps busy.
+
+    Attributes:
+        time: the priced time.
+        compute, memory, network: time each resource needs alone, at the fraction of its peak that is reached; of a
+            message, all but its fixed time.
+        latency: fixed time, when no resource is busy.
+        error: half-width of the 80 % interval of the time, relative.
+        ways: the ways considered and their times, where there was a choice.
+    """
+
+    time: Seconds
+    compute: Seconds = 0.0
+    memory: Seconds = 0.0
+    network: Seconds = 0.0
+    latency: Seconds = 0.0
+    error: Ratio = 0.0
+    ways: Mapping[str, Seconds] = field(factory=dict)
+
+    @property
+    def overlapped(self) -> Seconds:
+        """Time if the resources worked side by side: latency plus the longest."""
+        return self.latency + larger(larger(self.compute, self.memory), self.network)
+
+    @property
+    def serial(self) -> Seconds:
+        """Time if the resources worked in turn: latency plus the sum."""
+        return self.latency + self.compute + self.memory + self.network
+
+
+def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:
+    """Return the roofline bound ``max(F / P, B / W)``: no kernel is faster.
+
+    >>> float(bound(2e15, 1e12, 1e15, 4e12))
+    2.0
+    """
+    return larger(flops / peak, traffic / bandwidth)
+
+
+def attainable(intensity: FlopPerByte, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> FlopPerSecond:
+    """Return the roof ``min(P, W * I)`` at an arithmetic intensity: 100 FLOP/B at 4 TB/s gives 0.4 PFLOP/s.
+
+    >>> float(attainable(100.0, 1e15, 4e12))
+    400000000000000.0
+    """
+    return smaller(peak, bandwidth * intensity)
+
+
+def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
+    """Return the part of a peak that a kernel reaches: of the best rate measured on the chip, where that is known.
+
+    What keeps a chip below its peak, power or its clock, does so in every format: in one that nobody has measured it is
+    not taken to come nearer to its peak than it was seen to in any other.
+    """
+    if k.eta_best is None or not chip.best:
+        return k.eta_compute
+    if rate in chip.best:
+        return smaller(k.eta_best * chip.best[rate], 1.0)
+    return smaller(k.eta_compute, k.eta_best * functools.reduce(larger, chip.best.values()))
+
+
+def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
+    """Return the time of an operation on a chip.
+
+    Raises:
+        QuestionError: the chip has no such rate, or the profile no such kernel.
+    """
+    if op.rate not in chip.peak:
+        raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
+    k, engine = calibration.kernel(op.kernel, op.rate, op.form), calibration.engine
+    fused = op.kernel == "gemm" and op.form in engine.fused
+    launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
+    bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
+    compute = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate]) + op.scores * (k.score / units)
+    memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
+    # What is not launched walks no way.
+    latency = (
+        launches * (k.t0 * engine.launch)
+        + smaller(launches, 1.0) * op.depth * k.step
+        + op.items * (k.item / units + k.turn)
+    )
+    kernel = latency + around + norm(compute, memory, k.p)
+    # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
+    waits = larger(launches * calibration.host - kernel, 0.0)
+    return Cost(time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error)

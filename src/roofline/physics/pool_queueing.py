@@ -1,0 +1,175 @@
+r"""How requests go round two pools: they wait for a lane that reads prompts, then for a place among those that decode.
+
+A lane reads the prompts that wait for it, c at most at a time; a pass of k takes :math:`T = a + b k`, told by the pass of one and
+that of c. Prompts come to it at a rate :math:`\lambda`, and the gaps between them vary by :math:`A^2` (1 at random, 1/m where
+they come at random and go to m lanes by turns). In a pass of T come :math:`x = \lambda T`, so that the next has
+
+.. math:: k = \min(c,\ A^2 (x + e^{-x}) + (1 - A^2) \max(x, 1)),
+
+one where none has come. A lane is busy for :math:`\beta = \lambda T / k`. A prompt waits for the end of the pass that it meets,
+and, near saturation (:math:`\rho = \lambda q`, :math:`q = T_c / c`), for passes more; those that came with it share its own:
+
+.. math::
+   w = \beta \frac{T}{2} \Big(A^2 + (1 - A^2)(1 - \tfrac1k) + \frac{v^2}{k}\Big) + \frac{\rho^2 q (A^2 + v^2)}{2 (1 - \rho)},
+   \qquad T' = a + b\,(1 + \min(A^2 \beta x + (1 - A^2) \max(x - 1, 0),\ c - 1)),
+
+which at c = 1 is the formula of Pollaczek, Khinchin and Kingman, and near saturation that of a server in batches. In a closed loop
+of N requests :math:`\lambda = (N - 1) / m K`, K the cycle: ``K = w + T' + x + Z``, Z the time of decoding, and ``K >= N q / m``,
+``K >= N Z / P`` for P places. Where requests come at a rate, they wait for places too (:func:`roofline.physics.queueing.full_house`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.arrays import larger, pick, share, smaller
+from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
+from roofline.physics.queueing import full_house
+
+_ROUNDS: Final = 12
+_HALVINGS: Final = 40
+_ALMOST: Final = 1 - float(np.finfo(np.float32).eps) / 128
+
+
+@frozen(eq=False)
+class Lanes:
+    """Lanes that read prompts, a few at a time.
+
+    Attributes:
+        count: of them; prompts go to them by turns.
+        alone: time of a pass over one prompt of each lane, ``full``: over ``most`` of each.
+    """
+
+    count: Count
+    alone: Seconds
+    full: Seconds
+    most: Count = 1.0
+
+    @property
+    def each(self) -> Seconds:
+        """Time of a lane for each prompt where passes are full."""
+        return self.full / self.most
+
+    @property
+    def more(self) -> Seconds:
+        """What each prompt more adds to a pass."""
+        return (self.full - self.alone) / larger(self.most - 1, 1.0)
+
+    @property
+    def most_per_second(self) -> PerSecond:
+        """Requests a second that the lanes can read."""
+        return self.count / self.each
+
+    def queue(self, rate: PerSecond, variation: Ratio) -> tuple[Seconds, Seconds]:
+        """Return the mean wait of a prompt, and the time of the pass it is in, where ``rate`` a second come to all lanes.
+
+        >>> wait, own = Lanes(1.0, alone=1.0, full=1.0).queue(0.5, 0.0)  # Pollaczek and Khinchin
+        >>> float(wait), float(own)
+        (0.5, 1.0)
+        """
+        coming, come, b = 1 / self.count, rate / self.count, self.more
+        start = self.alone - b
+        k: Num = 1.0
+        for _ in range(_ROUNDS):
+            x = come * (start + b * k)
+            k = smaller(coming * (x + np.exp(-x)) + (1 - coming) * larger(x, 1.0), self.most)
+        time = start + b * k
+        x, squared = come * time, variation * variation
+        busy, load = smaller(x / k, 1.0), smaller(come * self.each, _ALMOST)
+        meets = busy * time / 2 * (coming + (1 - coming) * (1 - 1 / k) + squared / k)
+        behind = load * load * self.each * (coming + squared) / (2 * (1 - load))
+        beside = smaller(coming * busy * x + (1 - coming) * larger(x - 1, 0.0), self.most - 1)
+        return meets + behind, start + b * (1 + beside)
+
+    def wave(self, requests: Count) -> Seconds:
+        """Return the mean time to the end of its pass of prompts that come all at once."""
+        own = larger(requests / self.count, 1.0)
+        k = smaller(own, self.most)
+        return (own + k) / 2 * (self.alone + self.more * (k - 1)) / k
+
+
+@frozen(eq=False)
+class Round:
+    """Requests that go round two pools.
+
+    Attributes:
+        lanes: that read.
+        after: time from the end of a request's pass to the first token that the other pool shows, besides waiting for a step.
+        step: of those that decode; ``spent``: Z, from a request's first token to its last.
+        places: P, requests that can decode at once.
+        requests: N, always in flight; or None, and ``rate`` come a second.
+        variation: of lengths; ``slots``: requests that each slot of a benchmark serves that starts all at once, or None.
+    """
+
+    lanes: Lanes
+    after: Seconds
+    step: Seconds
+    spent: Seconds
+    places: Count
+    requests: Count | None
+    rate: PerSecond | None
+    variation: Ratio = 0.0
+    slots: Count | None = None
+
+    def scaled(self, reading: Num = 1.0, decoding: Num = 1.0, after: Num = 1.0) -> Round:
+        """Return the same with every pass, every step, and what lies between them, so many times as long."""
+        ours = evolve(self.lanes, alone=self.lanes.alone * reading, full=self.lanes.full * reading)
+        spent, step = self.spent * decoding, self.step * decoding
+        return evolve(self, lanes=ours, after=self.after * after, step=step, spent=spent)
+
+    def turn(self) -> Turn:
+        """Return how long a request takes, and how many are answered."""
+        return self._closed(self.requests) if self.requests is not None else self._open(cast("Num", self.rate))
+
+    def _joins(self, others: Count) -> Seconds:
+        """Return the wait for the end of a step; there is none where nobody else decodes."""
+        return -np.expm1(-others) * self.step / 2
+
+    def _closed(self, requests: Count) -> Turn:
+        ours, others = self.lanes, larger(requests - 1, 0.0)
+        joins = self._joins(others * share(self.spent, self.spent + ours.alone + self.after))
+        rest = self.after + joins + self.spent
+        low = larger(ours.alone + rest, others / ours.most_per_second)
+        high = low + (requests / ours.count) * ours.alone + ours.full
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            wait, own = ours.queue(others / middle, self.variation)
+            late = wait + own + rest > middle
+            low, high = pick(late, middle, low), pick(late, high, middle)
+        wait, own = ours.queue(others / high, self.variation)
+        bound = larger(requests / ours.most_per_second, share(requests * self.spent, self.places))
+        cycle = larger(wait + own + rest, bound)
+        begun = larger(ours.wave(requests) + self.after + joins - (cycle - self.spent), 0.0)
+        cycle = cycle + (0.0 if self.slots is None else begun / self.slots)
+        first = cycle - self.spent
+        return Turn(first, larger(first - ours.alone - self.after, 0.0), cycle, requests / cycle, requests)
+
+    def _open(self, rate: PerSecond) -> Turn:
+        ours = self.lanes
+        load = smaller(rate * self.spent / self.places, 1.0)
+        able = (rate < ours.most_per_second) & (load < 1)
+        answered = smaller(rate, smaller(ours.most_per_second, share(self.places, self.spent)))
+        wait, own = ours.queue(answered * _ALMOST, self.variation)
+        place = full_house(self.places, pick(able, load, 0.0), self.spent, self.variation)
+        first = pick(able, wait + own + self.after + place + self._joins(rate * self.spent), np.nan)
+        flight = answered * (first + self.spent)
+        return Turn(first, first - ours.alone - self.after, first + self.spent, answered, flight)
+
+
+@frozen(eq=False)
+class Turn:
+    """What comes of a round.
+
+    Attributes:
+        ttft: time to the first token; ``wait``: of it, what is more than a lone request takes.
+        cycle: time from a request to its last token; ``answered``: requests a second; ``flight``: requests in flight.
+    """
+
+    ttft: Seconds
+    wait: Seconds
+    cycle: Seconds
+    answered: PerSecond
+    flight: Count

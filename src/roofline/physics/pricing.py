@@ -1,0 +1,75 @@
+"""Prices of works that a step of training meets several times: each is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
+from roofline.operators.works import Message, Op, Work
+from roofline.physics.collectives import price as price_message
+from roofline.physics.kernels import Cost
+from roofline.physics.kernels import price as price_op
+
+_MIRRORED: Final[Mapping[str, str]] = {"reduce_scatter": "all_gather", "combine": "dispatch"}
+"""Messages that take as long as their mirror images."""
+_OF_OPS: Final = ("flops", "bytes", "launches", "staging", "depth", "items", "scores")
+_OF_MESSAGES: Final = ("size", "group", "stride", "copies")
+
+
+def price(work: Work, system: System, calibration: Calibration) -> Cost:
+    """Return the time of one piece of work on one rank of a system."""
+    if isinstance(work, Op):
+        return price_op(work, system.chip, calibration)
+    return price_message(work, system.tiers, calibration)
+
+
+def prices(system: System, profile: Calibration) -> Callable[[Work], Cost]:
+    """Return what prices a work on a system, and remembers it.
+
+    A layer that is done again, a gather and the scatter that is its mirror image, are works of one price.
+
+    >>> from roofline.catalog import profile, system
+    >>> of = prices(system("dgx-h100"), profile("ideal", system("dgx-h100")))
+    >>> of(Op("up", "gemm", "bf16", 9e14, 1e9)) is of(Op("again up", "gemm", "bf16", 9e14, 1e9))
+    True
+    """
+    known: dict[tuple[str, ...], list[tuple[Work, Cost]]] = {}
+
+    def of(work: Work) -> Cost:
+        if isinstance(work, Message) and not np.any(work.group > 1):
+            return Cost(0.0)
+        met = known.setdefault(_kind(work), [])
+        for before, cost in met:
+            if _alike(work, before):
+                return cost
+        cost = price(work, system, profile)
+        met.append((work, cost))
+        return cost
+
+    return of
+
+
+def _kind(work: Work) -> tuple[str, ...]:
+    if isinstance(work, Op):
+        return work.kernel, work.rate, work.form
+    return ("", _MIRRORED.get(work.collective, work.collective))
+
+
+def _alike(one: Work, other: Work) -> bool:
+    names = _OF_OPS if isinstance(one, Op) else _OF_MESSAGES
+    return all(_same(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def _same(one: Num, other: Num) -> bool:
+    """Return whether two numbers, or arrays of them, are the same throughout."""
+    if one is other:
+        return True
+    if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
+        return not isinstance(one, np.ndarray) and not isinstance(other, np.ndarray) and bool(one == other)
+    # Most that differ do so at once.
+    return one.shape == other.shape and one.item(0) == other.item(0) and bool((one == other).all())

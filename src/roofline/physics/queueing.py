@@ -1,0 +1,345 @@
+r"""How requests queue for an engine: cadence, waits and their distribution, all counted in steps or in given times.
+
+A request passes its prompt of I tokens in s chunks of at most C, then emits O tokens, a in each of G = (O - 1) / a further steps. n
+requests are in flight on each attention rank, so in a cycle of K steps the rank passes n prompts, each of which occupies it for
+q = s / c steps, c prompts going into one chunk. A prompt waits w steps for those before it: the mean wait of a queue (Pollaczek and
+Khinchin; lengths vary by v) whose n - 1 other customers come back once a cycle,
+
+.. math:: K = G + s + w, \qquad 2 w (K - (n - 1) q) = (n - 1) q^2 (1 + v^2), \qquad K \ge n q .
+
+So :math:`\lambda = n / K` prompts begin in a step, a share f of a rank's steps passes prompts, and a step in which any rank of a
+group in lock-step does is a *mixed* one (Orca, OSDI 2022; Sarathi-Serve, arXiv:2403.02310), which takes longer for all. Ranks that
+began at once pass prompts together, until lengths that vary draw them apart: their cycles begin within :math:`\sqrt{12 k}\,v\,G`
+steps of each other in the k-th. Requests that come at random wait in a queue of their own, in time (:func:`queue`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import ceil, floor, larger, pick, share, smaller
+from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
+from roofline.hardware.engines import Engine
+from roofline.workload.questions import Serve
+
+_ALWAYS: Final = float(np.nextafter(1.0, 0.0))
+"""A share of steps that is as good as all of them."""
+
+
+@frozen(eq=False)
+class Cadence:
+    """How often what happens in a service, counted in steps.
+
+    Attributes:
+        gaps: steps in which a request emits tokens after its first; ``chunks``: steps that pass its prompt.
+        wait: steps for which it waits before that; ``cycle``: all of them.
+        chunk: tokens of a chunk on average; ``together``: prompts in a chunk on average, ``most``: at most.
+        arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
+        passing: share of an attention rank's steps that pass prompts.
+        mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
+        busy: ranks of a group that pass prompts in such a step.
+        decoding: share of the others that are decoding.
+    """
+
+    gaps: Count
+    chunks: Count
+    wait: Count
+    cycle: Count
+    chunk: Count
+    together: Count
+    most: Count
+    arrivals: Count
+    passing: Ratio
+    mixed: Ratio
+    busy: Count
+    decoding: Ratio
+
+
+def cadence(
+    input: Count, gaps: Count, requests: Count, ranks: Count, chunk: Count,
+    *, variation: Ratio = 0.0, slots: Count | None = None, random: bool = False,
+) -> Cadence:  # fmt: skip
+    """Return the cadence of ``requests`` on each of ``ranks`` attention ranks in lock-step.
+
+    Args:
+        input: tokens of a prompt; ``chunk``: those an attention rank passes in a step at most.
+        gaps: decode steps of a request.
+        requests: in flight on each rank, on average; below one where some ranks have none.
+        variation: standard deviation of the lengths over their mean.
+        slots: requests that each slot serves, all having begun at once; None for a service that has run for long.
+        random: requests come at random, whatever happens to others; those who wait for their prompts are not counted.
+    """
+    chunks, most = ceil(input / chunk), larger(floor(chunk / input), 1.0)
+    hold = chunks / most
+    others = requests if random else larger(requests - 1, 0.0)
+    # The root of the quadratic above in w.
+    slack = others * hold - gaps - chunks
+    wait = (slack + np.sqrt(slack * slack + 2 * others * hold * hold * (1 + variation * variation))) / 2
+    cycle = gaps + chunks if random else larger(gaps + chunks + wait, requests * hold)
+    rate = requests / cycle
+    apart = others / larger(requests, 1.0)
+    # Prompts that begin in the same step go together: Poisson arrivals, given that there is one.
+    crowd = rate / -np.expm1(-rate)
+    together = smaller(1 + (crowd - 1) * apart, most)
+    passing = smaller(rate * chunks / together, _ALWAYS)
+    group = larger(requests * ranks, 1.0)
+    own = passing * apart
+    seen = ranks if random else ranks * (1 - 1 / group)
+    loose = 1.0 if slots is None else _loose(passing, ranks, variation * gaps / cycle, slots)
+    mixed = own + larger(_any(passing, seen) - own, 0.0) * loose
+    return Cadence(
+        gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
+        chunk=input / chunks, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
+        busy=pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0), decoding=gaps / cycle,
+    )  # fmt: skip
+
+
+def _any(chance: Ratio, draws: Count) -> Ratio:
+    """Return the chance that one of so many independent draws hits: ``1 - (1 - chance)^draws``."""
+    return -np.expm1(draws * np.log1p(-chance))
+
+
+def _loose(passing: Ratio, ranks: Count, variation: Ratio, slots: Count) -> Ratio:
+    r"""Return how far ranks that began at once pass their prompts apart, from 0 to 1, on average over ``slots`` cycles.
+
+    In the k-th cycle after the first, prompts begin in a share :math:`W_k = \min(1, f + \sqrt{12 k}\,v)` of it, v the variation
+    of its length, so that some rank passes them in :math:`W_k (1 - (1 - f/W_k)^R)` of its steps.
+    """
+    full = _any(passing, ranks) - passing
+    apart: Num = 0.0
+    for when in _PARTS:
+        k = 1 + larger(slots - 2, 0.0) * when
+        window = smaller(passing + np.sqrt(12 * k) * variation, 1.0)
+        apart = apart + window * _any(smaller(passing / window, _ALWAYS), ranks) - passing
+    part = pick(full > _SHORT, apart / len(_PARTS) / pick(full > _SHORT, full, 1.0), 1.0)
+    return smaller(larger(part, 0.0), 1.0) * (1 - 1 / slots)
+
+
+_PARTS: Final = (0.125, 0.375, 0.625, 0.875)
+"""Where in its course a benchmark is looked at."""
+
+
+def first_token(c: Cadence, decode: Seconds, mixed: Seconds) -> Count:
+    """Return the time to the first token in mixed steps: those it waits, and those of its prompt.
+
+    A prompt shares its chunk with those that begin in the same step, more than a mixed step has on average.
+    """
+    crowd = smaller(1 + c.arrivals, c.most) / c.together
+    return c.wait + c.chunks * pick(c.most > 1, 1 + (crowd - 1) * larger(1 - decode / mixed, 0.0), 1.0)
+
+
+@frozen(eq=False)
+class Pace:
+    """The times of a request in a service, from those of its steps.
+
+    Attributes:
+        steps: mixed steps to the first token in steady state; ``late``: what comes on top: the time of those who began with it,
+            or, of what comes at random, all that it waits.
+        disturbed: of its decode steps, those that pass prompts of others.
+        first: time to the first token, ``rest``: from there to the last.
+        waits: how the time to the first token is distributed.
+    """
+
+    steps: Count
+    late: Seconds
+    disturbed: Count
+    first: Seconds
+    rest: Seconds
+    waits: Waits
+
+
+def queue(
+    c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, *, variation: Ratio, coming: Ratio, busy: Ratio
+) -> Seconds:
+    r"""Return how much longer a prompt takes that comes at random than one that comes when an engine is idle.
+
+    Prompts of a step or more wait as for one server that is away for a decode step when it has none: with S the time of a prompt,
+    :math:`\rho = \lambda S`, :math:`S \rho (a^2 + v^2) / 2 (1 - \rho) + t_{decode} / 2` (Pollaczek and Khinchin; Kingman). Of
+    shorter ones all that came in a step go into the next, which lasts :math:`t_{decode} + \tau` for each: with
+    :math:`\rho = \lambda \tau`, :math:`E T = t_{decode} / (1 - \rho)` and
+    :math:`\mathrm{var}\,T = a^2 \lambda \tau^2\,E T / (1 - \rho^2)`. One comes :math:`R = E T^2 / 2 E T` before the end of such a
+    step, and shares the next with those that came in it: :math:`R (1 + 2 \rho)`.
+
+    Args:
+        rate: requests a second on an attention rank; NaN is returned where it cannot pass them.
+        variation: v, of the lengths of prompts; ``coming``: :math:`a^2`, variance of the gaps between requests over their mean
+            squared.
+        busy: share of the time in which the engine is in a step.
+    """
+    cost = larger(mixed - decode, 0.0)
+    each = c.chunks * pick(c.most > 1, cost / c.together, mixed)
+    load = rate * each
+    able = load + pick(c.most > 1, rate * decode / c.most, 0.0) < 1
+    left = pick(able, 1 - load, 1.0)
+    alone = each * load * (coming + variation * variation) / (2 * left) + busy * decode / 2
+    mean = decode / left
+    squared = mean * mean + coming * load * each * mean / (left * (1 + load))
+    shared = busy * squared / (2 * mean) * (1 + 2 * load)
+    return pick(able, pick(c.most > 1, shared, alone), np.nan)
+
+
+def pace(
+    question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
+    *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0,
+) -> Pace:  # fmt: skip
+    """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
+
+    A benchmark of r requests a slot starts them all at once: ``((n + c) / 2 - ahead) / r`` prompts more than in steady state are
+    ahead of one, on average. Requests of equal length that end together begin together: the engine's ``crowd``; and where prompts
+    go before decode steps they keep together, ``(n + c) / 2``.
+
+    Args:
+        requests: n in flight on an attention rank.
+        ranks: attention ranks in lock-step; ``lanes``: those of all replicas, to which requests that come at random go by turns.
+    """
+    if question.rate is not None:
+        return _coming(question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes)
+    slots = question.requests_per_slot
+    steps = first_token(c, decode, mixed)
+    cost = larger(mixed - decode, 0.0)
+    prompt = c.chunks * cost / c.together
+    ahead = share(steps * mixed - decode, prompt)
+    full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
+    begun = larger(full - larger(ahead, 1.0), 0.0)
+    ramp: Num = 0.0 if slots is None else begun / slots
+    alike = (question.variation <= ALIKE) * 1.0
+    crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
+    bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
+    late = (ramp + crowd + bunched) * prompt
+    # Prompts that a request waits for do not disturb it again.
+    disturbed = larger(c.gaps * c.mixed - share(late, cost), 0.0)
+    first = steps * mixed + late
+    weight: Num = 0.0 if slots is None else 1 / slots
+    later = larger(1 - weight, _SHORT)
+    lone = c.chunks * (decode + cost / c.together)
+    waits = Waits(
+        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone, 0.0), group=crowd * prompt / later,
+        bunched=bunched * prompt / later, weight=weight, begun=begun * prompt,
+    )  # fmt: skip
+    return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
+
+
+def _coming(
+    question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count
+) -> Pace:
+    """Return the times of a request that comes at random.
+
+    A rank passes prompts for a share of the time; of the steps it is less, since those last longer.
+    """
+    rate = cast("Num", question.rate) / lanes
+    cost = larger(mixed - decode, 0.0)
+    lone = c.chunks * (decode + cost / c.together)
+    wait = queue(c, rate, decode, mixed, variation=question.variation, coming=1 / lanes, busy=-np.expm1(-requests))
+    load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
+    disturbed = _disturbed(c, rate, decode, mixed, ranks)
+    chance = pick(c.most > 1, 1.0, load)
+    waits = Waits(base=lone, chance=chance, queue=wait, group=0.0, bunched=0.0, weight=0.0, begun=0.0)
+    return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
+
+
+def _disturbed(c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, ranks: Count) -> Count:
+    """Return in how many of its decode steps prompts pass that come at random, ``rate`` a second on each rank."""
+    taken = _any(smaller(rate * c.chunks / c.together * mixed, _ALWAYS), ranks)
+    return c.gaps * share(taken * decode, taken * decode + (1 - taken) * mixed)
+
+
+def saturation(c: Cadence, decode: Seconds, mixed: Seconds, *, places: Count, ranks: Count, lanes: Count) -> PerSecond:
+    """Return the most requests a second that a service answers when they come at random: what its prompts, or its places, allow.
+
+    Args:
+        c: the cadence with all of the ``places`` taken, and ``decode`` and ``mixed`` its steps.
+        ranks: attention ranks in lock-step; ``lanes``: those of all replicas.
+    """
+    cost = larger(mixed - decode, 0.0)
+    each = c.chunks * pick(c.most > 1, decode / c.most + cost / c.together, mixed)
+    low: Num = 0.0 * each
+    high: Num = lanes / each
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        disturbed = _disturbed(c, middle / lanes, decode, mixed, ranks)
+        enough = middle * (c.chunks * (decode + cost / c.together) + c.gaps * decode + disturbed * cost) >= places
+        low, high = pick(enough, low, middle), pick(enough, middle, high)
+    return low
+
+
+ALIKE: Final = 0.05
+"""A variation of lengths below which they are the same."""
+
+
+def none_free(servers: Count, load: Ratio) -> Ratio:
+    r"""Return the chance that one of so many places is not free, :math:`\rho^{\sqrt{2(m+1)} - 1}`, as in :func:`full_house`."""
+    return load ** (np.sqrt(2 * (servers + 1)) - 1)
+
+
+def full_house(servers: Count, load: Ratio, service: Seconds, variation: Ratio) -> Seconds:
+    r"""Return the mean wait for one of many places when requests come at random.
+
+    :math:`T\,\frac{1 + v^2}{2}\,\frac{\rho^{\sqrt{2(m+1)} - 1}}{m\,(1 - \rho)}` (Sakasegawa, Ann. Inst. Statist. Math. 29, 1977).
+
+    Args:
+        servers: places m, each of which is held for ``service`` T, with this variation v.
+        load: share :math:`\rho` of them that is taken; at 1 the wait has no end (NaN).
+
+    >>> float(full_house(1.0, 0.5, 1.0, 1.0))
+    1.0
+    """
+    room = larger(1 - load, 0.0)
+    wait = service * (1 + variation * variation) / 2 * none_free(servers, load) / servers
+    return pick(room > 0, wait / pick(room > 0, room, 1.0), np.nan)
+
+
+@frozen(eq=False)
+class Waits:
+    """How the time to the first token is distributed.
+
+    Of those that began at once, a share ``weight`` of all, one waits evenly between ``base`` and twice the mean more. The others
+    wait behind a queue with ``chance``, exponentially, or evenly behind a bunch of their like.
+
+    Attributes:
+        base: what every request takes.
+        queue: mean wait in a queue; ``chance``: that there is one.
+        group: wait with those that end and begin with it; ``bunched``: mean wait behind those that keep together for ever.
+        begun: mean wait in the first wave besides ``base``.
+        place: wait for a place, which those of the first wave have half of; 0 where all have one.
+    """
+
+    base: Seconds
+    chance: Ratio
+    queue: Seconds
+    group: Seconds
+    bunched: Seconds
+    weight: Ratio
+    begun: Seconds
+    place: Seconds = 0.0
+
+    def below(self, time: Seconds) -> Ratio:
+        """Return the share of requests that have their first token by then."""
+        crowded = self.bunched > self.queue
+        start = self.base + self.place + self.group + pick(crowded, self.queue, 0.0)
+        late = larger(time - start, 0.0)
+        with np.errstate(over="ignore"):
+            even = smaller(share(late, 2 * self.bunched), 1.0)
+            tail = 1 - self.chance * np.exp(-share(late * self.chance, self.queue))
+            wave = smaller(share(larger(time - self.base, 0.0), 2 * self.begun + self.place), 1.0)
+        steady = pick(time >= start, pick(crowded, even, tail), 0.0)
+        return self.weight * pick(time >= self.base, wave, 0.0) + (1 - self.weight) * steady
+
+    def percentile(self, p: Num) -> Seconds:
+        """Return the time by which p per cent of requests have their first token, by halving an interval."""
+        part = p / PERCENT
+        low: Num = 0.0 * self.base
+        tail = share(self.queue, self.chance) * -np.log1p(-smaller(part, _ALWAYS))
+        high: Num = self.base + self.place + self.group + self.queue + tail + 2 * (self.bunched + self.begun)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            enough = self.below(middle) >= part
+            low, high = pick(enough, low, middle), pick(enough, middle, high)
+        return high
+
+
+PERCENT: Final = 100.0
+_HALVINGS: Final = 48
+_SHORT: Final = 1e-8

@@ -1,0 +1,1 @@
+"""The verbs that choose a parallelism configuration: ``estimate``, ``train``, ``pools``, ``offload`` and ``search``."""

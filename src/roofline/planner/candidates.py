@@ -1,0 +1,231 @@
+"""Layouts worth trying, those that can be laid out, and the best of those that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.core.arrays import sizes, smaller, trailing
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import refuse
+from roofline.core.units import MILLION, Count, Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
+from roofline.inference.passes import rules
+from roofline.inference.service import SATURATES
+from roofline.models.architecture import Model
+from roofline.planner.evaluation import Progress, answer
+from roofline.results.estimate import Estimate
+from roofline.workload.layout import Layout, one
+from roofline.workload.questions import Prefill, Question, Serve
+
+PATIENCE: Final = 10.0
+"""Seconds to the first token that services are held to: beyond it, more requests in flight only wait longer."""
+
+_MOST_REQUESTS_A_LANE: Final = 4096.0
+_STEP: Final = float(np.exp2(1 / 8))
+"""Each load of a layout over the one before."""
+_CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
+"""Prompt tokens beside a decode step: what an operator would tune."""
+_MOST_CANDIDATES: Final = 4 * int(MILLION)
+
+
+def ranks_of(system: System, chips: int | None) -> int:
+    """Return the ranks on so many chips of a system; on all of it for None.
+
+    Raises:
+        QuestionError: not a whole number of at least 1, or more than the system can join.
+    """
+    count = float(system.chips) if chips is None else one("chips", chips)
+    refuse("chips", count, 1, whole=True)
+    ranks = int(count) * system.ranks_per_chip
+    if ranks > system.reach:
+        most = int(system.reach) // system.ranks_per_chip
+        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most"))
+    return ranks
+
+
+def worth_trying(model: Model, system: System, chips: int | None, given: Mapping[str, Num]) -> Layout:
+    """Return the layouts worth trying on so many chips, whether or not they can be laid out.
+
+    Raises:
+        QuestionError: no layout has the degrees given; one that cuts the model nowhere is told as such, whatever the others are.
+    """
+    ranks = ranks_of(system, chips)
+    for name in ("tp", "pp"):
+        if name in given:
+            possible(model, system, Layout.grid(1).replaced(name, one(name, given[name])), given)
+    return grid(model, ranks, given)
+
+
+def grid(model: Model, ranks: int, words: Mapping[str, Num | None]) -> Layout:
+    """Return the layouts worth trying, unless a degree is given: experts whole on their ranks or cut over all of them.
+
+    Attention data parallelism inside a replica is of use only to share experts; without them it is replicas in lock-step.
+    """
+    if not model.experts and words.get("dp") is None:
+        words = {**words, "dp": 1}
+    given: Any = dict(words)
+    out = Layout.grid(ranks, **given)
+    return (
+        out if words.get("ep") is not None else out.select((out.ep == 1) | (out.ep == out.stage) & (model.experts > 0))
+    )
+
+
+def possible(model: Model, system: System, candidates: Layout, given: Mapping[str, Num] | None = None) -> Layout:
+    """Return the candidates, on one axis, that can be laid out for a model on a system.
+
+    Raises:
+        QuestionError: none can; the message says why.
+    """
+    laws = rules(model, system, candidates)
+    shape = np.shape(candidates.tp)
+    masks = [np.broadcast_to(rule.ok, shape) for rule in laws]
+    ok = np.logical_and.reduce(masks)
+    if not ok.any():
+        # The law that fails everywhere; or, where several fail by turns, the one that fails most.
+        worst = laws[int(np.argmin([mask.sum() for mask in masks]))]
+        asked = next(
+            (f"{name}={value:g}" for name, value in (given or {}).items() if worst.reason.startswith(f"{name} ")),
+            "layout",
+        )
+        raise QuestionError(f"{asked}{holding(given or {}) if asked == 'layout' else ''}: {worst.reason}")
+    return candidates.select(ok)
+
+
+def holding(given: Mapping[str, Num]) -> str:
+    """Return the degrees that were given, in words."""
+    return f" with {' '.join(f'{name}={float(value):g}' for name, value in given.items())}" if given else ""
+
+
+def choose(
+    question: Question, system: System, candidates: Layout, calibration: Calibration
+) -> tuple[Question, Layout, NDArray[np.int64]]:
+    """Return, for each point asked, the question with its best chunk, the best candidate that fits, and how many fit.
+
+    The best makes the most tokens per second among those that make a request wait for its first token no longer than
+    :data:`PATIENCE`, where any does; of a lone prefill, the first token soonest; of requests that come at a
+    rate, their answers. Where none fits, the one that needs the least memory. ``candidates`` lie on one axis.
+
+    Raises:
+        QuestionError: too many plans to price.
+    """
+    chunked = isinstance(question, Serve) and question.chunk is None
+    # One axis for the candidates, and one more for chunks where they are free.
+    asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
+    if chunked:
+        ours, *rest = (trailing(each) for each in asked)
+        asked = (attrs.evolve(ours, chunk=_CHUNKS), *rest)
+    points = int(np.prod(sizes(*asked), dtype=np.int64))
+    if points > _MOST_CANDIDATES:
+        rule = f"choosing a layout for each point would price {points:,} plans"
+        raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
+    est = answer(*asked)
+    shape = est.shape if chunked else (*est.shape, 1)
+
+    def flat(value: Any) -> NDArray[Any]:
+        """Return one axis for all plans of a point."""
+        whole = np.broadcast_to(value, est.shape)
+        return whole.reshape(*shape[:-2], -1)
+
+    fits, soon = flat(est.fits), flat(np.asarray(est.ttft if est.ttft is not None else 0.0) <= PATIENCE)
+    open_ = isinstance(question, Serve) and question.rate is not None
+    # Whoever keeps up with a rate answers as many; the best answers soonest.
+    soonest = est.ttft if isinstance(question, Prefill) else est.cycle if open_ else None
+    value = flat(est.tokens_per_second) if soonest is None else -flat(soonest)
+    quick = fits & (soon | ~(fits & soon).any(axis=-1, keepdims=True))
+    # A plan that fits comes before any that does not.
+    score, least = np.where(quick, value, -np.inf), -flat(est.memory.total / est.capacity)
+    if open_:
+        # Where none keeps up with the rate, the one that answers the most.
+        sound = np.logical_and.reduce([flat(rule.ok) for rule in est.rules if not rule.reason.startswith(SATURATES)])
+        least = np.where(sound & (least >= -1), flat(est.tokens_per_second), least - 1)
+    pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
+    which, chunk = np.divmod(pick, shape[-1])
+    if chunked:
+        question = attrs.evolve(cast("Any", question), chunk=_CHUNKS[chunk][()])
+    fitting = fits.reshape(*fits.shape[:-1], *shape[-2:]).any(axis=-1).sum(axis=-1)
+    return question, candidates.select(which[()]), fitting
+
+
+def survey(
+    question: Serve,
+    system: System,
+    profile: Calibration,
+    layouts: Layout,
+    *,
+    every: bool = True,
+    progress: Progress | None = None,
+) -> Estimate:
+    """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
+
+    A layout's loads go from one request a replica to as many as have their caches in memory, in steps of :data:`_STEP`; all
+    ranks, or at least all replicas, have as many requests. A chunk that is given is the only one.
+
+    Args:
+        layouts: on one axis.
+        every: try every load, not only the question's own.
+        progress: called with the plans priced, and all of them.
+    """
+    chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
+    asked = attrs.evolve(question, chunk=chunk[:, None])
+    if every:
+        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
+        which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        layouts, asked = layouts.select(which), attrs.evolve(asked, concurrency=requests)
+    points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
+    if points > _MOST_CANDIDATES:
+        rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
+        raise QuestionError(
+            fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
+        )
+    return answer(asked, system, layouts, profile, progress)
+
+
+def _chunks(read: Num) -> NDArray[np.float64]:
+    """Return the least chunks that cut prompts of so many tokens into each number of pieces, or put so many of them together."""
+    most = np.maximum(np.floor(_CHUNKS / read), 1.0)
+    pieces = np.ceil(read / _CHUNKS)
+    own = (np.diff(pieces, prepend=np.inf) < 0) | (np.diff(most, prepend=0.0) > 0)
+    return np.asarray(_CHUNKS[own])
+
+
+def loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return every load of every layout: which layout, and how many requests in flight."""
+    lanes = layouts.dp * layouts.replicas * layouts.pp
+
+    def even(requests: Any) -> Any:
+        """Return a load that spreads evenly over lanes, or over replicas where it is less than one a lane."""
+        unit = np.where(requests < lanes, layouts.replicas, lanes)
+        return np.floor(requests / unit) * unit
+
+    most = np.clip(room, layouts.replicas, _MOST_REQUESTS_A_LANE * lanes)
+    steps = np.arange(np.ceil(np.log(np.max(most / layouts.replicas, initial=1.0)) / np.log(_STEP)) + 1)[:, None]
+    ladder = even(np.minimum(layouts.replicas * _STEP**steps, most)).T
+    which, step = np.nonzero(np.diff(ladder, axis=1, prepend=0.0))
+    return which, ladder[which, step]
+
+
+def load(est: Estimate, steps: int = 12) -> Estimate:
+    """Return the same service with the same layout from one request to as many as fit, in powers of two at most.
+
+    Raises:
+        QuestionError: the answer is not of one service.
+    """
+    if not isinstance(est.question, Serve) or est.shape:
+        raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
+    most = max(float(est.max_concurrency), 1.0)
+    points = np.unique(
+        np.append(
+            2.0 ** np.arange(np.floor(np.log2(most)) + 1),
+            [smaller(float(est.concurrency), np.floor(most)), np.floor(most)],
+        )
+    )
+    if len(points) > steps:
+        kept = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
+        points = np.unique(np.append(points[kept], float(est.concurrency)))
+    return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)

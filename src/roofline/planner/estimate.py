@@ -1,0 +1,171 @@
+"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, overload
+
+import attrs
+import numpy as np
+
+from roofline import catalog
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import given
+from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.planner.candidates import choose, holding, possible, ranks_of, worth_trying
+from roofline.planner.evaluation import answer
+from roofline.planner.settings import setting
+from roofline.planner.train import train
+from roofline.results.estimate import Estimate
+from roofline.results.training import Training
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
+
+
+def service(model: Model, words: Mapping[str, Any]) -> Serve:
+    """Return the service that words such as ``input=4096, output=1024`` describe; None leaves a word out.
+
+    Raises:
+        QuestionError: a word that a service does not know.
+    """
+    known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
+    for word in words:
+        if word not in known:
+            raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
+    return Serve(model, **given(**words))
+
+
+@overload
+def estimate(what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Any) -> Training: ...
+
+
+@overload
+def estimate(
+    what: Question | Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    layout: Layout | None = None,
+    **words: Any,
+) -> Estimate: ...
+
+
+def estimate(
+    what: Question | TrainStep | Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    layout: Layout | None = None,
+    *,
+    chips: int | None = None,
+    level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
+    launch: str = "graph",
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    **words: Any,
+) -> Estimate | Training:
+    """Answer a question: how fast, with how much memory, bound by what, how surely.
+
+    Args:
+        what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; a :class:`TrainStep`, answered as :func:`roofline.train`
+            does, with its words; or a model (an object, a name, the path of a
+            config.json, a parsed one), served under load as ``words`` say: ``input``, ``output``, ``concurrency``
+            or ``rate``, ``draft_tokens``, ``accept_length``, ``chunk``.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        layout: how the model is split; by default the layout with the most tokens per second that fits on ``chips``,
+            holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
+        chips: chips to use; by default all of the system, or what the layout takes.
+        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        engine: what serves: a name in ``workloads/engines``, the path of a TOML file, ``none`` for the kernels alone; by default
+            an engine that nobody named (none at the ideal level).
+        launch: ``graph``, or ``eager`` where the host launches kernels one by one.
+        power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
+        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+        dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
+
+    Raises:
+        UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
+        QuestionError: the question has no meaning; a plan that does not fit is an answer.
+
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
+    >>> est.layout.words()["replicas"], bool(est.fits)
+    (8, True)
+    """
+    if isinstance(what, TrainStep):
+        for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
+            if value != usual:
+                raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
+        return train(
+            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power, price=price,
+            **words,
+        )  # fmt: skip
+    question = _asked(what, dtype, kv_dtype, words)
+    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    if layout is not None:
+        if degrees or chips is not None:
+            raise QuestionError(
+                fault("layout", str(layout), f"already says it all, but {', '.join(degrees) or 'chips'} was given too")
+            )
+    else:
+        question, layout, note = _chosen(question, rack, profile, chips, degrees)
+        notes.append(note)
+    est = answer(question, rack, layout, profile)
+    if not est.shape and est.working < 1:
+        busy = max(round(float(est.working * est.layout.replicas)), 1)
+        notes.append(
+            f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
+        )
+    return est.noted(notes)
+
+
+def _chunk(question: Question) -> str:
+    return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
+
+
+def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Any]) -> Question:
+    if not isinstance(what, (Prefill, Decode, Serve)):
+        return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
+    if words:
+        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
+    return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype))
+
+
+def _chosen(
+    question: Question, system: System, profile: Calibration, chips: int | None, degrees: Mapping[str, Num]
+) -> tuple[Question, Layout, str]:
+    """Return the question with its chunk, the best layout that fits, and the sentence that says so.
+
+    Raises:
+        QuestionError: the degrees given cannot be laid out for this model.
+    """
+    candidates = possible(question.model, system, worth_trying(question.model, system, chips, degrees), degrees)
+    question, layout, fitting = choose(question, system, candidates, profile)
+    tried = int(np.size(candidates.tp))
+    if np.ndim(fitting):
+        return question, layout, f"layout: for each point the best of {tried} that fits"
+    if not fitting:
+        shown = (
+            "answers the most"
+            if isinstance(question, Serve) and question.rate is not None
+            else "needs the least memory"
+        )
+        return question, layout, f"layout: none of {tried} fits; the one that {shown} is shown"
+    best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
+    if isinstance(question, Serve) and question.rate is not None:
+        best = "the soonest answers"
+    only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
+    used = ranks_of(system, chips) // system.ranks_per_chip
+    return (
+        question,
+        layout,
+        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(degrees)}",
+    )

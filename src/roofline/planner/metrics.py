@@ -1,0 +1,153 @@
+"""What plans of any kind are judged by: quantities of an answer by name, which way is better, how limits on them are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.fields import number
+from roofline.core.units import (
+    BYTE,
+    DOLLAR,
+    DOLLAR_RATE,
+    HERTZ,
+    JOULE,
+    ONE,
+    SECOND,
+    WATT,
+    Num,
+    Unit,
+    parse,
+    show,
+)
+
+
+@frozen
+class Metric:
+    """A quantity of an answer.
+
+    Attributes:
+        column: its name in tables, with its unit.
+        said: in words.
+        unit: of the library's own; a limit may be written as text in any unit of that kind.
+        least: whether less is better.
+        of: what reads it from an answer; None where an attribute of its name does.
+        sure: the quantity whose interval it shares; "" for none.
+    """
+
+    column: str
+    said: str
+    unit: Unit = ONE
+    least: bool = False
+    of: Callable[[Any], Any] | None = None
+    sure: str = ""
+
+
+def _power(est: Any) -> Num | None:
+    each = est.system.power_per_chip
+    return None if each is None else each * est.chips
+
+
+def _rent(est: Any) -> Num | None:
+    each = est.system.price_per_chip
+    return None if each is None else each * est.chips
+
+
+def _per_dollar(est: Any) -> Num | None:
+    rent, rate = _rent(est), est.tokens_per_second
+    return None if rent is None or rate is None else rate / rent
+
+
+def _per_watt(est: Any) -> Num | None:
+    power, rate = _power(est), est.tokens_per_second
+    return None if power is None or rate is None else rate / power
+
+
+def _memory(est: Any) -> Num:
+    return est.memory.total  # type: ignore[no-any-return]
+
+
+METRICS: Final[Mapping[str, Metric]] = {
+    "tokens_per_second": Metric("tokens_per_s", "tokens/s", HERTZ, sure="tokens_per_second"),
+    "tokens_per_second_per_chip": Metric("tokens_per_s_per_chip", "tokens/s a chip", HERTZ, sure="tokens_per_second_per_chip"),
+    "tokens_per_second_per_user": Metric("tokens_per_s_per_user", "tokens/s a user", HERTZ, sure="tokens_per_second_per_user"),
+    "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s a watt", of=_per_watt),
+    "tokens_per_second_per_dollar": Metric("tokens_per_usd", "tokens a dollar of rent", of=_per_dollar),
+    "prompt_tokens_per_second": Metric("prompt_tokens_per_s", "prompt tokens/s", HERTZ),
+    "prompt_tokens_per_second_per_chip": Metric("prompt_tokens_per_s_per_chip", "prompt tokens/s a chip", HERTZ),
+    "requests_per_second": Metric("requests_per_s", "requests/s", HERTZ),
+    "ttft": Metric("ttft_s", "TTFT", SECOND, least=True, sure="ttft"),
+    "tpot": Metric("tpot_s", "TPOT", SECOND, least=True, sure="tpot"),
+    "step_time": Metric("step_time_s", "step time", SECOND, least=True, sure="step_time"),
+    "memory": Metric("memory_bytes", "bytes on the fullest chip", BYTE, least=True, of=_memory),
+    "chips": Metric("chips", "chips", least=True),
+    "power": Metric("power_w", "rated power", WATT, least=True, of=_power),
+    "rent": Metric("rent_usd_per_s", "rent", DOLLAR_RATE, least=True, of=_rent),
+    "joules_per_token": Metric("joules_per_token", "energy a token", JOULE, least=True),
+    "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "rent of a million tokens", DOLLAR, least=True),
+    "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "rent of a trillion tokens", DOLLAR, least=True),
+    "bubble": Metric("bubble_s", "bubble", SECOND, least=True),
+    "exposed": Metric("exposed_s", "messages seen", SECOND, least=True),
+}  # fmt: skip
+"""Every quantity that plans can be ranked by or held to."""
+
+
+def metric(name: str) -> Metric:
+    """Return a metric by its name.
+
+    Raises:
+        UnknownNameError: nobody knows it.
+    """
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
+
+
+def measure(est: Any, name: str) -> Num | None:
+    """Return a metric of an answer; None where it has no meaning there, or where nobody knows what it rests on."""
+    of = METRICS[name].of
+    return getattr(est, name, None) if of is None else of(est)
+
+
+def bounded(name: str, value: object) -> float:
+    """Return a limit on a metric, from a number or from text with a unit: at most of what should be little, else at least.
+
+    Raises:
+        QuestionError: not one number above 0. UnitError: of another unit. UnknownNameError: no such metric.
+
+    >>> bounded("tpot", "50ms"), bounded("power", "120 kW")
+    (0.05, 120000.0)
+    """
+    known = metric(name)
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.eE+-]*[0-9])\s*([^\s0-9].*)?", value)
+        if match is None:
+            raise QuestionError(fault(name, value, "is not a number", "such as 50ms"))
+        value = parse(f"{match[1]} {match[2].strip()}", known.unit, name) if match[2] else float(match[1])
+    out = number(value, name)
+    if isinstance(out, np.ndarray) or not 0 < out < np.inf:
+        raise QuestionError(fault(name, value, "a limit is one number above 0"))
+    return out
+
+
+def held(name: str, limit: float) -> str:
+    """Return what a plan misses that breaks a limit.
+
+    >>> held("tpot", 0.05), held("tokens_per_second", 1000.0)
+    ('TPOT above 50 ms', 'tokens/s below 1,000')
+    """
+    known = METRICS[name]
+    return f"{known.said} {'above' if known.least else 'below'} {quantity(name, limit)}"
+
+
+def quantity(name: str, value: float, digits: int = 4) -> str:
+    """Return a value of a metric as a person writes it."""
+    unit = METRICS[name].unit
+    if unit in (ONE, HERTZ):
+        return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+    return show(value, unit, digits)

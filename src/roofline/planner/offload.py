@@ -1,0 +1,159 @@
+r"""Caches kept in the hosts' memory: what of a prompt was read before is fetched over the host's link, and not read again.
+
+Each rank fetches its part X of the cached tokens of a prompt at what its share of the link passes, layer by layer while it reads
+the rest in a pass of r over L layers, so that of ``F = X / bandwidth`` is seen what :func:`roofline.planner.pools.exposed` says of
+a cache that is sent, after those that came before (the link is a server like a lane). To fetch pays where
+:math:`\mathrm{seen} + r` is less than reading the whole prompt (CachedAttention, arXiv:2403.19708; Mooncake, arXiv:2407.00079).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import Mask, larger, pick, share, smaller
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import number, refuse
+from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
+from roofline.hardware.hardware import REACHED
+from roofline.inference.passes import drafting
+from roofline.operators.memory import kv_cache
+from roofline.physics.pool_queueing import Lanes
+from roofline.planner.evaluation import answer
+from roofline.planner.pools import exposed
+from roofline.results.estimate import Estimate
+from roofline.workload.questions import Prefill, Serve
+
+FILLED: Final = 0.8
+"""Part of the hosts' memory that caches may fill; assumed."""
+
+
+@frozen(eq=False)
+class Offload:
+    """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        est: the service as if the cached tokens lay on the chips.
+        fetch: time in which a prompt's cached tokens come; ``seen``: what the first token waits for them, behind others too.
+        again: time to read the whole prompt once more on lanes of its own; ``rest``: to read what is not cached.
+        feeds: requests a second that the links can feed.
+        tokens: of cache that the hosts hold; None where their memory is not known; ``beside``: those that the chips hold.
+    """
+
+    est: Estimate
+    fetch: Seconds
+    seen: Seconds
+    again: Seconds
+    rest: Seconds
+    feeds: PerSecond
+    tokens: Count | None
+    beside: Count
+
+    @property
+    def ttft(self) -> Seconds:
+        """Time to the first token with what is fetched for it; NaN where links cannot feed the service."""
+        return cast("Num", self.est.ttft) + self.seen
+
+    @property
+    def fits(self) -> Mask:
+        """Where the plan fits and the links feed it."""
+        return self.est.fits & (self.feeds > cast("Num", self.est.requests_per_second))
+
+    @property
+    def saved(self) -> Seconds:
+        """What fetching takes off reading the whole prompt, waits aside; below 0 where it does not pay."""
+        return self.again - self.rest - self._alone
+
+    @property
+    def pays(self) -> Mask:
+        """Where it is sooner to fetch than to read again."""
+        return self.saved > 0
+
+    @property
+    def _alone(self) -> Seconds:
+        return exposed(self.fetch, self.rest, self.est.question.model.depth)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one point under the field names of the machine-readable answer; units are in the names."""
+        return {
+            "ttft_s": _plain(self.ttft), "fetch_s": float(self.fetch), "seen_s": _plain(self.seen),
+            "reading_all_s": float(self.again), "reading_rest_s": float(self.rest), "pays": bool(self.pays),
+            "fed_requests_per_s": _plain(self.feeds), "fits": bool(self.fits),
+            "host_tokens": None if self.tokens is None else float(self.tokens), "chip_tokens": float(self.beside),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        held = "an unknown number of" if self.tokens is None else f"{float(self.tokens):,.0f}"
+        room = f"the hosts hold {held} tokens of cache, the chips {float(self.beside):,.0f}"
+        if not self.fetch:
+            return room
+        whole, rest = (show(float(each), SECOND, 3) for each in (self.again, self.rest))
+        does = "pays" if self.pays else "does not pay"
+        fetched = f"fetched in {show(float(self.fetch), SECOND, 3)}"
+        if np.isnan(self.seen):
+            return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {room}"
+        added = f"{show(float(self.seen), SECOND, 3)} of it seen: TTFT {show(float(self.ttft), SECOND, 3)}"
+        return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
+
+
+def _plain(value: Num) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
+    """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
+
+    Args:
+        est: the answer for a service; the ``cached`` tokens of its question are fetched.
+        memory: of all hosts of the system as sold, and ``bandwidth`` of the link of each chip, one way: SI numbers, or text such as
+            ``"2 TB"`` and ``"64 GB/s"``; by default what the descriptor says.
+
+    Raises:
+        QuestionError: the answer is not of a service, or no link to a host is known.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> chat = estimate("llama-3.1-70b", "dgx-h100", tp=8, input=16384, output=256, cached=15000, concurrency=8)
+    >>> found = offload(chat)
+    >>> bool(found.pays), bool(found.ttft > chat.ttft), bool(found.tokens > found.beside)
+    (True, True, True)
+    """
+    q, system, layout, profile = est.question, est.system, est.layout, est.calibration
+    if not isinstance(q, Serve):
+        raise QuestionError(fault("est", type(q).__name__, "is not of a service", "estimate one with cached tokens"))
+    host = system.host
+    link = _given("bandwidth", bandwidth, BYTE_RATE, None if host is None else host.bandwidth)
+    store = _given("memory", memory, BYTE, None if host is None else host.memory)
+    if link is None:
+        raise QuestionError(
+            f"kv_offload: no link from {system.name} to its hosts is known; give bandwidth, or [system.host] in its file"
+        )
+    model, drafts = q.model, drafting(q.model, q.draft_tokens)
+    lanes = layout.dp * layout.replicas
+    size = kv_cache(model, layout, q.cached, drafting=drafts)
+    fetch = size / (link / system.ranks_per_chip * REACHED)
+    lone = Prefill(model, lanes, q.input, q.cached, q.imbalance)
+    rest, again = (
+        cast("Num", answer(attrs.evolve(lone, cached=old), system, layout, profile).ttft) for old in (q.cached, 0.0)
+    )
+    rate = cast("Num", est.requests_per_second)
+    feeds: PerSecond = pick(fetch > 0, share(lanes, fetch), np.inf)
+    fed = Lanes(lanes, fetch, fetch)
+    wait, _ = fed.queue(smaller(rate, feeds), q.variation)
+    seen = pick(rate < feeds, pick(fetch > 0, wait, 0.0) + exposed(fetch, rest, model.depth), np.nan)
+    context = q.input + q.output / 2
+    each = kv_cache(model, layout, context, drafting=drafts) / context
+    held: Ratio = est.chips / system.chips
+    tokens = None if store is None else FILLED * store * held / (each * layout.tp * layout.pp)
+    return Offload(est, fetch, seen, again, rest, feeds, tokens, larger(est.max_concurrency, 0.0) * context)
+
+
+def _given(name: str, value: Num | str | None, unit: Any, known: Num | None) -> Num | None:
+    """Return what a caller gave, as a number, or what is known."""
+    if value is None:
+        return known
+    found = parse(value, unit, name) if isinstance(value, str) else number(value, name)
+    refuse(name, found, 0.0, strict=True)
+    return found

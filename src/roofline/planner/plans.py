@@ -1,0 +1,210 @@
+"""Plans of a service, a layout, a load and a chunk: what they give, as records, lines and files, and why some are rejected."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import number
+from roofline.core.text import columns, figure
+from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
+from roofline.results.estimate import Estimate
+from roofline.results.training import Training
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Serve
+
+TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
+"""What limits are on."""
+
+_DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas")
+_RATES: Final = {
+    "tokens_per_s_per_user": "tokens_per_second_per_user",
+    "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
+}
+_SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
+"""Fields that have an interval, and the quantities they are."""
+_HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+
+
+def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
+    """Return a limit on a time, given in seconds or as text such as ``50ms``; or on another ``kind`` of quantity, in its ``unit``.
+
+    Raises:
+        QuestionError: none above 0. UnitError: of another unit.
+    """
+    remedy = f"give for example {such}"
+    if isinstance(value, str):
+        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ ")
+        written = value[len(digits) :].strip()
+        if digits.strip() and not written:
+            raise QuestionError(fault(name, value, "has no unit", remedy))
+        most: Num = parse(f"{digits.strip()} {written}", unit, name)
+    else:
+        most = number(value, name)
+    if isinstance(most, np.ndarray) or not 0 < most < np.inf:
+        raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
+    return most
+
+
+@frozen(eq=False)
+class Rejection:
+    """Plans that were rejected for one reason.
+
+    Attributes:
+        kind: ``rule``, ``memory``, ``rate``, or the limits that they miss, such as ``ttft and tpot``.
+        reason: in words.
+        plans: how many; a layout that cannot be laid out counts as one where it has no loads.
+        layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
+        nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
+        better: whether it is better than the best.
+        told: what it misses by and what it is, in words; ``fields``, what makes its machine-readable form.
+    """
+
+    kind: str
+    reason: str
+    plans: int
+    layouts: int
+    nearest: Estimate | Training | None = None
+    better: bool = False
+    told: str = ""
+    fields: Callable[[], dict[str, Any]] | None = None
+
+    def __str__(self) -> str:
+        which = "the nearest that does better" if self.better else "the nearest"
+        return f"{self.reason}; {which}: {self.told}" if self.told else self.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reason under the names of the machine-readable answer."""
+        kept = ("kind", "reason", "plans", "layouts", "better")
+        return {name: getattr(self, name) for name in kept} | {
+            "nearest": None if self.fields is None else self.fields()
+        }
+
+
+def missed(kind: str, est: Estimate) -> str:
+    """Return by what a plan misses that is rejected for a reason of this kind."""
+    if kind == "memory":
+        return f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+    if kind == "rate":
+        return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
+    names = kind.split(" and ")
+    return ", ".join(f"{TIMES[name]} {show(float(getattr(est, name)), SECOND, 4)}" for name in names)
+
+
+def layouts(est: Estimate | None) -> list[Layout]:
+    """Return the layout of each point of an answer over one axis, or of its only one; none of no answer."""
+    if est is None:
+        return []
+    degrees = _columns(est, {name: getattr(est.layout, name) for name in _DEGREES})
+    return [Layout(*each) for each in zip(*(map(float, column) for column in degrees.values()), strict=True)]
+
+
+def records(est: Estimate | None) -> list[dict[str, Any]]:
+    """Return each point of an answer under the names of the machine-readable form; units are in the names."""
+    if est is None:
+        return []
+    q = cast("Serve", est.question)
+    numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
+    numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
+    values = _columns(est, numbers)
+    pairs = {name: est.interval(quantity) or (None, None) for name, quantity in _SURE.items()}
+    low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
+    return [
+        {
+            "layout": layout.words(),
+            **{name: _plain(column[i]) for name, column in values.items()},
+            "interval": {
+                name: None if np.isnan(low[name][i]) else [_plain(low[name][i]), _plain(high[name][i])] for name in _SURE
+            },
+        }
+        for i, layout in enumerate(layouts(est))
+    ]  # fmt: skip
+
+
+def undominated(speed: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the places of those that no other beats both in speed and in rate, the greatest rate first.
+
+    >>> undominated(np.array([1.0, 3.0, 2.0, 2.0]), np.array([5.0, 1.0, 4.0, 3.0]))
+    array([0, 2, 1])
+    """
+    order = np.lexsort((-speed, -rate))
+    return order[np.diff(np.maximum.accumulate(speed[order]), prepend=-1.0) > 0]
+
+
+def csv_of(est: Estimate | None) -> str:
+    """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
+    names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]
+    out = io.StringIO()
+    table = csv.DictWriter(out, names, lineterminator="\n")
+    table.writeheader()
+    for each in records(est):
+        row = {**each["layout"], "concurrency": each["concurrency"], "chunk": each["chunk"]}
+        for name in _SURE:
+            low, high = each["interval"][name] or (None, None)
+            row |= {name: each[name], f"{name}_low": low, f"{name}_high": high}
+        table.writerow(row)
+    return out.getvalue()
+
+
+def table(est: Estimate, shown: Iterable[int]) -> str:
+    """Return some of the points of an answer as a table."""
+    every = list(zip(records(est), layouts(est), strict=True))
+    return columns([_line(*every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 1))
+
+
+def spread(est: Estimate, most: int) -> list[int]:
+    """Return points of a frontier, its ends among them, that lie evenly along it where both rates are drawn in logarithms."""
+    every = records(est)
+    return even([[each["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"] or 1.0] for each in every], most)
+
+
+def even(points: Sequence[Sequence[float]], most: int) -> list[int]:
+    """Return places of so many points at most that lie evenly along a path drawn in logarithms, its ends among them."""
+    path = np.log(points)
+    along = np.append(0.0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
+    return list(np.unique(np.searchsorted(along, np.linspace(0.0, along[-1], most))))
+
+
+def _line(each: dict[str, Any], layout: Layout) -> list[str]:
+    pair, user = each["interval"]["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"]
+    return [
+        "-" if user is None else figure(user, 3),
+        figure(each["output_tokens_per_s_per_chip"]),
+        "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
+        *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
+        figure(each["concurrency"], 3),
+        "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
+        layout.short(),
+    ]
+
+
+def short(est: Estimate) -> str:
+    """Return the layout and the chunk of one plan."""
+    chunk = cast("Serve", est.question).chunk
+    return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
+
+
+def yields(est: Estimate) -> str:
+    """Return the load of one plan and what it makes."""
+    load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s a chip"
+    return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
+
+
+def _columns(est: Estimate, values: Mapping[str, Num | None]) -> dict[str, NDArray[np.float64]]:
+    """Return numbers of an answer for each of its points; NaN for one without meaning."""
+    count = (int(np.prod(est.shape, dtype=np.int64)),)
+    return {
+        name: np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), count)
+        for name, value in values.items()
+    }
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

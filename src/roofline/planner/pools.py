@@ -1,0 +1,180 @@
+r"""Prompts read on chips of their own: two pools, each with its layout and even its system, and the caches sent between them.
+
+How requests go round them is in :mod:`roofline.physics.pool_queueing`: they wait for a lane that reads prompts (a replica, whose ranks work in
+lock-step), and decode for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. Of the transfer X of a cache only a part
+is seen: layers are sent while the next are computed (Splitwise, arXiv:2311.18677; Mooncake, arXiv:2407.00079), so that
+``x = max(X - t (1 - 1/L), X / L)``, t the pass of a lone prompt, X the time in which the slower end sends or receives all L
+layers. The engine that decodes takes a cache in between two of its steps, half a step later on average. What is answered is the
+lesser of what the pools can do (DistServe, arXiv:2401.09670).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+
+from roofline import catalog
+from roofline.core.arrays import floor, larger, pick, share, smaller
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Count, Num, Seconds
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+from roofline.inference.passes import as_served, drafting
+from roofline.operators.memory import kv_cache
+from roofline.operators.works import Message
+from roofline.physics.collectives import price
+from roofline.physics.pool_queueing import Lanes, Round
+from roofline.planner.estimate import estimate
+from roofline.results.answer import Rule
+from roofline.results.pools import Pools
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode, Prefill, Serve, yielded
+
+_ROUNDS: Final = 8
+
+
+def exposed(sent: Seconds, beside: Seconds, layers: Count) -> Seconds:
+    """Return what is seen of a cache that goes layer by layer beside a pass: what the pass does not hide, one layer at least.
+
+    >>> float(exposed(1.0, 0.5, 10)), float(exposed(1.0, 5.0, 10))
+    (0.55, 0.1)
+    """
+    return larger(sent - beside * (1 - 1 / layers), sent / layers)
+
+
+def transfer(
+    question: Serve, reading: System, decoding: System, *, prompts: Layout, layout: Layout, profile: Calibration
+) -> Seconds:
+    """Return the time in which the cache of a prompt goes from the ranks that read it to those that decode.
+
+    Each rank sends, and each receives, its part of the prompt's cache; the slower end counts. Pools of one system meet at the
+    innermost tier that holds both, of two systems outside both.
+
+    Args:
+        profile: whose links carry it; those of the ideal level start at once.
+    """
+    drafts, sent = drafting(question.model, question.draft_tokens), question.input
+    times: list[Num] = []
+    for system, own in ((reading, prompts), (decoding, layout)):
+        # Two ranks that are neighbours only where both pools are met.
+        apart = prompts.ranks if reading is decoding else system.tiers[-1].size / 2
+        size = kv_cache(as_served(question.model, profile), own, sent, drafting=drafts)
+        times.append(
+            price(Message("cache", "point_to_point", size, group=2.0, stride=apart), system.tiers, profile).time
+        )
+    return larger(*times)
+
+
+def pools(
+    what: Serve,
+    system: System | str | Path,
+    layout: Layout | None = None,
+    prefill_layout: Layout | None = None,
+    *,
+    chips: int | None = None,
+    prefill_chips: int | None = None,
+    prefill_tp: Num | None = None,
+    prefill_system: System | str | Path | None = None,
+    level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
+    launch: str = "graph",
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    **degrees: Num | None,
+) -> Pools:
+    """Return a service whose prompts are read on chips of their own.
+
+    Args:
+        what: the service; its ``chunk`` is of no matter here.
+        system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
+        layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
+            ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
+        level, engine, launch: as in :func:`roofline.estimate`.
+        power, price: of each chip of both pools.
+
+    Raises:
+        QuestionError: neither a layout nor a number of chips, or both, for a pool.
+
+    >>> import roofline as rl
+    >>> asked = rl.Serve(rl.model("llama-3.1-70b"), concurrency=64)
+    >>> split = pools(asked, "dgx-h100", rl.Layout(tp=4), rl.Layout(tp=4))
+    >>> int(split.chips), bool(split.fits)
+    (8, True)
+    """
+    decodes = catalog.system(system)
+    reads = decodes if prefill_system is None else catalog.system(prefill_system)
+    model, q = what.model, what
+    usual: Num = 64.0 if q.concurrency is None else q.concurrency
+    context = larger(q.input + q.output / 2, 1.0)
+    asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
+    layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **degrees)
+    lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
+    prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)
+    words: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    # Ranks that work in lock-step are one lane: a prompt on any of them occupies all.
+    lanes, ranks = prefill_layout.replicas, prefill_layout.dp
+    alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **words)
+    driver, read = alone.calibration.engine, q.input - q.cached
+    together = ranks * larger(floor(driver.budget / read), 1.0)
+    full = estimate(attrs.evolve(lone, batch=lanes * together), reads, prefill_layout, **words)
+    first = cast("Num", alone.ttft)
+    lane = Lanes(lanes, first, cast("Num", full.ttft), together)
+    sent = transfer(q, reads, decodes, prompts=prefill_layout, layout=layout, profile=alone.calibration)
+    seen = exposed(sent, first, model.depth)
+    gaps = larger(q.output - 1, 0.0)
+    # As much cache is kept free for the rest of an answer as on chips that do both.
+    kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
+    most = larger(estimate(attrs.evolve(asked, context=kept), decodes, layout, **words).max_concurrency, 1.0)
+    decoding: Num = usual if q.rate is None else q.rate * gaps * first
+    for _ in range(_ROUNDS):
+        step = estimate(attrs.evolve(asked, batch=larger(decoding, _FEWEST)), decodes, layout, **words)
+        tpot = cast("Num", step.tpot)
+        spent = gaps * tpot
+        going = Round(
+            lane,
+            seen + driver.front,
+            tpot * yielded(q),
+            spent,
+            most,
+            q.concurrency,
+            q.rate,
+            q.variation,
+            q.requests_per_slot,
+        )
+        if q.rate is None:
+            # The load of long, whatever a first wave waits.
+            steady = attrs.evolve(going, slots=None).turn()
+            decoding = larger(smaller(usual * share(spent, steady.cycle), most), smaller(usual, 1.0))
+        else:
+            decoding = smaller(smaller(q.rate, lane.most_per_second) * spent, most)
+    rules: tuple[Rule, ...] = ()
+    if q.rate is None:
+        able = share(decoding, spent)
+    else:
+        busiest = estimate(attrs.evolve(asked, batch=most), decodes, layout, **words)
+        able = share(most, gaps * cast("Num", busiest.tpot))
+        rules = (Rule(q.rate < smaller(lane.most_per_second, able), "more requests come than the pools can answer"),)
+    turn = going.turn()
+    answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
+    return Pools(
+        q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,
+        answered * q.output, (lane.most_per_second, able), rules,
+    )  # fmt: skip
+
+
+_FEWEST: Final = 0.01
+"""Sequences of a step at least, where hardly any decode."""
+
+
+def _laid(
+    layout: Layout | None, chips: tuple[str, int | None], question: Prefill | Decode, system: System, **words: Any
+) -> Layout:
+    """Return the layout of a pool: as given, or the best on so many chips."""
+    word, count = chips
+    if (layout is None) == (count is None):
+        raise QuestionError(fault(word, count, "a pool has a layout or a number of chips", "give exactly one of them"))
+    return estimate(question, system, chips=count, **words).layout if layout is None else layout

@@ -1,0 +1,60 @@
+"""The machine and the constants that words name, and what is to be said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from roofline import catalog
+from roofline.catalog.findings import findings
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import number, refuse
+from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+
+
+def setting(
+    system: System | str | Path,
+    *,
+    level: str | Calibration,
+    engine: str | Path | Engine | None,
+    launch: str,
+    power: Num | str | None,
+    price: Num | str | None,
+) -> tuple[System, Calibration, list[str]]:
+    """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
+    described = catalog.system(system)
+    # Findings are of the descriptor, whatever power and rent are put in place of its own.
+    notes = [f"look at {finding}" for finding in findings(described)]
+    rack = _with(described, power, price)
+    profile = _driven(catalog.profile(level, rack), engine, launch)
+    if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
+        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+    return rack, profile, notes
+
+
+def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:
+    """Return the profile as an engine drives it; one that was driven already, or is ideal, stays as it is unless one is named."""
+    if launch not in ("graph", "eager"):
+        raise QuestionError(fault("launch", launch, "no such way to launch kernels", "graph or eager"))
+    if engine is not None or (profile.level != "ideal" and profile.engine.name == "none"):
+        profile = profile.driven(catalog.engine("generic" if engine is None else engine))
+    return profile.eagerly() if launch == "eager" else profile
+
+
+def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
+    """Return the system with the power and rent that a caller puts in place of its own."""
+    change: dict[str, Any] = {}
+    if power is not None:
+        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        refuse("power", watts, 0.0, strict=True)
+        change["power"] = watts * rack.chips
+    if price is not None:
+        rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
+        refuse("price", rent * HOUR, 0.0, strict=True)
+        change["price"] = rent * rack.chips
+    return attrs.evolve(rack, **change) if change else rack

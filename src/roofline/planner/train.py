@@ -1,0 +1,222 @@
+"""The verb for training: a step, a system and a layout give an answer; what is left out is chosen, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+
+from roofline import catalog
+from roofline.core.arrays import sizes
+from roofline.core.errors import QuestionError, fault, near, unknown
+from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import System
+from roofline.inference.passes import notes as remarks
+from roofline.models.architecture import Model
+from roofline.physics.pipeline import SCHEDULES
+from roofline.planner.candidates import ranks_of
+from roofline.planner.evaluation import step
+from roofline.planner.settings import setting
+from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Words, best, plain, priced
+from roofline.results.labels import told
+from roofline.results.training import Training
+from roofline.workload.layout import SHARDINGS, Layout, one
+from roofline.workload.questions import TrainStep
+
+_DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
+
+
+def train(
+    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    layout: Layout | None = None,
+    *,
+    chips: int | None = None,
+    level: str | Calibration = "calibrated",
+    framework: str | Path | Framework | None = None,
+    dtype: str | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    vpp: Num | None = None,
+    cp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
+    etp: Num | None = None,
+    sharding: str | None = None,
+    recompute: str | None = None,
+    schedule: str | None = None,
+    sequence_parallel: bool | None = None,
+    micro_batch: Num | None = None,
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    **words: Any,
+) -> Training:
+    """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
+
+    Args:
+        what: a :class:`TrainStep`; or a model (an object, a name, the path of a config.json, a parsed one), trained as ``words``
+            say: ``global_batch``, ``seq_len`` and others of :class:`TrainStep`.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        layout: how the model is split, and then ``micro_batch`` is 1 and ``recompute`` none unless they are given; by default the
+            layout with the most tokens per second that fits on ``chips``, holding to whatever else is given.
+        chips: chips to use; by default those that the degrees make if ``dp`` is given, else all of the system.
+        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        framework: what trains: a name in ``workloads/frameworks``, the path of a TOML file, ``none`` for the kernels alone; by
+            default a tuned one that nobody named (none at the ideal level).
+        dtype: multiply the layers' matrices in this format.
+        tp, pp, vpp, cp, dp, ep, etp, sharding, schedule, sequence_parallel: as in :class:`Layout`.
+        recompute, micro_batch: as in :class:`TrainStep`.
+        power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
+        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+
+    Raises:
+        UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
+        QuestionError: the question has no meaning; a plan that does not fit is an answer.
+
+    >>> est = train("llama-3.1-8b", "dgx-h100", chips=64, global_batch=256, seq_len=8192)
+    >>> bool(est.fits), float(est.layout.ranks), float(est.tokens)
+    (True, 64.0, 2097152.0)
+    """
+    structure = {"recompute": recompute, "micro_batch": micro_batch}
+    question, chosen = asked(what, dtype, structure, words)
+    rack, profile, notes = trained_on(system, level=level, framework=framework, power=power, price=price)
+    named = (tp, cp, pp, vpp, dp, ep, etp)
+    given = {name: value for name, value in zip(_DEGREES, named, strict=True) if value is not None}
+    if layout is not None:
+        more = {"sharding": sharding, "schedule": schedule, "sequence_parallel": sequence_parallel, "chips": chips}
+        beside = [*given, *(name for name, value in more.items() if value is not None)]
+        if beside:
+            raise QuestionError(
+                fault("layout", str(layout), f"already says it all, but {', '.join(beside)} was given too")
+            )
+        ordered(layout.schedule)
+        est = step(question, rack, layout, profile)
+    else:
+        if sizes(question, rack, profile):
+            raise QuestionError(
+                fault(
+                    "words",
+                    sizes(question, rack, profile),
+                    "a layout is chosen for one step on one machine",
+                    "give a Layout",
+                )
+            )
+        held = {name: one(name, value) for name, value in given.items()}
+        degrees: Any = held
+        Layout(**degrees)  # which says what a degree must be
+        words_ = chosen_words(chosen.get("recompute"), sharding, schedule)
+        micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
+        splits = priced(
+            question, rack, profile, ranks=ranks_for(rack, chips, held), given=held, words=words_, micro_batches=micro,
+            sequence_parallel=sequence_parallel,
+        )  # fmt: skip
+        est, fitting, placed = best(splits)
+        notes.append(_said(est, fitting, placed))
+    added = remarks(question.model, question.seq_len, rack, profile)
+    return est.noted([*notes, *(note for note in added if note not in est.remarks)])
+
+
+def asked(
+    what: Any, dtype: str | None, structure: Mapping[str, Any], words: Mapping[str, Any]
+) -> tuple[TrainStep, dict[str, Any]]:
+    """Return the step that words describe, and those of its ``structure`` that were given.
+
+    Raises:
+        QuestionError: a word that a step does not know, or one that is missing.
+    """
+    held = {name: value for name, value in structure.items() if value is not None}
+    if isinstance(what, TrainStep):
+        if words or held:
+            rule = f"the {type(what).__name__} already says it all"
+            raise QuestionError(fault("words", (*words, *held), rule))
+        return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype)), {
+            "recompute": what.recompute,
+            "micro_batch": what.micro_batch,
+        }
+    known = [f.name for f in attrs.fields(TrainStep) if f.name != "model"]
+    for word in words:
+        if word not in known:
+            raise QuestionError(fault("word", word, "is no word of training", near(word, known, "words")))
+    if "global_batch" not in words:
+        raise QuestionError("global_batch: is missing; give the sequences of a step, such as global_batch=1024")
+    return TrainStep(catalog.model(what, dtype=dtype), **words, **held), held
+
+
+def trained_on(
+    system: System | str | Path,
+    *,
+    level: str | Calibration,
+    framework: str | Path | Framework | None,
+    power: Num | str | None,
+    price: Num | str | None,
+) -> tuple[System, Calibration, list[str]]:
+    """Return the machine and the constants as a framework trains with them, and what is to be said of them."""
+    rack, profile, notes = setting(system, level=level, engine="none", launch="graph", power=power, price=price)
+    if framework is not None or profile.framework.name == "none":
+        usual = "none" if profile.level == "ideal" else "generic"
+        named = catalog.framework(usual if framework is None else framework)
+        profile = profile.training(named, narrow="fp8" in rack.chip.peak)
+    if framework is None and profile.framework.title:
+        notes.append(f"framework: {profile.framework.title}")
+    return rack, profile, notes
+
+
+def chosen_words(recompute: str | None, sharding: str | None, schedule: str | None, *, every: bool = False) -> Words:
+    """Return the words of the structure to try: those given, or the usual ones, or ``every`` one.
+
+    Raises:
+        QuestionError: no such sharding. UnknownNameError: no such schedule.
+    """
+    if sharding is not None and sharding not in SHARDINGS:
+        raise QuestionError(fault("sharding", sharding, "no such sharding", near(sharding, SHARDINGS, "shardings")))
+    ordered(schedule)
+    shardings = ("zero1", "zero2", "zero3") if every else ("zero1", "zero3")
+    # Interleaved is what 1f1b is with chunks.
+    schedules = tuple(name for name in SCHEDULES if name != "interleaved") if every else ("1f1b",)
+    return Words(
+        RECOMPUTED if recompute is None else (recompute,),
+        shardings if sharding is None else (sharding,),
+        schedules if schedule is None else (schedule,),
+    )
+
+
+def ordered(schedule: str | None) -> None:
+    """Refuse a schedule that nobody knows.
+
+    Raises:
+        UnknownNameError: it is one.
+    """
+    if schedule is not None and schedule not in SCHEDULES:
+        raise unknown("schedule", schedule, SCHEDULES)
+
+
+def tried(question: TrainStep) -> tuple[float, ...]:
+    """Return the micro-batches worth trying."""
+    return tuple(n for n in MICRO_BATCHES if n <= float(question.global_batch)) or (1.0,)
+
+
+def ranks_for(system: System, chips: int | None, given: Mapping[str, float]) -> int:
+    """Return the ranks on so many chips; where none were given, those that degrees with ``dp`` make, else all of the system.
+
+    Raises:
+        QuestionError: more than the system can join.
+    """
+    if chips is None and "dp" in given:
+        ranks = int(np.prod([given.get(name, 1.0) for name in ("tp", "cp", "pp", "dp")]))
+        if ranks > system.reach:
+            raise QuestionError(fault("ranks", ranks, f"{system.name} joins {float(system.reach):g} at most"))
+        return ranks
+    return ranks_of(system, chips)
+
+
+def _said(est: Training, fitting: int, placed: int) -> str:
+    """Return the sentence that says what was chosen."""
+    if not fitting:
+        return f"plan: none of {placed:,} fits; the one that needs the least memory is shown"
+    only = "the only one that fits" if fitting == 1 else f"the most tokens/s of the {fitting:,} that fit"
+    return f"plan {told(plain(est))}: {only} on {float(est.chips):,.0f} chips"

@@ -1,0 +1,236 @@
+"""Where the time of a step goes: its operations with what bounds them, or its parts side by side in one bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from roofline.core.units import GIGA, SECOND, Num, Seconds, show
+from roofline.physics.spans import RESOURCES, Span, bound
+from roofline.plots import paper, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OTHERS: Final = "the rest"
+_WIDE: Final = 0.055
+"""Part of the axes that a bar must have for its share to be written on it."""
+
+
+@frozen
+class Part:
+    """A part of a step: its time, its share of the step, and what bounds it (a resource, or itself)."""
+
+    name: str
+    time: float
+    share: float
+    bound: str
+
+
+@frozen
+class Bar:
+    """A step and its parts, which add up to its time."""
+
+    name: str
+    time: float
+    parts: tuple[Part, ...]
+    told: str = ""
+
+    @property
+    def long(self) -> str:
+        """How long it takes, in words."""
+        return self.told or show(self.time, SECOND, 3)
+
+
+@frozen
+class Breakdown:
+    """The numbers of a picture.
+
+    Attributes:
+        by: ``operation``, ``bound`` or ``phase``: what the parts are.
+        bars: steps, each with its parts; of operations, the longest first.
+    """
+
+    title: str
+    by: str
+    bars: tuple[Bar, ...]
+
+    def alt(self) -> str:
+        """Return what the picture shows as text, made of its numbers."""
+        told = [f"Time by {self.by}: {self.title}."]
+        for bar in self.bars:
+            parts = sorted(bar.parts, key=lambda part: (part.name == OTHERS, -part.time))
+            said = [
+                f"{p.name} {p.share:.0%}{f' ({p.bound})' if self.by == 'operation' and p.bound else ''}" for p in parts
+            ]
+            told.append(f"{bar.name.capitalize()}, {bar.long}: {', '.join(said)}.")
+        return " ".join(told)
+
+
+_PASSES: Final = {"again ": "again", "d ": "backward", "w ": "weights"}
+"""How names of works of training begin, and the pass they belong to."""
+
+
+def _named(name: str) -> str:
+    """Return what an operation is called, the pass it belongs to behind it."""
+    return next((f"{name.removeprefix(p)}, {told}" for p, told in _PASSES.items() if name.startswith(p)), name)
+
+
+def operations(span: Span, most: int = 10) -> Bar:
+    """Return a step with its operations and messages, the longest first; beyond so many, the rest together."""
+    found: dict[str, dict[str, Num]] = {}
+    for leaf, often in _leaves(span):
+        sums = found.setdefault(leaf.name, dict.fromkeys(RESOURCES, 0.0))
+        for name, time in leaf.busy().items():
+            sums[name] += float(time * often)
+    whole = float(span.time)
+    times = {name: sum(float(time) for time in busy.values()) for name, busy in found.items()}
+    parts = [Part(_named(name), t, t / whole, bound(found[name])) for name, t in times.items() if t > 0]
+    parts.sort(key=lambda part: -part.time)
+    head = parts[:most]
+    left = whole - sum(part.time for part in head)
+    if left > whole / GIGA:
+        head.append(Part(OTHERS, left, left / whole, ""))
+    return Bar(span.name, whole, tuple(head))
+
+
+def _leaves(span: Span, times: Num = 1.0) -> Iterator[tuple[Span, Num]]:
+    """Yield the leaves of a span, and how often each is met."""
+    if span.cost is not None:
+        yield span, times
+    for part in span.parts:
+        yield from _leaves(part, times * span.times)
+
+
+def parts(name: str, times: Mapping[str, Seconds], told: str = "") -> Bar:
+    """Return a step as named times.
+
+    >>> parts("step", {"forward": 1.0, "backward": 3.0}).parts[1].share
+    0.75
+    """
+    whole = sum(float(time) for time in times.values())
+    found = ((key.replace("_", " "), float(time)) for key, time in times.items() if float(time) > 0)
+    return Bar(name, whole, tuple(Part(key, time, time / whole, key) for key, time in found), told)
+
+
+def draw(ax: Axes, found: Breakdown) -> None:
+    """Draw the bars on axes of their own."""
+    if found.by == "operation":
+        _rows(ax, found)
+    else:
+        _stacks(ax, found)
+    paper.tell(ax, "breakdown", found.alt())
+
+
+def _rows(ax: Any, found: Breakdown) -> None:
+    """Draw a bar for each operation, coloured by what bounds it, its share written behind it."""
+    from matplotlib.patches import Patch
+
+    look = style.of(ax)
+    several = len(found.bars) > 1
+    size = paper.frame(ax, found.title, "share of the step's time" if several else "time of the step", "")
+    met: dict[str, None] = {}
+    names: list[tuple[float, str]] = []
+    row = 0.0
+    for bar in found.bars:
+        if several:
+            ax.text(0.0, row, f" {bar.name}, {bar.long}", fontsize=size, va="center", color=look.ink, weight="bold")
+            row += 1
+        for part in bar.parts:
+            met[part.bound] = None
+            i = RESOURCES.index(part.bound) if part.bound in RESOURCES else None
+            color, hatch = (look.grey(0.75), "") if i is None else (look.color(i), look.hatch(i))
+            ax.barh(
+                [row],
+                [part.share],
+                height=0.72,
+                color=color,
+                hatch=hatch,
+                edgecolor=look.paper,
+                linewidth=0.3,
+                zorder=3,
+            )
+            told = (
+                f" {show(part.time, SECOND, 3)}, {part.share:.0%}"
+                if part.share >= 0.005
+                else f" {show(part.time, SECOND, 3)}"
+            )
+            ax.text(part.share, row, told, fontsize=size - 0.5, va="center", color=look.ink, zorder=4)
+            names.append((row, part.name))
+            row += 1
+        row += 0.5
+    top = max(part.share for bar in found.bars for part in bar.parts)
+    ax.set(xlim=(0.0, 1.35 * top), ylim=(row - 0.6, -0.8))
+    ax.set_yticks([at for at, _ in names], [name for _, name in names], fontsize=size)
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    ax.grid(visible=False, axis="y")
+    shown = [name for name in RESOURCES if name in met]
+    patches = [
+        Patch(
+            facecolor=look.color(i), hatch=look.hatch(i), edgecolor=look.paper, linewidth=0.3, label=f"bound by {name}"
+        )
+        for i, name in enumerate(RESOURCES)
+        if name in shown
+    ]
+    paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 4)
+
+
+def _stacks(ax: Any, found: Breakdown) -> None:
+    """Draw a bar for each step, its parts side by side, each with its share where there is room."""
+    from matplotlib.patches import Patch
+
+    look = style.of(ax)
+    size = paper.frame(ax, found.title, f"share of the {'days' if found.by == 'use' else 'time'}", "")
+    kinds = list(dict.fromkeys(part.name for bar in found.bars for part in bar.parts))
+    if found.by == "bound":
+        kinds = [name for name in RESOURCES if name in kinds]
+    looks = [_look(look, i) for i in range(len(kinds))]
+    for row, bar in enumerate(found.bars):
+        left = 0.0
+        for part in sorted(bar.parts, key=lambda part: kinds.index(part.name)):
+            color, hatch = looks[kinds.index(part.name)]
+            ax.barh(
+                [row],
+                [part.share],
+                left=left,
+                height=0.6,
+                color=color,
+                hatch=hatch,
+                edgecolor=look.paper,
+                linewidth=0.5,
+                zorder=3,
+            )
+            if part.share >= _WIDE:
+                near = look.over(color)
+                box = {"facecolor": color, "edgecolor": "none", "pad": 0.8} if hatch else None
+                ax.text(
+                    left + part.share / 2,
+                    row,
+                    f"{part.share:.0%}",
+                    fontsize=size - 0.5,
+                    color=near,
+                    ha="center",
+                    va="center",
+                    bbox=box,
+                    zorder=4,
+                )
+            left += part.share
+    ax.set(xlim=(0.0, 1.0), ylim=(len(found.bars) - 0.5, -0.5))
+    ax.set_yticks(range(len(found.bars)), [f"{bar.name}\n{bar.long}" for bar in found.bars], fontsize=size)
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    ax.grid(visible=False, axis="y")
+    patches = [
+        Patch(facecolor=color, hatch=hatch, edgecolor=look.paper, linewidth=0.3, label=kind)
+        for kind, (color, hatch) in zip(kinds, looks, strict=True)
+    ]
+    paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 4)
+
+
+def _look(look: style.Style, i: int) -> tuple[str, str]:
+    """Return a colour and a hatch; once colours begin again they are paler."""
+    color = look.color(i)
+    return (color if i < len(look.palette) else style.mixed(color, look.paper, 0.5)), look.hatch(i)

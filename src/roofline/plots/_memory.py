@@ -1,0 +1,111 @@
+"""What the memory of a chip holds under each of several layouts: a bar a layout, by kind, and the room there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.core.units import BYTE, GIGA, Bytes, show
+from roofline.plots import paper, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+
+@frozen(eq=False)
+class Holding:
+    """The numbers of a picture.
+
+    Attributes:
+        plans: what each layout is called; ``chosen``: which of them was asked for, None for none.
+        kinds: bytes of a chip of each layout, by what they are.
+        room: bytes that a chip may hold.
+    """
+
+    title: str
+    plans: tuple[str, ...]
+    chosen: int | None
+    kinds: Mapping[str, Floats]
+    room: Bytes
+
+    @property
+    def total(self) -> Floats:
+        """Bytes of a chip of each layout."""
+        out: Floats = np.sum(list(self.kinds.values()), axis=0)
+        return out
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether a chip holds them."""
+        out: NDArray[np.bool_] = self.total <= self.room
+        return out
+
+    def alt(self) -> str:
+        """Return what the bars show as text, made of their numbers."""
+        rows = []
+        for i, plan in enumerate(self.plans):
+            kinds = ", ".join(f"{name} {show(float(v[i]), BYTE, 3)}" for name, v in self.kinds.items() if v[i] > 0)
+            rows.append(
+                f"{plan}{' (asked)' if i == self.chosen else ''}: {kinds}{'' if self.fits[i] else ', does not fit'}"
+            )
+        return f"Memory: {self.title}. Room {show(float(self.room), BYTE, 3)}. {'; '.join(rows)}."
+
+
+def draw(ax: Axes, found: Holding) -> None:
+    """Draw the bars on axes of their own: those beyond the room are pale, the layout that was asked for is in bold."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    kept: Any = ax
+    look, total = style.of(ax), found.total
+    size = paper.frame(ax, found.title, "memory of a rank, GB", "")
+    left = np.zeros(len(found.plans))
+    rows = np.arange(len(found.plans))
+    top = float(found.room) * 1.6
+    for i, values in enumerate(found.kinds.values()):
+        bars = kept.barh(rows, values / GIGA, left=left / GIGA, height=0.7, color=look.color(i), hatch=look.hatch(i),
+                         edgecolor=look.paper, linewidth=0.3, zorder=3)  # fmt: skip
+        for bar, fits in zip(bars, found.fits, strict=True):
+            bar.set_alpha(1.0 if fits else 0.4)
+        left = left + values
+    kept.axvline(found.room / GIGA, color=look.ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=5)
+    limit = min(max(float(total.max()) * 1.28, float(found.room) * 1.1), top) / GIGA
+    for row, value, fits in zip(rows, total / GIGA, found.fits, strict=True):
+        inside = value > 0.84 * limit
+        told = f"{value:,.0f}" + ("" if fits else ", too much")
+        kept.text(min(value, limit) + limit * (-0.01 if inside else 0.01), row, told, fontsize=size - 0.5, va="center",
+                  ha="right" if inside else "left", color=look.ink, zorder=6, bbox=look.halo)  # fmt: skip
+    kept.set(xlim=(0.0, limit), ylim=(len(found.plans) - 0.4, -0.6))
+    kept.set_yticks(rows, found.plans, fontsize=size)
+    for i, label in enumerate(kept.get_yticklabels()):
+        label.set_fontweight("bold" if i == found.chosen else "normal")
+    kept.tick_params(axis="y", length=0)
+    kept.grid(visible=False, axis="y")
+    patches: list[Any] = [
+        Patch(
+            facecolor=look.color(i),
+            hatch=look.hatch(i),
+            edgecolor=look.paper,
+            linewidth=0.3,
+            label=name.replace("_", " "),
+        )
+        for i, name in enumerate(found.kinds)
+    ]
+    patches.append(
+        Line2D(
+            [],
+            [],
+            color=look.ink,
+            linewidth=0.9,
+            linestyle=(0, (4, 2)),
+            label=f"room {show(float(found.room), BYTE, 3)}",
+        )
+    )
+    paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 5)
+    paper.tell(ax, "memory", found.alt())

@@ -1,0 +1,349 @@
+"""Roofs and points drawn on matplotlib's axes, each named where there is room."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from roofline.core.units import BYTE_RATE, FLOP_RATE, TERA, show
+from roofline.plots import paper, style
+from roofline.plots._points import CLASSES, MEMORY, Cloud, Sheet, Track
+from roofline.plots.labels import Names, beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE: Final = style.STYLES["light"].palette
+
+_SPOT: Final = 0.02
+"""Decades within which two points are on the same spot."""
+_MARKERS: Final = {"decode": "o", "prefill": "s", "forward": "^", "backward": "v", "weights": "P"}
+_WIDE: Final = 6.0
+"""Inches from which on letters have their full size."""
+_LETTERS: Final = 9.0
+"""That size, along the axes."""
+_SMALLEST: Final = 0.76
+"""Part of that size that letters have at least: 5.7 points, in one column."""
+_CLOSE: Final = 2.5
+"""Ratio of two bandwidths whose roofs have no room for a name between them."""
+
+
+def draw(ax: Axes, sheet: Sheet) -> None:
+    """Add a sheet to the axes, and draw all of theirs afresh: limits and places of names depend on all of them."""
+    kept: Any = ax
+    for artist in getattr(kept, "roofline_artists", ()):
+        artist.remove()
+    kept.roofline_sheets = [*getattr(kept, "roofline_sheets", ()), sheet]
+    before = set(map(id, ax.get_children()))
+    _Drawing(ax, kept.roofline_sheets).everything()
+    kept.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
+    paper.tell(ax, "roofline", " ".join(each.alt() for each in kept.roofline_sheets))
+
+
+class _Drawing:
+    """One redraw: the axes, their sheets, and the boxes that names must not cover."""
+
+    def __init__(self, ax: Axes, sheets: Sequence[Sheet]) -> None:
+        self.ax = cast("Any", ax)
+        self.sheets = cast("Any", sheets)
+        self.figure = self.ax.get_figure(root=True)
+        width = float(self.figure.get_figwidth()) * self.ax.get_position().width / 0.85
+        clouds = [cloud for sheet in sheets for cloud in sheet.clouds]
+        self.look = style.of(ax)
+        self.scale = float(np.clip(width / _WIDE, 0.4, 1.0))
+        self.small = 7.5 * max(self.scale, _SMALLEST)
+        marks = [mark for sheet in sheets for mark in sheet.points]
+        tracks = [
+            (float(x), float(y))
+            for sheet in sheets
+            for t in sheet.tracks
+            for x, y in zip(t.intensity, t.rate, strict=True)
+        ]
+        peaks = [roof.peak for sheet in sheets for roof in sheet.roofs if roof.peak]
+        slopes = [roof.bandwidth for sheet in sheets for roof in sheet.roofs if roof.bandwidth]
+        self.left = min([*(m.intensity for m in marks), *(x for x, _ in tracks), min(peaks) / max(slopes)]) / 8
+        self.right = max([*(m.intensity for m in marks), *(x for x, _ in tracks), max(peaks) / min(slopes)]) * 10
+        self.low = min([*(m.rate for m in marks), *(y for _, y in tracks), self.left * max(slopes) * 2]) / 4 / TERA
+        self.high = max(peaks) / TERA * 3
+        for cloud in clouds:
+            self.left, self.right = min(self.left, cloud.intensity[0] / 2), max(self.right, cloud.intensity[-1] * 2)
+            self.low = min(self.low, *(y / TERA / 2 for y in (*cloud.measured, *cloud.fitted)))
+
+    def everything(self) -> None:
+        ax, ranks = self.ax, sorted({sheet.rank for sheet in self.sheets})
+        ax.set(xscale="log", yscale="log", xlim=(self.left, self.right), ylim=(self.low, self.high))
+        size = min(_LETTERS, 1.25 * self.small)
+        ax.set_xlabel("arithmetic intensity, FLOP/B", fontsize=size)
+        ax.set_ylabel(f"performance of one {' or '.join(ranks)}, TFLOP/s", fontsize=size)
+        ax.tick_params(labelsize=size)
+        ax.grid(visible=True, which="major", color=self.look.grey(0.92), linewidth=0.6, zorder=0)
+        titles = list(dict.fromkeys(sheet.title for sheet in self.sheets if sheet.title))
+        if titles:
+            ax.set_title("\n".join(titles), fontsize=1.15 * self.small, loc="left", color=self.look.ink)
+        for sheet, color in self._colored():
+            for roof in sheet.roofs:
+                self._roof(sheet, roof, color)
+            if sheet.band:
+                self._band(sheet, color)
+            for mark in sheet.points:
+                self._mark(mark, color)
+            for cloud in sheet.clouds:
+                self._cloud(cloud)
+        for track, color in self._tracks():
+            self._track(track, color)
+        self._legend()
+        # Places are known only once the figure is laid out.
+        self.figure.draw_without_rendering()
+        self.names = Names(ax.get_window_extent())
+        self._occupy()
+        for sheet, color in self._colored():
+            for roof in sorted(sheet.roofs, key=lambda roof: -(roof.peak or 0)):
+                self._name_roof(sheet, roof, color)
+        for sheet, color in self._colored():
+            # Passes of one step of training are named together.
+            for step in dict.fromkeys(_whole(mark) for mark in sheet.points):
+                self._name_points([m for m in sheet.points if _whole(m) == step], color)
+        for track, color in self._tracks():
+            self._name_track(track, color)
+
+    def _colored(self) -> list[tuple[Sheet, str]]:
+        # Where classes of kernels have the colours, roofs have none.
+        look = self.look
+        return [(sheet, look.grey(0.25) if sheet.clouds else look.color(i)) for i, sheet in enumerate(self.sheets)]
+
+    def _tracks(self) -> list[tuple[Track, str]]:
+        found = [track for sheet in self.sheets for track in sheet.tracks]
+        return [(track, self.look.color(len(self.sheets) + i)) for i, track in enumerate(found)]
+
+    # Shapes ------------------------------------------------------------------------------------------------------------
+
+    def _start(self, sheet: Sheet, roof: Any) -> tuple[float, float]:
+        """Return the ridge at which a flat roof begins, or the tallest roof under which a slope ends."""
+        memory = _memory(sheet)
+        tallest = max(r.peak for r in sheet.roofs if r.peak)
+        if roof.peak:
+            return float(roof.peak / memory), float(roof.peak / TERA)
+        return float(tallest / (roof.bandwidth or 1.0)), float(tallest / TERA)
+
+    def _roof(self, sheet: Sheet, roof: Any, color: str) -> None:
+        x, y = self._start(sheet, roof)
+        if roof.peak:
+            self.ax.plot([x, self.right], [y, y], color=color, linewidth=1.4, zorder=2)
+            self.ax.plot([x], [y], marker="|", markersize=7, color=color, zorder=3)
+            return
+        far = self.left / 2
+        dashed: Any = (0, (4, 2)) if roof.network else "-"
+        thin = roof.network or roof.name != MEMORY
+        self.ax.plot([far, x], [y * far / x, y], color=color, linewidth=1.0 if thin else 1.4, linestyle=dashed,
+                     alpha=0.8 if thin else 1.0, zorder=2)  # fmt: skip
+
+    def _band(self, sheet: Sheet, color: str) -> None:
+        """Shade the room between the tallest roof, max(), and what is left where compute and memory work in turn, sum()."""
+        memory, tallest = _memory(sheet), max(r.peak for r in sheet.roofs if r.peak)
+        at = np.geomspace(self.left, self.right, 200)
+        side, turn = np.minimum(tallest, memory * at), 1 / (1 / tallest + 1 / (memory * at))
+        self.ax.fill_between(at, turn / TERA, side / TERA, color=color, alpha=0.13, linewidth=0, zorder=1)
+
+    def _track(self, track: Track, color: str) -> None:
+        """Draw an operation's way: a line with a dot at each value, the last one larger."""
+        y = track.rate / TERA
+        self.ax.plot(track.intensity, y, "-o", color=color, linewidth=1.1, markersize=2.4, zorder=6)
+        self.ax.plot(track.intensity[-1:], y[-1:], ">", color=color, markersize=5.0, zorder=6)
+
+    def _mark(self, mark: Any, color: str) -> None:
+        self.ax.scatter(
+            [mark.intensity], [mark.rate / TERA], s=self._area(mark), marker="D" if mark.network else _MARKERS.get(mark.step, "o"),
+            facecolor="none" if mark.network else color, edgecolor=color, alpha=0.9 if mark.network else 0.55,
+            linewidth=0.8, zorder=5,
+        )  # fmt: skip
+
+    def _cloud(self, cloud: Cloud) -> None:
+        """Draw timings as dots, what was fitted as rings, and join the two."""
+        color = self._hue(cloud)
+        at, measured, fitted = (np.array(column) for column in (cloud.intensity, cloud.measured, cloud.fitted))
+        joints = np.stack([measured, fitted, np.full_like(at, np.nan)], axis=1).ravel() / TERA
+        ring: Any = {"markersize": 2.6, "fillstyle": "none", "markeredgewidth": 0.35, "alpha": 0.7, "zorder": 3}
+        dot: Any = {"markersize": 1.5, "markeredgewidth": 0, "alpha": 0.9, "zorder": 4}
+        self.ax.plot(np.repeat(at, 3), joints, color=color, linewidth=0.4, alpha=0.6, zorder=3)
+        self.ax.plot(at, fitted / TERA, "o", color=color, **ring)
+        self.ax.plot(at, measured / TERA, "o", color=color, **dot)
+
+    def _legend(self) -> None:
+        from matplotlib.lines import Line2D
+        from matplotlib.transforms import ScaledTranslation
+
+        marks = [mark for sheet in self.sheets for mark in sheet.points]
+        handles = [Line2D([], [], color=color, linewidth=1.4, label=sheet.label) for sheet, color in self._colored()]
+        clouds = [cloud for sheet in self.sheets for cloud in sheet.clouds]
+        for cloud in clouds:
+            told = f"{CLASSES[cloud.kernel]}: {cloud.rows:,}, {cloud.mape:.1%} off"
+            handles.append(
+                Line2D([], [], color=self._hue(cloud), marker="o", markersize=4, linestyle="none", label=told)
+            )
+        if clouds:
+            handles.append(Line2D([], [], linestyle="none", label="dot: measured, ring: fitted"))
+        for step in dict.fromkeys(mark.step for mark in marks if not mark.network):
+            shape = _MARKERS.get(step, "o")
+            handles.append(
+                Line2D([], [], color=self.look.grey(0.4), marker=shape, linestyle="none", alpha=0.6, label=step)
+            )
+        if any(mark.network for mark in marks):
+            handles.append(Line2D([], [], color=self.look.grey(0.4), marker="D", linestyle="none", fillstyle="none",
+                                  label="whole step, per byte sent"))  # fmt: skip
+        if marks:
+            handles.append(Line2D([], [], linestyle="none", label="area: share of the step's time"))
+        # Below the axes where the figure makes room for it, else where it covers least.
+        below = self.figure.get_layout_engine() is not None
+        wide = float(self.figure.get_figwidth())
+        place: dict[str, Any] = {"loc": "best"}
+        if below:
+            # Under the numbers and the name of the axis, whatever the figure's height; where it is narrow, from its left edge.
+            size, left = min(_LETTERS, 1.25 * self.small), 0.0 if wide >= paper.NARROW else -30.0
+            down = ScaledTranslation(left / 72, -(3.6 * size + 6) / 72, self.figure.dpi_scale_trans)
+            under = {"bbox_to_anchor": (0, 0), "bbox_transform": self.ax.transAxes + down}
+            place = {"loc": "upper left", "borderaxespad": 0, **under}
+            letters = int((wide - 0.7) * 72 / (0.56 * self.small))
+            for handle in handles if wide < paper.NARROW else ():
+                handle.set_label(textwrap.fill(str(handle.get_label()), letters))
+        if clouds:
+            place |= {"columnspacing": 1.0, "handletextpad": 0.4, "handlelength": 1.4}
+        legend = self.ax.legend(
+            handles=handles,
+            ncols=2 if below and wide >= paper.NARROW else 1,
+            fontsize=self.small,
+            frameon=not below,
+            framealpha=0.9,
+            edgecolor=self.look.grey(0.85),
+            **place,
+        )
+        legend.set_zorder(6)
+
+    def _hue(self, cloud: Cloud) -> str:
+        return self.look.color(list(CLASSES).index(cloud.kernel))
+
+    def _area(self, mark: Any) -> float:
+        """Return the area of a point: its share, smaller on a smaller sheet."""
+        return float(12 + 700 * mark.share * min(1.0, 1.2 * self.scale) ** 2)
+
+    # Names -------------------------------------------------------------------------------------------------------------
+
+    def _occupy(self) -> None:
+        """Note the boxes of the legend and the points."""
+        from matplotlib.transforms import Bbox
+
+        legend = self.ax.get_legend()
+        if legend is not None:
+            self.names.taken.append(legend.get_window_extent())
+        for sheet in self.sheets:
+            for cloud in sheet.clouds:
+                for place in zip(cloud.intensity, cloud.measured, strict=True):
+                    x, y = self._at(place[0], place[1] / TERA)
+                    self.names.taken.append(Bbox.from_bounds(x - 1, y - 1, 2, 2))
+            for track in sheet.tracks:
+                for place in zip(track.intensity, track.rate, strict=True):
+                    x, y = self._at(place[0], place[1] / TERA)
+                    self.names.taken.append(Bbox.from_bounds(x - 3, y - 3, 6, 6))
+            for mark in sheet.points:
+                x, y = self._at(mark.intensity, mark.rate / TERA)
+                half = np.sqrt(self._area(mark)) / 2 * self.figure.dpi / 72
+                self.names.taken.append(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half))
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        px, py = self.ax.transData.transform((x, y))
+        return float(px), float(py)
+
+    def _name_roof(self, sheet: Sheet, roof: Any, color: str) -> None:
+        """Name a roof along its line, at the first place where nothing is covered."""
+        # In one column the colour says whose roof it is.
+        prefix = f"{sheet.label.split(':')[0]}: " if len(self.sheets) > 1 and not paper.narrow(self.ax) else ""
+        x, y = self._start(sheet, roof)
+        words: dict[str, Any] = {"color": self.look.letters(color), "fontsize": self.small, "zorder": 4}
+        halo = self.look.halo
+        tries: list[Any] = []
+        if roof.peak:
+            unit = "" if prefix or (paper.narrow(self.ax) and not sheet.clouds) else " FLOP/B"
+            text = f"{prefix}{roof.name} {show(roof.peak, FLOP_RATE, 3)}, ridge {x:,.{0 if x >= 10 else 1}f}{unit}"
+            row = (self.high / self.low) ** (
+                1.4 * self.small * self.figure.dpi / 72 / self.ax.get_window_extent().height
+            )
+            if sheet.clouds:
+                tries.append((x * 0.8, y, {"ha": "right", "va": "center", "bbox": halo}))
+            for part in (1.0, 0.75, 0.5, 0.25, 0.0):
+                place = x * (self.right / x) ** part
+                for side, lift in (("bottom", 1.05), ("top", 0.95), ("bottom", 1.05 * row)):
+                    tries.append((place, y * lift, {"ha": "right" if part > 0 else "left", "va": side, "bbox": halo}))
+        else:
+            bandwidth = float(roof.bandwidth or 1.0)
+            text = f"{prefix}{roof.name} {show(bandwidth, BYTE_RATE, 3)}"
+            foot = max(self.left, self.low * TERA / bandwidth)
+            turn = {
+                "rotation": np.degrees(np.arctan2(bandwidth / TERA, 1.0)),
+                "rotation_mode": "anchor",
+                "transform_rotates_text": True,
+            }
+            # Between two slopes that are close there is no room: one is named above it, the other below.
+            near = [r.bandwidth / bandwidth for r in sheet.roofs if r.bandwidth and r is not roof]
+            crowded = any(1 < ratio < _CLOSE for ratio in near)
+            sides = ("top", "bottom") if crowded else ("bottom", "top")
+            for part in (0.06, 0.2, 0.35, 0.5, 0.65):
+                place = foot * (x / foot) ** part
+                tries += [(place, place * bandwidth / TERA, {"ha": "left", "va": side, **turn}) for side in sides]
+        self.names.place([partial(self.ax.text, x, y, text, **words, **turned) for x, y, turned in tries])
+
+    def _name_points(self, marks: Sequence[Any], color: str) -> None:
+        """Name the points of a step that take most of its time, and its diamond; the lesser ones only where there is room."""
+        crowded, small = len(self.sheets) > 1, paper.narrow(self.ax)
+        heaps: list[list[Any]] = []
+        for mark in sorted((m for m in marks if not m.network), key=lambda m: -m.share):
+            # Operations on the same spot have one name.
+            here = next((heap for heap in heaps if _apart(mark, heap[0]) < _SPOT), None)
+            if here is None:
+                heaps.append([mark])
+            else:
+                here.append(mark)
+        heaps.sort(key=lambda heap: -sum(m.share for m in heap))
+        biggest = [heap for heap in heaps if sum(m.share for m in heap) >= 0.03][
+            : 1 if crowded and small else 3 if crowded or small else 5
+        ]
+        for i, heap in enumerate(biggest):
+            named = ", ".join(m.name for m in heap if m.share >= 0.01 or m is heap[0])
+            self._name_point(heap[0], f"{named} {sum(m.share for m in heap):.0%}", color, must=i == 0)
+        for mark in marks:
+            if mark.network:
+                several = sum(m.network for m in marks) > 1
+                tier = f", {mark.tier}" if several else ""
+                near = 1 if several and small else 4
+                self._name_point(mark, f"{mark.step}{tier} {mark.share:.0%}", color, must=False, far=near)
+
+    def _name_track(self, track: Track, color: str) -> None:
+        for i, must in ((-1, True), (0, True)):
+            told = (
+                f"{track.along} {track.values[i]:,.0f}"
+                if i == 0
+                else f"{track.name}, {track.along} {track.values[i]:,.0f}"
+            )
+            at = (float(track.intensity[i]), float(track.rate[i]) / TERA)
+            tries = beside(self.ax, told, at, (5.0, 14.0, 28.0, 44.0), color=color, size=0.95 * self.small)
+            self.names.place(tries, must=must)
+
+    def _name_point(self, mark: Any, text: str, color: str, *, must: bool, far: int = 4) -> None:
+        gaps = [gap + float(np.sqrt(self._area(mark))) / 2 for gap in (3.0, 14.0, 28.0, 44.0)[:far]]
+        at = (mark.intensity, mark.rate / TERA)
+        self.names.place(beside(self.ax, text, at, gaps, color=color, size=0.95 * self.small), must=must)
+
+
+def _whole(mark: Any) -> str:
+    return "step" if mark.step in ("forward", "backward", "weights") else str(mark.step)
+
+
+def _apart(one: Any, other: Any) -> float:
+    """Return how far apart two points are, in decades."""
+    return float(np.hypot(np.log10(one.intensity / other.intensity), np.log10(one.rate / other.rate)))
+
+
+def _memory(sheet: Sheet) -> float:
+    return next(float(r.bandwidth) for r in sheet.roofs if r.name == MEMORY and r.bandwidth)

@@ -1,0 +1,102 @@
+"""How training grows with chips, as a picture: tokens per second and chip against chips, with and without failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.plots import paper, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+
+_MARKS: Final = "osD^vP"
+
+
+@frozen(eq=False)
+class Growth:
+    """One curve of a picture.
+
+    Attributes:
+        label: what the legend calls it; ``title``: what was asked.
+        chips: sizes; ``rate``: tokens per second and chip, not a number where it cannot be laid out.
+        useful: the same, less what failures take.
+        mfu: model FLOP utilisation of each.
+        fits: where memory holds it.
+    """
+
+    label: str
+    title: str
+    chips: Floats
+    rate: Floats
+    useful: Floats
+    mfu: Floats
+    fits: NDArray[np.bool_]
+
+    def alt(self) -> str:
+        """Return what the curve shows as text, made of its numbers."""
+        known = np.flatnonzero(~np.isnan(self.rate))
+        at = [
+            f"{self.rate[i]:,.0f} tokens/s a chip at {self.chips[i]:,.0f} chips, MFU {self.mfu[i]:.0%}" for i in known
+        ]
+        return f"{self.title}: {self.label}. {'; '.join(at) or 'nothing can be laid out'}."
+
+
+def draw(ax: Axes, growth: Growth) -> None:
+    """Add a curve to the axes, in the next colour: hollow points where memory does not hold it, MFU beside each."""
+    from matplotlib.lines import Line2D
+
+    kept: Any = ax
+    curves = kept.roofline_growths = [*getattr(kept, "roofline_growths", ()), growth]
+    look = style.of(ax)
+    color, mark = look.color(len(curves) - 1), _MARKS[(len(curves) - 1) % len(_MARKS)]
+    size = paper.frame(ax, "; ".join(dict.fromkeys(curve.title for curve in curves)), "chips", "tokens/s a chip")
+    known = ~np.isnan(growth.rate)
+    chips, rate, useful = growth.chips[known], growth.rate[known], growth.useful[known]
+    kept.set_xscale("log", base=2)
+    if chips.size:
+        kept.plot(chips[[0, -1]], rate[[0, 0]], color=color, linewidth=0.7, linestyle=":", zorder=1)
+        kept.plot(chips, rate, color=color, linewidth=1.4, label=growth.label, zorder=3)
+        kept.plot(chips, useful, color=color, linewidth=1.0, linestyle="--", zorder=2)
+    for n, each, mfu, fits in zip(chips, rate, growth.mfu[known], growth.fits[known], strict=True):
+        face = color if fits else look.paper
+        kept.plot([n], [each], mark, color=color, markersize=4.5, markerfacecolor=face, zorder=4)
+        kept.annotate(
+            f"{mfu:.0%}",
+            (n, each),
+            (0, 5 if len(curves) % 2 else -5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if len(curves) % 2 else "top",
+            fontsize=size - 0.5,
+            color=look.letters(color),
+        )
+    kept.set_xticks(*_ticks(curves), minor=False)
+    kept.minorticks_off()
+    kept.margins(x=0.07)
+    top = max((float(np.nanmax(curve.rate)) for curve in curves if not np.all(np.isnan(curve.rate))), default=1.0)
+    kept.set_ylim(0.0, 1.2 * top)
+    said = "per cent: MFU; dashed: what failures leave; dotted: as the smallest; hollow: does not fit"
+    handles = [
+        Line2D(
+            [], [], color=look.color(i), marker=_MARKS[i % len(_MARKS)], markersize=4.5, linewidth=1.4, label=c.label
+        )
+        for i, c in enumerate(curves)
+    ]
+    paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, said)
+    paper.tell(ax, "scaling", " ".join(each.alt() for each in curves))
+
+
+def _ticks(curves: Sequence[Growth]) -> tuple[list[float], list[str]]:
+    """Return the sizes that have room for their names: each at least 1.7 times the one before."""
+    out: list[float] = []
+    for n in sorted({float(n) for curve in curves for n in curve.chips}):
+        if not out or n >= 1.7 * out[-1]:
+            out.append(n)
+    return out, [f"{n:,.0f}" for n in out]

@@ -1,0 +1,77 @@
+"""Predicted against measured values on logarithmic axes: a point for each, its interval, and the line they should lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from roofline.plots import paper, style
+from roofline.validation.scoring import Prediction, by, score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMES: Final = {"ttft_s": "TTFT, s", "tpot_s": "TPOT, s", "output_tokens_per_s": "tokens/s", "step_time_s": "step, s"}
+
+_OTHERS: Final = "others"
+_MARKERS: Final = "osD^vPX"
+_MANY: Final = 500
+"""Points beyond which those of a vector picture become one image."""
+_AWAY: Final = 1.25
+"""Factor at which the dashed lines lie."""
+
+
+def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
+    """Add the predictions to the axes, those of one ``key`` in one colour; the rarest share the last."""
+    kept: Any = cast("Any", ax)
+    look = style.of(ax)
+    groups = _few(by(predictions, lambda p: str(getattr(p.run, key)) or _OTHERS), len(look.palette))
+    said: list[str] = []
+    many = len(predictions) > _MANY
+    for i, (name, found) in enumerate(groups.items()):
+        color = look.grey(0.55) if name == _OTHERS else look.color(i)
+        error = score(found)
+        x, y = [p.measured for p in found], [p.predicted for p in found]
+        held = [p for p in found if p.low is not None]
+        kept.vlines([p.measured for p in held], [p.low for p in held], [p.high for p in held],
+                    color=color, linewidth=0.5, alpha=0.25, rasterized=many, zorder=2)  # fmt: skip
+        said.append(f"{name}: {error.n:,} runs, {error.mape:.0%} off")
+        told = f"{name}: {error.n:,}, {error.mape:.0%} off"
+        kept.scatter(x, y, s=9, marker=_MARKERS[i % len(_MARKERS)], facecolor=color, edgecolor="none", alpha=0.65, rasterized=many,
+                     zorder=3, label=told)  # fmt: skip
+    low = min(min(p.measured, p.predicted) for p in predictions) / 1.5  # type: ignore[type-var, operator]
+    high = max(max(p.measured, p.predicted) for p in predictions) * 1.5  # type: ignore[type-var, operator]
+    for factor in (1.0, _AWAY, 1 / _AWAY):
+        kept.plot([low, high], [low * factor, high * factor], color=look.grey(0.3), linewidth=0.9 if factor == 1 else 0.5,
+                  linestyle="-" if factor == 1 else (0, (4, 3)), zorder=1)  # fmt: skip
+    name = NAMES.get(predictions[0].quantity, predictions[0].quantity)
+    kept.set(
+        xscale="log",
+        yscale="log",
+        xlim=(low, high),
+        ylim=(low, high),
+        xlabel=f"{name}, measured",
+        ylabel=f"{name}, predicted",
+    )
+    kept.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
+    whole = score(predictions)
+    inside = "" if whole.inside_interval is None else f", {whole.inside_interval:.0%} inside the interval"
+    kept.set_title(
+        f"{whole.n:,} runs, mean error {whole.mape:.1%}{inside}; dashed: off by {_AWAY - 1:.0%}",
+        loc="left",
+        fontsize=8.5,
+    )
+    paper.tell(
+        ax,
+        "scatter",
+        f"{name}, predicted against measured: {whole.n:,} runs, mean error {whole.mape:.1%}{inside}. {'; '.join(said)}.",
+    )
+    kept.legend(loc="upper left", fontsize=7, framealpha=0.9, edgecolor=look.grey(0.85), markerscale=1.6).set_zorder(6)
+
+
+def _few(groups: dict[str, list[Prediction]], most: int) -> dict[str, list[Prediction]]:
+    """Return the largest groups, as many as there are colours, and the rest together."""
+    ranked = sorted(groups, key=lambda name: (name == _OTHERS, -len(groups[name]), name))
+    first = [name for name in ranked if name != _OTHERS][:most]
+    rest = [p for name in ranked if name not in first for p in groups[name]]
+    return {name: groups[name] for name in first} | ({_OTHERS: rest} if rest else {})

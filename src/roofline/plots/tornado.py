@@ -1,0 +1,142 @@
+r"""What a better part buys: how much more a machine does when one of its parts is 10 % better, the parts that matter first.
+
+Of a part's elasticity e, :math:`\mathrm{d} \ln \text{rate} / \mathrm{d} \ln \text{part}`, a part that is b better buys
+:math:`(1 + b)^e - 1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import refuse
+from roofline.core.units import BYTE_RATE, FLOP_RATE, SECOND, Ratio, show
+from roofline.operators.works import Message, Op
+from roofline.plots import paper, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BETTER: Final = 0.1
+
+
+@frozen
+class Tornado:
+    """The numbers of a picture.
+
+    Attributes:
+        quantity: what there is more of.
+        better: by how much each part is better.
+        parts: names; ``gains``: what each buys, relative; the greatest first.
+    """
+
+    title: str
+    quantity: str
+    better: Ratio
+    parts: tuple[str, ...]
+    gains: tuple[Ratio, ...]
+
+    def alt(self) -> str:
+        """Return what the bars show as text, made of their numbers."""
+        bought = [f"{part} {gain:+.1%}" for part, gain in zip(self.parts, self.gains, strict=True)]
+        return f"What a part that is {self.better:.0%} better buys: {self.title}. {self.quantity}: {', '.join(bought)}."
+
+
+def tornado(
+    elasticities: Mapping[str, Ratio], title: str = "", quantity: str = "tokens per second", better: Ratio = BETTER
+) -> Tornado:
+    """Return what each part buys when it is better, the greatest first.
+
+    Args:
+        elasticities: of each part: relative change of the quantity over that of the part.
+        title, quantity: what was asked, and what there is more of.
+        better: how much better a part is.
+
+    Raises:
+        QuestionError: no parts, or one whose elasticity is no number.
+
+    >>> found = tornado({"links": 0.0, "memory": 1.0})
+    >>> found.parts, [round(gain, 3) for gain in found.gains]
+    (('memory', 'links'), [0.1, 0.0])
+    """
+    if not elasticities:
+        raise QuestionError(
+            fault("elasticities", {}, "must name at least one part", "give for example {'memory': 0.4}")
+        )
+    refuse("better", better, 0.0, 10.0, strict=True)
+    for name, value in elasticities.items():
+        if not np.isfinite(value):
+            raise QuestionError(fault(f"elasticity of {name}", value, "must be a number", "leave the part out"))
+    gains = {name: float((1 + better) ** value - 1) for name, value in elasticities.items()}
+    order = sorted(gains, key=lambda name: -abs(gains[name]))
+    return Tornado(title, quantity, better, tuple(order), tuple(gains[name] for name in order))
+
+
+def elasticities(est: Any, quantity: str = "tokens_per_second", better: Ratio = BETTER) -> dict[str, Ratio]:
+    """Return the elasticity of a rate in each part of the machine that its steps use, asked again with the part that much better.
+
+    The batch and the layout are as they are: more memory bandwidth makes steps shorter, more capacity alone changes nothing. A
+    latency is better when it is shorter. Calibrated constants stay, so what bounds in practice is what is bought.
+
+    Args:
+        est: an answer about one point, of serving or training.
+        quantity: a rate of it.
+        better: how much better a part is.
+    """
+    system, base = est.system, float(getattr(est, quantity))
+    package, up = system.package, 1 + better
+    works = [work for span in est.steps for work, _, _ in span.leaves()]
+    rates = dict.fromkeys(w.rate for w in works if isinstance(w, Op) and np.any(w.flops > 0))
+    swapped = {
+        f"{rate} {show(float(package.peak[rate]), FLOP_RATE, 3)}": evolve(
+            package, peak={**package.peak, rate: package.peak[rate] * up}
+        )
+        for rate in rates
+    }
+    swapped[f"memory {show(float(package.memory.bandwidth), BYTE_RATE, 3)}"] = evolve(
+        package, memory=evolve(package.memory, bandwidth=package.memory.bandwidth * up)
+    )
+    tried = {name: evolve(system, package=chip) for name, chip in swapped.items()}
+    reach = max((float(w.group * w.stride) for w in works if isinstance(w, Message)), default=1.0)
+    below = 1.0
+    for i, tier in enumerate(system.tiers):
+        if reach > below:
+            faster, sooner = evolve(tier, bandwidth=tier.bandwidth * up), evolve(tier, latency=tier.latency / up)
+            for told, part in (
+                (f"{tier.name} {show(float(tier.bandwidth), BYTE_RATE, 3)}", faster),
+                (f"{tier.name}, latency {show(float(tier.latency), SECOND, 3)}", sooner),
+            ):
+                tried[told] = evolve(system, tiers=(*system.tiers[:i], part, *system.tiers[i + 1 :]))
+        below = float(tier.size)
+    again = {name: est.again(est.question, other, est.layout, est.calibration) for name, other in tried.items()}
+    return {name: float(np.log(float(getattr(e, quantity)) / base) / np.log(up)) for name, e in again.items()}
+
+
+def draw(ax: Axes, found: Tornado) -> None:
+    """Draw a bar for each part on axes of their own, its gain behind it; dotted: what a part that takes all the time would buy."""
+    kept: Any = ax
+    look = style.of(ax)
+    told = f"What a part that is {found.better:.0%} better buys"
+    size = paper.frame(ax, "\n".join(filter(None, (told, found.title))), f"more {found.quantity}", "")
+    gains = np.array(found.gains)
+    rows = np.arange(len(gains))
+    colors = [look.color(0) if gain >= 0 else look.color(1) for gain in gains]
+    kept.barh(rows, gains, height=0.66, color=colors, zorder=3)
+    top, low = max(float(gains.max()), found.better), min(float(gains.min()), 0.0)
+    kept.axvline(found.better, color=look.grey(0.4), linewidth=0.7, linestyle=":", zorder=2)
+    kept.annotate("all of it", (found.better, 0.0), (-1, 2), xycoords=kept.get_xaxis_transform(), textcoords="offset points",
+                  fontsize=size - 0.5, rotation=90, ha="right", va="bottom", color=look.grey(0.3), zorder=1)  # fmt: skip
+    kept.axvline(0.0, color=look.ink, linewidth=0.6, zorder=4)
+    for row, gain in zip(rows, gains, strict=True):
+        kept.annotate(f"{gain:+.1%}", (gain, row), (3 if gain >= 0 else -3, 0), textcoords="offset points", fontsize=size,
+                      va="center", ha="left" if gain >= 0 else "right", color=look.ink, zorder=5, bbox=look.halo)  # fmt: skip
+    kept.set(xlim=(1.3 * low, 1.22 * top), ylim=(len(rows) - 0.4, -0.6))
+    kept.set_yticks(rows, found.parts, fontsize=size)
+    kept.tick_params(axis="y", length=0)
+    kept.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    kept.grid(visible=False, axis="y")
+    paper.tell(ax, "tornado", found.alt())

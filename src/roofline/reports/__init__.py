@@ -1,0 +1,1 @@
+"""Results for people: terminal text, descriptor cards and the HTML page."""

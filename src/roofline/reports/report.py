@@ -1,0 +1,146 @@
+"""The verb that makes a page of an answer: one file that needs no network, to be read in a browser or on paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import given
+from roofline.planner import train as steps
+from roofline.planner.candidates import PATIENCE
+from roofline.planner.estimate import estimate
+from roofline.planner.search import search
+from roofline.planner.selection import Search
+from roofline.planner.training_search import search_training
+from roofline.planner.training_selection import TrainingSearch
+from roofline.reports import figures as interactive
+from roofline.reports import serving, training
+from roofline.reports.html import page
+from roofline.results import points
+from roofline.results.estimate import Estimate
+from roofline.results.pools import Pools
+from roofline.results.training import Training
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Serve, TrainStep
+
+ENDINGS = (".html", ".htm")
+
+
+@frozen(eq=False, repr=False)
+class Report:
+    """A page about one answer.
+
+    Attributes:
+        title: what it is about; ``html``: the whole page, which asks no address for anything.
+        answer: what it tells.
+    """
+
+    title: str
+    html: str
+    answer: Estimate | Training
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.title}, {len(self.html.encode()):,} bytes>"
+
+    def write(self, file: str | Path) -> Path:
+        """Write the page whole or not at all, and return where.
+
+        Raises:
+            QuestionError: not a name that ends in .html, or a place that cannot be written.
+        """
+        path = named(file)
+        catalog.write(path, self.html.encode())
+        return path
+
+
+def named(file: str | Path) -> Path:
+    """Return the path of a page.
+
+    Raises:
+        QuestionError: its name does not end in .html.
+    """
+    path = Path(file).expanduser()
+    if path.suffix.lower() not in ENDINGS:
+        raise QuestionError(fault("file", path.name, "a report is one HTML page", "end the file name in .html"))
+    return path
+
+
+def report(
+    what: Any,
+    system: Any = None,
+    layout: Layout | None = None,
+    *,
+    train: bool = False,
+    frontier: bool = True,
+    ttft: float | str | None = PATIENCE,
+    tpot: float | str | None = None,
+    **words: Any,
+) -> Report:
+    """Make a page of an answer: one self-contained HTML file, interactive in a browser, plain on paper.
+
+    Its pictures are drawn by plotly, an extra (``pip install 'roofline[report]'``) whose script is embedded once; no address is
+    asked for anything, and the page's own policy has the browser refuse it.
+
+    Args:
+        what: an :class:`Estimate` or a :class:`Training` for one point; or what :func:`roofline.estimate` or, with
+            ``global_batch`` or ``train=True``, :func:`roofline.train` takes.
+        system, layout, words: as those take them; nothing beside an answer.
+        frontier: also search for what else could be had, of a service or a step: a second or a few.
+        ttft, tpot: limits of that search, as :func:`roofline.search` takes them.
+
+    Raises:
+        QuestionError: the question has no meaning or many points, or the extra is missing.
+
+    >>> made = report("llama-3.1-8b", "dgx-h100", concurrency=64, frontier=False)
+    >>> made.title, made.html.startswith("<!doctype html>")
+    ('llama-3.1-8b on DGX H100', True)
+    """
+    library = interactive.library()  # before anything is priced
+    answer = _answered(what, system, layout, train=train, words=words)
+    points.one(answer)
+    found: Any = _searched(answer, ttft, tpot) if frontier else None
+    style, script = catalog.asset("style.css"), catalog.asset("script.js")
+    about: Any = serving if isinstance(answer, Estimate) else training
+    parts, figures = about.contents(answer, found)
+    title = about.title(answer)
+    html = page(title, parts, about.top(answer), figures, style=style, script=script, library=library)
+    return Report(title, html, answer)
+
+
+def _answered(
+    what: Any, system: Any, layout: Layout | None, *, train: bool, words: dict[str, Any]
+) -> Estimate | Training:
+    """Return the answer that is given, or that to the question."""
+    if isinstance(what, (Estimate, Training)):
+        beside = [*given(system=system, layout=layout), *words]
+        if beside:
+            rule = f"was given beside an {type(what).__name__}, which already says it all"
+            raise QuestionError(fault(beside[0], {**words, "system": system}.get(beside[0]), rule, "leave it out"))
+        return what
+    if isinstance(what, Pools):
+        raise QuestionError("report: is of one pool; give one of the two answers, split.prompts or split.answers")
+    if system is None:
+        raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
+    if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:
+        return steps.train(what, system, layout, **words)
+    return cast("Estimate", estimate(what, system, layout, **words))
+
+
+def _searched(answer: Estimate | Training, ttft: Any, tpot: Any) -> Search | TrainingSearch | None:
+    """Return the search for what else could be had with as many chips; None where there is no frontier."""
+    q, chips = answer.question, int(answer.chips)
+    if isinstance(q, TrainStep):
+        kept = ("micro_batch", "recompute", "share", "model")
+        words = {field.name: getattr(q, field.name) for field in attrs.fields(TrainStep) if field.name not in kept}
+        return search_training(q.model, answer.system, chips=chips, level=answer.calibration, **words)
+    if not isinstance(q, Serve) or not np.all(q.output > 1):
+        return None
+    kept = ("model", "concurrency", "rate", "chunk")
+    words = {field.name: getattr(q, field.name) for field in attrs.fields(Serve) if field.name not in kept}
+    return search(q.model, answer.system, chips=chips, ttft=ttft, tpot=tpot, level=answer.calibration, **words)

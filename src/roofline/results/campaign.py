@@ -1,0 +1,240 @@
+"""The answer for a whole training run: days, energy, cost, what failures take, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.arrays import ceil, larger, sizes, take
+from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import plots
+from roofline.core.provenance import Fact
+from roofline.core.text import columns, figure
+from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
+from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
+from roofline.physics import reliability
+from roofline.physics.energy import drawn
+from roofline.results import campaign_records
+from roofline.results.notebook import Displayed
+from roofline.results.points import one
+from roofline.results.training import Training
+from roofline.workload.layout import Layout
+from roofline.workload.questions import TrainStep
+
+MEGAWATT_HOUR: Final = 3.6e9
+"""Joules."""
+_ASKED: Final = (
+    "tokens", "mtbf", "mtbf_range", "checkpoint", "written", "restart", "checkpoint_interval", "pue", "spares", "price",
+)  # fmt: skip
+_SCALED: Final = ("days", "days_ideal", "megawatt_hours", "dollars")
+"""Quantities that are as long as a step is, and as unsure."""
+
+
+@frozen(eq=False, repr=False)
+class Campaign(Displayed):
+    """A training run over ``tokens`` tokens. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        training: the answer for one step.
+        mtbf: mean time between failures of the whole run, infinite where nothing fails.
+        mtbf_range: the same by the least and the greatest that anyone published; None where it was given.
+        checkpoint: time for which a checkpoint stops the run; ``written``, until it is on storage.
+        restart: time from a failure until work goes on where the last checkpoint left it.
+        checkpoint_interval: useful work between checkpoints.
+        pue: draw of the building over that of the machines.
+        spares: chips that wait to take the place of others: rented, and idle.
+        price: rent of a chip a second; None where no figure was found.
+        facts: the numbers on runs that were used, with their sources; ``remarks``: what was assumed.
+    """
+
+    training: Training
+    tokens: Count
+    mtbf: Seconds
+    mtbf_range: tuple[Seconds, Seconds] | None
+    checkpoint: Seconds
+    written: Seconds
+    restart: Seconds
+    checkpoint_interval: Seconds
+    pue: Ratio
+    spares: Count
+    price: DollarsPerSecond | None
+    facts: tuple[Fact, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = f"{self.training.question.model.name} on {self.training.system.name}"
+        if self.shape:
+            return f"<Campaign: {told}, {' x '.join(map(str, self.shape))} points>"
+        return f"<Campaign: {told}, {figure(float(self.days))} days, {float(self.goodput):.1%} of them useful>"
+
+    def __str__(self) -> str:
+        one(self)
+        asked = f"{self.training.question.model.name} on {self.training.system.name}: {float(self.training.chips):,.0f} chips"
+        notes = [f"  - {note}" for note in self.assumptions]
+        return "\n".join(
+            [
+                f"{asked}, {self.training.layout}",
+                "",
+                columns(campaign_records.rows(self)),
+                "",
+                "what was chosen or assumed",
+                *notes,
+            ]
+        )
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw what the days go into: useful work, checkpoints, restarts, work done again (one point); return the axes."""
+        one(self)
+        days = {name: float(share) * float(self.days) * DAY for name, share in self.shares.items()}
+        bar = plots("_breakdown").parts("run", days, f"{figure(float(self.days), 3)} days")
+        title = f"{self.training.question.model.name} on {self.training.system.name}, {float(self.training.chips):,.0f} chips"
+        return plots().breakdown(plots().Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked, of the step and of the run; () for one."""
+        return np.broadcast_shapes(self.training.shape, sizes(self._asked))
+
+    @property
+    def _asked(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _ASKED)
+
+    def at(self, *index: int) -> Campaign:
+        """Return the answer at one point."""
+        if len(index) != len(self.shape) or any(not 0 <= i < n for i, n in zip(index, self.shape, strict=True)):
+            raise QuestionError(fault("index", index, f"must pick one point of {self.shape}"))
+        own = self.training.shape
+        inner = (0 if n == 1 else i for i, n in zip(index[len(index) - len(own) :], own, strict=True))
+        values = dict(zip(_ASKED, take(self._asked, index), strict=True))
+        return evolve(self, training=self.training.at(*inner) if own else self.training, **values)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer, of the step and of the run."""
+        return (*self.training.assumptions, *self.remarks)
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every number that was used, with its source."""
+        return (*self.training.citations(), *self.facts)
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> Count:
+        """Steps of the optimizer."""
+        return ceil(self.tokens / self.training.tokens)
+
+    @property
+    def days_ideal(self) -> Num:
+        """Days if nothing failed and nothing was saved."""
+        return self.steps * self.training.step_time / DAY
+
+    @property
+    def goodput(self) -> Ratio:
+        """Part of the time in which the run advances."""
+        return self._shares[0]
+
+    @property
+    def days(self) -> Num:
+        """Days with failures, restarts and checkpoints."""
+        return self.days_ideal / self.goodput
+
+    @property
+    def failures(self) -> Count:
+        """Failures to be expected: one in ``mtbf``."""
+        return self.days * DAY / self.mtbf
+
+    @property
+    def shares(self) -> dict[str, Ratio]:
+        """Parts of the time: useful work, checkpoints, restarts, and work that is done again."""
+        return dict(zip(("useful", "checkpoints", "restarts", "done_again"), self._shares, strict=True))
+
+    @property
+    def _shares(self) -> tuple[Ratio, Ratio, Ratio, Ratio]:
+        behind = self.written - self.checkpoint
+        return reliability.shares(self.mtbf, self.checkpoint, self.restart, self.checkpoint_interval, behind)
+
+    @property
+    def goodput_range(self) -> tuple[Ratio, Ratio] | None:
+        """``goodput`` with the most and the least failures published, at their best intervals; None where ``mtbf`` was given."""
+        if self.mtbf_range is None:
+            return None
+        behind, each = self.written - self.checkpoint, []
+        for mtbf in self.mtbf_range:
+            interval = larger(reliability.best_interval(mtbf, self.checkpoint), larger(behind, self.training.step_time))
+            each.append(reliability.goodput(mtbf, self.checkpoint, self.restart, interval, behind))
+        return each[0], each[1]
+
+    # What it takes ---------------------------------------------------------------------------------------------------
+
+    @property
+    def checkpoint_bytes(self) -> Bytes:
+        """Bytes of a checkpoint: see :func:`saved`."""
+        return saved(self.training.question)
+
+    @property
+    def joules(self) -> Joules | None:
+        """Energy at the meter of the building; None where no power is known."""
+        power, profile = self.training.system.power_per_chip, self.training.calibration
+        if power is None:
+            return None
+        idle = profile.idle_fraction
+        mean = drawn(idle, profile.power_fraction[0], 1 - self.shares["restarts"])
+        return self.pue * power * (self.training.chips * mean + self.spares * idle) * self.days * DAY
+
+    @property
+    def megawatt_hours(self) -> Num | None:
+        """Energy in MWh; None where no power is known."""
+        joules = self.joules
+        return None if joules is None else joules / MEGAWATT_HOUR
+
+    @property
+    def dollars(self) -> Dollars | None:
+        """Rent of all chips over the whole time; None where no price is known."""
+        return None if self.price is None else self.price * (self.training.chips + self.spares) * self.days * DAY
+
+    @property
+    def chip_hours(self) -> Num:
+        """Hours of all chips at work, restarts included."""
+        return self.training.chips * self.days * DAY / HOUR
+
+    def interval(self, quantity: str = "days") -> tuple[Num, Num] | None:
+        """Return the 80 % interval of a quantity as that of the step carries over to it; None at the ideal level.
+
+        How often chips fail is not in it: see :attr:`goodput_range`.
+
+        Raises:
+            QuestionError: a quantity without one.
+        """
+        if quantity not in _SCALED:
+            raise QuestionError(fault("quantity", quantity, "has no interval", f"ask for {', '.join(_SCALED)}"))
+        value, pair = getattr(self, quantity), self.training.interval("step_time")
+        if value is None or pair is None:
+            return None
+        return value * pair[0] / self.training.step_time, value * pair[1] / self.training.step_time
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one point under the field names of the machine-readable answer: where it runs, :func:`roofline.results.campaign_records.fields`."""
+        one(self)
+        est = self.training
+        return {
+            "model": est.question.model.name, "system": est.system.name, "chips": int(est.chips), "layout": est.layout.words(),
+            "level": est.calibration.level, "step_time_s": float(est.step_time),
+            "fits": bool(est.fits), "reasons": list(est.reasons),
+            **campaign_records.fields(self), "assumptions": list(self.assumptions),
+        }  # fmt: skip
+
+
+def saved(question: TrainStep) -> Bytes:
+    """Return the bytes of a checkpoint: 2 of each weight and 12 of the optimizer's states, once; of adapters, theirs alone.
+
+    >>> import roofline as rl
+    >>> float(saved(TrainStep(rl.model("bloom-176b"), 2048))) / 2**40  # 2.3 TB, say those who trained it
+    2.24...
+    """
+    whole = Layout()
+    if question.task == "lora":
+        return (WEIGHT + ADAM) * adapters(question.model, whole, question.rank)
+    return (WEIGHT + ADAM) * sum((group.weights for group in held(question.model, whole)), start=0.0)

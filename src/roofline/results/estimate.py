@@ -1,0 +1,181 @@
+"""The answer to a question about serving: times, rates, memory, what bounds them, how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from attrs import field, frozen
+
+from roofline.core.arrays import share, smaller
+from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.operators.memory import Footprint
+from roofline.operators.works import Op
+from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.queueing import Waits
+from roofline.physics.spans import Span
+from roofline.results import intervals, points
+from roofline.results.answer import Answer
+from roofline.results.explain import tree
+from roofline.results.records import record
+from roofline.workload.questions import Question, Serve
+
+
+@frozen(eq=False, repr=False)
+class Estimate(Answer[Question, Footprint]):
+    """The answer about serving. Quantities are floats, or arrays over the points asked; one without meaning here is None.
+
+    Attributes:
+        ttft: time to the first token of a request.
+        tpot: time per output token of a request after the first.
+        tokens_per_second: output tokens of the whole deployment.
+        prompt_tokens_per_second: prompt tokens it reads when it does nothing else.
+        cycle: time in which every request in flight is served once, in a service under load.
+        in_flight: requests in flight in a service, on average; ``waits``: how long they wait for their first tokens.
+        max_concurrency: sequences whose caches fit.
+        within: for each time, the span it consists of and the share of it that passes prompts.
+        progress: spans and how often their operations bring a token further while the last step lasts.
+    """
+
+    KIND = "estimate"
+    HELD = "weights, cache and activations"
+    LEAST = ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
+    KNOWN = "tokens_per_second, tpot, ttft"
+
+    ttft: Seconds | None
+    tpot: Seconds | None
+    tokens_per_second: PerSecond | None
+    prompt_tokens_per_second: PerSecond | None
+    max_concurrency: Count
+    cycle: Seconds | None = None
+    in_flight: Count | None = None
+    waits: Waits | None = None
+    within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
+    progress: tuple[tuple[Span, Num], ...] = ()
+
+    def __repr__(self) -> str:
+        where = f"{type(self.question).__name__} of {self.question.model.name} on {self.system.name}"
+        if self.shape:
+            return f"<Estimate: {where}, {' x '.join(map(str, self.shape))} points>"
+        known = [
+            (name, v) for name, v in (("TTFT", self.ttft), ("TPOT", self.tpot)) if v is not None and not np.isnan(v)
+        ]
+        times = [f"{name} {show(float(value), SECOND, 3)}" for name, value in known]
+        return f"<Estimate: {where}, {self.layout}: {', '.join(times)}{'' if self.fits else ', does not fit'}>"
+
+    # Rates -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def concurrency(self) -> Count:
+        """Sequences in flight: those asked for, or those that come to be in flight at the rate asked."""
+        q = self.question
+        if not isinstance(q, Serve):
+            return q.batch
+        return cast("Num", q.concurrency if self.in_flight is None else self.in_flight)
+
+    @property
+    def requests_per_second(self) -> PerSecond | None:
+        """Requests that a service answers in a second."""
+        q, rate = self.question, self.tokens_per_second
+        return rate / q.output if isinstance(q, Serve) and rate is not None else None
+
+    @property
+    def tokens_per_second_per_chip(self) -> PerSecond | None:
+        """Output tokens per second and chip."""
+        return None if self.tokens_per_second is None else self.tokens_per_second / self.chips
+
+    @property
+    def tokens_per_second_per_user(self) -> PerSecond | None:
+        """Output tokens per second of one request, after its first: ``1 / TPOT``."""
+        return None if self.tpot is None else 1 / self.tpot
+
+    @property
+    def prompt_tokens_per_second_per_chip(self) -> PerSecond | None:
+        """Prompt tokens per second and chip when nothing else is done."""
+        return None if self.prompt_tokens_per_second is None else self.prompt_tokens_per_second / self.chips
+
+    @property
+    def joules_per_token(self) -> Joules | None:
+        """Energy of an output token (of a prompt token, for a prefill); None where no power is known."""
+        rate, power = self._rate, self.system.power_per_chip
+        return None if rate is None or power is None else joules_per_token(power, self._drawn[0], self.chips, rate)
+
+    @property
+    def joules_range(self) -> tuple[Joules, Joules] | None:
+        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
+        each, (mean, low, high) = self.joules_per_token, self._drawn
+        return None if each is None else (each * low / mean, each * high / mean)
+
+    @property
+    def working(self) -> Ratio:
+        """Share of the replicas that have a request."""
+        return smaller(self.concurrency / self.layout.replicas, 1.0)
+
+    @property
+    def _drawn(self) -> tuple[Ratio, Ratio, Ratio]:
+        """Mean, least and greatest draw over the rated power: of busy systems where replicas work, of idle ones elsewhere."""
+        profile = self.calibration
+        mean, low, high = (drawn(profile.idle_fraction, busy, self.working) for busy in profile.power_fraction)
+        return mean, low, high
+
+    @property
+    def dollars_per_million_tokens(self) -> Dollars | None:
+        """Rent for a million output tokens (prompt tokens, for a prefill); None where no price is known."""
+        rate, price = self._rate, self.system.price_per_chip
+        return None if rate is None or price is None else MILLION * dollars_per_token(price, self.chips, rate)
+
+    @property
+    def _rate(self) -> PerSecond | None:
+        return self.prompt_tokens_per_second if self.tokens_per_second is None else self.tokens_per_second
+
+    # What it consists of ---------------------------------------------------------------------------------------------
+
+    @property
+    def mfu(self) -> Ratio:
+        """Model FLOP utilisation: the time the FLOP of tokens kept would take at their dtypes' peaks, over the time taken.
+
+        What tensor peers repeat, what waits for the fullest shard, and drafts that are not kept are no progress.
+        """
+        peak, whole = self.system.chip.peak, self.whole
+        ideal: Num = 0.0
+        for span, times in self.progress:
+            for work, _, often in span.leaves():
+                if isinstance(work, Op):
+                    ideal = ideal + times * often * work.flops * work.useful / peak[work.rate]
+        return share(ideal, whole.time)
+
+    @property
+    def bandwidth_utilization(self) -> Ratio:
+        """Compulsory memory traffic over what the memory could move in the time taken."""
+        return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
+
+    def interval(self, quantity: str) -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; see :func:`roofline.results.intervals.interval`."""
+        return intervals.interval(self, quantity)
+
+    def ttft_percentile(self, p: Num) -> Seconds | None:
+        """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""
+        return intervals.percentile(self, p)
+
+    def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
+        """Return a time as if resources worked side by side, and as if in turn; see :func:`roofline.results.intervals.idealisation`."""
+        return intervals.idealisation(self, quantity)
+
+    def why(self) -> str:
+        """Return the steps as trees of text: every operation, its time and share, what bounds it (one point).
+
+        Of a service, the decode step and the mixed one, then how many of them a request sees.
+        """
+        points.one(self)
+        if len(self.steps) == 1:
+            return tree(self.whole)
+        _, plain, mixed, cycle = self.steps
+        return "\n\n".join((tree(plain), tree(mixed), tree(cycle, depth=2)))
+
+    # Machine-readable ------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one point under the field names of the machine-readable answer; units are in the names."""
+        points.one(self)
+        return record(self)

@@ -1,0 +1,89 @@
+"""How sure an answer is: the interval that errors of kernels and assumptions leave, and what the idealisation leaves open."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import numpy as np
+
+from roofline.core.arrays import share
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Num, Seconds
+from roofline.physics.queueing import PERCENT
+from roofline.results import citations
+from roofline.workload.questions import KEPT_ERROR, guessed
+
+FRONT_ERROR: Final = 0.7
+"""Half-width of the 80 % interval of the front end's time, relative."""
+
+
+_RATES = {
+    "tokens_per_second": "tpot",
+    "tokens_per_second_per_chip": "tpot",
+    "tokens_per_second_per_user": "tpot",
+    "prompt_tokens_per_second": "ttft",
+}
+"""Rates, and the times they move with."""
+
+
+def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
+    """Return the 80 % interval of a time or a rate of an answer; None without meaning, and at the ideal level, which only bounds.
+
+    The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when every kernel is
+    right, and what was assumed about the hardware and of drafts; it is widened on chips unlike those the constants were found on.
+    A rate moves as its time does.
+
+    Raises:
+        QuestionError: another quantity, or more points than details are kept for.
+    """
+    if quantity in _RATES:
+        rate, name = getattr(est, quantity), _RATES[quantity]
+        value, pair = getattr(est, name), interval(est, name)
+        return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
+    if quantity not in _RATES.values():
+        raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second"))
+    value, whole, profile = getattr(est, quantity), est.whole, est.calibration
+    if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
+        return None
+    span, prompts = est.within.get(quantity, (whole, 0.0))
+    rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
+    half = np.sqrt(span.error() ** 2 + rest**2 + citations.assumed(est.system, span) * profile.assumed_error**2)
+    if quantity == "tpot":
+        half = np.sqrt(half**2 + (KEPT_ERROR * guessed(est.question)) ** 2)
+    half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
+    return value * np.exp(-half), value * np.exp(half)
+
+
+def percentile(est: Any, p: Num) -> Seconds | None:
+    """Return the time by which p per cent of the requests of a service have their first token; None for what is no service.
+
+    Raises:
+        QuestionError: p is not in (0, 100), or more points than details are kept for.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, rate=20.0)
+    >>> float(est.ttft_percentile(50)) < float(est.ttft) < float(est.ttft_percentile(99))
+    True
+    """
+    if np.any(~((np.asarray(p) > 0) & (np.asarray(p) < PERCENT))):
+        raise QuestionError(fault("p", p, f"must be above 0 and below {PERCENT:g}", "such as 90"))
+    if est.in_flight is not None:
+        _ = est.whole
+    return None if est.waits is None else cast("Num", est.waits.percentile(p))
+
+
+def idealisation(est: Any, quantity: str) -> tuple[Seconds, Seconds] | None:
+    """Return a time of an answer as if the resources of each operation worked side by side, and as if in turn.
+
+    The truth lies between: the width is what is not known of how kernels overlap compute and memory.
+
+    Raises:
+        QuestionError: another quantity, or more points than details are kept for.
+    """
+    if quantity not in _RATES.values():
+        raise QuestionError(fault("quantity", quantity, "has no such range", "ask for ttft or tpot"))
+    value, whole = getattr(est, quantity), est.whole
+    if value is None:
+        return None
+    span, _ = est.within.get(quantity, (whole, 0.0))
+    return value * share(span.overlapped, span.time), value * share(span.serial, span.time)

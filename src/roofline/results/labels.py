@@ -1,0 +1,69 @@
+"""An answer in one line: what was asked, on what, laid out how."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roofline.core.text import figure
+from roofline.results.estimate import Estimate
+from roofline.results.training import Training
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Serve, yielded
+
+
+def told(est: Training) -> str:
+    """Return the layout of one plan in words: degrees that are not 1, what is shared, micro-batch and recomputation."""
+    layout, q = est.layout, est.question
+    size, parallel = float(q.micro_batch), " sp" if layout.sequence_parallel else ""
+    recompute = "no recomputation" if q.recompute == "none" else f"{q.recompute} recomputation"
+    ordered = f", {layout.schedule}" if layout.pp > 1 else ""
+    return f"{degrees(layout)}{parallel}, {layout.sharding}, micro-batch {size:g}, {recompute}{ordered}"
+
+
+def degrees(layout: Layout) -> str:
+    """Return the degrees of one layout that are not 1, in the order in which ranks are placed."""
+    shown = [(name, getattr(layout, name)) for name in ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")]
+    return (
+        " ".join(f"{name}={float(n):g}" for name, n in shown if n is not None and (n > 1 or name == "etp"))
+        or "one rank"
+    )
+
+
+def headline(est: Estimate | Training) -> str:
+    """Return what was asked, on what, laid out how, in one line."""
+    q, level = est.question, f"{est.calibration.level} constants"
+    where = f"{q.model.name} on {est.system.name}: {float(est.chips):,.0f} chips"
+    if isinstance(est, Training):
+        return f"{where}, {told(est)}; {q.model.dtype}; {level}"
+    return f"{where}, {est.layout}; {q.model.formats_line}; {level}"
+
+
+def asked(est: Estimate | Training) -> str:
+    """Return what a service is asked, or what a training step is, in words; empty for a single pass."""
+    if isinstance(est, Training):
+        return _step(est)
+    q = est.question
+    if not isinstance(q, Serve):
+        return ""
+    drafts = (
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens kept"
+        if q.draft_tokens
+        else ""
+    )
+    load, read, made = (figure(float(value)) for value in (est.concurrency, q.input, q.output))
+    if q.rate is not None:
+        each = figure(float(est.requests_per_second or 0.0))
+        held = f"{load} requests" if np.isfinite(est.concurrency) else "ever more requests"
+        return (
+            f"{figure(float(q.rate))} requests/s come and {each} are answered: {held} in flight, "
+            f"{read} tokens in and {made} out{drafts}"
+        )
+    return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
+
+
+def _step(est: Training) -> str:
+    """Return what a step is, in words."""
+    q, m = est.question, float(est.micro_batches)
+    kind = {"pretrain": "", "finetune": " of a fine-tuning", "lora": f" of adapters of rank {float(q.rank):g}"}[q.task]
+    step = f"a step{kind} is {figure(float(q.global_batch))} sequences of {figure(float(q.seq_len))} tokens"
+    return f"{step}, {float(est.tokens):,.0f} in all: {figure(m)} micro-batch{'' if m == 1 else 'es'} a rank"

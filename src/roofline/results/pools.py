@@ -1,0 +1,206 @@
+"""The answer for prompts read on chips of their own: two answers, and what only the pair has."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import Mask, smaller
+from roofline.core.errors import QuestionError, fault
+from roofline.core.provenance import Fact
+from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.pool_queueing import Round
+from roofline.results.answer import Rule
+from roofline.results.estimate import Estimate
+from roofline.results.intervals import FRONT_ERROR
+from roofline.results.notebook import Displayed
+from roofline.results.records import record_pair
+from roofline.workload.questions import Serve
+
+
+@frozen(eq=False, repr=False)
+class Pools(Displayed):
+    """A service whose prompts are read on chips of their own. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        prompts: one prompt on each replica of the chips that read; ``answers``: a step of those that decode.
+        round: how requests go round both.
+        ttft: time to the first token; ``tpot``: per token after it; ``wait``: what the first takes in queues.
+        transfer: time in which a prompt's cache is sent; ``exposed``: what is seen of it.
+        in_flight: requests in the service; ``decoding``: of them, those that decode.
+        tokens_per_second: output tokens; ``limits``: requests a second that the chips that read, and those that decode, can do.
+    """
+
+    question: Serve
+    prompts: Estimate
+    answers: Estimate
+    round: Round
+    ttft: Seconds
+    tpot: Seconds
+    wait: Seconds
+    transfer: Seconds
+    exposed: Seconds
+    in_flight: Count
+    decoding: Count
+    tokens_per_second: PerSecond
+    limits: tuple[PerSecond, PerSecond]
+    rules: tuple[Rule, ...]
+
+    def __repr__(self) -> str:
+        where = f"{self.question.model.name}, " + " and ".join(
+            f"{float(est.chips):,.0f} chips of {est.system.name} that {does}"
+            for est, does in ((self.prompts, "read"), (self.answers, "decode"))
+        )
+        if np.ndim(self.ttft):
+            return f"<Pools: {where}, {' x '.join(map(str, np.shape(self.ttft)))} points>"
+        times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
+        told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
+        return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def chips(self) -> Count:
+        """Chips of both pools."""
+        return self.prompts.chips + self.answers.chips
+
+    @property
+    def requests_per_second(self) -> PerSecond:
+        """Requests that are answered in a second."""
+        return self.tokens_per_second / self.question.output
+
+    @property
+    def tokens_per_second_per_chip(self) -> PerSecond:
+        """Output tokens a second over the chips of both pools."""
+        return self.tokens_per_second / self.chips
+
+    @property
+    def tokens_per_second_per_user(self) -> PerSecond:
+        """Output tokens per second of one request, after its first: ``1 / TPOT``."""
+        return 1 / self.tpot
+
+    @property
+    def balance(self) -> Ratio:
+        """Chips that read prompts for each that decodes at which neither pool waits for the other."""
+        reading, decoding = self.limits
+        return (decoding / self.answers.chips) / (reading / self.prompts.chips)
+
+    @property
+    def working(self) -> tuple[Ratio, Ratio]:
+        """Share of the time in which the lanes read, and share of the replicas that decode."""
+        idle = smaller(self.decoding / self.answers.layout.replicas, 1.0)
+        return smaller(self.requests_per_second / self.limits[0], 1.0), idle
+
+    @property
+    def joules_per_token(self) -> Joules | None:
+        """Energy of an output token, of both pools; None where no power is known."""
+        pair = self.joules_range
+        return None if pair is None else pair[1]
+
+    @property
+    def joules_range(self) -> tuple[Joules, Joules, Joules] | None:
+        """The least, the mean and the greatest energy of a token, over the draws that busy systems were seen to have."""
+        total: list[Num] = [0.0, 0.0, 0.0]
+        for est, working in zip((self.prompts, self.answers), self.working, strict=True):
+            power, profile = est.system.power_per_chip, est.calibration
+            if power is None:
+                return None
+            mean, low, high = (drawn(profile.idle_fraction, busy, working) for busy in profile.power_fraction)
+            for i, fraction in enumerate((low, mean, high)):
+                total[i] = total[i] + joules_per_token(power, fraction, est.chips, self.tokens_per_second)
+        return total[0], total[1], total[2]
+
+    @property
+    def dollars_per_million_tokens(self) -> Dollars | None:
+        """Rent of both pools for a million output tokens; None where no price is known."""
+        total: Num = 0.0
+        for est in (self.prompts, self.answers):
+            price = est.system.price_per_chip
+            if price is None:
+                return None
+            total = total + MILLION * dollars_per_token(price, est.chips, self.tokens_per_second)
+        return total
+
+    def interval(self, quantity: str) -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; None without meaning, and at the ideal level.
+
+        Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
+        of a time to the first token, and of a rate, the queue tells, which is asked again at the ends of each interval in turn; the
+        deviations add in squares. Near saturation a little more of a pass is much more of a wait.
+
+        Raises:
+            QuestionError: another quantity, or more points than details are kept for.
+        """
+        if quantity in ("tpot", "tokens_per_second_per_user"):
+            pair = self.answers.interval("tpot")
+            return pair if pair is None or quantity == "tpot" else (1 / pair[1], 1 / pair[0])
+        if quantity not in ("ttft", "tokens_per_second", "tokens_per_second_per_chip"):
+            raise QuestionError(
+                fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second")
+            )
+        read, made = self.prompts.interval("ttft"), self.answers.interval("tpot")
+        if read is None or made is None:
+            return None
+        name = "ttft" if quantity == "ttft" else "answered"
+        base, value = getattr(self.round.turn(), name), getattr(self, quantity)
+        one, each = cast("Num", self.prompts.ttft), cast("Num", self.answers.tpot)
+        factors: dict[str, tuple[Num, Num]] = {
+            "reading": (read[0] / one, read[1] / one),
+            "decoding": (made[0] / each, made[1] / each),
+            "after": (np.exp(-FRONT_ERROR), np.exp(FRONT_ERROR)),
+        }
+        below, above = (np.zeros(np.shape(base))[()] for _ in range(2))
+        for what, scale in ((what, scale) for what, pair in factors.items() for scale in pair):
+            off = np.log(getattr(self.round.scaled(**{what: scale}).turn(), name) / base)
+            below = below + np.nan_to_num(np.minimum(off, 0.0), nan=0.0) ** 2
+            # A wait without end is above any.
+            above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
+        return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw both pools' operations on the rooflines of their chips (one point); return the axes."""
+        ax = self.prompts.plot(ax, f"reads: {self._pool(self.prompts)}", style=style, width=width)
+        return self.answers.plot(ax, f"decodes: {self._pool(self.answers)}")
+
+    @staticmethod
+    def _pool(est: Any) -> str:
+        return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
+
+    def why(self) -> str:
+        """Return the pass of a prompt and the step as trees of text (one point)."""
+        return f"{self.prompts.why()}\n\n{self.answers.why()}"
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and constant that either pool's times rest on, with its source."""
+        return tuple(
+            {
+                (f.path, f.text, f.source.key): f for est in (self.prompts, self.answers) for f in est.citations()
+            }.values()
+        )
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed."""
+        return tuple(dict.fromkeys((*self.prompts.assumptions, *self.answers.assumptions)))
+
+    @property
+    def fits(self) -> Mask:
+        """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
+        out: Mask = self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1)
+        for rule in self.rules:
+            out = out & rule.ok
+        return out
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the plan does not fit; empty if it does."""
+        out = [f"chips that read prompts: {reason}" for reason in self.prompts.reasons]
+        out += [f"chips that decode: {rule.reason}" for rule in self.answers.rules if not np.all(rule.ok)]
+        if not np.all(self.answers.max_concurrency >= 1):
+            out.append("chips that decode: weights, and the cache of one request, exceed the memory of a chip")
+        return (*out, *(rule.reason for rule in self.rules if not np.all(rule.ok)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one point under the field names of the machine-readable answer; units are in the names."""
+        return record_pair(self)

@@ -1,0 +1,209 @@
+"""The answer to a question about training: the time of a step, what it consists of, memory, how sure it is, what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import share
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import (
+    SECOND,
+    TERA,
+    Count,
+    Dollars,
+    FlopPerSecond,
+    Joules,
+    Num,
+    PerSecond,
+    Ratio,
+    Seconds,
+    show,
+)
+from roofline.operators.training_memory import States
+from roofline.operators.works import AGAIN, Op
+from roofline.physics.energy import dollars_per_token, joules_per_token
+from roofline.physics.pipeline import Pace
+from roofline.physics.pipeline_trace import trace
+from roofline.results import citations, points, training_records
+from roofline.results.answer import Answer
+from roofline.results.explain import tree
+from roofline.workload.questions import TrainStep
+
+
+@frozen(eq=False, repr=False)
+class Training(Answer[TrainStep, States]):
+    """The answer for one step of training. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        step_time: of one step of the optimizer.
+        bubble: time of it in which a rank waits for others of its pipeline.
+        exposed: time of it in which a rank does nothing but send; ``hidden``, time of messages behind its work.
+        micro_batches: that a rank takes, one after another.
+        paces: of the fullest rank of the pipeline, and of all on average; None for an answer over more points than are kept whole.
+    """
+
+    KIND = "training"
+    HELD = "weights, gradients, optimizer and activations"
+    LEAST = ("step_time", "joules_per_token", "dollars_per_trillion_tokens", "bubble", "exposed")
+    KNOWN = "tokens_per_second, step_time"
+
+    step_time: Seconds
+    bubble: Seconds
+    exposed: Seconds
+    hidden: Seconds
+    micro_batches: Count
+    paces: tuple[Pace, Pace] | None = None
+
+    def __repr__(self) -> str:
+        where = f"TrainStep of {self.question.model.name} on {self.system.name}"
+        if self.shape:
+            return f"<Training: {where}, {' x '.join(map(str, self.shape))} points>"
+        told = f"step {show(float(self.step_time), SECOND, 3)}"
+        return f"<Training: {where}, {self.layout}: {told}{'' if self.fits else ', does not fit'}>"
+
+    # Rates -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def tokens(self) -> Count:
+        """Tokens of a step."""
+        return self.question.global_batch * self.question.seq_len
+
+    @property
+    def tokens_per_second(self) -> PerSecond:
+        """Tokens trained on in a second."""
+        return self.tokens / self.step_time
+
+    @property
+    def tokens_per_second_per_chip(self) -> PerSecond:
+        """Tokens trained on in a second, and chip."""
+        return self.tokens_per_second / self.chips
+
+    @property
+    def joules_per_token(self) -> Joules | None:
+        """Energy of a token; None where no power is known."""
+        power = self.system.power_per_chip
+        busy = self.calibration.power_fraction[0]
+        return None if power is None else joules_per_token(power, busy, self.chips, self.tokens_per_second)
+
+    @property
+    def dollars_per_trillion_tokens(self) -> Dollars | None:
+        """Rent for a trillion tokens; None where no price is known."""
+        price = self.system.price_per_chip
+        return None if price is None else TERA * dollars_per_token(price, self.chips, self.tokens_per_second)
+
+    # What it consists of ---------------------------------------------------------------------------------------------
+
+    @property
+    def model_flops_per_second_per_chip(self) -> FlopPerSecond:
+        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing done again.
+
+        Attention has twice its FLOP in the backward pass: scores that its kernel makes again for gradients are not the model's.
+        """
+        done = sum((w.flops * w.useful * n for w, n in self._ops(again=False)), start=0.0)
+        return done * self.layout.ranks / self.chips / self.step_time
+
+    @property
+    def mfu(self) -> Ratio:
+        """Model FLOP utilisation: the time the FLOP of the model would take at their dtypes' peaks, over the time taken.
+
+        Attention counts the half that is not masked, the head counts, the embedding and what is recomputed do not (PaLM,
+        arXiv:2204.02311, appendix B, but for the causal half).
+        """
+        return self._utilisation(again=False)
+
+    @property
+    def hfu(self) -> Ratio:
+        """Hardware FLOP utilisation: as MFU, layers and attention done again counted (but no scores inside a kernel)."""
+        return self._utilisation(again=True)
+
+    def _ops(self, *, again: bool) -> Iterable[tuple[Op, Num]]:
+        for work, _, times in self.whole.leaves():
+            if isinstance(work, Op) and (again or not work.name.startswith(AGAIN)):
+                yield work, times
+
+    def _utilisation(self, *, again: bool) -> Ratio:
+        peak = self.system.chip.peak
+        ideal: Num = 0.0
+        for work, times in self._ops(again=again):
+            ideal = ideal + times * work.flops * work.useful / peak[work.rate]
+        return share(ideal, self.step_time)
+
+    @property
+    def bubble_fraction(self) -> Ratio:
+        """Part of the step that is bubble."""
+        return share(self.bubble, self.step_time)
+
+    def interval(self, quantity: str = "step_time") -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``step_time`` or a rate; None at the ideal level, which only bounds.
+
+        Raises:
+            QuestionError: another quantity, or more points than details are kept for.
+        """
+        if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
+            pair, rate = self.interval("step_time"), getattr(self, quantity)
+            return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
+        if quantity != "step_time":
+            raise QuestionError(
+                fault("quantity", quantity, "has no interval", "ask for step_time or tokens_per_second")
+            )
+        profile = self.calibration
+        if profile.level == "ideal":
+            return None
+        whole = self.whole
+        own = profile.training_error**2 + citations.assumed(self.system, whole) * profile.assumed_error**2
+        half = np.sqrt(self._errors() ** 2 + own)
+        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
+        return self.step_time * np.exp(-half), self.step_time * np.exp(half)
+
+    def _errors(self) -> Ratio:
+        """Return what experts, host and messages add to the error of a step: their shares of its time, times what is not known."""
+        profile = self.calibration
+        loose: dict[str, Num] = {}
+        for work, cost, times in self.whole.leaves():
+            key = (
+                "host"
+                if work is None
+                else "experts"
+                if getattr(work, "kernel", "") == "moe"
+                else "messages"
+                if not isinstance(work, Op)
+                else ""
+            )
+            if key:
+                loose[key] = loose.get(key, 0.0) + cost.time * times
+        errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
+        return share(
+            np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
+        )
+
+    def why(self) -> str:
+        """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
+        points.one(self)
+        return tree(self.whole)
+
+    @property
+    def phases(self) -> dict[str, Seconds]:
+        """Time of each part of the step: :data:`roofline.results.training_records.PHASES`; together they are its time."""
+        return training_records.phases(self.whole, self.bubble)
+
+    def timeline(self) -> dict[str, Any]:
+        """Return the step on its pipeline as a trace for Perfetto, to be written as JSON: :func:`roofline.physics.pipeline_trace.trace`.
+
+        Raises:
+            QuestionError: many points, a schedule that is not possible, or more events than a browser shows.
+        """
+        points.one(self)
+        layout, parts = self.layout, self.phases
+        fullest, mean = cast("tuple[Pace, Pace]", self.paces)
+        return trace(
+            layout.schedule, int(layout.pp), int(self.micro_batches), int(layout.vpp), fullest=fullest, mean=mean,
+            reduce=parts["exchange"], optimizer=parts["optimizer"],
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer for one point under the names of the machine-readable form; units are in the names."""
+        return training_records.record(self)

@@ -1,0 +1,1 @@
+"""Many answers at once: ``sweep``, ``compare``, ``scaling``, ``needed``, ``probability`` and ``largest``."""

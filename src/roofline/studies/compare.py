@@ -1,0 +1,321 @@
+"""Systems side by side: what they add up to, what their sources disagree on, and what a model makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import plots
+from roofline.core.provenance import Fact, spread
+from roofline.core.text import columns
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+from roofline.planner.candidates import PATIENCE
+from roofline.planner.estimate import estimate
+from roofline.planner.evaluation import Progress
+from roofline.planner.plans import limit, short
+from roofline.planner.search import search
+from roofline.results.estimate import Estimate
+from roofline.workload.questions import Serve
+
+LIMITS: Final = (0.02, 0.05, 0.1)
+"""Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
+
+_MOST_COLUMNS: Final = 4
+
+_ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
+    ("chips", "chips", ONE),
+    ("bf16_flops_per_s", "bf16, dense", FLOP_RATE),
+    ("fp8_flops_per_s", "fp8, dense", FLOP_RATE),
+    ("int8_flops_per_s", "int8, dense", FLOP_RATE),
+    ("fp4_flops_per_s", "fp4, dense", FLOP_RATE),
+    ("memory_bytes", "memory", BYTE),
+    ("memory_bandwidth_bytes_per_s", "memory bandwidth", BYTE_RATE),
+    ("scale_up_bytes_per_s", "scale-up, one way", BYTE_RATE),
+    ("power_w", "power, rated", WATT),
+    ("flops_per_joule", "bf16 per watt", ONE),
+)
+
+
+def aggregates(system: System) -> dict[str, float | None]:
+    """Return what a system adds up to: chips times what one package has, and its rated power.
+
+    ``scale_up`` is the one-way bandwidth of the widest tier beyond the package and inside the system, over all ranks.
+    """
+    package, chips, power = system.package, float(system.chips), system.power_per_chip
+    ranks = float(system.ranks)
+    inner = [float(tier.bandwidth) for tier in system.tiers if system.ranks_per_chip < float(tier.size) <= ranks]
+    out: dict[str, float | None] = {"chips": chips}
+    out |= {f"{rate}_flops_per_s": float(peak) * chips for rate, peak in package.peak.items()}
+    out["memory_bytes"] = float(package.memory.capacity) * chips
+    out["memory_bandwidth_bytes_per_s"] = float(package.memory.bandwidth) * chips
+    out["scale_up_bytes_per_s"] = max(inner) * ranks if inner else None
+    out["power_w"] = None if power is None else float(power) * chips
+    flops = out.get("bf16_flops_per_s")
+    out["flops_per_joule"] = None if flops is None or not out["power_w"] else flops / out["power_w"]
+    return out
+
+
+def _ranges(system: System) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest aggregates that the figures of the sources allow."""
+    chips = float(system.chips)
+    facts: dict[str, Fact] = {fact.path: fact for fact in (*system.package.facts, *system.facts)}
+    paths = {"memory_bytes": "chip.memory.capacity", "memory_bandwidth_bytes_per_s": "chip.memory.bandwidth"}
+    paths |= {f"{rate}_flops_per_s": f"chip.peak.{rate}" for rate in system.package.peak}
+    out = {name: tuple(chips * value for value in spread(facts[path])) for name, path in paths.items() if path in facts}
+    power = spread(facts["system.power"]) if "system.power" in facts else None
+    if power:
+        out["power_w"] = power
+        low, high = out.get("bf16_flops_per_s", (np.nan, np.nan))
+        out["flops_per_joule"] = (low / power[1], high / power[0])
+    return out  # type: ignore[return-value]
+
+
+@frozen(eq=False)
+class Comparison:
+    """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
+
+    Attributes:
+        estimates: what each makes of the model, if one was given.
+        under: for each system, the best service under each limit on TPOT; None where nothing keeps it.
+        patience: the limit on TTFT that they keep too.
+        asked: the estimates are of so many requests in flight as were asked for, and not among the best services.
+    """
+
+    systems: tuple[System, ...]
+    estimates: tuple[Estimate, ...] = ()
+    under: tuple[Mapping[float, Estimate | None], ...] = ()
+    patience: float = PATIENCE
+    asked: bool = False
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Aggregates of the first system over those of the second; of power only where both are the systems' own, or neither."""
+        first, second = (aggregates(system) for system in self.systems[:2])
+        unlike = (
+            ("power_w", "flops_per_joule") if len({system.power is None for system in self.systems[:2]}) > 1 else ()
+        )
+        both = [name for name in first if first[name] and second.get(name) and name not in unlike]
+        return {name: first[name] / second[name] for name in both}  # type: ignore[operator]
+
+    @property
+    def ratio_ranges(self) -> dict[str, tuple[float, float]]:
+        """The ratios' least and greatest values over the figures that different sources give."""
+        first, second = (_ranges(system) for system in self.systems[:2])
+        return {
+            name: (first[name][0] / second[name][1], first[name][1] / second[name][0])
+            for name in first
+            if name in second and name in self.ratios
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison under the field names of the machine-readable answer."""
+        out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
+        out["ratios"] = self.ratios
+        out["ratio_ranges"] = {name: list(pair) for name, pair in self.ratio_ranges.items()}
+        if self.estimates:
+            out["estimates"] = [est.to_dict() for est in self.estimates]
+            out["under_tpot"] = [
+                {str(limit): None if est is None else est.to_dict() for limit, est in row.items()} for row in self.under
+            ]
+        return out
+
+    def plot(self, style: str | None = None) -> Any:
+        """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
+        import matplotlib as mpl
+
+        with mpl.rc_context(plots("style").style(style).settings):
+            return plots("systems").draw(
+                [s.name for s in self.systems], [aggregates(s) for s in self.systems],
+                [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,
+            )  # fmt: skip
+
+    def table(self) -> str:
+        """Return the comparison as text: systems as columns, or as rows where there are more than four."""
+        notes = [
+            f"{s.title}: {float(s.chips):g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
+            for s in self.systems
+        ]
+        sums = [aggregates(system) for system in self.systems]
+        rows = [row for row in _ROWS if any(each.get(row[0]) for each in sums)]
+        if len(self.systems) > _MOST_COLUMNS:
+            both = zip(self.systems, sums, strict=True)
+            cells = [[s.name, *(_cell(each.get(name), name, unit) for name, _, unit in rows)] for s, each in both]
+            text = columns(cells, head=["", *(label for _, label, _ in rows)], right=range(1, len(rows) + 1))
+        else:
+            text = self._side_by_side(rows, sums)
+        parts = [*notes, "", text]
+        alone = [s.name for s in self.systems if s.power is None and s.package.power is not None]
+        if alone:
+            parts += ["", f"power of the chips alone, without hosts, switches and cooling: {', '.join(alone)}"]
+        return "\n".join([*parts, *(["", self._services()] if self.estimates else [])])
+
+    def _side_by_side(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> str:
+        two = len(self.systems) == 2
+        ratios, ranges = (self.ratios, self.ratio_ranges) if two else ({}, {})
+        out = []
+        for name, label, unit in rows:
+            cells = [_cell(each.get(name), name, unit) for each in sums]
+            low, high = ranges.get(name, (0.0, 0.0))
+            wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
+            out.append([label, *cells, *((_times(ratios[name]) if name in ratios else "", wide) if two else ())])
+        head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
+        return columns(out, head=head, right=range(1, len(self.systems) + 2))
+
+    def _services(self) -> str:
+        """Return the best service of each system under each limit, what bounds it, and what it rests on."""
+        rows = [
+            [f"TPOT <= {show(limit, SECOND, 3)}" if i == 0 else "", system.name, *_service(row[limit], est)]
+            for limit in self.under[0]
+            for i, (system, row, est) in enumerate(zip(self.systems, self.under, self.estimates, strict=True))
+        ]
+        first = cast("Serve", self.estimates[0].question)
+        asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
+        if self.asked:
+            load = f"{float(self.estimates[0].concurrency):g} in flight"
+            rows += [
+                [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
+                for i, est in enumerate(self.estimates)
+            ]
+        head = ["", "", "tokens/s", "80 % within", "a chip", "TPOT", "TTFT", "requests", "bound by", "layout"]
+        notes = []
+        for est in self.estimates:
+            used = f"{float(est.chips):,.0f} chips"
+            notes.append(
+                f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
+            )
+            notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+        names = " or ".join(f"roofline show {system.name}" for system in self.systems)
+        sources = (
+            f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
+        )
+        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7))
+        held = f"most output tokens per second, TTFT <= {show(self.patience, SECOND, 3)}"
+        return "\n".join([f"{asked}: {held}", "", table, "", *notes, sources])
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.2g}x"
+
+
+def _cell(value: float | None, name: str, unit: Unit) -> str:
+    if value is None:
+        return "-"
+    if name == "flops_per_joule":
+        return f"{value / TERA:.3g} TFLOP/J"
+    return f"{value:,.0f}" if unit == ONE else show(value, unit)
+
+
+def _service(best: Estimate | None, any_: Estimate) -> list[str]:
+    """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
+    if best is None:
+        return ["none keeps it" if any_.fits else "does not fit"]
+    rate, pair = float(best.tokens_per_second or 0.0), best.interval("tokens_per_second")
+    tpot, wide = float(best.tpot or 0.0), "" if pair is None else " - ".join(f"{float(each):,.0f}" for each in pair)
+    each, times = float(best.tokens_per_second_per_chip or 0.0), (tpot, float(best.ttft or 0.0))
+    shown = [show(time, SECOND, 3) for time in times]
+    return [
+        f"{rate:,.0f}",
+        wide,
+        f"{each:,.0f}",
+        *shown,
+        f"{float(best.concurrency):,.0f}",
+        best.bound,
+        short(best),
+    ]
+
+
+def _descriptive(system: System) -> dict[str, Any]:
+    return {
+        "title": system.title,
+        "chip": system.package.name,
+        "announced": system.package.announced,
+        "power_is": None
+        if system.power_per_chip is None
+        else "the system's"
+        if system.power is not None
+        else "the chips' alone",
+        "tiers": [
+            {"name": t.name, "ranks": float(t.size), "bytes_per_s_per_rank": float(t.bandwidth)} for t in system.tiers
+        ],
+    }
+
+
+def compare(
+    *systems: System | str | Path,
+    model: Any = None,
+    tpot: float | str | Sequence[float | str] = LIMITS,
+    ttft: float | str = PATIENCE,
+    level: str | Calibration = "calibrated",
+    engine: str | Path | Engine | None = None,
+    chips: int | None = None,
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    concurrency: Num | None = None,
+    progress: Progress | None = None,
+    **words: Any,
+) -> Comparison:
+    """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
+
+    Args:
+        systems: two or more objects, names or paths.
+        model: an object, a name, the path of a config.json, or a parsed one.
+        tpot: limit or limits on the time per output token: seconds, or text such as ``"50 ms"``.
+        ttft: limit on the time to the first token.
+        concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
+            services under the middle limit.
+        progress: called now and then with the plans of a system priced, and all of them.
+        level, engine, chips, dtype, kv_dtype: as in :func:`roofline.estimate`; a format that a chip cannot
+            multiply is widened, and said.
+        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
+
+    Raises:
+        QuestionError: fewer than two systems, or words without meaning.
+
+    >>> round(compare("cloudmatrix384", "gb200-nvl72").ratios["chips"], 2)
+    5.33
+    """
+    if len(systems) < 2:
+        raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
+    racks = tuple(catalog.system(system) for system in systems)
+    limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
+    if model is None:
+        asked = {"dtype": dtype, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
+        for name, value in asked.items():
+            if value is not None:
+                raise QuestionError(
+                    fault(name, value, "says something of a service, but no model was given", "add model=")
+                )
+        return Comparison(racks)
+    made = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
+    rows, chosen = [], []
+    for rack in racks:
+        found = search(made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words)
+        row = {limit: found.held(tpot=limit).best for limit in limits}
+        rows.append(row)
+        best = row[limits[len(limits) // 2]] or next((est for est in row.values() if est is not None), found.nearest)
+        if concurrency is not None or best is None:
+            asked = words if concurrency is None else {**words, "concurrency": concurrency}
+            best = estimate(made, rack, chips=chips, level=level, engine=engine, **asked)
+        chosen.append(best)
+    return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
+
+
+def _limits(name: str, value: Any) -> tuple[float, ...]:
+    """Return limits in seconds, least first.
+
+    Raises:
+        QuestionError: not times above 0.
+    """
+    out = [limit(name, each) for each in ((value,) if isinstance(value, (str, int, float)) else tuple(value))]
+    if not out:
+        raise QuestionError(fault(name, value, "must hold a limit", "give for example 50ms"))
+    return tuple(sorted(set(out)))

@@ -1,0 +1,311 @@
+"""Questions turned round: what a number would have to be so that an answer keeps its targets.
+
+Nothing is inverted by hand. A number is laid along an axis and priced once; where the targets begin or cease to be kept the axis is
+laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.text import figure
+from roofline.core.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Unit, show
+from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
+from roofline.planner.evaluation import one_block
+from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
+from roofline.workload.questions import TrainStep
+
+_GRID: Final = 241
+_INSIDE: Final = 33
+_NEAR: Final = 1 / GIGA
+WIDE: Final = 1 / MILLI
+"""How many times more, or less, of a number is tried."""
+LONGEST: Final = 16.0 * MEBI
+"""The largest size that is tried: tokens, sequences."""
+SIZES: Final = ("batch", "context", "input", "output", "concurrency", "rate", "global_batch", "seq_len")
+_RATES: Final = ("tokens_per_second", "prompt_tokens_per_second", "requests_per_second")
+
+Axis = NDArray[np.float64]
+
+
+@frozen(eq=False, repr=False)
+class Needed:
+    """What a number may be, so that a plan fits and keeps its targets.
+
+    Attributes:
+        name: of the number; ``now``, what it is, in ``unit``.
+        low, high: the ends of what it may be; None where nothing that was tried is too little, or too much. Both are None, and
+            ``exists`` is False, where no value does.
+        targets: limits by metric.
+        est: the answer at the end that was asked for: ``low`` if there is one, else ``high``; where none exists, that which comes
+            nearest to the targets.
+        why: in a sentence.
+    """
+
+    name: str
+    now: float
+    unit: Unit
+    low: float | None
+    high: float | None
+    exists: bool
+    targets: Mapping[str, float]
+    est: Any
+    why: str
+
+    def __repr__(self) -> str:
+        return f"<Needed: {self.why}>"
+
+    def __str__(self) -> str:
+        return self.why
+
+    @property
+    def value(self) -> float | None:
+        """The least that will do, or the most where less will do too; None where none does, or any."""
+        return self.high if self.low is None else self.low
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it under names of the machine-readable form."""
+        return {
+            "number": self.name, "unit": str(self.unit), "now": self.now, "exists": self.exists, "low": self.low, "high": self.high,
+            "targets": dict(self.targets), "why": self.why,
+        }  # fmt: skip
+
+
+def needed(est: Any, name: str, **targets: float | str) -> Needed:
+    """Return what a number would have to be for an answer to keep targets, all else being as it is.
+
+    Args:
+        est: an answer for one point: an :class:`Estimate` or a :class:`Training`.
+        name: a number of the hardware (:mod:`roofline.hardware.numbers`), such as ``bandwidth``, ``links`` or ``system.tier[0].size``; a size
+            of the question, such as ``batch``, ``context``, ``concurrency`` or ``rate``; or ``chips``: more replicas, each as
+            loaded as now where a target is a rate of the whole, else with the load shared among them; in training, more
+            data-parallel ranks.
+        targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``; with none, that the plan fits.
+
+    Raises:
+        UnknownNameError: no such number, or metric. QuestionError: an answer over many points.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> from roofline.workload.layout import Layout
+    >>> from roofline.workload.questions import Decode
+    >>> est = estimate(Decode("llama-3.1-70b", 64, 4096), "dgx-h100", Layout(tp=8))
+    >>> found = needed(est, "bandwidth", tpot="12ms")
+    >>> round(found.value / 1e12, 2), bool(found.est.tpot <= 0.012)
+    (6.28, True)
+    >>> print(needed(est, "bandwidth", tpot="1ms"))
+    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.88 ms, above 1 ms: bound by latency
+    """
+    if est.shape:
+        raise QuestionError(fault("shape", est.shape, "this is told of one point only", "pick one with .at(index)"))
+    limits = {metric: bounded(metric, value) for metric, value in targets.items()}
+    for metric in limits:
+        if measure(est, metric) is None:
+            raise QuestionError(fault("target", metric, "has no meaning here", f"known: {', '.join(_meant(est))}"))
+    line = _line(est, name, limits)
+    ok = _kept(line, limits, line.axis)
+    if not ok.any():
+        return _none(est, line, limits)
+    first, last = _run(ok, line.axis, line.now)
+    low = None if first == 0 else _edge(line, limits, line.axis[first - 1], line.axis[first])
+    high = None if last == ok.size - 1 else _edge(line, limits, line.axis[last + 1], line.axis[last])
+    end = low if low is not None else high
+    if line.name == "chips" and end is None:
+        low = end = float(line.axis[0])
+    answer = est if end is None else _at(line, end)
+    more = " (other values will do too)" if ok.sum() > last - first + 1 else ""
+    why = _said(line, low, high, limits, answer) + more
+    return Needed(name, line.now, line.unit, low, high, exists=True, targets=limits, est=answer, why=why)
+
+
+def _meant(est: Any) -> list[str]:
+    return [name for name in METRICS if measure(est, name) is not None]
+
+
+@frozen(eq=False)
+class _Line:
+    """A number along an axis: its values, what puts it in place, whether it is whole."""
+
+    name: str
+    now: float
+    unit: Unit
+    axis: Axis
+    put: Callable[[Num], tuple[Any, Any, Any, Any]]
+    whole: bool = False
+    exact: bool = False
+
+
+def _line(est: Any, name: str, limits: Mapping[str, float]) -> _Line:
+    asked = (est.question, est.system, est.layout, est.calibration)
+    if name == "chips":
+        return _chips(est, limits)
+    if name in SIZES and getattr(est.question, name, None) is not None:
+        now, whole = float(getattr(est.question, name)), name != "rate"
+
+        def sized(x: Num) -> tuple[Any, Any, Any, Any]:
+            change: Any = {name: x}
+            return (attrs.evolve(asked[0], **change), *asked[1:])
+
+        least = now / WIDE if not whole else _shortest(est, name)
+        axis = np.geomspace(least, max(LONGEST, now) if whole else now * WIDE, _GRID)
+        return _Line(
+            name, now, HERTZ if name == "rate" else ONE, np.unique(np.round(axis)) if whole else axis, sized, whole
+        )
+    if name not in SHORT and not name.startswith(("chip.", "system.")):
+        sizes = [size for size in SIZES if getattr(est.question, size, None) is not None]
+        raise unknown("number", name, ("chips", *sizes, *SHORT))
+    value = number_of(est.system, name)
+    if value is None or not float(value) > 0:
+        raise QuestionError(
+            fault(name, value, f"nobody knows it of {est.system.name}", "give it first: system.evolve(...)")
+        )
+
+    def put(x: Num) -> tuple[Any, Any, Any, Any]:
+        return asked[0], with_number(asked[1], name, x), asked[2], asked[3]
+
+    now, whole = float(value), name.endswith((".size", "cores"))
+    axis = now * np.geomspace(1 / WIDE, WIDE, _GRID)
+    axis = np.unique(np.maximum(np.round(axis), 1.0)) if whole else axis
+    return _Line(name, now, unit_of(name), axis, put, whole)
+
+
+def _shortest(est: Any, name: str) -> float:
+    """Return the least a size may be: a prompt is longer than what is cached of it."""
+    return 1.0 + float(getattr(est.question, "cached", 0.0)) if name == "input" else 1.0
+
+
+def _chips(est: Any, limits: Mapping[str, float]) -> _Line:
+    """Return replicas, or data-parallel ranks, as an axis in chips."""
+    q, layout = est.question, est.layout
+    if isinstance(q, TrainStep):
+        lanes = int(q.global_batch / q.micro_batch)
+        counts = np.array([n for n in range(1, min(lanes, int(MILLION)) + 1) if lanes % n == 0], dtype=np.float64)
+        one, now = layout.ranks / layout.dp, layout.dp
+    else:
+        counts = np.unique(
+            np.round(
+                np.geomspace(1, max(np.floor(float(est.system.reach) / (layout.ranks / layout.replicas)), 1), 4 * _GRID)
+            )
+        )
+        one, now = layout.ranks / layout.replicas, layout.replicas
+    each = float(one / est.system.ranks_per_chip)
+    scaled = any(metric in _RATES for metric in limits)
+
+    def put(chips: Num) -> tuple[Any, Any, Any, Any]:
+        n = np.round(chips / each)
+        if isinstance(q, TrainStep):
+            return q, est.system, attrs.evolve(layout, dp=n), est.calibration
+        load: Any = {}
+        for name in ("batch", "concurrency"):
+            if scaled and getattr(q, name, None) is not None:
+                load[name] = getattr(q, name) * n / now
+        return attrs.evolve(q, **load), est.system, attrs.evolve(layout, replicas=n), est.calibration
+
+    # A count that does not divide is none: only those listed are tried.
+    return _Line("chips", float(now * each), ONE, counts * each, put, exact=isinstance(q, TrainStep), whole=each == 1)
+
+
+def _kept(line: _Line, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
+    """Return where along an axis the plan fits and keeps its targets."""
+    est = one_block(*line.put(axis))
+    ok = np.broadcast_to(est.fits, axis.shape)
+    for name, limit in limits.items():
+        value = np.broadcast_to(np.asarray(measure(est, name), dtype=np.float64), axis.shape)
+        ok = ok & (value <= limit if METRICS[name].least else value >= limit)
+    return np.asarray(ok)
+
+
+def _run(ok: NDArray[np.bool_], axis: Axis, now: float) -> tuple[int, int]:
+    """Return the first and last place of the run of values that will do which lies nearest to what a number is."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], ok, [False])).astype(int)))
+    runs = list(zip(edges[::2], edges[1::2] - 1, strict=True))
+
+    def far(run: tuple[int, int]) -> float:
+        return float(np.log(max(axis[run[0]] / now, now / axis[run[1]], 1.0)))
+
+    first, last = min(runs, key=far)
+    return int(first), int(last)
+
+
+def _edge(line: _Line, limits: Mapping[str, float], bad: float, good: float) -> float:
+    """Return the value nearest to one that will not do, on the side of one that will."""
+    step = 1.0 if line.whole else 0.0
+    while not line.exact and abs(good - bad) > max(step, _NEAR * good):
+        inside = np.linspace(bad, good, _INSIDE)
+        if line.name == "chips" and not line.whole:
+            each = line.axis[0]
+            inside = np.unique(np.round(inside / each)) * each
+        elif line.whole:
+            inside = np.unique(np.round(inside))
+        inside = inside if bad < good else np.sort(inside)[::-1]
+        if inside.size <= 2:
+            break
+        ok = _kept(line, limits, inside)
+        # From the one that will not do: the first after which all will.
+        k = int(np.flatnonzero(~ok)[-1]) if not ok.all() else 0
+        k = min(k, inside.size - 2)
+        bad, good = float(inside[k]), float(inside[k + 1])
+    return float(good)
+
+
+def _at(line: _Line, value: float) -> Any:
+    return one_block(*line.put(value))
+
+
+def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
+    """Return the answer that no value will do, and what comes nearest."""
+    every = one_block(*line.put(line.axis))
+    fits = np.broadcast_to(every.fits, line.axis.shape)
+    if not fits.any() or not limits:
+        why = f"{line.name}: no value will do; {'; '.join(est.reasons) or 'the plan fits with none that was tried'}"
+        return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=est, why=why)
+    over = np.zeros(line.axis.shape)
+    for name, limit in limits.items():
+        value = np.broadcast_to(np.asarray(measure(every, name), dtype=np.float64), line.axis.shape)
+        over = np.maximum(over, np.nan_to_num(value / limit if METRICS[name].least else limit / value, nan=np.inf))
+    nearest = float(line.axis[int(np.argmin(np.where(fits, over, np.inf)))])
+    best = _at(line, nearest)
+    missed = [_missed(name, limit, float(measure(best, name) or 0.0)) for name, limit in limits.items()]
+    missed = [each for each in missed if each]
+    times = nearest / line.now
+    told = (
+        f"{figure(times)} times as much"
+        if line.name not in (*SIZES, "chips") and times > 1
+        else _written(line, nearest)
+    )
+    why = f"{line.name}: no value will do; even {told} leaves {' and '.join(missed)}: bound by {best.bound}"
+    return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=best, why=why)
+
+
+def _missed(name: str, limit: float, value: float) -> str:
+    """Return by what a target is missed; "" where it is kept."""
+    known = METRICS[name]
+    if value <= limit if known.least else value >= limit:
+        return ""
+    far = held(name, limit).removeprefix(f"{known.said} ")
+    return f"{known.said} at {quantity(name, value)}, {far}"
+
+
+def _written(line: _Line, value: float) -> str:
+    return figure(value) if line.unit in (ONE, HERTZ) else show(value, line.unit)
+
+
+def _said(line: _Line, low: float | None, high: float | None, limits: Mapping[str, float], est: Any) -> str:
+    parts = [
+        f"{METRICS[name].said} {'<=' if METRICS[name].least else '>='} {quantity(name, limit)}"
+        for name, limit in limits.items()
+    ]
+    aim = f"for {' and '.join(parts)}" if parts else "to fit"
+    if low is None and high is None:
+        return f"{line.name}: any value that was tried will do {aim}"
+    bound = f"at least {_written(line, low)}" if low is not None else ""
+    if high is not None:
+        bound = f"{bound} and " * bool(bound) + f"at most {_written(line, high)}"
+    times = (low if low is not None else high or line.now) / line.now
+    return f"{line.name}: {bound} {aim}, {figure(times, 3)} x what it is; then bound by {est.bound}"

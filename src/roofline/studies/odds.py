@@ -1,0 +1,232 @@
+r"""How likely one answer beats another, when both may be wrong, and partly in the same way.
+
+Errors are log-normal: an 80 % interval from y / w to y w says :math:`\sigma = \ln w / 1.2816`. Of two answers
+
+.. math:: P(a > b) = \Phi\left(\frac{\ln (y_a / y_b)}{\sqrt{\operatorname{var}(\epsilon_a - \epsilon_b)}}\right)
+
+where what is wrong in both cancels. Constants of one profile on one chip are wrong by the same factor, so that of a class of
+kernels or links only the difference of its shares in the two times is left. What is not explained by kernels is alike in part
+(:data:`ALIKE`); assumed numbers of one machine are the same mistake in both answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import DOLLAR_RATE, HOUR, show
+from roofline.operators.works import Op
+from roofline.physics.spans import Span
+from roofline.planner.metrics import measure, metric
+from roofline.results import citations
+from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
+
+Z80: Final = 1.2815515655446004
+"""Standard deviations from the middle of a normal distribution to the end of its 80 % interval."""
+
+ALIKE: Final[Mapping[str, Mapping[frozenset[str], float]]] = {
+    "tpot": {
+        frozenset({"chip", "software", "model"}): 0.49, frozenset({"software", "model"}): 0.44,
+        frozenset({"chip", "software"}): 0.34, frozenset({"chip", "model"}): 0.32, frozenset({"chip"}): 0.27,
+        frozenset({"model"}): 0.27, frozenset({"software"}): 0.11,
+    },
+    "ttft": {
+        frozenset({"chip", "software", "model"}): 0.24, frozenset({"software", "model"}): 0.23,
+        frozenset({"chip", "software"}): 0.18, frozenset({"chip", "model"}): 0.18, frozenset({"chip"}): 0.09,
+        frozenset({"model"}): 0.18, frozenset({"software"}): 0.11,
+    },
+    "step_time": {
+        frozenset({"chip", "software", "model"}): 0.38, frozenset({"software", "model"}): 0.26,
+        frozenset({"chip", "software"}): 0.08, frozenset({"chip", "model"}): 0.36, frozenset({"chip"}): 0.08,
+        frozenset({"model"}): 0.23, frozenset({"software"}): 0.04,
+    },
+}  # fmt: skip
+"""Part of the variance of errors that two answers share which have a chip, a software stack or a model in common: intraclass
+correlations of the logarithmic errors of the runs that come with the library (1,676 of TPOT, 1,668 of TTFT, 1,212 of steps)."""
+
+_TIME: Final = {
+    "ttft": "ttft", "tpot": "tpot", "step_time": "step_time", "prompt_tokens_per_second": "ttft",
+    "prompt_tokens_per_second_per_chip": "ttft",
+}  # fmt: skip
+
+
+def _time(est: Any, quantity: str) -> str:
+    """Return the time with which a quantity moves."""
+    if isinstance(est.question, TrainStep):
+        return "step_time"
+    return _TIME.get(quantity, "ttft" if est.tpot is None else "tpot")
+
+
+@frozen
+class _Doubt:
+    """Half-widths, in logarithms, of what may be wrong in one time: by class of kernel or link, and besides."""
+
+    classes: Mapping[str, float]
+    rest: float
+    assumed: float
+    drafts: float
+
+    @property
+    def kernels(self) -> float:
+        """Of all classes together."""
+        return math.sqrt(sum(half**2 for half in self.classes.values()))
+
+    @property
+    def whole(self) -> float:
+        """Of all causes together: what the interval shows."""
+        return math.sqrt(self.kernels**2 + self.rest**2 + self.assumed**2 + self.drafts**2)
+
+
+def doubt(est: Any, name: str) -> _Doubt:
+    """Return what may be wrong in a time of an answer for one point, cause by cause.
+
+    Raises:
+        QuestionError: it has no interval.
+    """
+    pair = est.interval(name)
+    if pair is None:
+        raise QuestionError(
+            fault("level", est.calibration.level, "a bound has no odds", "ask at the level generic or calibrated")
+        )
+    profile, wider = (
+        est.calibration,
+        1.0 if est.system.chip.vendor in est.calibration.vendors else est.calibration.elsewhere,
+    )
+    if isinstance(est.question, TrainStep):
+        whole = float(np.log(pair[1] / pair[0])) / 2
+        assumed = wider * math.sqrt(float(citations.assumed(est.system, est.whole))) * profile.assumed_error
+        return _Doubt({}, math.sqrt(max(whole**2 - assumed**2, 0.0)), assumed, 0.0)
+    span, prompts = est.within.get(name, (est.whole, 0.0))
+    rest = float(prompts * profile.prompt_error + (1 - prompts) * profile.step_error)
+    assumed = math.sqrt(float(citations.assumed(est.system, span))) * profile.assumed_error
+    drafts = KEPT_ERROR * bool(guessed(est.question)) if name == "tpot" else 0.0
+    classes = {key: wider * half for key, half in _classes(span).items()}
+    return _Doubt(classes, wider * rest, wider * assumed, wider * drafts)
+
+
+def _classes(span: Span) -> dict[str, float]:
+    """Return the error that each class of kernel or link leaves of a span, as :meth:`roofline.physics.spans.Span.error` adds them."""
+    out: dict[str, float] = {}
+    for work, cost, times in span.leaves():
+        key = work.kernel if isinstance(work, Op) else "host" if work is None else work.collective
+        out[key] = out.get(key, 0.0) + float(np.sum(cost.time * cost.error * times) / span.time)
+    return out
+
+
+def shared(a: Any, b: Any, name: str) -> float:
+    """Return the part of what is not explained by kernels that two answers have in common."""
+    common = {"chip": a.system.package.name == b.system.package.name, "model": a.question.model.name == b.question.model.name,
+              "software": _software(a) == _software(b)}  # fmt: skip
+    alike = frozenset(key for key, same in common.items() if same)
+    return ALIKE[name].get(alike, 0.0)
+
+
+def _software(est: Any) -> tuple[str, str]:
+    return est.calibration.engine.name, est.calibration.framework.name
+
+
+def apart(a: Any, b: Any, quantity: str) -> float:
+    """Return the half-width, in logarithms, of the 80 % interval of the ratio of two answers."""
+    name = _time(a, quantity)
+    mine, theirs, part = doubt(a, name), doubt(b, _time(b, quantity)), shared(a, b, name)
+    same_chip = a.system.package.name == b.system.package.name
+    if same_chip and a.calibration.name == b.calibration.name:
+        keys = {*mine.classes, *theirs.classes}
+        kernels = sum((mine.classes.get(key, 0.0) - theirs.classes.get(key, 0.0)) ** 2 for key in keys)
+    else:
+        kernels = _differ(mine.kernels, theirs.kernels, part)
+    rest = _differ(mine.rest, theirs.rest, part)
+    assumed = _differ(mine.assumed, theirs.assumed, 1.0 if a.system.name == b.system.name else 0.0)
+    return math.sqrt(max(kernels + rest + assumed + _differ(mine.drafts, theirs.drafts, 1.0), 0.0))
+
+
+def _differ(one: float, other: float, shared: float) -> float:
+    """Return the square of the half-width of a difference of which a part is shared.
+
+    >>> _differ(3.0, 4.0, 0.0), _differ(3.0, 4.0, 1.0)
+    (25.0, 1.0)
+    """
+    return one**2 + other**2 - 2 * shared * one * other
+
+
+def probability(a: Any, b: Any, quantity: str = "tokens_per_second_per_chip") -> float:
+    """Return how likely an answer is better than another in some metric, each for one point.
+
+    Args:
+        quantity: a time, a rate, or what moves with one, such as ``dollars_per_million_tokens``; the sizes of deployments, prices
+            and rated powers are taken to be right.
+
+    Raises:
+        QuestionError: many points, a metric that one of them does not have, or no interval (the ideal level).
+
+    >>> from roofline.planner.estimate import estimate
+    >>> four, eight = (estimate("llama-3.1-70b", "dgx-h100", tp=tp, dtype="fp8", concurrency=64) for tp in (4, 8))
+    >>> 0.5 < probability(four, eight) < 1
+    True
+    """
+    known = metric(quantity)
+    values = []
+    for est in (a, b):
+        if est.shape:
+            raise QuestionError(fault("shape", est.shape, "odds are of one point each", "pick one with .at(index)"))
+        value = measure(est, quantity)
+        if value is None or not np.isfinite(value):
+            raise QuestionError(fault("quantity", quantity, f"has no meaning for {est!r}", "ask for another"))
+        values.append(float(value))
+    lead = math.log(values[0] / values[1]) * (-1 if known.least else 1)
+    half = apart(a, b, quantity)
+    if half == 0:
+        return 0.5 if lead == 0 else float(lead > 0)
+    return 0.5 * (1 + math.erf(lead / (half / Z80) / math.sqrt(2)))
+
+
+@frozen
+class BreakEven:
+    """The rent of a chip of one answer at which its tokens cost as much as those of another.
+
+    Attributes:
+        price: dollars a second; ``low`` and ``high``, its 80 % interval.
+        now: what is known of it; None where nobody knows.
+    """
+
+    price: float
+    low: float
+    high: float
+    now: float | None
+
+    def __str__(self) -> str:
+        ends = " - ".join(show(end, DOLLAR_RATE, 3) for end in (self.low, self.high))
+        known = "" if self.now is None else f"; it is {show(self.now, DOLLAR_RATE, 3)}"
+        return f"{show(self.price, DOLLAR_RATE, 3)} a chip, 80 % within {ends}{known}"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return it under names of the machine-readable form."""
+        values = {"price": self.price, "low": self.low, "high": self.high, "now": self.now}
+        return {f"{name}_usd_per_hour": None if value is None else value * HOUR for name, value in values.items()}
+
+
+def break_even(a: Any, b: Any) -> BreakEven:
+    """Return the rent of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
+
+    Raises:
+        QuestionError: nobody knows the rent of ``b``, or an answer has many points.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> new, old = (estimate("llama-3.1-70b", name, dtype="fp8", concurrency=64) for name in ("dgx-b200", "dgx-h100"))
+    >>> old.system.price_per_chip < break_even(new, old).price < 3 * old.system.price_per_chip
+    True
+    """
+    rent = b.system.price_per_chip
+    if rent is None:
+        raise QuestionError(fault("price", None, f"nobody knows the rent of {b.system.name}", "give price"))
+    name = "tokens_per_second_per_chip"
+    mine, theirs = (measure(est, name) or measure(est, f"prompt_{name}") for est in (a, b))
+    if mine is None or theirs is None or a.shape or b.shape:
+        raise QuestionError("break_even: takes two answers for one point each, both with output tokens or both without")
+    price, half, now = float(rent * mine / theirs), apart(a, b, name), a.system.price_per_chip
+    return BreakEven(price, price * math.exp(-half), price * math.exp(half), None if now is None else float(now))

@@ -1,0 +1,249 @@
+"""The sweep: a space of designs priced in blocks that stay in cache, here or by many workers, reduced while it goes by."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from roofline import catalog
+from roofline.core.arrays import blocks, sizes, take
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import given
+from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
+from roofline.planner.evaluation import Progress, one_block
+from roofline.planner.metrics import bounded, metric
+from roofline.planner.reductions import Part, Wanted, merged, seen
+from roofline.studies.checkpoint import restored, stored
+from roofline.studies.space import Family, Space, digest, space
+from roofline.studies.sweep_result import Sweep
+from roofline.workload.layout import Layout
+
+Block = tuple[slice, ...]
+
+BLOCK: Final = 65536
+"""Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
+TASK: Final = 16
+"""Blocks that are priced in one go, by one worker: about a million plans, half a second."""
+WAITING: Final = 64
+"""Tasks that are handed to an executor before the first of them is back."""
+OFTEN: Final = 10.0
+"""Seconds between two checkpoints."""
+MOST: Final = 10_000
+"""Plans that are kept at most; a sweep is for finding some among many."""
+
+
+def sweep(
+    models: Any,
+    systems: Any,
+    *,
+    phase: str | Sequence[str] = "decode",
+    chips: int | Sequence[int] | None = None,
+    layout: Layout | None = None,
+    vary: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    top: int = 1,
+    frontier: Sequence[str] | None = None,
+    limits: Mapping[str, float | str] | None = None,
+    per: str | Sequence[str] = (),
+    level: str | Calibration = "calibrated",
+    engine: Any = None,
+    framework: Any = None,
+    launch: str = "graph",
+    dtype: str | Sequence[str] | None = None,
+    kv_dtype: str | Sequence[str] | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
+    cp: Num | None = None,
+    vpp: Num | None = None,
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
+    **words: Any,
+) -> Sweep:
+    """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
+
+    Nothing but what is kept is ever in memory. An interrupt (Ctrl-C) ends the sweep with what there is; with a ``checkpoint`` the
+    same call goes on where it was.
+
+    Args:
+        models, systems: one, or a list: names, paths or objects.
+        phase: ``decode``, ``prefill``, ``serve`` or ``train``, or several.
+        chips: to use, or a list; by default all of each system. Every layout worth trying on them is tried, holding to any of
+            ``tp``, ``pp``, ``dp``, ``ep``, ``cp``, ``vpp`` that are given; or those of a ``layout`` of arrays.
+        vary: numbers of the hardware, by a word or path of :mod:`roofline.hardware.numbers`, and the values that they take, such as
+            ``{"bandwidth": ["4 TB/s", "8 TB/s"]}``, or ``["1x", "2x"]`` for factors of what they are.
+        by: the metric to rank by, a key of ``METRICS``; by default (prompt) tokens per second and chip.
+        top: plans that are kept; or ``frontier``: two or three metrics, of which the plans are kept that no other beats in all.
+        limits: on any metric, as numbers or text: ``{"tpot": "50ms", "power": "120 kW"}``; at most of what should be little, at
+            least of all else.
+        per: labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are kept.
+        executor: what prices blocks, any of ``concurrent.futures`` or like it; by default this process.
+        checkpoint: a file that is written now and then, whole or not at all, from which the same sweep goes on.
+        progress: called now and then with the plans seen, and all of them.
+        words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
+            ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
+        level, engine, framework, launch, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats may be lists.
+
+    Raises:
+        QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
+        DescriptorError: the checkpoint is of another sweep.
+
+    >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
+    >>> found.points, found.kept, found.best.layout.short(), float(found.best.question.batch)
+    (30, 9, 'tp=8', 64.0)
+    """
+    phases = [phase] if isinstance(phase, str) else list(phase)
+    usual = "prompt_tokens_per_second_per_chip" if phases[:1] == ["prefill"] else "tokens_per_second_per_chip"
+    wanted = _wanted(usual if by is None else by, top, frontier, limits or {})
+    whole = space(
+        models, systems, phases, chips=chips, layout=layout, vary=vary or {}, level=level, engine=engine, framework=framework,
+        launch=launch, power=power, price=price, dtype=dtype, kv_dtype=kv_dtype, words=words,
+        degrees=given(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=vpp),
+    )  # fmt: skip
+    groups = (per,) if isinstance(per, str) else tuple(per)
+    for label in groups:
+        if any(label not in family.labels for family in whole.families):
+            raise QuestionError(fault("per", label, "is no label of every plan", ", ".join(whole.families[0].labels)))
+    state = _run(whole, wanted, executor, None if checkpoint is None else Path(checkpoint), progress)
+    return Sweep(whole, wanted, state.parts, groups, state.complete)
+
+
+def _wanted(by: str, top: int, frontier: Sequence[str] | None, limits: Mapping[str, float | str]) -> Wanted:
+    names = (by,) if frontier is None else tuple(frontier)
+    for name in names:
+        metric(name)
+    if frontier is not None and (not 2 <= len(names) <= 3 or len(set(names)) < len(names)):
+        raise QuestionError(fault("frontier", names, "is of two or three metrics"))
+    if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= MOST:
+        raise QuestionError(
+            fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
+        )
+    held = tuple((name, bounded(name, value)) for name, value in limits.items())
+    return Wanted(names, None if frontier is not None else top, held)
+
+
+# How it goes ---------------------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False)
+class _State:
+    """How far a sweep has come: what is left of each family, and which tasks are done."""
+
+    parts: tuple[Part, ...]
+    done: frozenset[int] = field(factory=frozenset)
+    complete: bool = False
+
+    def after(self, wanted: Wanted, task: int, family: int, part: Part) -> _State:
+        """Return the state once a task is done."""
+        parts = list(self.parts)
+        parts[family] = merged(wanted, (parts[family], part))
+        return _State(tuple(parts), self.done | {task})
+
+    @property
+    def points(self) -> int:
+        """Plans seen."""
+        return sum(part.points for part in self.parts)
+
+
+def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Block], wanted: Wanted) -> Part:
+    """Return what is kept of some blocks of a family: what a worker does."""
+    out = Part(values=np.empty((len(wanted.metrics), 0)))
+    # Constants, as a rule, are the same for all points: there is nothing in them to cut.
+    cut = [bool(sizes(noun)) for noun in asked]
+    for where in wheres:
+        here = (take(noun, where) if varies else noun for noun, varies in zip(asked, cut, strict=True))
+        out = seen(wanted, one_block(*here), out, shape, where)
+    return out
+
+
+def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
+    """Yield every task: the family and the blocks."""
+    for i, family in enumerate(families):
+        every = blocks(family.shape, BLOCK) if family.points else iter(())
+        while some := list(islice(every, TASK)):
+            yield i, some
+
+
+def _run(
+    whole: Space, wanted: Wanted, executor: Executor | None, file: Path | None, progress: Progress | None
+) -> _State:
+    mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
+    parts = tuple(
+        Part(sum(each.refused.values()), 0, dict(each.refused), values=np.empty((len(wanted.metrics), 0)))
+        for each in whole.families
+    )
+    state = _State(parts)
+    if file is not None and file.exists():
+        found, done = restored(catalog.read_json(file), mark, file)
+        state = _State(tuple(found), done)
+    saved, total = time.monotonic(), whole.points
+    steps = _here(whole, wanted, state) if executor is None else _away(whole, wanted, state, executor)
+    try:
+        for task, family, part in steps:
+            state = state.after(wanted, task, family, part)
+            if progress is not None:
+                progress(state.points, total)
+            if file is not None and time.monotonic() - saved > OFTEN:
+                _save(file, mark, state)
+                saved = time.monotonic()
+        state = evolve(state, complete=True)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        steps.close()
+        if file is not None:
+            _save(file, mark, state)
+    return state
+
+
+def _save(file: Path, mark: str, state: _State) -> None:
+    catalog.write(file, stored(mark, state.parts, state.done))
+
+
+def _left(whole: Space, state: _State) -> Iterator[tuple[int, int, list[Block]]]:
+    for task, (family, wheres) in enumerate(_tasks(whole.families)):
+        if task not in state.done:
+            yield task, family, wheres
+
+
+Steps = Iterator[tuple[int, int, Part]]
+
+
+def _here(whole: Space, wanted: Wanted, state: _State) -> Any:
+    """Yield the tasks as this process does them."""
+    plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
+    for task, family, wheres in _left(whole, state):
+        yield task, family, reduced(plain(family), whole.families[family].shape, wheres, wanted)
+
+
+def _away(whole: Space, wanted: Wanted, state: _State, executor: Executor) -> Any:
+    """Yield the tasks as workers do them, in whatever order they end; never more than some are under way."""
+    plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
+    left, under = _left(whole, state), dict[Future[Part], tuple[int, int]]()
+    try:
+        while True:
+            for task, family, wheres in islice(left, WAITING - len(under)):
+                future = executor.submit(reduced, plain(family), whole.families[family].shape, wheres, wanted)
+                under[future] = task, family
+            if not under:
+                return
+            ended: Iterable[Future[Part]] = wait(under, return_when=FIRST_COMPLETED).done
+            for future in ended:
+                task, family = under.pop(future)
+                yield task, family, future.result()
+    finally:
+        for future in under:
+            future.cancel()

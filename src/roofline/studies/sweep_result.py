@@ -1,0 +1,310 @@
+"""What a sweep found: the plans that are kept, with all that is asked of them, and why not the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.core.arrays import BLOCK, picked, take
+from roofline.core.errors import QuestionError, fault
+from roofline.core.frames import Frame
+from roofline.core.text import columns, figure
+from roofline.core.units import ONE, show
+from roofline.hardware.numbers import SHORT, unit_of
+from roofline.planner.estimate import estimate
+from roofline.planner.evaluation import one_block
+from roofline.planner.metrics import METRICS, measure, quantity
+from roofline.planner.reductions import Part, Wanted, selected
+from roofline.studies.odds import probability
+from roofline.studies.space import Family, Space
+from roofline.workload.layout import Layout
+from roofline.workload.questions import TrainStep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp", "etp")
+_MOST_LINES: Final = 20
+_MOST_REASONS: Final = 6
+
+
+@frozen(eq=False, repr=False, slots=False)
+class Sweep:
+    """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
+
+    Attributes:
+        space: what was swept; ``wanted``, what was to be kept; ``parts``, what is left of each family.
+        per: labels for each combination of which plans are kept.
+        complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
+    """
+
+    space: Space
+    wanted: Wanted
+    parts: tuple[Part, ...]
+    per: tuple[str, ...] = ()
+    complete: bool = True
+
+    def __repr__(self) -> str:
+        state = "" if self.complete else f", interrupted after {self.seen:,}"
+        return f"<Sweep: {self.points:,} plans of {len(self.parts)} families{state}: {self.kept:,} kept, {len(self.places)} told>"
+
+    @property
+    def points(self) -> int:
+        """Plans of the space, with those whose layout cannot be laid out."""
+        return self.space.points
+
+    @property
+    def seen(self) -> int:
+        """Plans that were seen."""
+        return sum(part.points for part in self.parts)
+
+    @property
+    def kept(self) -> int:
+        """Plans that fit and keep the limits."""
+        return sum(part.kept for part in self.parts)
+
+    # The plans -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Family and place of every plan that is kept, group by group, the best first."""
+        labels = [tuple(family.labels[name] for name in self.per) for family in self.space.families]
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for i, label in enumerate(labels):
+            groups.setdefault(label, []).append(i)
+        out: list[tuple[int, int]] = []
+        for members in groups.values():
+            some = [(i, self.parts[i]) for i in members if self.parts[i].places.size]
+            if not some:
+                continue
+            where = np.concatenate([np.full(part.places.size, i) for i, part in some])
+            places = np.concatenate([part.places for _, part in some])
+            values = np.concatenate([part.values for _, part in some], axis=1)
+            # Families in their order, then places in theirs.
+            for k in selected(self.wanted, np.arange(places.size), values):
+                out.append((int(where[k]), int(places[k])))  # noqa: PERF401
+        return tuple(out)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The plans kept as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
+        made: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
+        rows = sorted(range(len(self.places)), key=lambda k: self.places[k][0])
+        for i, some in groupby(rows, key=lambda k: self.places[k][0]):
+            which = np.array(list(some), dtype=np.int64)
+            for start in range(0, which.size, BLOCK):
+                here = which[start : start + BLOCK]
+                made.append((here, _table(self.space.families[i], np.array([self.places[k][1] for k in here]))))
+        names = (
+            list(dict.fromkeys(name for _, table in made for name in table)) if made else ["model", "system", "phase"]
+        )
+        out: dict[str, Any] = {}
+        for name in names:
+            text = any(table[name].dtype.kind in "OU" for _, table in made if name in table)
+            out[name] = np.full(len(self.places), "", dtype=object) if text else np.full(len(self.places), np.nan)
+            for here, table in made:
+                if name in table:
+                    out[name][here] = table[name]
+        return Frame(_ordered(out))
+
+    def estimate(self, i: int = 0) -> Any:
+        """Return one of the plans kept in full, as :func:`roofline.estimate` answers it.
+
+        Raises:
+            QuestionError: there is no such plan.
+        """
+        if not -len(self.places) <= i < len(self.places):
+            raise QuestionError(fault("plan", i, f"{len(self.places)} are kept", "see .rejected for why not others"))
+        family, place = self.places[i]
+        whole = self.space.families[family]
+        question, system, layout, profile = take(
+            whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape))
+        )
+        return estimate(
+            question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile))
+        )
+
+    def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
+        """Return for each plan kept how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
+
+        Args:
+            quantity: a metric; by default the first that was asked for.
+        """
+        name, every = quantity or self.wanted.metrics[0], [self.estimate(i) for i in range(len(self.places))]
+        return np.array([probability(est, every[0], name) for est in every])
+
+    @property
+    def best(self) -> Any:
+        """The first plan kept, in full; None if there is none."""
+        return self.estimate(0) if self.places else None
+
+    # Why not the others ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def rejected(self) -> Frame:
+        """How many plans of each family were rejected for which reason, each for the first of its reasons."""
+        rows = [
+            {**family.labels, "reason": reason, "plans": count}
+            for family, part in zip(self.space.families, self.parts, strict=True)
+            for reason, count in sorted(part.rejected.items(), key=lambda item: -item[1])
+        ]
+        names = dict.fromkeys(name for family in self.space.families for name in family.labels)
+        return Frame(
+            {name: np.array([row.get(name, "") for row in rows], dtype=object) for name in (*names, "reason")}
+            | {"plans": np.array([row["plans"] for row in rows], dtype=np.int64)}
+        )
+
+    # For people and files --------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.frame[name]
+
+    def csv(self) -> str:
+        """Return the plans kept as the text of a CSV file."""
+        return self.frame.csv()
+
+    def parquet(self) -> bytes:
+        """Return the plans kept as the content of a Parquet file."""
+        return self.frame.parquet()
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the plans kept as a pandas data frame."""
+        return self.frame.to_dataframe()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plans kept and the reasons under names of the machine-readable form; units are in the names."""
+        return {
+            "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
+            "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
+            "rejected": self.rejected.records(), "assumptions": list(self.space.notes),
+        }  # fmt: skip
+
+    def table(self) -> str:
+        """Return it all as text."""
+        told = [f"{self.points:,} plans, {self.kept:,} fit{_and(self.wanted)}"]
+        if not self.complete:
+            told.append(f"INTERRUPTED after {self.seen:,}: the best of those")
+        names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
+        best = "what no other plan beats in" if self.wanted.most is None else "the best by"
+        told += ["", f"{best} {names}" if self.places else "no plan is kept", *self._lines(), *self._why()]
+        if self.space.notes:
+            told += ["", "what was chosen or assumed", *(f"  - {note}" for note in self.space.notes)]
+        return "\n".join(told)
+
+    def _lines(self) -> Iterator[str]:
+        if not self.places:
+            return
+        frame = self.frame
+        shown = [
+            name
+            for name in frame
+            if name in _HEADS or (name not in _NOT_SHOWN and not name.endswith(("_low", "_high")))
+        ]
+        axes = {name for family in self.space.families for name, _ in family.axes}
+        texts = {name for name in shown if len({family.labels.get(name) for family in self.space.families}) > 1}
+        varied = [name for name in shown if name in axes or name in texts or name in _ALWAYS]
+        wanted = {METRICS[name].column: name for name in (*self.wanted.metrics, *dict(self.wanted.limits))}
+        heads = [name for name in varied if name not in _COLUMNS] + list(wanted)
+        keep = range(min(frame.rows, _MOST_LINES))
+        rows = [[_cell(name, frame[name][k], wanted) for name in heads] for k in keep]
+        yield columns(
+            rows, head=[METRICS[wanted[n]].said if n in wanted else n for n in heads], right=range(len(heads))
+        )
+        if frame.rows > _MOST_LINES:
+            yield f"... and {frame.rows - _MOST_LINES:,} more"
+
+    def _why(self) -> Iterator[str]:
+        if not self.rejected.rows:
+            return
+        yield ""
+        yield "why the others were rejected"
+        for family, part in zip(self.space.families, self.parts, strict=True):
+            if not part.rejected:
+                continue
+            whole = f" of {part.points:,}; kept {part.kept:,}"
+            yield f"{family.name}: {sum(part.rejected.values()):,}{whole}"
+            ranked = sorted(part.rejected.items(), key=lambda item: -item[1])
+            rows = [[f"{count:,}", reason] for reason, count in ranked[:_MOST_REASONS]]
+            rows += [[f"{sum(n for _, n in ranked[_MOST_REASONS:]):,}", "for other reasons"]] * (
+                len(ranked) > _MOST_REASONS
+            )
+            yield columns([["", *row] for row in rows], right=[1])
+
+
+_COLUMNS: Final = {each.column for each in METRICS.values()}
+_ALWAYS: Final = ("model", "system", "phase")
+_HEADS: Final = (*_ALWAYS, "layout")
+_NOT_SHOWN: Final = _DEGREES
+
+
+def _and(wanted: Wanted) -> str:
+    kept = [
+        f"{METRICS[name].said} {'<=' if METRICS[name].least else '>='} {quantity(name, limit)}"
+        for name, limit in wanted.limits
+    ]
+    return f" and keep {' and '.join(kept)}" if kept else ""
+
+
+def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:
+    if isinstance(value, str):
+        return value
+    if np.isnan(value):
+        return "-"
+    if name in wanted:
+        return quantity(wanted[name], float(value))
+    unit = unit_of(name) if name in SHORT or name.startswith(("chip.", "system.")) else ONE
+    return show(float(value), unit) if unit != ONE else figure(float(value))
+
+
+def _driven(profile: Any) -> dict[str, Any]:
+    """Return the words that keep the engine of a profile as it is."""
+    return {"engine": profile.engine} if profile.engine.name == "none" else {}
+
+
+def _ordered(table: dict[str, Any]) -> dict[str, Any]:
+    """Return columns in their order: what a plan is, then what it gives."""
+    return {name: table[name] for name in sorted(table, key=lambda n: _base(n) in _COLUMNS)}
+
+
+def _base(name: str) -> str:
+    return name.removesuffix("_low").removesuffix("_high")
+
+
+def _table(family: Family, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return some plans of a family as columns."""
+    asked = picked(family.asked, family.shape, places)
+    est = one_block(*asked)
+    count = (places.size,)
+    out: dict[str, NDArray[Any]] = {name: np.full(count, value, dtype=object) for name, value in family.labels.items()}
+    layout: Layout = asked[2]
+    degrees = {name: value for name in _DEGREES if (value := getattr(layout, name)) is not None}
+    out |= {name: np.array(np.broadcast_to(value, count), dtype=np.float64) for name, value in degrees.items()}
+    cut = [name for name in degrees if name != "etp" or family.asked[0].model.experts]
+    shown = [" ".join(f"{n}={out[n][k]:g}" for n in cut if out[n][k] != 1) or "one rank" for k in range(places.size)]
+    out["layout"] = np.array(shown, dtype=object)
+    index = np.unravel_index(places, family.shape)
+    for (name, values), i in zip(family.axes[1:], index[1:], strict=True):
+        out[name] = np.asarray(values)[i]
+    for name, known in METRICS.items():
+        value = measure(est, name)
+        if value is None:
+            continue
+        out[known.column] = np.array(np.broadcast_to(value, count), dtype=np.float64)
+        pair = est.interval(known.sure) if known.sure in _SURE[isinstance(family.asked[0], TrainStep)] else None
+        if pair is not None:
+            for end, side in zip(("low", "high"), pair, strict=True):
+                out[f"{known.column}_{end}"] = np.array(np.broadcast_to(side, count), dtype=np.float64)
+    return out
+
+
+_SURE: Final = (
+    ("ttft", "tpot", "tokens_per_second", "tokens_per_second_per_chip", "tokens_per_second_per_user"),
+    ("step_time", "tokens_per_second", "tokens_per_second_per_chip"),
+)
+"""Quantities that have an interval, of serving and of training."""

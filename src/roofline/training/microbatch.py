@@ -1,0 +1,327 @@
+"""One micro-batch on one rank, phase by phase: what is computed, what is sent, and what of that is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.arrays import ceil, larger, norm, share
+from roofline.core.units import Bytes, Num, Ratio, Seconds
+from roofline.hardware.constants import Calibration
+from roofline.models.architecture import Model
+from roofline.operators.gradients import kept, of_inputs, of_weights, recast
+from roofline.operators.training_memory import WEIGHT, Held, adapters
+from roofline.operators.transformer import attention, ends, layers
+from roofline.operators.transformer.flow import ACTIVATION, TILE, Flow
+from roofline.operators.works import AGAIN, Message, Op, Section, Work
+from roofline.physics.kernels import Cost
+from roofline.physics.spans import Span, after, leaf
+from roofline.workload.questions import TrainStep, modules
+
+Price: TypeAlias = Callable[[Work], Cost]
+"""What prices a work."""
+
+
+_BESIDE: Final = 6.0
+"""How chip and host share a phase: side by side, and the longer one counts."""
+_LAUNCHED: Final[Mapping[str, float]] = {"moe": 12.0}
+"""Kernels that the host launches for one work of a class: routing, permutation, grouped products, each in parts."""
+_ROUTED: Final = ("dispatch", "combine")
+_ATTENTION: Final = ("attention_prefill", "mla_prefill")
+
+
+@frozen(eq=False)
+class MicroBatch:
+    """A micro-batch on a rank that holds an even share of the layers, and of what comes before and after them.
+
+    Attributes:
+        forward, backward, weights: forward pass; gradients of inputs, with what is done again for them; gradients of weights.
+        layer: time of one layer in all phases; ``first``, of the embedding; ``last``, of the head and what stands beside it.
+        hidden: time of messages that is not seen.
+        kept: bytes that the gradients of one layer need; ``working``, what is there besides while a layer is done again;
+            ``kept_last``, those of the head.
+    """
+
+    forward: Span
+    backward: Span
+    weights: Span
+    layer: Seconds
+    first: Seconds
+    last: Seconds
+    hidden: Seconds
+    kept: Bytes
+    working: Bytes
+    kept_last: Bytes
+
+    @property
+    def time(self) -> Seconds:
+        """Time of all phases."""
+        return self.forward.time + self.backward.time + self.weights.time
+
+
+@frozen(eq=False)
+class _Made:
+    """Spans of a section in one phase, and the time of its messages that is hidden."""
+
+    section: Section
+    span: Span
+    hidden: Seconds
+
+
+def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
+    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+    f, pp = profile.framework, p.layout.pp
+    fused, (first, *closing) = layers(p), ends(p)
+    inner = fused
+    if f.unfused == "all" or (f.unfused and _sinks(question.model)):
+        inner = tuple(evolve(s, works=tuple(_unfused(w, p) for w in s.works)) for s in fused)
+    added = (_adapters(question, p),) if question.task == "lora" else ()
+    whole = (first, *inner, *added, *closing)
+    trained = added or whole
+    # Gradients in 32 bits are read and written where several micro-batches add up, and only written where there is one.
+    several = (question.global_batch > question.micro_batch * p.layout.dp) * 1.0
+    accumulated = question.gradient_bytes * (1 + several)
+
+    def phase(made: Iterable[tuple[Section, tuple[Work, ...]]]) -> list[_Made]:
+        return [_made(section, works, pp, price, profile) for section, works in made if works]
+
+    # The input of frozen weights is not kept for their gradients.
+    forward = tuple(evolve(s, works=tuple(s.works if added else map(recast, s.works))) for s in whole)
+    layered = forward[1 : 1 + len(inner)]
+    again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in layered)
+    found = {
+        "forward": phase((s, s.works) for s in forward),
+        "backward": [*phase(again), *phase((s, of_inputs(s.works, trained=not added)) for s in reversed(whole))],
+        "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
+    }
+    spans, ended = dict[str, Span](), dict[str, Num]()
+    hidden = _sum(m.hidden for made in found.values() for m in made)
+    for name, made in found.items():
+        beside = behind(_shared(name, question, p, own, profile), _sum(m.span.time for m in made), price)
+        hidden = hidden + _sum(unseen for _, unseen in beside)
+        spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
+        slow = share(
+            spans[name].time, _sum(m.span.time for m in made)
+        )  # what is seen beside, and the host, stretch all parts alike
+        for m in made:
+            place = (
+                "first"
+                if m.section.name == first.name
+                else "last"
+                if m.section.name in {s.name for s in closing}
+                else "layer"
+            )
+            ended[place] = ended.get(place, 0.0) + m.span.time * slow * pp
+    depth = question.model.depth
+    remembered, working = _remembered(inner, fused, question, p)
+    return MicroBatch(
+        spans["forward"], spans["backward"], spans["weights"],
+        ended["layer"] / depth, ended["first"], ended["last"], hidden,
+        remembered / depth, working / depth, _sum(s.times * kept(s.works) for s in closing),
+    )  # fmt: skip
+
+
+def _sum(values: Iterable[Num]) -> Num:
+    return sum(values, start=0.0)
+
+
+def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profile: Calibration) -> _Made:
+    """Return a section of which a rank does its share, messages hidden behind its operations as far as the framework can.
+
+    Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
+    """
+    f = profile.framework
+    priced = [(work, price(work)) for work in works]
+    busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
+    part: dict[bool, Num] = {}
+    hidden: Num = 0.0
+    for routed, left in ((False, f.tp), (True, f.ep)):
+        sent = [c.time for w, c in priced if isinstance(w, Message) and (w.collective in _ROUTED) == routed]
+        if sent:
+            seen = larger(left * _sum(sent), _sum(sent) - (busy - hidden))
+            part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
+    leaves = [
+        leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
+        for w, cost in priced
+    ]
+    # What hides takes cores and memory from the work that it hides behind.
+    slowed = f.contention * hidden
+    leaves.append(Span("shared with messages", slowed, cost=Cost(slowed, latency=slowed)))
+    times = section.times / pp
+    return _Made(section, after(section.name, leaves, times), hidden * times)
+
+
+def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price: Price) -> list[tuple[Span, Seconds]]:
+    """Return messages as they are seen, and the time of each that is hidden.
+
+    Of one that is sent so often as to take t in all, ``max(o t, t - w)`` is seen: w is what those before it leave of the work that
+    stands beside them, o the part that nothing hides.
+    """
+    out = []
+    for message, times, part in messages:
+        cost = price(message)
+        whole = cost.time * times
+        seen = larger(part * whole, whole - work)
+        out.append((after(message.name, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
+        work = work - (whole - seen)
+    return out
+
+
+def seen_in_part(span: Span, part: Ratio) -> Span:
+    """Return a span of whose messages only a part is seen."""
+    if span.parts:
+        return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
+    if span.cost is None or not isinstance(span.work, Message):
+        return span
+    return leaf(span.work, _cut(span.cost, part))
+
+
+def _cut(cost: Cost, part: Ratio) -> Cost:
+    """Return the cost of a message of which a part is seen."""
+    return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
+
+
+def _shared(
+    phase: str, question: TrainStep, p: Flow, own: tuple[Held, Held], profile: Calibration
+) -> Iterable[tuple[Message, Num, Ratio]]:
+    """Yield the messages of a phase that belong to no section, how often each is sent, and the part that nothing hides.
+
+    Context-parallel ranks see each other's keys and values layer by layer, and send their gradients on the way back; fully sharded
+    weights are gathered for the forward and the backward pass, and their gradients are scattered.
+    """
+    layout, model, f = p.layout, question.model, profile.framework
+    count = model.depth / layout.pp
+    # Only what goes round piece by piece has attention to hide behind.
+    part = f.cp if layout.context == "ring" else 1.0
+    for message in _context(phase, question, p):
+        yield message, count, part
+    if layout.sharding != "zero3":
+        return
+    for held, name in zip(own, ("weights", "experts"), strict=True):
+        if not model.experts and name == "experts":
+            continue
+        gathered = Message(f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.shards, held.stride)
+        if phase != "weights":
+            yield gathered, count, f.fsdp
+        elif question.task != "lora":
+            yield evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter"), count, f.fsdp
+
+
+def _context(phase: str, question: TrainStep, p: Flow) -> tuple[Message, ...]:
+    """Return the messages of one layer between ranks that share a sequence: of S tokens in all, n of them on a rank.
+
+    Keys and values of S are gathered, and their gradients scattered; or n tokens' queries, keys, values and outputs are exchanged
+    for all tokens of a part of the heads, and back.
+    """
+    layout, model = p.layout, question.model
+    tokens = ACTIVATION.bytes * question.micro_batch * question.seq_len
+    if layout.context == "ulysses":
+        wide = _sum(run.count * attention.width(run.attention) for run in model.layers) / model.depth / layout.tp
+        swap = Message("tokens for heads", "all_to_all", tokens / layout.cp * wide, layout.cp, layout.tp)
+        return () if phase == "weights" else (swap,)
+    cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
+    gather = Message("keys and values", "all_gather", tokens * cached, layout.cp, layout.tp)
+    scatter = evolve(gather, name="gradients of keys and values", collective="reduce_scatter")
+    return {"forward": (gather,), "backward": (gather, scatter)}.get(phase, ())
+
+
+def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
+    """Return a phase with the time that the chip waits for the host: ``||chip, launches host||_6 - chip``."""
+    chip = after(phase, spans)
+    each = profile.framework.launch * profile.eager
+    launches = _sum(
+        times * (_LAUNCHED.get(work.kernel, work.launches) if isinstance(work, Op) else (work.group > 1) * 1.0)
+        for work, _, times in chip.leaves()
+        if work is not None
+    )
+    waits = norm(chip.time, launches * each, _BESIDE) - chip.time
+    return after(phase, (*spans, Span("host", waits, cost=Cost(waits, latency=waits))))
+
+
+def _repeated(works: Iterable[Work], recompute: str) -> tuple[Work, ...]:
+    """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
+    return tuple(evolve(w, name=f"{AGAIN}{w.name}") for w in works if _again(w, recompute))
+
+
+def _again(work: Work, recompute: str) -> bool:
+    """Return whether a work is done again."""
+    if recompute in ("none", "full"):
+        return recompute == "full"
+    return isinstance(work, Op) and any(MODULES[name](work) for name in modules(recompute))
+
+
+MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
+    "attention": lambda op: op.name.endswith("attention") or op.kernel in _ATTENTION,
+    "norm": lambda op: op.name == "norm",
+    "activation": lambda op: op.name.endswith("activate"),
+    "up": lambda op: op.name in ("expand kv", "q_b"),
+    "ffn": lambda op: op.name.removeprefix("shared ") in ("up", "activate", "down"),
+    "experts": lambda op: op.kernel == "moe",
+}
+"""What each module of :data:`roofline.workload.questions.MODULES` is done again of."""
+
+
+def _remembered(
+    inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow
+) -> tuple[Bytes, Bytes]:
+    """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again.
+
+    Attention that is done again keeps queries, keys and values, and no scores, as if it were ``fused``.
+    """
+    both = list(zip(inner, fused, strict=True))
+    everything = _sum(s.times * kept(s.works) for s, _ in both)
+    if question.recompute == "full":
+        left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
+    else:
+        left = _sum(s.times * kept(_needed(s, plain, question.recompute)) for s, plain in both)
+    dropped = question.share * (everything - left)
+    return everything - dropped, dropped
+
+
+def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Work]:
+    """Yield the works of a section whose inputs are kept though some are done again."""
+    for work, plain in zip(section.works, fused.works, strict=True):
+        if not _again(work, recompute):
+            yield work
+        elif isinstance(plain, Op) and plain.kernel in _ATTENTION:
+            yield plain
+
+
+def _sinks(model: Model) -> bool:
+    """Return whether queries may attend to nothing."""
+    return any(getattr(run.attention, "sinks", False) for run in model.layers)
+
+
+def _unfused(work: Work, p: Flow) -> Work:
+    """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes each.
+
+    Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, sec. 4.1).
+    """
+    if not isinstance(work, Op) or work.kernel not in _ATTENTION or not np.any(work.items):
+        # A recurrence has no scores.
+        return work
+    (stream,) = p.streams
+    length = 2 * stream.past + stream.new
+    # Blocks of queries count heads; a score is made for every key, whatever the mask or the window hides.
+    scores = work.items / ceil(stream.new / TILE) * stream.new * length
+    causal = stream.pairs(None) / (stream.new * length)
+    more = scores * causal / work.scores if np.any(work.scores) else 1.0
+    return evolve(
+        work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
+        scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
+    )  # fmt: skip
+
+
+def _adapters(question: TrainStep, p: Flow) -> Section:
+    """Return low-rank adapters beside the matrices of a layer: ``F = 2 M r (K + N)`` each, two products and a sum."""
+    model = question.model
+    elements = adapters(model, evolve(p.layout, pp=1.0), question.rank) / model.depth
+    wide = elements / question.rank
+    work = Op(
+        "adapters", "gemm", p.sixteen, flops=2 * p.tokens * elements, bytes=2 * p.tokens * wide * ACTIVATION.bytes, launches=12.0,
+        weights=elements, rows=p.tokens, inputs=wide / 2, outputs=wide / 2,
+    )  # fmt: skip
+    return Section("adapters", float(model.depth), (work,))

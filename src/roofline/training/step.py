@@ -1,0 +1,286 @@
+r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
+
+.. math:: T = T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}
+
+with m micro-batches on p stages of v chunks each, and F, B and W the time that a rank spends on the forward pass of one, on the
+gradients of inputs (and on what is done again for them), and on those of weights. Messages are hidden behind the work beside them,
+but for a part that belongs to the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.units import Num, Ratio, Seconds
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import REACHED, System
+from roofline.inference import passes as inference
+from roofline.models.architecture import Model
+from roofline.operators.training_memory import Held, States, held, states
+from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
+from roofline.operators.works import Message, Op
+from roofline.physics.kernels import Cost
+from roofline.physics.pipeline import PAIRED, Pace, run
+from roofline.physics.pricing import prices
+from roofline.physics.spans import Span, after, leaf
+from roofline.results.answer import Rule
+from roofline.results.training import Training
+from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
+from roofline.workload.layout import Layout
+from roofline.workload.questions import TrainStep
+
+_EXCHANGED: Final = 2.0
+"""Bytes of a gradient, and of a weight, that data-parallel ranks exchange."""
+_UPDATED: Final = 30.0
+"""Bytes that Adam moves for a weight: gradient, master copy and two moments read, all but the first written, and the weight."""
+_CLEARED: Final = 8.0
+"""Bytes that are moved of a gradient to find its norm, and to clear it."""
+_CUSTOM: Final = 1.03
+"""The fullest stage over the mean where layers are placed by hand."""
+
+
+@frozen(eq=False)
+class Passes:
+    """What a step of training takes whatever the schedule, passes done in pairs apart.
+
+    Attributes:
+        batches: the work of all micro-batches.
+        one: of one micro-batch.
+        mean: time of its passes on a rank on average; ``fullest``, on the rank that has the most to do.
+        unseen: time of one of its messages between stages that is hidden.
+        reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
+        optimizer: the update.
+    """
+
+    batches: Span
+    one: MicroBatch
+    mean: Pace
+    fullest: Pace
+    unseen: Seconds
+    reduced: Sequence[tuple[Span, Seconds]]
+    optimizer: Span
+
+
+def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
+    """Return the answer for one step of training."""
+    return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+
+
+def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
+    """Return what a step takes whatever the schedule of its layout, but for those that do passes in pairs."""
+    p = micro_batch(question, layout, system.chip)
+    own = held(question.model, layout)
+    m = question.global_batch / (question.micro_batch * layout.dp)
+    price = prices(system, calibration)
+    one = _offloaded(question, system, p, micro(question, p, price, calibration, own))
+    send, unseen = _sent(p, layout, one, price, calibration)
+    uneven = _uneven(question, layout, one)
+    batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
+    pair = _paired(one, sum((part.network for part in batches.parts), start=0.0), calibration.framework.lent)
+    mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time, pair)
+    fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
+    update = _optimizer(question, layout, own, p)
+    reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
+    return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
+
+
+def _offloaded(question: TrainStep, system: System, p: Flow, one: MicroBatch) -> MicroBatch:
+    """Return a micro-batch part of whose activations go to the host in the forward pass and come back in the backward one.
+
+    Of the time that the link takes is seen what is longer than the pass.
+    """
+    if system.host is None or not np.any(question.offload > 0):
+        return one
+    link = REACHED * system.host.bandwidth / system.ranks_per_chip
+    moved = question.offload * one.kept * question.model.depth / p.layout.pp / link
+
+    def fetched(phase: Span) -> Span:
+        late = larger(moved - phase.time, 0.0)
+        return after(phase.name, (*phase.parts, Span("host memory", late, cost=Cost(late, network=late))))
+
+    return evolve(one, forward=fetched(one.forward), backward=fetched(one.backward))
+
+
+def played(
+    question: TrainStep, system: System, layout: Layout, calibration: Calibration, *, work: Passes
+) -> Training:  # fmt: skip
+    """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
+    f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
+    seen = batches.network
+    over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean, together=True)
+    if layout.schedule in PAIRED:
+        # What pairs save is seen less of messages; the rank on average saves in proportion.
+        saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
+        batches = seen_in_part(batches, 1 - share(saved, seen))
+    waits = over.time - batches.time
+    step = after(
+        "step",
+        (
+            batches,
+            Span("pipeline", waits, cost=Cost(waits, latency=waits)),
+            *(span for span, _ in work.reduced),
+            work.optimizer,
+            Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
+        ),
+    )
+    activations = _activations(layout, one, over.in_flight, question.model.depth)
+    kept = states(question, layout, activations * (1 - question.offload))
+    memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
+    n = _placed(system, layout)
+    # Each chunk of a micro-batch sends there and back.
+    hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network
+    return Training(
+        question, system, layout, calibration,
+        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
+        hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
+        memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
+        capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
+        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
+        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
+    )  # fmt: skip
+
+
+def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
+    """Return the time of a forward and a backward pass that go together, each computing while the other's messages travel.
+
+    ``max(work / (1 - lent), messages)``: a part of the cores sends meanwhile. Where that takes longer, one goes after the other.
+    """
+    return smaller(larger((one.time - seen) / (1 - lent), seen + one.hidden), one.time)
+
+
+def _placed(system: System, layout: Layout) -> Num:
+    return smaller(float(system.ranks_per_chip), layout.ranks)
+
+
+def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
+    """Return the message from stage to stage as far as it is seen."""
+    size = p.resident * p.model.hidden * ACTIVATION.bytes
+    crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
+    (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
+    return sent
+
+
+def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
+    """Return the time of the fullest stage over the mean.
+
+    Chunks hold equal numbers of layers where those divide, beside the embedding and the head; where ``L + 2`` does, these two take
+    the place of a layer each; elsewhere whole layers are placed by hand so that the fullest stage is as short as it can be.
+    """
+    depth, chunks = question.model.depth, layout.pp * layout.vpp
+    mean = (depth * one.layer + one.first + one.last) / layout.pp
+    even = depth / layout.pp * one.layer + larger(one.first, one.last)
+    placed = (depth + 2) / layout.pp
+    spaced = larger(placed * one.layer, (placed - 1) * one.layer + larger(one.first, one.last))
+    by_hand = larger(larger(_CUSTOM * mean, one.last), ceil(depth / layout.pp) * one.layer)
+    full = pick(depth % chunks == 0, even, pick((depth + 2) % chunks == 0, spaced, by_hand))
+    return pick(layout.pp > 1, larger(share(full, mean), 1.0), 1.0)
+
+
+def _reduced(
+    question: TrainStep,
+    layout: Layout,
+    own: tuple[Held, Held],
+    *,
+    one: MicroBatch,
+    price: Price,
+    part: Ratio,
+) -> list[tuple[Span, Seconds]]:
+    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
+    window = one.backward.time + one.weights.time
+    # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
+    every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
+    scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
+    for group, name in zip(own, ("", " of experts"), strict=True):
+        if name and not question.model.experts:
+            continue
+        trained = group.weights if question.task != "lora" else 0.0 * group.weights
+        size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
+        if layout.sharding in ("zero1", "zero2"):
+            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
+            gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
+            scattered.append((scatter, every, part))
+            gathered.append((gather, 1.0, part))
+        if layout.sharding == "none" or layout.fsdp is not None:
+            # Ranks that hold the same shard add up what each of them has.
+            copies, apart = group.copies / shards, group.stride * shards
+            scattered.append(
+                (Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part)
+            )
+    return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
+
+
+def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
+    """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
+    moved: Num = 0.0
+    for group in own:
+        kept = group.weights if layout.sharding == "none" else group.weights / group.shards
+        local = group.weights / group.shards if layout.sharding in ("zero2", "zero3") else group.weights
+        moved = moved + _UPDATED * kept + _CLEARED * local
+    if question.task == "lora":
+        moved = 0.0 * moved
+    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0)
+
+
+def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last's, and logits."""
+    per_stage = ceil(depth / layout.pp) * one.kept
+    first = in_flight * per_stage + one.working
+    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
+
+
+def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ...]:
+    """Return the conditions under which a step can be laid out so."""
+    model, d = question.model, layout.dp
+    group = question.micro_batch * d
+    out = [
+        Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
+        # Embedding and head may have places of their own.
+        Rule(
+            layout.pp * layout.vpp <= model.depth + 2,
+            f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
+        ),
+        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
+        Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
+        *_context_rules(model, layout),
+        Rule(layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
+        *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
+    ]
+    if model.experts:
+        etp = layout.tp if layout.etp is None else layout.etp
+        out.append(Rule(layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp"))
+        out.append(Rule(layout.ep <= model.experts, f"ep cannot exceed the {model.experts} experts of {model.name}"))
+    else:
+        out.append(Rule(layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
+    return tuple(out)
+
+
+def _context_rules(model: Model, layout: Layout) -> list[Rule]:
+    """Return where heads can be shared out among context-parallel ranks, if that is what they exchange."""
+    if layout.context != "ulysses":
+        return []
+    heads = sorted({run.attention.heads for run in model.layers} - {0})
+    return [
+        Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}")
+        for n in heads
+    ]
+
+
+def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:
+    out = []
+    if calibration.level != "ideal":
+        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+    if np.any(question.offload > 0):
+        link = (
+            "at the rate of the host's link"
+            if system.host is not None
+            else "free of charge: no link to its host is described"
+        )
+        out.append(f"activations go to the host's memory {link}")
+    if question.model.mtp:
+        out.append(f"{question.model.mtp} multi-token-prediction module is trained too, at the end of the last stage")
+    return tuple(out)

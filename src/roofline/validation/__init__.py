@@ -1,0 +1,1 @@
+"""Measured runs in, errors and coverage out: ``validate``."""

@@ -1,0 +1,113 @@
+"""The cells of a table that somebody else wrote: text, a word of a list, a number by its column's rule; empty is unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from attrs import frozen
+
+from roofline.core.errors import DescriptorError, fault, near
+from roofline.core.fields import MOST_TOKENS
+
+_LONGEST: Final = 40
+"""Characters of the longest number that is read."""
+
+
+@frozen
+class Column:
+    """What a number in a column must be: in [low, high], above ``low`` if ``strict``, whole if ``whole``."""
+
+    low: float = 0.0
+    high: float = MOST_TOKENS
+    whole: bool = False
+    strict: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        kind = "whole number" if self.whole else "number"
+        return f"must be a finite {kind} {'above' if self.strict else 'of at least'} {self.low:g} and at most {self.high:g}"
+
+    def keeps(self, value: float) -> bool:
+        """Return whether a number keeps the rule."""
+        above = value > self.low if self.strict else value >= self.low
+        return above and value <= self.high and (not self.whole or math.floor(value) == value)
+
+
+class Told(Protocol):
+    """What every run has."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the file."""
+
+
+Run = TypeVar("Run", bound=Told)
+Row = Mapping[str, object]
+
+
+def read(
+    rows: Sequence[Row], file: str, what: str, needed: Sequence[str], made: Callable[[Row, str, int], Run]
+) -> tuple[Run, ...]:
+    """Return what ``made`` makes of each row, its place in messages, and its number.
+
+    Raises:
+        DescriptorError: a needed column is missing, a row is refused, or two have one id.
+    """
+    columns = {name for row in rows for name in row}
+    for name in needed:
+        if name not in columns:
+            least = f"{', '.join(needed[:-1])} and {needed[-1]}"
+            raise DescriptorError(f"{file}: {name}: is missing; a {what} run has {least} at least")
+    out, seen = [], dict[str, int]()
+    for i, row in enumerate(rows, 1):
+        run = made(row, f"{file}: row {i}", i)
+        if run.id in seen:
+            raise DescriptorError(
+                fault(f"{file}: row {i}: id", run.id, f"is that of row {seen[run.id]} too", "give each row its own")
+            )
+        seen[run.id] = i
+        out.append(run)
+    return tuple(out)
+
+
+def text_of(row: Row, name: str) -> str:
+    """Return a cell's text, "" where it is empty or missing."""
+    cell = row.get(name)
+    # Tables of other libraries hold NaN where a cell is empty.
+    return "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124
+
+
+def word(row: Row, name: str, known: Sequence[str], place: str, default: str) -> str:
+    """Return a word of a list.
+
+    Raises:
+        DescriptorError: no such word.
+    """
+    said = text_of(row, name).lower() or default
+    if said and said not in known:
+        raise DescriptorError(fault(f"{place}: {name}", said, f"no such {name}", near(said, known, f"{name}s")))
+    return said
+
+
+def numbers(row: Row, columns: Mapping[str, Column], place: str) -> dict[str, float | None]:
+    """Return the numbers of a row, None where a cell is empty.
+
+    Raises:
+        DescriptorError: one breaks its column's rule.
+    """
+    return {name: _number(text_of(row, name), column, f"{place}: {name}") for name, column in columns.items()}
+
+
+def _number(text: str, column: Column, place: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text) if len(text) <= _LONGEST and "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if not column.keeps(value):
+        raise DescriptorError(fault(place, text, column.rule, "leave the cell empty where it is not known"))
+    return value

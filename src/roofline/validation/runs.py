@@ -1,0 +1,286 @@
+"""Measured runs: rows that a stranger wrote, read into nouns. A cell that is empty is unknown; any other is checked.
+
+Two kinds of file are told apart by their columns:
+
+=========  ==============================================================================================
+serving    ``model system input_len``, and any of :data:`SERVING` beside them
+training   ``model system seq_len global_batch``, and any of :data:`TRAINING` beside them
+=========  ==============================================================================================
+
+Columns that are not known are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import evolve, frozen
+
+from roofline.core.errors import DescriptorError, fault
+from roofline.core.fields import MOST_RANKS
+from roofline.core.units import GIGA, TERA
+from roofline.validation import names as prose
+from roofline.validation.cells import Column, Row, numbers, read, text_of, word
+
+MODES: Final = ("online", "offline", "static", "prefill", "decode")
+"""online: requests always in flight; offline: all queued, maximum rate; static: one batch; prefill; decode."""
+
+_POOLS: Final = re.compile(r"prefill (\d{1,6}) x \(tp(\d{1,6}) dp(\d{1,6}) ep(\d{1,6})\)")
+_WORKERS: Final = re.compile(r"\d{1,6} prefill \+ \d{1,6} decode workers of TP(\d{1,6})")
+_FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
+_ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
+_EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
+
+
+@frozen
+class Pool:
+    """Chips that do the same work, and how one replica on them is split; None where that is not known."""
+
+    chips: float | None = None
+    tp: float | None = None
+    pp: float | None = None
+    dp: float | None = None
+    ep: float | None = None
+
+    @property
+    def degrees(self) -> dict[str, float]:
+        """The degrees that are known."""
+        found = {name: getattr(self, name) for name in ("tp", "pp", "dp", "ep")}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@frozen
+class ServingRun:
+    """One measured operating point of a serving system.
+
+    Attributes:
+        pool: all its chips; those that decode where prompts are read elsewhere, on those of ``prompts``.
+        weight_dtype, kv_dtype, act_dtype: stored formats; "" where they are not known.
+        input, output: tokens in and out of a request; in mode decode, ``input`` are those cached at the start.
+        concurrency: requests in flight in the whole deployment; of a static run, the batch.
+        ttft, tpot, tokens_per_second: what was measured; in mode prefill, the rate is of prompt tokens.
+        memory_fraction: share of a chip's memory that was filled, where the note says it.
+        quality: A all that matters is known, B but for what hardly does, C ambiguous; "" for nobody's judgement.
+    """
+
+    id: str
+    group: str
+    model: str
+    system: str
+    pool: Pool
+    prompts: Pool | None
+    mode: str
+    weight_dtype: str = ""
+    kv_dtype: str = ""
+    act_dtype: str = ""
+    input: float | None = None
+    output: float | None = None
+    concurrency: float | None = None
+    draft_tokens: float | None = None
+    accept_length: float | None = None
+    engine: str = ""
+    engine_version: str = ""
+    ttft: float | None = None
+    tpot: float | None = None
+    tokens_per_second: float | None = None
+    memory_fraction: float | None = None
+    quality: str = ""
+    source: str = ""
+    note: str = ""
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was measured, by the names that predictions carry."""
+        found = {"ttft_s": self.ttft, "tpot_s": self.tpot, "output_tokens_per_s": self.tokens_per_second}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@frozen
+class TrainingRun:
+    """One measured training run: the time of an optimizer step.
+
+    Attributes:
+        chips: packages that it ran on; ``node`` of them a host.
+        batch: sequences of a step in the whole deployment; ``micro_batch`` of them a data-parallel rank and micro-batch.
+        tp, pp, vpp, cp, ep, dp: degrees in chips; ``etp`` of an expert. ``vpp`` chunks of a stage are interleaved.
+        sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
+        rate: tokens per second per chip, as measured.
+        assumed: columns whose values the file's maker put in, by the note.
+        kind: ``dense`` or ``MoE``, once its model is known.
+    """
+
+    id: str
+    group: str
+    model: str
+    system: str
+    chips: float | None = None
+    node: float | None = None
+    dtype: str = ""
+    length: float | None = None
+    batch: float | None = None
+    micro_batch: float | None = None
+    tp: float | None = None
+    pp: float | None = None
+    vpp: float | None = None
+    cp: float | None = None
+    ep: float | None = None
+    dp: float | None = None
+    etp: float | None = None
+    sharding: str = ""
+    recompute: str = "unknown"
+    sequence_parallel: float | None = None
+    task: str = "pretrain"
+    framework: str = ""
+    kind: str = ""
+    step_time: float | None = None
+    rate: float | None = None
+    assumed: tuple[str, ...] = ()
+    quality: str = ""
+    source: str = ""
+    note: str = ""
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What was measured, by the name that predictions carry: the step's time, from the rate where only that is known."""
+        time = self.step_time
+        if time is None and self.rate and self.batch and self.length and self.chips:
+            time = self.batch * self.length / (self.rate * self.chips)
+        return {} if time is None else {"step_time_s": time}
+
+    @property
+    def configuration(self) -> TrainingRun:
+        """The run without what tells it from its repeats: other releases of the software, other logs."""
+        return evolve(self, id="", step_time=None, rate=None, assumed=(), quality="", source="", note="")
+
+
+_DEGREE: Final = Column(1, MOST_RANKS, whole=True)
+_MEASURED: Final = Column(1 / GIGA, TERA * GIGA)
+SERVING: Final[Mapping[str, Column]] = {
+    **dict.fromkeys(("chips", "prefill_chips", "decode_chips", "tp", "pp", "dp", "ep"), _DEGREE),
+    "input_len": Column(),
+    "output_len": Column(1),
+    "concurrency": Column(strict=True),
+    "draft_tokens": Column(whole=True),
+    "accept_length": Column(1),
+    **dict.fromkeys(("output_tokens_per_s", "ttft_s", "tpot_s"), _MEASURED),
+}
+"""Columns of numbers of a serving run. The others are text."""
+
+SHARDINGS: Final = ("none", "zero1", "zero2", "zero3")
+RECOMPUTES: Final = ("none", "selective", "full", "unknown")
+TASKS: Final = ("pretrain", "finetune", "lora")
+TRAINING: Final[Mapping[str, Column]] = {
+    **dict.fromkeys(("chips", "chips_per_node", "tp", "pp", "vpp", "cp", "ep", "dp", "etp"), _DEGREE),
+    "seq_len": Column(1),
+    "global_batch": Column(strict=True),
+    "micro_batch": Column(strict=True),
+    "sequence_parallel": Column(0, 1, whole=True),
+    **dict.fromkeys(("step_time_s", "tokens_per_s_per_chip"), _MEASURED),
+}
+"""Columns of numbers of a training run. The others are text."""
+
+_SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "serving": ("input_len",),
+    "training": ("step_time_s", "seq_len", "global_batch"),
+}
+"""Columns by which files are told apart, in the order in which they are looked for."""
+
+
+def kind(columns: Iterable[str], file: str = "rows") -> str:
+    """Return the kind of runs that a file with these columns holds: ``serving`` or ``training``.
+
+    >>> kind(["model", "system", "input_len", "ttft_s"])
+    'serving'
+
+    Raises:
+        DescriptorError: neither.
+    """
+    known = set(columns)
+    for name, signs in _SIGNS.items():
+        if known & set(signs):
+            return name
+    raise DescriptorError(
+        fault(
+            f"{file}: columns",
+            ",".join(sorted(known)),
+            "are of no known kind of run",
+            "a serving run has model, system, input_len; a training run model, system, seq_len, global_batch",
+        )
+    )
+
+
+def serving_runs(rows: Sequence[Row], file: str = "rows") -> tuple[ServingRun, ...]:
+    """Return the runs of serving in rows.
+
+    Raises:
+        DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
+    """
+    return read(rows, file, "serving", ("model", "system", "input_len"), _serving)
+
+
+def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun, ...]:
+    """Return the runs of training in rows.
+
+    Raises:
+        DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
+    """
+    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), _training)
+
+
+def _training(row: Row, place: str, i: int) -> TrainingRun:
+    n = numbers(row, TRAINING, place)
+    note, group, source = (text_of(row, name) for name in ("note", "group", "source"))
+    assumed, apart = _ASSUMED.match(note), _EXPERT.search(note)
+    etp = float(apart[1]) if n["etp"] is None and apart else n["etp"]
+    return TrainingRun(
+        id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"),
+        chips=n["chips"], tp=n["tp"], pp=n["pp"], vpp=n["vpp"], cp=n["cp"], ep=n["ep"], dp=n["dp"],
+        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], batch=n["global_batch"],
+        micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
+        sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
+        task=word(row, "task", TASKS, place, "pretrain"),
+        framework=prose.framework(text_of(row, "framework"), (group, source, note)),
+        step_time=n["step_time_s"], rate=n["tokens_per_s_per_chip"], assumed=tuple(assumed[1].split("+")) if assumed else (),
+        quality=text_of(row, "quality").upper(), source=source, note=note,
+    )  # fmt: skip
+
+
+def _serving(row: Row, place: str, i: int) -> ServingRun:
+    def text(name: str) -> str:
+        return text_of(row, name)
+
+    n = numbers(row, SERVING, place)
+    mode = word(row, "mode", MODES, place, "online")
+    drafts, kept = n["draft_tokens"], n["accept_length"]
+    if drafts is not None and kept is not None and kept > drafts + 1:
+        rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
+        raise DescriptorError(fault(f"{place}: accept_length", text("accept_length"), rule))
+    note, group, source = text("note"), text("group"), text("source")
+    filled = _FILLED.search(note)
+    apart = mode == "online" and n["decode_chips"] is not None
+    own = n["decode_chips"] if apart else n["chips"] or n["decode_chips"] or n["prefill_chips"]
+    pool = Pool(own, n["tp"], n["pp"], n["dp"], n["ep"])
+    return ServingRun(
+        id=text("id") or str(i), group=group, model=text("model"), system=text("system"), mode=mode,
+        pool=pool, prompts=_prompts(n["prefill_chips"], pool, note) if apart else None,
+        **{name: text(name).lower() for name in ("weight_dtype", "kv_dtype", "act_dtype")},
+        input=n["input_len"], output=n["output_len"], concurrency=n["concurrency"],
+        draft_tokens=drafts, accept_length=kept,
+        engine=prose.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
+        ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
+        memory_fraction=float(filled[1]) if filled else None,
+        quality=text("quality").upper(), source=source, note=note,
+    )  # fmt: skip
+
+
+def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
+    """Return the pool that reads prompts: as the note says, else split as the one that decodes."""
+    told, workers = _POOLS.search(note), _WORKERS.search(note)
+    if told:
+        replicas, tp, dp, ep = (float(word) for word in told.groups())
+        return Pool(chips if chips is not None else replicas * tp * dp, tp, 1.0, dp, ep)
+    if workers:
+        return Pool(chips, float(workers[1]), 1.0, 1.0, pool.ep)
+    return Pool(chips, pool.tp, pool.pp, pool.dp, pool.ep)

@@ -1,0 +1,118 @@
+"""How far predictions are from what was measured, and how often the measured value lies in the interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from roofline.core.units import Ratio
+
+
+@frozen
+class Prediction:
+    """One quantity of one run: what was measured, what is predicted, and the 80 % interval; None where there is none.
+
+    Attributes:
+        run: the run's noun.
+        reason: why nothing is predicted; "" where something is.
+        said: what was assumed to predict it.
+        weight: of its error: repeats of one configuration may share that of one run.
+    """
+
+    run: Any
+    quantity: str
+    measured: float | None
+    predicted: float | None
+    low: float | None
+    high: float | None
+    level: str
+    reason: str = ""
+    said: tuple[str, ...] = ()
+    weight: float = 1.0
+
+
+@frozen
+class Score:
+    r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, of one weight or each of its own.
+
+    Attributes:
+        skipped: measured values that could not be predicted; they count as outside the interval.
+        mape: mean of :math:`|e|`; ``median_ape`` and ``p90_ape``: its median, and what nine of ten stay below.
+        bias: :math:`\\exp(\\mathrm{median} \\log (1 + e)) - 1`.
+        inside_interval: share of all measured values inside their interval; None where no interval was given.
+    """
+
+    n: int
+    skipped: int
+    mape: Ratio | None
+    median_ape: Ratio | None
+    p90_ape: Ratio | None
+    bias: Ratio | None
+    inside_interval: Ratio | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the score under the names of the machine-readable answer."""
+        return {
+            name: getattr(self, name)
+            for name in ("n", "skipped", "mape", "median_ape", "p90_ape", "bias", "inside_interval")
+        }
+
+
+def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
+    """Return the score of those predictions that something was measured for, ``weighed`` by their own weights or not.
+
+    >>> made = [Prediction(None, "tpot_s", 1.0, p, 0.8, 1.2, "generic") for p in (1.1, 0.9, 1.3)]
+    >>> found = score([*made, Prediction(None, "tpot_s", 1.0, None, None, None, "generic", "why")])
+    >>> found.n, found.skipped, round(found.mape, 3), round(found.bias, 3), found.inside_interval
+    (3, 1, 0.167, 0.1, 0.75)
+    """
+    known = [p for p in predictions if p.measured is not None]
+    priced = [p for p in known if p.predicted is not None]
+    skipped = len(known) - len(priced)
+    if not priced:
+        return Score(0, skipped, None, None, None, None, 0.0 if skipped else None)
+    ratio = np.array([p.predicted for p in priced], dtype=np.float64) / np.array(
+        [p.measured for p in priced], dtype=np.float64
+    )
+    error, weights = np.abs(ratio - 1), np.array([p.weight if weighed else 1.0 for p in priced])
+    held = [p for p in priced if p.low is not None and p.high is not None]
+    counted = sum(p.weight if weighed else 1.0 for p in known)
+    caught = [p for p in held if p.low <= p.measured <= p.high]  # type: ignore[operator]
+    inside = sum(p.weight if weighed else 1.0 for p in caught)
+    return Score(
+        len(priced),
+        skipped,
+        float(np.average(error, weights=weights)),
+        _quantile(error, 0.5, weights),
+        _quantile(error, 0.9, weights),
+        float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1),
+        inside / counted if held else None,
+    )
+
+
+def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:
+    """Return what a share of the weights stays below: between the middles of neighbours, the outermost at 0 and 1.
+
+    With equal weights it is NumPy's.
+
+    >>> _quantile(np.array([3.0, 1.0, 2.0]), 0.5, np.array([1.0, 1.0, 2.0]))
+    2.0
+    """
+    order = np.argsort(values)
+    middle = np.cumsum(weights[order]) - weights[order] / 2
+    span = middle[-1] - middle[0]
+    return float(np.interp(share, (middle - middle[0]) / (span or 1.0), values[order]))
+
+
+def by(predictions: Sequence[Prediction], key: Callable[[Prediction], str]) -> dict[str, list[Prediction]]:
+    """Return the predictions in groups, in the order of the groups' names; those without one are left out."""
+    out: dict[str, list[Prediction]] = {}
+    for each in predictions:
+        name = key(each)
+        if name:
+            out.setdefault(name, []).append(each)
+    return dict(sorted(out.items()))

@@ -1,0 +1,257 @@
+"""What a measured run leaves open, decided: nouns for its names, formats, layouts, drafts; and what was assumed is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.arrays import ceil
+from roofline.core.errors import QuestionError, fault
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.planner.candidates import grid, ranks_of
+from roofline.planner.estimate import estimate
+from roofline.validation.runs import Pool, ServingRun
+from roofline.workload.layout import Layout
+from roofline.workload.questions import CHANCE_KEPT, KEPT_ERROR, Prefill, usually_kept
+
+_CACHE_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "trtllm": ("fp8", "nvfp4"),
+    "nim": ("fp8", "nvfp4"),
+    "vllm": ("fp8",),
+}
+"""Checkpoints that an engine serves with a cache in fp8 unless it is told otherwise: the makers' own, which bring its scales."""
+
+_WIDE: Final = ("bf16", "fp16")
+_BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
+"""Formats of weights alone, where activations stay in 16 bits."""
+
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "online": ("input", "output", "concurrency"),
+    "offline": ("input", "output"),
+    "static": ("input", "output", "concurrency"),
+    "prefill": ("input",),
+    "decode": ("input",),
+}
+"""What a run of each mode must say."""
+
+
+@frozen(eq=False)
+class Case:
+    """A run with everything decided that pricing needs.
+
+    Attributes:
+        layouts: what its chips may be split into, on one axis; one where all degrees are known.
+        prompts: the layout of the chips that only read prompts.
+        draft_tokens, accept_length: of a step.
+        doubt: factors by which times per token may be shorter, and longer, because drafting is not known.
+        said: what was assumed.
+    """
+
+    run: ServingRun
+    model: Model
+    system: System
+    profile: Calibration
+    layouts: Layout
+    prompts: Layout | None
+    draft_tokens: float
+    accept_length: float
+    doubt: tuple[float, float]
+    requests_per_slot: float
+    variation: float
+    said: tuple[str, ...]
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What runs must share to be priced as one array."""
+        run = self.run
+        words = (run.mode, run.model, run.system, run.memory_fraction, self.profile.engine.name)
+        return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
+
+
+Adjust = Callable[[Calibration], Calibration]
+
+
+def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[ServingRun], Case]:
+    """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
+    models: dict[tuple[str, str | None, str | None], Model] = {}
+    systems: dict[tuple[str, str], tuple[System, Calibration]] = {}
+
+    def model(name: str, dtype: str | None = None, kv_dtype: str | None = None) -> Model:
+        key = (name, dtype, kv_dtype)
+        if key not in models:
+            models[key] = catalog.model(name) if key[1:] == (None, None) else model(name).stored(dtype, kv_dtype)
+        return models[key]
+
+    def open_(run: ServingRun) -> Case:
+        _told(run)
+        engine = _engine(run)
+        if (run.system, engine) not in systems:
+            found = catalog.system(run.system)
+            own = catalog.profile(level, found)
+            driver = catalog.engine(engine)
+            driven = own if own.level == "ideal" else own.driven(driver)
+            systems[run.system, engine] = found, driven if adjust is None else adjust(driven)
+        system, profile = systems[run.system, engine]
+        if run.mode == "offline":
+            # Nobody waits for its tokens one by one.
+            profile = attrs.evolve(profile, engine=attrs.evolve(profile.engine, stream=0.0, front=0.0))
+        if run.memory_fraction:
+            profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
+        said: list[str] = []
+        stored = model(run.model)
+        asked = model(run.model, _weights(run, stored, said), _cache(run, stored, said))
+        drafts, kept, doubt = _drafts(run, said)
+        layouts = _layouts(run.pool, asked, system, said)
+        prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
+        slots, variation = _client(run, said)
+        return Case(run, asked, system, profile, layouts, prompts, drafts, kept, doubt, slots, variation, tuple(said))
+
+    return open_
+
+
+_SLOTS: Final = 8.0
+"""Requests that each slot of a benchmark serves, where that is not recorded."""
+_VARIED: Final[Mapping[str, float]] = {"inferencex": 0.06}
+"""Spread of the lengths of clients that draw them: 80 to 100 % of what is said."""
+
+
+def _engine(run: ServingRun) -> str:
+    """Return the engine's descriptor: of its release, of its name, or any engine; one batch has no server around it."""
+    names = catalog.names("engine")
+    if run.mode not in ("online", "offline"):
+        return run.engine if run.engine in _BATCHES else "batch"
+    parts = run.engine_version.split(".")
+    releases = [f"{run.engine}-{'.'.join(parts[:i])}" for i in range(len(parts), 0, -1)]
+    found = [name for name in (*releases, run.engine) if name in names]
+    return found[0] if found else "generic"
+
+
+_BATCHES: Final = ("fastertransformer", "llama.cpp", "gpt-fast", "deepseek", "cloudmatrix-infer")
+"""Engines of single batches that have descriptors of their own."""
+
+
+def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
+    """Return the requests of each slot of a benchmark, and how its lengths vary."""
+    if run.mode != "online":
+        return _SLOTS, 0.0
+    said.append(f"{_SLOTS:g} requests a slot, started at once, as benchmarks do: not recorded")
+    return _SLOTS, next((spread for name, spread in _VARIED.items() if run.group.startswith(name)), 0.0)
+
+
+def _told(run: ServingRun) -> None:
+    """Refuse a run that does not say what its mode needs."""
+    for name in ("model", "system"):
+        if not getattr(run, name):
+            raise QuestionError(f"{name}: is not known")
+    for name in _NEEDS[run.mode]:
+        value = getattr(run, name)
+        column = {"input": "input_len", "output": "output_len"}.get(name, name)
+        if value is None:
+            raise QuestionError(f"{column}: is not known, and a run of mode {run.mode} needs it")
+        if name == "input" and value < 1 and run.mode != "decode":
+            raise QuestionError(fault(column, value, f"must be at least 1 in a run of mode {run.mode}"))
+
+
+_IN_BLOCKS: Final = ("qwen3",)
+"""Models whose makers' fp8 checkpoints have a scale for each block (Qwen3, weight_block_size in its config.json)."""
+
+
+def _weights(run: ServingRun, own: Model, said: list[str]) -> str | None:
+    """Return the format of the layers' matrices; None for what the checkpoint itself has."""
+    name = run.weight_dtype
+    if name == "fp8" and run.model.startswith(_IN_BLOCKS):
+        said.append("block scales, as the maker's own fp8 checkpoint has")
+        return "fp8-block"
+    if run.act_dtype in _WIDE and name in _BY_WEIGHT:
+        return _BY_WEIGHT[name]
+    return None if not name or name in own.dtype.split("+") else name
+
+
+def _cache(run: ServingRun, own: Model, said: list[str]) -> str | None:
+    if run.kv_dtype:
+        return run.kv_dtype
+    if run.weight_dtype in _CACHE_OF.get(run.engine, ()):
+        said.append(f"cache in fp8, as {run.engine} serves {run.weight_dtype} checkpoints: kv_dtype is not recorded")
+        return "fp8"
+    said.append(f"cache in {own.formats.kv}, as the checkpoint: kv_dtype is not recorded")
+    return None
+
+
+_QUICKEST: Final = 2.2
+"""What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), verifying takes time."""
+
+
+def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:
+    """Return draft tokens and accepted length of a step, and by what factors times per token may be shorter and longer.
+
+    Where it is not known whether there were drafts at all, there were none, or as many as help.
+    """
+    drafts, kept = run.draft_tokens, run.accept_length
+    if drafts is None and kept is None:
+        said.append("no drafting: draft_tokens is not recorded; the interval holds drafts that help")
+        return 0.0, 1.0, (_QUICKEST, 1.0)
+    if drafts is None:
+        drafts = float(np.ceil((kept or 1.0) - 1))
+        said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
+    if kept is None:
+        if drafts:
+            said.append(f"{CHANCE_KEPT:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
+        wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
+        return drafts, float(usually_kept(drafts)), (wide, wide)
+    return drafts, kept, (1.0, 1.0)
+
+
+def _layouts(pool: Pool, model: Model, system: System, said: list[str]) -> Layout:
+    """Return the layouts that a pool leaves open.
+
+    Raises:
+        QuestionError: its degrees do not make whole replicas of its chips.
+    """
+    given = pool.degrees
+    unknown = [name for name in ("tp", "pp", "dp", "ep") if name not in given]
+    replica = given.get("tp", 1.0) * given.get("pp", 1.0) * given.get("dp", 1.0)
+    if pool.chips is not None:
+        ranks = float(ranks_of(system, int(pool.chips)))
+    else:
+        ranks = replica if not set(unknown) - {"ep"} else float(system.ranks)
+        said.append(
+            "one replica: chips is not recorded" if ranks == replica else "the whole system: chips is not recorded"
+        )
+    if ranks % replica:
+        words = " ".join(f"{name}={value:g}" for name, value in given.items())
+        raise QuestionError(f"{words}: does not make whole replicas of {ranks:g} ranks")
+    found = grid(model, int(ranks), given)
+    if unknown and np.size(found.tp) > 1:
+        said.append(f"the best layout: {', '.join(unknown)} not recorded")
+    return _filled(found, model, said)
+
+
+def _filled(layout: Layout, model: Model, said: list[str]) -> Layout:
+    """Return the layouts with as many copies of experts as give every shard as many as the next has."""
+    copies = ceil(model.experts / layout.ep) * layout.ep - model.experts if model.experts else 0.0 * layout.ep
+    if np.any(copies > 0):
+        said.append(f"{float(np.max(copies)):g} redundant experts, so that every shard holds as many")
+    return attrs.evolve(layout, redundant_experts=copies)
+
+
+def _reading(run: ServingRun, pool: Pool, model: Model, system: System, said: list[str]) -> Layout:
+    """Return the layout of chips that only read prompts: as told, else the one that reads soonest."""
+    if pool.chips is None:
+        raise QuestionError("prefill_chips: is not known, and the run has chips for decoding alone")
+    unsaid: list[str] = []
+    found = _layouts(pool, model, system, unsaid)
+    said += unsaid[:1]
+    if np.size(found.tp) == 1:
+        return found
+    question = Prefill(model, 1.0, run.input or 1.0)
+    return estimate(
+        question, system, chips=int(pool.chips), level="generic", tp=pool.tp, pp=pool.pp, dp=pool.dp, ep=pool.ep
+    ).layout

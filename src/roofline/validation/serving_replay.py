@@ -1,0 +1,193 @@
+"""Serving runs priced as they were measured: what a row leaves open is chosen, and said; rows that ask alike are one array.
+
+======== ==========================================================================================================
+online   a service at ``N`` requests in flight; those beyond the ``n`` whose caches fit wait, by Little's law
+         ``(N / n - 1) T`` before their prompt is read, ``T`` the time in which each of the ``n`` is served once
+offline  the rate of that service, with as many in flight as fit where it is not known
+static   one batch: ``rate = N O / (prefill + (O - 1) step)``, the step at the mean context ``I + O / 2``
+prefill  one pass over the batch; decode: one step of it, at ``I + O / 2``
+======== ==========================================================================================================
+
+Where prompts are read on chips of their own, see :func:`apart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from roofline.core.arrays import Mask, floor, larger, share, smaller
+from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import BUDGET
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.planner.estimate import estimate
+from roofline.planner.pools import pools
+from roofline.results.estimate import Estimate
+from roofline.results.pools import Pools
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode, Prefill, Question, Serve
+
+Floats = NDArray[np.float64]
+QUANTITIES: Final = ("ttft_s", "tpot_s", "output_tokens_per_s")
+
+
+@frozen(eq=False)
+class Batch:
+    """Runs that differ in numbers only: a row for each, a column for each layout that it leaves open.
+
+    Attributes:
+        layout, prompts: of the chips that decode, or do all; and of those that only read prompts.
+        concurrency: NaN where as many are in flight as fit.
+    """
+
+    model: Model
+    system: System
+    profile: Calibration
+    layout: Layout
+    prompts: Layout | None
+    input: Floats
+    output: Floats
+    concurrency: Floats
+    draft_tokens: Floats
+    accept_length: Floats
+    requests_per_slot: Floats
+    variation: Floats
+
+    def ask(self, question: Question, layout: Layout | None = None) -> Estimate:
+        """Return the answer to a question about this model on this system."""
+        return estimate(question, self.system, self.layout if layout is None else layout, level=self.profile)
+
+    def question(self, concurrency: Num) -> Serve:
+        """Return the service that is asked for, with so many requests in flight."""
+        return Serve(
+            self.model, self.input, self.output, concurrency, self.draft_tokens, self.accept_length,
+            requests_per_slot=self.requests_per_slot, variation=self.variation,
+        )  # fmt: skip
+
+    def serve(self, concurrency: Num) -> Estimate:
+        """Return the service with so many requests in flight."""
+        return self.ask(self.question(concurrency))
+
+    def step(self, batch: Num) -> Estimate:
+        """Return the decode step at the mean context of a request."""
+        context = larger(self.input + self.output / 2, 1.0)
+        return self.ask(Decode(self.model, batch, context, self.draft_tokens, self.accept_length))
+
+    def prefill(self, batch: Num, layout: Layout | None = None) -> Estimate:
+        """Return the pass over so many prompts."""
+        return self.ask(Prefill(self.model, batch, self.input), layout)
+
+
+Interval = tuple[Num, Num, Num]
+"""A quantity with the ends of its 80 % interval."""
+
+
+@frozen(eq=False)
+class Outcome:
+    """What was found for a batch, over runs and layouts.
+
+    Attributes:
+        quantities: each with the ends of its interval.
+        worth: what the best layout has most of.
+        estimates: the answers whose plans must hold, each with what it is of.
+        said: where something was assumed, and what.
+    """
+
+    quantities: Mapping[str, Interval]
+    worth: Num
+    estimates: tuple[Estimate, ...]
+    said: tuple[tuple[Mask, str], ...] = field(default=())
+
+
+def _ends(est: Estimate | Pools, name: str, value: Num) -> Interval:
+    pair = est.interval(name)
+    return (value, np.nan, np.nan) if pair is None else (value, pair[0], pair[1])
+
+
+def _rate(time: Interval, rate: Num) -> Interval:
+    """Return a rate with its ends, which moves as the inverse of a time does."""
+    return rate, rate * share(time[0], time[2]), rate * share(time[0], time[1])
+
+
+def online(b: Batch) -> Outcome:
+    """Price a service at its load; requests whose caches do not fit beside the others wait for their places."""
+    unknown = np.isnan(b.concurrency)
+    est = b.serve(np.where(unknown, 1.0, b.concurrency))
+    if np.any(unknown):
+        est = b.serve(np.where(unknown, np.floor(larger(est.max_concurrency, 1.0)), b.concurrency))
+    ttft, each = _ends(est, "ttft", _known(est.ttft)), _ends(est, "tpot", _known(est.tpot))
+    rate = _known(est.tokens_per_second)
+    # A request of one token out has no time per token: its rate moves with the time to the first.
+    pace: Any = tuple(np.where(np.isnan(each[0]), a, b) for a, b in zip(ttft, each, strict=True))
+    return Outcome(
+        {"ttft_s": ttft, "tpot_s": each, "output_tokens_per_s": _rate(pace, rate)},
+        rate,
+        (est,),
+        (
+            (b.concurrency > larger(est.max_concurrency, 1.0), "requests beyond those whose caches fit wait"),
+            (unknown, "as many requests in flight as fit"),
+        ),
+    )
+
+
+def _known(value: Num | None) -> Num:
+    return np.nan if value is None else value
+
+
+def static(b: Batch) -> Outcome:
+    """Price one batch from its first prompt token to its last output token."""
+    first, step = b.prefill(b.concurrency), b.step(b.concurrency)
+    ttft, tpot = _ends(first, "ttft", _known(first.ttft)), _ends(step, "tpot", _known(step.tpot))
+    gaps = larger(b.output - 1, 0.0)
+    whole: Any = tuple(prompt + gaps * token for prompt, token in zip(ttft, tpot, strict=True))
+    rate = b.concurrency * b.output / whole[0]
+    return Outcome({"ttft_s": ttft, "tpot_s": tpot, "output_tokens_per_s": _rate(whole, rate)}, rate, (first, step))
+
+
+def prefill(b: Batch) -> Outcome:
+    """Price one pass over the prompts; where their number is not known, as many as fill a chunk of every attention rank."""
+    lanes = b.layout.dp * b.layout.replicas
+    filled = lanes * larger(floor(BUDGET / b.input), 1.0)
+    est = b.prefill(np.where(np.isnan(b.concurrency), filled, b.concurrency))
+    ttft, rate = _ends(est, "ttft", _known(est.ttft)), _known(est.prompt_tokens_per_second)
+    quantities = {"ttft_s": ttft, "output_tokens_per_s": _rate(ttft, rate)}
+    said = ((np.isnan(b.concurrency), f"prompts fill passes of {BUDGET:,.0f} tokens"),)
+    return Outcome(quantities, -_known(est.ttft), (est,), said)
+
+
+def decode(b: Batch) -> Outcome:
+    """Price one decode step, of as many sequences as fit where their number is not known."""
+    est = b.step(np.nan_to_num(b.concurrency, nan=1.0))
+    unknown = np.isnan(b.concurrency)
+    if np.any(unknown):
+        est = b.step(np.where(unknown, larger(est.max_concurrency, 1.0), b.concurrency))
+    tpot, rate = _ends(est, "tpot", _known(est.tpot)), _known(est.tokens_per_second)
+    quantities = {"tpot_s": tpot, "output_tokens_per_s": _rate(tpot, rate)}
+    return Outcome(quantities, rate, (est,), ((unknown, "as many sequences as fit"),))
+
+
+def apart(b: Batch, prompts: Layout) -> Outcome:
+    """Price a service whose prompts are read on chips of their own; see :mod:`roofline.planner.pools`."""
+    split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
+    first, alone = _ends(split, "ttft", split.ttft), _ends(split.prompts, "ttft", _known(split.prompts.ttft))
+    quantities = {
+        # Whether prompts were cached is not recorded: perhaps nobody waited.
+        "ttft_s": (first[0], smaller(first[1], alone[1]), first[2]),
+        "tpot_s": _ends(split, "tpot", split.tpot),
+        "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
+    }
+    said = ((True, "prompts are read on chips of their own; that none was cached is assumed"),)
+    return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
+
+
+PRICED: Final[Mapping[str, tuple[Callable[[Batch], Outcome], tuple[str, ...]]]] = {
+    "online": (online, QUANTITIES), "offline": (online, QUANTITIES[2:]), "static": (static, QUANTITIES),
+    "prefill": (prefill, ("ttft_s", "output_tokens_per_s")), "decode": (decode, QUANTITIES[1:]),
+}  # fmt: skip
+"""How a run of each mode is priced, and which quantities that tells."""

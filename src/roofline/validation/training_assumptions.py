@@ -1,0 +1,341 @@
+"""What a measured training run leaves open, decided by rules of its framework's usual recipes; and what was assumed is said.
+
+Rules go by words and columns, never by a row. The numbers in them are no measurements of anybody's: they say what a recipe does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.errors import QuestionError
+from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.validation.runs import TrainingRun
+from roofline.workload.layout import Layout
+
+Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
+"""What changes the constants that a run is priced with."""
+
+_ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
+    ("maxtext", "NVIDIA"): "maxtext-gpu",
+    ("maxtext", "AMD"): "maxtext-gpu",
+    ("megatron", "AMD"): "rocm",
+    ("megatron-core", "AMD"): "rocm",
+}
+"""Frameworks that are another stack on the chips of another maker."""
+
+_SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext-gpu")
+"""Frameworks that share out weights (FSDP) unless they are told otherwise; the others share out the optimizer's states."""
+_INTERLEAVED: Final = ("megatron", "megatron-core", "megatron-2021")
+"""Frameworks whose recipes interleave chunks of layers on a pipeline's stages."""
+_CHUNKS: Final = 2
+"""Chunks that such a recipe has on a stage, at most, where it does not say."""
+_AGAIN: Final[Mapping[tuple[str, str], str]] = {
+    ("automodel", "lora"): "full",
+    ("torchtitan", "pretrain"): "selective",
+    ("torchtitan", "finetune"): "selective",
+}
+"""What a framework does again for a task unless it is told otherwise; all others nothing."""
+_PACKED: Final = 256.0
+"""Mean tokens of a sample where NeMo packs short ones (SQuAD) into a sequence to fine-tune on."""
+
+_BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")
+_MODULES: Final = re.compile(r"recompute=selective:([a-z_]+(?:\+[a-z_]+)*)")
+_CALLED: Final[Mapping[str, str]] = {
+    "core_attn": "attention", "mla_up_proj": "up", "layernorm": "norm", "moe_act": "activation", "mlp": "ffn", "moe": "experts",
+}  # fmt: skip
+"""What Megatron calls the modules that are done again."""
+_LISTED: Final = re.compile(r"recompute=(?:full on layers|selective) \[(\d{1,4}(?:, \d{1,4}){0,200})\]")
+_COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})")
+_CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
+_OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
+_SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
+_GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
+_SPREAD: Final = re.compile(r"deep-?ep|hybrid-?ep", re.IGNORECASE)
+_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
+
+_TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
+    "the whole step is one graph": (
+        re.compile(r"cuda_graph=\w+:full_iteration|cuda_graph=full_iteration"),
+        lambda f: attrs.evolve(f, launch=0.0),
+    ),
+    "parts of a step are graphs": (
+        re.compile(r"cuda_graph=transformer_engine|(?:LAYER|MCORE)_CUDA_GRAPH=1|used CUDA graphs"),
+        lambda f: attrs.evolve(f, launch=0.5 * f.launch),
+    ),
+    "attention is not fused": (
+        re.compile(r"flags: (?!\S*use-flash-attn)\S"),
+        lambda f: attrs.evolve(f, unfused="all"),
+    ),
+    "products of experts are grouped": (
+        re.compile(r"flags: \S*moe-grouped-gemm"),
+        lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
+    ),
+    "messages of experts hide behind another micro-batch": (
+        re.compile(r"moe_a2a_overlap"),
+        lambda f: attrs.evolve(f, ep=f.paired),
+    ),
+}
+"""What a note says of the software, and what that changes in the framework."""
+
+
+@frozen(eq=False)
+class TrainingCase:
+    """A run with everything decided that pricing needs.
+
+    Attributes:
+        run: with its framework as it is filed, and the kind of its model.
+        layouts: what its chips may be split into, on one axis; one where all degrees are known.
+        traits: what its note says of the software.
+        recompute, share: what is done again, and in which part of the layers.
+        document: tokens that attend to each other.
+        offload: part of the activations that wait in the host.
+        released: which release of its software it ran, as year.month; None where that is not known.
+        said: what was assumed.
+    """
+
+    run: TrainingRun
+    model: Model
+    system: System
+    profile: Calibration
+    framework: Framework
+    layouts: Layout
+    traits: tuple[str, ...]
+    micro_batch: float
+    recompute: str
+    share: float
+    document: float
+    offload: float
+    released: float | None
+    said: tuple[str, ...]
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What runs must share to be priced as one array."""
+        run, layout = self.run, self.layouts
+        software = (run.framework, self.framework.name, self.traits)
+        words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
+        return (*words, layout.sharding, layout.fsdp, layout.sequence_parallel, np.size(layout.tp))
+
+
+def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[TrainingRun], TrainingCase]:
+    """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
+    models: dict[tuple[str, str], Model] = {}
+    settings: dict[tuple[str, str, tuple[str, ...]], tuple[Calibration, Framework]] = {}
+    known = [catalog.framework(name) for name in catalog.names("framework")]
+
+    def model(name: str, dtype: str) -> Model:
+        if (name, dtype) not in models:
+            models[name, dtype] = catalog.model(name, dtype=dtype)
+        return models[name, dtype]
+
+    def setting(system: System, framework: str, traits: tuple[str, ...]) -> tuple[Calibration, Framework]:
+        key = (system.name, framework, traits)
+        if key not in settings:
+            profile = catalog.profile(level, system)
+            found = Framework() if profile.level == "ideal" else catalog.framework(framework)
+            if adjust is not None:
+                profile, found = adjust(system, profile, found)
+            for trait in traits if profile.level != "ideal" else ():
+                found = _TRAITS[trait][1](found)
+            settings[key] = (profile, found)
+        return settings[key]
+
+    def open_(run: TrainingRun) -> TrainingCase:
+        for name in ("model", "system"):
+            if not getattr(run, name):
+                raise QuestionError(f"{name}: is not known")
+        if run.length is None or run.batch is None:
+            raise QuestionError("seq_len and global_batch: must be known")
+        said = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
+        system = catalog.system(run.system)
+        asked = model(run.model, _dtype(run, said))
+        named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
+        run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
+        traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
+        release = released(run.note)
+        profile, framework = setting(system, _described(run.framework, release, known, said), traits)
+        layouts = _layouts(run, asked, system, said)
+        recompute, share = _again(run, asked, layouts, said)
+        offloaded = _OFFLOADED.search(run.note)
+        said += traits
+        return TrainingCase(
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
+            _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
+            release, tuple(said),
+        )  # fmt: skip
+
+    return open_
+
+
+def released(note: str) -> float | None:
+    """Return the release of a run's software, as year.month: the first that its note names.
+
+    >>> released("container 26.06; GBS preset 64"), released("mock data")
+    (26.06, None)
+    """
+    found = _RELEASED.search(note)
+    return float(found[1]) if found else None
+
+
+def _described(framework: str, release: float | None, known: Sequence[Framework], said: list[str]) -> str:
+    """Return the framework's descriptor as it was when the release was new, or any framework's."""
+    if framework == "generic" or framework not in {each.name for each in known}:
+        said.append(f"any framework: {'none is named' if framework == 'generic' else f'{framework} is not described'}")
+        return "generic"
+    states = sorted((each.until, each.name) for each in known if each.of == framework)
+    return next((name for until, name in states if release is not None and release <= until), framework)
+
+
+def _dtype(run: TrainingRun, said: list[str]) -> str:
+    """Return the format of the products: fp8 has scales for blocks where the note says so, else one for each matrix."""
+    if not run.dtype:
+        said.append("products in bf16: dtype is not recorded")
+        return "bf16"
+    return "fp8-block" if run.dtype == "fp8" and _BLOCKS.search(run.note) else run.dtype
+
+
+def _micro_batch(run: TrainingRun, said: list[str]) -> float:
+    if run.micro_batch is None:
+        said.append("one sequence a micro-batch: micro_batch is not recorded")
+    return run.micro_batch or 1.0
+
+
+def _document(run: TrainingRun, said: list[str]) -> float:
+    """Return the tokens that attend to each other."""
+    assert run.length is not None  # noqa: S101 (a run without it is refused before)
+    told = _SAMPLES.search(run.note)
+    if told:
+        return min(float(told[1]), run.length)
+    if run.task == "pretrain" or run.framework != "megatron" or "mlperf" in run.group.lower():
+        return run.length
+    said.append(f"samples of {_PACKED:,.0f} tokens are packed, as NeMo fine-tunes: their length is not recorded")
+    return min(_PACKED, run.length)
+
+
+def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
+    """Return what is computed again, and of which part of the layers."""
+    told, counted, modules = _LISTED.search(run.note), _COUNTED.search(run.note), _MODULES.search(run.note)
+    if told:
+        return "full", min(sum(map(float, told[1].split(","))) / model.depth, 1.0)
+    if counted:
+        return "full", min(float(counted[1]) * float(np.max(layouts.pp)) / model.depth, 1.0)
+    if modules:
+        named = [_CALLED.get(name, "") for name in modules[1].split("+")]
+        said += [f"{name} done again is not known" for name in modules[1].split("+") if name not in _CALLED]
+        return (f"selective:{'+'.join(filter(None, named))}" if any(named) else "none"), 1.0
+    if run.recompute == "selective" and _CONTEXT.search(run.note):
+        said.append("what attention gives is kept: nothing of weight is done again")
+        return "none", 1.0
+    if run.recompute != "unknown":
+        return run.recompute, 1.0
+    usual = _AGAIN.get((run.framework, run.task), "none")
+    said.append(f"recompute {usual}, as recipes of {run.framework} for {run.task} have it: not recorded")
+    return usual, 1.0
+
+
+# Layouts ---------------------------------------------------------------------------------------------------------------
+
+
+def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) -> Layout:
+    """Return the layouts that a run leaves open.
+
+    Raises:
+        QuestionError: its degrees do not make its chips.
+    """
+    given = {name: value for name in ("tp", "pp", "cp", "dp") if (value := getattr(run, name)) is not None}
+    product = float(np.prod(list(given.values())))
+    chips = run.chips
+    if chips is None:
+        chips = product if "dp" in given else float(system.chips)
+        said.append(f"{chips:,.0f} chips: chips is not recorded")
+    degrees = _degrees(model, system, chips, given)
+    if not degrees:
+        words = " ".join(f"{name}={value:g}" for name, value in given.items())
+        raise QuestionError(f"{words or 'any degrees'}: do not make {chips:,.0f} chips, each of a part of the model")
+    ranks = float(system.ranks_per_chip)
+    if ranks > 1:
+        said.append(f"the {ranks:g} ranks of a chip share its tensors")
+    rows = [
+        (tp * ranks, pp, cp, dp, ep)
+        for tp, pp, cp, dp in degrees
+        for ep in _shards(run, model, system, tp * cp * dp, said)
+    ]
+    if len(rows) > 1:
+        unknown = [name for name in ("tp", "pp", "cp", "dp", "ep") if getattr(run, name) is None]
+        said.append(f"the best layout: {', '.join(unknown)} not recorded")
+    tp, pp, cp, dp, ep = np.array(rows).T
+    split: Any = run.sequence_parallel
+    if split is None:
+        split = bool(np.any(tp > 1))
+    if not run.sharding:
+        said.append(f"sharding {_sharding(run)}, as {run.framework} does unless told otherwise: not recorded")
+    etp = np.gcd(tp.astype(np.int64), np.maximum(tp * cp * dp // ep, 1).astype(np.int64)).astype(np.float64)
+    return Layout(
+        tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
+        sharding=run.sharding or _sharding(run), fsdp=_grouped(run, dp), sequence_parallel=bool(split),
+    )  # fmt: skip
+
+
+def _sharding(run: TrainingRun) -> str:
+    return "zero3" if run.framework in _SHARDED else "zero1"
+
+
+def _grouped(run: TrainingRun, dp: Any) -> float | None:
+    """Return how many data-parallel ranks share weights out, where that is fewer than all of them."""
+    group = _GROUPS.search(run.note)
+    known = run.sharding == "zero3" and group is not None and 1 < float(group[1]) < float(np.max(dp))
+    return float(group[1]) if known and group is not None else None
+
+
+def _degrees(model: Model, system: System, chips: float, given: Mapping[str, float]) -> list[tuple[float, ...]]:
+    """Return (tp, pp, cp, dp) whose product is the chips: as given; else tensors inside a node, and stages that have layers."""
+    inner = min(float(system.tiers[0].size), float(model.heads), 64.0)
+    tensor = [given["tp"]] if "tp" in given else [t for t in _divisors(chips) if t <= inner and model.heads % t == 0]
+    stages = [given["pp"]] if "pp" in given else [p for p in _divisors(chips) if p <= min(model.depth, 64)]
+    cp = given.get("cp", 1.0)
+    found = [(tp, pp, cp, chips / (tp * pp * cp)) for tp in tensor for pp in stages]
+    return [each for each in found if each[3] >= 1 and each[3] % 1 == 0 and given.get("dp", each[3]) == each[3]]
+
+
+def _shards(run: TrainingRun, model: Model, system: System, ranks: float, said: list[str]) -> list[float]:
+    """Return the expert parallel degrees that a run leaves open; a library that sends tokens says that experts are spread."""
+    if run.ep is not None and (run.ep > 1 or not model.experts or not _SPREAD.search(run.note)):
+        return [run.ep]
+    if run.ep is None:
+        return _experts(model, ranks)
+    inside = [n for n in _experts(model, ranks) if n <= system.tiers[0].size]
+    said.append("experts spread over the scale-up domain: the run sends tokens to them, and its ep of 1 would not")
+    return inside[-1:]
+
+
+def _experts(model: Model, ranks: float) -> list[float]:
+    return [n for n in _divisors(ranks) if n <= model.experts and model.experts % n == 0] if model.experts else [1.0]
+
+
+def _divisors(number: float) -> list[float]:
+    whole = int(number)
+    return [float(n) for n in range(1, min(whole, 4096) + 1) if whole % n == 0]
+
+
+def _chunks(run: TrainingRun, model: Model, pp: Any, said: list[str]) -> Any:
+    """Return the chunks of a stage; where nobody states them, as many as divide its layers, up to :data:`_CHUNKS`."""
+    stated = run.vpp is not None and "vpp" not in run.assumed
+    if stated or run.framework not in _INTERLEAVED or not np.any(pp > 1):
+        return (run.vpp or 1.0) + 0 * pp
+    per = np.where(model.depth % pp == 0, model.depth, model.depth + 2) / pp
+    best = 0 * pp + 1
+    for v in range(2, _CHUNKS + 1):
+        best = np.where((pp > 1) & (per % v == 0), v, best)
+    said.append(f"as many chunks a stage as divide its layers, up to {_CHUNKS}: vpp is not stated")
+    return best

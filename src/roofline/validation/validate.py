@@ -1,0 +1,328 @@
+"""Measured runs against what is predicted of them: errors by quantity and group, coverage of intervals, what cannot be priced."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import plots
+from roofline.core.text import columns
+from roofline.core.units import Ratio
+from roofline.hardware.constants import Calibration
+from roofline.planner.evaluation import Progress
+from roofline.validation import replay, training_replay
+from roofline.validation.runs import kind, serving_runs, training_runs
+from roofline.validation.scoring import Prediction, Score, by, score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHIPPED: Final = "serving"
+"""The runs that come with the library."""
+
+HEAD: Final = ("id", "quantity", "measured", "predicted", "low", "high", "level", "reason")
+"""Columns of a file of predictions."""
+
+_AMBIGUOUS: Final = "C"
+_MOST_LINES: Final = 24
+
+
+@frozen
+class _Kind:
+    """What is particular to runs of one kind.
+
+    Attributes:
+        read: makes runs of rows; ``predict``, predictions of runs.
+        titles: what their quantities are called in tables.
+        keys: fields of a run by which scores are told; ``first``, that of the first table; ``tables``, of the others.
+        weighed: repeats of one configuration share the weight of one, in tables; answers for programs have both.
+    """
+
+    read: Callable[[Sequence[Mapping[str, object]], str], Sequence[Any]]
+    predict: Callable[..., tuple[Prediction, ...]]
+    titles: Mapping[str, str]
+    keys: tuple[str, ...]
+    first: str
+    tables: tuple[str, ...]
+    weighed: bool = False
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "serving": _Kind(
+        serving_runs, replay.predict, {"ttft_s": "TTFT", "tpot_s": "TPOT", "output_tokens_per_s": "tokens/s"},
+        keys=("group", "system", "model", "engine", "mode", "quality"), first="mode", tables=("system", "model", "engine", "group"),
+    ),
+    "training": _Kind(
+        training_runs, training_replay.predict, {"step_time_s": "step"},
+        keys=("group", "system", "model", "framework", "dtype", "task", "kind", "quality"), first="task",
+        tables=("kind", "dtype", "system", "framework", "group", "model"), weighed=True,
+    ),
+}  # fmt: skip
+
+
+def validate(
+    what: str | Path | Iterable[Mapping[str, object]] = SHIPPED,
+    *,
+    level: str | Path | Calibration = "calibrated",
+    progress: Progress | None = None,
+) -> Validation:
+    """Predict measured runs, and tell how far off that is.
+
+    Args:
+        what: the path of a CSV file (plain or gzipped), its rows, or the name of runs that come with the library; see
+            :mod:`roofline.validation.runs` for the columns. A cell that is empty is chosen, and said.
+        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
+        progress: called with the runs done, and all of them, now and then.
+
+    Raises:
+        DescriptorError: the file cannot be read. QuestionError: it holds no runs.
+    """
+    label, rows = _rows(what)
+    if not rows:
+        raise QuestionError(
+            fault("rows", label, "hold no runs", "give a line for each run below the names of the columns")
+        )
+    catalog.profile(level, "dgx-h100")
+    name = kind(rows[0], label)
+    found = _KINDS[name].predict(_KINDS[name].read(rows, label), level, progress)
+    return Validation(found, label, name)
+
+
+def _rows(what: object) -> tuple[str, Sequence[Mapping[str, object]]]:
+    if isinstance(what, (str, Path)):
+        return catalog.measured(what)
+    if not isinstance(what, Iterable) or isinstance(what, (Mapping, bytes)):
+        raise QuestionError(fault("runs", what, "must be the path of a CSV file, or its rows"))
+    rows = list(what)
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise QuestionError(fault("runs", what, "must be rows that map columns to cells"))
+    return "rows", rows
+
+
+@frozen(eq=False, repr=False)
+class Validation:
+    """Predictions of measured runs, and their scores. Runs of quality C, whose sources leave open what matters, are scored apart.
+
+    Attributes:
+        predictions: one for each quantity of each run, in the order of the file.
+        source: the file.
+        kind: ``serving`` or ``training``.
+    """
+
+    predictions: tuple[Prediction, ...]
+    source: str
+    kind: str = "serving"
+
+    def __repr__(self) -> str:
+        scores = self.quantities(weighed=self._of.weighed)
+        told = ", ".join(f"{self._of.titles[name]} {s.mape:.1%}" for name, s in scores.items() if s.mape is not None)
+        return f"<Validation: {self.runs:,} runs of {self.source}; mean errors {told}>"
+
+    @property
+    def _of(self) -> _Kind:
+        return _KINDS[self.kind]
+
+    @property
+    def configurations(self) -> int:
+        """Number of runs, those that repeat a configuration counted once."""
+        return round(sum({p.run.id: p.weight for p in self.predictions}.values()))
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return len({p.run.id for p in self.predictions})
+
+    @property
+    def clear(self) -> tuple[Prediction, ...]:
+        """Predictions of runs of which all that matters is known, as far as the file says."""
+        return tuple(p for p in self.predictions if p.run.quality != _AMBIGUOUS)
+
+    @property
+    def ambiguous(self) -> tuple[Prediction, ...]:
+        """Predictions of runs of quality C."""
+        return tuple(p for p in self.predictions if p.run.quality == _AMBIGUOUS)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why runs, by id, or some quantity of theirs, could not be priced."""
+        out: dict[str, str] = {}
+        for p in self.predictions:
+            if p.predicted is None:
+                out.setdefault(p.run.id, p.reason)
+        return out
+
+    def quantities(self, of: Iterable[Prediction] | None = None, *, weighed: bool = False) -> dict[str, Score]:
+        """Return the score of each quantity, of the clear runs or of other predictions, ``weighed`` by configuration or by run."""
+        found = by(self.clear if of is None else tuple(of), lambda p: p.quantity)
+        return {name: score(found[name], weighed=weighed) for name in self._of.titles if name in found}
+
+    def groups(
+        self, of: Iterable[Prediction] | None = None, *, weighed: bool = False
+    ) -> dict[str, dict[str, dict[str, Score]]]:
+        """Return the same by group, system, model, and what else tells runs of this kind apart."""
+        given = self.clear if of is None else tuple(of)
+        return {
+            key: {
+                value: self.quantities(part, weighed=weighed)
+                for value, part in by(given, lambda p, key=key: str(getattr(p.run, key))).items()  # type: ignore[misc]
+            }
+            for key in self._of.keys
+        }
+
+    def worst(self, count: int = 30, quantity: str = "", of: Iterable[Prediction] | None = None) -> list[Prediction]:
+        """Return the clear predictions that are furthest off, by the logarithm of their ratio."""
+        found = [
+            (abs(float(np.log(p.predicted / p.measured))), p)
+            for p in (self.clear if of is None else of)
+            if p.measured is not None and p.predicted is not None and quantity in ("", p.quantity)
+        ]
+        return [p for _, p in sorted(found, key=lambda pair: -pair[0])[:count]]
+
+    def csv(self) -> str:
+        """Return the predictions as the text of a CSV file with the columns of :data:`HEAD`."""
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(HEAD)
+        for p in self.predictions:
+            numbers = (
+                "" if value is None else repr(float(value)) for value in (p.measured, p.predicted, p.low, p.high)
+            )
+            table.writerow([p.run.id, p.quantity, *numbers, p.level, p.reason])
+        return out.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores under the names of the machine-readable answer; those of quality C under ``ambiguous``."""
+        return {
+            **self._scores(self.clear),
+            "ambiguous": self._scores(self.ambiguous),
+            **({"by_configuration": self._scores(self.clear, weighed=True)} if self._of.weighed else {}),
+            "skipped": [{"id": name, "reason": reason} for name, reason in self.skipped.items()],
+            "assumptions": [{"assumption": words, "runs": count} for words, count in self.assumptions.items()],
+            "source": self.source,
+            "runs": self.runs,
+            "levels": sorted({p.level for p in self.predictions if p.level}),
+        }
+
+    def _scores(self, of: tuple[Prediction, ...], *, weighed: bool = False) -> dict[str, Any]:
+        return {
+            "quantities": {name: each.to_dict() for name, each in self.quantities(of, weighed=weighed).items()},
+            "groups": {
+                key: {value: {name: each.to_dict() for name, each in told.items()} for value, told in found.items()}
+                for key, found in self.groups(of, weighed=weighed).items()
+            },
+        }
+
+    @property
+    def assumptions(self) -> dict[str, int]:
+        """What was assumed to predict runs, and of how many, the most first."""
+        told = Counter(words for said in {p.run.id: p.said for p in self.predictions}.values() for words in said)
+        return dict(told.most_common())
+
+    def table(self) -> str:
+        """Return the scores as text."""
+        levels = ", ".join(sorted({p.level for p in self.predictions if p.level})) or "no"
+        missing = len(self.skipped)
+        parts = [
+            f"{self.source}: {self.runs:,} runs, {levels} constants, {missing:,} not priced",
+            self._by_first(self.clear, ""),
+        ]
+        if self._of.weighed:
+            once = f"each of {self.configurations:,} configurations once, and so below"
+            parts.append(self._by_first(self.clear, once, weighed=True))
+        if self.ambiguous:
+            parts.append(self._by_first(self.ambiguous, "quality C: the source leaves open what matters"))
+        parts += [self._by(name) for name in self._of.tables]
+        for title, told in (("not priced", Counter(self.skipped.values())), ("assumed", self.assumptions)):
+            if told:
+                counts = sorted(told.items(), key=lambda pair: -pair[1])
+                more = [f"         and {len(counts) - _MOST_LINES:,} more, in --json and in the file of predictions"]
+                lines = [f"  {count:>5,}  {words}" for words, count in counts[:_MOST_LINES]]
+                parts.append("\n".join([title, *lines, *(more if len(counts) > _MOST_LINES else [])]))
+        return "\n\n".join(part for part in parts if part)
+
+    def _by_first(self, of: tuple[Prediction, ...], title: str, *, weighed: bool = False) -> str:
+        modes = self.groups(of, weighed=weighed)[self._of.first]
+        rows = [
+            [f"{said}, {mode}", *_cells(found[name])]
+            for name, said in self._of.titles.items()
+            for mode, found in modes.items()
+            if name in found
+        ]
+        head = [title, "n", "not priced", "MAPE", "median", "90 %", "bias", "inside"]
+        return columns(rows, head=head, right=range(1, 8)) if rows else ""
+
+    def _by(self, key: str) -> str:
+        """Return a table of the errors of each quantity, one line for each value of a key."""
+        head, rows = [key], []
+        for title in self._of.titles.values():
+            head += [title, "MAPE", "bias"]
+        for value, found in self.groups(weighed=self._of.weighed)[key].items():
+            cells: list[str] = []
+            for name in self._of.titles:
+                each = found.get(name)
+                cells += (
+                    ["", "", ""] if each is None else [f"{each.n:,}", _share(each.mape), _share(each.bias, sign=True)]
+                )
+            rows.append([value, *cells])
+        return columns(rows, head=head, right=range(1, len(head))) if rows else ""
+
+    def plot(
+        self, ax: Axes | None = None, *, quantity: str = "", key: str = "system", style: str | None = None,
+        width: float | str | None = None,
+    ) -> Axes:  # fmt: skip
+        """Draw predicted against measured values with their intervals; see :func:`roofline.plots.scatter`.
+
+        Args:
+            quantity: such as ``tpot_s`` or ``step_time_s``; by default that which was measured most often.
+            key: what of a run has a colour of its own.
+
+        Raises:
+            QuestionError: no such quantity or key, or nothing that was both measured and predicted.
+        """
+        if key not in self._of.keys:
+            known = f"known: {', '.join(self._of.keys)}"
+            raise QuestionError(fault("key", key, "runs are not told apart by it", known))
+        drawn = self._drawn()
+        if not drawn or (quantity and quantity not in drawn):
+            known = f"there are {', '.join(drawn)}" if drawn else "give runs with measured values"
+            raise QuestionError(fault("quantity", quantity, "was not both measured and predicted of any run", known))
+        drawn_on: Axes = plots().scatter(drawn[quantity or next(iter(drawn))], ax=ax, key=key, style=style, width=width)
+        return drawn_on
+
+    def figure(self) -> Any:
+        """Draw every quantity side by side, and return the figure.
+
+        Raises:
+            QuestionError: nothing that was both measured and predicted.
+        """
+        drawn = self._drawn()
+        for name, ax in zip(drawn, plots().panels(max(len(drawn), 1)), strict=False):
+            out = self.plot(ax, quantity=name)
+        return self.plot().figure if not drawn else out.figure
+
+    def _drawn(self) -> dict[str, list[Prediction]]:
+        """Return what can be drawn of each quantity, the most first: of the clear runs, or of the others if there are none."""
+        found = by(self.clear or self.ambiguous, lambda p: p.quantity)
+        both = {
+            name: [p for p in told if p.measured is not None and p.predicted is not None]
+            for name, told in found.items()
+        }
+        return {name: both[name] for name in sorted(both, key=lambda name: -len(both[name])) if both[name]}
+
+
+def _share(value: Ratio | None, *, sign: bool = False) -> str:
+    return "" if value is None else f"{value:+.1%}" if sign else f"{value:.1%}"
+
+
+def _cells(each: Score) -> list[str]:
+    return [f"{each.n:,}", f"{each.skipped:,}", _share(each.mape), _share(each.median_ape), _share(each.p90_ape),
+            _share(each.bias, sign=True), _share(each.inside_interval)]  # fmt: skip

@@ -1,0 +1,90 @@
+"""Documents that run: every ``>>>`` of a Markdown page, and every command shown with its output."""
+
+import doctest
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from roofline.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")),
+         *sorted((ROOT / "docs" / "concepts").glob("*.md"))]  # fmt: skip
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_examples_run(page):
+    text = page.read_text(encoding="utf-8")
+    # A closing fence is no expected output.
+    blank = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(blank, {}, page.name, str(page), 0)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(test)
+    assert result.failed == 0
+
+
+def consoles():
+    for page in PAGES:
+        for block in re.findall(
+            r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        ):
+            for command, output in re.findall(r"^\$ roofline (.*)\n((?:(?!^\$ ).*\n)*)", block, flags=re.MULTILINE):
+                yield pytest.param(command, output, id=f"{page.name}: {command[:50]}")
+
+
+@pytest.mark.parametrize(("command", "output"), list(consoles()))
+def test_commands_print_what_is_shown(capsys, command, output):
+    app.main(shlex.split(command))
+    said = capsys.readouterr().out
+    assert [line.rstrip() for line in said.splitlines()] == [line.rstrip() for line in output.splitlines()]
+
+
+def anchors(path):
+    """Return the places of a page that links can lead to: its headings, as they are written in addresses."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            if target.startswith("http") or not (target or anchor):
+                continue
+            found = page.parent / target if target else page
+            assert found.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(found), f"{page.name}: {target}#{anchor}"
+
+
+def test_ci_runs_the_readmes_own_command():
+    shell = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    assert "roofline compare" in shell[0]
+    assert shell[1].strip().endswith("pytest")
+    assert "block == 2" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def loaded(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda p: p.name)
+def test_notebooks_run_and_say_what_is_stored(path):
+    nbformat, notebooks = pytest.importorskip("nbformat"), loaded("notebooks")
+    stored = nbformat.read(path, as_version=4)
+    assert notebooks.said(notebooks.executed(path)) == notebooks.said(stored), "run python docs/notebooks.py"
+
+
+def test_the_tables_are_those_of_the_descriptors():
+    tables = loaded("tables")
+    for name in ("hardware", "operators", "validation", "training-runs"):
+        made = getattr(tables, name.replace("-", "_"))()
+        assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == made, "run python docs/tables.py"

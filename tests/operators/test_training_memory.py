@@ -1,0 +1,150 @@
+"""What training keeps on a chip: bytes a weight, what sharding leaves, activations against Korthikanti's table, by hand."""
+
+from itertools import pairwise
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+import strategies as made
+from roofline import catalog
+from roofline.inference import passes
+from roofline.operators.training_memory import held
+from roofline.planner.evaluation import step
+from roofline.workload.layout import SHARDINGS
+
+RACK = rl.system("dgx-h100")
+IDEAL = rl.profile("ideal", RACK).training(catalog.framework("none"))
+# 12 10^6 weights a layer and 10^7 in each of embedding and head: 32 10^6 in all.
+SMALL = rl.Model("small", 1000, 10_000, (rl.Layers(1, rl.Gqa(10, 10, 100), rl.Dense(4000, gated=False)),))
+
+
+def memory(model, layout, length=1000.0, batch=None, profile=IDEAL, **words):
+    return step(rl.TrainStep(model, batch or layout.dp, length, **words), RACK, layout, profile).memory
+
+
+# Weights, gradients, optimizer ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sharding", "weights", "gradients", "optimizer"),
+    [("none", 2, 4, 12), ("zero1", 2, 4, 12 / 8), ("zero2", 2, 4 / 8, 12 / 8), ("zero3", 2 / 8 + 2 * 7 / 8, 4 / 8, 12 / 8)],
+)  # fmt: skip
+def test_bytes_a_weight_by_hand(sharding, weights, gradients, optimizer):
+    """18 bytes a weight, of which 8 ranks share out some; of one layer all is gathered."""
+    kept = memory(SMALL, rl.Layout(dp=8, sharding=sharding))
+    found = (kept.weights, kept.gradients, kept.optimizer)
+    assert [float(n) / 32e6 for n in found] == pytest.approx([weights, gradients, optimizer])
+
+
+def test_a_deep_model_gathers_two_layers_at_a_time():
+    deep = attrs.evolve(SMALL, layers=(attrs.evolve(SMALL.layers[0], count=100),))
+    kept = memory(deep, rl.Layout(dp=10, sharding="zero3"))
+    assert float(kept.weights) / 2 == pytest.approx((1200e6 + 20e6) * (1 / 10 + 9 / 10 * 2 / 100))
+
+
+@given(st.sampled_from(made.MODELS), st.data())
+def test_sharing_out_more_keeps_less(name, data):
+    """none >= zero1 >= zero2 >= zero3, however few share: alone a rank has nothing to gather."""
+    model = rl.model(name, dtype="bf16")
+    tp = data.draw(st.sampled_from([t for t in (1, 2, 8) if all(ok for ok, _ in passes.tensor_rules(model, t))]))
+    layout = rl.Layout(
+        tp=tp, dp=data.draw(st.sampled_from([1, 2, 16])), pp=data.draw(st.sampled_from([1, 2, model.depth]))
+    )
+    kept = [memory(model, attrs.evolve(layout, sharding=each)) for each in SHARDINGS]
+    for more, less in pairwise(kept):
+        assert less.total <= more.total * (1 + 1e-12)
+    if layout.dp == 1:
+        assert kept[3].total == pytest.approx(kept[0].total)
+
+
+def test_frozen_weights_have_neither_gradients_nor_states():
+    kept = memory(SMALL, rl.Layout(), task="lora", rank=10)
+    adapters = 10 * (4 * 2000 + 2 * 5000)
+    assert [float(n) for n in (kept.weights, kept.gradients, kept.optimizer)] == pytest.approx(
+        [2 * 32e6, 4 * adapters, 12 * adapters]
+    )
+
+
+def test_both_copies_of_a_stage_have_gradients():
+    """DualPipe keeps two stages a rank (arXiv:2412.19437, table 2): weights and gradients of both."""
+    deep = attrs.evolve(SMALL, layers=(attrs.evolve(SMALL.layers[0], count=8),))
+    one, two = (memory(deep, rl.Layout(pp=4, dp=4, schedule=name), batch=32) for name in ("1f1b", "dualpipe"))
+    assert (two.weights, two.gradients) == (2 * one.weights, 2 * one.gradients)
+    assert two.optimizer == one.optimizer
+
+
+# Experts -----------------------------------------------------------------------------------------------------------------
+
+
+def test_experts_have_copies_of_their_own():
+    """8 experts of 1.5 10^6 on 4 of 32 ranks: two a rank and layer, which 8 ranks hold."""
+    model = attrs.evolve(SMALL, layers=(rl.Layers(2, rl.Gqa(10, 10, 100), rl.Moe(experts=8, top_k=2, width=500)),))
+    dense, experts = held(model, rl.Layout(dp=32, ep=4))
+    assert (float(experts.weights), float(experts.copies), float(experts.stride)) == (2 * 2 * 1.5e6, 8, 4)
+    assert (float(dense.weights), float(dense.copies)) == (2 * (4e6 + 8e3) + 20e6, 32)
+    cut = held(model, rl.Layout(tp=2, dp=16, ep=4, etp=2))[1]
+    assert (float(cut.weights), float(cut.copies), float(cut.stride)) == (2 * 1.5e6, 4, 8)
+
+
+def test_experts_of_a_prediction_module_are_experts():
+    """Their copies are as few as those of the layers'."""
+    model = attrs.evolve(
+        SMALL, layers=(rl.Layers(2, rl.Gqa(10, 10, 100), rl.Moe(experts=8, top_k=2, width=500)),), mtp=1
+    )
+    dense, experts = held(model, rl.Layout(dp=32, ep=4))
+    assert float(experts.weights) == 3 * 2 * 1.5e6
+    assert float(dense.weights) == 3 * (4e6 + 8e3) + 2e6 + 20e6
+
+
+# Activations -------------------------------------------------------------------------------------------------------------
+
+# Layers, hidden size, heads and tensor ranks: Korthikanti and others, arXiv:2205.05198, table 3, sequences of 2,048.
+GPT = [(48, 6144, 64, 1), (96, 12288, 96, 1), (105, 20480, 128, 35), (128, 25600, 160, 64)]
+
+
+@pytest.mark.parametrize(("depth", "hidden", "heads", "pp"), GPT)
+@pytest.mark.parametrize(
+    ("parallel", "recompute", "bytes_"),
+    [
+        (False, "none", lambda a, s, h: 8 + 24 / 8 + 5 * a * s / h / 8),
+        (True, "none", lambda a, s, h: 32 / 8 + 5 * a * s / h / 8),
+        (False, "selective", lambda *_: 8 + 24 / 8),
+        (True, "selective", lambda *_: 32 / 8),
+        (False, "full", lambda *_: 2.0),
+        (True, "full", lambda *_: 2.0 / 8),
+    ],
+)
+def test_activations_of_a_layer(depth, hidden, heads, pp, parallel, recompute, bytes_):
+    """s b h (10 + 24 / t + 5 a s / (h t)) and the rest of table 2, less the two bytes that masks of dropout take."""
+    model = rl.Model(
+        "gpt",
+        hidden,
+        1000,
+        (rl.Layers(depth, rl.Gqa(heads, heads, hidden // heads), rl.Dense(4 * hidden, gated=False)),),
+    )
+    unfused = rl.profile("ideal", RACK).training(attrs.evolve(catalog.framework("none"), unfused="all"))
+    ours = [
+        float(memory(attrs.evolve(model, layers=(attrs.evolve(model.layers[0], count=n),)), rl.Layout(tp=8, sequence_parallel=parallel), 2048.0,
+                     profile=unfused, recompute=recompute).activations)
+        for n in (depth, depth // 2)
+    ]  # fmt: skip
+    layer = (ours[0] - ours[1]) / (depth - depth // 2)
+    assert layer == pytest.approx(2048 * hidden * bytes_(heads, 2048, hidden))
+
+
+def test_the_first_stage_keeps_as_many_micro_batches_as_there_are_stages():
+    deep = attrs.evolve(SMALL, vocab=10, layers=(attrs.evolve(SMALL.layers[0], count=16),))
+    one, four, chunks = (
+        float(memory(deep, rl.Layout(pp=pp, vpp=vpp), batch=64).activations) for pp, vpp in ((1, 1), (4, 1), (4, 2))
+    )
+    assert four == pytest.approx(one, rel=0.01)
+    assert chunks / four == pytest.approx((4 + 3 / 2) / 4)
+
+
+def test_what_waits_in_the_host_is_not_kept():
+    plain, half = (memory(SMALL, rl.Layout(), offload=part) for part in (0.0, 0.5))
+    assert half.activations == 0.5 * plain.activations
+    assert half.weights == plain.weights

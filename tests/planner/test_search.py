@@ -1,0 +1,508 @@
+"""The search: its frontier is Pareto's, its limits are kept, its counts add up, and its plans are those of an estimate."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline import plots
+from roofline.cli import app, console
+from roofline.inference.service import cadence
+from roofline.planner import candidates
+from roofline.planner.plans import limit
+from roofline.planner.selection import OBJECTIVES
+
+CASES = [
+    ("llama-3.1-8b", "dgx-h100", {}),
+    ("llama-3.1-70b", "dgx-h100", {"dtype": "fp8", "input": 1000, "output": 300}),
+    ("qwen3-30b-a3b", "mi300x-8", {"chips": 4}),
+    ("gpt-oss-120b", "dgx-b200", {"chips": 2, "input": 100, "output": 2000, "engine": "vllm"}),
+    ("deepseek-v3", "gb200-nvl72", {"chips": 16, "level": "ideal", "draft_tokens": 1, "accept_length": 1.8}),
+]
+
+
+@cache
+def every(case):
+    model, system, words = CASES[case]
+    return rl.search(model, system, ttft=None, **words)
+
+
+def numbers(found):
+    """Return whether each plan is kept, its tokens/s a user and its tokens/s a chip, on one axis."""
+    est = found.plans
+    return [
+        np.broadcast_to(x, est.shape).ravel()
+        for x in (found.kept, est.tokens_per_second_per_user, est.tokens_per_second_per_chip)
+    ]
+
+
+cases = st.integers(0, len(CASES) - 1)
+times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", ttft="2s", tpot="30ms")
+
+
+@pytest.fixture(scope="module")
+def none():
+    return rl.search("llama-3.1-70b", "dgx-h100", tpot="1ms")
+
+
+# What is found ---------------------------------------------------------------------------------------------------------
+
+
+@given(cases, times, times)
+def test_no_plan_beats_the_frontier(case, ttft, tpot):
+    held = every(case).held(ttft=ttft, tpot=tpot)
+    kept, speed, rate = numbers(held)
+    assume(kept.any())
+    x, y = held.frontier.tokens_per_second_per_user, held.frontier.tokens_per_second_per_chip
+    assert (np.diff(x) > 0).all()
+    assert (np.diff(y) < 0).all()
+    # The frontier's point that is the next as fast makes as much for a chip at least.
+    place = np.searchsorted(x, speed[kept] * (1 - 1e-12))
+    assert (y[place] >= rate[kept] * (1 - 1e-12)).all()
+
+
+@given(cases, times, times)
+def test_limits_are_kept(case, ttft, tpot):
+    held = every(case).held(ttft=ttft, tpot=tpot)
+    kept, *_ = numbers(held)
+    assert (held.best is None) == (held.frontier is None) == (held.layouts is None) == (not kept.any())
+    for est in (held.best, held.frontier, held.layouts):
+        if est is not None:
+            assert np.all(est.fits)
+            assert ttft is None or np.all(est.ttft <= ttft)
+            assert tpot is None or np.all(est.tpot <= tpot)
+
+
+@given(cases, times, times)
+def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tpot):
+    held = every(case).held(ttft=ttft, tpot=tpot)
+    assume(held.best is not None)
+    kept, _, rate = numbers(held)
+    assert held.best.tokens_per_second_per_chip == pytest.approx(rate[kept].max(), rel=1e-9)
+    for first in (held.frontier.at(0), held.layouts.at(0)):
+        assert str(first.layout) == str(held.best.layout)
+        assert (first.question.concurrency, first.question.chunk) == (
+            held.best.question.concurrency,
+            held.best.question.chunk,
+        )
+    assert (np.diff(held.layouts.tokens_per_second_per_chip) <= 0).all()
+
+
+@given(cases, times, times, st.floats(0.1, 1), st.floats(0.1, 1))
+def test_tighter_limits_never_make_more(case, ttft, tpot, less, lesser):
+    loose = every(case).held(ttft=ttft, tpot=tpot)
+    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 10) * lesser)
+    assume(tight.best is not None)
+    assert tight.best.tokens_per_second_per_chip <= loose.best.tokens_per_second_per_chip
+
+
+@given(cases, times, times)
+def test_every_plan_is_kept_or_rejected_once(case, ttft, tpot):
+    held = every(case).held(ttft=ttft, tpot=tpot)
+    assert held.kept.sum() + sum(each.plans for each in held.rejected) == held.tried
+    for each in held.rejected:
+        assert each.plans >= each.layouts > 0
+        if each.kind == "rule":
+            assert each.nearest is None
+        elif each.kind == "memory":
+            assert not each.nearest.fits
+        else:
+            assert each.nearest.fits
+            for name, value in held.limits.items():
+                assert (getattr(each.nearest, name) > value) == (name in each.kind.split(" and "))
+            if each.better:
+                assert each.nearest.tokens_per_second_per_chip > held.best.tokens_per_second_per_chip
+
+
+@given(cases, st.floats(0, 1))
+def test_a_plan_of_the_frontier_is_the_estimate_of_it(case, where):
+    found, (model, system, words) = every(case), CASES[case]
+    one = found.frontier.at(int(where * (found.frontier.shape[0] - 1)))
+    options = {name: words[name] for name in ("level", "engine") if name in words}
+    alone = rl.estimate(one.question, system, one.layout, **options)
+    index = np.flatnonzero(
+        (np.abs(found.plans.tpot / one.tpot - 1) < 1e-9) & (np.abs(found.plans.ttft / one.ttft - 1) < 1e-9)
+    )
+    assert index.size >= 1
+    for name in ("ttft", "tpot", "tokens_per_second_per_chip"):
+        assert getattr(alone, name) == pytest.approx(getattr(one, name), rel=1e-9)
+        assert getattr(found.plans, name).flat[index[0]] == pytest.approx(getattr(one, name), rel=1e-9)
+    asked = rl.estimate(
+        model, system, tp=one.layout.tp, pp=one.layout.pp, dp=one.layout.dp, ep=one.layout.ep,
+        concurrency=one.question.concurrency, chunk=one.question.chunk, **words,
+    )  # fmt: skip
+    assert asked.tpot == pytest.approx(one.tpot, rel=1e-9)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives(objective):
+    found = rl.search("llama-3.1-8b", "dgx-h100", ttft="1s", tpot="20ms", objective=objective, price="2 USD/h")
+    value = np.broadcast_to(getattr(found.plans, objective), found.plans.shape)[found.kept]
+    assert float(getattr(found.best, objective)) == pytest.approx(
+        value.max() if "second" in objective else value.min(), rel=1e-9
+    )
+    assert OBJECTIVES[objective] in found.best.assumptions[-1] or any(
+        OBJECTIVES[objective] in each for each in found.best.assumptions
+    )
+
+
+def test_what_is_given_is_held():
+    found = rl.search("deepseek-v3", "gb200-nvl72", tp=2, pp=1, ep=72, chunk=300, concurrency=360)
+    assert found.plans.shape == (1, 1)
+    assert found.best.layout.words() == {"tp": 2, "pp": 1, "dp": 36, "ep": 72, "replicas": 1}
+    assert (found.best.question.chunk, found.best.question.concurrency) == (300, 360)
+    assert found.best.tpot == pytest.approx(
+        rl.estimate("deepseek-v3", "gb200-nvl72", tp=2, pp=1, ep=72, chunk=300, concurrency=360).tpot
+    )
+
+
+def test_where_no_plan_keeps_the_limits_the_nearest_is_told(none):
+    assert none.best is None
+    assert none.frontier is None
+    assert none.layouts is None
+    assert none.nearest.fits
+    assert float(none.nearest.tpot) == pytest.approx(np.nanmin(none.plans.tpot[none.plans.ttft <= 10]), rel=1e-9)
+    assert "NO PLAN keeps the limits; the nearest: " in none.table()
+    fields = json.loads(json.dumps(none.to_dict(), allow_nan=False))
+    assert (fields["best"], fields["frontier"], fields["layouts"], fields["kept"]) == (None, [], [], 0)
+    assert fields["nearest"]["tpot_s"] > 0.001
+    assert none.csv().count("\n") == 1
+    assert "none is kept" in repr(none)
+
+
+def test_where_no_plan_fits_the_least_memory_is_told():
+    found = rl.search("llama-3.1-405b", "dgx-h100")
+    assert not found.nearest.fits
+    assert [each.kind for each in found.rejected] == ["memory"]
+    share = found.plans.memory.total / found.plans.capacity
+    assert float(found.nearest.memory.total / found.nearest.capacity) == pytest.approx(np.min(share), rel=1e-9)
+    assert "NO PLAN fits" in found.table()
+    assert "needs 102 GB of 77 GB a chip" in found.table()
+
+
+def test_requests_that_come_at_a_rate():
+    found = rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", rate=3.0, ttft="2s", tpot="50ms")
+    assert found.plans.shape[1] == 10
+    assert float(found.best.requests_per_second) == pytest.approx(3.0)
+    assert found.frontier.shape == (1,)
+    kept, speed, _ = numbers(found)
+    # Who keeps up with a rate answers as many; the fastest for a user is the best.
+    assert float(found.best.tokens_per_second_per_user) == pytest.approx(speed[kept].max(), rel=5e-3)
+    assert found.kept.sum() + sum(each.plans for each in found.rejected) == found.tried
+    fast = rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", rate=100.0)
+    assert fast.best is None
+    assert "NO PLAN keeps up with the rate" in fast.table()
+    (missed,) = (each for each in fast.rejected if each.kind == "rate")
+    assert float(fast.nearest.requests_per_second) == pytest.approx(float(missed.nearest.requests_per_second))
+    assert 3.0 < fast.nearest.requests_per_second < 100.0
+    assert json.dumps(fast.to_dict(), allow_nan=False)
+
+
+def test_one_token_out_has_no_time_per_token():
+    found = rl.search("llama-3.1-8b", "dgx-h100", output=1, ttft="1s", tpot="50ms")
+    assert found.frontier.shape == (1,)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["frontier"][0]["tpot_s"] is None
+    assert found.table()
+    with pytest.raises(rl.QuestionError, match="no frontier to draw"):
+        found.plot()
+
+
+def test_a_nearer_miss_that_does_better_is_told(found):
+    missed = {each.kind: each for each in found.rejected}["tpot"]
+    assert missed.better
+    assert "the nearest that does better: TPOT " in str(missed)
+    assert "TPOT above 30 ms; " in str(missed)
+    # Loosening the limit to that plan's own admits it, and it is at least as good as what is found then.
+    looser = found.held(tpot=float(missed.nearest.tpot) * (1 + 1e-9))
+    assert looser.best.tokens_per_second_per_chip > found.best.tokens_per_second_per_chip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [({"objective": "speed"}, "no such objective"), ({"tpot": "50"}, "has no unit"), ({"tpot": "50xs"}, "is not a time"), ({"tpot": 0}, "above 0"),
+     ({"ttft": -1.0}, "above 0"), ({"ttft": np.array([1.0, 2.0])}, "above 0"), ({"tp": 3}, "must divide"), ({"chips": 99999}, "at most"),
+     ({"input": np.array([1.0, 2.0])}, "one service"), ({"speed": 3}, "no word of a service"), ({"concurrency": np.ones(2)}, "one service"),
+     ({"concurrency": 3, "rate": 1}, "rate"),
+     ({"objective": "dollars_per_million_tokens", "system": "cloudmatrix384"}, "give power or price")],
+)  # fmt: skip
+def test_a_question_without_meaning(words, says):
+    words = dict(words)
+    with pytest.raises(rl.RooflineError, match=says):
+        rl.search("llama-3.1-8b", words.pop("system", "dgx-h100"), **words)
+    with pytest.raises(rl.QuestionError, match="no such limit"):
+        every(0).held(latency=1.0)
+
+
+def test_limits_are_seconds_or_text():
+    assert (limit("tpot", "50ms"), limit("tpot", "50 ms"), limit("tpot", 0.05), limit("ttft", "2s")) == (
+        0.05,
+        0.05,
+        0.05,
+        2.0,
+    )
+    found = every(0)
+    assert found.limits == {}
+    assert found.held(ttft="2s", tpot=0.05).held(ttft=None).limits == {"tpot": 0.05}
+
+
+def test_too_many_plans_are_refused(monkeypatch):
+    monkeypatch.setattr(candidates, "_MOST_CANDIDATES", 1000)
+    with pytest.raises(rl.QuestionError, match="1,000 are the most"):
+        rl.search("llama-3.1-8b", "dgx-h100")
+
+
+# What is tried ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6), st.floats(-10, 1e7))
+def test_loads_go_from_one_a_replica_to_as_many_as_fit(dp, pp, replicas, room):
+    layouts = rl.Layout(
+        tp=np.ones(1), pp=np.full(1, pp), dp=np.full(1, dp), ep=np.ones(1), replicas=np.full(1, replicas)
+    )
+    which, loads = candidates.loads(layouts, np.array([room]))
+    lanes = dp * pp * replicas
+    assert (which == 0).all()
+    assert (np.diff(loads) > 0).all()
+    assert loads[0] == replicas
+    most = min(max(room, replicas), 4096 * lanes)
+    assert loads[-1] <= most < loads[-1] + (lanes if most >= lanes else replicas)
+    assert (loads % np.where(loads >= lanes, lanes, replicas) == 0).all()
+    # No step is wider than the ladder's own, but for rounding to a request a lane.
+    assert (loads[1:] <= (loads[:-1] + lanes) * candidates._STEP).all()
+
+
+@given(st.floats(1, 1e6))
+def test_no_two_chunks_are_the_same_question(read):
+    ways = [cadence(read, 100.0, 8.0, 4.0, float(chunk)) for chunk in candidates._chunks(read)]
+    found = {(float(way.chunks), float(way.most)) for way in ways}
+    assert len(found) == len(ways)
+    assert found == {(np.ceil(read / c), max(c // read, 1)) for c in candidates._CHUNKS}
+
+
+def test_a_comparison_is_a_search():
+    pair = rl.compare("dgx-h100", "dgx-b200", model="llama-3.1-70b", dtype="fp8", tpot=("20ms", "50ms"), ttft="1s")
+    for row, name in zip(pair.under, ("dgx-h100", "dgx-b200"), strict=True):
+        for tpot, est in row.items():
+            best = rl.search("llama-3.1-70b", name, dtype="fp8", tpot=tpot, ttft="1s").best
+            assert est.to_dict() == best.to_dict()
+
+
+def test_progress_is_told():
+    seen = []
+    rl.search("qwen3-30b-a3b", "gb200-nvl72", progress=lambda done, total: seen.append((done, total)))
+    done, total = zip(*seen, strict=True)
+    assert sorted(done) == list(done)
+    assert set(total) == {done[-1]}
+
+
+def test_a_search_of_a_rack_takes_no_two_seconds():
+    for _ in range(3):
+        began = time.process_time()
+        found = rl.search("deepseek-v3", "gb200-nvl72", ttft="2s", tpot="50ms")
+        took = time.process_time() - began
+        if took < 2.0:
+            break
+    assert found.kept.size > 100_000
+    assert took < 2.0
+
+
+# What is told ----------------------------------------------------------------------------------------------------------
+
+
+def test_fields(found):
+    fields = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert (fields["model"], fields["system"], fields["chips"], fields["dtype"]) == (
+        "llama-3.1-70b",
+        "dgx-h100",
+        8,
+        "fp8",
+    )
+    assert fields["limits"] == {"ttft_s": 2.0, "tpot_s": 0.03}
+    assert fields["objective"] == "tokens_per_second_per_chip"
+    assert fields["tried"] == fields["kept"] + sum(each["plans"] for each in fields["rejected"])
+    assert fields["best"] == json.loads(json.dumps(found.best.to_dict()))
+    assert fields["nearest"] is None
+    assert len(fields["frontier"]) == found.frontier.shape[0]
+    first, one = fields["frontier"][0], found.frontier.at(0)
+    assert first["layout"] == one.layout.words()
+    assert first["tpot_s"] == pytest.approx(float(one.tpot), rel=1e-9)
+    assert first["tokens_per_s_per_user"] == pytest.approx(1 / first["tpot_s"])
+    assert first["output_tokens_per_s_per_chip"] == pytest.approx(float(one.tokens_per_second_per_chip), rel=1e-9)
+    assert first["interval"]["tpot_s"] == pytest.approx([float(end) for end in one.interval("tpot")], rel=1e-9)
+    low, high = first["interval"]["output_tokens_per_s_per_chip"]
+    assert low < first["output_tokens_per_s_per_chip"] < high
+
+
+def test_the_file_holds_the_frontier(found):
+    rows = list(csv.DictReader(io.StringIO(found.csv())))
+    assert len(rows) == found.frontier.shape[0]
+    for row, est in zip(rows[:3], map(found.frontier.at, range(3)), strict=True):
+        assert {name: int(row[name]) for name in ("tp", "pp", "dp", "ep", "replicas")} == est.layout.words()
+        assert float(row["concurrency"]) == est.question.concurrency
+        assert float(row["tpot_s"]) == pytest.approx(float(est.tpot), rel=1e-9)
+        assert float(row["tpot_s_low"]) < float(row["tpot_s"]) < float(row["tpot_s_high"])
+
+
+def test_the_table_says_all(found):
+    text = found.table()
+    for words in ("llama-3.1-70b on dgx-h100: 8 chips", "TTFT <= 2 s and TPOT <= 30 ms", "the most tokens/s a chip: ", "the frontier",
+                  "the best plan of each layout", "were rejected", "TPOT above 30 ms", "what was chosen or assumed"):  # fmt: skip
+        assert words in text
+    assert max(map(len, text.splitlines())) < 250
+
+
+def test_the_picture_shows_the_numbers(found):
+    ax = found.plot()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tokens/s a user (1 / TPOT)", "output tokens/s a chip")
+    lines = [np.array(line.get_xydata()) for line in ax.lines]
+    points = np.stack([found.frontier.tokens_per_second_per_user, found.frontier.tokens_per_second_per_chip], axis=1)
+    assert any(line.shape == points.shape and np.allclose(line, points) for line in lines)
+    told = [text.get_text() for text in ax.texts]
+    assert found.best.layout.short() in told
+    assert " TPOT 30 ms " in told
+    assert any(np.allclose(line[:, 0], 1 / 0.03) for line in lines)
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["dgx-h100: 8 chips, fp8", "best", "80 % interval", "without limits"]
+    assert ax.get_title(loc="left") == "llama-3.1-70b, 4,096 tokens in and 1,024 out\nTTFT <= 2 s"
+
+
+def test_names_cover_nothing(found):
+    ax = found.plot()
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts] + [ax.get_legend().get_window_extent()]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_another_search_is_added(found):
+    other = rl.search("llama-3.1-70b", "dgx-b200", dtype="fp8", ttft="2s", tpot="30ms")
+    ax = other.plot(found.plot(), label="eight B200")
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend[:2] == ["dgx-h100: 8 chips, fp8", "eight B200"]
+    assert ax.get_xlim()[1] >= max(
+        found.frontier.tokens_per_second_per_user[-1], other.frontier.tokens_per_second_per_user[-1]
+    )
+    assert len({line.get_color() for line in ax.lines if line.get_marker() == "o"}) == 2
+
+
+def test_a_picture_of_no_plan_says_so(none):
+    assert none.plot().get_legend().get_texts()[0].get_text() == "dgx-h100: 8 chips, bf16 (none keeps the limits)"
+    nothing = rl.search("llama-3.1-405b", "dgx-h100").plot()
+    assert nothing.get_legend().get_texts()[0].get_text() == "dgx-h100: 8 chips, bf16 (none fits)"
+
+
+def test_the_same_picture_is_the_same_bytes(found):
+    assert plots.render(found.plot().figure, "svg") == plots.render(found.plot().figure, "svg")
+
+
+# The command -----------------------------------------------------------------------------------------------------------
+
+LINE = ["search", "serve", "llama-3.1-70b", "--system", "dgx-h100", "--dtype", "fp8", "--ttft", "2s", "--tpot", "30ms"]
+
+
+def run(capsys, *arguments):
+    """Return status, standard output and standard error of a command."""
+    try:
+        app.main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code or 0
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_the_command_says_what_the_function_says(capsys, found):
+    status, out, err = run(capsys, *LINE, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == json.loads(json.dumps(found.to_dict()))
+    status, out, err = run(capsys, *LINE)
+    assert (status, err, out) == (0, "", found.table() + "\n")
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf", "csv"])
+def test_files_are_written(capsys, tmp_path, monkeypatch, found, form):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails
+    file = tmp_path / f"frontier.{form}"
+    status, out, err = run(capsys, *LINE, "-o", file, "--json")
+    assert (status, err) == (0, f"wrote {file}\n")
+    assert json.loads(out)["kept"] == found.kept.sum()
+    made = found.csv().encode() if form == "csv" else plots.render(found.plot().figure, form)
+    assert file.read_bytes() == made
+
+
+@pytest.mark.parametrize("words", [["--tpot", "1ms"], ["--tpot", "1ms", "--ttft", "none"], ["--dtype", "fp32"]])
+def test_no_plan_is_an_answer(capsys, words):
+    status, out, err = run(capsys, "search", "serve", "llama-3.1-405b", "-s", "dgx-h100", *words)
+    assert (status, err) == (0, "")
+    assert "NO PLAN" in out
+    status, out, _ = run(capsys, "search", "serve", "llama-3.1-405b", "-s", "dgx-h100", *words, "--json")
+    assert (status, json.loads(out)["best"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("search train llama-3.1-8b --system dgx-h100", "--global-batch: is missing"),
+     ("search serve llama-3.1-8b", "--system"), ("search serve llama-3.1-8b -s dgx-h100 --tpot 50", "has no unit"),
+     ("search serve llama-3.1-8b -s dgx-h100 --objective fun", "no such objective"), ("search serve llama-3.1-8b -s dgx-h100 -o x.gif", "csv"),
+     ("search serve llama-3.1-8b -s dgx-h100 --tp 3", "tp=3: tp must divide"), ("search fly", "fly")],
+)  # fmt: skip
+def test_a_wrong_question_is_one_line(capsys, line, says):
+    status, out, err = run(capsys, *line.split())
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("patient", "shown"), [(0.0, True), (1e9, False)])
+def test_progress_is_shown_on_a_terminal_where_it_takes_long(capsys, monkeypatch, patient, shown):
+    monkeypatch.setattr(console, "PATIENT", patient)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    run(capsys, "search", "serve", "qwen3-30b-a3b", "--system", "gb200-nvl72", "--json")
+    assert (" plans" in screen.getvalue()) == shown
+    assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_an_interrupt_exits_130(tmp_path):
+    code = (
+        "import sys\nfrom roofline import cli\nfrom roofline.planner import evaluation\nblocks = evaluation.blocks\n"
+        "def slow(*shape):\n    print('now', flush=True)\n    yield from blocks(*shape)\n"
+        "evaluation.blocks = slow\ncli.main(sys.argv[1:])"
+    )
+    line = [
+        "search",
+        "serve",
+        "deepseek-v3",
+        "--system",
+        "atlas-950-superpod",
+        "--chips",
+        "1024",
+        "-o",
+        str(tmp_path / "x.svg"),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "now\n"
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (130, "", "")
+    assert list(tmp_path.iterdir()) == []

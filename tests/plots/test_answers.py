@@ -1,0 +1,505 @@
+"""Pictures of answers: their numbers, what is written on them, how they look, the texts that tell them, and the command."""
+
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import roofline as rl
+from roofline import plots
+from roofline.cli import app
+from roofline.plots import _breakdown, _points, paper, tornado
+from roofline.plots import answers as pictures
+from roofline.plots import style as styles
+
+GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
+TRAINING = {"global_batch": 256, "seq_len": 8192, "recompute": "full"}
+
+
+@pytest.fixture(scope="module")
+def est():
+    return rl.estimate("deepseek-v3", "gb200-nvl72", rl.Layout(dp=18, ep=18, replicas=4), concurrency=4096)
+
+
+@pytest.fixture(scope="module")
+def dies():
+    return rl.estimate("deepseek-v3", "cloudmatrix384", rl.Layout(dp=256, ep=256), concurrency=8192, dtype="int8")
+
+
+@pytest.fixture(scope="module")
+def step():
+    return rl.train("llama-3.1-405b", "dgx-h100", rl.Layout(tp=8, pp=8, dp=16), **TRAINING)
+
+
+def words(figure):
+    """Every text that the SVG of a picture holds."""
+    root = ET.fromstring(plots.render(figure, "svg").decode())  # noqa: S314
+    return ["".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("}text")]
+
+
+# Numbers -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_breakdown_adds_up(est, step):
+    for answer in (est, step):
+        for by in ("operation", "bound"):
+            for bar in pictures.breakdown(answer, by).bars:
+                assert sum(part.time for part in bar.parts) == pytest.approx(bar.time)
+                assert sum(part.share for part in bar.parts) == pytest.approx(1.0)
+    (bar,) = pictures.breakdown(step, "phase").bars
+    assert bar.time == pytest.approx(float(step.step_time))
+    assert {p.name: p.time for p in bar.parts}["bubble"] == pytest.approx(float(step.bubble))
+    prefill, decode = pictures.breakdown(est).bars
+    assert (prefill.name, decode.name) == ("prefill", "decode")
+    assert decode.time == pytest.approx(float(est.steps[1].time))
+    assert decode.parts[0].name == "experts"
+    assert decode.parts[0].bound == "memory"
+    assert {p.bound for p in decode.parts if p.name == "host"} == {"latency"}
+    with pytest.raises(rl.QuestionError, match="by='phase'"):
+        pictures.breakdown(est, "phase")
+
+
+def test_passes_of_training_are_named_in_words(step):
+    names = [part.name for part in pictures.breakdown(step).bars[0].parts]
+    assert {"up", "up, again", "up, backward", "up, weights", "pipeline", _breakdown.OTHERS} <= set(names)
+
+
+def test_a_load_is_the_answer_at_each_load(est):
+    load = pictures.load(est, loads=[256, 4096, 60_000])
+    for i, n in enumerate(load.load):
+        one = rl.estimate(
+            rl.Serve(est.question.model, concurrency=n, chunk=est.question.chunk), "gb200-nvl72", est.layout
+        )
+        assert load.rate[i] == pytest.approx(float(one.tokens_per_second_per_chip))
+        assert load.tpot[i] == pytest.approx(float(one.tpot))
+        assert load.ttft[i] == pytest.approx(float(one.ttft))
+        assert load.rate_within[0][i] < load.rate[i] < load.rate_within[1][i]
+    assert load.full == float(est.max_concurrency)
+    whole = pictures.load(est)
+    assert whole.load[0] == est.layout.replicas * est.layout.dp
+    assert whole.load[-1] == pytest.approx(2 * load.full, rel=0.01)
+
+
+def test_a_load_needs_one_to_change(step):
+    prefill = rl.estimate(rl.Prefill(rl.model("llama-3.1-8b"), batch=1, input=1024), "dgx-h100", rl.Layout(tp=8))
+    for answer in (prefill, step):
+        with pytest.raises(rl.QuestionError, match="no load to change"):
+            pictures.load(answer)
+
+
+def test_memory_is_that_of_each_layout(step, est):
+    for answer in (step, est):
+        found = pictures.memory(answer)
+        assert found.total[found.chosen] == pytest.approx(float(answer.memory.total))
+        assert len(found.plans) == len(set(found.plans)) > 2
+        assert found.room == float(answer.capacity)
+    found = pictures.memory(step)
+    zero3 = found.plans.index("tp=8 pp=8 dp=16 zero3")
+    assert found.kinds["weights"][zero3] < found.kinds["weights"][found.chosen]
+    own = pictures.memory(est, [rl.Layout(tp=4, dp=18, ep=72)])
+    assert set(own.plans) == {"dp=18 ep=18 replicas=4", "tp=4 dp=18 ep=72"}
+
+
+def test_a_timeline_is_the_step(step):
+    line = pictures.pipeline(step)
+    assert (line.schedule, line.ranks) == ("1f1b", 8)
+    assert line.end == pytest.approx(float(step.step_time), rel=0.02)
+    assert line.idle == pytest.approx(float(step.bubble_fraction), abs=0.03)
+    per_rank = [sum(bar.kind == "forward" for bar in line.bars if bar.rank == rank) for rank in range(8)]
+    assert per_rank == [16] * 8
+    for rank in range(8):
+        ends = [(bar.start, bar.start + bar.time) for bar in line.bars if bar.rank == rank]
+        assert all(a[1] <= b[0] * (1 + 1e-9) + 1e-9 for a, b in itertools.pairwise(ends))
+
+
+def test_what_a_better_part_buys(est):
+    each = tornado.elasticities(est)
+    assert set(each) == {
+        "fp8 5 PFLOP/s", "bf16 2.5 PFLOP/s", "memory 8 TB/s", "NVLink 5 900 GB/s", "NVLink 5, latency 1.11 us"
+    }  # fmt: skip
+    assert all(-1e-9 <= value < 1 for value in each.values())
+    assert sum(each.values()) < 1
+    # At the roofline itself time is made of nothing but parts of the machine.
+    ideal = rl.estimate(
+        rl.Decode(rl.model("llama-3.1-8b"), batch=1, context=64), "dgx-h100", rl.Layout(), level="ideal"
+    )
+    assert tornado.elasticities(ideal)["memory 3.35 TB/s"] == pytest.approx(1.0, abs=1e-3)
+    found = tornado.tornado({"b": -0.1, "a": np.log(1.05) / np.log(1.1)})
+    assert found.parts == ("a", "b")
+    assert found.gains == pytest.approx((0.05, 1.1**-0.1 - 1))
+    assert "a +5.0%, b -0.9%" in plots.alt(plots.better(found))
+    for wrong in ({}, {"a": float("nan")}):
+        with pytest.raises(rl.QuestionError, match="elasticit"):
+            tornado.tornado(wrong)
+
+
+def test_a_track_is_the_operation_at_each_size(est):
+    found = pictures.track(est, "experts", values=[256, 4096])
+    for i, n in enumerate(found.values):
+        one = rl.estimate(
+            rl.Serve(est.question.model, concurrency=n, chunk=est.question.chunk), "gb200-nvl72", est.layout
+        )
+        point = next(p for p in plots.points(one.steps[1], one.system) if p.name == "experts")
+        assert found.intensity[i] == pytest.approx(point.intensity)
+        assert found.rate[i] == pytest.approx(point.rate)
+    longer = pictures.track(est, "attention", along="input", values=[1024, 32768])
+    assert longer.along == "input"
+    for wrong, match in ((("expert",), "did you mean experts"), (("experts", "depth"), "along='depth'")):
+        with pytest.raises(rl.QuestionError, match=match):
+            pictures.track(est, *wrong)
+
+
+def test_every_level_has_a_roof(dies):
+    found = pictures.sheet(dies, levels=True)
+    slopes = {roof.name: roof.bandwidth for roof in found.roofs if roof.bandwidth}
+    assert slopes["cache"] == pytest.approx(9.76e12 / 2)
+    assert slopes["memory"] == pytest.approx(1.6e12)
+    assert set(slopes) == {"cache", "memory", "package", "UB", "RDMA plane"}
+    tiers = {p.tier for p in found.points if p.network}
+    assert {"UB first level", "UB second level"} <= tiers
+    assert _points.cached(rl.system("dgx-h100")) is None
+
+
+def test_a_point_of_training_has_its_share_of_the_step(step):
+    marks = pictures.sheet(step).points
+    assert {m.step for m in marks} == {"forward", "backward", "weights", "step"}
+    up = next(m for m in marks if m.name == "w up")
+    leaf = next((c, n) for w, c, n in step.whole.leaves() if w is not None and w.name == "w up")
+    assert up.share == pytest.approx(float(leaf[0].time * leaf[1] / step.step_time))
+
+
+# What is written --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "expected"),
+    [
+        ("roofline", {"levels": True, "band": True}, ["scale-out 50 GB/s", "memory 8 TB/s"]),
+        ("roofline", {"track": "experts", "values": [64, 8192]}, ["experts, concurrency 8,192", "concurrency 64"]),
+        ("breakdown", {}, ["experts", "host", "bound by memory", "the rest"]),
+        ("breakdown", {"by": "bound"}, ["compute", "latency", "decode"]),
+        ("load", {}, ["requests in flight", "caches full: 26,856", "TTFT (right)", "seconds"]),
+        ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 179 GB"]),
+        ("tornado", {}, ["memory 8 TB/s", "all of it", "more tokens per second"]),
+    ],
+)
+@pytest.mark.parametrize("width", [None, "column"])
+def test_labels_of_serving(est, kind, more, expected, width):
+    ax = est.plot(kind=kind, width=width, **more)
+    found = words(ax.figure)
+    for text in expected:
+        assert text in found
+    inside(ax)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "expected"),
+    [
+        ("roofline", {}, ["forward", "weights", "bf16 989 TFLOP/s"]),
+        ("breakdown", {"by": "phase"}, ["bubble", "weight gradients"]),
+        ("memory", {}, ["gradients", "tp=8 pp=8 dp=16 zero3"]),
+        ("timeline", {}, ["rank of the pipeline", "forward", "optimizer"]),
+        ("tornado", {}, ["bf16 989 TFLOP/s", "NVLink 4 450 GB/s"]),
+    ],
+)
+@pytest.mark.parametrize("style", ["dark", "print"])
+def test_labels_of_training(step, kind, more, expected, style):
+    ax = step.plot(kind=kind, style=style, **more)
+    found = words(ax.figure)
+    for text in expected:
+        assert any(each.startswith(text) for each in found), text
+    inside(ax)
+
+
+def inside(ax):
+    """Nothing that is written lies off the page, and nothing is too small to be read."""
+    figure = ax.figure
+    figure.draw_without_rendering()
+    page = figure.bbox
+    legends = [each for each in (*figure.legends, ax.get_legend()) if each is not None]
+    for text in (*ax.texts, ax.title, *figure.texts, *(text for each in legends for text in each.get_texts())):
+        if not text.get_text():
+            continue
+        assert text.get_fontsize() >= 5, text.get_text()
+        box = mpl.text.Text.get_window_extent(text)
+        assert page.x0 - 1 <= box.x0, text.get_text()
+        assert box.x1 <= page.x1 + 1, text.get_text()
+        assert page.y0 - 1 <= box.y0, text.get_text()
+        assert box.y1 <= page.y1 + 1, text.get_text()
+    for label in (*ax.get_yticklabels(), ax.xaxis.label, ax.yaxis.label):
+        if label.get_text():
+            assert label.get_window_extent().x0 >= page.x0 - 1, label.get_text()
+            assert label.get_window_extent().x1 <= page.x1 + 1, label.get_text()
+
+
+def test_a_column_has_room_for_its_roofline(est):
+    ax = est.plot(width="column")
+    ax.figure.draw_without_rendering()
+    assert ax.figure.get_figwidth() == pytest.approx(3.4)
+    assert ax.get_window_extent().width > 0.75 * ax.figure.bbox.width
+    assert "bf16 2.5 PFLOP/s, ridge 312" in [text.get_text() for text in ax.texts]
+
+
+def test_a_column_has_room_for_what_a_search_found():
+    found = rl.search_training("llama-3.1-70b", "dgx-h100", chips=64, global_batch=128, tp=8)
+    ax = found.plot(width="column", style="dark")
+    inside(ax)
+    ax.figure.draw_without_rendering()
+    assert ax.get_window_extent().width > 0.7 * ax.figure.bbox.width
+    best = found.tradeoff().plans[0]
+    assert best in [text.get_text().replace("\n", " ") for text in ax.texts]
+    assert best in plots.alt(ax)
+    served = rl.search("llama-3.1-70b", "dgx-h100", tpot="50ms", tp=4)
+    ax = served.plot(width="column")
+    inside(ax)
+    assert "Frontier of" in plots.alt(ax)
+
+
+def test_a_second_service_is_added(est, dies):
+    ax = est.plot(kind="load")
+    assert dies.plot(ax, "dies", kind="load") is ax
+    assert len(ax.roofline_loads) == 2
+    assert "dies" in words(ax.figure)
+    assert len(ax.figure.legends) == 1
+    assert plots.alt(ax).count("requests in flight") >= 4
+
+
+def test_axes_of_ones_own(est, step):
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert est.plot(left, style="dark") is left
+    assert step.plot(right, kind="breakdown", by="phase") is right
+    # A style belongs to the figure.
+    assert styles.of(right) is styles.STYLES["dark"]
+    assert right.get_legend() is not None
+    assert "Roofline of deepseek-v3" in plots.alt(figure)
+    assert "Time by phase" in plots.alt(figure)
+    with pytest.raises(rl.QuestionError, match="width='column'"):
+        est.plot(left, width="column")
+
+
+def test_wrong_words(est):
+    for given, match in (
+        ({"kind": "pie"}, "kind='pie'"), ({"style": "drak"}, "did you mean dark"), ({"width": 1}, "2 to 40 inches"),
+        ({"kind": "load", "by": "bound"}, "none that a load takes"), ({"kind": "timeline"}, "of a step of training"),
+    ):  # fmt: skip
+        with pytest.raises(rl.QuestionError, match=match):
+            est.plot(**given)
+
+
+def test_many_points_are_no_picture():
+    many = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), batch=np.array([1, 2]), context=64), "dgx-h100", rl.Layout())
+    assert many._repr_html_() is None
+    assert many._repr_svg_() is None
+    with pytest.raises(rl.QuestionError, match="one point"):
+        many.plot()
+
+
+# How it looks -----------------------------------------------------------------------------------------------------------
+
+LACKING = {
+    "nobody": np.eye(3),
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""What is seen of linear red, green and blue (Machado, Oliveira and Fernandes, 2009, severity 1)."""
+
+
+def lab(color, seen):
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.clip(seen @ np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4), 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    f = np.cbrt(np.maximum(xyz / [0.9505, 1.0, 1.089], 0.008856))
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("name", styles.STYLES)
+@pytest.mark.parametrize("lacking", LACKING)
+def test_colours_stay_apart_for_everybody(name, lacking):
+    found = [lab(color, np.array(LACKING[lacking])) for color in styles.STYLES[name].palette]
+    gaps = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(found, 2)]
+    assert min(gaps) > 14  # just noticed: 2.3
+
+
+@pytest.mark.parametrize("look", styles.STYLES.values(), ids=lambda look: look.name)
+def test_letters_are_legible(look):
+    for color in look.palette:
+        assert styles.contrast(color, look.paper) > 2.2
+        assert styles.contrast(look.letters(color), look.paper) >= styles.LEGIBLE
+        assert styles.contrast(look.over(color), color) > 4
+    assert look.letters(look.ink) == look.ink
+    assert len(look.palette) == len(look.dashes) == len(look.hatches) == 6
+
+
+def test_a_page_without_colours_has_hatches(est):
+    ax = est.plot(kind="breakdown", by="bound", style="print")
+    hatches = [patch.get_hatch() for patch in ax.patches]
+    assert len({h for h in hatches if h}) == 3
+    assert not any(patch.get_hatch() for patch in est.plot(kind="breakdown", by="bound").patches)
+
+
+def test_dark_is_dark(est):
+    ax = est.plot(style="dark")
+    look = styles.STYLES["dark"]
+    svg = plots.render(ax.figure, "svg").decode()
+    assert f"fill: {look.paper}" in svg
+    assert "fill: #ffffff" not in svg
+    assert ax.xaxis.label.get_color() == look.ink
+    assert ax.lines[0].get_color() == look.palette[0]
+    before = dict(mpl.rcParams)
+    est.plot(style="dark")
+    assert dict(mpl.rcParams) == before
+
+
+# Files ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["load", "memory", "tornado", "breakdown"])
+@pytest.mark.parametrize("form", plots.FORMATS)
+def test_the_same_bytes_each_time(est, kind, form):
+    first, second = (plots.render(est.plot(kind=kind, style="print").figure, form) for _ in range(2))
+    assert first == second
+
+
+def test_an_svg_tells_itself(est):
+    ax = est.plot(kind="breakdown")
+    root = ET.fromstring(plots.render(ax.figure, "svg").decode())  # noqa: S314
+    title, desc = root[0], root[1]
+    assert (root.get("role"), root.get("aria-labelledby")) == ("img", "title desc")
+    assert title.tag.endswith("title")
+    assert title.text == "Time by operation"
+    assert desc.text == plots.alt(ax) == plots.alt(ax.figure)
+    shares = re.findall(r"experts (\d+)% \(memory\)", desc.text)
+    assert shares == [f"{bar.parts[0].share:.0%}"[:-1] for bar in pictures.breakdown(est).bars]
+    assert b"Time by operation" in plots.render(ax.figure, "pdf")
+    assert b"Time by operation" in plots.render(ax.figure, "png")
+
+
+def test_texts_tell_the_numbers(est, step):
+    told = plots.alt(est.plot())
+    biggest = plots.points(est.steps[1], est.system)[0]
+    assert f"{biggest.name} {biggest.share:.0%} of the time" in told
+    assert "memory 8 TB/s" in told
+    assert "bf16 2.5 PFLOP/s (ridge 312 FLOP/B)" in told
+    line = plots.alt(step.plot(kind="timeline"))
+    assert f"{pictures.pipeline(step).idle:.0%} of the time" in line
+    assert plots.alt(plots.axes()) == ""
+
+
+def test_saved(est, tmp_path):
+    plots.save(est.plot(kind="tornado"), tmp_path / "a.svg")
+    plots.save(est.plot(kind="tornado").figure, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    with pytest.raises(rl.QuestionError, match="svg, pdf or png"):
+        plots.save(est.plot(kind="tornado"), tmp_path / "a.gif")
+
+
+def test_widths():
+    assert [paper.inches(w, 6.0) for w in (None, "column", "page", "5.5", 4)] == [6.0, 3.4, 7.0, 5.5, 4.0]
+    with pytest.raises(rl.QuestionError, match="column"):
+        paper.inches("colum", 6.0)
+
+
+def test_notebooks_show_every_answer(est, step):
+    answers = [
+        est, step, rl.campaign(step, "1T"), rl.pools(rl.Serve(rl.model("llama-3.1-8b")), "dgx-h100", prefill_chips=4, chips=4),
+        rl.search("llama-3.1-8b", "dgx-h100", tpot="20ms", tp=1), rl.scaling("llama-3.1-8b", "dgx-h100", [8, 16], global_batch=64),
+        rl.search_training("llama-3.1-8b", "dgx-h100", chips=8, global_batch=64, tp=1),
+    ]  # fmt: skip
+    for answer in answers:
+        shown = answer._repr_html_()
+        root = ET.fromstring(shown)  # noqa: S314
+        image = root.find("img")
+        assert len(image.get("alt")) > 40, answer
+        assert image.get("src").startswith("data:image/svg+xml;base64,")
+        assert "<svg" in answer._repr_svg_()
+        assert answer._repr_html_() == shown
+    assert "80 % within" in est._repr_html_()
+
+
+# The command ------------------------------------------------------------------------------------------------------------
+
+SERVING = ["llama-3.1-70b", "-s", "dgx-h100"]
+STEP = ["llama-3.1-8b", "-s", "dgx-h100", "--chips", "8", "--global-batch", "64", "--pp", "4"]
+
+
+def draws(capsys, tmp_path, *words):
+    path = tmp_path / "picture.svg"
+    app.main(["plot", *words, "-o", str(path)])
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert "wrote" in out.err
+    return path.read_text(encoding="utf-8"), out.err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([*SERVING, "--levels", "--band", "--track", "up"], "Roofline of llama-3.1-70b"),
+        ([*SERVING, "--kind", "breakdown", "--by", "bound", "--style", "print"], "Time by bound"),
+        ([*SERVING, "-s", "dgx-b200", "--kind", "load"], "Load: llama-3.1-70b"),
+        ([*SERVING, "--kind", "memory"], "Memory: llama-3.1-70b"),
+        ([*SERVING, "--kind", "tornado", "--width", "column"], "What a part that is 10% better buys"),
+        ([*SERVING, "--kind", "frontier", "--tpot", "50ms", "--tp", "4"], "Frontier of"),
+        (STEP, "Forward: "),
+        ([*STEP, "--kind", "timeline", "--style", "dark"], "Timeline of a step"),
+        ([*STEP, "--kind", "breakdown", "--by", "phase"], "Time by phase"),
+        ([*STEP, "--kind", "memory"], "optimizer"),
+        ([*STEP, "--kind", "scaling", "--sizes", "8", "--sizes", "16", "--weak"], "weak scaling"),
+        ([*STEP, "--kind", "frontier"], "Time against memory"),
+    ],
+)
+def test_the_command_draws(capsys, tmp_path, given, told):
+    svg, err = draws(capsys, tmp_path, *given, "--alt")
+    assert told in svg
+    assert told in err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([*SERVING, "--kind", "timeline"], "--global-batch"),
+        ([*STEP, "--kind", "load"], "is of a service"),
+        ([*SERVING, "--seq-len", "4096"], "is of training"),
+        ([*STEP, "--concurrency", "8"], "is of a service"),
+        ([*SERVING, "--tpot", "50ms"], "is of a frontier"),
+        ([*SERVING, "--kind", "memory", "--band"], "no word of a memory"),
+        ([*SERVING, "-s", "dgx-b200", "--kind", "memory"], "of one system"),
+        ([*SERVING, "--width", "wide"], "known widths"),
+    ],
+)
+def test_wrong_questions(capsys, tmp_path, given, told):
+    with pytest.raises(SystemExit) as left:
+        app.main(["plot", *given, "-o", str(tmp_path / "x.svg")])
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "x.svg").exists()
+
+
+# The gallery ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_gallery_shows_every_script():
+    page = (GALLERY / "index.md").read_text(encoding="utf-8")
+    scripts = sorted(GALLERY.glob("*.py"))
+    assert len(scripts) >= 14
+    for script in scripts:
+        title, code = re.match(r'"""(.*?)\.\n.*?"""\n\n(.*)', script.read_text(encoding="utf-8"), re.DOTALL).groups()
+        assert f"## {title}\n" in page
+        assert code in page
+        root = ET.parse(script.with_suffix(".svg")).getroot()  # noqa: S314
+        assert f"![{root[1].text}]({script.stem}.svg)" in page
+
+
+@pytest.mark.parametrize("name", ["memory", "tornado", "training_phases", "column"])
+def test_scripts_of_the_gallery_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (GALLERY / f"{name}.py").read_text(encoding="utf-8")
+    exec(compile(code, name, "exec"), {})  # noqa: S102
+    assert (tmp_path / f"{name}.svg").stat().st_size > 5000

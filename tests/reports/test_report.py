@@ -1,0 +1,291 @@
+"""Pages: whole, alone, safe from what strangers write, and usable in a real browser with a keyboard, on a phone and on paper."""
+
+import json
+import re
+import sys
+from html import escape, unescape
+
+import attrs
+import pytest
+
+import browser
+import roofline as rl
+from roofline.cli import app
+
+HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"
+SERVING = ["answer", "time", "operations", "frontier", "loads", "assumptions", "sure", "sources"]
+
+
+@pytest.fixture(scope="module")
+def served():
+    return rl.report("deepseek-v3", "gb200-nvl72", concurrency=1024, tpot="50ms")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return rl.report("llama-3.1-8b", "dgx-h100", global_batch=64, seq_len=4096, chips=16)
+
+
+def sections(made):
+    return re.findall(r'<section id="(\w+)"', made.html)
+
+
+def figures(made):
+    return json.loads(
+        re.search(r'<script type="application/json" id="figures">(.*?)</script>', made.html, re.DOTALL)[1]
+    )
+
+
+def test_a_page_asks_for_nothing(served):
+    ours = re.sub(r"<script>.*?</script>", "", served.html, flags=re.DOTALL)
+    assert "default-src 'none'" in unescape(ours)
+    assert not re.search(r"<(link|img|iframe|object|embed)\b|\bsrc=|@import|url\(", ours)
+    # Addresses stand in links, which are followed only by whoever clicks.
+    assert set(re.findall(r'(\w+)="https?://', ours)) == {"href"}
+    assert served.html.count("plotly.js v") == 1
+    assert served.html == rl.report("deepseek-v3", "gb200-nvl72", concurrency=1024, tpot="50ms").html
+
+
+def test_a_page_says_what_the_answer_says(served):
+    est, html = served.answer, served.html
+    assert sections(served) == SERVING
+    for text in (f"{est.tokens_per_second:,.0f}", *est.assumptions, *(fact.text for fact in est.citations())):
+        assert escape(text) in html
+    assert html.index('id="sources"') > html.index('id="sure"') > html.index('id="frontier"')
+    walk = figures(served)["walked"]["walk"]
+    assert len(walk["x"]) == len(walk["told"]) > 10
+    assert walk["y"] == sorted(walk["y"], reverse=True)
+
+
+def test_training_has_pages(trained):
+    assert trained.title == "Training llama-3.1-8b on DGX H100"
+    assert sections(trained) == [name for name in SERVING if name != "loads"]
+    assert f"{trained.answer.mfu:.1%}" in trained.html
+    again = rl.report(trained.answer, frontier=False)
+    assert again.answer is trained.answer
+    assert "frontier" not in sections(again)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"what": rl.Decode(rl.model("llama-3.1-8b"), batch=8, context=1024), "layout": rl.Layout(tp=1)},
+        {"what": rl.Prefill(rl.model("llama-3.1-8b"), batch=1, input=1024), "level": "ideal"},
+        {"what": "llama-3.1-8b", "output": 1},
+        {"what": "llama-3.1-8b", "rate": 5.0},
+        {"what": "llama-3.1-8b", "rate": 1e6},
+        {"what": "deepseek-v3", "frontier": False},
+        {"what": "deepseek-v3", "global_batch": 64},
+    ],
+    ids=["decode", "prefill", "one token", "rate", "saturated", "too large", "training too large"],
+)  # fmt: skip
+def test_every_answer_has_a_page(words):
+    made = rl.report(**words, system="dgx-h100")
+    assert {"answer", "operations", "sources"} <= set(sections(made))
+    assert ("DOES NOT FIT" in made.html) == (not made.answer.fits)
+    for figure in figures(made).values():
+        assert all(value is None or value == value for trace in figure["data"] for value in trace["x"])
+
+
+def test_what_strangers_write_is_text():
+    model = attrs.evolve(rl.model("llama-3.1-8b"), name=HOSTILE)
+    rack = rl.system("dgx-h100")
+    rack = attrs.evolve(
+        rack, title=HOSTILE, tiers=tuple(attrs.evolve(t, name=HOSTILE + str(i)) for i, t in enumerate(rack.tiers))
+    )
+    for words in ({"concurrency": 8, "tp": 8}, {"global_batch": 8, "seq_len": 512, "tp": 8}):
+        made = rl.report(model, rack, **words)
+        assert "<img" not in made.html
+        assert HOSTILE not in made.html
+        assert "&lt;/script&gt;&lt;img src=x" in made.html
+        assert made.html.count("</script>") == 3
+
+
+def test_only_addresses_of_the_web_are_links():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1)
+    chip = est.system.package
+    facts = tuple(attrs.evolve(f, source=attrs.evolve(f.source, url="javascript:alert(1)")) for f in chip.facts)
+    page = rl.report(
+        attrs.evolve(est, system=attrs.evolve(est.system, package=attrs.evolve(chip, facts=facts))), frontier=False
+    )
+    assert "javascript:" not in re.sub(r"<script>.*?</script>", "", page.html, flags=re.DOTALL)
+
+
+def test_a_page_is_written_whole_or_not_at_all(served, tmp_path):
+    path = served.write(tmp_path / "page.html")
+    assert path.read_text(encoding="utf-8") == served.html
+    with pytest.raises(rl.QuestionError, match=r"file='page\.pdf'.*end the file name in \.html"):
+        served.write(tmp_path / "page.pdf")
+    with pytest.raises(rl.QuestionError, match="cannot be written"):
+        served.write(tmp_path / "nowhere" / "page.html")
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_missing_extra_is_told_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(rl.QuestionError, match=r"install the extra, pip install 'roofline\[report\]'"):
+        rl.report("no-such-model", "dgx-h100")
+
+
+def test_questions_without_meaning(served):
+    with pytest.raises(rl.QuestionError, match="already says it all"):
+        rl.report(served.answer, "dgx-h100")
+    with pytest.raises(rl.QuestionError, match="system: is missing"):
+        rl.report("llama-3.1-8b")
+    asked = rl.Serve(rl.model("llama-3.1-8b"), concurrency=8)
+    with pytest.raises(rl.QuestionError, match=r"split\.prompts"):
+        rl.report(rl.pools(asked, "dgx-h100", rl.Layout(tp=1), rl.Layout(tp=1)))
+    with pytest.raises(rl.QuestionError, match=r"\.at\("):
+        rl.report(rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=[1.0, 2.0]))
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as stop:
+        app.main(["report", *words])
+    return stop.value.code
+
+
+def test_the_command(capsys, tmp_path):
+    file = tmp_path / "page.html"
+    asked = ("llama-3.1-8b", "--system", "dgx-h100", "--no-frontier")
+    words = (*asked, "-o", str(file))
+    app.main(["report", *words, "--concurrency", "32"])
+    assert "Training" not in file.read_text(encoding="utf-8")[:2000]
+    app.main(["report", *words, "--global-batch", "64", "--chips", "8"])
+    assert "<title>Training llama-3.1-8b" in file.read_text(encoding="utf-8")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count(f"wrote {file}; open it in a browser") == 2
+    for wrong, message in (
+        (("--train",), "--global-batch: is missing"),
+        (("--global-batch", "64", "--concurrency", "8"), "--concurrency: is no word of training"),
+        (("--vpp", "2"), "--vpp: is no word of serving; give --train"),
+        (("--task", "lora"), "--task: is no word of serving"),
+        (("-o", "page.pdf"), "end the file name in .html"),
+    ):
+        assert run(*(asked if "-o" in wrong else words), *wrong) == 2
+        assert message in capsys.readouterr().err
+
+
+# In a browser ------------------------------------------------------------------------------------------------------------
+
+alone = pytest.mark.skipif(not browser.found(), reason=browser.MISSING)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with browser.opened(tmp_path_factory.mktemp("profile")) as window:
+        yield window
+
+
+@pytest.fixture(scope="module")
+def files(served, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return {"served": served.write(folder / "served.html"), "trained": trained.write(folder / "trained.html")}
+
+
+@alone
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["served", "trained"])
+def test_a_browser_shows_it(page, files, name, width, scheme):
+    page.open(files[name], width=width, scheme=scheme)
+    assert page.complaints() == []
+    assert page.ask("performance.getEntriesByType('resource').length") == 0
+    # Nothing is wider than the screen but tables, which scroll by themselves.
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert page.ask("document.querySelectorAll('.main-svg').length") >= 2
+    paper = page.ask("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    ink = page.ask("getComputedStyle(document.querySelector('#roofline .xtitle')).fill")
+    assert ink == page.ask("getComputedStyle(document.body).color")
+    marks = "[...document.querySelectorAll('#roofline .scatterlayer .points path')].length"
+    assert page.ask(marks) > 5
+
+
+@alone
+def test_switches_by_keyboard(page, files):
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(files["served"])
+    page.focus("input[data-figure=roofline]")
+    assert page.ask("document.getElementById('roofline').data[0].visible !== false")
+    page.press(Keys.SPACE)
+    page.until("document.getElementById('roofline').data[0].visible === false")
+    page.press(Keys.SPACE)
+    page.until("document.getElementById('roofline').data[0].visible === true")
+    assert page.complaints() == []
+
+
+@alone
+def test_heads_sort_by_keyboard(page, files):
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(files["served"])
+    values = "[...document.querySelectorAll('#operations tbody tr')].map(row => Number(row.cells[3].dataset.value))"
+    page.focus("#operations thead th:nth-child(4) button")
+    page.press(Keys.ENTER)
+    assert page.ask(values) == sorted(page.ask(values), reverse=True)
+    page.press(Keys.ENTER)
+    assert page.ask(values) == sorted(page.ask(values))
+    assert page.ask("document.querySelector('#operations thead th:nth-child(4)').ariaSort") == "ascending"
+    page.focus("#operations thead th:nth-child(1) button")
+    page.press(Keys.ENTER)
+    names = page.ask("[...document.querySelectorAll('#operations tbody tr')].map(row => row.cells[0].textContent)")
+    assert [n.lower() for n in names] == sorted(n.lower() for n in names)
+    assert page.ask("document.querySelectorAll('#operations [aria-sort]').length") == 1
+
+
+@alone
+@pytest.mark.parametrize("name", ["served", "trained"])
+def test_a_walk_by_keyboard(page, files, name):
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(files[name])
+    page.focus("#walked-walk")
+    page.press(Keys.HOME)
+    told = "document.getElementById('walked-told').textContent"
+    first, at = page.ask(told), "document.getElementById('walked').data.at(-1).x[0]"
+    place = page.ask(at)
+    page.press(Keys.ARROW_RIGHT)
+    page.until(f"{at} !== {place}")
+    assert page.ask(told) != first
+    assert page.ask("document.getElementById('walked-walk').ariaValueText.length") > 20
+
+
+@alone
+def test_an_operation_shows_its_point(page, files):
+    page.open(files["served"])
+    page.focus(".spot")
+    page.until("document.querySelector('#roofline .hoverlayer').textContent.includes('FLOP/B')")
+    assert page.ask(
+        "document.querySelector('#roofline .hoverlayer').textContent.includes(document.activeElement.textContent)"
+    )
+    assert page.ask("getComputedStyle(document.activeElement).outlineStyle") in ("solid", "none")
+
+
+@alone
+def test_the_first_tab_skips_to_the_answer(page, files):
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(files["trained"], width=390)
+    page.press(Keys.TAB)
+    assert page.ask("document.activeElement.className") == "skip"
+    assert page.ask("document.activeElement.getBoundingClientRect().left >= 0")
+    page.press(Keys.ENTER)
+    assert page.ask("document.activeElement.id") == "main"
+    # Whatever can be focused has a name.
+    nameless = page.ask(
+        "[...document.querySelectorAll('a[href], button, input, [tabindex=\"0\"]')].filter(each => !(each.textContent.trim() || each.ariaLabel "
+        "|| each.title || each.dataset.title || each.labels?.length)).map(each => each.outerHTML.slice(0, 200))"
+    )
+    assert nameless == []
+
+
+@alone
+def test_paper(page, files):
+    page.open(files["served"], scheme="dark")
+    assert page.paper().startswith(b"%PDF")
+    page.until("document.querySelectorAll('details[open]').length === 0")
+    assert page.complaints() == []

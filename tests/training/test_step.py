@@ -1,0 +1,229 @@
+"""Laws of a step of training, and published steps against what is predicted of them, untuned."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+import strategies as made
+from roofline import catalog
+from roofline.hardware.frameworks import Framework
+from roofline.operators.works import Message
+from roofline.physics.kernels import Cost
+from roofline.physics.pricing import price
+from roofline.planner.evaluation import step
+from roofline.training.microbatch import behind
+
+FRAMEWORKS = rl.names("framework")
+
+
+IDEAL = rl.profile("ideal", rl.system("dgx-h100")).training(catalog.framework("none"))
+
+
+def profile(system, level="calibrated", framework="generic"):
+    found = framework if isinstance(framework, Framework) else catalog.framework(framework)
+    return rl.profile(level, system).training(found, narrow="fp8" in system.chip.peak)
+
+
+# Laws --------------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(made.SYSTEMS),
+    st.sampled_from(FRAMEWORKS),
+    st.sampled_from(["llama-3.1-8b", "deepseek-v2-lite-16b"]),
+    st.data(),
+)
+def test_nothing_is_quicker_than_the_ideal(system, framework, model, data):
+    """On no machine, under no framework, does a step beat the bound of its own operations and messages."""
+    system, model = rl.system(system), rl.model(model, dtype=data.draw(st.sampled_from(["bf16", "fp8"])))
+    layout = rl.Layout(
+        tp=data.draw(st.sampled_from([1, 2, 4])), pp=data.draw(st.sampled_from([1, 2])), cp=data.draw(st.sampled_from([1, 2])),
+        dp=8, ep=8 if model.experts else 1, etp=1 if model.experts else None, sharding=data.draw(st.sampled_from(["zero1", "zero3"])),
+    )  # fmt: skip
+    question = rl.TrainStep(model, 64, 4096)
+    try:
+        ideal = step(question, system, layout, profile(system, "ideal", "none"))
+    except rl.QuestionError as error:
+        assert "cannot multiply" in str(error)
+        return
+    for level in ("generic", "calibrated"):
+        constants = profile(system, level, framework)
+        est = step(question, system, layout, constants)
+        assert est.step_time >= ideal.step_time
+        for work, cost, _ in est.whole.leaves():
+            if isinstance(work, rl.Op):
+                assert cost.time >= price(work, system, IDEAL).time * (1 - 1e-12)
+        bare = step(question, system, layout, profile(system, "ideal", framework))
+        assert bare.step_time >= ideal.step_time
+
+
+@given(
+    st.sampled_from(["dgx-h100", "gb200-nvl72", "tpu-v5p-pod"]),
+    st.sampled_from(["llama-3.1-8b", "mixtral-8x7b"]),
+    st.floats(0, 1),
+    st.data(),
+)
+def test_messages_are_seen_or_hidden(system, model, part, data):
+    """What is seen and what is hidden are all messages, whatever part nothing hides; all is seen where nothing may be hidden."""
+    system, model = rl.system(system), rl.model(model)
+    layout = rl.Layout(
+        tp=data.draw(st.sampled_from([1, 2, 4])), cp=data.draw(st.sampled_from([1, 2])), dp=8, ep=8 if model.experts else 1,
+        etp=1 if model.experts else None, sequence_parallel=data.draw(st.booleans()),
+        sharding=data.draw(st.sampled_from(["none", "zero1", "zero2", "zero3"])),
+    )  # fmt: skip
+    question = rl.TrainStep(model, 64, 4096, recompute=data.draw(st.sampled_from(["none", "full"])))
+    shares = [dict.fromkeys(("tp", "cp", "ep", "dp", "pp", "fsdp"), each) for each in (0.0, part, 1.0)]
+    least, some, most = (
+        step(question, system, layout, profile(system, framework=Framework(**each))) for each in shares
+    )
+    everything = float(most.exposed)
+    assert float(most.hidden) == pytest.approx(0, abs=1e-9 * everything)
+    for est in (least, some):
+        assert float(est.exposed + est.hidden) == pytest.approx(everything)
+    assert least.exposed <= some.exposed * (1 + 1e-12)
+    assert some.exposed <= everything * (1 + 1e-12)
+    assert least.step_time <= some.step_time * (1 + 1e-12) <= most.step_time * (1 + 1e-11)
+
+
+def test_work_hides_one_message_at_a_time():
+    """Two messages of 2 s beside work of 1 s: three are seen, whatever their order; the work is over when the first has hidden behind it."""
+    messages = [(Message(name, "all_gather", 1.0, 2.0), 1.0, 0.0) for name in ("first", "second")]
+    (first, hidden), (second, none) = behind(messages, 1.0, lambda _: Cost(2.0, network=2.0))
+    assert (first.time, hidden, second.time, none) == (1.0, 1.0, 2.0, 0.0)
+
+
+@given(st.sampled_from([1, 2, 4]), st.sampled_from([2, 4]))
+def test_messages_between_stages_go_there_and_back(vpp, pp):
+    """Of each chunk of each micro-batch two are sent; where they are long behind work, what is hidden is all of them."""
+    system, model = rl.system("dgx-h100"), rl.model("llama-3.1-8b")
+    layout = rl.Layout(pp=pp, dp=2, vpp=vpp, sharding="none")
+    constants = profile(system, framework="none")
+    one, many = (step(rl.TrainStep(model, 2 * n, 4096), system, layout, constants) for n in (4, 8))
+    sent = Message("", "point_to_point", 2 * 4096 * model.hidden, 2.0, 2.0)
+    assert float(many.hidden - one.hidden) == pytest.approx(4 * 2 * vpp * float(price(sent, system, constants).time))
+
+
+def test_bytes_of_messages_by_hand():
+    """A rank holds 32 10^6 weights; 8 exchange their gradients and weights in 16 bits, once a step; fully sharded, thrice a micro-batch."""
+    model = rl.Model("small", 1000, 10_000, (rl.Layers(1, rl.Gqa(10, 10, 100), rl.Dense(4000, gated=False)),))
+    question = rl.TrainStep(model, 32, 1000)
+
+    def sent(layout, where=question):
+        est = step(where, rl.system("dgx-h100"), layout, profile(rl.system("dgx-h100")))
+        return {
+            w.name: (float(w.size), float(n), float(w.group))
+            for w, _, n in est.whole.leaves()
+            if isinstance(w, Message)
+        }
+
+    dp = {name: value for name, value in sent(rl.Layout(dp=8)).items() if value[2] > 1}
+    assert dp == {"scatter gradients": (64e6, 1, 8), "gather weights": (64e6, 1, 8)}
+    assert sent(rl.Layout(dp=8, sharding="none"))["reduce gradients"] == (64e6, 1, 8)
+    assert sent(rl.Layout(dp=8, sharding="zero2"))["scatter gradients"] == (64e6, 4, 8)
+    full = sent(rl.Layout(dp=8, sharding="zero3"))
+    assert (full["gather weights"], full["scatter gradients of weights"]) == ((64e6, 8 / 2, 8), (64e6, 4, 8))
+    shared = sent(rl.Layout(dp=8, cp=2))
+    # Keys and values of 2 x 1,000 elements a token; of each document all are gathered.
+    assert shared["keys and values"] == (2 * 1000 * 2000, 4, 2)
+    assert shared["gradients of keys and values"] == (2 * 1000 * 2000, 4, 2)
+    assert shared["scatter gradients"] == (64e6, 1, 16)
+    tensors = sent(rl.Layout(tp=2, dp=8, sequence_parallel=True))
+    assert tensors["attention scatter"] == tensors["d attention gather"] == (2 * 1000 * 1000, 4, 2)
+
+
+def test_copies_are_counted_once():
+    est = rl.train(rl.TrainStep(rl.model("llama-3.1-8b"), 64, 4096), "dgx-h100", rl.Layout(tp=2, dp=4, replicas=2))
+    assert not est.divides
+    assert any("dp counts the copies" in reason for reason in est.reasons)
+
+
+def test_gradients_of_which_a_rank_keeps_a_part_are_cleared_in_part():
+    question, system = rl.TrainStep(rl.model("llama-3.1-8b"), 64, 4096), rl.system("dgx-h100")
+    moved = []
+    for sharding in ("none", "zero1", "zero2", "zero3"):
+        est = step(question, system, rl.Layout(dp=16, sharding=sharding), profile(system))
+        moved.append(next(float(w.bytes) for w, _, _ in est.whole.leaves() if w is not None and w.name == "optimizer"))
+    n = moved[0] / 38
+    assert moved == pytest.approx([38 * n, (8 + 30 / 16) * n, 38 / 16 * n, 38 / 16 * n])
+
+
+@given(
+    st.sampled_from(["deepseek-v3", "llama-3.1-70b"]), st.sampled_from(["dgx-h100", "gb200-nvl72"]), st.sampled_from([4, 8, 16]),
+    st.sampled_from([32, 64, 128]), st.floats(0, 0.9),
+)  # fmt: skip
+def test_pairs_hide_messages_behind_each_other(model, system, pp, micro_batches, lent):
+    """DualPipe computes one micro-batch while the messages of another travel: never longer, and none of the work is lost."""
+    model, system = rl.model(model), rl.system(system)
+    layout = rl.Layout(
+        tp=1 if model.experts else 4,
+        pp=pp,
+        dp=64,
+        ep=64 if model.experts else 1,
+        etp=1 if model.experts else None,
+        schedule="dualpipe",
+    )
+    question = rl.TrainStep(model, 64 * micro_batches, 4096)
+    generic = catalog.framework("generic")
+    alone, lending, free = (
+        step(question, system, layout, profile(system, framework=attrs.evolve(generic, lent=part)))
+        for part in (1 - 1e-9, lent, 0.0)
+    )
+    assert free.step_time <= lending.step_time * (1 + 1e-12) <= alone.step_time * (1 + 1e-9)
+    assert free.step_time < alone.step_time
+    plain = step(question, system, attrs.evolve(layout, schedule="1f1b"), profile(system, framework=generic))
+    for est in (free, lending, alone):
+        assert 0 <= est.exposed <= plain.exposed * (1 + 1e-9)
+        assert est.bubble >= 0
+        assert est.exposed + est.hidden == pytest.approx(float(alone.exposed + alone.hidden))
+        assert sum(map(float, est.phases.values())) == pytest.approx(float(est.step_time))
+    assert free.mfu * free.step_time == pytest.approx(float(alone.mfu * alone.step_time))
+
+
+# Published ---------------------------------------------------------------------------------------------------------------
+
+
+def llama(cp, dp, length, batch):
+    """Llama 3.1 405B on H100: Llama Team, arXiv:2407.21783, table 4; 16 M tokens a step.
+
+    Gradients and optimizer are shared out, weights are not; 126 layers and two ends in chunks of one layer (section 3.3.2).
+    """
+    layout = rl.Layout(tp=8, cp=cp, pp=16, dp=dp, vpp=8, sequence_parallel=True, sharding="zero2")
+    return rl.train(rl.TrainStep(rl.model("llama-3.1-405b"), batch * dp, length), "dgx-h100", layout)
+
+
+@pytest.mark.parametrize(
+    ("cp", "dp", "length", "batch", "measured", "chips"),
+    [(1, 64, 8192, 32, 430e12, 8192), (1, 128, 8192, 16, 400e12, 16384), (16, 8, 131072, 16, 380e12, 16384)],
+)
+def test_llama_405b_as_published(cp, dp, length, batch, measured, chips):
+    est = llama(cp, dp, length, batch)
+    assert (est.chips, est.tokens) == (chips, pytest.approx(16.8e6, rel=0.01))
+    assert est.divides
+    assert float(est.model_flops_per_second_per_chip) == pytest.approx(measured, rel=0.15)
+    low, high = est.interval()
+    assert low <= est.step_time * float(est.model_flops_per_second_per_chip) / measured <= high
+
+
+def test_deepseek_v3_as_published():
+    """180,000 GPU hours for 10^12 tokens on 2,048 H800: DeepSeek-AI, arXiv:2412.19437, sections 1, 3.2 and 4.2."""
+    layout = rl.Layout(pp=16, dp=128, ep=64, etp=1, schedule="dualpipe")
+    question = rl.TrainStep(rl.model("deepseek-v3", dtype="fp8-block"), 15360, 4096)
+    est = rl.train(question, "hgx-h800", layout, framework="megatron")  # of those described, the one that is tuned
+    assert (est.chips, est.divides) == (2048, True)
+    hours = 1e12 / float(est.tokens_per_second_per_chip) / 3600
+    assert hours == pytest.approx(180e3, rel=0.15)
+    # 14.8 10^12 tokens in 2.664 10^6 hours.
+    assert 14.8 * hours == pytest.approx(2.664e6, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in catalog.measured("training")[1] if row["group"] == "korthikanti-2022"],
+    ids=lambda row: row["id"],
+)
+def test_selective_recomputation_as_published(row):
+    """22 to 1,000 10^9 parameters on A100, all of a layer done again or only its attention: arXiv:2205.05198, table 5."""
+    (p,) = rl.validate([row]).predictions
+    assert p.predicted == pytest.approx(p.measured, rel=0.15)
