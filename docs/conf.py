@@ -33,7 +33,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", ".*"),
     ("py:exc", ".*"),
-    ("py:mod", r"roofline\.\w+"),
+    ("py:mod", r"roofline\.[\w.]+"),
 ]  # those of numpy, and names of one module in its own signatures
 nitpick_ignore = [("py:data", name) for name in ("SERVING", "TRAINING", "MOST_EVENTS")] + [
     ("py:func", name) for name in ("queue", "saved")
