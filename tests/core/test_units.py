@@ -18,7 +18,7 @@ import roofline as rl
 import strategies as made
 from roofline.core import units
 from roofline.core.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, ONE, SECOND, WATT, Unit, parse, show
-from roofline.operators import works
+from roofline.operators import operations
 from roofline.physics.kernels import Cost
 
 SOURCE = Path(units.__file__).parents[1]
@@ -383,4 +383,4 @@ def test_every_number_of_a_noun_is_annotated():
                 assert (noun, name) in {(rl.Op, "launches"), (rl.Kernel, "p")}, (
                     f"{noun.__name__}.{name} is a bare float"
                 )
-    assert works.Op is rl.Op
+    assert operations.Op is rl.Op

@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from roofline.core.units import Num, Seconds
-from roofline.operators.works import AGAIN
 from roofline.physics.spans import Span
 from roofline.results.points import one
 
@@ -47,11 +46,7 @@ def phases(whole: Span, bubble: Seconds) -> dict[str, Seconds]:
     batches, _, *exchanged, optimizer, between = whole.parts
     forward, backward, weights = (part.time * batches.times for part in batches.parts)
     again = batches.times * sum(
-        (
-            cost.time * n
-            for work, cost, n in batches.parts[1].leaves()
-            if work is not None and work.name.startswith(AGAIN)
-        ),
+        (cost.time * n for work, cost, n in batches.parts[1].leaves() if work is not None and work.recompute),
         start=0.0,
     )
     exchange: Num = sum((span.time for span in exchanged), start=0.0)
