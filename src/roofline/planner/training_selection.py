@@ -22,8 +22,8 @@ from roofline.planner.plans import Rejection, limit
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.labels import asked, headline, told
 from roofline.results.notebook import Displayed
+from roofline.results.records import brief, of_training
 from roofline.results.training import Training
-from roofline.results.training_records import brief, record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +203,7 @@ class TrainingSearch(Displayed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        first = record(self._shown)
+        first = of_training(self._shown)
         return {
             **{name: first[name] for name in _ASKED},
             "limits": {"memory_bytes": self.limits.get("memory"), "step_time_s": self.limits.get("step_time")},
