@@ -9,8 +9,8 @@ import pytest
 import roofline as rl
 from roofline import catalog
 from roofline.planner.train import train
+from roofline.results import records
 from roofline.studies.scaling import scaling
-from roofline.training import campaign as campaigns
 from roofline.training.campaign import campaign, saved
 from roofline.workload.questions import TrainStep
 
