@@ -157,7 +157,13 @@ def pools(
     else:
         busiest = estimate(attrs.evolve(asked, batch=most), decodes, layout, **words)
         able = share(most, gaps * cast("Num", busiest.tpot))
-        rules = (Rule(q.rate < smaller(lane.most_per_second, able), "more requests come than the pools can answer"),)
+        rules = (
+            Rule(
+                "pools_saturate",
+                q.rate < smaller(lane.most_per_second, able),
+                "more requests come than the pools can answer",
+            ),
+        )
     turn = going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
     return Pools(

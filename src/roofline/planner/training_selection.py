@@ -108,11 +108,8 @@ class TrainingSearch(Displayed):
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Why the other plans were rejected, each once; with those kept, they are all that were tried."""
-        counts: dict[str, int] = {}
-        for each in self.splits:
-            for reason, where in ranking.broken(each.plans.rules, each.whole):
-                counts[reason] = counts.get(reason, 0) + int(where.sum())
-        out = [Rejection("rule", reason, count, count) for reason, count in counts.items()]
+        broken = ranking.joined(ranking.refusals(each.plans.rules, each.whole) for each in self.splits)
+        out = [Rejection("rule", each.reason, each.plans, each.plans) for each in broken.values()]
         best = float(self._time[self._order[0]]) if self._order.size else -np.inf
         most = float(np.min(self._room))
         over = self._lawful & ~self._fits
