@@ -315,9 +315,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
     out = []
-    for name in sorted(
-        {getattr(model.formats, part) for part in ("attention", "recurrent", "dense", "experts", "shared")}
-    ):
+    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
         if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
             continue
