@@ -86,7 +86,7 @@ def step_by_step(requests, times, chunk, *, mixed=True):
 
 TRACES = st.lists(
     st.tuples(st.floats(0, 3), st.integers(1, 6000), st.integers(1, 60)), min_size=1, max_size=25
-).map(lambda each: sorted(each))  # fmt: skip
+).map(sorted)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)

@@ -31,7 +31,7 @@ from roofline.cli.flags import (
     whole,
 )
 from roofline.core.errors import QuestionError, fault
-from roofline.inference.traces import Lengths, Trace
+from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
 
 TRAFFIC = Group("Traffic", sort_key=2)

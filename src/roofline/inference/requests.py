@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-
 HASH_BLOCK: Final = 512
 """Tokens of a block that a hash id names (Mooncake, https://github.com/kvcache-ai/Mooncake/tree/main/FAST25-release)."""
 
