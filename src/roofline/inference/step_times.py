@@ -147,7 +147,7 @@ class StepTimes:
             out += self.decode(batch, context)
         j = bisect_right(self._contexts, attended) - 1
         j = 0 if j < 0 else min(j, self._context_top)
-        part = (tokens - chunks[i]) / (chunks[i + 1] - chunks[i])
+        part: float = (tokens - chunks[i]) / (chunks[i + 1] - chunks[i])
         low, high = self._q[i], self._q[i + 1]
         less = low[0][j] + low[1][j] * attended
         return out + less + part * (high[0][j] + high[1][j] * attended - less)
