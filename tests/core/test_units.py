@@ -317,6 +317,8 @@ def special(key, name, draw):
         return queueing.cadence(*(draw(made.floats(1, 1e3)) for _ in range(5)))
     if name == "random":
         return False
+    if name == "module":
+        return "mlp"
     if name == "rate":
         return "bf16"
     raise AssertionError(
