@@ -9,7 +9,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.results.answer import Rule, sentence
+from roofline.operators.feasibility import Rule, sentence
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]

@@ -15,9 +15,9 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
+from roofline.operators.feasibility import Rule
 from roofline.planner.frontier import Refusal, Refusals, joined
 from roofline.planner.metrics import METRICS, held, measure
-from roofline.results.answer import Rule
 
 Places = NDArray[np.int64]
 Values = NDArray[np.float64]

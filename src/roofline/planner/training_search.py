@@ -12,8 +12,8 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.inference.passes import notes as remarks
 from roofline.models.architecture import Model
+from roofline.operators.assumptions import notes as remarks
 from roofline.planner.evaluation import Progress
 from roofline.planner.train import asked, chosen_words, ranks_for, trained_on, tried
 from roofline.planner.training_candidates import priced
