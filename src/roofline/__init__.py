@@ -49,12 +49,9 @@ if TYPE_CHECKING:
     from roofline.planner.estimate import estimate
     from roofline.planner.offload import Offload, offload
     from roofline.planner.plans import Rejection
-    from roofline.planner.search import search
-    from roofline.planner.selection import Search
-    from roofline.planner.splits import Splits
+    from roofline.planner.search import search, search_training
+    from roofline.planner.selection import Search, Splits, TrainingSearch
     from roofline.planner.train import train
-    from roofline.planner.training_search import search_training
-    from roofline.planner.training_selection import TrainingSearch
     from roofline.reports.describe import Description, describe, listing
     from roofline.reports.report import Report, report
     from roofline.results.answer import Rule
@@ -187,8 +184,8 @@ _LATER = {
     "Span": "physics.spans",
     "TrainingRun": "validation.runs",
     "Training": "results.training",
-    "TrainingSearch": "planner.training_selection",
-    "Splits": "planner.splits",
+    "TrainingSearch": "planner.selection",
+    "Splits": "planner.selection",
     "Sweep": "studies.sweep_result",
     "Validation": "validation.validate",
     "break_even": "studies.odds",
@@ -205,7 +202,7 @@ _LATER = {
     "scaling": "studies.scaling",
     "offload": "planner.offload",
     "search": "planner.search",
-    "search_training": "planner.training_search",
+    "search_training": "planner.search",
     "sweep": "studies.sweep",
     "train": "planner.train",
     "validate": "validation.validate",
