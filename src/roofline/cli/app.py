@@ -58,6 +58,7 @@ from roofline.cli.options import SERVING, ServingOptions
 from roofline.cli.plot import plot_
 from roofline.cli.report import report_
 from roofline.cli.search import searches
+from roofline.cli.simulate import simulate_
 from roofline.cli.sweep import break_even_, needed_, sensitivity_, sweep_
 from roofline.cli.train import train_
 from roofline.core.errors import QuestionError, RooflineError
@@ -80,6 +81,7 @@ app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
 app.command(plot_, name="plot")
+app.command(simulate_, name="simulate")
 app.command(report_, name="report")
 app.command(sweep_, name="sweep")
 app.command(needed_, name="needed")
