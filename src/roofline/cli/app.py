@@ -26,6 +26,7 @@ from roofline.cli import (
     search,
     sensitivity,
     show,
+    simulate,
     sweep,
     train,
     validate,
@@ -68,6 +69,7 @@ app.command(searches)
 _add(searches, search.serve, "serve", search.SERVE)
 _add(searches, search.train, "train", search.TRAIN)
 _add(app, compare.compare_, "compare", compare.EXAMPLES)
+_add(app, simulate.simulate_, "simulate", simulate.EXAMPLES)
 _add(app, sweep.sweep_, "sweep", sweep.EXAMPLES)
 _add(app, needed.needed_, "needed", needed.EXAMPLES)
 _add(app, sensitivity.sensitivity_, "sensitivity", sensitivity.EXAMPLES)

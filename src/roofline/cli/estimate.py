@@ -52,5 +52,5 @@ def estimate_(
         return
     est = estimate(model, system, **words, **load.words())
     fetched = offload(est) if kv_offload else None
-    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.sheet(est, fetched, why=why))
+    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.service_sheet(est, fetched, why=why))
     required(est, asked=require_fit)

@@ -216,7 +216,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Commands of other tools, and ours."""
 
-_OWN: Final = {"sweep": ("--set",)}
+_OWN: Final[Mapping[str, Sequence[str]]] = {"sweep": ("--set",), "simulate": ("--max-num-seqs",)}
 """Words that are answered everywhere but where they are ours."""
 
 
