@@ -35,7 +35,7 @@ from roofline.models.architecture import (
     Moe,
     PerLayer,
 )
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.planner.pools import pools
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
