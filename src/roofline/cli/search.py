@@ -34,10 +34,8 @@ from roofline.cli.options import (
     Step,
 )
 from roofline.core.fields import given
-from roofline.planner.search import search
-from roofline.planner.selection import Search
-from roofline.planner.training_search import search_training
-from roofline.planner.training_selection import TrainingSearch
+from roofline.planner.search import search, search_training
+from roofline.planner.selection import Search, TrainingSearch
 
 SERVE: Final = (
     "roofline search serve llama-3.1-70b --system dgx-h100 --dtype fp8 --tpot 50ms --ttft 2s",
