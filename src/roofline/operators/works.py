@@ -69,6 +69,9 @@ class Message:
         group: ranks that take part; 1 sends nothing.
         copies: of a dispatch or combine, the ranks that each token goes to, drawn at random.
         stride: distance in rank numbers between neighbours of the group.
+        rows: of a dispatch or combine whose kernel sends through a thread of the host, tokens of a rank; 0 where the GPU writes to the
+            card itself.
+        groups, among: the router draws experts from ``among`` of ``groups`` equal groups of ranks only (node-limited routing).
     """
 
     name: str
@@ -77,6 +80,9 @@ class Message:
     group: Count
     stride: Count = 1.0
     copies: Count = 1.0
+    rows: Count = 0.0
+    groups: Count = 1.0
+    among: Count = 1.0
 
 
 Work: TypeAlias = Op | Message
