@@ -178,7 +178,7 @@ def _route(
         ports = ports + busy if c.tier.same_ports else busy
         kind = "cards" if carded else "near" if c.tier.load_store else "far"
         longest[kind] = larger(longest[kind], ports)
-    return _Route(latency, **longest, posts=posts, one_sided=one_sided)
+    return _Route(latency, longest["near"], longest["far"], longest["cards"], posts, one_sided=one_sided)
 
 
 def _group(climbs: Sequence[Climb]) -> Count:
@@ -357,7 +357,8 @@ def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
             steps = steps + hops(c) * c.tier.latency
             kind = "near" if c.tier.load_store else "far"
             passed[kind] = passed[kind] + time
-    return {"point_to_point": _Route(steps, **passed, posts=posts, in_turn=True)}
+    route = _Route(steps, passed["near"], passed["far"], passed["cards"], posts, in_turn=True)
+    return {"point_to_point": route}
 
 
 def _routes(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
