@@ -270,7 +270,19 @@ def test_a_die_of_the_cloudmatrix_sends_no_more_than_its_seven_links():
 
 # Constants of a way ----------------------------------------------------------------------------------------------------------
 
-WORSE = {"alpha": 1, "peer": 1, "start": 1, "hop": 1, "eta": -1, "far": -1, "pair": -1, "c": 1, "error": 0, "ranks": 0, "bytes": 0}
+WORSE = {
+    "alpha": 1,
+    "peer": 1,
+    "start": 1,
+    "hop": 1,
+    "eta": -1,
+    "far": -1,
+    "pair": -1,
+    "c": 1,
+    "error": 0,
+    "ranks": 0,
+    "bytes": 0,
+}
 
 
 def test_every_constant_of_a_way_is_known_to_be_worse_one_way():

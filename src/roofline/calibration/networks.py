@@ -31,7 +31,7 @@ from roofline.core.errors import DescriptorError, QuestionError
 from roofline.core.units import GIGA, MICRO, Count, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Fabric, Tier
-from roofline.operators.works import Message
+from roofline.operators.operations import Message
 from roofline.physics.collectives import price, shifted
 
 _HELD: Final[Mapping[str, tuple[str, ...]]] = {

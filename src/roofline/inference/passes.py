@@ -1,4 +1,4 @@
-"""One prefill, or one decode step: its works priced, its memory counted, its plan checked."""
+"""One prefill, or one decode step: its operations priced, its memory counted, its plan checked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, weights
+from roofline.operators.operations import Message
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.operators.works import Message
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -37,7 +37,7 @@ def as_served(model: Model, calibration: Calibration) -> Model:
 
 
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
-    """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
+    """Return one pass as a tree of spans: sections, each a number of times its operations one after another, and the host.
 
     Args:
         served: sequences whose tokens the host sends on while the chip works.
@@ -45,7 +45,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
     parts = [
-        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
+        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times)
         for s in sections(question, layout, system.chip)
     ]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
@@ -69,7 +69,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
     cut = sections(evolve(question, **halved), layout, system.chip)
-    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.works], s.times) for s in cut]
+    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)
     both = 2 * larger(operations, messages) + smaller(operations, messages) / question.model.depth
@@ -112,19 +112,32 @@ def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     tp, pp, ep = layout.tp, layout.pp, layout.ep
     hint = some_tp(model)
     out = [
-        *(Rule(ok, f"{reason}; {hint}") for ok, reason in tensor_rules(model, tp)),
-        Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
-        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
+        *(evolve(rule, text=f"{rule.text}; {hint}") for rule in tensor_rules(model, tp)),
+        Rule("pp_within_layers", pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
+        within_reach(system, layout),
     ]
     if model.experts:
-        out.append(Rule(layout.stage % ep == 0, "ep must divide tp * dp"))
+        out.append(Rule("ep_divides_stage", layout.stage % ep == 0, "ep must divide tp * dp"))
         most = f"ep cannot exceed the {model.experts} experts and their redundant copies"
-        out.append(Rule(ep <= model.experts + layout.redundant_experts, most))
+        out.append(Rule("ep_within_experts", ep <= model.experts + layout.redundant_experts, most))
         widths = sorted({run.ffn.width for run in model.layers if isinstance(run.ffn, Moe)})
-        out += [Rule(n % layout.expert_tp == 0, f"tp * dp / ep must divide the expert width {n}") for n in widths]
+        out += [
+            Rule(
+                f"tp_dp_ep_divides_expert_width_{n}",
+                n % layout.expert_tp == 0,
+                f"tp * dp / ep must divide the expert width {n}",
+            )
+            for n in widths
+        ]
     else:
-        out.append(Rule(ep == 1, f"ep must be 1: {model.name} has no experts"))
+        out.append(Rule("ep_without_experts", ep == 1, f"ep must be 1: {model.name} has no experts"))
     return (*out, *_placement_rules(model, system, layout))
+
+
+def within_reach(system: System, layout: Layout) -> Rule:
+    """Return the condition that the network joins so many ranks."""
+    text = f"{system.name} joins {{limit}} ranks at most"
+    return Rule("ranks_within_reach", layout.ranks <= system.reach, text, system.reach)
 
 
 def _width(block: FeedForward) -> int:
@@ -140,18 +153,28 @@ def _width(block: FeedForward) -> int:
             assert_never(block)
 
 
-def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
-    """Return where each count that tensor parallelism cuts can be cut, and what to say where it cannot."""
+def tensor_rules(model: Model, tp: Count) -> list[Rule]:
+    """Return the conditions that each count which tensor parallelism cuts can be cut."""
     heads = sorted({run.attention.heads for run in model.layers} - {0})
     kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers} - {0})
     widths = sorted({_width(run.ffn) for run in model.layers} - {0})
     return [
-        *((n % tp == 0, f"tp must divide the {n} attention heads of {model.name}") for n in heads),
         *(
-            (_shared(tp, n), f"tp must divide the {n} key-value heads of {model.name}, or be a multiple of them")
+            Rule(f"tp_divides_heads_{n}", n % tp == 0, f"tp must divide the {n} attention heads of {model.name}")
+            for n in heads
+        ),
+        *(
+            Rule(
+                f"tp_divides_kv_heads_{n}",
+                _shared(tp, n),
+                f"tp must divide the {n} key-value heads of {model.name}, or be a multiple of them",
+            )
             for n in kv
         ),
-        *((n % tp == 0, f"tp must divide the feed-forward width {n} of {model.name}") for n in widths),
+        *(
+            Rule(f"tp_divides_width_{n}", n % tp == 0, f"tp must divide the feed-forward width {n} of {model.name}")
+            for n in widths
+        ),
     ]
 
 
@@ -159,7 +182,7 @@ def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
 def some_tp(model: Model) -> str:
     """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
     degrees = np.arange(1.0, _MOST_TP + 1)
-    masks: Any = [ok for ok, _ in tensor_rules(model, degrees)]
+    masks: Any = [rule.ok for rule in tensor_rules(model, degrees)]
     found = [f"{tp:g}" for tp in degrees[np.logical_and.reduce(masks)]]
     return f"try {' or '.join(filter(None, (', '.join(found[:-1]), found[-1])))}"
 
@@ -168,14 +191,13 @@ def _placement_rules(model: Model, system: System, layout: Layout) -> list[Rule]
     """Return where groups lie evenly over the tiers: none straddles two instances of a tier that others do not."""
     groups = {"tp": layout.tp} | ({"tp * dp": layout.stage} if model.experts else {})
     out = []
-    for tier, _ in pairwise(system.tiers):
+    for i, (tier, _) in enumerate(pairwise(system.tiers)):
         size = tier.size
         for name, group in groups.items():
             even = (layout.ranks <= size) | (size % group == 0) | (group % size == 0)
-            said = (
-                f"{float(np.max(size)):g} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
-            )
-            out.append(Rule(even, f"{name} must divide the {said}"))
+            said = f"{{limit}} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
+            key = f"{name.replace(' * ', '_')}_divides_tier_{i}"
+            out.append(Rule(key, even, f"{name} must divide the {said}", size))
     return out
 
 
@@ -293,9 +315,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
     out = []
-    for name in sorted(
-        {getattr(model.formats, part) for part in ("attention", "recurrent", "dense", "experts", "shared")}
-    ):
+    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
         if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
             continue

@@ -50,7 +50,7 @@ from roofline.core.errors import QuestionError, unknown
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
 from roofline.hardware.hardware import Fabric, Tier
-from roofline.operators.works import Message
+from roofline.operators.operations import Message
 from roofline.physics.kernels import Cost
 from roofline.physics.topology import Usable, usable
 

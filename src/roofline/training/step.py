@@ -21,9 +21,9 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import REACHED, System
 from roofline.inference import passes as inference
 from roofline.models.architecture import Model
+from roofline.operators.operations import Message, Op
 from roofline.operators.training_memory import Held, States, held, states
 from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
-from roofline.operators.works import Message, Op
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
@@ -140,7 +140,7 @@ def played(
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
+        rules=(*rules(question, system, layout), *(Rule(*each) for each in over.rules)),
         paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
@@ -160,7 +160,9 @@ def _placed(system: System, layout: Layout) -> Num:
 def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
-    crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
+    crossing = Message(
+        "stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage, module="pipeline"
+    )
     (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
     return sent
 
@@ -195,21 +197,37 @@ def _reduced(
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
-    for group, name in zip(own, ("", " of experts"), strict=True):
-        if name and not question.model.experts:
+    for group, name, there in zip(own, ("", " of experts"), (True, bool(question.model.experts)), strict=True):
+        if not there:
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
         size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
         if layout.sharding in ("zero1", "zero2"):
-            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
-            gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
+            scatter = Message(
+                f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride, module="data", phase="reduce"
+            )
+            gather = Message(
+                f"gather weights{name}", "all_gather", size, shards, group.stride, module="data", phase="reduce"
+            )
             scattered.append((scatter, every, part))
             gathered.append((gather, 1.0, part))
         if layout.sharding == "none" or layout.fsdp is not None:
             # Ranks that hold the same shard add up what each of them has.
             copies, apart = group.copies / shards, group.stride * shards
             scattered.append(
-                (Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part)
+                (
+                    Message(
+                        f"reduce gradients{name}",
+                        "all_reduce",
+                        size / shards,
+                        copies,
+                        apart,
+                        module="data",
+                        phase="reduce",
+                    ),
+                    1.0,
+                    part,
+                )
             )
     return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
@@ -223,7 +241,7 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
         moved = moved + _UPDATED * kept + _CLEARED * local
     if question.task == "lora":
         moved = 0.0 * moved
-    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0)
+    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
@@ -238,24 +256,37 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     model, d = question.model, layout.dp
     group = question.micro_batch * d
     out = [
-        Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
+        Rule(
+            "micro_batch_dp_divides_batch",
+            question.global_batch % group == 0,
+            "micro_batch * dp must divide the global batch",
+        ),
         # Embedding and head may have places of their own.
         Rule(
+            "pp_vpp_within_layers",
             layout.pp * layout.vpp <= model.depth + 2,
             f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
         ),
-        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
-        Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
+        inference.within_reach(system, layout),
+        Rule("cp_divides_sequence", question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *_context_rules(model, layout),
-        Rule(layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
-        *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
+        Rule("replicas_is_one", layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
+        *inference.tensor_rules(model, layout.tp),
     ]
     if model.experts:
         etp = layout.tp if layout.etp is None else layout.etp
-        out.append(Rule(layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp"))
-        out.append(Rule(layout.ep <= model.experts, f"ep cannot exceed the {model.experts} experts of {model.name}"))
+        out.append(
+            Rule("ep_etp_divides_stage", layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp")
+        )
+        out.append(
+            Rule(
+                "ep_within_experts",
+                layout.ep <= model.experts,
+                f"ep cannot exceed the {model.experts} experts of {model.name}",
+            )
+        )
     else:
-        out.append(Rule(layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
+        out.append(Rule("ep_without_experts", layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
     return tuple(out)
 
 
@@ -265,7 +296,11 @@ def _context_rules(model: Model, layout: Layout) -> list[Rule]:
         return []
     heads = sorted({run.attention.heads for run in model.layers} - {0})
     return [
-        Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}")
+        Rule(
+            f"tp_cp_divides_heads_{n}",
+            n % (layout.tp * layout.cp) == 0,
+            f"tp * cp must divide the {n} attention heads of {model.name}",
+        )
         for n in heads
     ]
 
