@@ -226,21 +226,19 @@ def _tier(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric]) -> T
         topology=topology,
         dims=facts.shape(table, "dims"),
         oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
-        fabric=_network(table, facts, find_fabric) if "fabric" in table else None,
+        fabric=_network(table, find_fabric) if "fabric" in table else None,
         block=facts.shape(table, "block"),
     )
     table.done()
     return out
 
 
-def _network(table: Table, facts: Facts, find: Callable[[str], Fabric]) -> Fabric:
-    """Return the fabric that a tier names; its figures are facts of the system."""
+def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
+    """Return the fabric that a tier names; its facts stay its own."""
     try:
-        out = find(table.text("fabric"))
+        return find(table.text("fabric"))
     except (UnknownNameError, DescriptorError) as error:
         raise DescriptorError(f"{table.place('fabric')}: {error}") from None
-    facts.read += out.facts
-    return out
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
