@@ -13,13 +13,14 @@ from attrs import evolve
 from roofline.core.arrays import Mask, ceil, larger, share, smaller
 from roofline.core.units import Bytes, Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, weights
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.operators.works import Message
+from roofline.operators.works import Message, Section, launched
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -44,10 +45,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     """
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
-    parts = [
-        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
-        for s in sections(question, layout, system.chip)
-    ]
+    cut = sections(question, layout, system.chip)
+    parts = [after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times) for s in cut]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
         parts = _hidden(question, system, layout, calibration, parts)
@@ -55,9 +54,19 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share((engine.sequence + engine.stream) * served, chip.time)
+    host = share((engine.sequence + engine.stream) * served + _launching(cut, engine, name), chip.time)
     waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
+
+
+def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
+    """Return the time in which the host launches the kernels of a pass one by one; 0 for one that a graph has captured.
+
+    The host runs ahead of the chip: a pass is bound by its launches only where they take longer than its kernels do together.
+    """
+    if kind in engine.captured:
+        return 0.0
+    return engine.launch_host * sum((s.times * sum(map(launched, s.works)) for s in cut), start=0.0)
 
 
 def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:

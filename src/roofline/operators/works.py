@@ -31,6 +31,8 @@ class Op:
         weights: elements of weights that it multiplies by, on this rank.
         rows: rows, or elements, of activations that go through it; ``inputs`` and ``outputs``, of a product, what one of them
             has before and after; ``kept``, bytes of one that its gradients need later.
+        helpers: small kernels around it that its constants hold, and that a host launches one by one outside a graph: rotation,
+            writing the cache, sorting tokens by expert.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Op:
     inputs: Count = 0.0
     outputs: Count = 0.0
     kept: Bytes = 0.0
+    helpers: Count = 0.0
 
     @property
     def traffic(self) -> Bytes:
@@ -80,6 +83,17 @@ class Message:
 
 
 Work: TypeAlias = Op | Message
+
+
+def launched(work: Work) -> Count:
+    """Return the kernels that a host launches for a work where no graph has captured them.
+
+    >>> float(launched(Op("experts", "moe", "bf16", 1e9, 1e6, helpers=6.0)))
+    7.0
+    """
+    if isinstance(work, Message):
+        return 1.0 * ((work.size > 0) & (work.group > 1))
+    return work.launches + work.helpers * (work.launches > 0)
 
 
 @frozen(eq=False)
