@@ -44,6 +44,8 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     "trtllm.runtime.cuda.generation.blackwell.launch": (0.75, 0.2, LAUNCH),
     "generic.runtime.cuda.generation.blackwell-rtx.launch": (0.8, 0.2, LAUNCH),
     "generic.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
+    "vllm.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
+    "sglang.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
     "generic.runtime.cann.launch": (2.5, 0.4, LAUNCH),
     "vllm.runtime.cann.launch": (2.5, 0.4, LAUNCH),
     "sglang.runtime.cann.launch": (2.5, 0.4, LAUNCH),
@@ -67,9 +69,10 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     # The host between steps, for each sequence, and each request.
     **{f"{name}.gap": (2e-4, 0.5, GAP) for name in ("generic", "trtllm", "vllm", "sglang")},
     **{f"{name}.prompt_gap": (2e-3, 0.5, GAP) for name in ("generic", "trtllm", "vllm", "sglang")},
-    **{f"{name}.sequence": (8e-6, 0.5, (0.5 * US, 200 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
+    **{f"{name}.sequence": (5e-6, 0.5, (0.5 * US, 50 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
     **{f"{name}.stream": (1.5e-5, 0.5, (0.5 * US, 200 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
     **{f"{name}.front": (15e-3, 0.3, (1e-3, 0.1)) for name in ("generic", "trtllm", "vllm", "sglang")},
+    "generic.kind.day-0.front": (0.1, 1.0, (1e-3, 2.0)),
     "sglang.bunched": (0.3, 0.5, (0.01, 1.0)),
     "generic.crowd": (1.1, 0.3, (0.1, 10.0)),
 }  # fmt: skip

@@ -31,14 +31,14 @@ from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, MILLION, ONE, SECOND, Unit
 from roofline.hardware.constants import STACKS
-from roofline.hardware.engines import KINDS, PASSES, RUNTIMES, Engine, StackMemory
+from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RUNTIMES, Engine, StackMemory
 from roofline.models.dtypes import DTYPES
 
 NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
     "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, 1e-3),
     "gap": (SECOND, 0.0, 1.0), "prompt_gap": (SECOND, 0.0, 1.0), "sequence": (SECOND, 0.0, 0.1), "stream": (SECOND, 0.0, 0.1),
     "front": (SECOND, 0.0, 10.0), "budget": (ONE, 16.0, MILLION), "crowd": (ONE, 0.0, MILLION), "reserve": (ONE, 0.0, 1.0),
-    "bunched": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
+    "most": (ONE, 1.0, MILLION), "most_drafting": (ONE, 1.0, MILLION), "bunched": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
 }  # fmt: skip
 """Numbers of a stack, with their units and the range in which each must lie."""
 
@@ -136,9 +136,14 @@ def _words(table: Table) -> dict[str, Any]:
     if "title" in table:
         out["title"] = table.text("title")
     if "kernels" in table:
-        out["stack"] = table.text("kernels")
-        if out["stack"] not in STACKS:
-            raise table.fail("kernels", "unknown software stack", near(out["stack"], STACKS, "stacks"))
+        named = table.text("kernels")
+        if named not in (*STACKS, "any"):
+            raise table.fail("kernels", "unknown software stack", near(named, (*STACKS, "any"), "stacks"))
+        out["stack"] = "" if named == "any" else named
+    if "exchange" in table:
+        out["exchange"] = table.text("exchange")
+        if out["exchange"] not in EXCHANGES:
+            raise table.fail("exchange", "no such exchange", near(out["exchange"], EXCHANGES, "exchanges"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
     for key, known, what in (("fused", tuple(DTYPES), "formats"), ("captured", PASSES, "passes")):

@@ -24,6 +24,9 @@ KINDS: Final = ("default", "tuned", "day-0")
 PASSES: Final = ("decode", "prefill", "mixed")
 """Kinds of pass that a graph may have captured."""
 
+EXCHANGES: Final = ("all_to_all", "all_gather")
+"""Ways of tokens to their experts: to those ranks alone, or all tokens to all ranks and the sums back (reduce-scatter)."""
+
 RUNTIMES: Final[Mapping[str, tuple[str, ...]]] = {
     "cuda": ("NVIDIA",), "rocm": ("AMD",), "cann": ("Huawei",), "tpu": ("Google",), "neuron": ("AWS", "Amazon"), "gaudi": ("Intel",),
 }  # fmt: skip
@@ -60,7 +63,7 @@ class StackMemory:
 class Engine:
     """A serving engine on one runtime, in one release: its stack.
 
-    ``step = ||chip, (sequence + stream) B + launch_host n||_3 + gap`` for B sequences and n kernels that the host launches one by
+    ``step = ||chip, stream B + launch_host n||_3 + sequence B + gap`` for B sequences and n kernels that the host launches one by
     one; n is 0 for the kinds of pass that a graph has captured. A step that passes prompts takes ``prompt_gap`` more.
 
     Attributes:
@@ -75,14 +78,17 @@ class Engine:
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
-        sequence: time of the host for each sequence of a step (scheduling, sampling), at the same time as the chip's work;
-            ``stream``, what sending its tokens on takes more, where a client waits for each.
+        sequence: time of the host for each sequence of a step (scheduling, sampling), while the chip waits; ``stream``, what sending
+            its tokens on takes, at the same time as the chip's work, where a client waits for each.
         front: time of a request before its first step: tokenising, queueing, sending.
         overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.
+        most: requests that an attention rank serves at once at most; ``most_drafting``, a replica that drafts tokens; None for as many as
+            fit.
+        exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
         cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
@@ -114,6 +120,9 @@ class Engine:
     reserve: Ratio = 1.0
     crowd: Count = 0.0
     bunched: Ratio = 0.0
+    most: Count | None = None
+    most_drafting: Count | None = None
+    exchange: str = "all_to_all"
     windows: bool = True
     cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None

@@ -20,7 +20,7 @@ from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, weights
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.operators.works import Message, Section, launched
+from roofline.operators.works import Message, Section, Work, launched
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -45,7 +45,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     """
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
-    cut = sections(question, layout, system.chip)
+    cut = _sections(question, system, layout, calibration.engine)
     parts = [after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times) for s in cut]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
@@ -54,9 +54,27 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share((engine.sequence + engine.stream) * served + _launching(cut, engine, name), chip.time)
-    waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
+    host = share(engine.stream * served + _launching(cut, engine, name), chip.time)
+    waits = gap + engine.sequence * served + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
+
+
+def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
+    """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
+    cut = sections(question, layout, system.chip)
+    if engine.exchange == "all_to_all":
+        return list(cut)
+    return [evolve(s, works=tuple(map(_gathered, s.works))) for s in cut]
+
+
+_GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
+
+
+def _gathered(work: Work) -> Work:
+    """Return an exchange of experts as all-gather and reduce-scatter: every rank gets every token, and sends back its sums."""
+    if not isinstance(work, Message) or work.collective not in _GATHERED:
+        return work
+    return evolve(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
 
 
 def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
@@ -77,7 +95,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     :math:`\min(c, m) / L` more; of a part o of that gain. Halves read the weights twice: a step is cut only where that pays.
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
-    cut = sections(evolve(question, **halved), layout, system.chip)
+    cut = _sections(evolve(question, **halved), system, layout, calibration.engine)
     half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.works], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)

@@ -160,10 +160,10 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = filled(asked, kept)[2]
+        most = _served_at_once(filled(asked, kept)[2], q, layout, engine)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = filled(chunk, kept)[2]
+        most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
         run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
         ok = q.rate < limit
         # One reason for all points, so that blocks of them can be put together.
@@ -209,6 +209,16 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
+
+
+def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return how many requests are served at once: as many as fit, and no more than the engine's own limits."""
+    out = fit
+    if engine.most is not None:
+        out = smaller(out, engine.most * layout.dp * layout.replicas)
+    if engine.most_drafting is not None:
+        out = pick(question.draft_tokens > 0, smaller(out, engine.most_drafting * layout.replicas), out)
+    return out
 
 
 SATURATES: Final = "the service saturates"
