@@ -313,6 +313,7 @@ def main() -> None:
     report("as fitted", shipped, fit)
     if given.write:
         write(theta)
+<<<<<<< HEAD
     if given.page:
         scores = {name: out_of_fold(fit, key) for name, key in KEYS.items()}
         for name, each in scores.items():
@@ -320,6 +321,9 @@ def main() -> None:
         catalog.write(
             ROOT / "docs" / "accuracy" / "serving.md", page(fit, theta, error, used, shipped, scores).encode()
         )
+=======
+        catalog.write(ROOT / "docs" / "accuracy" / "engines.md", page(theta, shipped, out).encode())
+>>>>>>> main
 
 
 def start() -> np.ndarray:

@@ -44,6 +44,7 @@ from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 if TYPE_CHECKING:
     from roofline.calibration.calibrate import Calibrated, calibrate
     from roofline.core.frames import Frame
+    from roofline.inference.traces import Lengths, Trace
     from roofline.operators.memory import Footprint
     from roofline.physics.spans import Span
     from roofline.planner.estimate import estimate
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from roofline.planner.plans import Rejection
     from roofline.planner.search import search
     from roofline.planner.selection import Search
+    from roofline.planner.simulate import simulate
     from roofline.planner.splits import Splits
     from roofline.planner.train import train
     from roofline.planner.training_search import search_training
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from roofline.results.answer import Rule
     from roofline.results.campaign import Campaign
     from roofline.results.estimate import Estimate
+    from roofline.results.simulation import Simulation
     from roofline.results.training import Training
     from roofline.studies.compare import Comparison, compare
     from roofline.studies.largest import largest
@@ -100,6 +103,7 @@ __all__ = [
     "Kernel",
     "Layers",
     "Layout",
+    "Lengths",
     "Linear",
     "Link",
     "Mamba",
@@ -125,12 +129,14 @@ __all__ = [
     "Search",
     "Serve",
     "ServingRun",
+    "Simulation",
     "Source",
     "Span",
     "Splits",
     "Sweep",
     "System",
     "Tier",
+    "Trace",
     "TrainStep",
     "Training",
     "TrainingRun",
@@ -159,6 +165,7 @@ __all__ = [
     "scaling",
     "search",
     "search_training",
+    "simulate",
     "sweep",
     "system",
     "train",
@@ -184,7 +191,10 @@ _LATER = {
     "Score": "validation.scoring",
     "Search": "planner.selection",
     "ServingRun": "validation.runs",
+    "Simulation": "results.simulation",
     "Span": "physics.spans",
+    "Trace": "inference.traces",
+    "Lengths": "inference.traces",
     "TrainingRun": "validation.runs",
     "Training": "results.training",
     "TrainingSearch": "planner.training_selection",
@@ -206,6 +216,7 @@ _LATER = {
     "offload": "planner.offload",
     "search": "planner.search",
     "search_training": "planner.training_search",
+    "simulate": "planner.simulate",
     "sweep": "studies.sweep",
     "train": "planner.train",
     "validate": "validation.validate",

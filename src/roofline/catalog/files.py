@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,3 +144,34 @@ def write(path: Path, data: bytes) -> None:
 
 def _unwritable(path: Path, error: Exception) -> QuestionError:
     return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
+
+
+LONGEST_LINE: Final = 4 * MEBI
+"""Bytes of the longest line of a file that is read line by line."""
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file of any length, plain or gzipped, without their ends; no more than one is in memory.
+
+    Raises:
+        DescriptorError: no such file, not a regular file, not readable, not text, or a line of more than 4 MiB.
+    """
+    number = 0
+    try:
+        if not path.is_file():
+            raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+        with path.open("rb") as raw:
+            packed = raw.peek(2)[:2] == _GZIP
+            file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise DescriptorError(f"{path}: line {number}: is longer than {LONGEST_LINE // MEBI} MiB")
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise DescriptorError(f"{path}: line {number}: is not UTF-8 text; save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        if isinstance(error, DescriptorError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None

@@ -58,6 +58,7 @@ from roofline.cli.options import SERVING, ServingOptions
 from roofline.cli.plot import plot_
 from roofline.cli.report import report_
 from roofline.cli.search import searches
+from roofline.cli.simulate import simulate_
 from roofline.cli.sweep import break_even_, needed_, sensitivity_, sweep_
 from roofline.cli.train import train_
 from roofline.core.errors import QuestionError, RooflineError
@@ -80,6 +81,7 @@ app.register_install_completion_command(add_to_startup=False)
 app.command(searches)
 app.command(train_, name="train")
 app.command(plot_, name="plot")
+app.command(simulate_, name="simulate")
 app.command(report_, name="report")
 app.command(sweep_, name="sweep")
 app.command(needed_, name="needed")
@@ -150,7 +152,7 @@ def estimate_(
         raise QuestionError(f"{word}: is of chips that only read prompts; give --prefill-chips too")
     est = estimate(model, system, **shape, **stored, **words)
     fetched = offload(est) if kv_offload else None
-    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.sheet(est, fetched, why=why))
+    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.service_sheet(est, fetched, why=why))
 
 
 @app.command(name="compare")
