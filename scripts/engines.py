@@ -313,17 +313,13 @@ def main() -> None:
     report("as fitted", shipped, fit)
     if given.write:
         write(theta)
-<<<<<<< HEAD
     if given.page:
         scores = {name: out_of_fold(fit, key) for name, key in KEYS.items()}
         for name, each in scores.items():
             report(f"out of fold by {name}", each, fit)
         catalog.write(
-            ROOT / "docs" / "accuracy" / "serving.md", page(fit, theta, error, used, shipped, scores).encode()
+            ROOT / "docs" / "accuracy" / "engines.md", page(fit, theta, error, used, shipped, scores).encode()
         )
-=======
-        catalog.write(ROOT / "docs" / "accuracy" / "engines.md", page(theta, shipped, out).encode())
->>>>>>> main
 
 
 def start() -> np.ndarray:
@@ -426,7 +422,7 @@ def page(
 
 PAGE = """# Accuracy of serving estimates
 
-Made by `python scripts/engines.py --write --page`. Kernels and links are fitted to timings of their own ([fits](../fits.md)); what a
+Made by `python scripts/engines.py --write --page`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what a
 software stack adds to them are {constants} constants, fitted to the published runs in `workloads/runs/serving.csv`. None belongs to a
 run, a model or a source.
 

@@ -12,13 +12,8 @@ from typing import Any, Final
 
 from attrs import evolve
 
-<<<<<<< HEAD
 from roofline.catalog import descriptors, operations, software, stacks
-from roofline.catalog.files import LARGEST, read_bytes, read_json, read_rows, read_toml, write
-=======
-from roofline.catalog import descriptors, operations, software
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml, write
->>>>>>> main
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
