@@ -318,7 +318,7 @@ def main() -> None:
         for name, each in scores.items():
             report(f"out of fold by {name}", each, fit)
         catalog.write(
-            ROOT / "docs" / "accuracy" / "engines.md", page(fit, theta, error, used, shipped, scores).encode()
+            ROOT / "docs" / "accuracy" / "engines.md", page(fit, theta, error, used=used, shipped=shipped, scores=scores).encode()
         )
 
 
@@ -355,7 +355,7 @@ def report(title: str, ratios: Mapping[tuple[str, str], float], fit: Fit) -> Non
 
 
 def page(
-    fit: Fit, theta: Theta, error: np.ndarray, used: Mapping[str, int], shipped: Mapping[tuple[str, str], float],
+    fit: Fit, theta: Theta, error: np.ndarray, *, used: Mapping[str, int], shipped: Mapping[tuple[str, str], float],
     scores: Mapping[str, Mapping[tuple[str, str], float]],
 ) -> str:  # fmt: skip
     """Return the page that tells the constants and the scores."""
