@@ -1,4 +1,4 @@
-"""One prefill, or one decode step: its works priced, its memory counted, its plan checked."""
+"""One prefill, or one decode step: its operations priced, its memory counted, its plan checked."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, weights
+from roofline.operators.operations import Message, Operation, Section, launched
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.operators.works import Message, Section, Work, launched
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -38,7 +38,7 @@ def as_served(model: Model, calibration: Calibration) -> Model:
 
 
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
-    """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
+    """Return one pass as a tree of spans: sections, each a number of times its operations one after another, and the host.
 
     Args:
         served: sequences whose tokens the host sends on while the chip works.
@@ -46,7 +46,9 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
     cut = _sections(question, system, layout, calibration.engine)
-    parts = [after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times) for s in cut]
+    parts = [
+        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
+    ]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
         parts = _hidden(question, system, layout, calibration, parts)
@@ -64,13 +66,13 @@ def _sections(question: Pass, system: System, layout: Layout, engine: Engine) ->
     cut = sections(question, layout, system.chip)
     if engine.exchange == "all_to_all":
         return list(cut)
-    return [evolve(s, works=tuple(map(_gathered, s.works))) for s in cut]
+    return [evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut]
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
 
 
-def _gathered(work: Work) -> Work:
+def _gathered(work: Operation) -> Operation:
     """Return an exchange of experts as all-gather and reduce-scatter: every rank gets every token, and sends back its sums."""
     if not isinstance(work, Message) or work.collective not in _GATHERED:
         return work
@@ -84,7 +86,7 @@ def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
     """
     if kind in engine.captured:
         return 0.0
-    return engine.launch_host * sum((s.times * sum(map(launched, s.works)) for s in cut), start=0.0)
+    return engine.launch_host * sum((s.times * sum(map(launched, s.operations)) for s in cut), start=0.0)
 
 
 def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:
@@ -96,7 +98,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
     cut = _sections(evolve(question, **halved), system, layout, calibration.engine)
-    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.works], s.times) for s in cut]
+    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)
     both = 2 * larger(operations, messages) + smaller(operations, messages) / question.model.depth

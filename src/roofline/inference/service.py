@@ -85,8 +85,28 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         alone,
         plain,
         mixed,
-        pace(q, engine, c, plain.time, mixed.time, requests=each, ranks=layout.dp, lanes=layout.dp * layout.replicas),
+        pace(
+            q,
+            engine,
+            c,
+            plain.time,
+            mixed.time,
+            requests=each,
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
+            packed=_packed(plain, mixed, c),
+        ),
     )
+
+
+def _packed(plain: Span, mixed: Span, c: Cadence) -> Seconds:
+    """Return the time of a step with as many prompts as a chunk holds.
+
+    The chip's work grows with the prompts; the host's launches of a pass do not.
+    """
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
+    more = chips[0] + larger(chips[1] - chips[0], 0.0) * c.most / c.together
+    return larger(more + plain.parts[-1].time, mixed.time)
 
 
 _ROUNDS: Final = 14
