@@ -21,11 +21,14 @@ import attrs
 import numpy as np
 
 from roofline import catalog
+from roofline.catalog import output
+from roofline.core.errors import RooflineError
 from roofline.core.units import SECOND, show
 from roofline.hardware.constants import Calibration
 from roofline.validation.replay import predict
 from roofline.validation.runs import ServingRun, serving_runs
 from roofline.validation.scoring import Prediction
+from roofline.validation.serving_assumptions import opener
 
 ROOT = Path(__file__).resolve().parents[1]
 US = 1e-6
@@ -114,9 +117,6 @@ def adjusted(theta: Theta, profile: Calibration) -> Calibration:
 
 def touched(runs: Sequence[ServingRun], level: str) -> list[set[str]]:
     """Return the constants that each run depends on."""
-    from roofline.core.errors import RooflineError
-    from roofline.validation.serving_assumptions import opener
-
     out, open_ = [], opener(level)
     for run in runs:
         try:
@@ -157,7 +157,7 @@ def ratio(p: Prediction | None) -> float:
 
 def cell(run: ServingRun) -> str:
     """Return what weighs as one."""
-    return " ".join((run.group, run.model, run.system, run.weight_dtype))
+    return f"{run.group} {run.model} {run.system} {run.weight_dtype}"
 
 
 def solve(r: np.ndarray, jacobian: np.ndarray, at: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -298,7 +298,7 @@ def main() -> None:
     x = start()
     for _ in range(given.rounds):
         fit.linearise(x)
-        report("before this round", {k: r for k, r in zip(fit.keys, fit.r, strict=True)}, fit)
+        report("before this round", dict(zip(fit.keys, fit.r, strict=True)), fit)
         x = fit.best()
     ok = fit.weights > 0
     error = errors(fit.r[ok], fit.jacobian[ok], fit.weights[ok])
@@ -317,8 +317,9 @@ def main() -> None:
         scores = {name: out_of_fold(fit, key) for name, key in KEYS.items()}
         for name, each in scores.items():
             report(f"out of fold by {name}", each, fit)
-        catalog.write(
-            ROOT / "docs" / "accuracy" / "engines.md", page(fit, theta, error, used=used, shipped=shipped, scores=scores).encode()
+        output.write(
+            ROOT / "docs" / "accuracy" / "engines.md",
+            page(fit, theta, error, used=used, shipped=shipped, scores=scores).encode(),
         )
 
 
@@ -476,7 +477,7 @@ def _replace(path: Path, begin: str, key: str, value: float) -> None:
     timed = key in ("gap", "prompt_gap", "sequence", "stream", "front", "launch_host")
     said = f'"{float(f"{value * 1e6:.3g}"):g} us"' if timed else f"{value:.3g}"
     block = re.sub(rf"^({key} *= )(?!{{).*$", rf"\g<1>{said}", text[start:end], flags=re.MULTILINE)
-    catalog.write(path, (text[:start] + block + text[end:]).encode())
+    output.write(path, (text[:start] + block + text[end:]).encode())
 
 
 if __name__ == "__main__":

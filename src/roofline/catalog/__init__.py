@@ -13,10 +13,11 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml, write
+from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
+from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
@@ -28,6 +29,7 @@ from roofline.models.architecture import Model
 __all__ = [
     "LARGEST",
     "asset",
+    "check_places",
     "chip",
     "engine",
     "engines",
@@ -45,6 +47,7 @@ __all__ = [
     "root",
     "system",
     "write",
+    "write_all",
 ]
 
 _RUNS: Final = "workloads/runs"

@@ -11,8 +11,10 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, ceil, floor, larger, pick
+from roofline.core.arrays import Mask, ceil, floor, larger, pick, smaller
 from roofline.core.units import Bytes, Count, Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
 from roofline.models.architecture import Attention, Dense, FeedForward, Formats, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.transformer import attention, ffn, head, residual
@@ -225,3 +227,14 @@ def most_sequences(capacity: Bytes, fixed: Bytes, per_sequence: Bytes) -> Count:
     32.0
     """
     return larger(floor((capacity - fixed) / per_sequence), 0.0)
+
+
+def room(system: System, calibration: Calibration) -> Bytes:
+    """Return the bytes of a rank's memory that weights, cache and activations may fill."""
+    memory = system.chip.memory
+    return memory.capacity * memory.usable * calibration.memory_fraction
+
+
+def placed(system: System, layout: Layout) -> Count:
+    """Return the ranks on a package: a rank may be a die, and a small deployment may leave the other dies idle."""
+    return smaller(float(system.ranks_per_chip), layout.ranks)
