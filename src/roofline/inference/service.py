@@ -96,18 +96,19 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             requests=each,
             ranks=layout.dp,
             lanes=layout.dp * layout.replicas,
-            packed=_packed(plain, mixed, c),
+            packed=_packed(plain, mixed, c, each),
         ),
     )
 
 
-def _packed(plain: Span, mixed: Span, c: Cadence) -> Seconds:
-    """Return the time of a step with as many prompts as a chunk holds.
+def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+    """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
 
     The chip's work grows with the prompts; the host's launches of a pass do not.
     """
     chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
-    more = chips[0] + larger(chips[1] - chips[0], 0.0) * c.most / c.together
+    prompts = smaller(c.most, larger(requests, 1.0))
+    more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
     return larger(more + plain.parts[-1].time, mixed.time)
 
 

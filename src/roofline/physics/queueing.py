@@ -204,8 +204,8 @@ def pace(
     cost = larger(mixed - decode, 0.0)
     prompt = c.chunks * cost / c.together
     ahead = share(steps * mixed - decode, prompt)
-    filled = cost * c.most / c.together if packed is None else larger(packed - decode, 0.0)
-    each = pick(c.most > 1, filled / c.most, prompt)
+    shared = smaller(c.most, larger(requests, 1.0))
+    each = prompt if packed is None else pick(c.most > 1, larger(packed - decode, 0.0) / shared, prompt)
     full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
     begun = larger(full - larger(ahead, 1.0), 0.0)
     ramp: Num = 0.0 if slots is None else begun / slots
@@ -214,7 +214,7 @@ def pace(
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
     late = (ramp + crowd + bunched) * each
     # Prompts that a request waits for do not disturb it again.
-    disturbed = larger(c.gaps * c.mixed - share(late, pick(c.most > 1, larger(filled, cost), cost)), 0.0)
+    disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
