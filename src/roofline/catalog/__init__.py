@@ -23,7 +23,7 @@ from roofline.core.mappings import Table
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
-from roofline.hardware.hardware import Chip, System
+from roofline.hardware.hardware import Chip, Fabric, System
 from roofline.models.architecture import Model
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "chip",
     "engine",
     "engines",
+    "fabric",
     "framework",
     "kind_of",
     "lines_of",
@@ -98,6 +99,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
         return descriptors.chip(top, name), (path,)
+    if kind == "fabric":
+        return descriptors.fabric(top, name), (path,)
     if kind == "engine":
         return stacks.read(top, name), (path,)
     if kind == "framework":
@@ -113,7 +116,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("chip", _beside(path, given)).resolve())
         return chip(files[-1])
 
-    return descriptors.system(top, name, find), tuple(files)
+    def joined(given: str) -> Fabric:
+        files.append(_found("fabric", _beside(path, given)).resolve())
+        return fabric(files[-1])
+
+    return descriptors.system(top, name, find, joined), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -149,6 +156,15 @@ def chip(given: str | Path | Chip) -> Chip:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
     return given if isinstance(given, Chip) else _load("chip", given)
+
+
+def fabric(given: str | Path | Fabric) -> Fabric:
+    """Return a network between nodes by its name in ``hardware/fabrics`` or the path of a TOML file.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
 def system(given: str | Path | System) -> System:
