@@ -27,7 +27,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
         )
     elif np.any(drafts & (question.accept_length == 1)):
         out.append("draft tokens are verified and none is kept: accept_length is 1")
-    if not question.model.mtp:
+    if not question.model.mtp and question.model.speculator is None:
         out.append(
             f"the cost of drafting is left out: {question.model.name} brings no draft module, and none was described"
         )
@@ -37,7 +37,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
 def notes(model: Model, tokens: Count, system: System, calibration: Calibration) -> tuple[str, ...]:
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
-    out = []
+    out = list(model.notices)
     for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
         if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:

@@ -18,7 +18,7 @@ def as_served(model: Model, calibration: Calibration) -> Model:
 
 def drafting(model: Model, draft_tokens: Count) -> Mask:
     """Return where the model's own draft module is used."""
-    return (draft_tokens > 0) & bool(model.mtp)
+    return (draft_tokens > 0) & bool(model.mtp or model.speculator)
 
 
 def fill(
