@@ -290,6 +290,7 @@ class System:
         price: rent of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
         host: its hosts' memory and the links to it; None where neither is known.
+        planes: other networks of the system, beside the tiers.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
@@ -305,6 +306,7 @@ class System:
     vendor: str = ""
     title: str = ""
     host: Host | None = None
+    planes: tuple[Tier, ...] = ()
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     chip: Chip = field(init=False, repr=False)
 
