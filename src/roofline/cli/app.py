@@ -7,6 +7,7 @@ wrong, with one line that names the argument, its value, the rule and the remedy
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ from roofline.cli import (
     validate,
 )
 from roofline.cli import list as list_
-from roofline.cli.console import complain
+from roofline.cli.console import Warned, complain
 from roofline.cli.peers import explained, translated
 from roofline.core.errors import RooflineError
 
@@ -87,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the words after ``roofline``; by default those that the process was started with.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    warned = Warned()
+    logging.getLogger("roofline").addHandler(warned)
     try:
         app(translated(typed), exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
@@ -100,6 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
         complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        logging.getLogger("roofline").removeHandler(warned)
 
 
 def _discard() -> None:
