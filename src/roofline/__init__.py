@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from roofline.calibration.calibrate import Calibrated, calibrate
     from roofline.core.frames import Frame
     from roofline.inference.traces import Lengths, Trace
+    from roofline.operators.feasibility import Rule
     from roofline.operators.memory import Footprint
     from roofline.physics.spans import Span
     from roofline.planner.estimate import estimate
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from roofline.planner.train import train
     from roofline.reports.describe import Description, describe, listing
     from roofline.reports.report import Report, report
-    from roofline.results.answer import Rule
     from roofline.results.campaign import Campaign
     from roofline.results.estimate import Estimate
     from roofline.results.simulation import Simulation
@@ -183,7 +183,7 @@ _LATER = {
     "Prediction": "validation.scoring",
     "Rejection": "planner.plans",
     "Report": "reports.report",
-    "Rule": "results.answer",
+    "Rule": "operators.feasibility",
     "Scaling": "studies.scaling",
     "Score": "validation.scoring",
     "Search": "planner.selection",

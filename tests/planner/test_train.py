@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import catalog, plots
-from roofline.inference import passes
+from roofline.physics import pricing
 from roofline.physics.pipeline import SCHEDULES
 from roofline.physics.pricing import prices
 from roofline.planner.evaluation import step, steps
@@ -214,7 +214,7 @@ def test_prices_remembered_are_prices(plan):
     for work, _, _ in step(*plan).whole.leaves():
         if work is not None:
             assert float(of(work).time) == pytest.approx(
-                float(passes.price(work, rack, constants).time), rel=1e-12, abs=1e-300
+                float(pricing.price(work, rack, constants).time), rel=1e-12, abs=1e-300
             )
 
 

@@ -320,6 +320,7 @@ def _written(constants: Kernel | Link) -> list[str]:
             continue
         plain = "inf" if np.isinf(value) else f"{value:.4g}"
         text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
+        text = json.dumps(f"{value:.0f} B") if field.name == "bytes" else text
         out.append(f"{field.name} = {text}")
     return out
 

@@ -13,23 +13,26 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml, write
+from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
+from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
-from roofline.hardware.hardware import Chip, System
+from roofline.hardware.hardware import Chip, Fabric, System
 from roofline.models.architecture import Model
 
 __all__ = [
     "LARGEST",
     "asset",
+    "check_places",
     "chip",
     "engine",
+    "fabric",
     "framework",
     "kind_of",
     "lines_of",
@@ -44,6 +47,7 @@ __all__ = [
     "root",
     "system",
     "write",
+    "write_all",
 ]
 
 _RUNS: Final = "workloads/runs"
@@ -94,6 +98,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
         return descriptors.chip(top, name), (path,)
+    if kind == "fabric":
+        return descriptors.fabric(top, name), (path,)
     if kind == "engine":
         return software.engine(top, name), (path,)
     if kind == "framework":
@@ -109,7 +115,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("chip", _beside(path, given)).resolve())
         return chip(files[-1])
 
-    return descriptors.system(top, name, find), tuple(files)
+    def joined(given: str) -> Fabric:
+        files.append(_found("fabric", _beside(path, given)).resolve())
+        return fabric(files[-1])
+
+    return descriptors.system(top, name, find, joined), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -145,6 +155,15 @@ def chip(given: str | Path | Chip) -> Chip:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
     return given if isinstance(given, Chip) else _load("chip", given)
+
+
+def fabric(given: str | Path | Fabric) -> Fabric:
+    """Return a network between nodes by its name in ``hardware/fabrics`` or the path of a TOML file.
+
+    Raises:
+        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
 def system(given: str | Path | System) -> System:

@@ -12,6 +12,7 @@ from roofline.core.errors import UnknownNameError, fault
 FOLDERS: Final = {
     "chip": "hardware/chips",
     "system": "hardware/systems",
+    "fabric": "hardware/fabrics",
     "calibration": "hardware/calibration",
     "model": "workloads/models",
     "engine": "workloads/engines",

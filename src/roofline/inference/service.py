@@ -22,13 +22,15 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import draft_notes, drafting, fill, notes, prefill, rules, step
+from roofline.inference.passes import prefill, step
+from roofline.operators.assumptions import draft_notes, notes
+from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
+from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
 from roofline.physics.spans import Span, after
-from roofline.results.answer import Rule
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.layout import Layout
@@ -196,7 +198,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
-        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*serving_rules(model, system, layout), *stable),
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),

@@ -106,6 +106,9 @@ class Message:
         module: part of the model, or of the layout, that it belongs to.
         phase: pass that it is sent in.
         recompute: whether it repeats a message of the forward pass for the backward one.
+        rows: of a dispatch or combine whose kernel sends through a thread of the host, tokens of a rank; 0 where the GPU writes to the
+            card itself.
+        groups, among: the router draws experts from ``among`` of ``groups`` equal parts of the ranks only (node-limited routing).
     """
 
     name: str
@@ -117,6 +120,9 @@ class Message:
     module: Module = ""
     phase: Phase = "forward"
     recompute: bool = False
+    rows: Count = 0.0
+    groups: Count = 1.0
+    among: Count = 1.0
 
     @property
     def label(self) -> str:

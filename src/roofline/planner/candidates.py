@@ -15,9 +15,9 @@ from roofline.core.fields import refuse
 from roofline.core.units import MILLION, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import rules
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import serving_rules
 from roofline.planner.evaluation import Progress, answer
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
@@ -82,7 +82,7 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
     Raises:
         QuestionError: none can; the message says why.
     """
-    laws = rules(model, system, candidates)
+    laws = serving_rules(model, system, candidates)
     shape = np.shape(candidates.tp)
     masks = [np.broadcast_to(rule.ok, shape) for rule in laws]
     ok = np.logical_and.reduce(masks)

@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
+from roofline.operators.feasibility import Rule, sentence
 from roofline.planner.metrics import METRICS, held, measure
-from roofline.results.answer import Rule, sentence
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]

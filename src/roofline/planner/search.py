@@ -17,9 +17,9 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.inference.passes import notes as remarks
-from roofline.inference.passes import rules
 from roofline.models.architecture import Model
+from roofline.operators.assumptions import notes as remarks
+from roofline.operators.feasibility import serving_rules
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -113,7 +113,7 @@ def search(
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
     """Return the layouts that cannot be laid out by the first law that each of them breaks."""
     every = np.ones(np.shape(layouts.tp), dtype=bool)
-    found = refusals(rules(model, system, layouts), every).values()
+    found = refusals(serving_rules(model, system, layouts), every).values()
     return tuple(Rejection("rule", each.reason, each.plans, each.plans) for each in found)
 
 

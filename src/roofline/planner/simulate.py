@@ -17,13 +17,13 @@ from roofline.core.units import Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import drafting, fill
 from roofline.inference.policies import Policy, policy_of
 from roofline.inference.service import chunk_of
 from roofline.inference.simulation import Lane, Record, Service, run
 from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
+from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
 from roofline.planner.plans import limit
 from roofline.planner.pools import exposed, transfer

@@ -16,8 +16,8 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.inference.passes import notes as remarks
 from roofline.models.architecture import Model
+from roofline.operators.assumptions import notes as remarks
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
 from roofline.planner.evaluation import step

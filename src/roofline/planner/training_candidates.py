@@ -22,11 +22,10 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import some_tp, tensor_rules
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule, some_tp, tensor_rules
 from roofline.planner.evaluation import Progress, steps
 from roofline.planner.frontier import order
-from roofline.results.answer import Rule
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep

@@ -22,6 +22,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
 from roofline.results import citations
 from roofline.results.notebook import Displayed
@@ -54,54 +55,6 @@ class Holding(Protocol):
 
 AskedT = TypeVar("AskedT")
 HeldT = TypeVar("HeldT", bound=Holding)
-
-
-@frozen(eq=False)
-class Rule:
-    """A condition on a layout: where it holds, and what to say where it does not.
-
-    Attributes:
-        key: a stable word for the condition, such as ``tp_divides_heads_64``; it begins with the degree to change, if one is.
-        ok: where it holds.
-        text: the sentence for where it does not, in which ``{limit}`` stands for the greatest ``limit``.
-        limit: the number that the sentence names, if any; a float, or an array over the points.
-
-    >>> Rule("ranks_within_reach", np.array([True, False]), "joins {limit} ranks at most", np.array([8.0, 16.0])).reason
-    'joins 16 ranks at most'
-    """
-
-    key: str
-    ok: Mask
-    text: str
-    limit: Num = 0.0
-
-    @property
-    def reason(self) -> str:
-        """The sentence, made from all points."""
-        return sentence(self.text, self.limit)
-
-    @property
-    def degree(self) -> str:
-        """The first word of the key: the degree of the layout that the sentence begins with, if it does."""
-        return self.key.partition("_")[0]
-
-
-def sentence(text: str, limit: Num) -> str:
-    """Return the text of a rule with the greatest of its limits in place."""
-    return text.replace("{limit}", f"{float(np.max(limit)):g}")
-
-
-def kept(rules: Iterable[Rule]) -> Mask:
-    """Return where all of the rules hold."""
-    out: Mask = True
-    for rule in rules:
-        out = out & rule.ok
-    return out
-
-
-def broken(rules: Iterable[Rule]) -> list[str]:
-    """Return the sentences of the rules that do not hold everywhere."""
-    return [rule.reason for rule in rules if not np.all(rule.ok)]
 
 
 @frozen(eq=False, repr=False)

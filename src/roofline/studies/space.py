@@ -25,14 +25,12 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import number_of, read_number, with_number
-from roofline.inference import passes
+from roofline.operators.feasibility import Rule, serving_rules, training_rules
 from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.frontier import Refusals, refusals
 from roofline.planner.settings import setting
 from roofline.planner.train import trained_on
 from roofline.planner.training_candidates import laid
-from roofline.results.answer import Rule
-from roofline.training import step
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 
@@ -218,7 +216,7 @@ def _family(
         if (value := getattr(split, name)) is not None
     }
     split = attrs.evolve(split, **{name: value.reshape(-1, *[1] * (rank - 1)) for name, value in spread.items()})
-    laws = step.rules(question, system, split) if phase == "train" else passes.rules(model, system, split)
+    laws = training_rules(question, system, split) if phase == "train" else serving_rules(model, system, split)
     rest = int(np.prod([values.size for values in along.values()], dtype=np.int64))
     ok, refused = _lawful(laws, count, rest)
     split = attrs.evolve(split, **{name: getattr(split, name)[ok] for name in spread})

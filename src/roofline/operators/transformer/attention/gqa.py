@@ -18,6 +18,7 @@ from roofline.operators.transformer.flow import (
     held,
     norms,
     reduced,
+    total,
 )
 
 
@@ -73,13 +74,18 @@ def keys(a: Gqa, tp: Count) -> Num:
 def cache(a: Gqa, tokens: Count, tp: Count) -> Num:
     """Return the elements that a sequence of ``tokens`` adds to one rank's cache: its window's, none where it shares another's."""
     own = 0.0 if a.shared_kv else 1.0
-    return own * keys(a, tp) * held(tokens, a.window) + indexer.cache(a.indexer) * tokens
+    seen = a.cross + 0.0 * tokens if a.cross else held(tokens, a.window)
+    return own * keys(a, tp) * seen + indexer.cache(a.indexer) * tokens
 
 
 def pairs(a: Gqa, s: Stream) -> Num:
     """Return the (query, key) pairs of one sequence; of a chunk, while decoding, the most that a token may see."""
     if a.indexer is not None:
         return s.pairs(a.indexer.top_k)
+    if a.cross:
+        return s.new * a.cross
+    if not a.causal:
+        return s.new * held(s.past + s.new, a.window)
     return s.pairs(a.window, in_chunks=a.chunked and not s.decoding)
 
 
@@ -88,6 +94,7 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     tp = p.layout.tp
     heads = a.heads * _output(a, p.model.hidden).share(tp)
     seen = held(s.past, a.window) + s.new if a.indexer is None else indexer.visible(a.indexer, s)
+    seen = a.cross + 0.0 * s.past if a.cross else seen
     wide = a.head_dim + a.value_width
     seen_pairs = pairs(a, s)
     return Op(
@@ -108,6 +115,12 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     )
 
 
+def _crossed(a: Gqa, p: Flow, q: Matrix, others: tuple[Matrix, ...]) -> tuple[Op, ...]:
+    """Return the projections of cross attention: queries of the tokens, keys and values of an encoder's states with a prompt."""
+    rows = total(s.sequences * a.cross for s in p.streams if not s.decoding)
+    return (gemm(p, "q", q), *(() if all(s.decoding for s in p.streams) else (gemm(p, "kv", *others, tokens=rows),)))
+
+
 def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank."""
     hidden, tp = p.model.hidden, p.layout.tp
@@ -119,6 +132,8 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
         (gemm(p, f"{first}_a", *compressed, *others), gemm(p, "q_b", q, role="up"))
         if compressed
         else (gemm(p, first, q, *others),)
+        if not a.cross
+        else _crossed(a, p, q, others)
     )
     gate = 3 * p.tokens * a.heads * out.share(tp) * a.value_width
     return (

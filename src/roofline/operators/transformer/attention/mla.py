@@ -29,16 +29,18 @@ from roofline.operators.transformer.flow import (
 def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     wide, bias = a.heads * (a.nope_dim + a.rope_dim), int(a.bias)
     if a.q_rank is None:
-        return (Matrix("q", "attention", hidden, wide, "outputs", a.heads),)
+        return (Matrix("q", "attention", hidden * a.streams, wide, "outputs", a.heads),)
     return (
-        Matrix("q_a", "attention", hidden, a.q_rank, biases=bias * a.q_rank),
+        Matrix("q_a", "attention", hidden * a.streams, a.q_rank, biases=bias * a.q_rank),
         Matrix("q_b", "attention", a.q_rank, wide, "outputs", a.heads),
     )
 
 
 def _down(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     latent = a.kv_rank + a.rope_dim
-    return () if a.shared_kv else (Matrix("kv_a", "attention", hidden, latent, biases=int(a.bias) * latent),)
+    return (
+        () if a.shared_kv else (Matrix("kv_a", "attention", hidden * a.streams, latent, biases=int(a.bias) * latent),)
+    )
 
 
 def _up(a: Mla) -> tuple[Matrix, Matrix]:
