@@ -63,6 +63,7 @@ def chip(root: Table, name: str) -> Chip:
         "purchase": value(head, "purchase", DOLLAR, None),
         "announced": head.flag("announced"),
         "silicon": head.text("silicon", ""),
+        "generation": head.text("generation", ""),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
     }
@@ -160,6 +161,7 @@ def system(
         "vendor": head.text("vendor"),
         "title": head.text("title"),
         "host": _host(head.table("host"), value) if "host" in head else None,
+        "cpu": head.text("cpu", "x86"),
     }
     _published(head.table("published", {}), value)
     for plane in head.tables("plane") if "plane" in head else ():

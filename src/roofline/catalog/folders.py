@@ -15,7 +15,7 @@ FOLDERS: Final = {
     "fabric": "hardware/fabrics",
     "calibration": "hardware/calibration",
     "model": "workloads/models",
-    "engine": "workloads/engines",
+    "engine": "workloads/stacks",
     "framework": "workloads/frameworks",
 }
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")

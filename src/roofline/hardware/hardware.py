@@ -68,6 +68,7 @@ class Chip:
         purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
+        generation: of the maker's chips that software treats alike, such as ``hopper``.
         facts: each number as the descriptor states it, with its source.
     """
 
@@ -82,6 +83,7 @@ class Chip:
     purchase: Dollars | None = unknown_or_positive()
     announced: bool = False
     silicon: str = ""
+    generation: str = ""
     vendor: str = ""
     title: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -290,6 +292,7 @@ class System:
         price: rent of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
         host: its hosts' memory and the links to it; None where neither is known.
+        cpu: kind of the hosts' processors: ``x86``, ``grace``, ``kunpeng``.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
@@ -305,6 +308,7 @@ class System:
     vendor: str = ""
     title: str = ""
     host: Host | None = None
+    cpu: str = "x86"
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     chip: Chip = field(init=False, repr=False)
 

@@ -11,10 +11,11 @@ from attrs import evolve
 from roofline.core.arrays import ceil, larger, share, smaller
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
-from roofline.operators.operations import Message
+from roofline.operators.operations import Message, Operation, Section, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
 from roofline.physics.kernels import Cost
@@ -33,9 +34,9 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     """
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
+    cut = _sections(question, system, layout, calibration.engine)
     parts = [
-        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times)
-        for s in sections(question, layout, system.chip)
+        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
     ]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
@@ -44,9 +45,37 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share((engine.sequence + engine.stream) * served, chip.time)
-    waits = gap + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
+    host = share(engine.stream * served + _launching(cut, engine, name), chip.time)
+    waits = gap + engine.sequence * served + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
+
+
+def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
+    """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
+    cut = sections(question, layout, system.chip)
+    if engine.exchange == "all_to_all":
+        return list(cut)
+    return [evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut]
+
+
+_GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
+
+
+def _gathered(work: Operation) -> Operation:
+    """Return an exchange of experts as all-gather and reduce-scatter: every rank gets every token, and sends back its sums."""
+    if not isinstance(work, Message) or work.collective not in _GATHERED:
+        return work
+    return evolve(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
+
+
+def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
+    """Return the time in which the host launches the kernels of a pass one by one; 0 for one that a graph has captured.
+
+    The host runs ahead of the chip: a pass is bound by its launches only where they take longer than its kernels do together.
+    """
+    if kind in engine.captured:
+        return 0.0
+    return engine.launch_host * sum((s.times * sum(map(launched, s.operations)) for s in cut), start=0.0)
 
 
 def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:
@@ -57,7 +86,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     :math:`\min(c, m) / L` more; of a part o of that gain. Halves read the weights twice: a step is cut only where that pays.
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
-    cut = sections(evolve(question, **halved), layout, system.chip)
+    cut = _sections(evolve(question, **halved), system, layout, calibration.engine)
     half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)

@@ -87,8 +87,29 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         alone,
         plain,
         mixed,
-        pace(q, engine, c, plain.time, mixed.time, requests=each, ranks=layout.dp, lanes=layout.dp * layout.replicas),
+        pace(
+            q,
+            engine,
+            c,
+            plain.time,
+            mixed.time,
+            requests=each,
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
+            packed=_packed(plain, mixed, c, each),
+        ),
     )
+
+
+def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+    """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
+
+    The chip's work grows with the prompts; the host's launches of a pass do not.
+    """
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
+    prompts = smaller(c.most, larger(requests, 1.0))
+    more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
+    return larger(more + plain.parts[-1].time, mixed.time)
 
 
 _ROUNDS: Final = 14
@@ -162,10 +183,10 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = filled(asked, kept)[2]
+        most = _served_at_once(filled(asked, kept)[2], q, layout, engine)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = filled(chunk, kept)[2]
+        most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
         run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
@@ -210,6 +231,16 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
+
+
+def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return how many requests are served at once: as many as fit, and no more than the engine's own limits."""
+    out = fit
+    if engine.most is not None:
+        out = smaller(out, engine.most * layout.dp * layout.replicas)
+    if engine.most_drafting is not None:
+        out = pick(question.draft_tokens > 0, smaller(out, engine.most_drafting * layout.replicas), out)
+    return out
 
 
 SATURATES: Final = "service_saturates"

@@ -47,6 +47,8 @@ class Op:
         inputs: of a GEMM, elements of a row before it.
         outputs: of a GEMM, elements of a row after it.
         kept: bytes of a row that its gradients need later.
+        helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
+            writing the cache, sorting tokens by expert.
         module: part of the model that it belongs to.
         role: what it does in that part.
         phase: pass that it runs in.
@@ -70,6 +72,7 @@ class Op:
     inputs: Count = 0.0
     outputs: Count = 0.0
     kept: Bytes = 0.0
+    helpers: Count = 0.0
     module: Module = ""
     role: Role = ""
     phase: Phase = "forward"
@@ -131,6 +134,17 @@ class Message:
 
 
 Operation: TypeAlias = Op | Message
+
+
+def launched(operation: Operation) -> Count:
+    """Return the kernels that a host launches for an operation where no graph has captured them.
+
+    >>> float(launched(Op("experts", "moe", "bf16", 1e9, 1e6, helpers=6.0)))
+    7.0
+    """
+    if isinstance(operation, Message):
+        return 1.0 * ((operation.size > 0) & (operation.group > 1))
+    return operation.launches + operation.helpers * (operation.launches > 0)
 
 
 def again(operation: Operation) -> Operation:

@@ -104,6 +104,8 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         flops=2 * wide * heads * s.sequences * seen_pairs,
         bytes=s.sequences * seen * keys(a, tp) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Rotation, writing the cache, the plan of the kernel.
+        helpers=3.0,
         depth=seen,
         items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
         scores=heads * s.sequences * seen_pairs,

@@ -93,6 +93,10 @@ def cache(a: Mla, tokens: Count) -> Num:
     return ((0.0 if a.shared_kv else latent(a)) + indexer.cache(a.indexer)) * tokens
 
 
+_HELPERS = 6.0
+"""Slices, joins, rotation, writing the cache, the plan of the kernel."""
+
+
 def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over the cached latents: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once.
 
@@ -110,6 +114,7 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
         flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         form=p.model.formats.kv,
@@ -131,6 +136,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
         flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
         form=p.model.formats.kv,

@@ -88,6 +88,8 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         staging=rows * (row + (hidden + between) * element),
         depth=hidden + f.width / cut,
         items=slots,
+        # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
+        helpers=6.0,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
         weights=slots * expert(f, p.model.hidden) / cut,
