@@ -58,8 +58,10 @@ def test_sizes_are_the_last_whole_number_that_will_do(limit, name):
 
 def test_two_targets_leave_a_range():
     found = rl.needed(EST, "batch", tokens_per_second=2000, tpot="20ms")
-    assert (found.low, found.high) == (27, 99)
-    assert "at least 27 and at most 99" in str(found)
+    for value, good in ((found.low - 1, False), (found.low, True), (found.high, True), (found.high + 1, False)):
+        est = rl.estimate(attrs.evolve(EST.question, batch=value), EST.system, EST.layout)
+        assert (kept(est, "tokens_per_second", 2000) and kept(est, "tpot", 0.02)) == good
+    assert f"at least {found.low:g} and at most {found.high:g}" in str(found)
     assert found.to_dict()["targets"] == {"tokens_per_second": 2000.0, "tpot": 0.02}
 
 
