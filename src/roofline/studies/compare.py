@@ -122,6 +122,7 @@ class Comparison:
         out["ratios"] = self.ratios
         out["ratio_ranges"] = {name: list(pair) for name, pair in self.ratio_ranges.items()}
         if self.estimates:
+            out["warnings"] = list(self.estimates[0].question.model.notices)
             out["estimates"] = [est.to_dict() for est in self.estimates]
             out["under_tpot"] = [
                 {str(limit): None if est is None else est.to_dict() for limit, est in row.items()} for row in self.under
@@ -193,6 +194,7 @@ class Comparison:
                 f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+        notes += first.model.notices
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"

@@ -182,7 +182,7 @@ class Sweep:
         return {
             "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
-            "rejected": self.rejected.records(), "assumptions": list(self.space.notes),
+            "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
     def table(self) -> str:
