@@ -26,6 +26,7 @@ from roofline.planner.evaluation import one_block
 from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
 from roofline.planner.training_candidates import domain
 from roofline.results.answer import LayoutAnswer
+from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve, TrainStep
 
 _GRID: Final = 241
@@ -42,7 +43,7 @@ Axis = NDArray[np.float64]
 
 
 @frozen(eq=False, repr=False)
-class Needed:
+class Needed(Displayed):
     """What a number may be, so that a plan fits and keeps its targets.
 
     Attributes:
