@@ -79,6 +79,10 @@ _NAMES = {
         "Op",
     ),
     "physics.spans": ("Span",),
+    "planner.collective": (
+        "Collective",
+        "collective",
+    ),
     "planner.estimate": ("estimate",),
     "planner.offload": (
         "Offload",

@@ -47,6 +47,8 @@ from roofline.operators.memory import Footprint as Footprint
 from roofline.operators.operations import Message as Message
 from roofline.operators.operations import Op as Op
 from roofline.physics.spans import Span as Span
+from roofline.planner.collective import Collective as Collective
+from roofline.planner.collective import collective as collective
 from roofline.planner.estimate import estimate as estimate
 from roofline.planner.offload import Offload as Offload
 from roofline.planner.offload import offload as offload
@@ -103,6 +105,7 @@ __all__ = [
     "Calibration",
     "Campaign",
     "Chip",
+    "Collective",
     "Comparison",
     "Compressed",
     "Decode",
@@ -167,6 +170,7 @@ __all__ = [
     "calibrate",
     "campaign",
     "chip",
+    "collective",
     "compare",
     "describe",
     "estimate",

@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 from roofline.cli import (
     break_even,
     calibrate,
+    collective,
     compare,
     estimate,
     needed,
@@ -70,6 +71,7 @@ app.command(searches)
 _add(searches, search.serve, "serve", search.SERVE)
 _add(searches, search.train, "train", search.TRAIN)
 _add(app, compare.compare_, "compare", compare.EXAMPLES)
+_add(app, collective.collective_, "collective", collective.EXAMPLES)
 _add(app, simulate.simulate_, "simulate", simulate.EXAMPLES)
 _add(app, sweep.sweep_, "sweep", sweep.EXAMPLES)
 _add(app, needed.needed_, "needed", needed.EXAMPLES)
