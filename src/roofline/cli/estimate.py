@@ -56,10 +56,10 @@ def estimate_(
             raise QuestionError("--kv-offload: is of chips that prefill and decode; leave out --prefill-chips")
         stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
         split = pools(service(catalog.model(target, **stored), asked), system, **apart, **words)
-        say(json, lambda: text.split_fields(split, why=why), lambda: text.split_sheet(split, why=why))
+        say(json, lambda: text.fields(split, why=why), lambda: text.sheet(split, why=why))
         required(split, asked=require_fit)
         return
     est = estimate(target, system, **words, **asked)
-    fetched = offload(est) if kv_offload else None
-    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.service_sheet(est, fetched, why=why))
+    answer = offload(est) if kv_offload else est
+    say(json, lambda: text.fields(answer, why=why), lambda: text.sheet(answer, why=why))
     required(est, asked=require_fit)

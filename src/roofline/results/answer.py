@@ -228,6 +228,12 @@ class Answer(Displayed, ABC):
         """
         return self.frame.to_dataframe()
 
+    def _html_text(self) -> str:
+        """Return the text as HTML: sections for one point, a table for many."""
+        if self.shape:
+            return super()._html_text()
+        return str(reports("section").html_of(reports("text").sections(self)))
+
     def __str__(self) -> str:
         if not self.shape:
             return str(reports("text").sheet(self))

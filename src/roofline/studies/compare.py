@@ -24,6 +24,7 @@ from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.search import search
 from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
@@ -79,8 +80,8 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     return out  # type: ignore[return-value]
 
 
-@frozen(eq=False)
-class Comparison:
+@frozen(eq=False, repr=False)
+class Comparison(Displayed):
     """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
 
     Attributes:
@@ -95,6 +96,10 @@ class Comparison:
     under: tuple[Mapping[float, Estimate | None], ...] = ()
     patience: float = PATIENCE
     asked: bool = False
+
+    def __repr__(self) -> str:
+        served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
+        return f"<Comparison: {', '.join(system.name for system in self.systems)}{served}>"
 
     @property
     def ratios(self) -> dict[str, float]:

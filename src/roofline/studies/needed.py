@@ -20,6 +20,7 @@ from roofline.core.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Uni
 from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
 from roofline.planner.evaluation import one_block
 from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
+from roofline.results.notebook import Displayed
 from roofline.workload.questions import TrainStep
 
 _GRID: Final = 241
@@ -36,7 +37,7 @@ Axis = NDArray[np.float64]
 
 
 @frozen(eq=False, repr=False)
-class Needed:
+class Needed(Displayed):
     """What a number may be, so that a plan fits and keeps its targets.
 
     Attributes:

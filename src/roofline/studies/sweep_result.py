@@ -21,6 +21,7 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
 from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
+from roofline.results.notebook import Displayed
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
 from roofline.workload.layout import Layout
@@ -35,7 +36,7 @@ _MOST_REASONS: Final = 6
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Sweep:
+class Sweep(Displayed):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
