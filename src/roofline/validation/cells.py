@@ -49,8 +49,8 @@ Row = Mapping[str, object]
 
 
 def read(
-    rows: Sequence[Row], file: str, what: str, needed: Sequence[str], made: Callable[[Row, str, int], Run],
-    refused: Callable[[Run, str], Run],
+    rows: Sequence[Row], file: str, what: str, needed: Sequence[str],
+    *, made: Callable[[Row, str, int], Run], refused: Callable[[Run, str], Run],
 ) -> tuple[Run, ...]:  # fmt: skip
     """Return what ``made`` makes of each row, its place in messages, and its number.
 

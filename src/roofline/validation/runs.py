@@ -235,7 +235,7 @@ def serving_runs(rows: Sequence[Row], file: str = "rows") -> tuple[ServingRun, .
     Raises:
         DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
     """
-    return read(rows, file, "serving", ("model", "system", "input_len"), _serving, _faulty)
+    return read(rows, file, "serving", ("model", "system", "input_len"), made=_serving, refused=_faulty)
 
 
 def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun, ...]:
@@ -244,7 +244,7 @@ def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun,
     Raises:
         DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
     """
-    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), _training, _faulty)
+    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), made=_training, refused=_faulty)
 
 
 def _faulty(run: Run, reason: str) -> Run:
