@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from roofline.operators.feasibility import Rule
     from roofline.operators.memory import Footprint
     from roofline.physics.spans import Span
+    from roofline.planner.collective import Collective, collective
     from roofline.planner.estimate import estimate
     from roofline.planner.offload import Offload, offload
     from roofline.planner.plans import Rejection
@@ -81,6 +82,7 @@ __all__ = [
     "Calibration",
     "Campaign",
     "Chip",
+    "Collective",
     "Comparison",
     "Compressed",
     "Decode",
@@ -145,6 +147,7 @@ __all__ = [
     "calibrate",
     "campaign",
     "chip",
+    "collective",
     "compare",
     "describe",
     "estimate",
@@ -181,6 +184,7 @@ _LATER = {
     "Needed": "studies.needed",
     "Offload": "planner.offload",
     "Prediction": "validation.scoring",
+    "Collective": "planner.collective",
     "Rejection": "planner.plans",
     "Report": "reports.report",
     "Rule": "operators.feasibility",
@@ -201,6 +205,7 @@ _LATER = {
     "break_even": "studies.odds",
     "calibrate": "calibration.calibrate",
     "campaign": "training.campaign",
+    "collective": "planner.collective",
     "compare": "studies.compare",
     "describe": "reports.describe",
     "estimate": "planner.estimate",

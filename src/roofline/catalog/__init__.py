@@ -6,6 +6,7 @@ bottomless nesting are errors, and every message names the file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +52,9 @@ __all__ = [
     "write_all",
 ]
 
+_LOG: Final = logging.getLogger("roofline")
+_LOG.addHandler(logging.NullHandler())
+"""What a reader is unsure of: silent in a program that listens to no log; the command line prints each line once."""
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
@@ -311,6 +315,8 @@ def model(
         out = read_config(given, file="config")
     else:
         out = named(given)
+    for notice in () if isinstance(given, Model) else out.notices:
+        _LOG.warning("%s: %s", out.name, notice)
     return out.stored(dtype, kv_dtype)
 
 

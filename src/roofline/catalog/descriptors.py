@@ -164,12 +164,9 @@ def system(
         "cpu": head.text("cpu", "x86"),
     }
     _published(head.table("published", {}), value)
-    for plane in head.tables("plane") if "plane" in head else ():
-        plane.text("name")
-        value(plane, "bandwidth", BYTE_RATE)
-        value(plane, "latency", SECOND, None)
-        plane.text("source", None)
-        plane.done()
+    out["planes"] = tuple(
+        _plane(table, facts, find_fabric, tiers[-1]) for table in (head.tables("plane") if "plane" in head else ())
+    )
     head.done()
     read = facts.done()
     inside = [float(tier.bandwidth) for tier in tiers if tier.size <= chips * per_chip]
@@ -231,6 +228,16 @@ def _tier(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric]) -> T
         fabric=_network(table, find_fabric) if "fabric" in table else None,
         block=facts.shape(table, "block"),
     )
+    table.done()
+    return out
+
+
+def _plane(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric], outer: Tier) -> Tier:
+    """Return a network beside the tiers: it joins what the outermost does."""
+    name, bandwidth = table.text("name"), facts.value(table, "bandwidth", BYTE_RATE)
+    latency = facts.value(table, "latency", SECOND, outer.latency)
+    out = Tier(name, outer.size, bandwidth, latency, fabric=_network(table, find_fabric) if "fabric" in table else None)
+    table.text("source", None)
     table.done()
     return out
 

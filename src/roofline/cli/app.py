@@ -7,6 +7,7 @@ wrong, with one line that names the argument, its value, the rule and the remedy
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from cyclopts import App, Parameter
 from roofline.cli import (
     break_even,
     calibrate,
+    collective,
     compare,
     estimate,
     needed,
@@ -32,7 +34,7 @@ from roofline.cli import (
     validate,
 )
 from roofline.cli import list as list_
-from roofline.cli.console import complain
+from roofline.cli.console import Warned, complain
 from roofline.cli.peers import explained, translated
 from roofline.core.errors import RooflineError
 
@@ -69,6 +71,7 @@ app.command(searches)
 _add(searches, search.serve, "serve", search.SERVE)
 _add(searches, search.train, "train", search.TRAIN)
 _add(app, compare.compare_, "compare", compare.EXAMPLES)
+_add(app, collective.collective_, "collective", collective.EXAMPLES)
 _add(app, simulate.simulate_, "simulate", simulate.EXAMPLES)
 _add(app, sweep.sweep_, "sweep", sweep.EXAMPLES)
 _add(app, needed.needed_, "needed", needed.EXAMPLES)
@@ -87,6 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the words after ``roofline``; by default those that the process was started with.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    warned = Warned()
+    logging.getLogger("roofline").addHandler(warned)
     try:
         app(translated(typed), exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
@@ -100,6 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
         complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        logging.getLogger("roofline").removeHandler(warned)
 
 
 def _discard() -> None:

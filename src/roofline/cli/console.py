@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 import time
@@ -37,6 +38,21 @@ def say(as_json: bool, fields: Callable[[], Mapping[str, Any] | list[Any]], text
 def note(message: str) -> None:
     """Print a line of prose to standard error."""
     _print(message, sys.stderr)
+
+
+class Warned(logging.Handler):
+    """Prints what is unsure to standard error, each line once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, unless its line has been printed."""
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            note(f"warning: {message}")
 
 
 def complain(message: str) -> NoReturn:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from roofline import catalog
+from roofline.catalog.models import named
 from roofline.cli.console import say
 from roofline.cli.fit import required
-from roofline.cli.flags import Json, KvOffload, ModelName, RequireFit, System, Why
+from roofline.cli.flags import DraftModel, Json, KvOffload, ModelName, RequireFit, System, Why
 from roofline.cli.options import DEGREES, LOAD, MACHINE, POOL, SOFTWARE, Degrees, Load, Machine, Pool, Software
 from roofline.core.errors import QuestionError
+from roofline.models.architecture import Model
 from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
@@ -30,6 +32,7 @@ def estimate_(
     degrees: Degrees = DEGREES,
     load: Load = LOAD,
     pool: Pool = POOL,
+    draft_model: DraftModel = None,
     kv_offload: KvOffload = False,
     require_fit: RequireFit = False,
     why: Why = False,
@@ -37,6 +40,12 @@ def estimate_(
 ) -> None:
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
     words = machine.words() | software.words() | degrees.words()
+    asked: dict[str, Any] = load.words()
+    target: str | Model = model
+    if draft_model is not None:
+        drafter = named(draft_model)
+        target = catalog.model(model).with_draft(drafter)
+        asked.setdefault("draft_tokens", drafter.proposed)
     apart: dict[str, Any] = pool.words()
     if apart:
         if "prefill_chips" not in apart:
@@ -46,11 +55,11 @@ def estimate_(
         if kv_offload:
             raise QuestionError("--kv-offload: is of chips that prefill and decode; leave out --prefill-chips")
         stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
-        split = pools(service(catalog.model(model, **stored), load.words()), system, **apart, **words)
-        say(json, lambda: text.split_fields(split, why=why), lambda: text.split_sheet(split, why=why))
+        split = pools(service(catalog.model(target, **stored), asked), system, **apart, **words)
+        say(json, lambda: text.fields(split, why=why), lambda: text.sheet(split, why=why))
         required(split, asked=require_fit)
         return
-    est = estimate(model, system, **words, **load.words())
-    fetched = offload(est) if kv_offload else None
-    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.service_sheet(est, fetched, why=why))
+    est = estimate(target, system, **words, **asked)
+    answer = offload(est) if kv_offload else est
+    say(json, lambda: text.fields(answer, why=why), lambda: text.sheet(answer, why=why))
     required(est, asked=require_fit)

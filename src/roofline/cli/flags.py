@@ -337,6 +337,10 @@ PrefillSystem = Annotated[
     str | None,
     Parameter(group=SPLIT, help="System of the prefill pool (default: that of decode): dgx-h100.", **_of("system")),
 ]
+DraftModel = Annotated[
+    str | None,
+    Parameter(group=WORK, help="Speculative decoding by a draft model (EAGLE-3, DFlash, ...): the path of its config.json, or a name."),
+]  # fmt: skip
 KvOffload = Annotated[
     bool,
     Parameter(

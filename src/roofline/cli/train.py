@@ -12,7 +12,7 @@ from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System, Trace
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Step
 from roofline.core.errors import QuestionError, fault
 from roofline.planner.train import train
-from roofline.reports import training_text
+from roofline.reports import text
 from roofline.results.training import Training
 
 EXAMPLES: Final = (
@@ -40,7 +40,7 @@ def train_(
     catalog.check_places([trace])
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
     est = train(model, system, dtype=dtype, **words)
-    say(json, lambda: training_text.fields(est, why=why), lambda: training_text.sheet(est, why=why))
+    say(json, lambda: text.fields(est, why=why), lambda: text.sheet(est, why=why))
     wrote((trace, lambda: _document(est), "; look at it in ui.perfetto.dev"))
     required(est, asked=require_fit)
 

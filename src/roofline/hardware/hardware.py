@@ -292,6 +292,7 @@ class System:
         price: rent of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
         host: its hosts' memory and the links to it; None where neither is known.
+        planes: other networks of the system, beside the tiers.
         cpu: kind of the hosts' processors: ``x86``, ``grace``, ``kunpeng``.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
@@ -308,6 +309,7 @@ class System:
     vendor: str = ""
     title: str = ""
     host: Host | None = None
+    planes: tuple[Tier, ...] = ()
     cpu: str = "x86"
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     chip: Chip = field(init=False, repr=False)

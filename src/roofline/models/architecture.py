@@ -257,6 +257,11 @@ class Model:
             out.append(f"{self.name} is a draft model: it needs a target (--draft-model), whose embedding it may use")
         return tuple(out)
 
+    @property
+    def proposed(self) -> int:
+        """Tokens that a draft model proposes before they are verified, where nothing says: its block, or three."""
+        return self.block - 1 if self.block > 1 else 3
+
     def with_draft(self, draft: Model) -> Model:
         """Return the model served with a draft model in place of modules of its own.
 

@@ -175,7 +175,7 @@ def search_training(
     Layout(**held)  # which says what a degree must be
     splits = priced(
         question, rack, profile, ranks=ranks_for(rack, chips, held), given=held, sequence_parallel=sequence_parallel,
-        words=chosen_words(chosen.get("recompute"), sharding, schedule, every=True), progress=progress,
+        words=chosen_words(chosen.get("recompute"), sharding, schedule), progress=progress,
         micro_batches=(float(question.micro_batch),) if "micro_batch" in chosen else tried(question),
     )  # fmt: skip
     notes += remarks(question.model, question.seq_len, rack, profile)

@@ -99,10 +99,11 @@ class Family:
 
 @frozen(eq=False)
 class Space:
-    """Families, and what was assumed to make them."""
+    """Families, what was assumed to make them, and what is unsure of their models."""
 
     families: tuple[Family, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def points(self) -> int:
@@ -125,10 +126,11 @@ def space(
         if phase not in PHASES:
             raise unknown("phase", str(phase), PHASES)
     _known(asked_phases, words)
-    families, notes = [], dict[str, None]()
+    families, notes, warnings = [], dict[str, None](), dict[str, None]()
     for model, system, phase in product(_listed(models), _listed(systems), asked_phases):
         for stored, cache in product(_listed(dtype), _listed(kv_dtype)):
             noun = catalog.model(model, dtype=stored, kv_dtype=cache)
+            warnings |= dict.fromkeys(noun.notices)
             if phase == "train":
                 rack, profile, said = trained_on(system, level=level, framework=framework, power=power, price=price)
             else:
@@ -146,7 +148,7 @@ def space(
                         layouts=layout, chips=_listed(chips), degrees=degrees,
                     )
                 )  # fmt: skip
-    return Space(tuple(families), tuple(notes))
+    return Space(tuple(families), (*notes, *warnings), tuple(warnings))
 
 
 def _listed(value: Any) -> list[Any]:
