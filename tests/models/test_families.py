@@ -249,5 +249,5 @@ ALIASES = {
 
 def test_every_family_is_shipped_or_tried_here():
     shipped = {rl.model(name).family for name in rl.names("model")}
-    assert set(FAMILIES) - shipped - ALIASES == {"deepseek_ref", *TRIED, *OTHERS}
+    assert set(FAMILIES) - shipped - ALIASES <= {"deepseek_ref", *TRIED, *OTHERS}
     assert {FAMILIES[name] for name in ALIASES} <= {FAMILIES[name] for name in shipped}
