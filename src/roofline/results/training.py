@@ -41,7 +41,8 @@ class Training(LayoutAnswer[TrainStep, States]):
     Attributes:
         step_time: of one step of the optimizer.
         bubble: time of it in which a rank waits for others of its pipeline.
-        exposed: time of it in which a rank does nothing but send; ``hidden``, time of messages behind its work.
+        exposed: time of it in which a rank only communicates.
+        hidden: time of communication that overlaps with computation.
         micro_batches: that a rank takes, one after another.
         paces: of the fullest rank of the pipeline, and of all on average; None for an answer over more points than are kept whole.
     """
