@@ -93,10 +93,11 @@ def _sliced(tier: Tier, start: Count, fan: Count) -> Usable:
     )
     own, pod = _torus((*sides[:-1], last), start, fan), _torus(tier.dims, start, fan)
     return Usable(
-        *(
-            pick(whole, getattr(own, f), getattr(pod, f))
-            for f in ("gather", "exchange", "hop", "steps", "exchange_steps")
-        )
+        pick(whole, own.gather, pod.gather),
+        pick(whole, own.exchange, pod.exchange),
+        pick(whole, own.hop, pod.hop),
+        pick(whole, own.steps, pod.steps),
+        pick(whole, own.exchange_steps, pod.exchange_steps),
     )
 
 
