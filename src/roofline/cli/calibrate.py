@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from roofline import catalog, plots
+from roofline import catalog
 from roofline.calibration.calibrate import calibrate
-from roofline.cli.console import form_of, say, wrote
+from roofline.cli.console import drawn, form_of, say, wrote
 from roofline.cli.flags import Clouds, Joined, Json, Profile, Tables, Timed
 from roofline.core.errors import QuestionError
 
@@ -30,6 +30,6 @@ def calibrate_(
     if not tables:
         raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
     found = calibrate(tables, chip, system=system)
-    picture = b"" if plot is None else plots.render(found.plot().figure, form)
+    picture = b"" if plot is None else drawn(found.plot(), form)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.toml().encode(), f"; use it as --level {file}"), (plot, lambda: picture, ""))
