@@ -110,6 +110,8 @@ def numbers(tables, key=""):
             "vendors",
             "announced",
             "silicon",
+            "generation",
+            "cpu",
             "in_network",
             "load_store",
             "same_ports",

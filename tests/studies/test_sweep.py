@@ -9,7 +9,7 @@ import tracemalloc
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 import roofline as rl
@@ -141,9 +141,9 @@ def test_any_point_of_any_sweep_is_the_single_answer(data):
             model, system, phase=phase, chips=chips, vary={name: scales}, top=10_000, level="generic", **words
         )
     except rl.QuestionError:
-        return
-    if not found.frame.rows:
-        return
+        reject()
+    # Without a row nothing is checked: too many such sweeps fail the test.
+    assume(found.frame.rows)
     row = found.frame.row(data.draw(st.integers(0, found.frame.rows - 1)))
     asked = {word: row.get(word, words[word][0]) for word in sizes}
     question = {"decode": rl.Decode, "prefill": rl.Prefill, "serve": rl.Serve}[phase](model, **asked)

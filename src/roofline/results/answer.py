@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Candidates: TypeAlias = Callable[
+    [Any, System, Calibration, int | None], "Sequence[tuple[LayoutAnswer[Any, Any], Mask]]"
+]
+"""What answers a question on a machine and so many chips under every layout: each answer, and where its layouts are layouts."""
 Text: TypeAlias = str | NDArray[np.str_]
 """A word, or an array of words, one for each point."""
 
@@ -272,6 +276,8 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
         choices: what was chosen before.
+        candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
+            None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
     """
 
     HELD: ClassVar[str]
@@ -288,6 +294,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
     choices: tuple[str, ...] = field(kw_only=True, default=())
+    candidates: Candidates | None = field(kw_only=True, default=None)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -406,12 +413,15 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
             QuestionError: the index picks no point.
         """
         found = self.again(*take(self._asked, self.place(index)))
-        return cast("Self", attrs.evolve(found, choices=self.choices))
+        return self._like(found)
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
-        found = self.again(*picked(self._asked, self.shape, where))
-        return cast("Self", attrs.evolve(found, choices=self.choices))
+        return self._like(self.again(*picked(self._asked, self.shape, where)))
+
+    def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
+        """Return the answer at other points with what was chosen for this one."""
+        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates))
 
     @property
     def labels(self) -> Mapping[str, str]:

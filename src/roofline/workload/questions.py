@@ -107,13 +107,13 @@ class Prefill:
 
 def _generates(_: object, __: object, model: Model) -> None:
     """Refuse a model that only reads, where tokens are to be generated."""
-    if model.role == "encoder":
+    if isinstance(model, Model) and model.role == "encoder":  # a name is read later, and asked again
         raise QuestionError(
             fault(
                 "model",
                 model.name,
                 "is an encoder: it generates no tokens",
-                "ask for a prompt alone: rl.Prefill, or --prefill",
+                "ask for a prompt alone: rl.Prefill, or --phase prefill",
             )
         )
 
