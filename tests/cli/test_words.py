@@ -80,7 +80,7 @@ def test_aliases_lead_to_flags_that_exist():
         ("estimate llama-3.1-8b", "--system: is missing"),
         ("estimate llama-3.1-8b -s dgx-h100 --tp", "--tp: needs a value"),
         ("estimate llama-3.1-8b -s dgx-h100 --tp 2 --tp 4", "--tp: is given twice"),
-        ("estimate llama-3.1-8b -s h100", "h100 is a chip; systems that hold it: "),
+        ("estimate llama-3.1-8b -s deepseek-v3", "deepseek-v3 is a model"),
         ("estimate dgx-h100 -s dgx-h100", "dgx-h100 is a system; the model comes first"),
         ("estimate llama-3.1-8b -s dgx-h100 --input 8k", "write 8000 or 8192"),
         ("estimate llama-3.1-8b -s dgx-h100 --chips 7.9", "must be a whole number"),
