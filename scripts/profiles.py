@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import roofline as rl
 from roofline import catalog
-from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate
+from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate, shared
 from roofline.calibration.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, read
 from roofline.hardware.constants import Calibration
@@ -156,7 +156,8 @@ def _even(of: dict[str, list[Part]], start: Calibration) -> dict[str, list[Part]
 
 def _both(parts: Sequence[Part], start: Calibration) -> Fit:
     """Return the constants of several chips; of products, both as parts of the peak and of the best rate that was measured."""
-    plain = fit(parts, start)
+    plain = shared(parts, start, worst=np.inf)
+    assert plain is not None
     if parts[0].timings.kernel != "gemm":
         return plain
     best = fit(parts, start, by_best=True)
@@ -189,6 +190,8 @@ def _replaced(text: str, key: Key, constants: rl.Kernel | rl.Link) -> str:
         fields.insert(0, "eta_best")
     for field in fields:
         value = float(getattr(constants, field))
+        if not value and f"\n{field} " not in block:
+            continue
         line = f'{field} = "{value * 1e6:.3g} us"' if field in TIMES else f"{field} = {value:.3g}"
         block, hits = re.subn(rf"^{field} *=.*$", line, block, flags=re.MULTILINE)
         if not hits:

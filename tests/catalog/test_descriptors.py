@@ -240,7 +240,7 @@ BAD = [
         "stack.vllm.link.rign={'error': 0.1}: unknown link; did you mean ring",
     ),
     ("calibration", FITTED, "stack.vllm.speed", {}, "stack.vllm.speed={}: unknown key; known keys: kernel, link"),
-    ("calibration", FITTED, "stack.trtllm.kernel.gemm.bf16.error", None, "say how wrong these constants may be"),
+    ("calibration", FITTED, "stack.trtllm.kernel.gemm.fp8.error", None, "say how wrong these constants may be"),
     ("calibration", FITTED, "found", {}, "found={}: must be a list of tables, each begun by [[found]]"),
     ("calibration", FITTED, "found.0.rows", 0, "must be a whole number from 1"),
     ("calibration", FITTED, "found.0.left_out", 2.5, "must be a whole number from 1"),

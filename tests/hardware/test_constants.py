@@ -23,7 +23,8 @@ def test_constants_of_the_format_come_before_those_of_the_rate_and_of_any():
     )
     assert profile.kernel("gemm", "fp8", "fp8-block") is form
     assert profile.kernel("gemm", "fp8", "int4") is profile.kernel("gemm", "fp8") is rate
-    assert profile.kernel("gemm", "int8", "int8") is any_
+    assert profile.kernel("gemm", "int8", "int8") is rate
+    assert profile.kernel("gemm", "fp4", "mxfp4") is any_
     # The two 16-bit formats share their kernels, under the one name.
     half = attrs.evolve(profile, kernels={("gemm", "any"): any_, ("gemm", "bf16"): rate})
     assert half.kernel("gemm", "fp16", "fp16") is half.kernel("gemm", "bf16") is rate

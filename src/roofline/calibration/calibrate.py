@@ -14,7 +14,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline import catalog
-from roofline.calibration.fitting import ENOUGH, FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, joined, read
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
@@ -31,8 +31,14 @@ MACHINES: Final[Mapping[str, str]] = {
 
 _UNJOINED: Final = "collectives, which need system= to say what joins the chips"
 
-_MATTERS: Final = 0.01
+_MATTERS: Final = 0.02
 """A stack has constants of its own where they take so much off the mean error of its rows."""
+
+WORST: Final = 0.5
+"""Constants whose error is larger are none: the class keeps those of its base."""
+
+_REFUSED: Final = "no constants are within a half of the times: those of the base stay"
+_TWICE: Final = float(np.log(2.0))
 
 _LONG: Final = 0.01
 _LONG_ENOUGH: Final = 8
@@ -91,7 +97,9 @@ def calibrate(
         raise QuestionError(
             fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
         )
-    fits = [fit([part], start) for part in enough]
+    tried = [(part, shared(_alike(part, grouped, start), start)) for part in enough]
+    fits = [found for _, found in tried if found is not None]
+    refused = tuple(f"{part.timings.name}: {_REFUSED}" for part, found in tried if found is None)
     profile = start
     for found in fits:
         profile = put(profile, found.constants)
@@ -107,7 +115,7 @@ def calibrate(
         found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
         facts=_kept(start, fits),
     )  # fmt: skip
-    notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
+    notes = (*few, *refused, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
     used = tuple(Part(each, timed, tiers) for part in enough for each in grouped[part.timings.name])
     source = ", ".join(Path(file).name for file in files) if len(files) <= _FEW else f"{len(files)} files"
     return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used)
@@ -128,19 +136,55 @@ def _found(fitted: Fit, stack: str) -> Found:
     return Found(fitted.name, stack, fitted.rows, fitted.left_out, fitted.mape, fitted.median, fitted.p90)
 
 
+def shared(
+    parts: Sequence[Part], start: Calibration, *, by_best: bool = False, worst: Ratio = WORST
+) -> Fit | None:
+    """Return the constants that serve any stack; None where their error is more than ``worst``: the class then keeps its base's.
+
+    What belongs to one library's kernel (:data:`roofline.calibration.fitting.OWN`) is fitted, so that it does not bend the others,
+    and left out.
+    """
+    found = fit(parts, start, by_best=by_best)
+    (key, *_) = found.constants
+    if isinstance(key, str):
+        return found if max(float(each.error) for each in found.constants.values()) <= worst else None
+    # What the rows do not tell, or only one library has, is not carried over.
+    bare = dict.fromkeys(OWN.get(key[0], ()), 0.0)
+    constants = {key: attrs.evolve(found.constants[key], **bare)} if bare else found.constants
+    wrong = float(np.quantile(np.concatenate([np.abs(errors(halves(p)[1], put(start, constants))) for p in parts]), 0.8))
+    constants = {at: attrs.evolve(each, error=wrong if bare else each.error) for at, each in constants.items()}
+    return attrs.evolve(found, constants=constants) if max(float(c.error) for c in constants.values()) <= worst else None
+
+
+def _alike(part: Part, grouped: Mapping[str, Sequence[Timings]], start: Calibration) -> list[Part]:
+    """Return the timings of a class stack by stack, without those of kernels more than twice as slow as the quickest.
+
+    Engines choose quicker ones; a stack that does not has constants of its own.
+    """
+    if part.timings.ways:
+        return [part]
+    stacks = {each.stack for each in grouped[part.timings.name]}
+    parts = [attrs.evolve(part, timings=joined([t for t in grouped[part.timings.name] if t.stack == name])) for name in sorted(stacks)]
+    pace = [float(np.median(errors(each, start))) for each in parts]
+    usual = [each for each, quick in zip(parts, pace, strict=True) if quick > max(pace) - _TWICE]
+    return [attrs.evolve(part, timings=joined([each.timings for each in usual]))]
+
+
 def _stacks(groups: Sequence[Timings]) -> list[Timings]:
-    """Return the timings of each stack, where there are several; where all are of one, what was found for all is its own."""
+    """Return the timings of each stack, where there are several, or kernels have constants that are no other's."""
     names = sorted({group.stack for group in groups})
-    return [joined([g for g in groups if g.stack == name]) for name in names if name] if len(names) > 1 else []
+    single = len(names) == 1 and not OWN.get(groups[0].kernel)
+    return [] if single else [joined([g for g in groups if g.stack == name]) for name in names if name]
 
 
 def _own(part: Part, profile: Calibration) -> Fit | None:
-    """Return the constants of one stack's rows, where they tell them better than those of all stacks do."""
+    """Return the constants of one stack's rows, where they explain them materially better than those of all stacks do."""
     if part.timings.count < ENOUGH:
         return None
     _, others = halves(part)
     found = fit([part], profile)
-    return found if found.mape < float(off(others, profile).mean()) - _MATTERS else None
+    better = found.mape < float(off(others, profile).mean()) - _MATTERS
+    return found if better and max(float(c.error) for c in found.constants.values()) <= WORST else None
 
 
 def _stack(fits: Sequence[Fit]) -> Stack:
@@ -238,9 +282,13 @@ class Calibrated:
                 for each in (*self.fits, *self.own)]  # fmt: skip
         head = ["kernel", "stack", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
         loose = [
-            f"{f.name}: the rows do not determine {', '.join(f.undetermined)}, which stay{'s' if len(f.undetermined) == 1 else ''}"
+            f"{f.name}: {why} {', '.join(names)}, which stay{'s' if len(names) == 1 else ''}"
             for f in (*self.fits, *self.own)
-            if f.undetermined
+            for why, names in (
+                ("the rows do not determine", f.undetermined),
+                ("the rows drive to the end of the physical range", f.ended),
+            )
+            if names
         ]
         told = f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
         more = ["", *loose, *self.notes] if loose or self.notes else []
@@ -256,7 +304,7 @@ class Calibrated:
                         "mape_left_out": each.mape, "median_left_out": each.median, "p90_left_out": each.p90,
                         "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
                                       for key, c in each.constants.items()},
-                        "undetermined": list(each.undetermined)})  # fmt: skip
+                        "undetermined": list(each.undetermined), "ended": list(each.ended)})  # fmt: skip
         return {"profile": self.profile.name, "chip": self.chip.name, "sustained": self.profile.sustained, "fits": out,
                 "notes": list(self.notes)}  # fmt: skip
 
@@ -303,7 +351,7 @@ def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
 def _constants(each: Fit) -> str:
     out = []
     for key, constants in each.constants.items():
-        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined}]
+        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined, *each.ended}]
         out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
     return "; ".join(out)
 

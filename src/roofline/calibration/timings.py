@@ -18,7 +18,8 @@ others                      ``rows cols``: one pass over a matrix
 
 with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose
 kernel it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights, or keys, stayed in the cache,
-``includes_act_quant`` whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as
+``includes_act_quant`` whether the input's quantisation was timed too,
+``matrices`` how many an expert has (3, or 2 without a gate). What a kernel moves and multiplies is counted as
 :mod:`roofline.operators.transformer` counts it, so that constants fitted here serve there.
 """
 
@@ -39,6 +40,7 @@ from roofline.core.units import MICRO, Seconds
 from roofline.hardware.constants import SAME, STACKS
 from roofline.hardware.hardware import Chip
 from roofline.models.dtypes import dtype
+from roofline.operators.transformer.ffn import moe
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, attended
 from roofline.operators.works import Message, Op, Work
 
@@ -161,16 +163,18 @@ def _mla_prefill(c: Columns, form: str, rate: str) -> Op:
 
 
 def _moe(c: Columns, form: str, rate: str) -> Op:
-    element, slots = ACTIVATION.bytes, c["experts"] / c["ep"]
+    slots, matrices = c["experts"] / c["ep"], c["matrices"]
     rows, width = c["tokens"] * c["topk"] / c["ep"], c["inter"] / c["tp"]
     drawn = expected_distinct(slots, c["topk"] / c["experts"], c["tokens"])
     hit = np.where(c["balanced"] > 0, smaller(slots, larger(rows, 1.0)), drawn)
-    row = c["hidden"] * (element if rate in SIXTEEN_BIT else dtype(form).passed)
-    weights = 3 * c["hidden"] * width
-    aside = rows * (row + (c["hidden"] + 6 * width) * element)
+    passed = ACTIVATION.bytes if rate in SIXTEEN_BIT else dtype(form).passed
+    weights = matrices * c["hidden"] * width
+    strange = c["tokens"] * c["topk"] - rows
     return Op(
-        "experts", "moe", rate, 2 * weights * rows, hit * weights * dtype(form).bytes, 1.0, aside, c["hidden"] + width, slots,
-        form=form,
+        "experts", "moe", rate, 2 * weights * rows, hit * weights * dtype(form).bytes,
+        staging=moe.passes(c["tokens"], rows, c["hidden"], width, passed, matrices - 1),
+        elsewhere=moe.passes(0.0, strange, c["hidden"], 0.0, passed, matrices - 1),
+        items=slots, form=form,
     )  # fmt: skip
 
 
@@ -264,6 +268,7 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
             float(row.get("l2_hot_weights") == "0"),
+            float(row.get("matrices") or 3),
         )
         form = NAMES.get(said, said)
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
@@ -304,7 +309,7 @@ def _stack(row: Mapping[str, str]) -> str:
 def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[str]) -> Timings | None:
     name, form, stack = key
     kind, table = KINDS[name], np.array(listed, dtype=np.float64).T
-    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold")
+    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold", "matrices")
     columns = dict(zip(names, table, strict=True))
     if kind.form == "dtype" and not kind.ways:
         rate = dtype(form).rate(chip.peak)

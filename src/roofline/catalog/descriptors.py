@@ -208,7 +208,7 @@ def _tier(table: Table, facts: Facts) -> Tier:
 _CONSTANTS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "pair": ONE, "c": ONE, "error": ONE,
+    "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "elsewhere": ONE,
 }  # fmt: skip
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))

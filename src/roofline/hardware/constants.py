@@ -19,6 +19,9 @@ LEVELS: Final = ("ideal", "generic", "calibrated")
 SAME: Final = {"fp16": "bf16"}
 """Rates whose kernels are those of another: the two 16-bit formats run on the same data path."""
 
+NEAREST: Final = {**SAME, "int8": "fp8", "mxfp8": "fp8", "fp4": "nvfp4", "mxfp4": "nvfp4"}
+"""Formats whose constants serve where a class has none of a format: as many bits, multiplied by the same units."""
+
 KERNELS: Final = {
     "gemm": "matrix product of activations and weights, with the quantisation of its input",
     "attention_prefill": "flash attention over a prompt",
@@ -58,7 +61,7 @@ COLLECTIVES: Final = {
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches t0 + depth step + items / cores item + items turn + A / (eta_staging W)
+    ``T = launches t0 + depth step + items / cores item + items turn + (A + elsewhere A') / (eta_staging W)
     + ||F / (eta_compute P) + scores / cores score, B / (eta_memory W)||_p``
 
     Attributes:
@@ -69,6 +72,7 @@ class Kernel:
         p: how compute and memory share the time: 1 in turn, infinity side by side.
         step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
         turn: time of one work item where these are taken one after another, whatever the cores.
+        elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
@@ -83,6 +87,7 @@ class Kernel:
     eta_best: Ratio | None = None
     error: Ratio = 0.0
     turn: Seconds = 0.0
+    elsewhere: Ratio = 0.0
 
 
 @frozen(eq=False)
@@ -192,8 +197,11 @@ class Calibration:
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def key(self, name: str, rate: str, form: str = "") -> tuple[str, str]:
-        """Return under which key the profile keeps the constants of a kernel class: those of the format, of the rate, or of any."""
-        kept = ((name, SAME.get(key, key)) for key in (form, rate, "any"))
+        """Return under which key the profile has the constants of a kernel class.
+
+        Those of the format, of the nearest one, of the rate, of the nearest one, or of any.
+        """
+        kept = ((name, key) for one in (form, rate) for key in (SAME.get(one, one), NEAREST.get(one, one)))
         return next((pair for pair in kept if pair in self.kernels), (name, "any"))
 
     def kernel(self, name: str, rate: str, form: str = "") -> Kernel:

@@ -31,6 +31,7 @@ class Op:
         weights: elements of weights that it multiplies by, on this rank.
         rows: rows, or elements, of activations that go through it; ``inputs`` and ``outputs``, of a product, what one of them
             has before and after; ``kept``, bytes of one that its gradients need later.
+        elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Op:
     inputs: Count = 0.0
     outputs: Count = 0.0
     kept: Bytes = 0.0
+    elsewhere: Bytes = 0.0
 
     @property
     def traffic(self) -> Bytes:
