@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "tutorials"
 
 
 def executed(path: Path) -> nbformat.NotebookNode:

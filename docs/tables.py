@@ -111,7 +111,7 @@ def hardware() -> str:
         f"{chips} chips, {systems} systems. " + _sources()[0], "",
         "Rates are dense, of the matrix unit, for a package. A dash: not published, or the part has none. What was announced and is not on",
         "sale is marked so, here and wherever it appears in an answer.", "",
-        "![All systems: FLOP/s, bytes, bytes/s and watts, of the whole and of a chip](figures/systems.svg)", "",
+        "![All systems: FLOP/s, bytes, bytes/s and watts, of the whole and of a chip](../figures/systems.svg)", "",
         "## Systems", "",
         "Power in brackets is that of the chips alone, without hosts, switches and cooling. A deployment may be larger than the system as",
         "sold, as far as its outermost tier reaches.", "", *_systems(),
@@ -229,7 +229,7 @@ A run that cannot be priced says why, has an empty `predicted`, and counts as ou
 ratio less one, *in interval* the share of measured values inside the 80 % interval.
 
 {clear}
-![TPOT of all runs, predicted against measured](figures/validation.svg)
+![TPOT of all runs, predicted against measured](../figures/validation.svg)
 
 Runs of quality C, whose sources leave open what matters (drafting, as a rule), are scored apart and are in no other table:
 
@@ -629,10 +629,10 @@ def operators() -> str:
 
 def main() -> None:
     """Write every page of tables."""
-    catalog.write(HERE / "hardware.md", hardware().encode())
-    catalog.write(HERE / "validation.md", validation().encode())
-    catalog.write(HERE / "training-runs.md", training_runs().encode())
-    catalog.write(HERE / "operators.md", operators().encode())
+    catalog.write(HERE / "reference" / "hardware.md", hardware().encode())
+    catalog.write(HERE / "accuracy" / "validation.md", validation().encode())
+    catalog.write(HERE / "accuracy" / "training-runs.md", training_runs().encode())
+    catalog.write(HERE / "accuracy" / "operators.md", operators().encode())
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def main() -> None:
     if given.write:
         theta = {name: PRIOR[name][0] * float(np.exp(value)) for name, value in zip(NAMES, x, strict=True)}
         write(theta)
-        catalog.write(ROOT / "docs" / "engines.md", page(theta, shipped, out).encode())
+        catalog.write(ROOT / "docs" / "accuracy" / "engines.md", page(theta, shipped, out).encode())
 
 
 def rows_weights(found: Sequence[Prediction], base: np.ndarray) -> np.ndarray:

@@ -220,7 +220,7 @@ def main() -> None:
         print(f"\n{title}\n{table(each)}")
     if given.write:
         write(theta_of(x))
-        catalog.write(ROOT / "docs" / "frameworks.md", page(theta_of(x), shipped, out).encode())
+        catalog.write(ROOT / "docs" / "accuracy" / "frameworks.md", page(theta_of(x), shipped, out).encode())
 
 
 def groups(found: Sequence[Prediction]) -> list[tuple[str, list[int]]]:

@@ -1,7 +1,7 @@
 """Make the fitted profiles from the timings in the repository, and say how far off they are: ``python scripts/profiles.py``.
 
 Writes ``hardware/calibration/CHIP.toml`` for every chip with timings, the fitted constants of ``generic.toml`` (those of all
-chips together; its errors are those on chips left out) and the tables of ``docs/fits.md``. The same timings give the same
+chips together; its errors are those on chips left out) and the tables of ``docs/accuracy/fits.md``. The same timings give the same
 bytes; with ``--timings DIR`` those of another folder are used, such as ``scripts/public_tables.py`` makes.
 """
 
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         alone, left_out = _generic(parts)
         _rewrite(ROOT / "hardware" / "calibration" / "generic.toml", alone)
         page = _page(names, _calibrated(made, parts), _unseen(left_out, parts))
-        catalog.write(ROOT / "docs" / "fits.md", page.encode())
+        catalog.write(ROOT / "docs" / "accuracy" / "fits.md", page.encode())
         print(page)
 
 
@@ -253,7 +253,7 @@ def _page(names: Sequence[str], known: list[list[str]], unseen: list[list[str]])
             "",
             (
                 "Made by `python scripts/profiles.py` from the timings in `hardware/timings` "
-                "([where they come from](calibration-data.md)). Each cell is"
+                "([where they come from](../how-to/calibration-data.md)). Each cell is"
             ),
             "the mean of |predicted / measured - 1|, and the median in brackets.",
             "",

@@ -3,7 +3,7 @@
     python scripts/public_tables.py CHECKOUT -o DIR [--rows 1200] [--systems h200_sxm] [--stacks trtllm] [--by system]
 
 The tables are those of aiconfigurator (github.com/ai-dynamo/aiconfigurator, Apache-2.0): parquet files, text in old releases, in
-``systems/data/SYSTEM/[FAMILY/]STACK/VERSION/``. docs/calibration-data.md says how to fetch them. CHECKOUT may be a clone, an
+``systems/data/SYSTEM/[FAMILY/]STACK/VERSION/``. docs/how-to/calibration-data.md says how to fetch them. CHECKOUT may be a clone, an
 unpacked wheel, or the folder ``data`` itself. Written are ``gemm``, ``attention``, ``moe``, ``elementwise``, ``collectives`` and
 ``ep_all2all``, each as ``.csv.gz``; or, ``--by system``, one file a system of what ``roofline calibrate`` reads (all but the
 last two, and but ``computescale``, which is no kernel but the difference of two).
@@ -335,7 +335,7 @@ def main(given: Sequence[str] | None = None) -> int:
     tables = convert(asked.checkout, asked.rows, say, systems=systems, stacks=stacks)
     if not tables:
         say(
-            f"public_tables.py: no tables under {asked.checkout}: expected systems/data/SYSTEM/...; see docs/calibration-data.md"
+            f"public_tables.py: no tables under {asked.checkout}: expected systems/data/SYSTEM/...; see docs/how-to/calibration-data.md"
         )
         return 1
     asked.output.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Say what each term of the law takes off the error: ``python scripts/terms.py``.
 
 Fits the timings in ``hardware/timings`` again and again, each time with one term more, chip by chip, stack by stack and format by
-format, and writes the mean errors on the rows left out to ``docs/terms.md``. The same timings give the same bytes.
+format, and writes the mean errors on the rows left out to ``docs/accuracy/terms.md``. The same timings give the same bytes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ PAGE = """\
 
 Made by `python scripts/terms.py` from the timings in `hardware/timings`: mean of |predicted / measured - 1| on the rows left
 out, of one fit for each chip, stack and format, the fits of a class averaged. Each column has one term more than the one before
-it ([the law](physics.md)).
+it ([the law](../concepts/physics.md)).
 
 {kernels}
 ## Chips left out
@@ -90,7 +90,7 @@ def main() -> None:
         parts[name] = [Part(each, rack.chip, rack.tiers) for each in reading.timings]
     start = catalog.profile("generic", "dgx-h100")
     text = PAGE.format(kernels="\n".join(_kernels(parts, start)), unseen="\n".join(_unseen(parts, start)))
-    catalog.write(ROOT / "docs" / "terms.md", text.encode())
+    catalog.write(ROOT / "docs" / "accuracy" / "terms.md", text.encode())
     print(text)
 
 

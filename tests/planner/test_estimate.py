@@ -415,3 +415,22 @@ def test_drafts_are_kept_as_usual_where_nothing_is_said():
 def test_more_drafts_yield_more_and_no_more_than_all(drafts):
     assert 1 <= usually_kept(float(drafts)) <= usually_kept(drafts + 1.0) <= drafts + 2
     assert usually_kept(0.0) == 1
+
+
+def test_more_points_of_a_tier_do_not_change_the_others():
+    """Rules are joined by key: their sentences name a number that differs from block to block."""
+    base = rl.system("dgx-h100")
+    question = rl.Decode(rl.model("llama-3.1-70b"), 64, 4096)
+
+    def asked(sizes):
+        tiers = (*base.tiers[:-1], attrs.evolve(base.tiers[-1], size=sizes))
+        return answer(
+            question, attrs.evolve(base, tiers=tiers), rl.Layout(tp=8, replicas=4), rl.profile("generic", base)
+        )
+
+    few, more = np.full(8000, 64.0), np.repeat([16.0, 256.0, 4096.0, 65536.0], 8000)
+    assert asked(few).fits.all()
+    whole = asked(np.concatenate((few, more)))
+    np.testing.assert_array_equal(whole.fits, np.repeat([True, False, True], (8000, 8000, 24000)))
+    assert len({rule.key for rule in whole.rules}) == len(whole.rules)
+    assert "dgx-h100 joins 65536 ranks at most" in whole.reasons

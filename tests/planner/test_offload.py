@@ -60,14 +60,14 @@ def test_nothing_cached_is_nothing_fetched():
     assert found.fetch == 0
     assert float(found.ttft) == float(est.ttft)
     assert found.fits
-    assert str(found).startswith("the hosts hold")
+    assert found.line().startswith("the hosts hold")
 
 
 def test_links_that_cannot_feed_the_service():
     found = offload(chat(), bandwidth="0.2 GB/s")
     assert not found.fits
     assert np.isnan(found.ttft)
-    assert "fewer than are answered" in str(found)
+    assert "fewer than are answered" in found.line()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["ttft_s"] is None
 
 

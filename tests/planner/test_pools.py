@@ -138,7 +138,7 @@ def test_energy_and_rent_are_those_of_both_pools():
     est = split(concurrency=512)
     rack = est.answers.system
     assert est.dollars_per_million_tokens == pytest.approx(float(rack.price_per_chip * 8 / est.tokens_per_second * 1e6))
-    low, mean, high = (float(each) for each in est.joules_range)
+    mean, (low, high) = float(est.joules_per_token), (float(each) for each in est.joules_range)
     full = float(rack.power_per_chip * 8 / est.tokens_per_second)
     assert 0 < low < mean < high < full
     dear = pools(rl.Serve(MODEL, concurrency=512), "dgx-h100", HALF, HALF, level="generic", price=100.0, power="2 kW")
@@ -159,7 +159,7 @@ def test_why_and_sources_are_of_both():
     assert len({text for path, text, _ in paths if path == "chip.memory.bandwidth"}) == 2
     assert "prefill" in est.why()
     assert "decode" in est.why()
-    assert "4 chips of dgx-a100-80gb that read" in str(est)
+    assert "4 chips of dgx-a100-80gb that read" in repr(est)
 
 
 def test_ranks_in_lock_step_are_one_lane():

@@ -339,7 +339,7 @@ def test_fields(found):
     assert fields["nearest"] is None
     assert len(fields["frontier"]) == found.frontier.shape[0]
     first, one = fields["frontier"][0], found.frontier.at(0)
-    assert first["layout"] == one.layout.words()
+    assert first["layout"] == one.to_dict()["layout"]
     assert first["tpot_s"] == pytest.approx(float(one.tpot), rel=1e-9)
     assert first["tokens_per_s_per_user"] == pytest.approx(1 / first["tpot_s"])
     assert first["output_tokens_per_s_per_chip"] == pytest.approx(float(one.tokens_per_second_per_chip), rel=1e-9)

@@ -20,7 +20,7 @@ from roofline.physics.pricing import prices
 from roofline.planner.evaluation import step, steps
 from roofline.planner.training_candidates import domain
 from roofline.results.labels import told
-from roofline.results.training_records import PHASES
+from roofline.results.records import PHASES
 
 RACK, PLAIN = rl.system("dgx-h100"), rl.Layout(tp=4, pp=2, dp=8, sequence_parallel=True)
 SMALL = rl.model("llama-3.1-8b")

@@ -9,8 +9,8 @@ import pytest
 import roofline as rl
 from roofline import catalog
 from roofline.planner.train import train
+from roofline.results import records
 from roofline.studies.scaling import scaling
-from roofline.training import campaign as campaigns
 from roofline.training.campaign import campaign, saved
 from roofline.workload.questions import TrainStep
 
@@ -106,9 +106,9 @@ def test_records_and_sheets(llama):
     assert told["steps"] == 929833
     assert sum(told["time_share"].values()) == pytest.approx(1)
     assert told["interval"]["days"][0] < told["days"] < told["interval"]["days"][1]
-    assert set(campaigns.fields(run)) < set(told)
+    assert set(records.fields_of_campaign(run)) < set(told)
     sheet = str(run)
-    assert all(row[1] in sheet for row in campaigns.rows(run))
+    assert all(row[1] in sheet for row in records.rows_of_campaign(run))
     assert {fact.path for fact in run.facts} == {f"operation.{n}" for n in ("mtbf.h100", "storage", "restart", "pue")}
     assert set(run.facts) < set(run.citations())
 

@@ -47,10 +47,13 @@ def _model_file(given: str | Path) -> Model:
     path = _model_path(given)
     if path.suffix == ".toml":
         return _model_toml(path)
-    beside = path.parent / "hf_quant_config.json"
-    quant = read_json(beside) if beside.is_file() else None
+    beside = {name: read_json(path.parent / name) for name in _BESIDE if (path.parent / name).is_file()}
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
-    return evolve(read_config(read_json(path), quant, name=name, file=str(path)), source=str(path))
+    return evolve(read_config(read_json(path), beside=beside, name=name, file=str(path)), source=str(path))
+
+
+_BESIDE: Final = ("hf_quant_config.json", "quant_model_description.json")
+"""Files beside a config that say how the checkpoint was quantised: of NVIDIA's ModelOpt, of Ascend's ModelSlim."""
 
 
 def _known_model(name: str) -> str | None:

@@ -150,7 +150,7 @@ def estimate_(
         raise QuestionError(f"{word}: is of chips that only read prompts; give --prefill-chips too")
     est = estimate(model, system, **shape, **stored, **words)
     fetched = offload(est) if kv_offload else None
-    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.sheet(est, fetched, why=why))
+    say(json, lambda: text.fields(est, fetched, why=why), lambda: text.service_sheet(est, fetched, why=why))
 
 
 @app.command(name="compare")

@@ -1,4 +1,4 @@
-"""The one door from answers up to pictures: the drawing package is imported when something is drawn."""
+"""The one door from answers up to pictures and text: these packages are imported when something is drawn or printed."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def plots(module: str = "") -> Any:
     be a cycle, and matplotlib would be loaded by programs that draw nothing.
     """
     return import_module(f"roofline.plots.{module}" if module else "roofline.plots")
+
+
+def reports(module: str = "") -> Any:
+    """Return :mod:`roofline.reports`, or a module of it, imported at the first call: answers print themselves by it."""
+    return import_module(f"roofline.reports.{module}" if module else "roofline.reports")

@@ -112,19 +112,32 @@ def rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     tp, pp, ep = layout.tp, layout.pp, layout.ep
     hint = some_tp(model)
     out = [
-        *(Rule(ok, f"{reason}; {hint}") for ok, reason in tensor_rules(model, tp)),
-        Rule(pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
-        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
+        *(evolve(rule, text=f"{rule.text}; {hint}") for rule in tensor_rules(model, tp)),
+        Rule("pp_within_layers", pp <= model.depth, f"pp cannot exceed the {model.depth} layers of {model.name}"),
+        within_reach(system, layout),
     ]
     if model.experts:
-        out.append(Rule(layout.stage % ep == 0, "ep must divide tp * dp"))
+        out.append(Rule("ep_divides_stage", layout.stage % ep == 0, "ep must divide tp * dp"))
         most = f"ep cannot exceed the {model.experts} experts and their redundant copies"
-        out.append(Rule(ep <= model.experts + layout.redundant_experts, most))
+        out.append(Rule("ep_within_experts", ep <= model.experts + layout.redundant_experts, most))
         widths = sorted({run.ffn.width for run in model.layers if isinstance(run.ffn, Moe)})
-        out += [Rule(n % layout.expert_tp == 0, f"tp * dp / ep must divide the expert width {n}") for n in widths]
+        out += [
+            Rule(
+                f"tp_dp_ep_divides_expert_width_{n}",
+                n % layout.expert_tp == 0,
+                f"tp * dp / ep must divide the expert width {n}",
+            )
+            for n in widths
+        ]
     else:
-        out.append(Rule(ep == 1, f"ep must be 1: {model.name} has no experts"))
+        out.append(Rule("ep_without_experts", ep == 1, f"ep must be 1: {model.name} has no experts"))
     return (*out, *_placement_rules(model, system, layout))
+
+
+def within_reach(system: System, layout: Layout) -> Rule:
+    """Return the condition that the network joins so many ranks."""
+    text = f"{system.name} joins {{limit}} ranks at most"
+    return Rule("ranks_within_reach", layout.ranks <= system.reach, text, system.reach)
 
 
 def _width(block: FeedForward) -> int:
@@ -140,18 +153,28 @@ def _width(block: FeedForward) -> int:
             assert_never(block)
 
 
-def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
-    """Return where each count that tensor parallelism cuts can be cut, and what to say where it cannot."""
+def tensor_rules(model: Model, tp: Count) -> list[Rule]:
+    """Return the conditions that each count which tensor parallelism cuts can be cut."""
     heads = sorted({run.attention.heads for run in model.layers} - {0})
     kv = sorted({getattr(run.attention, "kv_heads", run.attention.heads) for run in model.layers} - {0})
     widths = sorted({_width(run.ffn) for run in model.layers} - {0})
     return [
-        *((n % tp == 0, f"tp must divide the {n} attention heads of {model.name}") for n in heads),
         *(
-            (_shared(tp, n), f"tp must divide the {n} key-value heads of {model.name}, or be a multiple of them")
+            Rule(f"tp_divides_heads_{n}", n % tp == 0, f"tp must divide the {n} attention heads of {model.name}")
+            for n in heads
+        ),
+        *(
+            Rule(
+                f"tp_divides_kv_heads_{n}",
+                _shared(tp, n),
+                f"tp must divide the {n} key-value heads of {model.name}, or be a multiple of them",
+            )
             for n in kv
         ),
-        *((n % tp == 0, f"tp must divide the feed-forward width {n} of {model.name}") for n in widths),
+        *(
+            Rule(f"tp_divides_width_{n}", n % tp == 0, f"tp must divide the feed-forward width {n} of {model.name}")
+            for n in widths
+        ),
     ]
 
 
@@ -159,7 +182,7 @@ def tensor_rules(model: Model, tp: Count) -> list[tuple[Mask, str]]:
 def some_tp(model: Model) -> str:
     """Return the remedy for a tensor parallel degree that a model cannot be cut by."""
     degrees = np.arange(1.0, _MOST_TP + 1)
-    masks: Any = [ok for ok, _ in tensor_rules(model, degrees)]
+    masks: Any = [rule.ok for rule in tensor_rules(model, degrees)]
     found = [f"{tp:g}" for tp in degrees[np.logical_and.reduce(masks)]]
     return f"try {' or '.join(filter(None, (', '.join(found[:-1]), found[-1])))}"
 
@@ -168,14 +191,13 @@ def _placement_rules(model: Model, system: System, layout: Layout) -> list[Rule]
     """Return where groups lie evenly over the tiers: none straddles two instances of a tier that others do not."""
     groups = {"tp": layout.tp} | ({"tp * dp": layout.stage} if model.experts else {})
     out = []
-    for tier, _ in pairwise(system.tiers):
+    for i, (tier, _) in enumerate(pairwise(system.tiers)):
         size = tier.size
         for name, group in groups.items():
             even = (layout.ranks <= size) | (size % group == 0) | (group % size == 0)
-            said = (
-                f"{float(np.max(size)):g} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
-            )
-            out.append(Rule(even, f"{name} must divide the {said}"))
+            said = f"{{limit}} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
+            key = f"{name.replace(' * ', '_')}_divides_tier_{i}"
+            out.append(Rule(key, even, f"{name} must divide the {said}", size))
     return out
 
 
@@ -293,9 +315,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
     out = []
-    for name in sorted(
-        {getattr(model.formats, part) for part in ("attention", "recurrent", "dense", "experts", "shared")}
-    ):
+    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
         stored, wide = dtype(name), dtype(name).rate(chip.peak)
         if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
             continue

@@ -166,9 +166,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         most = filled(chunk, kept)[2]
         run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
         ok = q.rate < limit
-        # One reason for all points, so that blocks of them can be put together.
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
-        stable = (Rule(ok, f"{SATURATES} {at}"),)
+        stable = (Rule(SATURATES, ok, f"the service saturates {at}"),)
     active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
     memory, capacity, _ = filled(active, kept)
     first = prefill(
@@ -211,7 +210,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     )  # fmt: skip
 
 
-SATURATES: Final = "the service saturates"
+SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any, TypeAlias
 
 import attrs
 from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Bytes
 from roofline.models.blocks import (
     Absent,
     Attention,
@@ -79,13 +83,21 @@ class PerLayer:
     dim: int
 
 
-COMPONENTS = ("attention", "recurrent", "dense", "router", "experts", "shared", "residual", "head", "embedding")
-"""The parts of a model that may be stored in formats of their own."""
+COMPONENTS = ("attention", "recurrent", "dense", "router", "experts", "shared", "residual", "head", "embedding", "mtp")
+"""The parts of a model that may be stored in formats of their own; ``mtp``: the multi-token-prediction modules."""
+
+Mix: TypeAlias = tuple[tuple[str, float], ...]
+"""Formats and the share of the elements that each has, the largest first."""
 
 
 @frozen
 class Formats:
-    """The stored format of each component, of the KV cache, and of the state of linear attention (32 bits unless a file says)."""
+    """The stored format of each component, of the KV cache, and of the state of linear attention (32 bits unless a file says).
+
+    Attributes:
+        mixes: components whose modules are stored in several formats, with the share of each; the component's own field has the
+            largest.
+    """
 
     attention: str = "bf16"
     recurrent: str = "bf16"
@@ -96,24 +108,78 @@ class Formats:
     residual: str = "bf16"
     head: str = "bf16"
     embedding: str = "bf16"
+    mtp: str = "bf16"
     kv: str = "bf16"
     state: str = "fp32"
+    mixes: tuple[tuple[str, Mix], ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        for name in attrs.asdict(self).values():
-            dtype(name)
+        for part in (*COMPONENTS, "kv", "state"):
+            for name, _ in self.mix(part):
+                dtype(name)
+
+    def mix(self, component: str) -> Mix:
+        """Return the formats of a component, each with its share of the elements.
+
+        >>> Formats(dense="fp8").mix("dense"), Formats().mixed("dense", {"fp8": 3.0, "bf16": 1.0}).mix("dense")
+        ((('fp8', 1.0),), (('fp8', 0.75), ('bf16', 0.25)))
+        """
+        return dict(self.mixes).get(component) or ((getattr(self, component), 1.0),)
+
+    def bytes(self, component: str) -> Bytes:
+        """Return the bytes of one stored element of a component, the mean of its formats."""
+        return sum(share * dtype(name).bytes for name, share in self.mix(component))
+
+    def names(self, *components: str) -> tuple[str, ...]:
+        """Return all formats of components, without doubles."""
+        return tuple(dict.fromkeys(name for each in components for name, _ in self.mix(each)))
+
+    def mixed(self, component: str, elements: Mapping[str, float]) -> Formats:
+        """Return these formats with a component stored in several: its elements by format."""
+        whole = sum(elements.values())
+        mix = sorted(((name, count / whole) for name, count in elements.items() if count), key=lambda each: -each[1])
+        kept = tuple(each for each in self.mixes if each[0] != component)
+        mixes = kept if len(mix) < 2 else (*kept, (component, tuple(mix)))
+        return attrs.evolve(self, **{component: mix[0][0]}, mixes=mixes)
+
+    def split(self, *components: str) -> tuple[tuple[float, Formats], ...]:
+        """Return the shares of layers in which each of these components has one format, with the formats there.
+
+        The shares of several mixed components are laid side by side, each from its largest format on.
+        """
+        mixes = {name: self.mix(name) for name in components if len(self.mix(name)) > 1}
+        if not mixes:
+            return ((1.0, self),)
+        cuts = {0.0, 1.0}
+        for mix in mixes.values():
+            cuts |= set(itertools.accumulate(share for _, share in mix[:-1]))
+        edges, out = sorted(cuts), []
+        kept = tuple(each for each in self.mixes if each[0] not in mixes)
+        for low, high in itertools.pairwise(edges):
+            own = {name: _at(mix, (low + high) / 2) for name, mix in mixes.items()}
+            out.append((high - low, attrs.evolve(self, **own, mixes=kept)))
+        return tuple(out)
 
     def linear(self, name: str) -> Formats:
         """Return these formats with every matrix inside the layers stored as ``name``, as quantised checkpoints do.
 
         Router, embedding and head keep their own.
         """
-        return attrs.evolve(self, attention=name, recurrent=name, dense=name, experts=name, shared=name)
+        parts = ("attention", "recurrent", "dense", "experts", "shared", "mtp")
+        kept = tuple(each for each in self.mixes if each[0] not in parts)
+        return attrs.evolve(self, **dict.fromkeys(parts, name), mixes=kept)
 
     @classmethod
     def all(cls, name: str) -> Formats:
         """Return formats with everything stored as ``name`` (a 16- or 32-bit checkpoint)."""
-        return cls(**dict.fromkeys((*COMPONENTS, "kv"), name))
+        names: dict[str, Any] = dict.fromkeys((*COMPONENTS, "kv"), name)
+        return cls(**names)
+
+
+def _at(mix: Mix, place: float) -> str:
+    """Return the format at a place in [0, 1] of a mix laid out by its shares."""
+    ends = itertools.accumulate(share for _, share in mix)
+    return next((name for (name, _), end in zip(mix, ends, strict=True) if place < end), mix[-1][0])
 
 
 @frozen
@@ -179,12 +245,12 @@ class Model:
         """The format of most of its weights, and the others inside the layers beside it."""
         kinds = {type(block) for run in self.layers for block in (run.ffn, run.attention)}
         held = (
-            (self.formats.experts, {Moe}),
-            (self.formats.dense, {Dense}),
-            (self.formats.attention, {Gqa, Mla, Compressed}),
-            (self.formats.recurrent, {Linear, Mamba}),
+            ("experts", {Moe}),
+            ("dense", {Dense}),
+            ("attention", {Gqa, Mla, Compressed}),
+            ("recurrent", {Linear, Mamba}),
         )
-        return "+".join(dict.fromkeys(name for name, of in held if of & kinds))
+        return "+".join(self.formats.names(*(part for part, of in held if of & kinds)))
 
     @property
     def formats_line(self) -> str:

@@ -53,6 +53,7 @@ class Gqa:
         q_rank: rank of a compressed, normalised query; None where the projection is whole.
         shared_kv: keys and values are those that an earlier layer cached.
         same_kv: values are made from the keys' projection.
+        streams: hidden states side by side that queries, keys and values are made of: two in the first layer of an EAGLE draft model.
         indexer: chooses what is attended to.
     """
 
@@ -73,6 +74,7 @@ class Gqa:
     same_kv: bool = False
     indexer: Indexer | None = None
     norms: int = 1
+    streams: int = 1
 
     @property
     def value_width(self) -> int:

@@ -6,11 +6,17 @@ Scales are counted with the elements they scale (bytes = payload + scale / block
   report, arXiv:2412.19437, section 3.3);
 * mxfp8, mxfp4: one 8-bit scale for 32 elements (OCP Microscaling Formats 1.0, section 5.1);
 * nvfp4: one fp8 scale for 16 elements (NVIDIA, *Introducing NVFP4*, 2025);
-* int4: one fp16 scale for 128 elements, the default group of GPTQ and AWQ (arXiv:2306.00978).
+* int4: one fp16 scale for 128 elements, the default group of GPTQ and AWQ (arXiv:2306.00978);
+* nf4: one fp32 scale for 64 elements; nf4-dq: those scales in 8 bits, with one fp32 scale for 256 of them (QLoRA, arXiv:2305.14314).
+
+Other groups are part of a name: ``int4-g32`` has one 16-bit scale for 32 elements, ``int4-g128-zp`` also a zero point of 4 bits, and
+``int4-g64-z16`` one of 16 bits. Formats with a scale for a whole channel or tensor count no scales (less than 0.1 % of the bytes).
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -31,12 +37,19 @@ class Dtype:
         bytes: of one stored weight, scales included.
         rates: the rates that can multiply it, best first.
         activation: bytes of one activation quantised to it, where that differs.
+        kind: the format without its group, by which kernels are told apart; its name where that says no group.
     """
 
     name: str
     bytes: Bytes
     rates: tuple[str, ...]
     activation: Bytes = 0.0
+    kind: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The name of the format without its group."""
+        return self.kind or self.name
 
     @property
     def passed(self) -> Bytes:
@@ -67,8 +80,53 @@ DTYPES: Final[Mapping[str, Dtype]] = {
         Dtype("nvfp4", 0.5 + 1 / 16, ("fp4", *_16)),
         Dtype("nvfp4-a16", 0.5 + 1 / 16, _16),
         Dtype("mxfp4", 0.5 + 1 / 32, ("fp4", *_16)),
+        Dtype("mxfp6", 0.75 + 1 / 32, ("fp6", "fp8", *_16)),
+        Dtype("nf4", 0.5 + 4 / 64, _16),
+        Dtype("nf4-dq", 0.5 + 1 / 64 + 4 / (64 * 256), _16),
+        # Four-bit weights that are widened to eight bits, with activations of eight bits.
+        Dtype("w4a8", 0.5 + 2 / 128, ("int8", *_16), activation=1.0),
+        Dtype("w4a8-fp8", 0.5 + 2 / 128, ("fp8", *_16), activation=1.0),
+        Dtype("w4a4", 0.5 + 2 / 128, ("int4", "int8", *_16), activation=0.5),
+        Dtype("mxfp4-a8", 0.5 + 1 / 32, ("fp8", *_16), activation=1.0),
+        Dtype("nvfp4-a8", 0.5 + 1 / 16, ("fp8", *_16), activation=1.0),
+        *(Dtype(f"int{bits}", bits / 8 + 2 / 128, _16) for bits in (2, 3, 5, 6)),
     )
 }
+
+_PAYLOADS: Final[Mapping[str, float]] = {
+    **{f"int{bits}": bits / 8 for bits in (2, 3, 4, 5, 6)}, "w8a16": 1.0, "int8": 1.0, "fp8": 1.0, "w4a8": 0.5, "w4a8-fp8": 0.5,
+    "w4a4": 0.5,
+}  # fmt: skip
+"""Bytes of an element without its scales, of the formats that may have groups of any size."""
+_GROUPED: Final = re.compile(r"(?P<kind>.+?)-(?P<group>g[1-9][0-9]{0,5}|channel)(?P<zero>-zp|-z16)?")
+
+
+def grouped(kind: str, group: int, zero: str = "") -> str:
+    """Return the name of a format with one 16-bit scale for ``group`` elements (0: for a whole channel).
+
+    Args:
+        zero: ``"zp"`` for zero points of the width of an element, ``"z16"`` for zero points of 16 bits, empty for none.
+
+    >>> grouped("int4", 128), grouped("int4", 32, "zp"), dtype(grouped("int4", 32, "zp")).bytes
+    ('int4', 'int4-g32-zp', 0.578125)
+    """
+    usual = DTYPES[kind].bytes == _PAYLOADS[kind] + (2 / group if group else 0)
+    if usual and not (zero and group):
+        return kind
+    return f"{kind}-{f'g{group}' if group else 'channel'}{f'-{zero}' if zero and group else ''}"
+
+
+@functools.lru_cache(maxsize=512)
+def _made(name: str) -> Dtype | None:
+    """Return the format of a name that says its group."""
+    said = _GROUPED.fullmatch(name)
+    if said is None or said["kind"] not in _PAYLOADS:
+        return None
+    kind, payload = DTYPES[said["kind"]], _PAYLOADS[said["kind"]]
+    if said["group"] == "channel":
+        return Dtype(name, payload, kind.rates, kind.activation, kind.name)
+    scales = 2 + {None: 0.0, "-zp": payload, "-z16": 2.0}[said["zero"]]
+    return Dtype(name, payload + scales / int(said["group"][1:]), kind.rates, kind.activation, kind.name)
 
 
 def dtype(name: str) -> Dtype:
@@ -80,6 +138,7 @@ def dtype(name: str) -> Dtype:
     >>> dtype("nvfp4").bytes, dtype("fp8").rate({"bf16": 1.0})
     (0.5625, 'bf16')
     """
-    if name not in DTYPES:
+    found = DTYPES.get(name) or _made(name)
+    if found is None:
         raise unknown("dtype", name, DTYPES)
-    return DTYPES[name]
+    return found

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
 import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import Mask, ceil, floor, larger, pick
 from roofline.core.units import Bytes, Count, Num
-from roofline.models.architecture import Attention, Dense, FeedForward, Layers, Model, Moe
+from roofline.models.architecture import Attention, Dense, FeedForward, Formats, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.transformer import attention, beside, ffn, head
 from roofline.operators.transformer.attention import cached
@@ -158,10 +159,10 @@ def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Lay
     """Return the bytes of one layer's matrices on the fullest rank."""
     formats, hidden = model.formats, model.hidden
     whole = (*attention.matrices(mixer, hidden), *ffn.matrices(block, hidden))
-    out = sum((m.elements * m.share(layout.tp) * dtype(getattr(formats, m.component)).bytes for m in whole), start=0.0)
+    out = sum((m.elements * m.share(layout.tp) * formats.bytes(m.component) for m in whole), start=0.0)
     if isinstance(block, Moe):
         slots = moe.local_slots(block, layout.ep, layout.redundant_experts)
-        out = out + slots * moe.expert(block, hidden) / layout.expert_tp * dtype(formats.experts).bytes
+        out = out + slots * moe.expert(block, hidden) / layout.expert_tp * formats.bytes("experts")
     return out
 
 
@@ -175,14 +176,15 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     stage = ceil(model.depth / layout.pp)
     out = _fullest(model, layout.pp, each)
     layer: Layers = model.drafter
-    project = 2 * model.hidden**2 * dtype(model.formats.attention).bytes
-    module = _layer_bytes(model, layer.attention, layer.ffn, layout) if model.mtp else 0.0
-    modules = drafting * 1.0 * model.mtp * (module + project)
+    # A module is stored in a format of its own, or in shares of several.
+    uniform = attrs.evolve(model, formats=Formats.all("fp8"))
+    module = (_layer_bytes(uniform, layer.attention, layer.ffn, layout) + 2 * model.hidden**2) if model.mtp else 0.0
+    modules = drafting * 1.0 * model.mtp * module * model.formats.bytes("mtp")
     # Whole on every rank of a stage: too small to be cut.
-    out = out + beside.parameters(model) * dtype(model.formats.residual).bytes * stage / model.depth
+    out = out + beside.parameters(model) * model.formats.bytes("residual") * stage / model.depth
     matrix = head(model)
-    table = _tables(model) * matrix.share(layout.tp) * dtype(model.formats.embedding).bytes
-    top = matrix.elements * matrix.share(layout.tp) * dtype(model.formats.head).bytes
+    table = _tables(model) * matrix.share(layout.tp) * model.formats.bytes("embedding")
+    top = matrix.elements * matrix.share(layout.tp) * model.formats.bytes("head")
     if model.tied:
         return out + modules + table
     return out + modules + pick(layout.pp > 1, larger(table, top), table + top)

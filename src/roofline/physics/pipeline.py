@@ -86,14 +86,14 @@ class Run:
         work: of the fullest rank in that time.
         in_flight: micro-batches whose activations the fullest rank keeps, as many as of whole stages.
         copies: of a stage's parameters on a rank.
-        rules: where the schedule is possible, and what to say where it is not.
+        rules: conditions of the schedule: a key, where it holds, and what to say where it does not.
     """
 
     time: Seconds
     work: Seconds
     in_flight: Count
     copies: float
-    rules: tuple[tuple[Mask, str], ...] = ()
+    rules: tuple[tuple[str, Mask, str], ...] = ()
 
     @property
     def bubble(self) -> Seconds:
@@ -109,7 +109,7 @@ class Run:
     def ok(self) -> Mask:
         """Where the schedule is possible."""
         masks: Mask = True
-        for mask, _ in self.rules:
+        for _, mask, _ in self.rules:
             masks = masks & mask
         return masks
 
@@ -284,20 +284,24 @@ def run(
     # The last rank begins when the first micro-batch has come down to it, and has no less to do.
     down = work + (p - 1) * (x.rest.forward + fullest.send)
     copies = 1.0
-    rules: list[tuple[Mask, str]] = []
+    rules: list[tuple[str, Mask, str]] = []
     if schedule not in ("1f1b", "interleaved"):
-        rules.append((v == 1, f"{schedule} takes no chunks (vpp = 1)"))
+        rules.append(("vpp_is_one", v == 1, f"{schedule} takes no chunks (vpp = 1)"))
     match schedule:
         case "gpipe":
             time, kept = _gpipe(x), m
         case "1f1b" | "interleaved":
             time, kept = _1f1b(x), smaller(m, p + pick(v > 1, (p - 1) / v, 0.0))
             rules.append(
-                ((v == 1) | (m % p == 0), "micro-batches must be a multiple of pp where a rank has chunks (vpp > 1)")
+                (
+                    "micro_batches_multiple_of_pp",
+                    (v == 1) | (m % p == 0),
+                    "micro-batches must be a multiple of pp where a rank has chunks (vpp > 1)",
+                )
             )
-            rules.append(((v == 1) | (p > 1), "chunks (vpp > 1) need more than one stage"))
+            rules.append(("vpp_needs_stages", (v == 1) | (p > 1), "chunks (vpp > 1) need more than one stage"))
             if schedule == "interleaved":
-                rules.append((v > 1, "interleaved needs chunks (vpp > 1)"))
+                rules.append(("interleaved_needs_chunks", v > 1, "interleaved needs chunks (vpp > 1)"))
         case "zb-h1":
             time, kept, met = _zero_bubble(x, p, x.send), smaller(m, p), down
         case "zb-h2":
@@ -306,8 +310,14 @@ def run(
             (time, met), kept = _zbv(x), smaller(m, p)
         case _:
             (time, work), kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
-            rules.append((p % 2 == 0, "dualpipe needs an even number of stages"))
-            rules.append(((m % 2 == 0) & (m >= 2 * p), "dualpipe needs an even number of micro-batches, at least 2 pp"))
+            rules.append(("dualpipe_even_stages", p % 2 == 0, "dualpipe needs an even number of stages"))
+            rules.append(
+                (
+                    "dualpipe_even_micro_batches",
+                    (m % 2 == 0) & (m >= 2 * p),
+                    "dualpipe needs an even number of micro-batches, at least 2 pp",
+                )
+            )
     time = pick(together, larger(time, met), time)
     return Run(time, work, kept, copies, tuple(rules))
 

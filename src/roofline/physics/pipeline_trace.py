@@ -46,7 +46,7 @@ def trace(
     """
     for name, value in (("stages", stages), ("micro_batches", micro_batches), ("chunks", chunks)):
         refuse(name, value, 1, whole=True)
-    for mask, reason in run(schedule, stages, micro_batches, chunks, fullest=fullest, mean=mean).rules:
+    for _, mask, reason in run(schedule, stages, micro_batches, chunks, fullest=fullest, mean=mean).rules:
         if not mask:
             raise QuestionError(fault("schedule", schedule, reason))
     passes = micro_batches * stages * (2 if schedule == "zb-v" else chunks)

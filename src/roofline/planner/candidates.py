@@ -90,7 +90,7 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
         # The law that fails everywhere; or, where several fail by turns, the one that fails most.
         worst = laws[int(np.argmin([mask.sum() for mask in masks]))]
         asked = next(
-            (f"{name}={value:g}" for name, value in (given or {}).items() if worst.reason.startswith(f"{name} ")),
+            (f"{name}={value:g}" for name, value in (given or {}).items() if worst.degree == name),
             "layout",
         )
         raise QuestionError(f"{asked}{holding(given or {}) if asked == 'layout' else ''}: {worst.reason}")
@@ -142,7 +142,7 @@ def choose(
     score, least = np.where(quick, value, -np.inf), -flat(est.memory.total / est.capacity)
     if open_:
         # Where none keeps up with the rate, the one that answers the most.
-        sound = np.logical_and.reduce([flat(rule.ok) for rule in est.rules if not rule.reason.startswith(SATURATES)])
+        sound = np.logical_and.reduce([flat(rule.ok) for rule in est.rules if rule.key != SATURATES])
         least = np.where(sound & (least >= -1), flat(est.tokens_per_second), least - 1)
     pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
     which, chunk = np.divmod(pick, shape[-1])

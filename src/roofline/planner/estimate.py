@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, overload
 
 import attrs
 import numpy as np
@@ -25,6 +25,39 @@ from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
+
+
+class ServiceWords(TypedDict, total=False):
+    """Words of a service besides its model: see :class:`roofline.workload.questions.Serve`."""
+
+    input: Num
+    output: Num
+    concurrency: Num | None
+    rate: Num | None
+    chunk: Num | None
+    cached: Num
+    draft_tokens: Num
+    accept_length: Num | None
+    imbalance: Num
+    variation: Num
+    requests_per_slot: Num | None
+
+
+def asked_of_service(
+    what: Serve | Model | str | Path | Mapping[str, Any],
+    dtype: str | None,
+    kv_dtype: str | None,
+    words: Mapping[str, Any],
+) -> Serve:
+    """Return the service that is asked: one, or a model and its words.
+
+    Raises:
+        QuestionError: another question, or words beside a service.
+    """
+    found = _asked(what, dtype, kv_dtype, words)
+    if not isinstance(found, Serve):
+        raise QuestionError(fault("what", type(found).__name__, "is no service", "give a Serve, or a model"))
+    return found
 
 
 def service(model: Model, words: Mapping[str, Any]) -> Serve:
@@ -131,7 +164,7 @@ def _chunk(question: Question) -> str:
     return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
 
 
-def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: dict[str, Any]) -> Question:
+def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: Mapping[str, Any]) -> Question:
     if not isinstance(what, (Prefill, Decode, Serve)):
         return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
     if words:

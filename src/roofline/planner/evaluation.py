@@ -136,17 +136,19 @@ class _Everywhere:
     shape: tuple[int, ...]
     first: Any
     numbers: dict[str, NDArray[np.float64]] = attrs.field(factory=dict)
-    masks: dict[str, NDArray[np.bool_]] = attrs.field(factory=dict)
+    rules: dict[str, Rule] = attrs.field(factory=dict)
     said: dict[str, None] = attrs.field(factory=dict)
 
     def add(self, where: Any, part: Any, numbers: Mapping[str, Any]) -> None:
         """Take in one block."""
         for name, value in numbers.items():
             if value is not None:
-                self.numbers.setdefault(name, np.empty(self.shape))[where] = value
+                self.numbers.setdefault(name, np.full(self.shape, np.nan))[where] = value
         self.said |= dict.fromkeys(part.remarks)
         for rule in part.rules:
-            self.masks.setdefault(rule.reason, np.empty(self.shape, dtype=bool))[where] = rule.ok
+            whole = self.rules.setdefault(rule.key, attrs.evolve(rule, ok=np.ones(self.shape, dtype=bool)))
+            cast("NDArray[np.bool_]", whole.ok)[where] = rule.ok
+            self.rules[rule.key] = attrs.evolve(whole, limit=np.maximum(np.max(whole.limit), np.max(rule.limit)))
 
     def answer(self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any) -> Any:
         """Return the whole."""
@@ -155,6 +157,6 @@ class _Everywhere:
             **{name: self.numbers.get(name) for name in kept},
             memory=memory,
             again=self.first.again,
-            rules=tuple(Rule(mask, reason) for reason, mask in self.masks.items()),
+            rules=tuple(self.rules.values()),
             remarks=tuple(self.said),
         )

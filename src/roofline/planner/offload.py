@@ -8,15 +8,17 @@ a cache that is sent, after those that came before (the link is a server like a 
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, larger, pick, share, smaller
+from roofline.core.arrays import Mask, larger, pick, share, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
+from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.hardware.hardware import REACHED
 from roofline.inference.passes import drafting
@@ -24,24 +26,47 @@ from roofline.operators.memory import kv_cache
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
+from roofline.results.answer import Answer, Text
 from roofline.results.estimate import Estimate
+from roofline.results.records import plain
 from roofline.workload.questions import Prefill, Serve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FILLED: Final = 0.8
 """Part of the hosts' memory that caches may fill; assumed."""
 
 
-@frozen(eq=False)
-class Offload:
+@frozen(eq=False, repr=False)
+class Offload(Answer):
     """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.
 
     Attributes:
         est: the service as if the cached tokens lay on the chips.
-        fetch: time in which a prompt's cached tokens come; ``seen``: what the first token waits for them, behind others too.
-        again: time to read the whole prompt once more on lanes of its own; ``rest``: to read what is not cached.
+        fetch: time in which a prompt's cached tokens come.
+        seen: what the first token waits for them, behind others too.
+        again: time to read the whole prompt once more on lanes of its own.
+        rest: time to read what is not cached.
         feeds: requests a second that the links can feed.
-        tokens: of cache that the hosts hold; None where their memory is not known; ``beside``: those that the chips hold.
+        tokens: of cache that the hosts hold; None where their memory is not known.
+        beside: tokens of cache that the chips hold.
     """
+
+    KIND = "offload"
+    LEAST = ("ttft", "fetch", "seen", "again", "rest")
+    KNOWN = "ttft, fetch, saved"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "ttft_s": "ttft",
+        "fetch_s": "fetch",
+        "seen_s": "seen",
+        "reading_all_s": "again",
+        "reading_rest_s": "rest",
+        "fed_requests_per_s": "feeds",
+        "host_tokens": "tokens",
+        "chip_tokens": "beside",
+    }
+    SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft"}
 
     est: Estimate
     fetch: Seconds
@@ -51,6 +76,80 @@ class Offload:
     feeds: PerSecond
     tokens: Count | None
     beside: Count
+
+    def __repr__(self) -> str:
+        where = f"{self.est.question.model.name} on {self.est.system.name}"
+        return (
+            f"<Offload: {where}, {' x '.join(map(str, self.shape))} points>"
+            if self.shape
+            else f"<Offload: {where}: {self.line()}>"
+        )
+
+    @property
+    def _numbers(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _NUMBERS)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return np.broadcast_shapes(sizes(self._numbers), self.est.shape)
+
+    def at(self, *index: int) -> Offload:
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        place = self.place(index)
+        values = dict(zip(_NUMBERS, take(self._numbers, place), strict=True))
+        return attrs.evolve(self, est=self.est.part(place), **values)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the service does not fit, or is not fed; empty if it does."""
+        fed = np.all(self.feeds > cast("Num", self.est.requests_per_second))
+        return (*self.est.reasons, *(() if fed else ("the links to the hosts feed fewer requests than are answered",)))
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return (*self.est.assumptions, f"caches may fill {FILLED:.0%} of the hosts' memory")
+
+    @property
+    def bound(self) -> Text:
+        """The resource that bounds the most time of the service."""
+        return self.est.bound
+
+    @property
+    def detailed(self) -> bool:
+        """Whether what the times consist of is kept."""
+        return self.est.detailed
+
+    def interval(self, quantity: str = "ttft") -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``"ttft"``, that of the service and what is seen of fetching; of all else, the service's."""
+        pair = self.est.interval(quantity)
+        return pair if pair is None or quantity != "ttft" else (pair[0] + self.seen, pair[1] + self.seen)
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and constant that the service rests on, with its source."""
+        return self.est.citations()
+
+    def plot(
+        self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
+        width: float | str | None = None,
+    ) -> Axes:  # fmt: skip
+        """Draw the service, and return the axes (one point); see :meth:`roofline.results.answer.LayoutAnswer.plot`."""
+        return self.est.plot(ax, label, kind=kind, style=style, width=width)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        return self.est.labels
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Sizes of the question, chips, and degrees of the layout."""
+        return self.est.inputs
 
     @property
     def ttft(self) -> Seconds:
@@ -78,14 +177,16 @@ class Offload:
 
     def to_dict(self) -> dict[str, Any]:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
+        self.one()
         return {
-            "ttft_s": _plain(self.ttft), "fetch_s": float(self.fetch), "seen_s": _plain(self.seen),
+            "ttft_s": plain(self.ttft), "fetch_s": float(self.fetch), "seen_s": plain(self.seen),
             "reading_all_s": float(self.again), "reading_rest_s": float(self.rest), "pays": bool(self.pays),
-            "fed_requests_per_s": _plain(self.feeds), "fits": bool(self.fits),
+            "fed_requests_per_s": plain(self.feeds), "fits": bool(self.fits),
             "host_tokens": None if self.tokens is None else float(self.tokens), "chip_tokens": float(self.beside),
         }  # fmt: skip
 
-    def __str__(self) -> str:
+    def line(self) -> str:
+        """Return what fetching takes and whether it pays, in a line (one point)."""
         held = "an unknown number of" if self.tokens is None else f"{float(self.tokens):,.0f}"
         room = f"the hosts hold {held} tokens of cache, the chips {float(self.beside):,.0f}"
         if not self.fetch:
@@ -99,8 +200,8 @@ class Offload:
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
 
 
-def _plain(value: Num) -> float | None:
-    return float(value) if np.isfinite(value) else None
+_NUMBERS: Final = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside")
+"""What is cut to a point; the service is asked afresh."""
 
 
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:

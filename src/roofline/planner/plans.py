@@ -16,6 +16,7 @@ from roofline.core.fields import number
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.results.estimate import Estimate
+from roofline.results.records import layout_fields, plain
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
@@ -118,10 +119,10 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
     return [
         {
-            "layout": layout.words(),
-            **{name: _plain(column[i]) for name, column in values.items()},
+            "layout": layout_fields(layout, training=False, experts=bool(q.model.experts)),
+            **{name: plain(column[i]) for name, column in values.items()},
             "interval": {
-                name: None if np.isnan(low[name][i]) else [_plain(low[name][i]), _plain(high[name][i])] for name in _SURE
+                name: None if np.isnan(low[name][i]) else [plain(low[name][i]), plain(high[name][i])] for name in _SURE
             },
         }
         for i, layout in enumerate(layouts(est))
@@ -145,7 +146,11 @@ def csv_of(est: Estimate | None) -> str:
     table = csv.DictWriter(out, names, lineterminator="\n")
     table.writeheader()
     for each in records(est):
-        row = {**each["layout"], "concurrency": each["concurrency"], "chunk": each["chunk"]}
+        row = {
+            **{name: each["layout"][name] for name in _DEGREES},
+            "concurrency": each["concurrency"],
+            "chunk": each["chunk"],
+        }
         for name in _SURE:
             low, high = each["interval"][name] or (None, None)
             row |= {name: each[name], f"{name}_low": low, f"{name}_high": high}
@@ -204,7 +209,3 @@ def _columns(est: Estimate, values: Mapping[str, Num | None]) -> dict[str, NDArr
         name: np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), count)
         for name, value in values.items()
     }
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

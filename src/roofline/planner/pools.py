@@ -10,8 +10,9 @@ lesser of what the pools can do (DistServe, arXiv:2401.09670).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 import attrs
 import numpy as np
@@ -24,11 +25,12 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.inference.passes import as_served, drafting
+from roofline.models.architecture import Model
 from roofline.operators.memory import kv_cache
 from roofline.operators.works import Message
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
-from roofline.planner.estimate import estimate
+from roofline.planner.estimate import ServiceWords, asked_of_service, estimate
 from roofline.results.answer import Rule
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
@@ -70,7 +72,7 @@ def transfer(
 
 
 def pools(
-    what: Serve,
+    what: Serve | Model | str | Path | Mapping[str, Any],
     system: System | str | Path,
     layout: Layout | None = None,
     prefill_layout: Layout | None = None,
@@ -82,19 +84,28 @@ def pools(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    tp: Num | None = None,
+    pp: Num | None = None,
+    dp: Num | None = None,
+    ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **degrees: Num | None,
+    **words: Unpack[ServiceWords],
 ) -> Pools:
-    """Return a service whose prompts are read on chips of their own.
+    """Return a service by disaggregated prefill and decode: two pools of chips.
 
     Args:
-        what: the service; its ``chunk`` is of no matter here.
+        what: the service; or a model (an object, a name, the path of a config.json, a parsed one), served as ``words`` say. Its
+            ``chunk`` does not matter here.
         system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
         layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
             ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
         level, engine, launch: as in :func:`roofline.estimate`.
+        dtype, kv_dtype: formats, as in :func:`roofline.estimate`.
         power, price: of each chip of both pools.
+        words: ``input``, ``output``, ``concurrency``, ``rate`` and others of :class:`Serve`.
 
     Raises:
         QuestionError: neither a layout nor a number of chips, or both, for a pool.
@@ -107,20 +118,21 @@ def pools(
     """
     decodes = catalog.system(system)
     reads = decodes if prefill_system is None else catalog.system(prefill_system)
-    model, q = what.model, what
+    q = asked_of_service(what, dtype, kv_dtype, words)
+    model = q.model
     usual: Num = 64.0 if q.concurrency is None else q.concurrency
     context = larger(q.input + q.output / 2, 1.0)
     asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
-    layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **degrees)
+    layout = _laid(layout, ("chips", chips), asked, decodes, level=level, tp=tp, pp=pp, dp=dp, ep=ep)
     lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
     prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)
-    words: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    machine: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
     # Ranks that work in lock-step are one lane: a prompt on any of them occupies all.
     lanes, ranks = prefill_layout.replicas, prefill_layout.dp
-    alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **words)
+    alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **machine)
     driver, read = alone.calibration.engine, q.input - q.cached
     together = ranks * larger(floor(driver.budget / read), 1.0)
-    full = estimate(attrs.evolve(lone, batch=lanes * together), reads, prefill_layout, **words)
+    full = estimate(attrs.evolve(lone, batch=lanes * together), reads, prefill_layout, **machine)
     first = cast("Num", alone.ttft)
     lane = Lanes(lanes, first, cast("Num", full.ttft), together)
     sent = transfer(q, reads, decodes, prompts=prefill_layout, layout=layout, profile=alone.calibration)
@@ -128,10 +140,10 @@ def pools(
     gaps = larger(q.output - 1, 0.0)
     # As much cache is kept free for the rest of an answer as on chips that do both.
     kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
-    most = larger(estimate(attrs.evolve(asked, context=kept), decodes, layout, **words).max_concurrency, 1.0)
+    most = larger(estimate(attrs.evolve(asked, context=kept), decodes, layout, **machine).max_concurrency, 1.0)
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):
-        step = estimate(attrs.evolve(asked, batch=larger(decoding, _FEWEST)), decodes, layout, **words)
+        step = estimate(attrs.evolve(asked, batch=larger(decoding, _FEWEST)), decodes, layout, **machine)
         tpot = cast("Num", step.tpot)
         spent = gaps * tpot
         going = Round(
@@ -155,9 +167,15 @@ def pools(
     if q.rate is None:
         able = share(decoding, spent)
     else:
-        busiest = estimate(attrs.evolve(asked, batch=most), decodes, layout, **words)
+        busiest = estimate(attrs.evolve(asked, batch=most), decodes, layout, **machine)
         able = share(most, gaps * cast("Num", busiest.tpot))
-        rules = (Rule(q.rate < smaller(lane.most_per_second, able), "more requests come than the pools can answer"),)
+        rules = (
+            Rule(
+                "pools_saturate",
+                q.rate < smaller(lane.most_per_second, able),
+                "more requests come than the pools can answer",
+            ),
+        )
     turn = going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
     return Pools(

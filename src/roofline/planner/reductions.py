@@ -7,7 +7,7 @@ which they are met, so that parts of a sweep may be priced anywhere and at any t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
+from roofline.planner.frontier import Refusal, Refusals, joined
 from roofline.planner.metrics import METRICS, held, measure
 from roofline.results.answer import Rule
 
@@ -50,13 +51,13 @@ class Part:
 
     Attributes:
         points: plans seen; ``kept``, those that fit and keep the limits.
-        rejected: plans by the first reason that they were rejected for.
+        rejected: plans by the key of the first rule that they break.
         places: of the plans that are wanted, counted row by row; ``values``, their metrics, a row each, more being better.
     """
 
     points: int = 0
     kept: int = 0
-    rejected: Mapping[str, int] = field(factory=dict)
+    rejected: Refusals = field(factory=dict)
     places: Places = field(factory=_no_places)
     values: Values = field(default=np.empty((1, 0)))
 
@@ -64,10 +65,7 @@ class Part:
 def merged(wanted: Wanted, parts: Iterable[Part]) -> Part:
     """Return parts together, of which the wanted are those of the whole."""
     every = list(parts)
-    rejected: dict[str, int] = {}
-    for part in every:
-        for reason, count in part.rejected.items():
-            rejected[reason] = rejected.get(reason, 0) + count
+    rejected = joined(part.rejected for part in every)
     some = [part for part in every if part.places.size]
     places = np.concatenate([part.places for part in some]) if some else _no_places()
     values = np.concatenate([part.values for part in some], axis=1) if some else np.empty((len(wanted.metrics), 0))
@@ -140,14 +138,15 @@ def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: 
     """
     size = tuple(s.stop - s.start for s in where)
     points = int(np.prod(size, dtype=np.int64))
-    rejected = dict(so_far.rejected)
+    found: dict[str, Refusal] = {}
     left: Mask = True
-    for reason, ok in _reasons(wanted, est):
-        bad = np.asarray(left & ~np.asarray(ok))
+    for rule in _reasons(wanted, est):
+        bad = np.asarray(left & ~np.asarray(rule.ok))
         count = int(np.count_nonzero(bad)) * (points // bad.size)
         if count:
-            rejected[reason] = rejected.get(reason, 0) + count
-        left = left & np.asarray(ok)
+            found[rule.key] = Refusal(rule.text, count, float(np.max(rule.limit)))
+        left = left & np.asarray(rule.ok)
+    rejected = joined((so_far.rejected, found))
     good = np.broadcast_to(left, size).ravel()
     kept = int(np.count_nonzero(good))
     out = evolve(so_far, points=so_far.points + points, kept=so_far.kept + kept, rejected=rejected)
@@ -172,21 +171,19 @@ def _turned(est: Any, name: str) -> Any:
     return -value if METRICS[name].least else value
 
 
-def _reasons(wanted: Wanted, est: Any) -> Iterable[tuple[str, Mask]]:
-    """Yield every reason for which a plan may be rejected, in their order, and where it is not."""
-    rules: tuple[Rule, ...] = est.rules
-    for rule in rules:
-        yield rule.reason, rule.ok
-    yield "does not fit into the memory of a chip", est.memory.total <= est.capacity
+def _reasons(wanted: Wanted, est: Any) -> Iterable[Rule]:
+    """Yield every rule by which a plan may be rejected, in their order."""
+    yield from est.rules
+    yield Rule("memory", est.memory.total <= est.capacity, "does not fit into the memory of a chip")
     for name, limit in wanted.limits:
         value = measure(est, name)
         if value is None:
-            yield f"no {METRICS[name].said} is known", False
+            yield Rule(f"{name}_known", np.False_, f"no {METRICS[name].said} is known")
             return
-        yield held(name, limit), value <= limit if METRICS[name].least else value >= limit
+        yield Rule(f"{name}_limit", value <= limit if METRICS[name].least else value >= limit, held(name, limit))
     for name in wanted.metrics:
         value = measure(est, name)
         if value is None:
-            yield f"no {METRICS[name].said} is known", False
+            yield Rule(f"{name}_known", np.False_, f"no {METRICS[name].said} is known")
             return
-        yield f"has no {METRICS[name].said}", np.isfinite(value)
+        yield Rule(f"{name}_finite", np.isfinite(value), f"has no {METRICS[name].said}")

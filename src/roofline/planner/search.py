@@ -21,7 +21,7 @@ from roofline.models.architecture import Model
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
-from roofline.planner.frontier import broken
+from roofline.planner.frontier import refusals
 from roofline.planner.plans import Rejection
 from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search
@@ -109,5 +109,5 @@ def search(
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
     """Return the layouts that cannot be laid out by the first law that each of them breaks."""
     every = np.ones(np.shape(layouts.tp), dtype=bool)
-    counts = ((reason, int(where.sum())) for reason, where in broken(rules(model, system, layouts), every))
-    return tuple(Rejection("rule", reason, count, count) for reason, count in counts)
+    found = refusals(rules(model, system, layouts), every).values()
+    return tuple(Rejection("rule", each.reason, each.plans, each.plans) for each in found)

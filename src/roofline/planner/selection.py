@@ -34,7 +34,7 @@ from roofline.planner.splits import Splits
 from roofline.results.estimate import Estimate
 from roofline.results.labels import headline
 from roofline.results.notebook import Displayed
-from roofline.results.records import record
+from roofline.results.records import of_estimate
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Search(Displayed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        asked = record(self._shown)
+        asked = of_estimate(self._shown)
         return {
             **{name: asked[name] for name in _ASKED},
             "limits": {f"{name}_s": self.limits.get(name) for name in TIMES},

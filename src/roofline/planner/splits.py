@@ -25,6 +25,7 @@ from roofline.planner.plans import TIMES, Rejection, even, undominated
 from roofline.planner.pool_candidates import Pairs
 from roofline.planner.pools import pools
 from roofline.results.pools import Pools
+from roofline.results.records import layout_fields
 from roofline.workload.questions import Serve
 
 _LOOKED: Final = 16
@@ -270,7 +271,12 @@ def _records(front: Pools) -> list[dict[str, Any]]:
     out = []
     for i in range(count[0]):
         each = {
-            name: {"chips": int(np.broadcast_to(est.chips, count)[i]), "layout": est.layout.select(i).words()}
+            name: {
+                "chips": int(np.broadcast_to(est.chips, count)[i]),
+                "layout": layout_fields(
+                    est.layout.select(i), training=False, experts=bool(front.question.model.experts)
+                ),
+            }
             for name, est in named.items()
         }
         pairs = {
@@ -285,13 +291,13 @@ def _records(front: Pools) -> list[dict[str, Any]]:
     return out
 
 
+def _short(layout: Mapping[str, Any]) -> str:
+    return " ".join(f"{k}={n}" for k, n in layout.items() if isinstance(n, int) and n > 1) or "one rank"
+
+
 def _line(each: dict[str, Any]) -> list[str]:
     pair = each["interval"]["output_tokens_per_s_per_chip"]
-    sides = [
-        cell
-        for side in each["pools"].values()
-        for cell in (str(side["chips"]), " ".join(f"{k}={n}" for k, n in side["layout"].items() if n > 1) or "one rank")
-    ]
+    sides = [cell for side in each["pools"].values() for cell in (str(side["chips"]), _short(side["layout"]))]
     return [
         figure(each["tokens_per_s_per_user"], 3),
         figure(each["output_tokens_per_s_per_chip"]),

@@ -173,9 +173,9 @@ def priced(
         QuestionError: nothing can be laid out; the message says why.
     """
     if "tp" in given:
-        for ok, reason in tensor_rules(question.model, given["tp"]):
-            if not ok:
-                raise QuestionError(f"tp={given['tp']:g}: {reason}; {some_tp(question.model)}")
+        for rule in tensor_rules(question.model, given["tp"]):
+            if not rule.ok:
+                raise QuestionError(f"tp={given['tp']:g}: {rule.reason}; {some_tp(question.model)}")
     asked = []
     for schedules in filter(
         None, ([n for n in words.schedule if n in CHUNKED], [n for n in words.schedule if n not in CHUNKED])
@@ -212,7 +212,7 @@ def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
                 worst = kept, law
     reason = worst[1].reason if worst else "nothing was tried"
     for name, value in given.items():
-        if reason.startswith(f"{name} "):
+        if worst and worst[1].degree == name:
             raise QuestionError(f"{name}={value:g}: {reason}")
     told = "".join(f" {name}={value:g}" for name, value in given.items())
     raise QuestionError(f"layout{' with' + told if told else ''}: {reason}")

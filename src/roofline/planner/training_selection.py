@@ -22,8 +22,8 @@ from roofline.planner.plans import Rejection, limit
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.labels import asked, headline, told
 from roofline.results.notebook import Displayed
+from roofline.results.records import brief, of_training
 from roofline.results.training import Training
-from roofline.results.training_records import brief, record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,11 +108,8 @@ class TrainingSearch(Displayed):
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Why the other plans were rejected, each once; with those kept, they are all that were tried."""
-        counts: dict[str, int] = {}
-        for each in self.splits:
-            for reason, where in ranking.broken(each.plans.rules, each.whole):
-                counts[reason] = counts.get(reason, 0) + int(where.sum())
-        out = [Rejection("rule", reason, count, count) for reason, count in counts.items()]
+        broken = ranking.joined(ranking.refusals(each.plans.rules, each.whole) for each in self.splits)
+        out = [Rejection("rule", each.reason, each.plans, each.plans) for each in broken.values()]
         best = float(self._time[self._order[0]]) if self._order.size else -np.inf
         most = float(np.min(self._room))
         over = self._lawful & ~self._fits
@@ -206,7 +203,7 @@ class TrainingSearch(Displayed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        first = record(self._shown)
+        first = of_training(self._shown)
         return {
             **{name: first[name] for name in _ASKED},
             "limits": {"memory_bytes": self.limits.get("memory"), "step_time_s": self.limits.get("step_time")},

@@ -12,7 +12,6 @@ from roofline.core.text import columns
 from roofline.core.units import BYTE, FLOP_, GIGA, MEBI, show
 from roofline.hardware.hardware import Chip, Memory
 from roofline.models.architecture import COMPONENTS, Absent, Indexer, Layers, Model
-from roofline.models.dtypes import DTYPES
 from roofline.operators.memory import active_by_convention, kv_bytes_per_token, kv_cache, parameters, state_bytes, total
 from roofline.operators.transformer import sections
 from roofline.operators.works import Op
@@ -49,9 +48,19 @@ def weights_by_component(model: Model) -> dict[str, dict[str, Any]]:
     for name in COMPONENTS:
         held = counts[name] + (counts["norm"] if name == "embedding" else 0)
         if held:
-            stored = getattr(model.formats, name)
-            out[name] = {"format": stored, "bytes": held * float(DTYPES[stored].bytes)}
+            out[name] = {"format": _format(model, name), "bytes": held * float(model.formats.bytes(name))}
     return out
+
+
+def _format(model: Model, component: str) -> str:
+    """Return the format of a component, or its formats with their shares.
+
+    >>> from roofline.models.architecture import Formats
+    >>> _format(Model("toy", 8, 8, (), formats=Formats().mixed("dense", {"fp8": 3.0, "bf16": 1.0})), "dense")
+    'fp8 75 %, bf16 25 %'
+    """
+    mix = model.formats.mix(component)
+    return mix[0][0] if len(mix) == 1 else ", ".join(f"{name} {100 * share:.3g} %" for name, share in mix)
 
 
 _LONG = float(MEBI)

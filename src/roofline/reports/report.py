@@ -22,7 +22,6 @@ from roofline.planner.training_selection import TrainingSearch
 from roofline.reports import figures as interactive
 from roofline.reports import serving, training
 from roofline.reports.html import page
-from roofline.results import points
 from roofline.results.estimate import Estimate
 from roofline.results.pools import Pools
 from roofline.results.training import Training
@@ -103,7 +102,7 @@ def report(
     """
     library = interactive.library()  # before anything is priced
     answer = _answered(what, system, layout, train=train, words=words)
-    points.one(answer)
+    answer.one()
     found: Any = _searched(answer, ttft, tpot) if frontier else None
     style, script = catalog.asset("style.css"), catalog.asset("script.js")
     about: Any = serving if isinstance(answer, Estimate) else training

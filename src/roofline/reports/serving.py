@@ -86,7 +86,7 @@ def _answer(est: Estimate) -> Html:
     full = f"of {show(float(est.capacity), BYTE, 3)} that may be used"
     shown.append(Card("memory of the fullest chip", show(float(est.memory.total), BYTE, 3), (full, room)))
     use = f"memory bandwidth {float(est.bandwidth_utilization):.1%}"
-    shown.append(Card("bound by", est.bound, (f"MFU {float(est.mfu):.1%}, {use}",)))
+    shown.append(Card("bound by", str(est.bound), (f"MFU {float(est.mfu):.1%}, {use}",)))
     joules, ends, dollars = est.joules_per_token, est.joules_range, est.dollars_per_million_tokens
     if joules is None or ends is None:
         shown.append(Card("energy", "–", ("no rated power is published; give power",)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, show
@@ -13,14 +14,47 @@ from roofline.operators.works import Message, Op
 from roofline.physics.spans import Span
 from roofline.planner.candidates import load
 from roofline.planner.offload import Offload
+from roofline.results.answer import Answer
+from roofline.results.campaign import Campaign
 from roofline.results.estimate import Estimate
 from roofline.results.labels import asked, headline
 from roofline.results.pools import Pools
-from roofline.results.records import PERCENTILES
+from roofline.results.records import PERCENTILES, rows_of_campaign
+from roofline.results.training import Training
 from roofline.workload.questions import Serve
 
 
-def sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> str:
+def sheet(answer: Answer, *, why: bool = False) -> str:
+    """Return any answer for one point as the text that the command line prints.
+
+    Args:
+        answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
+        why: with every operation, and every number with its source.
+    """
+    match answer:
+        case Offload():
+            return service_sheet(answer.est, answer, why=why)
+        case Pools():
+            return split_sheet(answer, why=why)
+        case Campaign():
+            return run_sheet(answer)
+        case Training():
+            return str(reports("training_text").sheet(answer, why=why))
+        case Estimate():
+            return service_sheet(answer, why=why)
+        case _:
+            raise TypeError(f"no sheet of {type(answer).__name__}")
+
+
+def run_sheet(run: Campaign) -> str:
+    """Return a whole training run as text."""
+    est = run.training
+    where = f"{est.question.model.name} on {est.system.name}: {float(est.chips):,.0f} chips, {est.layout}"
+    notes = [f"  - {note}" for note in run.assumptions]
+    return "\n".join([where, "", columns(rows_of_campaign(run)), "", "what was chosen or assumed", *notes])
+
+
+def service_sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> str:
     """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
     parts = [
         headline(est),
@@ -70,7 +104,7 @@ def _rates(est: Estimate, fetched: Offload | None) -> str:
     )
     rows.append(["room for", f"{float(est.max_concurrency):,.0f} requests at once"])
     if fetched is not None:
-        rows.append(["kv offload", str(fetched)])
+        rows.append(["kv offload", fetched.line()])
     shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
     rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
@@ -147,8 +181,8 @@ def split_sheet(split: Pools, *, why: bool = False) -> str:
     if energy is None:
         rows.append(["energy", "no rated power is published; give power"])
     else:
-        low, mean, high = (figure(float(joules), 3) for joules in energy)
-        rows.append(["energy", f"{mean} J ({low} - {high}) a token"])
+        low, high = (figure(float(joules), 3) for joules in energy)
+        rows.append(["energy", f"{figure(float(split.joules_per_token or 0.0), 3)} J ({low} - {high}) a token"])
     told = (
         "no trustworthy rent was found; give price" if rent is None else f"${figure(float(rent), 3)} a million tokens"
     )

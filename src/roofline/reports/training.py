@@ -14,8 +14,8 @@ from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, i
 from roofline.reports.sections import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within
 from roofline.reports.training_text import CONVENTION
 from roofline.results.labels import asked, headline, told
+from roofline.results.records import KINDS, PHASES
 from roofline.results.training import Training
-from roofline.results.training_records import KINDS, PHASES
 
 Parts = list[tuple[str, str, Html]]
 
@@ -74,7 +74,7 @@ def _answer(est: Training) -> Html:
         Card("bubble", f"{float(est.bubble_fraction):.1%}", ("of the step: waiting for other stages",)),
         Card("messages", seconds(seen), (f"exposed, {seen / time:.1%} of the step; {seconds(float(est.hidden))} behind work",)),
         Card("memory of the fullest chip", show(float(est.memory.total), BYTE, 3), (room,)),
-        Card("bound by", est.bound, (", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items()),)),
+        Card("bound by", str(est.bound), (", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items()),)),
     ]  # fmt: skip
     if joules is None:
         shown.append(Card("energy", "–", ("no rated power is published; give power",)))

@@ -8,8 +8,8 @@ from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, show
 from roofline.reports.text import cited, stepped
 from roofline.results.labels import asked, headline
+from roofline.results.records import KINDS, PHASES
 from roofline.results.training import Training
-from roofline.results.training_records import KINDS, PHASES
 
 CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"
 

@@ -1,27 +1,42 @@
-"""What answers share: the plan and whether it fits, what its time consists of, what it rests on, and any of its points."""
+"""What all answers share: where a layout fits and why not, any of its points, its interval, picture, table and text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
 import attrs
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from roofline.core.arrays import Mask, ceil, share
-from roofline.core.errors import QuestionError
-from roofline.core.lazy import plots
+from roofline.core.arrays import Mask, ceil, picked, share, sizes, take
+from roofline.core.errors import QuestionError, fault
+from roofline.core.frames import Frame
+from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
-from roofline.core.units import Bytes, Count, Ratio
+from roofline.core.text import columns, figure
+from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.physics.spans import Span, bound
-from roofline.results import citations, points
+from roofline.physics.spans import RESOURCES, Span
+from roofline.results import citations
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
 from roofline.workload.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Text: TypeAlias = str | NDArray[np.str_]
+"""A word, or an array of words, one for each point."""
+
+_MOST_ROWS = 12
+"""Points that the text of an answer over many shows."""
 
 
 class Holding(Protocol):
@@ -39,32 +54,269 @@ HeldT = TypeVar("HeldT", bound=Holding)
 
 @frozen(eq=False)
 class Rule:
-    """A condition on a plan: where it holds, and what to say where it does not."""
+    """A condition on a layout: where it holds, and what to say where it does not.
 
+    Attributes:
+        key: a stable word for the condition, such as ``tp_divides_heads_64``; it begins with the degree to change, if one is.
+        ok: where it holds.
+        text: the sentence for where it does not, in which ``{limit}`` stands for the greatest ``limit``.
+        limit: the number that the sentence names, if any; a float, or an array over the points.
+
+    >>> Rule("ranks_within_reach", np.array([True, False]), "joins {limit} ranks at most", np.array([8.0, 16.0])).reason
+    'joins 16 ranks at most'
+    """
+
+    key: str
     ok: Mask
-    reason: str
+    text: str
+    limit: Num = 0.0
+
+    @property
+    def reason(self) -> str:
+        """The sentence, made from all points."""
+        return sentence(self.text, self.limit)
+
+    @property
+    def degree(self) -> str:
+        """The first word of the key: the degree of the layout that the sentence begins with, if it does."""
+        return self.key.partition("_")[0]
+
+
+def sentence(text: str, limit: Num) -> str:
+    """Return the text of a rule with the greatest of its limits in place."""
+    return text.replace("{limit}", f"{float(np.max(limit)):g}")
+
+
+def kept(rules: Iterable[Rule]) -> Mask:
+    """Return where all of the rules hold."""
+    out: Mask = True
+    for rule in rules:
+        out = out & rule.ok
+    return out
+
+
+def broken(rules: Iterable[Rule]) -> list[str]:
+    """Return the sentences of the rules that do not hold everywhere."""
+    return [rule.reason for rule in rules if not np.all(rule.ok)]
 
 
 @frozen(eq=False, repr=False)
-class Answer(Displayed, Generic[AskedT, HeldT]):
-    """An answer: the question, the plan that answers it, and what its time consists of.
-
-    Attributes:
-        memory: bytes on the fullest chip; ``capacity``, those of it that may be used.
-        again: what answers the question afresh, for one of its points.
-        rules: conditions on the plan besides memory.
-        steps: what the times consist of; empty for an answer over more points than are kept whole.
-        remarks: what was assumed to answer; ``choices``: what was chosen before.
-    """
+class Answer(Displayed, ABC):
+    """An answer about one point, or about every point of the arrays in the question."""
 
     KIND: ClassVar[str]
     """What a message calls the answer."""
-    HELD: ClassVar[str]
-    """What may exceed the memory of a chip."""
-    LEAST: ClassVar[tuple[str, ...]]
+    LEAST: ClassVar[tuple[str, ...]] = ()
     """Quantities of which less is better."""
     KNOWN: ClassVar[str]
     """Quantities that a message proposes."""
+    COLUMNS: ClassVar[Mapping[str, str]]
+    """Columns of the table of points, and the attribute that each of them is."""
+    SURE: ClassVar[Mapping[str, str]] = {}
+    """Columns that have an interval, and the quantity whose interval it is."""
+
+    # What each kind of answer says ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+
+    @abstractmethod
+    def at(self, *index: int) -> Self:
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+
+    @property
+    @abstractmethod
+    def fits(self) -> Mask:
+        """Where the layout can be laid out and the fullest chip holds its part."""
+
+    @property
+    @abstractmethod
+    def reasons(self) -> tuple[str, ...]:
+        """Why the layout does not fit (some of the points, if there are many); empty if it does."""
+
+    @property
+    @abstractmethod
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+
+    @property
+    @abstractmethod
+    def bound(self) -> Text:
+        """The resource that bounds the most time: compute, memory, network or latency."""
+
+    @abstractmethod
+    def interval(self, quantity: str) -> tuple[Num, Num] | None:
+        """Return the 80 % interval of a quantity; None where it has none, and at the ideal level."""
+
+    @abstractmethod
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and constant that was used, with its source."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer for one point under the field names of the machine-readable form; units are in the names."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points: what was asked of which machine."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Mapping[str, Num]:
+        """Numbers that were asked: sizes and degrees."""
+
+    @property
+    def detailed(self) -> bool:
+        """Whether what the times consist of is kept: up to :data:`roofline.core.arrays.DETAILED` points it is."""
+        return True
+
+    # Points ----------------------------------------------------------------------------------------------------------
+
+    def one(self) -> None:
+        """Refuse an answer over many points.
+
+        Raises:
+            QuestionError: it is one.
+        """
+        if self.shape:
+            raise QuestionError(fault("shape", self.shape, "this is of one point only", "pick one with .at(index)"))
+
+    def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Self:
+        """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
+
+        Args:
+            quantity: an attribute of the answer.
+            where: points to look at, such as ``est.tpot <= 0.05``.
+
+        Raises:
+            QuestionError: no such quantity, or nothing fits; the message says why.
+        """
+        values = getattr(self, quantity, None)
+        if not isinstance(values, (float, np.ndarray)):
+            raise QuestionError(fault("quantity", quantity, "is no number of this answer", self.KNOWN))
+        fits = np.broadcast_to(self.fits, self.shape)
+        ok = fits & np.broadcast_to(where, self.shape) & ~np.isnan(np.broadcast_to(values, self.shape))
+        if not ok.any():
+            why = "no point that fits meets the condition" if fits.any() else f"nothing fits: {'; '.join(self.reasons)}"
+            remedy = "loosen the condition" if fits.any() else "use more chips or smaller formats"
+            raise QuestionError(fault("layout", self._layout_words, why, remedy))
+        if not self.shape:
+            return self
+        ranked = np.where(ok, np.broadcast_to(-values if quantity in self.LEAST else values, self.shape), -np.inf)
+        return self.at(*(int(i) for i in np.unravel_index(int(np.argmax(ranked)), self.shape)))
+
+    @property
+    def _layout_words(self) -> str:
+        return ", ".join(self.labels.values())
+
+    def place(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Return an index of one point with each number from 0 up.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        try:
+            where = tuple(operator.index(i) for i in index)
+        except TypeError:
+            raise QuestionError(fault("index", index, "must be whole numbers")) from None
+        if len(where) != len(self.shape) or any(not -n <= i < n for i, n in zip(where, self.shape, strict=False)):
+            raise QuestionError(fault("index", where, f"must pick one point of {self.shape}"))
+        return tuple(i % n for i, n in zip(where, self.shape, strict=True))
+
+    def part(self, place: tuple[int, ...]) -> Self:
+        """Return the answer at one point of a larger shape that this answer's own broadcasts to."""
+        own = self.shape
+        inner = place[len(place) - len(own) :]
+        return self.at(*(0 if n == 1 else i for i, n in zip(inner, own, strict=True))) if own else self
+
+    # Tables and text -------------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        """The answer as a table, a row for each point: what was asked, what it gives, and the ends of 80 % intervals.
+
+        Points are counted row by row. Intervals and bounds are there up to :data:`roofline.core.arrays.DETAILED` points.
+        """
+        shape = self.shape
+        count = int(np.prod(shape, dtype=np.int64))
+
+        def flat(value: Any) -> NDArray[Any]:
+            return np.array(np.broadcast_to(value, shape)).reshape(count)
+
+        out: dict[str, NDArray[Any]] = {
+            name: np.full(count, value, dtype=object) for name, value in self.labels.items()
+        }
+        out |= {name: flat(np.asarray(value, dtype=np.float64)) for name, value in self.inputs.items()}
+        for name, attribute in self.COLUMNS.items():
+            value = attrgetter(attribute)(self)
+            if value is None:
+                continue
+            out[name] = flat(value)
+            pair = self.interval(self.SURE[name]) if name in self.SURE and self.detailed else None
+            if pair is not None:
+                out |= {f"{name}_{end}": flat(side) for end, side in zip(("low", "high"), pair, strict=True)}
+        out["fits"] = flat(self.fits)
+        if self.detailed:
+            out["bound"] = flat(np.asarray(self.bound, dtype=object))
+        return Frame(out)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return :attr:`frame` as a pandas data frame, a row for each point.
+
+        Raises:
+            QuestionError: pandas is not installed.
+        """
+        return self.frame.to_dataframe()
+
+    def __str__(self) -> str:
+        if not self.shape:
+            return str(reports("text").sheet(self))
+        table = self.frame
+        varied = [
+            name for name in table
+            if name in (*self.COLUMNS, "fits") or (table[name].dtype.kind == "f" and np.ptp(table[name]) > 0)
+        ]  # fmt: skip
+        rows = [[_cell(table[name][i]) for name in varied] for i in range(min(table.rows, _MOST_ROWS))]
+        more = [f"... and {table.rows - _MOST_ROWS:,} more"] if table.rows > _MOST_ROWS else []
+        return "\n".join([repr(self), "", columns(rows, head=varied, right=range(len(varied))), *more])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    return "-" if np.isnan(value) else figure(float(value))
+
+
+_DEGREES = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp")
+
+
+@frozen(eq=False, repr=False)
+class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
+    """An answer about one layout on one machine: the question, the layout, and what its time consists of.
+
+    Attributes:
+        question: what was asked.
+        system: the machine.
+        layout: how the model is split.
+        calibration: constants of the machine and its software.
+        memory: bytes on the fullest chip.
+        capacity: bytes of it that may be used.
+        again: what answers the question afresh, for one of its points.
+        rules: conditions on the layout besides memory.
+        steps: what the times consist of; empty for an answer over more points than are kept whole.
+        remarks: what was assumed to answer.
+        choices: what was chosen before.
+    """
+
+    HELD: ClassVar[str]
+    """What may exceed the memory of a chip."""
 
     question: AskedT
     system: System
@@ -72,7 +324,7 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
     calibration: Calibration
     memory: HeldT = field(kw_only=True)
     capacity: Bytes = field(kw_only=True)
-    again: Callable[[Any, System, Layout, Calibration], Answer[AskedT, HeldT]] = field(kw_only=True)
+    again: Callable[[Any, System, Layout, Calibration], LayoutAnswer[AskedT, HeldT]] = field(kw_only=True)
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
@@ -92,10 +344,7 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
     @property
     def divides(self) -> Mask:
         """Where the layout can be laid out at all."""
-        out: Mask = True
-        for rule in self.rules:
-            out = out & rule.ok
-        return out
+        return kept(self.rules)
 
     @property
     def fits(self) -> Mask:
@@ -104,11 +353,9 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the plan does not fit (some of the points, if there are many); empty if it does."""
-        out = [rule.reason for rule in self.rules if not np.all(rule.ok)]
-        if not np.all(self.memory.total <= self.capacity):
-            out.append(f"{self.HELD} exceed the memory of a chip")
-        return tuple(out)
+        """Why the layout does not fit (some of the points, if there are many); empty if it does."""
+        over = [] if np.all(self.memory.total <= self.capacity) else [f"{self.HELD} exceed the memory of a chip"]
+        return (*broken(self.rules), *over)
 
     @property
     def chips(self) -> Count:
@@ -116,6 +363,11 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
         return ceil(self.layout.ranks / self.system.ranks_per_chip)
 
     # What it consists of ---------------------------------------------------------------------------------------------
+
+    @property
+    def detailed(self) -> bool:
+        """Whether what the times consist of is kept."""
+        return bool(self.steps)
 
     @property
     def whole(self) -> Span:
@@ -129,9 +381,16 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
         return self.steps[-1]
 
     @property
-    def bound(self) -> str:
-        """The resource that bounds the most time: compute, memory, network or latency (one point)."""
-        return bound(self.whole.busy())
+    def bound(self) -> Text:
+        """The resource that bounds the most time: compute, memory, network or latency; over many points an array.
+
+        Raises:
+            QuestionError: over more points than details are kept for.
+        """
+        busy = self.whole.busy()
+        times = np.stack([np.broadcast_to(busy[name], self.shape) for name in RESOURCES])
+        found = np.array(RESOURCES)[np.argmax(times, axis=0)]
+        return found if self.shape else str(found)
 
     @property
     def bounds(self) -> dict[str, Ratio]:
@@ -139,7 +398,10 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
         return {name: share(time, self.whole.time) for name, time in self.whole.busy().items()}
 
     def sensitivity(self, quantity: str | None = None) -> Sensitivity:
-        """Return how much hangs on each number it rests on, the most first: :mod:`roofline.results.sensitivity` (one point)."""
+        """Return how much the answer depends on each number it rests on, the most first (one point).
+
+        See :mod:`roofline.results.sensitivity`.
+        """
         return sensitivity(self, quantity)
 
     def citations(self) -> tuple[Fact, ...]:
@@ -147,9 +409,9 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
         return citations.cited(self.system, self.calibration, self.whole)
 
     def plot(
-        self, ax: Any = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
+        self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
         width: float | str | None = None, **words: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Axes:  # fmt: skip
         """Draw the answer, and return the axes (one point); see :mod:`roofline.plots.answers`.
 
         Drawing another answer's roofline or load on the same ``ax`` adds it in another colour.
@@ -158,36 +420,66 @@ class Answer(Displayed, Generic[AskedT, HeldT]):
             ax: axes to draw on; by default those of a new figure.
             label: what the legend calls the answer.
             kind: ``roofline``, ``breakdown``, ``memory`` or ``tornado``; of serving also ``load``, of training ``timeline``.
-            style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
+            style: ``light``, ``dark`` or ``print``.
+            width: of a new figure: ``column``, ``page``, or inches.
             words: of a roofline ``levels``, ``band``, ``track``, ``along``, ``values``; of a breakdown ``by`` (of training also
                 ``by="phase"``); of a load ``loads``; of memory ``layouts``.
         """
-        points.one(self)
-        return plots("answers").plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
+        self.one()
+        drawn = plots("answers").plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
+        return cast("Axes", drawn)
 
     # Many points -----------------------------------------------------------------------------------------------------
 
     @property
+    def _asked(self) -> tuple[AskedT, System, Layout, Calibration]:
+        return self.question, self.system, self.layout, self.calibration
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the points asked; () for one."""
-        return points.shape(self)
+        return sizes(*self._asked)
 
     def at(self, *index: int) -> Self:
-        """Return the answer at one point."""
-        return cast("Self", points.at(self, *index))
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        found = self.again(*take(self._asked, self.place(index)))
+        return cast("Self", attrs.evolve(found, choices=self.choices))
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
-        return cast("Self", points.among(self, where))
+        found = self.again(*picked(self._asked, self.shape, where))
+        return cast("Self", attrs.evolve(found, choices=self.choices))
 
-    def best(self, quantity: str = "tokens_per_second", where: Mask = True) -> Self:
-        """Return the answer at the point that fits and has the best ``quantity``: the greatest rate, or the least time.
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        model: Any = self.question
+        return {"model": model.model.name, "system": self.system.name, "level": self.calibration.level}
 
-        Args:
-            quantity: an attribute of the answer.
-            where: points to look at, such as ``est.tpot <= 0.05``.
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Sizes of the question, chips, and degrees of the layout."""
+        return {**numbers(self.question), "chips": self.chips, **degrees(self.layout)}
 
-        Raises:
-            QuestionError: nothing fits; the message says why.
-        """
-        return cast("Self", points.best(self, quantity, where, least=quantity in self.LEAST, known=self.KNOWN))
+    @property
+    def _layout_words(self) -> str:
+        return str(self.layout)
+
+
+def numbers(question: Any) -> dict[str, Num]:
+    """Return the numbers of a question by their names."""
+    named = {each.name: getattr(question, each.name) for each in attrs.fields(type(question))}
+    return {
+        name: value
+        for name, value in named.items()
+        if isinstance(value, (int, float, np.ndarray)) and not isinstance(value, bool)
+    }
+
+
+def degrees(layout: Layout) -> dict[str, Num]:
+    """Return the degrees of a layout by their names."""
+    return {name: getattr(layout, name) for name in _DEGREES}

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, sizes, take
+from roofline.core.arrays import Mask, ceil, larger, sizes, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
-from roofline.core.text import columns, figure
+from roofline.core.text import figure
 from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
 from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
 from roofline.physics import reliability
 from roofline.physics.energy import drawn
-from roofline.results import campaign_records
-from roofline.results.notebook import Displayed
-from roofline.results.points import one
+from roofline.results import records
+from roofline.results.answer import Answer, Text
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MEGAWATT_HOUR: Final = 3.6e9
 """Joules."""
@@ -33,21 +36,38 @@ _SCALED: Final = ("days", "days_ideal", "megawatt_hours", "dollars")
 
 
 @frozen(eq=False, repr=False)
-class Campaign(Displayed):
+class Campaign(Answer):
     """A training run over ``tokens`` tokens. Quantities are floats, or arrays over the points asked.
 
     Attributes:
         training: the answer for one step.
+        tokens: tokens of the run.
         mtbf: mean time between failures of the whole run, infinite where nothing fails.
         mtbf_range: the same by the least and the greatest that anyone published; None where it was given.
-        checkpoint: time for which a checkpoint stops the run; ``written``, until it is on storage.
+        checkpoint: time for which a checkpoint stops the run.
+        written: time until a checkpoint is on storage.
         restart: time from a failure until work goes on where the last checkpoint left it.
         checkpoint_interval: useful work between checkpoints.
         pue: draw of the building over that of the machines.
         spares: chips that wait to take the place of others: rented, and idle.
-        price: rent of a chip a second; None where no figure was found.
-        facts: the numbers on runs that were used, with their sources; ``remarks``: what was assumed.
+        price: cost of a chip a second; None where no figure was found.
+        facts: the numbers on runs that were used, with their sources.
+        remarks: what was assumed.
     """
+
+    KIND = "campaign"
+    LEAST = ("days", "days_ideal", "failures", "joules", "megawatt_hours", "dollars", "chip_hours")
+    KNOWN = "days, dollars, megawatt_hours, goodput"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "days": "days",
+        "days_ideal": "days_ideal",
+        "goodput": "goodput",
+        "failures": "failures",
+        "chip_hours": "chip_hours",
+        "energy_mwh": "megawatt_hours",
+        "cost_usd": "dollars",
+    }
+    SURE: ClassVar[Mapping[str, str]] = {"days": "days", "energy_mwh": "megawatt_hours", "cost_usd": "dollars"}
 
     training: Training
     tokens: Count
@@ -69,28 +89,14 @@ class Campaign(Displayed):
             return f"<Campaign: {told}, {' x '.join(map(str, self.shape))} points>"
         return f"<Campaign: {told}, {figure(float(self.days))} days, {float(self.goodput):.1%} of them useful>"
 
-    def __str__(self) -> str:
-        one(self)
-        asked = f"{self.training.question.model.name} on {self.training.system.name}: {float(self.training.chips):,.0f} chips"
-        notes = [f"  - {note}" for note in self.assumptions]
-        return "\n".join(
-            [
-                f"{asked}, {self.training.layout}",
-                "",
-                columns(campaign_records.rows(self)),
-                "",
-                "what was chosen or assumed",
-                *notes,
-            ]
-        )
-
-    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
-        """Draw what the days go into: useful work, checkpoints, restarts, work done again (one point); return the axes."""
-        one(self)
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
+        """Draw what the days go into: useful work, checkpoints, restarts, recomputed work (one point); return the axes."""
+        self.one()
         days = {name: float(share) * float(self.days) * DAY for name, share in self.shares.items()}
         bar = plots("_breakdown").parts("run", days, f"{figure(float(self.days), 3)} days")
         title = f"{self.training.question.model.name} on {self.training.system.name}, {float(self.training.chips):,.0f} chips"
-        return plots().breakdown(plots().Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
+        drawn: Axes = plots().breakdown(plots().Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
+        return drawn
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,13 +108,48 @@ class Campaign(Displayed):
         return tuple(getattr(self, name) for name in _ASKED)
 
     def at(self, *index: int) -> Campaign:
-        """Return the answer at one point."""
-        if len(index) != len(self.shape) or any(not 0 <= i < n for i, n in zip(index, self.shape, strict=True)):
-            raise QuestionError(fault("index", index, f"must pick one point of {self.shape}"))
-        own = self.training.shape
-        inner = (0 if n == 1 else i for i, n in zip(index[len(index) - len(own) :], own, strict=True))
-        values = dict(zip(_ASKED, take(self._asked, index), strict=True))
-        return evolve(self, training=self.training.at(*inner) if own else self.training, **values)
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        place = self.place(index)
+        values = dict(zip(_ASKED, take(self._asked, place), strict=True))
+        return evolve(self, training=self.training.part(place), **values)
+
+    def best(self, quantity: str = "days", where: Mask = True) -> Campaign:
+        """Return the answer at the point that fits and has the best ``quantity``; see :meth:`Answer.best`."""
+        return super().best(quantity, where)
+
+    @property
+    def fits(self) -> Mask:
+        """Where the step fits."""
+        return self.training.fits
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the step does not fit; empty if it does."""
+        return self.training.reasons
+
+    @property
+    def bound(self) -> Text:
+        """The resource that bounds the most time of a step."""
+        return self.training.bound
+
+    @property
+    def detailed(self) -> bool:
+        """Whether what a step consists of is kept."""
+        return self.training.detailed
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        return self.training.labels
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Sizes of the step and of the run, chips, and degrees of the layout."""
+        return {**self.training.inputs, "tokens": self.tokens, "mtbf_s": self.mtbf, "spares": self.spares}
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -177,11 +218,21 @@ class Campaign(Displayed):
     @property
     def joules(self) -> Joules | None:
         """Energy at the meter of the building; None where no power is known."""
+        return self._joules(0)
+
+    @property
+    def joules_range(self) -> tuple[Joules, Joules] | None:
+        """The least and the greatest energy, over the draws that busy systems were seen to have."""
+        low, high = self._joules(1), self._joules(2)
+        return None if low is None or high is None else (low, high)
+
+    def _joules(self, which: int) -> Joules | None:
+        """Return the energy at the mean (0), the least (1) or the greatest (2) draw of busy systems."""
         power, profile = self.training.system.power_per_chip, self.training.calibration
         if power is None:
             return None
         idle = profile.idle_fraction
-        mean = drawn(idle, profile.power_fraction[0], 1 - self.shares["restarts"])
+        mean = drawn(idle, profile.power_fraction[which], 1 - self.shares["restarts"])
         return self.pue * power * (self.training.chips * mean + self.spares * idle) * self.days * DAY
 
     @property
@@ -216,15 +267,8 @@ class Campaign(Displayed):
         return value * pair[0] / self.training.step_time, value * pair[1] / self.training.step_time
 
     def to_dict(self) -> dict[str, Any]:
-        """Return one point under the field names of the machine-readable answer: where it runs, :func:`roofline.results.campaign_records.fields`."""
-        one(self)
-        est = self.training
-        return {
-            "model": est.question.model.name, "system": est.system.name, "chips": int(est.chips), "layout": est.layout.words(),
-            "level": est.calibration.level, "step_time_s": float(est.step_time),
-            "fits": bool(est.fits), "reasons": list(est.reasons),
-            **campaign_records.fields(self), "assumptions": list(self.assumptions),
-        }  # fmt: skip
+        """Return one point under the field names of the machine-readable answer; units are in the names."""
+        return records.of_campaign(self)
 
 
 def saved(question: TrainStep) -> Bytes:

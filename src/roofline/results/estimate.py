@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from attrs import field, frozen
@@ -15,15 +15,14 @@ from roofline.operators.works import Op
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
 from roofline.physics.queueing import Waits
 from roofline.physics.spans import Span
-from roofline.results import intervals, points
-from roofline.results.answer import Answer
+from roofline.results import intervals, records
+from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
-from roofline.results.records import record
 from roofline.workload.questions import Question, Serve
 
 
 @frozen(eq=False, repr=False)
-class Estimate(Answer[Question, Footprint]):
+class Estimate(LayoutAnswer[Question, Footprint]):
     """The answer about serving. Quantities are floats, or arrays over the points asked; one without meaning here is None.
 
     Attributes:
@@ -42,6 +41,19 @@ class Estimate(Answer[Question, Footprint]):
     HELD = "weights, cache and activations"
     LEAST = ("ttft", "tpot", "cycle", "joules_per_token", "dollars_per_million_tokens")
     KNOWN = "tokens_per_second, tpot, ttft"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "ttft_s": "ttft",
+        "tpot_s": "tpot",
+        "output_tokens_per_s": "tokens_per_second",
+        "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
+        "tokens_per_s_per_user": "tokens_per_second_per_user",
+        "prefill_tokens_per_s_per_chip": "prompt_tokens_per_second_per_chip",
+        "memory_bytes_per_chip": "memory.total",
+        "max_concurrency": "max_concurrency",
+        "energy_j_per_token": "joules_per_token",
+        "usd_per_million_tokens": "dollars_per_million_tokens",
+    }
+    SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
 
     ttft: Seconds | None
     tpot: Seconds | None
@@ -167,7 +179,7 @@ class Estimate(Answer[Question, Footprint]):
 
         Of a service, the decode step and the mixed one, then how many of them a request sees.
         """
-        points.one(self)
+        self.one()
         if len(self.steps) == 1:
             return tree(self.whole)
         _, plain, mixed, cycle = self.steps
@@ -177,5 +189,4 @@ class Estimate(Answer[Question, Footprint]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
-        points.one(self)
-        return record(self)
+        return records.of_estimate(self)

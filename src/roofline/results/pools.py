@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, smaller
+from roofline.core.arrays import Mask, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
 from roofline.physics.pool_queueing import Round
-from roofline.results.answer import Rule
+from roofline.results import records
+from roofline.results.answer import Answer, Rule, Text, broken, degrees, kept, numbers
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
-from roofline.results.notebook import Displayed
-from roofline.results.records import record_pair
 from roofline.workload.questions import Serve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @frozen(eq=False, repr=False)
-class Pools(Displayed):
-    """A service whose prompts are read on chips of their own. Quantities are floats, or arrays over the points asked.
+class Pools(Answer):
+    """Disaggregated prefill and decode. Quantities are floats, or arrays over the points asked.
 
     Attributes:
-        prompts: one prompt on each replica of the chips that read; ``answers``: a step of those that decode.
+        question: the service.
+        prompts: one prompt on each replica of the pool that prefills.
+        answers: a step of the pool that decodes.
         round: how requests go round both.
-        ttft: time to the first token; ``tpot``: per token after it; ``wait``: what the first takes in queues.
-        transfer: time in which a prompt's cache is sent; ``exposed``: what is seen of it.
-        in_flight: requests in the service; ``decoding``: of them, those that decode.
-        tokens_per_second: output tokens; ``limits``: requests a second that the chips that read, and those that decode, can do.
+        ttft: time to the first token.
+        tpot: time per token after it.
+        wait: what the first token takes in queues.
+        transfer: time in which a prompt's cache is sent.
+        exposed: what is seen of it.
+        in_flight: requests in the service.
+        decoding: of them, those that decode.
+        tokens_per_second: output tokens.
+        limits: requests a second that the pool that prefills, and the one that decodes, can do.
+        rules: conditions on both pools together.
     """
+
+    KIND = "pools"
+    LEAST = ("ttft", "tpot", "wait", "joules_per_token", "dollars_per_million_tokens")
+    KNOWN = "tokens_per_second, tpot, ttft"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "ttft_s": "ttft",
+        "tpot_s": "tpot",
+        "wait_s": "wait",
+        "output_tokens_per_s": "tokens_per_second",
+        "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
+        "tokens_per_s_per_user": "tokens_per_second_per_user",
+        "energy_j_per_token": "joules_per_token",
+        "usd_per_million_tokens": "dollars_per_million_tokens",
+    }
+    SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
 
     question: Serve
     prompts: Estimate
@@ -51,11 +77,11 @@ class Pools(Displayed):
 
     def __repr__(self) -> str:
         where = f"{self.question.model.name}, " + " and ".join(
-            f"{float(est.chips):,.0f} chips of {est.system.name} that {does}"
+            f"{float(np.max(est.chips)):,.0f} chips of {est.system.name} that {does}"
             for est, does in ((self.prompts, "read"), (self.answers, "decode"))
         )
-        if np.ndim(self.ttft):
-            return f"<Pools: {where}, {' x '.join(map(str, np.shape(self.ttft)))} points>"
+        if self.shape:
+            return f"<Pools: {where}, {' x '.join(map(str, self.shape))} points>"
         times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
         told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
         return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
@@ -95,21 +121,24 @@ class Pools(Displayed):
     @property
     def joules_per_token(self) -> Joules | None:
         """Energy of an output token, of both pools; None where no power is known."""
-        pair = self.joules_range
-        return None if pair is None else pair[1]
+        return self._joules(0)
 
     @property
-    def joules_range(self) -> tuple[Joules, Joules, Joules] | None:
-        """The least, the mean and the greatest energy of a token, over the draws that busy systems were seen to have."""
-        total: list[Num] = [0.0, 0.0, 0.0]
+    def joules_range(self) -> tuple[Joules, Joules] | None:
+        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
+        low, high = self._joules(1), self._joules(2)
+        return None if low is None or high is None else (low, high)
+
+    def _joules(self, which: int) -> Joules | None:
+        """Return the energy of a token at the mean (0), the least (1) or the greatest (2) draw of busy systems."""
+        total: Num = 0.0
         for est, working in zip((self.prompts, self.answers), self.working, strict=True):
             power, profile = est.system.power_per_chip, est.calibration
             if power is None:
                 return None
-            mean, low, high = (drawn(profile.idle_fraction, busy, working) for busy in profile.power_fraction)
-            for i, fraction in enumerate((low, mean, high)):
-                total[i] = total[i] + joules_per_token(power, fraction, est.chips, self.tokens_per_second)
-        return total[0], total[1], total[2]
+            fraction = drawn(profile.idle_fraction, profile.power_fraction[which], working)
+            total = total + joules_per_token(power, fraction, est.chips, self.tokens_per_second)
+        return total
 
     @property
     def dollars_per_million_tokens(self) -> Dollars | None:
@@ -158,13 +187,13 @@ class Pools(Displayed):
             above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
         return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
 
-    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw both pools' operations on the rooflines of their chips (one point); return the axes."""
         ax = self.prompts.plot(ax, f"reads: {self._pool(self.prompts)}", style=style, width=width)
         return self.answers.plot(ax, f"decodes: {self._pool(self.answers)}")
 
     @staticmethod
-    def _pool(est: Any) -> str:
+    def _pool(est: Estimate) -> str:
         return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
 
     def why(self) -> str:
@@ -187,20 +216,67 @@ class Pools(Displayed):
     @property
     def fits(self) -> Mask:
         """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
-        out: Mask = self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1)
-        for rule in self.rules:
-            out = out & rule.ok
-        return out
+        return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & kept(self.rules)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the plan does not fit; empty if it does."""
+        """Why the layouts do not fit; empty if they do."""
         out = [f"chips that read prompts: {reason}" for reason in self.prompts.reasons]
-        out += [f"chips that decode: {rule.reason}" for rule in self.answers.rules if not np.all(rule.ok)]
+        out += [f"chips that decode: {reason}" for reason in broken(self.answers.rules)]
         if not np.all(self.answers.max_concurrency >= 1):
             out.append("chips that decode: weights, and the cache of one request, exceed the memory of a chip")
-        return (*out, *(rule.reason for rule in self.rules if not np.all(rule.ok)))
+        return (*out, *broken(self.rules))
+
+    @property
+    def bound(self) -> Text:
+        """The resource that bounds the pool which can do fewer requests a second: compute, memory, network or latency."""
+        reading, decoding = self.limits
+        found = np.where(reading < decoding, self.prompts.bound, self.answers.bound)
+        return found if found.ndim else str(found)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return np.broadcast_shapes(sizes(self._numbers), self.prompts.shape, self.answers.shape)
+
+    @property
+    def _numbers(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in _NUMBERS)
+
+    def at(self, *index: int) -> Pools:
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        place = self.place(index)
+        values = dict(zip(_NUMBERS, take(self._numbers, place), strict=True))
+        return evolve(self, prompts=self.prompts.part(place), answers=self.answers.part(place), **values)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        return {
+            "model": self.question.model.name,
+            "prefill_system": self.prompts.system.name,
+            "decode_system": self.answers.system.name,
+            "level": self.answers.calibration.level,
+        }
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Sizes of the question, and the chips and degrees of each pool."""
+        out = {**numbers(self.question), "concurrency": self.in_flight, "chips": self.chips}
+        for name, est in (("prefill", self.prompts), ("decode", self.answers)):
+            out |= {f"{name}_chips": est.chips, **{f"{name}_{key}": n for key, n in degrees(est.layout).items()}}
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
-        return record_pair(self)
+        return records.of_pools(self)
+
+
+_NUMBERS: Final = (
+    "question", "round", "ttft", "tpot", "wait", "transfer", "exposed", "in_flight", "decoding", "tokens_per_second", "limits", "rules",
+)  # fmt: skip
+"""What is cut to a point; the answers of the pools are asked afresh."""

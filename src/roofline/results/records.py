@@ -1,15 +1,33 @@
-"""An answer for one point as the fields of its machine-readable form."""
+"""Answers for one point as the fields of their machine-readable forms; units are in the names.
+
+A number without meaning is null, and ``null_because`` says why; a layout has one form in all of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from roofline.core.units import Num
-from roofline.workload.questions import Prefill, yielded
+from roofline.core.text import figure
+from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
+from roofline.operators.works import AGAIN
+from roofline.physics.spans import Span
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Prefill, TrainStep, yielded
 
-_ASKED: Final = (
+if TYPE_CHECKING:
+    from roofline.results.answer import LayoutAnswer
+    from roofline.results.campaign import Campaign
+    from roofline.results.estimate import Estimate
+    from roofline.results.pools import Pools
+    from roofline.results.training import Training
+    from roofline.workload.questions import Serve
+
+PERCENTILES: Final = (50, 90, 99)
+"""Shares of requests, in per cent, whose times to the first token an answer reports."""
+
+_ASKED_OF_SERVICES: Final = (
     "input",
     "output",
     "context",
@@ -24,35 +42,119 @@ _ASKED: Final = (
 )
 """Words of the question that the machine-readable answer repeats."""
 
+KINDS: Final = ("weights", "gradients", "optimizer", "activations")
+"""What memory is filled with."""
+PHASES: Final = {
+    "forward": "forward passes",
+    "recompute": "what is done again",
+    "backward": "gradients of inputs",
+    "weight_gradients": "gradients of weights",
+    "bubble": "waiting for other stages",
+    "exchange": "exchange of gradients and weights between data-parallel ranks",
+    "optimizer": "optimizer",
+    "between": "between steps",
+}
+"""Parts of a step, in the order in which they are told, and what each is."""
+_ASKED_OF_STEPS: Final = (
+    "global_batch",
+    "seq_len",
+    "micro_batch",
+    "recompute",
+    "share",
+    "task",
+    "document",
+    "offload",
+    "imbalance",
+)
+"""Words of a training step that the machine-readable answer repeats."""
 
-def record(est: Any) -> dict[str, Any]:
+# Values --------------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Num | None) -> float | None:
+    """Return a number as JSON has it; null for one without meaning or end."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def counted(value: Num | str | None) -> float | int | str | None:
+    """Return a size or a word as JSON has it; a whole number without a fraction.
+
+    >>> counted(8.0), counted(0.5), counted("full")
+    (8, 0.5, 'full')
+    """
+    if value is None or isinstance(value, str):
+        return value
+    found = plain(value)
+    return int(found) if found is not None and found.is_integer() else found
+
+
+def layout_fields(layout: Layout, *, training: bool, experts: bool) -> dict[str, Any]:
+    """Return one layout as JSON has it, the same keys for serving and training.
+
+    ``etp`` is null where a model has no experts or a service cuts them over what ``ep`` leaves; ``sharding`` and ``schedule``, which
+    are words of training, are null for a service.
+
+    >>> layout_fields(Layout(tp=8), training=False, experts=False)["tp"]
+    8
+    """
+    degrees = {name: int(getattr(layout, name)) for name in ("tp", "cp", "pp", "vpp", "dp", "ep")}
+    etp = layout.tp if layout.etp is None and training else layout.etp
+    return {
+        **degrees,
+        "etp": int(etp) if experts and etp is not None else None,
+        "replicas": int(layout.replicas),
+        "redundant_experts": int(layout.redundant_experts),
+        "sequence_parallel": layout.sequence_parallel,
+        "fsdp": None if layout.fsdp is None else int(layout.fsdp),
+        "context": layout.context if training else None,
+        "sharding": layout.sharding if training else None,
+        "schedule": layout.schedule if training else None,
+    }
+
+
+def layout_of(est: LayoutAnswer[Any, Any]) -> dict[str, Any]:
+    """Return the layout of an answer for one point as JSON has it."""
+    q = est.question
+    return layout_fields(est.layout, training=isinstance(q, TrainStep), experts=bool(q.model.experts))
+
+
+def _ends(pair: tuple[Num, Num] | None) -> list[float | None] | None:
+    """Return the ends of an interval; one that has no end is null."""
+    return None if pair is None or np.isnan(pair[0]) else [plain(pair[0]), plain(pair[1])]
+
+
+# Serving -------------------------------------------------------------------------------------------------------------
+
+
+def of_estimate(est: Estimate) -> dict[str, Any]:
     """Return an answer for one point under the field names of the machine-readable form; units are in the names."""
-    q, chips = est.question, float(est.chips)
-    total = None
-    if est.cycle is not None:
-        total = float(est.requests_per_second * (q.input + q.output) / chips)
+    est.one()
+    q, chips = cast("Any", est.question), float(est.chips)
+    total, each = None, est.requests_per_second
+    if est.cycle is not None and each is not None:
+        total = float(each * (q.input + q.output) / chips)
     intervals = {f"{name}_s": est.interval(name) for name in ("tpot", "ttft")}
     return {
         "model": q.model.name,
         "system": est.system.name,
         "chips": int(chips),
-        "layout": est.layout.words(),
+        "layout": layout_of(est),
         "level": est.calibration.level,
         "calibration": est.calibration.name,
         "engine": est.calibration.engine.name,
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
-        **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name)},
-        **({} if isinstance(q, Prefill) else {"accept_length": _plain(yielded(q))}),
+        **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name)},
+        **({} if isinstance(q, Prefill) else {"accept_length": plain(yielded(q))}),
         **_loads(est),
-        "ttft_s": _plain(est.ttft),
-        **{f"ttft_p{p}_s": None if est.waits is None else _plain(est.ttft_percentile(p)) for p in PERCENTILES},
-        "tpot_s": _plain(est.tpot),
-        "output_tokens_per_s": _plain(est.tokens_per_second),
-        "output_tokens_per_s_per_chip": _plain(est.tokens_per_second_per_chip),
+        "ttft_s": plain(est.ttft),
+        **{f"ttft_p{p}_s": None if est.waits is None else plain(est.ttft_percentile(p)) for p in PERCENTILES},
+        "tpot_s": plain(est.tpot),
+        "output_tokens_per_s": plain(est.tokens_per_second),
+        "output_tokens_per_s_per_chip": plain(est.tokens_per_second_per_chip),
         "total_tokens_per_s_per_chip": total,
-        "tokens_per_s_per_user": _plain(est.tokens_per_second_per_user),
-        "prefill_tokens_per_s_per_chip": _plain(est.prompt_tokens_per_second_per_chip),
+        "tokens_per_s_per_user": plain(est.tokens_per_second_per_user),
+        "prefill_tokens_per_s_per_chip": plain(est.prompt_tokens_per_second_per_chip),
         "memory_bytes_per_chip": {
             **{name: float(getattr(est.memory, name)) for name in ("weights", "kv_cache", "activations", "total")},
             "capacity": float(est.capacity),
@@ -62,26 +164,27 @@ def record(est: Any) -> dict[str, Any]:
         "max_concurrency": int(est.max_concurrency),
         "mfu": float(est.mfu),
         "bandwidth_utilization": float(est.bandwidth_utilization),
-        "energy_j_per_output_token": None if est.tokens_per_second is None else _plain(est.joules_per_token),
-        "usd_per_million_output_tokens": None if est.tokens_per_second is None else _plain(est.dollars_per_million_tokens),
+        "energy_j_per_output_token": None if est.tokens_per_second is None else plain(est.joules_per_token),
+        "usd_per_million_output_tokens": None if est.tokens_per_second is None else plain(est.dollars_per_million_tokens),
         "idealisation": {
             f"{name}_s": None if (pair := est.idealisation(name)) is None or np.isnan(pair[0]) else [float(pair[0]), float(pair[1])]
             for name in ("tpot", "ttft")
         },
-        "null_because": _missing(est),
+        "null_because": _missing_of_estimate(est),
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
-        "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in intervals.items()},
+        "interval": {name: _ends(pair) for name, pair in intervals.items()},
         "assumptions": list(est.assumptions),
     }  # fmt: skip
 
 
-def record_pair(split: Any) -> dict[str, Any]:
+def of_pools(split: Pools) -> dict[str, Any]:
     """Return an answer of two pools for one point under the field names of the machine-readable form; units are in the names."""
+    split.one()
     q, named = split.question, {"prefill": split.prompts, "decode": split.answers}
     each = {
         name: {
-            "system": est.system.name, "chips": int(est.chips), "layout": est.layout.words(), "requests_per_s": float(limit),
+            "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est), "requests_per_s": float(limit),
             "level": est.calibration.level, "engine": est.calibration.engine.name,
         }
         for (name, est), limit in zip(named.items(), split.limits, strict=True)
@@ -89,25 +192,25 @@ def record_pair(split: Any) -> dict[str, Any]:
     intervals = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
     return {
         "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
-        **{name: _plain(getattr(q, name)) for name in _ASKED if hasattr(q, name) and name != "chunk"},
+        **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name) and name != "chunk"},
         "chips": int(split.chips), "pools": each,
-        "concurrency": _plain(split.in_flight), "request_rate_per_s": _plain(q.rate),
+        "concurrency": plain(split.in_flight), "request_rate_per_s": plain(q.rate),
         "requests_per_s": float(split.requests_per_second),
-        "ttft_s": _plain(split.ttft), "tpot_s": _plain(split.tpot), "wait_s": _plain(split.wait),
+        "ttft_s": plain(split.ttft), "tpot_s": plain(split.tpot), "wait_s": plain(split.wait),
         "transfer_s": float(split.transfer), "exposed_transfer_s": float(split.exposed),
         "output_tokens_per_s": float(split.tokens_per_second),
         "output_tokens_per_s_per_chip": float(split.tokens_per_second_per_chip),
-        "tokens_per_s_per_user": _plain(split.tokens_per_second_per_user),
-        "prefill_chips_per_decode_chip": _plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
-        "energy_j_per_output_token": _plain(split.joules_per_token),
-        "usd_per_million_output_tokens": _plain(split.dollars_per_million_tokens),
+        "tokens_per_s_per_user": plain(split.tokens_per_second_per_user),
+        "prefill_chips_per_decode_chip": plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
+        "energy_j_per_output_token": plain(split.joules_per_token),
+        "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
-        "null_because": _missing_pair(split),
+        "null_because": _missing_of_pools(split),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
 
 
-def _missing_pair(split: Any) -> dict[str, str]:
+def _missing_of_pools(split: Pools) -> dict[str, str]:
     """Return why a number of two pools is null, where it is."""
     out: dict[str, str] = {}
     if np.isnan(split.tpot):
@@ -116,38 +219,29 @@ def _missing_pair(split: Any) -> dict[str, str]:
         out["ttft_s"] = "more requests come than are answered: they wait without end"
     if split.prompts.calibration.level == "ideal":
         out["interval"] = "the ideal level bounds, and does not predict"
-    for name, figure, word in (
+    for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
         ("usd_per_million_output_tokens", "price_per_chip", "trustworthy rent"),
     ):
-        unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, figure) is None}
+        unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, known) is None}
         if unknown:
             out[name] = f"no {word} of {' and '.join(sorted(unknown))} is known"
     return out
 
 
-def _ends(pair: tuple[Num, Num] | None) -> list[float | None] | None:
-    """Return the ends of an interval; one that has no end is null."""
-    return None if pair is None or np.isnan(pair[0]) else [_plain(pair[0]), _plain(pair[1])]
-
-
-PERCENTILES: Final = (50, 90, 99)
-"""Shares of requests, in per cent, whose times to the first token an answer tells."""
-
-
-def _loads(est: Any) -> dict[str, Any]:
+def _loads(est: Estimate) -> dict[str, Any]:
     """Return the requests in flight, those asked for and answered in a second; nothing of what is no service."""
     if est.requests_per_second is None:
         return {}
-    asked = est.question.rate
+    asked = cast("Serve", est.question).rate
     return {
-        "concurrency": _plain(est.concurrency),
+        "concurrency": plain(est.concurrency),
         "request_rate_per_s": None if asked is None else float(asked),
         "requests_per_s": float(est.requests_per_second),
     }
 
 
-def _missing(est: Any) -> dict[str, str]:
+def _missing_of_estimate(est: Estimate) -> dict[str, str]:
     """Return why energy or money is null, where it is."""
     if est.tokens_per_second is None:
         return {}
@@ -168,5 +262,181 @@ def _missing(est: Any) -> dict[str, str]:
     return out
 
 
-def _plain(value: Num | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+# Training ------------------------------------------------------------------------------------------------------------
+
+
+def phases(whole: Span, bubble: Seconds) -> dict[str, Seconds]:
+    """Return the time of each of :data:`PHASES`; they add up to that of the step.
+
+    Args:
+        whole: the step.
+        bubble: time of it in which a rank waits for others of its pipeline.
+    """
+    batches, _, *exchanged, optimizer, between = whole.parts
+    forward, backward, weights = (part.time * batches.times for part in batches.parts)
+    again = batches.times * sum(
+        (
+            cost.time * n
+            for work, cost, n in batches.parts[1].leaves()
+            if work is not None and work.name.startswith(AGAIN)
+        ),
+        start=0.0,
+    )
+    exchange: Num = sum((span.time for span in exchanged), start=0.0)
+    times = (forward, again, backward - again, weights, bubble, exchange, optimizer.time, between.time)
+    return dict(zip(PHASES, times, strict=True))
+
+
+def brief(est: Training) -> dict[str, Any]:
+    """Return what tells one plan from another, and what it gives."""
+    q, memory = est.question, est.memory
+    pair = est.interval("step_time")
+    return {
+        "layout": layout_of(est),
+        "micro_batch": counted(q.micro_batch),
+        "recompute": q.recompute,
+        "step_time_s": float(est.step_time),
+        "tokens_per_s": float(est.tokens_per_second),
+        "tokens_per_s_per_chip": float(est.tokens_per_second_per_chip),
+        "mfu": float(est.mfu),
+        "hfu": float(est.hfu),
+        "bubble_fraction": float(est.bubble_fraction),
+        "memory_bytes_per_chip": {
+            **{name: float(getattr(memory, name)) for name in (*KINDS, "total")},
+            "capacity": float(est.capacity),
+        },
+        "fits": bool(est.fits),
+        "interval": {"step_time_s": _ends(pair)},
+    }
+
+
+def of_training(est: Training) -> dict[str, Any]:
+    """Return an answer for one point under the field names of the machine-readable form; units are in the names.
+
+    Raises:
+        QuestionError: over many points.
+    """
+    est.one()
+    q, told = est.question, brief(est)
+    return {
+        "model": q.model.name,
+        "system": est.system.name,
+        "chips": int(est.chips),
+        "layout": told.pop("layout"),
+        "level": est.calibration.level,
+        "calibration": est.calibration.name,
+        "framework": est.calibration.framework.name,
+        "dtype": q.model.dtype,
+        **{name: counted(getattr(q, name)) for name in _ASKED_OF_STEPS},
+        "tokens": int(est.tokens),
+        "micro_batches": counted(est.micro_batches),
+        **{name: value for name, value in told.items() if name not in ("micro_batch", "recompute", "interval")},
+        "model_flops_per_s_per_chip": float(est.model_flops_per_second_per_chip),
+        "exposed_communication_s": float(est.exposed),
+        "hidden_communication_s": float(est.hidden),
+        "time_s": {name: float(time) for name, time in phases(est.whole, est.bubble).items()},
+        "reasons": list(est.reasons),
+        "energy_j_per_token": plain(est.joules_per_token),
+        "usd_per_trillion_tokens": plain(est.dollars_per_trillion_tokens),
+        "null_because": _missing_of_training(est),
+        "bound": est.bound,
+        "time_share": {name: float(part) for name, part in est.bounds.items()},
+        "interval": told["interval"],
+        "assumptions": list(est.assumptions),
+    }
+
+
+def _missing_of_training(est: Training) -> dict[str, str]:
+    """Return why energy, money or the interval is null, where it is."""
+    package = est.system.package.name
+    out: dict[str, str] = {}
+    if est.calibration.level == "ideal":
+        out["interval"] = "the ideal level bounds, and does not predict"
+    if est.joules_per_token is None:
+        out["energy_j_per_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
+    if est.dollars_per_trillion_tokens is None:
+        out["usd_per_trillion_tokens"] = f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+    return out
+
+
+# A whole run ---------------------------------------------------------------------------------------------------------
+
+
+def rows_of_campaign(run: Campaign) -> list[list[str]]:
+    """Return the rows of a sheet that a run adds to those of its step: name and text (one point)."""
+    run.one()
+    out = [] if run.training.fits else [["DOES NOT FIT", "; ".join(run.training.reasons)]]
+    steps, tokens = f"{float(run.steps):,.0f} steps", f"{figure(float(run.tokens) / TERA)} T tokens"
+    pair = run.interval("days")
+    wide = "" if pair is None else f"   80 % within {figure(float(pair[0]), 3)} - {figure(float(pair[1]), 3)}"
+    out.append(["run", f"{tokens}, {steps}: {figure(float(run.days), 3)} days{wide}"])
+    out.append(["", f"{figure(float(run.days_ideal), 3)} days if nothing failed"])
+    useful, saving, restarting, redone = (float(part) for part in run.shares.values())
+    spread_ = run.goodput_range
+    span = "" if spread_ is None else f"   {float(spread_[0]):.1%} - {float(spread_[1]):.1%} by published failures"
+    out.append(["goodput", f"{useful:.1%} of the time{span}"])
+    out.append(["", f"checkpoints {saving:.1%}, restarts {restarting:.1%}, work done again {redone:.1%}"])
+    failing = "none" if np.isinf(run.mtbf) else f"{float(run.failures):,.0f}, one in {_time(float(run.mtbf))}"
+    out.append(["failures", f"{failing}; back in {_time(float(run.restart))}"])
+    often = "none needed" if np.isinf(run.checkpoint_interval) else f"one in {_time(float(run.checkpoint_interval))}"
+    stops, size = _time(float(run.checkpoint)), show(float(run.checkpoint_bytes), BYTE, 3)
+    behind = f", written in {_time(float(run.written))}" if run.written > run.checkpoint else ""
+    out.append(["checkpoints", f"{often}: {size}, work stops for {stops}{behind}"])
+    told = fields_of_campaign(run)
+    energy, cost = told["energy_mwh"], told["cost_usd"]
+    missing = told["null_because"]
+    mean = "" if energy is None else f": {figure(float(energy / (run.days * 24)), 3)} MW on average"
+    out.append(
+        ["energy", missing["energy_mwh"] if energy is None else f"{figure(energy)} MWh{mean}, PUE {float(run.pue):g}"]
+    )
+    hours = f"{figure(float(run.chip_hours) / MILLION)} million chip hours"
+    out.append(["rent", missing["cost_usd"] if cost is None else f"${figure(cost / MILLION)} million for {hours}"])
+    return out
+
+
+def fields_of_campaign(run: Campaign) -> dict[str, Any]:
+    """Return the machine-readable fields that a run adds to those of its step; units are in the names (one point)."""
+    run.one()
+    package = run.training.system.package.name
+    missing = {}
+    if run.joules is None:
+        missing["energy_mwh"] = f"no rated power of {run.training.system.name} or {package} is published; give power"
+    if run.dollars is None:
+        missing["cost_usd"] = f"no trustworthy rent of {run.training.system.name} or {package} was found; give price"
+    flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
+    pairs = {
+        "days": run.interval("days"),
+        "energy_mwh": run.interval("megawatt_hours"),
+        "cost_usd": run.interval("dollars"),
+    }
+    return {
+        "tokens": float(run.tokens), "steps": int(run.steps), "days": plain(run.days), "days_ideal": float(run.days_ideal),
+        "goodput": float(run.goodput),
+        "goodput_range": None if run.goodput_range is None else [float(g) for g in run.goodput_range],
+        "time_share": {name: float(part) for name, part in run.shares.items()},
+        "mtbf_s": plain(run.mtbf), "failures": plain(run.failures), "restart_s": float(run.restart),
+        "checkpoint_bytes": float(run.checkpoint_bytes), "checkpoint_s": float(run.checkpoint),
+        "checkpoint_write_s": float(run.written), "checkpoint_interval_s": plain(run.checkpoint_interval),
+        "model_flop": float(flops), "chip_hours": plain(run.chip_hours), "pue": float(run.pue), "spares": float(run.spares),
+        "energy_mwh": plain(run.megawatt_hours), "cost_usd": plain(run.dollars), "null_because": missing,
+        "interval": {name: _ends(pair) for name, pair in pairs.items()},
+    }  # fmt: skip
+
+
+def of_campaign(run: Campaign) -> dict[str, Any]:
+    """Return a run for one point under the field names of the machine-readable form: where it runs, and what it takes."""
+    run.one()
+    est = run.training
+    return {
+        "model": est.question.model.name, "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est),
+        "level": est.calibration.level, "step_time_s": float(est.step_time), "fits": bool(est.fits), "reasons": list(est.reasons),
+        **fields_of_campaign(run), "assumptions": list(run.assumptions),
+    }  # fmt: skip
+
+
+def _time(seconds: float) -> str:
+    """Return a time in the largest unit of which it is at least two."""
+    for name, size in (("days", DAY), ("h", HOUR), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{figure(seconds / size, 3)} {name}"
+    return show(seconds, SECOND, 3)

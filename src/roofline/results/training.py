@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from attrs import frozen
@@ -28,14 +28,14 @@ from roofline.operators.works import AGAIN, Op
 from roofline.physics.energy import dollars_per_token, joules_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
-from roofline.results import citations, points, training_records
-from roofline.results.answer import Answer
+from roofline.results import citations, records
+from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
 
 
 @frozen(eq=False, repr=False)
-class Training(Answer[TrainStep, States]):
+class Training(LayoutAnswer[TrainStep, States]):
     """The answer for one step of training. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -50,6 +50,18 @@ class Training(Answer[TrainStep, States]):
     HELD = "weights, gradients, optimizer and activations"
     LEAST = ("step_time", "joules_per_token", "dollars_per_trillion_tokens", "bubble", "exposed")
     KNOWN = "tokens_per_second, step_time"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "step_time_s": "step_time",
+        "tokens_per_s": "tokens_per_second",
+        "tokens_per_s_per_chip": "tokens_per_second_per_chip",
+        "bubble_s": "bubble",
+        "exposed_communication_s": "exposed",
+        "hidden_communication_s": "hidden",
+        "memory_bytes_per_chip": "memory.total",
+        "energy_j_per_token": "joules_per_token",
+        "usd_per_trillion_tokens": "dollars_per_trillion_tokens",
+    }
+    SURE: ClassVar[Mapping[str, str]] = {"step_time_s": "step_time", "tokens_per_s": "tokens_per_second"}
 
     step_time: Seconds
     bubble: Seconds
@@ -88,6 +100,12 @@ class Training(Answer[TrainStep, States]):
         power = self.system.power_per_chip
         busy = self.calibration.power_fraction[0]
         return None if power is None else joules_per_token(power, busy, self.chips, self.tokens_per_second)
+
+    @property
+    def joules_range(self) -> tuple[Joules, Joules] | None:
+        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
+        each, (mean, low, high) = self.joules_per_token, self.calibration.power_fraction
+        return None if each is None else (each * low / mean, each * high / mean)
 
     @property
     def dollars_per_trillion_tokens(self) -> Dollars | None:
@@ -182,13 +200,13 @@ class Training(Answer[TrainStep, States]):
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
-        points.one(self)
+        self.one()
         return tree(self.whole)
 
     @property
     def phases(self) -> dict[str, Seconds]:
-        """Time of each part of the step: :data:`roofline.results.training_records.PHASES`; together they are its time."""
-        return training_records.phases(self.whole, self.bubble)
+        """Time of each part of the step: :data:`roofline.results.records.PHASES`; together they are its time."""
+        return records.phases(self.whole, self.bubble)
 
     def timeline(self) -> dict[str, Any]:
         """Return the step on its pipeline as a trace for Perfetto, to be written as JSON: :func:`roofline.physics.pipeline_trace.trace`.
@@ -196,7 +214,7 @@ class Training(Answer[TrainStep, States]):
         Raises:
             QuestionError: many points, a schedule that is not possible, or more events than a browser shows.
         """
-        points.one(self)
+        self.one()
         layout, parts = self.layout, self.phases
         fullest, mean = cast("tuple[Pace, Pace]", self.paces)
         return trace(
@@ -206,4 +224,4 @@ class Training(Answer[TrainStep, States]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer for one point under the names of the machine-readable form; units are in the names."""
-        return training_records.record(self)
+        return records.of_training(self)

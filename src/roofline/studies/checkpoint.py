@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import numpy as np
 
 from roofline.core.errors import DescriptorError
+from roofline.planner.frontier import Refusal
 from roofline.planner.reductions import Part
 
-_FORM: Final = 1
+_FORM: Final = 2
 
 
 def stored(mark: str, parts: Sequence[Part], done: Iterable[int]) -> bytes:
@@ -25,7 +27,7 @@ def stored(mark: str, parts: Sequence[Part], done: Iterable[int]) -> bytes:
         {
             "points": part.points,
             "kept": part.kept,
-            "rejected": dict(part.rejected),
+            "rejected": {key: attrs.astuple(each) for key, each in part.rejected.items()},
             "places": part.places.tolist(),
             "values": part.values.tolist(),
         }
@@ -48,7 +50,10 @@ def restored(data: Mapping[str, Any], mark: str, file: Path) -> tuple[list[Part]
             Part(
                 int(each["points"]),
                 int(each["kept"]),
-                {str(reason): int(count) for reason, count in each["rejected"].items()},
+                {
+                    str(key): Refusal(str(text), int(n), float(most))
+                    for key, (text, n, most) in each["rejected"].items()
+                },
                 np.array(each["places"], dtype=np.int64),
                 np.array(each["values"], dtype=np.float64).reshape(len(each["values"]), -1),
             )

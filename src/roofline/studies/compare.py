@@ -228,7 +228,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         f"{each:,.0f}",
         *shown,
         f"{float(best.concurrency):,.0f}",
-        best.bound,
+        str(best.bound),
         short(best),
     ]
 

@@ -27,6 +27,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
 from roofline.results.notebook import Displayed
+from roofline.results.records import layout_of
 from roofline.results.training import Training
 from roofline.training.campaign import Campaign, campaign
 from roofline.workload.layout import Layout
@@ -119,7 +120,7 @@ class Scaling(Displayed):
             "model": self.model.name, "system": self.system.name, "mode": self.mode, "chips": list(self.chips),
             **{name: [None if np.isnan(x) else float(x) for x in values] for name, values in columns_.items()},
             "global_batch": [None if est is None else float(est.question.global_batch) for est in self.answers],
-            "layout": [None if est is None else est.layout.words() for est in self.answers],
+            "layout": [None if est is None else layout_of(est) for est in self.answers],
             "fits": [bool(ok) for ok in self.fits], "reasons": list(self.reasons),
         }  # fmt: skip
 

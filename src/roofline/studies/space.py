@@ -27,7 +27,7 @@ from roofline.hardware.hardware import System
 from roofline.hardware.numbers import number_of, read_number, with_number
 from roofline.inference import passes
 from roofline.planner.candidates import grid, ranks_of
-from roofline.planner.frontier import broken
+from roofline.planner.frontier import Refusals, refusals
 from roofline.planner.settings import setting
 from roofline.planner.train import trained_on
 from roofline.planner.training_candidates import laid
@@ -78,7 +78,7 @@ class Family:
     asked: tuple[Any, System, Layout, Calibration]
     shape: tuple[int, ...]
     axes: tuple[tuple[str, NDArray[Any]], ...]
-    refused: Mapping[str, int]
+    refused: Refusals
 
     @property
     def points(self) -> int:
@@ -109,7 +109,7 @@ class Space:
     @property
     def points(self) -> int:
         """Plans of all families, with those that cannot be laid out."""
-        return sum(each.points + sum(each.refused.values()) for each in self.families)
+        return sum(each.points + sum(one.plans for one in each.refused.values()) for each in self.families)
 
 
 def space(
@@ -244,14 +244,14 @@ def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
     return out
 
 
-def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
+def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.bool_], Refusals]:
     """Return which layouts keep the laws that ask for nothing else, and how many plans the others would have been."""
-    ok, own = np.ones(count, dtype=bool), []
+    ok, own = np.ones(count, dtype=bool), list[Rule]()
     for law in laws:
         mask = np.asarray(law.ok)
         if mask.size == 1 or (mask.size == count and mask.shape[0] == count):
-            own.append(Rule(np.broadcast_to(mask.ravel(), (count,)), law.reason))
-    refused = {reason: int(where.sum()) * rest for reason, where in broken(own, ok)}
+            own.append(attrs.evolve(law, ok=np.broadcast_to(mask.ravel(), (count,))))
+    refused = refusals(own, ok, rest)
     for law in own:
         ok = ok & np.asarray(law.ok)
     return ok, refused

@@ -182,7 +182,9 @@ def _run(
 ) -> _State:
     mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
     parts = tuple(
-        Part(sum(each.refused.values()), 0, dict(each.refused), values=np.empty((len(wanted.metrics), 0)))
+        Part(
+            sum(one.plans for one in each.refused.values()), 0, each.refused, values=np.empty((len(wanted.metrics), 0))
+        )
         for each in whole.families
     )
     state = _State(parts)

@@ -19,6 +19,7 @@ from roofline.core.units import ONE, show
 from roofline.hardware.numbers import SHORT, unit_of
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
+from roofline.planner.frontier import Refusal
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.planner.reductions import Part, Wanted, selected
 from roofline.studies.odds import probability
@@ -150,9 +151,9 @@ class Sweep:
     def rejected(self) -> Frame:
         """How many plans of each family were rejected for which reason, each for the first of its reasons."""
         rows = [
-            {**family.labels, "reason": reason, "plans": count}
+            {**family.labels, "reason": each.reason, "plans": each.plans}
             for family, part in zip(self.space.families, self.parts, strict=True)
-            for reason, count in sorted(part.rejected.items(), key=lambda item: -item[1])
+            for each in _most_first(part)
         ]
         names = dict.fromkeys(name for family in self.space.families for name in family.labels)
         return Frame(
@@ -228,12 +229,12 @@ class Sweep:
             if not part.rejected:
                 continue
             whole = f" of {part.points:,}; kept {part.kept:,}"
-            yield f"{family.name}: {sum(part.rejected.values()):,}{whole}"
-            ranked = sorted(part.rejected.items(), key=lambda item: -item[1])
-            rows = [[f"{count:,}", reason] for reason, count in ranked[:_MOST_REASONS]]
-            rows += [[f"{sum(n for _, n in ranked[_MOST_REASONS:]):,}", "for other reasons"]] * (
-                len(ranked) > _MOST_REASONS
-            )
+            ranked = _most_first(part)
+            yield f"{family.name}: {sum(each.plans for each in ranked):,}{whole}"
+            rows = [[f"{each.plans:,}", each.reason] for each in ranked[:_MOST_REASONS]]
+            rest = ranked[_MOST_REASONS:]
+            if rest:
+                rows.append([f"{sum(each.plans for each in rest):,}", "for other reasons"])
             yield columns([["", *row] for row in rows], right=[1])
 
 
@@ -241,6 +242,11 @@ _COLUMNS: Final = {each.column for each in METRICS.values()}
 _ALWAYS: Final = ("model", "system", "phase")
 _HEADS: Final = (*_ALWAYS, "layout")
 _NOT_SHOWN: Final = _DEGREES
+
+
+def _most_first(part: Part) -> list[Refusal]:
+    """Return why plans were rejected, the reason of the most first."""
+    return sorted(part.rejected.values(), key=lambda each: -each.plans)
 
 
 def _and(wanted: Wanted) -> str:

@@ -37,10 +37,9 @@ from roofline.core.units import (
 )
 from roofline.physics import reliability
 from roofline.results.campaign import Campaign, saved
-from roofline.results.campaign_records import fields, rows
 from roofline.results.training import Training
 
-__all__ = ["Campaign", "campaign", "fields", "rows", "saved"]
+__all__ = ["Campaign", "campaign", "saved"]
 
 _COUNTS: Final = {"": 1.0, "k": 1 / MILLI, "M": MILLION, "B": GIGA, "G": GIGA, "T": TERA}
 _COUNTED: Final = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?) ?(?P<scale>[kMBGT]?)")

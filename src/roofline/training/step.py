@@ -140,7 +140,7 @@ def played(
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(ok, reason) for ok, reason in over.rules)),
+        rules=(*rules(question, system, layout), *(Rule(*each) for each in over.rules)),
         paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
@@ -238,24 +238,37 @@ def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ..
     model, d = question.model, layout.dp
     group = question.micro_batch * d
     out = [
-        Rule(question.global_batch % group == 0, "micro_batch * dp must divide the global batch"),
+        Rule(
+            "micro_batch_dp_divides_batch",
+            question.global_batch % group == 0,
+            "micro_batch * dp must divide the global batch",
+        ),
         # Embedding and head may have places of their own.
         Rule(
+            "pp_vpp_within_layers",
             layout.pp * layout.vpp <= model.depth + 2,
             f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
         ),
-        Rule(layout.ranks <= system.reach, f"{system.name} joins {float(np.max(system.reach)):g} ranks at most"),
-        Rule(question.seq_len % layout.cp == 0, "cp must divide the sequence"),
+        inference.within_reach(system, layout),
+        Rule("cp_divides_sequence", question.seq_len % layout.cp == 0, "cp must divide the sequence"),
         *_context_rules(model, layout),
-        Rule(layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
-        *(Rule(ok, reason) for ok, reason in inference.tensor_rules(model, layout.tp)),
+        Rule("replicas_is_one", layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
+        *inference.tensor_rules(model, layout.tp),
     ]
     if model.experts:
         etp = layout.tp if layout.etp is None else layout.etp
-        out.append(Rule(layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp"))
-        out.append(Rule(layout.ep <= model.experts, f"ep cannot exceed the {model.experts} experts of {model.name}"))
+        out.append(
+            Rule("ep_etp_divides_stage", layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp")
+        )
+        out.append(
+            Rule(
+                "ep_within_experts",
+                layout.ep <= model.experts,
+                f"ep cannot exceed the {model.experts} experts of {model.name}",
+            )
+        )
     else:
-        out.append(Rule(layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
+        out.append(Rule("ep_without_experts", layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
     return tuple(out)
 
 
@@ -265,7 +278,11 @@ def _context_rules(model: Model, layout: Layout) -> list[Rule]:
         return []
     heads = sorted({run.attention.heads for run in model.layers} - {0})
     return [
-        Rule(n % (layout.tp * layout.cp) == 0, f"tp * cp must divide the {n} attention heads of {model.name}")
+        Rule(
+            f"tp_cp_divides_heads_{n}",
+            n % (layout.tp * layout.cp) == 0,
+            f"tp * cp must divide the {n} attention heads of {model.name}",
+        )
         for n in heads
     ]
 

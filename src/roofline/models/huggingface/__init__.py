@@ -8,16 +8,13 @@ told by name.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from attrs import evolve
-
 from roofline.core.errors import near, shown
 from roofline.core.mappings import Table
-from roofline.models.architecture import Absent, Layers, Linear, Mamba, Model, Moe
+from roofline.models.architecture import Layers, Model
 from roofline.models.huggingface import experts, hybrid, latent, softmax
 from roofline.models.huggingface.common import (
     CONTEXT,
@@ -33,7 +30,7 @@ from roofline.models.huggingface.common import (
     width,
 )
 from roofline.models.huggingface.described import described
-from roofline.models.quantization import formats
+from roofline.models.quantization import Parts, formats
 
 __all__ = ["FAMILIES", "model"]
 
@@ -153,13 +150,19 @@ _UNDERSTOOD: Final = (
 
 
 def model(
-    config: Mapping[str, Any], quant: Mapping[str, Any] | None = None, *, name: str = "", file: str = "config.json"
+    config: Mapping[str, Any],
+    quant: Mapping[str, Any] | None = None,
+    *,
+    beside: Mapping[str, Mapping[str, Any]] | None = None,
+    name: str = "",
+    file: str = "config.json",
 ) -> Model:
     """Return the model that a config describes.
 
     Args:
         config: the parsed ``config.json``.
         quant: the parsed ``hf_quant_config.json`` beside it, if there is one.
+        beside: other parsed files beside it that say how it was quantised, by name (``quant_model_description.json``).
         name: what to call the model; by default its ``_name_or_path`` or family.
         file: what messages call the file.
 
@@ -179,11 +182,14 @@ def model(
     size, vocab = hidden(inner), width(inner, "vocab_size")
     mtp = inner.count(first(inner, MODULES), 0, least=0, most=len(plan.layers))
     context = inner.count(first(inner, CONTEXT), 0, least=0)
-    stored = formats(top, inner, quant, _components(plan), file)
-    if family in _BESIDE_DENSE:
-        stored = evolve(stored, shared=stored.dense)
-    if family in _ONE_ATTENTION:
-        stored = evolve(stored, recurrent=stored.attention)
+    drafter = plan.also.get("draft") or runs[-1]
+    parts = Parts(
+        size, vocab, tied, plan.layers, (drafter.attention, drafter.ffn) if mtp else None,
+        linear=("self_attn", "linear_attn", "attn") if family in _ONE_ATTENTION else ("linear_attn", "mixer", "mamba"),
+        beside=family in _BESIDE_DENSE,
+    )  # fmt: skip
+    files = {**({} if quant is None else {"hf_quant_config.json": quant}), **(beside or {})}
+    stored, unsure = formats(top, inner, files, parts, file)
     for each in (*MODULES, *CONTEXT):
         inner.raw(each, None)
     # Some files say the same under two names.
@@ -206,7 +212,7 @@ def model(
             "formats": stored,
             "family": family,
             **plan.also,
-            "warnings": (*plan.also.get("warnings", ()), *_warnings(inner)),
+            "warnings": (*plan.also.get("warnings", ()), *unsure, *_warnings(inner)),
         }
     )
 
@@ -223,16 +229,6 @@ _ONE_ATTENTION: Final = {
     "minimax_text_01",
 }
 """Families that call linear attention by the same name as the other."""
-
-
-def _components(plan: Plan) -> Mapping[str, int]:
-    """Return how many layers have each component."""
-    out: Counter[str] = Counter()
-    for mixer, ffn in plan.layers:
-        out["recurrent" if isinstance(mixer, (Linear, Mamba)) else "attention"] += not isinstance(mixer, Absent)
-        out["experts" if isinstance(ffn, Moe) else "dense"] += not isinstance(ffn, Absent)
-        out["shared"] += isinstance(ffn, Moe) and ffn.shared_width > 0
-    return out
 
 
 def _warnings(t: Table) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from attrs import evolve
 from roofline.core.arrays import ceil
 from roofline.core.units import Count, Num
 from roofline.hardware.hardware import Chip
-from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Model
+from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Formats, Model, Moe
 from roofline.operators.transformer import attention, beside, ffn
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
 from roofline.operators.works import Message, Op, Section, Work
@@ -71,7 +71,8 @@ def _drafts(p: Flow, drafts: Count) -> Section:
     """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
     model, first = p.model, p.streams[0]
     layer = model.drafter
-    single = evolve(p, streams=(evolve(first, new=1.0, logits=1.0),))
+    module = evolve(model, formats=model.formats.linear(model.formats.mtp))
+    single = evolve(p, model=module, streams=(evolve(first, new=1.0, logits=1.0),))
     works: tuple[Work, ...] = (
         *norms(single),
         gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
@@ -90,10 +91,41 @@ def layers(p: Flow) -> tuple[Section, ...]:
         attentions[run.attention] += run.count
         ffns[run.ffn] += run.count
     names = _names((*attentions, *ffns))
-    out = [Section(names[kind], float(count), attention.works(kind, p)) for kind, count in attentions.items()]
-    out += [Section(names[kind], float(count), ffn.works(kind, p)) for kind, count in ffns.items()]
+    out = [each for kind, count in attentions.items() for each in _stored(p, names[kind], kind, count)]
+    out += [each for kind, count in ffns.items() for each in _stored(p, names[kind], kind, count)]
     out += [Section(name, float(count), works) for name, count, works in beside.works(p)]
     return tuple(section for section in out if section.works)
+
+
+def _stored(p: Flow, name: str, kind: Attention | FeedForward, count: int) -> tuple[Section, ...]:
+    """Return the section of ``count`` equal blocks, or one for each format where a component of theirs is stored in several."""
+    made = ffn.works if isinstance(kind, FeedForward) else attention.works
+    parts = p.model.formats.split(*_HELD[type(kind).__name__])
+    if len(parts) == 1:
+        return (Section(name, float(count), made(kind, p)),)  # type: ignore[arg-type]
+    return tuple(
+        Section(
+            f"{name}, {_different(formats, kind)}",
+            share * count,
+            made(kind, evolve(p, model=evolve(p.model, formats=formats))),  # type: ignore[arg-type]
+        )
+        for share, formats in parts
+    )
+
+
+_HELD: Final[Mapping[str, tuple[str, ...]]] = {
+    "Gqa": ("attention",), "Mla": ("attention",), "Compressed": ("attention",), "Linear": ("recurrent",), "Mamba": ("recurrent",),
+    "Dense": ("dense",), "Moe": ("experts", "shared"), "Absent": (),
+}  # fmt: skip
+"""The components that a block's matrices belong to."""
+
+
+def _different(formats: Formats, kind: Attention | FeedForward) -> str:
+    """Return the formats of a block's components, in words."""
+    parts = [
+        part for part in _HELD[type(kind).__name__] if part != "shared" or (isinstance(kind, Moe) and kind.shared_width)
+    ]
+    return "+".join(formats.names(*parts))
 
 
 def ends(p: Flow) -> tuple[Section, ...]:

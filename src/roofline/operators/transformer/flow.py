@@ -133,7 +133,7 @@ class Flow:
 
     def stored(self, component: str) -> Bytes:
         """Return the bytes of one stored element of a component."""
-        return dtype(getattr(self.model.formats, component)).bytes
+        return self.model.formats.bytes(component)
 
     def rate(self, component: str) -> str:
         """Return the chip's rate at which a component's matrices multiply.
@@ -154,7 +154,7 @@ class Flow:
         stored = dtype(name)
         if rate in SIXTEEN_BIT and stored.bytes < ACTIVATION.bytes:
             return "w4a16" if stored.bytes < 1 else "w8a16"
-        return name if rate == stored.rates[0] else ""
+        return stored.plain if rate == stored.rates[0] else ""
 
     def passed(self, component: str) -> Bytes:
         """Return the bytes of an activation as a component's matrices take it: quantised where their rate is narrow."""

@@ -24,7 +24,7 @@ from roofline.operators.works import Op, Work
 def _queries(a: Gqa, hidden: int) -> tuple[Matrix, ...]:
     """Return the projection to queries by columns (whole heads), through a latent whole on every rank if there is one."""
     wide = a.heads * a.head_dim
-    q = Matrix("q", "attention", a.q_rank or hidden, wide, "outputs", a.heads, int(a.bias) * wide)
+    q = Matrix("q", "attention", a.q_rank or hidden * a.streams, wide, "outputs", a.heads, int(a.bias) * wide)
     return (q,) if a.q_rank is None else (Matrix("q_a", "attention", hidden, a.q_rank), q)
 
 
@@ -32,8 +32,8 @@ def _others(a: Gqa, hidden: int) -> tuple[Matrix, ...]:
     """Return what else is made of the hidden state: keys and values by columns, and the output's gate."""
     keys, values, gates = a.kv_heads * a.head_dim, a.kv_heads * a.value_width, a.heads * a.gate_dim
     bias = int(a.bias)
-    k = Matrix("k", "attention", hidden, keys, "outputs", a.kv_heads, bias * keys)
-    v = Matrix("v", "attention", hidden, values, "outputs", a.kv_heads, bias * values)
+    k = Matrix("k", "attention", hidden * a.streams, keys, "outputs", a.kv_heads, bias * keys)
+    v = Matrix("v", "attention", hidden * a.streams, values, "outputs", a.kv_heads, bias * values)
     gate = Matrix("gate", "attention", hidden, gates, "outputs", a.heads)
     own = () if a.shared_kv else (k,) if a.same_kv else (k, v)
     return (*own, gate) if a.gate_dim else own
