@@ -42,12 +42,14 @@ def engine(root: Table, name: str) -> Engine:
         if out[key] is not None and not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     title, fused = head.text("title", name), head.words("fused", ())
+    attention, index = head.words("attention", ideal.attention), head.text("index", ideal.index)
     windows = head.flag("windows", default=ideal.windows)
-    for form in fused:
-        if form not in DTYPES:
-            raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
+    for key, forms in (("fused", fused), ("attention", attention), ("index", (index,))):
+        for form in forms:
+            if form not in DTYPES:
+                raise head.fail(key, f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
     head.done()
-    return Engine(name, title, stack, fused, windows=windows, **out, facts=facts.done())
+    return Engine(name, title, stack, fused, attention, index, windows=windows, **out, facts=facts.done())
 
 
 MOST_YEARS: Final = 100.0

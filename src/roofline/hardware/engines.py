@@ -22,6 +22,8 @@ class Engine:
     Attributes:
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
+        attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
+            16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch over that of the kernels alone: below 1 where launches are fused.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
@@ -42,6 +44,8 @@ class Engine:
     title: str = ""
     stack: str = ""
     fused: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ("fp8",)
+    index: str = "fp8"
     launch: Ratio = 1.0
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0

@@ -46,7 +46,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
         question = evolve(question, model=as_served(question.model, calibration))
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
-        for s in sections(question, layout, system.chip)
+        for s in sections(question, layout, system.chip, calibration.engine)
     ]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
@@ -68,7 +68,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     :math:`\min(c, m) / L` more; of a part o of that gain. Halves read the weights twice: a step is cut only where that pays.
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
-    cut = sections(evolve(question, **halved), layout, system.chip)
+    cut = sections(evolve(question, **halved), layout, system.chip, calibration.engine)
     half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.works], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)
@@ -337,6 +337,10 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
         )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        if calibration.stands_for:
+            out.append(
+                f"no kernels of {calibration.stands_for} were timed: constants are those of {calibration.name}, its nearest relative"
+            )
         if chip.vendor not in calibration.vendors:
             out.append(
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"

@@ -104,13 +104,13 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
     attention = Op(
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "mla_decode" if s.decoding else "mla_prefill",
-        p.sixteen,
+        p.attention,
         flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
-        form=p.model.formats.kv,
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=(heads + 1) * latent(a) * ACTIVATION.bytes,
     )
@@ -123,13 +123,13 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
     keys, values = _up(a)
     wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
     attention = Op(
-        "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.sixteen,
+        "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.attention,
         flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
-        form=p.model.formats.kv,
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
     )  # fmt: skip

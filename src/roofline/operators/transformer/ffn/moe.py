@@ -65,14 +65,14 @@ def imbalance(tokens: Count, shards: Count) -> Ratio:
     return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
 
 
-def passes(tokens: Count, rows: Count, hidden: Num, width: Num, passed: Bytes, into: Num) -> Bytes:
+def passes(tokens: Count, rows: Count, hidden: Num, width: Num, *, passed: Bytes, into: Num) -> Bytes:
     """Return the traffic of the passes around grouped products: quantise, gather, activate, add up again.
 
     ``T H (2 a + q) + R (H (2 w + 2 a) + width (2 a into + 2 w))``: T tokens read, quantised (q = w in a narrow format, else 0) and
     written as sums; R rows gathered, what ``into`` matrices made of them read and written by the activation, and added up; a bytes
     of an activation in 16 bits, w as the experts take it.
 
-    >>> float(passes(1.0, 8.0, 4096.0, 1536.0, 2.0, 2))
+    >>> float(passes(1.0, 8.0, 4096.0, 1536.0, passed=2.0, into=2))
     425984.0
     """
     a, narrow = ACTIVATION.bytes, passed < ACTIVATION.bytes
@@ -104,8 +104,8 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
         "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, p.model.hidden) * rows / cut,
         bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
-        staging=passes(met, rows, hidden, f.width / cut, passed, 1 + f.gated),
-        elsewhere=passes(0.0, strange, hidden, 0.0, passed, 1 + f.gated),
+        staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
+        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
         items=slots,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
