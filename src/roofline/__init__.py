@@ -35,7 +35,7 @@ from roofline.models.architecture import (
     Moe,
     PerLayer,
 )
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.planner.pools import pools
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
@@ -44,22 +44,23 @@ from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 if TYPE_CHECKING:
     from roofline.calibration.calibrate import Calibrated, calibrate
     from roofline.core.frames import Frame
+    from roofline.inference.traces import Lengths, Trace
+    from roofline.operators.feasibility import Rule
     from roofline.operators.memory import Footprint
     from roofline.physics.spans import Span
+    from roofline.planner.collective import Collective, collective
     from roofline.planner.estimate import estimate
     from roofline.planner.offload import Offload, offload
     from roofline.planner.plans import Rejection
-    from roofline.planner.search import search
-    from roofline.planner.selection import Search
-    from roofline.planner.splits import Splits
+    from roofline.planner.search import search, search_training
+    from roofline.planner.selection import Search, Splits, TrainingSearch
+    from roofline.planner.simulate import simulate
     from roofline.planner.train import train
-    from roofline.planner.training_search import search_training
-    from roofline.planner.training_selection import TrainingSearch
     from roofline.reports.describe import Description, describe, listing
     from roofline.reports.report import Report, report
-    from roofline.results.answer import Rule
     from roofline.results.campaign import Campaign
     from roofline.results.estimate import Estimate
+    from roofline.results.simulation import Simulation
     from roofline.results.training import Training
     from roofline.studies.compare import Comparison, compare
     from roofline.studies.largest import largest
@@ -81,6 +82,7 @@ __all__ = [
     "Calibration",
     "Campaign",
     "Chip",
+    "Collective",
     "Comparison",
     "Compressed",
     "Decode",
@@ -100,6 +102,7 @@ __all__ = [
     "Kernel",
     "Layers",
     "Layout",
+    "Lengths",
     "Linear",
     "Link",
     "Mamba",
@@ -125,12 +128,14 @@ __all__ = [
     "Search",
     "Serve",
     "ServingRun",
+    "Simulation",
     "Source",
     "Span",
     "Splits",
     "Sweep",
     "System",
     "Tier",
+    "Trace",
     "TrainStep",
     "Training",
     "TrainingRun",
@@ -142,6 +147,7 @@ __all__ = [
     "calibrate",
     "campaign",
     "chip",
+    "collective",
     "compare",
     "describe",
     "estimate",
@@ -159,6 +165,7 @@ __all__ = [
     "scaling",
     "search",
     "search_training",
+    "simulate",
     "sweep",
     "system",
     "train",
@@ -177,23 +184,28 @@ _LATER = {
     "Needed": "studies.needed",
     "Offload": "planner.offload",
     "Prediction": "validation.scoring",
+    "Collective": "planner.collective",
     "Rejection": "planner.plans",
     "Report": "reports.report",
-    "Rule": "results.answer",
+    "Rule": "operators.feasibility",
     "Scaling": "studies.scaling",
     "Score": "validation.scoring",
     "Search": "planner.selection",
     "ServingRun": "validation.runs",
+    "Simulation": "results.simulation",
     "Span": "physics.spans",
+    "Trace": "inference.traces",
+    "Lengths": "inference.traces",
     "TrainingRun": "validation.runs",
     "Training": "results.training",
-    "TrainingSearch": "planner.training_selection",
-    "Splits": "planner.splits",
+    "TrainingSearch": "planner.selection",
+    "Splits": "planner.selection",
     "Sweep": "studies.sweep_result",
     "Validation": "validation.validate",
     "break_even": "studies.odds",
     "calibrate": "calibration.calibrate",
     "campaign": "training.campaign",
+    "collective": "planner.collective",
     "compare": "studies.compare",
     "describe": "reports.describe",
     "estimate": "planner.estimate",
@@ -205,7 +217,8 @@ _LATER = {
     "scaling": "studies.scaling",
     "offload": "planner.offload",
     "search": "planner.search",
-    "search_training": "planner.training_search",
+    "search_training": "planner.search",
+    "simulate": "planner.simulate",
     "sweep": "studies.sweep",
     "train": "planner.train",
     "validate": "validation.validate",

@@ -64,7 +64,12 @@ def test_the_first_set_is_there():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_number_shipped_has_a_source(path):
     kind = path.parent.name.removesuffix("s")
-    noun = {"chip": rl.chip, "system": rl.system, "calibration": lambda p: catalog.profile(p, "dgx-h100")}[kind](path)
+    noun = {
+        "chip": rl.chip,
+        "system": rl.system,
+        "fabric": catalog.fabric,
+        "calibration": lambda p: catalog.profile(p, "dgx-h100"),
+    }[kind](path)
     under = read(path).get(kind, {}).get("base")
     base = catalog.profile(path.with_stem(under), "dgx-h100").facts if under else ()
     own = [fact for fact in noun.facts if not any(fact is each for each in base)]
@@ -97,6 +102,8 @@ def numbers(tables, key=""):
             "vendor",
             "source",
             "chip",
+            "fabric",
+            "date",
             "rank",
             "name",
             "level",

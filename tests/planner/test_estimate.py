@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.collectives import lower_bound
 from roofline.physics.kernels import bound
 from roofline.planner.candidates import grid, possible
@@ -378,7 +378,7 @@ def test_a_rate_has_an_interval_that_moves_with_its_time():
 
 
 def test_an_engine_without_windows_serves_a_model_that_has_none():
-    engine = rl.catalog.engine("trtllm-0")
+    engine = rl.catalog.engine("trtllm@0.9")
     assert not engine.windows
     sliding, keeping = rl.model("mistral-7b-v0.1"), attrs.evolve(engine, windows=True)
     asked = {"tp": 1, "chips": 1, "input": 20000, "output": 500, "concurrency": 8}

@@ -477,7 +477,7 @@ def test_progress_is_shown_on_a_terminal_where_it_takes_long(capsys, monkeypatch
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     run(capsys, "search", "serve", "qwen3-30b-a3b", "--system", "gb200-nvl72", "--json")
-    assert (" plans" in screen.getvalue()) == shown
+    assert (" configurations" in screen.getvalue()) == shown
     assert screen.getvalue().endswith("\r\x1b[K")
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,10 +70,11 @@ def whole():
 
 def test_the_shipped_runs_have_sources_and_names_that_resolve():
     found = runs.serving_runs(SHIPPED)
-    assert len(found) == len({run.id for run in found}) >= 2157
+    assert len(found) == len({run.id for run in found}) >= 2938
     assert all(run.source and run.engine and run.quality in "ABC" and run.measured for run in found)
     assert {run.system for run in found} <= set(rl.names("system"))
-    for name in {run.model for run in found}:
+    # Two models of a page are named as their checkpoints: nobody has described them.
+    for name in {run.model for run in found if "/" not in run.model}:
         rl.model(name)
 
 
@@ -104,6 +106,13 @@ def test_one_array_says_what_one_by_one_does(whole):
 MODEL = rl.model("llama-3.1-8b", dtype="fp8", kv_dtype="fp8")
 LAYOUT = rl.Layout(tp=2)
 
+
+_BATCH = rl.catalog.engine("batch", "dgx-h100")
+ALONE = attrs.evolve(
+    rl.catalog.engine("vllm", "dgx-h100"),
+    **{name: getattr(_BATCH, name) for name in ("gap", "prompt_gap", "sequence", "stream", "front")},
+)
+"""The stack of a run without a server around it."""
 
 CLIENT = {"requests_per_slot": 8.0, "variation": 0.0}
 """What a benchmark that says no more is taken to do: as many requests a slot, started at once, of equal length."""
@@ -144,8 +153,8 @@ def test_requests_that_do_not_fit_wait():
 
 
 def test_a_static_batch_is_a_prefill_and_its_steps():
-    first = rl.estimate(rl.Prefill(MODEL, 32, 1024), "dgx-h100", LAYOUT, level="generic", engine="batch")
-    step = rl.estimate(rl.Decode(MODEL, 32, 1024 + 128), "dgx-h100", LAYOUT, level="generic", engine="batch")
+    first = rl.estimate(rl.Prefill(MODEL, 32, 1024), "dgx-h100", LAYOUT, level="generic", engine=ALONE)
+    step = rl.estimate(rl.Decode(MODEL, 32, 1024 + 128), "dgx-h100", LAYOUT, level="generic", engine=ALONE)
     found = asked(mode="static", output_tokens_per_s="4000")
     assert told(found, "output_tokens_per_s").predicted == pytest.approx(32 * 256 / (first.ttft + 255 * step.tpot))
     rate = told(found, "output_tokens_per_s")
@@ -154,11 +163,11 @@ def test_a_static_batch_is_a_prefill_and_its_steps():
 
 
 def test_a_prefill_and_a_decode_step():
-    first = rl.estimate(rl.Prefill(MODEL, 32, 1024), "dgx-h100", LAYOUT, level="generic", engine="batch")
+    first = rl.estimate(rl.Prefill(MODEL, 32, 1024), "dgx-h100", LAYOUT, level="generic", engine=ALONE)
     found = asked(mode="prefill", output_len="", output_tokens_per_s="1", tpot_s="")
     assert told(found, "ttft_s").predicted == pytest.approx(first.ttft)
     assert told(found, "output_tokens_per_s").predicted == pytest.approx(first.prompt_tokens_per_second)
-    step = rl.estimate(rl.Decode(MODEL, 32, 1024 + 128), "dgx-h100", LAYOUT, level="generic", engine="batch")
+    step = rl.estimate(rl.Decode(MODEL, 32, 1024 + 128), "dgx-h100", LAYOUT, level="generic", engine=ALONE)
     found = asked(mode="decode", output_tokens_per_s="1", ttft_s="")
     assert told(found, "tpot_s").predicted == pytest.approx(step.tpot)
     assert told(found, "output_tokens_per_s").predicted == pytest.approx(step.tokens_per_second)
@@ -231,7 +240,7 @@ def test_a_row_may_say_little():
 
 @pytest.mark.parametrize(
     ("engine", "weights", "cache"),
-    [("trtllm", "fp8", "fp8"), ("nim", "nvfp4", "fp8"), ("vllm", "fp8", "fp8"), ("vllm", "nvfp4", "bf16"), ("sglang", "fp8", "bf16"),
+    [("trtllm", "fp8", "fp8"), ("nim", "nvfp4", "fp8"), ("vllm", "fp8", "fp8"), ("vllm", "nvfp4", "fp8"), ("sglang", "fp8", "bf16"),
      ("trtllm", "fp8-block", "bf16"), ("trtllm", "bf16", "bf16"), ("", "fp8", "bf16")],
 )  # fmt: skip
 def test_an_unknown_cache_is_that_of_the_engine(engine, weights, cache):
@@ -413,7 +422,7 @@ def test_predictions_are_written_and_read_again(tmp_path, capsys):
 def test_the_table_says_all(whole):
     said = whole.table()
     for words in (
-        "2,157 runs, generic constants",
+        "2,938 runs, generic constants",
         "TPOT, online",
         "tokens/s, static",
         "quality C",

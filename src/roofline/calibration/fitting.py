@@ -28,7 +28,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import MICRO, MILLI, Ratio
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.hardware.hardware import Chip, Tier
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics import collectives
 from roofline.physics import kernels as roofline
 
@@ -198,13 +198,22 @@ def fit(
     best, loose, ended = _within(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
-    constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
+    constants = {key: _known(attrs.evolve(at(best, key), error=spread), parts) for key in where}
     name = "|".join(key for key in where if isinstance(key, str)) or first.name
     return Fit(
         name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
         float(np.concatenate([off(part, start) for part in parts]).mean()), loose, ended,
     )  # fmt: skip
+
+
+def _known(constants: Kernel | Link, parts: Sequence[Part]) -> Kernel | Link:
+    """Return constants of a link with the most ranks and bytes that they were seen at: its base's, or those of the rows."""
+    if isinstance(constants, Kernel):
+        return constants
+    works = [part.timings.work for part in parts if isinstance(part.timings.work, Message)]
+    ranks, size = (max(float(np.max(getattr(w, name))) for w in works) for name in ("group", "size"))
+    return attrs.evolve(constants, ranks=max(float(np.max(constants.ranks)), ranks), bytes=size)
 
 
 def _open(key: Key, parts: Sequence[Part]) -> bool:

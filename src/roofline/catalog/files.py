@@ -1,4 +1,4 @@
-"""Reading and writing files: whole, bounded, and with messages that name the file."""
+"""Reading files: whole, bounded, and with messages that name the file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import functools
 import gzip
 import io
 import json
-import os
 import tomllib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from roofline.core.errors import DescriptorError, QuestionError, fault, shown
+from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.units import MEBI
 
 LARGEST: Final = 16 * MEBI
@@ -123,24 +122,32 @@ def _unpacked(path: Path) -> str:
         raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then into it.
+LONGEST_LINE: Final = 4 * MEBI
+"""Bytes of the longest line of a file that is read line by line."""
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file of any length, plain or gzipped, without their ends; no more than one is in memory.
 
     Raises:
-        QuestionError: the place cannot be written.
+        DescriptorError: no such file, not a regular file, not readable, not text, or a line of more than 4 MiB.
     """
-    beside = path.parent / f".{path.name[:40]}.{os.getpid()}.part"
+    number = 0
     try:
-        with beside.open("xb") as file:
-            file.write(data)
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
-    try:
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: Exception) -> QuestionError:
-    return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
+        if not path.is_file():
+            raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+        with path.open("rb") as raw:
+            packed = raw.peek(2)[:2] == _GZIP
+            file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise DescriptorError(f"{path}: line {number}: is longer than {LONGEST_LINE // MEBI} MiB")
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise DescriptorError(f"{path}: line {number}: is not UTF-8 text; save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        if isinstance(error, DescriptorError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None

@@ -22,13 +22,15 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import draft_notes, drafting, fill, notes, prefill, rules, step
+from roofline.inference.passes import prefill, step
+from roofline.operators.assumptions import draft_notes, notes
+from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
+from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
 from roofline.physics.spans import Span, after
-from roofline.results.answer import Rule
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.layout import Layout
@@ -85,8 +87,29 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         alone,
         plain,
         mixed,
-        pace(q, engine, c, plain.time, mixed.time, requests=each, ranks=layout.dp, lanes=layout.dp * layout.replicas),
+        pace(
+            q,
+            engine,
+            c,
+            plain.time,
+            mixed.time,
+            requests=each,
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
+            packed=_packed(plain, mixed, c, each),
+        ),
     )
+
+
+def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+    """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
+
+    The chip's work grows with the prompts; the host's launches of a pass do not.
+    """
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
+    prompts = smaller(c.most, larger(requests, 1.0))
+    more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
+    return larger(more + plain.parts[-1].time, mixed.time)
 
 
 _ROUNDS: Final = 14
@@ -160,10 +183,10 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = filled(asked, kept)[2]
+        most = _served_at_once(filled(asked, kept)[2], q, layout, engine)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = filled(chunk, kept)[2]
+        most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
         run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
@@ -196,7 +219,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
-        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*serving_rules(model, system, layout), *stable),
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
@@ -208,6 +231,16 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
+
+
+def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return how many requests are served at once: as many as fit, and no more than the engine's own limits."""
+    out = fit
+    if engine.most is not None:
+        out = smaller(out, engine.most * layout.dp * layout.replicas)
+    if engine.most_drafting is not None:
+        out = pick(question.draft_tokens > 0, smaller(out, engine.most_drafting * layout.replicas), out)
+    return out
 
 
 SATURATES: Final = "service_saturates"

@@ -54,6 +54,8 @@ class Gqa:
         shared_kv: keys and values are those that an earlier layer cached.
         same_kv: values are made from the keys' projection.
         streams: hidden states side by side that queries, keys and values are made of: two in the first layer of an EAGLE draft model.
+        cross: keys and values are made of this many states of an encoder, once for a sequence; 0 for those of the text.
+        causal: a token sees none after it; encoders see all.
         indexer: chooses what is attended to.
     """
 
@@ -75,6 +77,8 @@ class Gqa:
     indexer: Indexer | None = None
     norms: int = 1
     streams: int = 1
+    cross: int = 0
+    causal: bool = True
 
     @property
     def value_width(self) -> int:
@@ -93,7 +97,7 @@ class Mla:
         rope_dim: width of the position part, cached once for all heads; 0 where no layer turns it.
         value_dim: value width of a head.
         bias: biases on the projections into the latents, and on the output projection.
-        gate_dim, sinks, shared_kv, indexer: as in :class:`Gqa`.
+        gate_dim, sinks, shared_kv, indexer, streams: as in :class:`Gqa`.
         extra: parameters outside its matrices, those of its norms apart.
     """
 
@@ -110,6 +114,7 @@ class Mla:
     indexer: Indexer | None = None
     extra: int = 0
     norms: int = 1
+    streams: int = 1
 
 
 @frozen

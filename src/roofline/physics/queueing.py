@@ -183,7 +183,7 @@ def queue(
 
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
-    *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0,
+    *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, packed: Seconds | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -194,6 +194,8 @@ def pace(
     Args:
         requests: n in flight on an attention rank.
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas, to which requests that come at random go by turns.
+        packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
+            the same.
     """
     if question.rate is not None:
         return _coming(question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes)
@@ -202,22 +204,24 @@ def pace(
     cost = larger(mixed - decode, 0.0)
     prompt = c.chunks * cost / c.together
     ahead = share(steps * mixed - decode, prompt)
+    shared = smaller(c.most, larger(requests, 1.0))
+    each = prompt if packed is None else pick(c.most > 1, larger(packed - decode, 0.0) / shared, prompt)
     full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
     begun = larger(full - larger(ahead, 1.0), 0.0)
     ramp: Num = 0.0 if slots is None else begun / slots
     alike = (question.variation <= ALIKE) * 1.0
     crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
-    late = (ramp + crowd + bunched) * prompt
+    late = (ramp + crowd + bunched) * each
     # Prompts that a request waits for do not disturb it again.
-    disturbed = larger(c.gaps * c.mixed - share(late, cost), 0.0)
+    disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
     lone = c.chunks * (decode + cost / c.together)
     waits = Waits(
-        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone, 0.0), group=crowd * prompt / later,
-        bunched=bunched * prompt / later, weight=weight, begun=begun * prompt,
+        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone, 0.0), group=crowd * each / later,
+        bunched=bunched * each / later, weight=weight, begun=begun * each,
     )  # fmt: skip
     return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 

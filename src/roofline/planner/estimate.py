@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, overload
+from typing import Any, TypedDict, cast, overload
 
 import attrs
 import numpy as np
@@ -17,10 +17,11 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.planner.candidates import choose, holding, possible, ranks_of, worth_trying
+from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
+from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
@@ -143,6 +144,8 @@ def estimate(
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    free = layout is None and not degrees
+    free_chunk = isinstance(question, Serve) and question.chunk is None
     if layout is not None:
         if degrees or chips is not None:
             raise QuestionError(
@@ -152,12 +155,27 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    if free:
+        est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:
         busy = max(round(float(est.working * est.layout.replicas)), 1)
         notes.append(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
     return est.noted(notes)
+
+
+def _candidates(chips: int | None, *, free_chunk: bool) -> Candidates:
+    """Return what answers a question under every layout of so many chips, those asked unless others are given."""
+
+    def under(
+        question: Question, system: System, profile: Calibration, others: int | None
+    ) -> list[tuple[Estimate, bool]]:
+        every = worth_trying(question.model, system, chips if others is None else others, {})
+        asked: Any = attrs.evolve(cast("Any", question), chunk=None) if free_chunk else question
+        return [(under_all(asked, system, possible(question.model, system, every), profile), True)]
+
+    return under
 
 
 def _chunk(question: Question) -> str:

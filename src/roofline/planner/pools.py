@@ -24,14 +24,14 @@ from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import as_served, drafting
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
-from roofline.operators.works import Message
+from roofline.operators.operations import Message
+from roofline.operators.serving_memory import as_served, drafting
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import ServiceWords, asked_of_service, estimate
-from roofline.results.answer import Rule
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded

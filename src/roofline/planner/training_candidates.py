@@ -17,13 +17,15 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import some_tp, tensor_rules
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule, some_tp, tensor_rules
 from roofline.planner.evaluation import Progress, steps
-from roofline.results.answer import Rule
+from roofline.planner.frontier import order
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
@@ -65,34 +67,36 @@ class Split:
     @property
     def fits(self) -> NDArray[np.bool_]:
         """Where a plan can be laid out and is held by memory."""
-        return self._whole(self.plans.fits) & self.whole
+        return self.spread(self.plans.fits) & self.whole
 
     @property
     def divides(self) -> NDArray[np.bool_]:
         """Where a plan can be laid out."""
-        return self._whole(self.plans.divides) & self.whole
+        return self.spread(self.plans.divides) & self.whole
 
     @property
     def time(self) -> NDArray[np.float64]:
         """Time of a step."""
-        return self._whole(self.plans.step_time)
+        return self.spread(self.plans.step_time)
 
     @property
     def memory(self) -> NDArray[np.float64]:
         """Bytes on the fullest chip."""
-        return self._whole(self.plans.memory.total)
+        return self.spread(self.plans.memory.total)
 
     @property
     def capacity(self) -> NDArray[np.float64]:
         """Bytes that a chip may hold."""
-        return self._whole(self.plans.capacity)
+        return self.spread(self.plans.capacity)
 
     @property
     def filled(self) -> NDArray[np.float64]:
         """Bytes on the fullest chip over those it may hold."""
         return np.asarray(self.memory / self.capacity)
 
-    def _whole(self, value: Any) -> NDArray[Any]:
+    def spread(self, value: Num | Mask | None) -> NDArray[Any]:
+        """Return a number of the plans at every place; NaN for one that has no meaning."""
+        value = np.nan if value is None else value
         return np.broadcast_to(value, self.whole.shape)
 
 
@@ -221,19 +225,21 @@ def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
 def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
     """Return the plan of the shortest step that fits, how many fit, and how many could be laid out.
 
-    Where none fits, the one that needs the least memory.
+    Of two as fast it is the one that needs less memory. Where none fits, the one that needs the least memory.
     """
     fitting = [int(each.fits.sum()) for each in splits]
     placed = sum(int(each.divides.sum()) for each in splits)
 
     def miss(each: Split) -> NDArray[np.float64]:
-        if sum(fitting):
-            return np.where(each.fits, each.time, np.inf)
-        return np.where(each.divides, each.filled, np.inf)
+        return np.where(each.fits, each.time, np.inf) if sum(fitting) else np.where(each.divides, each.filled, np.inf)
 
-    misses = [miss(each) for each in splits]
-    which = int(np.argmin([each.min() for each in misses]))
-    place = np.unravel_index(int(np.argmin(misses[which])), misses[which].shape)
+    misses = [miss(each).ravel() for each in splits]
+    miss_, memory = np.concatenate(misses), np.concatenate([each.memory.ravel() for each in splits])
+    # As a search ranks them: see roofline.planner.selection.TrainingSearch.
+    first = int(order(miss_ < np.inf, -miss_, -memory)[0])
+    which = int(np.searchsorted(np.cumsum([each.size for each in misses]), first, side="right"))
+    local = first - sum(each.size for each in misses[:which])
+    place = np.unravel_index(local, splits[which].whole.shape)
     return plain(splits[which].plans.at(*(int(i) for i in place))), sum(fitting), placed
 
 

@@ -130,7 +130,7 @@ def track(est: Any, operation: str, along: str = "", values: Sequence[float] | N
     again = est.again(evolve(q, **change), est.system, est.layout, est.calibration)
     steps = list(again.steps if trains(est) else reversed(again.steps[:2]))
     for step in steps:
-        if any(work is not None and work.name == operation for work, _, _ in step.leaves()):
+        if any(work is not None and work.label == operation for work, _, _ in step.leaves()):
             return _points.track(step, operation, along, grown)
     return _points.track(steps[0], operation, along, grown)
 
@@ -258,7 +258,7 @@ def pipeline(est: Any) -> Timeline:
 def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) -> Tornado:
     """Return what each part of the machine buys when it is better; see :func:`roofline.plots.tornado.elasticities`."""
     title = f"{asked(est)}\n{laid(est)}"
-    return tornado(elasticities(est, quantity, by), title, quantity.replace("_", " "), by)
+    return tornado(elasticities(est, quantity), title, quantity.replace("_", " "), by)
 
 
 # The pictures --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import numpy as np
 
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
-from roofline.operators.works import AGAIN
 from roofline.physics.spans import Span
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Prefill, TrainStep, yielded
@@ -174,6 +173,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
+        "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
 
@@ -206,6 +206,7 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
         "null_because": _missing_of_pools(split),
+        "warnings": list(split.question.model.notices),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
 
@@ -275,11 +276,7 @@ def phases(whole: Span, bubble: Seconds) -> dict[str, Seconds]:
     batches, _, *exchanged, optimizer, between = whole.parts
     forward, backward, weights = (part.time * batches.times for part in batches.parts)
     again = batches.times * sum(
-        (
-            cost.time * n
-            for work, cost, n in batches.parts[1].leaves()
-            if work is not None and work.name.startswith(AGAIN)
-        ),
+        (cost.time * n for work, cost, n in batches.parts[1].leaves() if work is not None and work.recompute),
         start=0.0,
     )
     exchange: Num = sum((span.time for span in exchanged), start=0.0)
@@ -342,6 +339,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": told["interval"],
+        "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }
 
@@ -430,7 +428,7 @@ def of_campaign(run: Campaign) -> dict[str, Any]:
     return {
         "model": est.question.model.name, "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est),
         "level": est.calibration.level, "step_time_s": float(est.step_time), "fits": bool(est.fits), "reasons": list(est.reasons),
-        **fields_of_campaign(run), "assumptions": list(run.assumptions),
+        **fields_of_campaign(run), "warnings": list(est.question.model.notices), "assumptions": list(run.assumptions),
     }  # fmt: skip
 
 

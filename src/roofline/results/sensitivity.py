@@ -22,7 +22,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import BYTE_RATE, HERTZ, ONE, SECOND, Num, Unit, show
 from roofline.hardware.constants import Kernel, Link
 from roofline.hardware.numbers import names_of, number_of, unit_of, with_number
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 
 SWING: Final = 1.1
 """What numbers are multiplied and divided by: ten per cent more, and a tenth less."""
@@ -83,6 +83,17 @@ class Sensitivity:
         """Return the elasticity by the name of a number; 0 for one that does not matter."""
         found = np.flatnonzero(self.frame["name"] == name)
         return float(self.frame["elasticity"][found[0]]) if found.size else 0.0
+
+    def parts(self) -> dict[str, float]:
+        """Return the elasticity of each number of the hardware in its being better, with its value: a latency is better when less.
+
+        Numbers that do not matter are left out.
+        """
+        rows = [row for row in self.frame.records() if row["kind"] == "hardware"]
+        return {
+            f"{row['name']} ({_shown(row)})": -row["elasticity"] if row["unit"] == str(SECOND) else row["elasticity"]
+            for row in rows
+        }
 
     def line(self, most: int = 3) -> str:
         """Return what ten per cent more of hardware, or of what is reached of it, buys, the most first."""

@@ -24,6 +24,7 @@ from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.search import search
 from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve
 
 LIMITS: Final = (0.02, 0.05, 0.1)
@@ -79,8 +80,8 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     return out  # type: ignore[return-value]
 
 
-@frozen(eq=False)
-class Comparison:
+@frozen(eq=False, repr=False)
+class Comparison(Displayed):
     """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
 
     Attributes:
@@ -95,6 +96,10 @@ class Comparison:
     under: tuple[Mapping[float, Estimate | None], ...] = ()
     patience: float = PATIENCE
     asked: bool = False
+
+    def __repr__(self) -> str:
+        served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
+        return f"<Comparison: {', '.join(system.name for system in self.systems)}{served}>"
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -122,6 +127,7 @@ class Comparison:
         out["ratios"] = self.ratios
         out["ratio_ranges"] = {name: list(pair) for name, pair in self.ratio_ranges.items()}
         if self.estimates:
+            out["warnings"] = list(self.estimates[0].question.model.notices)
             out["estimates"] = [est.to_dict() for est in self.estimates]
             out["under_tpot"] = [
                 {str(limit): None if est is None else est.to_dict() for limit, est in row.items()} for row in self.under
@@ -193,6 +199,7 @@ class Comparison:
                 f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+        notes += first.model.notices
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"

@@ -10,8 +10,8 @@ from roofline import catalog
 from roofline.core.arrays import ceil
 from roofline.core.errors import QuestionError
 from roofline.core.frames import Frame
-from roofline.inference import passes
 from roofline.operators.memory import total
+from roofline.operators.serving_memory import fill
 from roofline.planner.candidates import possible, worth_trying
 from roofline.planner.settings import setting
 
@@ -49,7 +49,7 @@ def largest(
             layouts = possible(model, rack, worth_trying(model, rack, chips, {}))
         except QuestionError:
             continue
-        memory, capacity, _ = passes.fill(
+        memory, capacity, _ = fill(
             model, rack, layouts, profile, sequences=ceil(batch / (layouts.dp * layouts.replicas)), tokens=context + 1, passing=1.0,
             logits=1.0,
         )  # fmt: skip

@@ -19,9 +19,9 @@ from roofline.core.units import ONE, show
 from roofline.hardware.numbers import SHORT, unit_of
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
-from roofline.planner.frontier import Refusal
+from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
-from roofline.planner.reductions import Part, Wanted, selected
+from roofline.results.notebook import Displayed
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
 from roofline.workload.layout import Layout
@@ -36,7 +36,7 @@ _MOST_REASONS: Final = 6
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Sweep:
+class Sweep(Displayed):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
@@ -183,7 +183,7 @@ class Sweep:
         return {
             "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
-            "rejected": self.rejected.records(), "assumptions": list(self.space.notes),
+            "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
     def table(self) -> str:

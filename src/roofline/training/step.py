@@ -19,16 +19,15 @@ from roofline.core.arrays import ceil, larger, pick, share, smaller
 from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import REACHED, System
-from roofline.inference import passes as inference
-from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule, training_rules
+from roofline.operators.memory import placed, room
+from roofline.operators.operations import Message, Op
 from roofline.operators.training_memory import Held, States, held, states
 from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
-from roofline.operators.works import Message, Op
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
-from roofline.results.answer import Rule
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -131,7 +130,7 @@ def played(
     activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
-    n = _placed(system, layout)
+    n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
     hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network
     return Training(
@@ -139,8 +138,8 @@ def played(
         step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
-        capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(*each) for each in over.rules)),
+        capacity=room(system, calibration) * n, micro_batches=m, again=train,
+        rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
         paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
@@ -153,14 +152,12 @@ def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
     return smaller(larger((one.time - seen) / (1 - lent), seen + one.hidden), one.time)
 
 
-def _placed(system: System, layout: Layout) -> Num:
-    return smaller(float(system.ranks_per_chip), layout.ranks)
-
-
 def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
-    crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
+    crossing = Message(
+        "stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage, module="pipeline"
+    )
     (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
     return sent
 
@@ -195,21 +192,37 @@ def _reduced(
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
-    for group, name in zip(own, ("", " of experts"), strict=True):
-        if name and not question.model.experts:
+    for group, name, there in zip(own, ("", " of experts"), (True, bool(question.model.experts)), strict=True):
+        if not there:
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
         size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
         if layout.sharding in ("zero1", "zero2"):
-            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
-            gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
+            scatter = Message(
+                f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride, module="data", phase="reduce"
+            )
+            gather = Message(
+                f"gather weights{name}", "all_gather", size, shards, group.stride, module="data", phase="reduce"
+            )
             scattered.append((scatter, every, part))
             gathered.append((gather, 1.0, part))
         if layout.sharding == "none" or layout.fsdp is not None:
             # Ranks that hold the same shard add up what each of them has.
             copies, apart = group.copies / shards, group.stride * shards
             scattered.append(
-                (Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part)
+                (
+                    Message(
+                        f"reduce gradients{name}",
+                        "all_reduce",
+                        size / shards,
+                        copies,
+                        apart,
+                        module="data",
+                        phase="reduce",
+                    ),
+                    1.0,
+                    part,
+                )
             )
     return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
@@ -223,7 +236,7 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
         moved = moved + _UPDATED * kept + _CLEARED * local
     if question.task == "lora":
         moved = 0.0 * moved
-    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0)
+    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
@@ -231,60 +244,6 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) ->
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
-
-
-def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ...]:
-    """Return the conditions under which a step can be laid out so."""
-    model, d = question.model, layout.dp
-    group = question.micro_batch * d
-    out = [
-        Rule(
-            "micro_batch_dp_divides_batch",
-            question.global_batch % group == 0,
-            "micro_batch * dp must divide the global batch",
-        ),
-        # Embedding and head may have places of their own.
-        Rule(
-            "pp_vpp_within_layers",
-            layout.pp * layout.vpp <= model.depth + 2,
-            f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
-        ),
-        inference.within_reach(system, layout),
-        Rule("cp_divides_sequence", question.seq_len % layout.cp == 0, "cp must divide the sequence"),
-        *_context_rules(model, layout),
-        Rule("replicas_is_one", layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
-        *inference.tensor_rules(model, layout.tp),
-    ]
-    if model.experts:
-        etp = layout.tp if layout.etp is None else layout.etp
-        out.append(
-            Rule("ep_etp_divides_stage", layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp")
-        )
-        out.append(
-            Rule(
-                "ep_within_experts",
-                layout.ep <= model.experts,
-                f"ep cannot exceed the {model.experts} experts of {model.name}",
-            )
-        )
-    else:
-        out.append(Rule("ep_without_experts", layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
-    return tuple(out)
-
-
-def _context_rules(model: Model, layout: Layout) -> list[Rule]:
-    """Return where heads can be shared out among context-parallel ranks, if that is what they exchange."""
-    if layout.context != "ulysses":
-        return []
-    heads = sorted({run.attention.heads for run in model.layers} - {0})
-    return [
-        Rule(
-            f"tp_cp_divides_heads_{n}",
-            n % (layout.tp * layout.cp) == 0,
-            f"tp * cp must divide the {n} attention heads of {model.name}",
-        )
-        for n in heads
-    ]
 
 
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:

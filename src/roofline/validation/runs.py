@@ -21,6 +21,7 @@ from attrs import evolve, frozen
 from roofline.core.errors import DescriptorError, fault
 from roofline.core.fields import MOST_RANKS
 from roofline.core.units import GIGA, TERA
+from roofline.hardware.engines import KINDS
 from roofline.validation import names as prose
 from roofline.validation.cells import Column, Row, numbers, read, text_of, word
 
@@ -30,6 +31,9 @@ MODES: Final = ("online", "offline", "static", "prefill", "decode")
 _POOLS: Final = re.compile(r"prefill (\d{1,6}) x \(tp(\d{1,6}) dp(\d{1,6}) ep(\d{1,6})\)")
 _WORKERS: Final = re.compile(r"\d{1,6} prefill \+ \d{1,6} decode workers of TP(\d{1,6})")
 _FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
+_SLOTS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) requests a slot|(\d{1,3}) prompts a slot")
+_SPREAD: Final = re.compile(r"cv (?:about )?(\d(?:\.\d{1,3})?)")
+_BURST: Final = re.compile(r"([\d,]{1,9}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
 _ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
 _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
@@ -62,6 +66,8 @@ class ServingRun:
         concurrency: requests in flight in the whole deployment; of a static run, the batch.
         ttft, tpot, tokens_per_second: what was measured; in mode prefill, the rate is of prompt tokens.
         memory_fraction: share of a chip's memory that was filled, where the note says it.
+        launch: kind of launch, one of :data:`roofline.hardware.engines.KINDS`; "" where it is not known.
+        slots: requests that each slot of a closed loop serves; ``variation``, standard deviation of the lengths over their mean.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" for nobody's judgement.
     """
 
@@ -86,6 +92,9 @@ class ServingRun:
     tpot: float | None = None
     tokens_per_second: float | None = None
     memory_fraction: float | None = None
+    launch: str = ""
+    slots: float | None = None
+    variation: float | None = None
     quality: str = ""
     source: str = ""
     note: str = ""
@@ -164,6 +173,8 @@ SERVING: Final[Mapping[str, Column]] = {
     "concurrency": Column(strict=True),
     "draft_tokens": Column(whole=True),
     "accept_length": Column(1),
+    "requests_per_slot": Column(strict=True),
+    "length_variation": Column(),
     **dict.fromkeys(("output_tokens_per_s", "ttft_s", "tpot_s"), _MEASURED),
 }
 """Columns of numbers of a serving run. The others are text."""
@@ -258,7 +269,8 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
         raise DescriptorError(fault(f"{place}: accept_length", text("accept_length"), rule))
     note, group, source = text("note"), text("group"), text("source")
-    filled = _FILLED.search(note)
+    filled, of = _FILLED.search(note), prose.collection(group, source)
+    slots, variation = _client(n, note)
     apart = mode == "online" and n["decode_chips"] is not None
     own = n["decode_chips"] if apart else n["chips"] or n["decode_chips"] or n["prefill_chips"]
     pool = Pool(own, n["tp"], n["pp"], n["dp"], n["ep"])
@@ -271,8 +283,20 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         engine=prose.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
         ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
         memory_fraction=float(filled[1]) if filled else None,
+        launch=word(row, "launch", KINDS, place, of.launch), slots=slots, variation=of.variation if variation is None else variation,
         quality=text("quality").upper(), source=source, note=note,
     )  # fmt: skip
+
+
+def _client(n: Mapping[str, float | None], note: str) -> tuple[float | None, float | None]:
+    """Return the requests of each slot of a closed loop and the spread of lengths: the columns', else the note's."""
+    slots, variation = n["requests_per_slot"], n["length_variation"]
+    told, wide, burst = _SLOTS.search(note), _SPREAD.search(note), _BURST.search(note)
+    if slots is None and told:
+        slots = float(told[1] or told[2])
+    elif slots is None and burst and n["concurrency"]:
+        slots = max(float(burst[1].replace(",", "")) / n["concurrency"], 1.0)
+    return slots, float(wide[1]) if variation is None and wide else variation
 
 
 def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:

@@ -11,6 +11,7 @@ from attrs import evolve
 from roofline.core.arrays import ceil, pick, share
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mla
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -23,22 +24,23 @@ from roofline.operators.transformer.flow import (
     norms,
     reduced,
 )
-from roofline.operators.works import Op, Work
 
 
 def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     wide, bias = a.heads * (a.nope_dim + a.rope_dim), int(a.bias)
     if a.q_rank is None:
-        return (Matrix("q", "attention", hidden, wide, "outputs", a.heads),)
+        return (Matrix("q", "attention", hidden * a.streams, wide, "outputs", a.heads),)
     return (
-        Matrix("q_a", "attention", hidden, a.q_rank, biases=bias * a.q_rank),
+        Matrix("q_a", "attention", hidden * a.streams, a.q_rank, biases=bias * a.q_rank),
         Matrix("q_b", "attention", a.q_rank, wide, "outputs", a.heads),
     )
 
 
 def _down(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     latent = a.kv_rank + a.rope_dim
-    return () if a.shared_kv else (Matrix("kv_a", "attention", hidden, latent, biases=int(a.bias) * latent),)
+    return (
+        () if a.shared_kv else (Matrix("kv_a", "attention", hidden * a.streams, latent, biases=int(a.bias) * latent),)
+    )
 
 
 def _up(a: Mla) -> tuple[Matrix, Matrix]:
@@ -91,7 +93,11 @@ def cache(a: Mla, tokens: Count) -> Num:
     return ((0.0 if a.shared_kv else latent(a)) + indexer.cache(a.indexer)) * tokens
 
 
-def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+_HELPERS = 6.0
+"""Slices, joins, rotation, writing the cache, the plan of the kernel."""
+
+
+def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over the cached latents: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once.
 
     Engines keep the projections that are folded into query and output in 16 bits, one matrix a head.
@@ -108,17 +114,20 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=(heads + 1) * latent(a) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )
     into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
     return into, attention, out
 
 
-def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over a prompt: ``F = 2 heads pairs (nope + rope + value)``, with keys and values expanded."""
     keys, values = _up(a)
     wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
@@ -127,19 +136,22 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
         form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )  # fmt: skip
-    expand = gemm(p, "expand kv", keys, values, tokens=tokens)
+    expand = gemm(p, "expand kv", keys, values, tokens=tokens, role="up")
     # Context-parallel ranks exchange latents, and each expands what it got.
     own = pick(p.layout.cp > 1, share(s.new, s.past + s.new), 1.0)
     return evolve(expand, useful=expand.useful * own), attention
 
 
-def works(a: Mla, p: Flow) -> tuple[Work, ...]:
+def operations(a: Mla, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank: absorbed where it decodes or chooses its keys, expanded over prompts."""
     hidden = p.model.hidden
     *compressed, last = _queries(a, hidden)
@@ -147,7 +159,7 @@ def works(a: Mla, p: Flow) -> tuple[Work, ...]:
     heads = a.heads * last.share(p.layout.tp)
     into = (*compressed, *down) if compressed else (last, *down)
     first = gemm(p, " ".join(m.name for m in into), *into)
-    project = (gemm(p, "q_b", last),) if compressed else ()
+    project = (gemm(p, "q_b", last, role="up"),) if compressed else ()
     cores = [
         work
         for s in p.streams
@@ -158,10 +170,10 @@ def works(a: Mla, p: Flow) -> tuple[Work, ...]:
         first,
         *project,
         *((gemm(p, "gate", *gate),) if gate else ()),
-        elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + latent(a)), launches=2.0),
-        *indexer.works(a.indexer, p),
+        elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + latent(a)), launches=2.0, module="attention"),
+        *indexer.operations(a.indexer, p),
         *cores,
-        *((elementwise(p, "apply gate", 3 * p.tokens * heads * a.value_dim),) if gate else ()),
+        *((elementwise(p, "apply gate", 3 * p.tokens * heads * a.value_dim, module="attention"),) if gate else ()),
         gemm(p, "o", out),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

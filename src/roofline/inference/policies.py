@@ -1,0 +1,92 @@
+"""How an engine schedules requests, as data: what a step may hold, who goes first, what happens when the cache is full.
+
+Defaults are those of the engines' servers: vLLM passes prompt chunks in the decode steps of others and lets requests in while cache
+blocks are free (https://docs.vllm.ai/en/latest/configuration/optimization.html); SGLang passes prompts in steps of their own, before
+decode steps, unless ``--enable-mixed-chunk`` is given, and lets requests in by an estimate of what answers will hold
+(https://docs.sglang.ai/advanced_features/hyperparameter_tuning.html); TensorRT-LLM's default scheduler reserves the cache of whole
+answers (``GUARANTEED_NO_EVICT``, https://nvidia.github.io/TensorRT-LLM/performance/performance-tuning-guide/useful-runtime-flags.html).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from roofline.core.errors import QuestionError, fault, near
+from roofline.core.fields import MOST_TOKENS, given, refuse
+from roofline.hardware.engines import Engine
+
+ROUTERS: Final = {
+    "round_robin": "each request goes to the next replica",
+    "least_loaded": "to the replica with the fewest requests in flight",
+    "prefix": "to the replica that caches the longest prefix of it, unless that one is far more loaded than others",
+}
+"""Ways to choose a replica."""
+
+ORDERS: Final = {
+    "fcfs": "first come, first served",
+    "priority": "the lowest priority number first; among equals, first come, first served",
+}
+"""Ways to choose the next request of a queue."""
+
+
+def _one_of(known: dict[str, str]) -> Any:
+    def validate(_: object, attribute: Any, value: object) -> None:
+        if value not in known:
+            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
+
+    return validate
+
+
+def _number(low: float, high: float, *, whole: bool = True) -> Any:
+    def validate(_: object, attribute: Any, value: float) -> None:
+        refuse(attribute.name, value, low, high, whole=whole)
+
+    return validate
+
+
+@frozen
+class Policy:
+    """How an engine schedules requests.
+
+    Attributes:
+        mixed: prompts pass in decode steps of others; where not, in steps of their own while nobody decodes.
+        shared_budget: tokens of decoding sequences count against the budget of a step too.
+        max_num_seqs: sequences that an attention rank runs at once at most.
+        block_size: tokens of a cache block.
+        reserve: part of a request's answer for which cache must be free when it is let in.
+        order: :data:`ORDERS`; ``router``: :data:`ROUTERS`.
+        prefix_cache: blocks with the same hash are stored once, and stay until their place is needed.
+        slack, ratio: the ``prefix`` router falls back to the least loaded replica where the best match has ``slack`` requests more
+            than it and ``ratio`` times as many (balance thresholds of SGLang's router).
+    """
+
+    mixed: bool = True
+    shared_budget: bool = False
+    max_num_seqs: int = field(default=4096, validator=_number(1, 1 << 20))
+    block_size: int = field(default=16, validator=_number(1, 1 << 20))
+    reserve: float = field(default=0.0, validator=_number(0, 1, whole=False))
+    order: str = field(default="fcfs", validator=_one_of(ORDERS))
+    router: str = field(default="round_robin", validator=_one_of(ROUTERS))
+    prefix_cache: bool = True
+    slack: int = field(default=32, validator=_number(0, MOST_TOKENS))
+    ratio: float = field(default=1.5, validator=_number(1, MOST_TOKENS, whole=False))
+
+
+POLICIES: Final = {
+    "vllm": Policy(shared_budget=True, max_num_seqs=1024),
+    "sglang": Policy(mixed=False, block_size=1, reserve=0.5),
+    "trtllm": Policy(block_size=32, reserve=1.0, max_num_seqs=2048),
+    "": Policy(),
+}
+"""Policies by the software stack of an engine."""
+
+
+def policy_of(engine: Engine, **words: Any) -> Policy:
+    """Return the policy of an engine, with the words that were given in place of its own.
+
+    >>> policy_of(Engine(stack="sglang"), max_num_seqs=64).mixed
+    False
+    """
+    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **given(**words))

@@ -1,0 +1,307 @@
+"""The verb that answers in time: a trace of requests through a service, and what each of them saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+import numpy as np
+
+from roofline import catalog
+from roofline.core.arrays import smaller
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import given
+from roofline.core.units import Count, Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import System
+from roofline.inference.policies import Policy, policy_of
+from roofline.inference.service import chunk_of
+from roofline.inference.simulation import Lane, Record, Service, run
+from roofline.inference.step_times import StepTimes
+from roofline.inference.traces import Trace
+from roofline.models.architecture import Model
+from roofline.operators.serving_memory import drafting, fill
+from roofline.planner.estimate import estimate
+from roofline.planner.plans import limit
+from roofline.planner.pools import exposed, transfer
+from roofline.results.estimate import Estimate
+from roofline.results.simulation import SERIES, Simulation, Times
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode, Prefill, Serve, yielded
+
+_LONGEST: Final = 1 << 20
+_ALL_AT_ONCE: Final = 256
+_MOST_INSTANCES: Final = 4096
+
+
+def simulate(
+    model: Model | str | Path | Mapping[str, Any],
+    system: System | str | Path,
+    trace: Trace | str | Path,
+    layout: Layout | None = None,
+    *,
+    requests: int | None = None,
+    rate: float | None = None,
+    concurrency: int | None = None,
+    ttft: float | str | None = None,
+    tpot: float | str | None = None,
+    chips: int | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    dtype: str | None = None,
+    kv_dtype: str | None = None,
+    draft_tokens: int = 0,
+    accept_length: float | None = None,
+    chunk: float | None = None,
+    imbalance: float | None = None,
+    engine: str | Path | Engine | None = None,
+    launch: str = "graph",
+    level: str | Calibration = "calibrated",
+    power: float | str | None = None,
+    price: float | str | None = None,
+    prefill_layout: Layout | None = None,
+    prefill_chips: int | None = None,
+    prefill_tp: int | None = None,
+    prefill_system: System | str | Path | None = None,
+    router: str | None = None,
+    order: str | None = None,
+    max_num_seqs: int | None = None,
+    block_size: int | None = None,
+    reserve: float | None = None,
+    mixed: bool | None = None,
+    prefix_cache: bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation:
+    """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
+
+    Args:
+        model, system: as in :func:`roofline.estimate`.
+        trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`).
+        layout: how the model is split; by default the best for the mean request of the trace on ``chips``, holding to ``tp``, ``pp``,
+            ``dp``, ``ep``.
+        requests: use only the first so many.
+        rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
+        concurrency: ignore the trace's times: as many requests always in flight.
+        ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
+        draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
+        dtype, kv_dtype, engine, launch, level, power, price: as in :func:`roofline.estimate`.
+        prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
+        router, order, max_num_seqs, block_size, reserve, mixed, prefix_cache: the scheduler, in place of the engine's own
+            (:class:`roofline.inference.policies.Policy`).
+        progress: called now and then with how many requests are answered, and how many there are.
+
+    Raises:
+        QuestionError, DescriptorError: the question has no meaning, or the file cannot be read; a plan that does not fit is an answer.
+
+    >>> sim = simulate("llama-3.1-8b", "dgx-h100", Trace.poisson(20.0, 500, input=1024, output=128), chips=1)
+    >>> sim.completed, bool(sim.ttft.percentile(50) < sim.ttft.percentile(99))
+    (500, True)
+    """
+    known = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
+    asked, notes = _loaded(trace, requests, rate, concurrency)
+    limits = {name: limit(name, value) for name, value in (("ttft", ttft), ("tpot", tpot)) if value is not None}
+    mean_input, mean_output, own_rate = asked.means()
+    words: dict[str, Any] = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    plan = given(draft_tokens=draft_tokens or None, accept_length=accept_length, chunk=chunk, imbalance=imbalance)
+    question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
+    apart = prefill_layout is not None or prefill_chips is not None
+    degrees = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    if apart:
+        layout = _pool(layout, chips, question, system, words | degrees)
+    est = estimate(question, system, layout, **({} if layout is not None else {"chips": chips, **degrees}), **words)
+    layout, profile, rack = est.layout, est.calibration, est.system
+    policy = policy_of(
+        profile.engine, router=router, order=order, max_num_seqs=max_num_seqs, block_size=block_size, reserve=reserve,
+        mixed=mixed, prefix_cache=prefix_cache,
+    )  # fmt: skip
+    asked_question = cast("Serve", est.question)
+    record = Record()
+    lanes, error, reasons = _lanes(
+        asked_question, rack, layout, profile, policy=policy, record=record, hash_block=asked.hash_block
+    )
+    service = Service(lanes, policy, record, front=float(profile.engine.front))
+    chips_used, reads = est.chips, None
+    reading: Layout | None = None
+    if apart:
+        lone = Prefill(known, 1.0, max(mean_input, 1.0))
+        where = system if prefill_system is None else prefill_system
+        if prefill_layout is None:
+            prefill_layout = estimate(lone, where, None, chips=prefill_chips, tp=prefill_tp, **words).layout
+        elif prefill_chips is not None:
+            raise QuestionError(fault("prefill_chips", prefill_chips, "prefill_layout already says it all"))
+        alone = estimate(lone, where, prefill_layout, **words)
+        reading, reads = prefill_layout, None if prefill_system is None else alone.system
+        service.decoders = lanes
+        service.lanes, read_error, why = _lanes(
+            asked_question, alone.system, reading, alone.calibration, policy=policy, record=record, hash_block=asked.hash_block,
+            first=len(lanes), only_prompts=True,
+        )  # fmt: skip
+        error = max(error, read_error)
+        reasons = (*reasons, *(f"chips that read prompts: {each}" for each in why))
+        service.transfer = _sent(asked_question, alone, rack, reading, layout)
+        chips_used = chips_used + alone.chips
+    elif prefill_tp is not None or prefill_system is not None:
+        word = "prefill_tp" if prefill_system is None else "prefill_system"
+        raise QuestionError(fault(word, prefill_tp, "is of chips that only read prompts", "give prefill_chips too"))
+    count = len(service.lanes) + len(service.decoders)
+    if not reasons:
+        run(service, asked, progress)
+    return Simulation(
+        known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy), instances=count, chips=float(chips_used),
+        limits=limits, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
+        remarks=(*notes, *asked.notes, *est.choices), **_recorded(record),
+    )  # fmt: skip
+
+
+def _loaded(
+    trace: Trace | str | Path, requests: int | None, rate: float | None, concurrency: int | None
+) -> tuple[Trace, tuple[str, ...]]:
+    """Return the trace with the load that was asked for, and what is to be said of it."""
+    asked = trace if isinstance(trace, Trace) else Trace.read(trace)
+    if rate is not None and concurrency is not None:
+        raise QuestionError(fault("concurrency", concurrency, "is not to be given with rate", "give one of them"))
+    if requests is not None:
+        asked = asked.first(requests)
+    if concurrency is not None:
+        return asked.looped(concurrency), (
+            f"{concurrency:,} requests are always in flight: the times of the trace are ignored",
+        )
+    if rate is not None:
+        if asked.timed and asked.concurrency is None and np.isfinite(asked.means()[2]):
+            return asked.scaled(rate=rate), (f"times of the trace are scaled to {rate:g} requests/s",)
+        return asked.spaced(rate), (f"the trace has no times: requests come at random, {rate:g} a second",)
+    if not asked.timed:
+        raise QuestionError(
+            fault("trace", asked.name, "has no times of arrival", "give rate (requests a second) or concurrency")
+        )
+    return asked, ()
+
+
+def _question(model: Model, trace: Trace, means: tuple[float, float, float], plan: dict[str, Any]) -> Serve:
+    """Return the mean request of a trace under its load, which closed forms answer."""
+    mean_input, mean_output, rate = means
+    load: dict[str, Any] = {"rate": rate}
+    if trace.concurrency is not None or not np.isfinite(rate):
+        load = {"concurrency": trace.concurrency or min(_ALL_AT_ONCE, trace.count or _ALL_AT_ONCE)}
+    return Serve(model, max(mean_input, 1.0), max(mean_output, 1.0), **load, **plan)
+
+
+def _pool(layout: Layout | None, chips: int | None, q: Serve, system: Any, words: dict[str, Any]) -> Layout:
+    """Return the layout of the chips that decode: as given, or the best for a decode step of all requests."""
+    if (layout is None) == (chips is None):
+        raise QuestionError(
+            fault("chips", chips, "a pool has a layout or a number of chips", "give exactly one of them")
+        )
+    if layout is not None:
+        return layout
+    batch = 64.0 if q.concurrency is None else q.concurrency
+    step = Decode(q.model, batch, q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
+    return estimate(step, system, chips=chips, **words).layout
+
+
+def cache_of(
+    question: Serve, system: System, layout: Layout, profile: Calibration, chunk: Count
+) -> tuple[float, float]:
+    """Return the tokens that the cache of an attention rank holds for one pipeline lane, and what a sequence takes besides its own.
+
+    A sequence of n tokens takes ``seat + n``: its state of fixed size and its share of working memory, then what it grows by; of
+    layers with windows the chord between a prompt and a whole request counts.
+    """
+    q, drafts = question, drafting(question.model, question.draft_tokens)
+    short, whole = float(q.input), float(q.input + q.output)
+    new = q.draft_tokens + 1
+
+    def filled(tokens: float, sequences: float) -> tuple[Any, Num]:
+        memory, capacity, _ = fill(
+            q.model, system, layout, profile, sequences=layout.pp * sequences, tokens=tokens, passing=new, logits=new,
+            prompt=smaller(chunk, q.input * sequences), drafting=drafts,
+        )  # fmt: skip
+        return memory, capacity
+
+    (one, room), (longer, _), (two, _) = filled(short, 1.0), filled(whole, 1.0), filled(short, 2.0)
+    lanes = float(layout.pp)
+    slope = max(
+        float(longer.kv_cache - one.kv_cache) / lanes / (whole - short),
+        float(one.kv_cache) / lanes / short * 1e-6,
+        1e-9,
+    )
+    working = max(float(two.activations - one.activations) / lanes, 0.0)
+    seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
+    free = float(room - one.weights - one.activations) + working * lanes
+    return free / slope / lanes, seat / slope
+
+
+def _lanes(
+    question: Serve, system: System, layout: Layout, profile: Calibration,
+    *, policy: Policy, record: Record, hash_block: int, first: int = 0, only_prompts: bool = False,
+) -> tuple[list[Lane], tuple[float, float], tuple[str, ...]]:  # fmt: skip
+    """Return the engine instances of a pool, the error of their tables, and why the plan does not fit."""
+    count = int(layout.replicas * layout.pp)
+    if count > _MOST_INSTANCES:
+        raise QuestionError(fault("replicas", count, f"at most {_MOST_INSTANCES} engine instances are simulated"))
+    ranks = int(layout.dp)
+    chunk = float(chunk_of(question, layout, profile.engine))
+    capacity, seat = cache_of(question, system, layout, profile, chunk)
+    reasons = [] if capacity > seat + 1 else ["weights and one request exceed the memory of a chip"]
+    most = min(float(policy.max_num_seqs), max(capacity / max(seat + 1.0, float(question.input) / 4), 1.0)) * ranks
+    longest = float(min(_LONGEST, max(capacity, 2.0)))
+    if question.model.max_context:
+        longest = min(longest, 2.0 * question.model.max_context)
+    times = StepTimes(
+        question.model, system, layout, profile, most=most, context=max(longest, 1024.0), chunk=chunk,
+        draft_tokens=float(question.draft_tokens), imbalance=None if question.imbalance is None else float(question.imbalance),
+    )  # fmt: skip
+    lanes = [
+        Lane(
+            first + i, times, policy, record, ranks=ranks, capacity=capacity, seat=seat, chunk=chunk,
+            yields=float(yielded(question)), drafts=float(question.draft_tokens), hash_block=hash_block,
+            only_prompts=only_prompts,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    return lanes, times.error, tuple(reasons)
+
+
+def _sent(
+    question: Serve, alone: Estimate, decodes: System, prompts: Layout, layout: Layout
+) -> tuple[list[float], list[float]]:
+    """Return lengths of prompts, and what is seen of the transfer of the cache of each."""
+    lengths = [float(n) for n in 2.0 ** np.arange(4, 21)]
+    reads = alone.system
+    times = []
+    for n in lengths:
+        q = attrs.evolve(question, input=n, cached=0.0)
+        sent = transfer(q, reads, decodes, prompts=prompts, layout=layout, profile=alone.calibration)
+        beside = cast("Num", alone.ttft) * n / cast("Any", alone.question).input
+        times.append(float(exposed(sent, beside, question.model.depth)))
+    return lengths, times
+
+
+def _recorded(record: Record) -> dict[str, Any]:
+    """Return what was recorded as the fields of an answer."""
+    # An interrupted run may have stored a part of its last request.
+    done = min(len(each) for each in (record.arrival, record.priority))
+    ttft, e2e = (np.array(each[:done], dtype=np.float64) for each in (record.ttft, record.e2e))
+    output = np.array(record.output[:done])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tpot = np.where(output > 1, (e2e - ttft) / (output - 1), np.nan)
+    columns: dict[str, Any] = {
+        "arrival_s": np.array(record.arrival[:done]), "input_len": np.array(record.input[:done]), "output_len": output,
+        "cached_tokens": np.array(record.cached[:done]), "preemptions": np.array(record.preempted[:done]),
+        "instance": np.array(record.lane[:done]), "priority": np.array(record.priority[:done]),
+        "ttft_s": ttft, "tpot_s": tpot, "e2e_s": e2e,
+    }  # fmt: skip
+    rows = np.array(record.samples, dtype=np.float64).reshape(-1, len(SERIES))
+    gaps = record.gaps
+    return {
+        "requests": record.come, "refused": record.refused, "columns": columns,
+        "series": {name: rows[:, i] for i, name in enumerate(SERIES)},
+        "itl": Times.histogram(gaps.bins, gaps.sum, gaps.weight), "preemptions": record.preemptions,
+        "hit_tokens": record.hit_tokens, "asked_tokens": record.asked_tokens, "busy": record.busy,
+        "last_arrival": record.last_arrival, "interrupted": record.interrupted,
+    }  # fmt: skip

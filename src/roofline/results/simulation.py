@@ -1,0 +1,436 @@
+"""What a simulation of a trace tells: times at percentiles, rates, goodput, queue and cache over time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.frames import Frame
+from roofline.core.lazy import plots
+from roofline.core.units import MILLION, SECOND, Num, show
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
+from roofline.workload.layout import Layout
+
+PERCENTILES: Final = (50, 90, 95, 99)
+TIMES: Final = {
+    "ttft": "time to the first token",
+    "tpot": "time per output token after the first",
+    "itl": "time between two steps that bring a request tokens",
+    "e2e": "time from a request to its last token",
+}
+"""Times of a simulation."""
+SERIES: Final = ("time_s", "waiting", "running", "cache_used", "output_tokens")
+"""What is sampled over time."""
+_BUSY_QUEUE: Final = 16
+_TRACED: Final = 5000
+_BINS: Final = 200.0
+
+
+@frozen(eq=False)
+class Times:
+    """A time over all requests: its mean and percentiles.
+
+    >>> Times.of(np.arange(1.0, 101.0)).percentile(50)
+    50.5
+    """
+
+    mean: float
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Times:
+        """Return the distribution of one value each."""
+        return cls(float(values.mean()) if values.size else np.nan, np.sort(values))
+
+    @classmethod
+    def histogram(cls, bins: dict[int, float], total: float, weight: float) -> Times:
+        """Return the distribution of a histogram whose bins are half a per cent wide."""
+        keys = np.array(sorted(bins), dtype=np.float64)
+        return cls(
+            total / weight if weight else np.nan,
+            np.exp((keys + 0.5 - 1e6) / _BINS),
+            np.cumsum([bins[int(key)] for key in keys]) if keys.size else np.empty(0),
+        )
+
+    def percentile(self, p: float) -> float:
+        """Return the time that p per cent of the requests stay below.
+
+        Raises:
+            QuestionError: p is not in (0, 100).
+        """
+        if not 0 < p < 100:
+            raise QuestionError(fault("p", p, "must be above 0 and below 100", "such as 90"))
+        if not self.values.size:
+            return float("nan")
+        if self.weights is None:
+            return float(np.percentile(self.values, p))
+        return float(self.values[np.searchsorted(self.weights, p / 100 * self.weights[-1])])
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return mean and percentiles."""
+        told = {"mean": self.mean} | {f"p{p}": self.percentile(p) for p in PERCENTILES}
+        return {name: _plain(value) for name, value in told.items()}
+
+
+@frozen(eq=False, repr=False)
+class Simulation(Displayed):
+    """The answer to a trace: what each request saw, and how full the service was.
+
+    Attributes:
+        trace: name of the trace; ``requests``: that came; ``refused``: those whose prompt no cache holds.
+        layout: of the chips that decode (and read, unless ``prefill_layout`` is given).
+        estimate: the closed form for the mean request, whose relative intervals are taken over; None where there is none.
+        columns: of each request that was answered: ``arrival_s, input_len, output_len, cached_tokens, preemptions, instance,
+            priority, ttft_s, tpot_s, e2e_s``.
+        series: over time: ``time_s, waiting, running, cache_used, output_tokens``.
+        itl: distribution of the time between two steps that bring a request tokens.
+        limits: on ttft and tpot, that a good request keeps.
+        table_error: mean and 99th percentile of the relative error of the tables of step times.
+        reasons: why the plan does not fit; empty if it does.
+    """
+
+    model: Model
+    system: System
+    layout: Layout
+    trace: str
+    policy: dict[str, Any]
+    requests: int
+    refused: int
+    columns: dict[str, NDArray[Any]]
+    series: dict[str, NDArray[np.float64]]
+    itl: Times
+    preemptions: int
+    hit_tokens: float
+    asked_tokens: float
+    busy: float
+    instances: int
+    last_arrival: float
+    chips: float
+    limits: dict[str, float]
+    table_error: tuple[float, float]
+    estimate: Estimate | None = None
+    prefill_layout: Layout | None = None
+    prefill_system: System | None = None
+    interrupted: bool = False
+    reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        told = f"{self.completed:,} of {self.requests:,} requests of {self.trace} on {self.system.name}"
+        if not self.fits or not self.completed:
+            return f"<Simulation: {told}{'' if self.fits else ', does not fit'}>"
+        p = self.ttft.percentile
+        return f"<Simulation: {told}: TTFT p50 {show(p(50), SECOND, 3)}, p99 {show(p(99), SECOND, 3)}>"
+
+    def __str__(self) -> str:
+        return self.table()
+
+    # Times -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def fits(self) -> bool:
+        """Whether the model and one request fit."""
+        return not self.reasons
+
+    @property
+    def ttft(self) -> Times:
+        """Time to the first token."""
+        return Times.of(self.columns["ttft_s"])
+
+    @property
+    def tpot(self) -> Times:
+        """Time per output token after the first, of each request."""
+        each = self.columns["tpot_s"]
+        return Times.of(each[np.isfinite(each)])
+
+    @property
+    def e2e(self) -> Times:
+        """Time from a request to its last token."""
+        return Times.of(self.columns["e2e_s"])
+
+    def times(self, name: str) -> Times:
+        """Return a distribution by name.
+
+        Raises:
+            QuestionError: no such time.
+        """
+        if name not in TIMES:
+            raise QuestionError(fault("time", name, "no such time", f"known: {', '.join(TIMES)}"))
+        return cast("Times", getattr(self, name))
+
+    def of_class(self, priority: int) -> dict[str, Times]:
+        """Return the times of the requests of one priority."""
+        mine = self.columns["priority"] == priority
+        if not mine.any():
+            known = ", ".join(str(int(each)) for each in np.unique(self.columns["priority"]))
+            raise QuestionError(fault("priority", priority, "no request has it", f"known: {known}"))
+        tpot = self.columns["tpot_s"][mine]
+        return {
+            "ttft": Times.of(self.columns["ttft_s"][mine]), "tpot": Times.of(tpot[np.isfinite(tpot)]),
+            "e2e": Times.of(self.columns["e2e_s"][mine]),
+        }  # fmt: skip
+
+    def interval(self, quantity: str) -> tuple[Num, Num] | None:
+        """Return the 80 % interval of the mean ``"ttft"`` or ``"tpot"``: as wide, relatively, as that of the closed form."""
+        if quantity not in ("ttft", "tpot"):
+            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft or tpot"))
+        est = self.estimate
+        pair, value = (None, None) if est is None else (est.interval(quantity), getattr(est, quantity))
+        if pair is None or value is None or not np.isfinite(value):
+            return None
+        mean = self.times(quantity).mean
+        return mean * float(pair[0] / value), mean * float(pair[1] / value)
+
+    # Rates -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def completed(self) -> int:
+        """Requests that were answered."""
+        return int(self.columns["ttft_s"].size)
+
+    @property
+    def duration(self) -> float:
+        """Time from the first request to the last answer."""
+        if not self.completed:
+            return 0.0
+        return float((self.columns["arrival_s"] + self.columns["e2e_s"]).max() - self.columns["arrival_s"].min())
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Output tokens a second."""
+        return self._over(float(self.columns["output_len"].sum()))
+
+    @property
+    def tokens_per_second_per_chip(self) -> float:
+        """Output tokens a second and chip."""
+        return self.tokens_per_second / float(self.chips)
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests that are answered in a second."""
+        return self._over(self.completed)
+
+    def _over(self, count: float) -> float:
+        return count / self.duration if self.duration else float("nan")
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which requests keep the limits on TTFT and TPOT."""
+        out = np.ones(self.completed, dtype=bool)
+        for name, limit in self.limits.items():
+            each = self.columns[f"{name}_s"]
+            out &= ~(each > limit)
+        return out
+
+    @property
+    def goodput(self) -> float | None:
+        """Requests a second that keep the limits on TTFT and TPOT; None without limits."""
+        return self._over(float(self.good.sum())) if self.limits else None
+
+    @property
+    def prefix_hit_rate(self) -> float:
+        """Share of the prompt tokens that were cached already."""
+        return self.hit_tokens / self.asked_tokens if self.asked_tokens else 0.0
+
+    @property
+    def working(self) -> float:
+        """Share of the time in which an engine instance is in a step, on average."""
+        return min(self.busy / (self.instances * self.duration), 1.0) if self.duration else 0.0
+
+    @property
+    def saturated(self) -> bool:
+        """Whether requests came faster than they were answered: the queue is longer in the last quarter than in the second."""
+        time, waiting = self.series["time_s"], self.series["waiting"]
+        span = self.last_arrival
+        if span <= 0 or not time.size:
+            return False
+        second = waiting[(time > span / 4) & (time <= span / 2)]
+        last = waiting[(time > 3 * span / 4) & (time <= span)]
+        if not second.size or not last.size:
+            return False
+        return bool(last.mean() > max(1.5 * second.mean(), second.mean() + _BUSY_QUEUE * self.instances))
+
+    @property
+    def joules_per_token(self) -> float | None:
+        """Energy of an output token; None where no power is known, or where the pools are of two systems."""
+        power = self.system.power_per_chip
+        if power is None or self.estimate is None or self.prefill_system is not None or not self.completed:
+            return None
+        profile = self.estimate.calibration
+        part = drawn(profile.idle_fraction, profile.power_fraction[0], self.working)
+        return float(joules_per_token(power, part, self.chips, self.tokens_per_second))
+
+    @property
+    def dollars_per_million_tokens(self) -> float | None:
+        """Cost of a million output tokens; None where no cost per hour is known."""
+        price = self.system.price_per_chip
+        if price is None or self.prefill_system is not None or not self.completed:
+            return None
+        return float(MILLION * dollars_per_token(price, self.chips, self.tokens_per_second))
+
+    # For people and machines ------------------------------------------------------------------------------------------
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        mean, most = self.table_error
+        return (
+            *self.remarks,
+            f"step times come from tables whose interpolation is off by {mean:.2%} on average, {most:.2%} in one of a hundred steps",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of the machine-readable answer; units are in the names."""
+        classes: Any = np.unique(self.columns["priority"]) if self.completed else []
+        within = {f"{name}_s": self.interval(name) for name in ("ttft", "tpot")} if self.completed else {}
+        return {
+            "model": self.model.name, "system": self.system.name, "chips": int(self.chips), "layout": self.layout.words(),
+            "prefill_layout": None if self.prefill_layout is None else self.prefill_layout.words(),
+            "engine": None if self.estimate is None else self.estimate.calibration.engine.name,
+            "level": None if self.estimate is None else self.estimate.calibration.level,
+            "trace": self.trace, "policy": self.policy, "fits": self.fits, "reasons": list(self.reasons),
+            "requests": self.requests, "completed": self.completed, "refused": self.refused, "interrupted": self.interrupted,
+            "duration_s": self.duration, "requests_per_s": _plain(self.requests_per_second),
+            "output_tokens_per_s": _plain(self.tokens_per_second),
+            "output_tokens_per_s_per_chip": _plain(self.tokens_per_second_per_chip),
+            **{f"{name}_s": self.times(name).to_dict() for name in TIMES},
+            "classes": {
+                str(int(each)): {f"{name}_s": times.to_dict() for name, times in self.of_class(int(each)).items()}
+                for each in classes
+            } if len(classes) > 1 else {},
+            "limits": {f"{name}_s": value for name, value in self.limits.items()}, "goodput": _plain(self.goodput),
+            "saturated": self.saturated, "preemptions": self.preemptions, "prefix_hit_rate": float(self.prefix_hit_rate),
+            "busy_fraction": float(self.working), "waiting_mean": self._mean("waiting"), "running_mean": self._mean("running"),
+            "cache_used_mean": self._mean("cache_used"), "cache_used_max": self._most("cache_used"),
+            "energy_j_per_output_token": _plain(self.joules_per_token),
+            "usd_per_million_output_tokens": _plain(self.dollars_per_million_tokens),
+            "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in within.items()},
+            "table_error": {"mean": self.table_error[0], "p99": self.table_error[1]},
+            "assumptions": list(self.assumptions),
+        }  # fmt: skip
+
+    def _mean(self, name: str) -> float | None:
+        """Return the mean of a series over time."""
+        time, values = self.series["time_s"], self.series[name]
+        if time.size < 2 or time[-1] <= time[0]:
+            return None
+        return float((values[:-1] * np.diff(time)).sum() / (time[-1] - time[0]))
+
+    def _most(self, name: str) -> float | None:
+        return float(self.series[name].max()) if self.series[name].size else None
+
+    def table(self) -> str:
+        """Return the answer as text."""
+        head = f"{self.model.name} on {self.system.name}, {self.layout}"
+        if self.prefill_layout is not None:
+            head += f"; prefill on {self.prefill_layout}"
+        lines = [f"{head}, {float(self.chips):,.0f} chips: {self.trace}"]
+        if not self.fits:
+            return "\n".join((*lines, *(f"does not fit: {reason}" for reason in self.reasons)))
+        state = ["interrupted"] if self.interrupted else []
+        state += [f"{self.refused:,} refused"] if self.refused else []
+        state += ["SATURATED: requests come faster than they are answered"] if self.saturated else []
+        more = f" ({', '.join(state)})" if state else ""
+        lines.append(
+            f"{self.completed:,} of {self.requests:,} requests answered in {show(self.duration, SECOND, 4)}{more}"
+        )
+        if not self.completed:
+            return "\n".join(lines)
+        lines.append(
+            f"{self.tokens_per_second:,.0f} output tokens/s, {self.tokens_per_second_per_chip:,.1f} per chip, "
+            f"{self.requests_per_second:,.4g} requests/s"
+        )
+        if self.goodput is not None:
+            kept = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
+            lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {kept}")
+        lines += ["", f"{'':6}" + "".join(f"{name:>12}" for name in ("mean", *(f"p{p}" for p in PERCENTILES)))]
+        for name in TIMES:
+            told = self.times(name).to_dict()
+            cells = "".join(f"{'-' if v is None else show(v, SECOND, 3):>12}" for v in told.values())
+            lines.append(f"{name.upper():6}{cells}")
+        mean = {name: self._mean(name) for name in ("waiting", "running", "cache_used")}
+        lines.append("")
+        if mean["waiting"] is not None:
+            lines.append(
+                f"waiting {mean['waiting']:,.1f}, running {mean['running']:,.1f} on average; cache {mean['cache_used']:.1%} used, "
+                f"at most {self._most('cache_used'):.1%}; busy {self.working:.1%}"
+            )
+        lines.append(
+            f"{self.preemptions:,} preemptions; {self.prefix_hit_rate:.1%} of prompt tokens from the prefix cache"
+        )
+        lines += [f"- {note}" for note in self.assumptions]
+        return "\n".join(lines)
+
+    @property
+    def frame(self) -> Frame:
+        """One row for each request that was answered."""
+        return Frame(self.columns)
+
+    def to_dataframe(self) -> Any:
+        """Return one row for each request that was answered, as a pandas data frame.
+
+        Raises:
+            QuestionError: pandas is not installed.
+        """
+        return self.frame.to_dataframe()
+
+    def csv(self) -> str:
+        """Return one row for each request that was answered, as the text of a CSV file."""
+        return self.frame.csv()
+
+    def perfetto(self, most: int = _TRACED) -> str:
+        """Return requests and the state of the service as a trace that https://ui.perfetto.dev shows (Chrome trace events).
+
+        Args:
+            most: requests that are drawn, the first to be answered.
+        """
+        us = MILLION
+        events: list[dict[str, Any]] = [
+            {"name": "process_name", "ph": "M", "pid": i + 1, "args": {"name": f"engine instance {i}"}}
+            for i in range(self.instances)
+        ]
+        c = self.columns
+        for i in range(min(self.completed, most)):
+            start, first, whole = float(c["arrival_s"][i]), float(c["ttft_s"][i]), float(c["e2e_s"][i])
+            told = {
+                "input": int(c["input_len"][i]),
+                "output": int(c["output_len"][i]),
+                "cached": int(c["cached_tokens"][i]),
+            }
+            head = {"cat": "request", "id": i, "pid": int(c["instance"][i]) + 1, "tid": 0}
+            for name, begin, end in (
+                ("to first token", start, start + first),
+                ("decode", start + first, start + whole),
+            ):
+                events.append({**head, "name": name, "ph": "b", "ts": begin * us, "args": told})
+                events.append({**head, "name": name, "ph": "e", "ts": end * us})
+        for i, now in enumerate(self.series["time_s"]):
+            for name in ("waiting", "running", "cache_used"):
+                value = float(self.series[name][i])
+                events.append({"name": name, "ph": "C", "pid": 0, "ts": float(now) * us, "args": {name: value}})
+        return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}, allow_nan=False)
+
+    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+        """Draw queue, cache and latency over time, and return the axes.
+
+        Args:
+            ax: axes to draw on; by default those of a new figure.
+            style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
+        """
+        if not self.completed:
+            raise QuestionError(fault("simulation", self.trace, "answered no request: there is nothing to draw"))
+        return plots("traffic").plot(self, ax, {"style": style, "width": width})
+
+
+def _plain(value: Num | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
