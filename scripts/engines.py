@@ -75,7 +75,8 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     **{f"{name}.sequence": (5e-6, 0.5, (0.5 * US, 50 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
     **{f"{name}.stream": (1.5e-5, 0.5, (0.5 * US, 200 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
     **{f"{name}.front": (15e-3, 0.3, (1e-3, 0.1)) for name in ("generic", "trtllm", "vllm", "sglang")},
-    "generic.kind.day-0.front": (0.1, 1.0, (1e-3, 2.0)),
+    "generic.kind.day-0.bunched": (0.5, 0.5, (0.01, 1.0)),
+    "generic.kind.day-0.front": (0.1, 0.7, (1e-3, 1.0)),
     "sglang.bunched": (0.3, 0.5, (0.01, 1.0)),
     "generic.crowd": (1.1, 0.3, (0.1, 10.0)),
 }  # fmt: skip

@@ -111,7 +111,12 @@ def numbers(tables, key=""):
             "vendors",
             "announced",
             "silicon",
+<<<<<<< HEAD
             "relative",
+=======
+            "generation",
+            "cpu",
+>>>>>>> main
             "in_network",
             "load_store",
             "same_ports",

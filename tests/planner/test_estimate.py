@@ -108,7 +108,7 @@ def test_the_layout_chosen_is_the_best_of_all(model, system, chips):
     rack = rl.system(system)
     question = rl.Serve(rl.model(model), concurrency=64, chunk=1024)
     chosen = rl.estimate(question, rack, chips=chips)
-    driven = rl.profile("calibrated", rack).driven(rl.catalog.engine("generic"))
+    driven = rl.profile("calibrated", rack).driven(rl.catalog.engine("generic", rack))
     assert chosen.fits
     best = 0.0
     candidates = possible(question.model, rack, grid(question.model, chips, {}))
@@ -193,7 +193,7 @@ def test_widened_formats_are_said():
 
 
 def test_why_tells_every_operation():
-    est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024)
+    est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024, chips=64, dp=64, ep=64)
     why = est.why()
     assert why.splitlines()[0].split() == ["time", "share", "bound", "work,", "once"]
     for name in (

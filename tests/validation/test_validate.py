@@ -450,11 +450,11 @@ def test_the_table_says_all(whole):
      ("output_tokens_per_s", "\x00", "finite"), ("ep", "=1+1", "whole number")],
 )  # fmt: skip
 def test_a_bad_cell_is_one_line(tmp_path, capsys, column, value, rule):
-    path = written(tmp_path, [ROW | {"id": "good"}, ROW | {column: value}])
+    path = written(tmp_path, [ROW | {column: value}])
     status, out, err = command(capsys, path)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
-    assert f"mine.csv: row 2: {column}=" in err
+    assert f"mine.csv: row 1: {column}=" in err
     assert rule in err
     assert len(err) < 300
 
@@ -596,3 +596,33 @@ def test_the_picture_shows_the_numbers():
             found.plot(**words)
     with pytest.raises(rl.QuestionError):
         rl.validate([ROW | {"model": "none"}]).figure()
+
+
+def test_a_bad_cell_refuses_its_row_alone():
+    found = rl.validate([ROW, ROW | {"id": "bad", "tp": "minus one"}], level="generic")
+    assert found.skipped.keys() == {"bad"}
+    assert "tp" in found.skipped["bad"]
+    with pytest.raises(rl.RooflineError, match="tp"):
+        rl.validate([ROW | {"tp": "minus one"}], level="generic")
+
+
+def test_an_unknown_engine_is_reported():
+    found = rl.validate([ROW | {"engine": "mine"}], level="generic")
+    assert any("engine 'mine' is not known" in words for words in found.assumptions)
+
+
+def test_a_run_online_without_concurrency_has_as_many_as_fit():
+    found = rl.validate([ROW | {"concurrency": ""}], level="generic")
+    assert not found.skipped
+    assert "as many requests in flight as fit" in found.assumptions
+
+
+def test_the_client_is_read_from_columns_or_the_note():
+    told = {
+        "note": "320 prompts, all slots start at once (5 requests a slot); lengths uniform (cv 0.58)",
+        "source": "sgl-cookbook",
+    }
+    run = runs.serving_runs([ROW | told])[0]
+    assert (run.slots, run.variation, run.launch) == (5.0, 0.58, "default")
+    run = runs.serving_runs([ROW | told | {"requests_per_slot": "3", "length_variation": "0", "launch": "tuned"}])[0]
+    assert (run.slots, run.variation, run.launch) == (3.0, 0.0, "tuned")

@@ -150,7 +150,11 @@ def _words(table: Table) -> dict[str, Any]:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
-    for key, known, what in (("fused", tuple(DTYPES), "formats"), ("attention", tuple(DTYPES), "formats"), ("captured", PASSES, "passes")):
+    for key, known, what in (
+        ("fused", tuple(DTYPES), "formats"),
+        ("attention", tuple(DTYPES), "formats"),
+        ("captured", PASSES, "passes"),
+    ):
         if table.raw(key, None) is not None:
             out[key] = table.words(key)
             for each in out[key]:

@@ -78,6 +78,9 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     both = Mixed(model, groups * beside, q.input + q.output / 2, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy,
                  q.draft_tokens, q.imbalance)  # fmt: skip
     served = active / groups
+    if q.requests_per_slot is not None and q.concurrency is not None:
+        # Those who wait for a place are served in it later: a place serves more requests than a slot of the client sends.
+        q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
     return _Running(
@@ -202,7 +205,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     waits = evolve(times.waits, base=times.waits.base + front.time)
     if q.rate is None:
         place = larger(asked / active - 1, 0.0) * cycle.time
-        waiting, waits = place * (1 - waits.weight / 2), evolve(waits, place=place)
+        first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
+        waiting, waits = place * (1 - first_wave / 2), evolve(waits, place=place)
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok

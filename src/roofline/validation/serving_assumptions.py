@@ -29,7 +29,7 @@ _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4"
 """Formats of weights alone, where activations stay in 16 bits."""
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "online": ("input", "output", "concurrency"),
+    "online": ("input", "output"),
     "offline": ("input", "output"),
     "static": ("input", "output", "concurrency"),
     "prefill": ("input",),
@@ -67,7 +67,16 @@ class Case:
     def alike(self) -> tuple[object, ...]:
         """What runs must share to be priced as one array."""
         run = self.run
-        words = (run.mode, run.model, run.system, run.memory_fraction, run.engine, run.engine_version, run.launch)
+        words = (
+            run.mode,
+            run.model,
+            run.system,
+            run.memory_fraction,
+            run.engine,
+            run.engine_version,
+            run.launch,
+            run.most,
+        )
         return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
 
 
@@ -95,6 +104,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             driven = own if own.level == "ideal" else own.driven(_stack(run, found, said))
             systems[key] = found, driven if adjust is None else adjust(driven)
         system, profile = systems[key]
+        if run.most is not None:
+            limits = attrs.evolve(profile.engine, most=run.most / (run.pool.dp or 1.0), most_drafting=None)
+            profile = attrs.evolve(profile, engine=limits)
         if run.memory_fraction:
             profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
         stored = model(run.model)
@@ -147,7 +159,9 @@ def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
 
 
 def _told(run: ServingRun) -> None:
-    """Refuse a run that does not say what its mode needs."""
+    """Refuse a run whose row has a bad cell, or does not say what its mode needs."""
+    if run.fault:
+        raise QuestionError(run.fault)
     for name in ("model", "system"):
         if not getattr(run, name):
             raise QuestionError(f"{name}: is not known")
