@@ -111,12 +111,9 @@ def numbers(tables, key=""):
             "vendors",
             "announced",
             "silicon",
-<<<<<<< HEAD
             "relative",
-=======
             "generation",
             "cpu",
->>>>>>> main
             "in_network",
             "load_store",
             "same_ports",
