@@ -405,6 +405,7 @@ def test_a_picture_of_no_plan_says_so(none):
     assert nothing.get_legend().get_texts()[0].get_text() == "dgx-h100: 8 chips, bf16 (none fits)"
 
 
+@pytest.mark.thorough
 def test_the_same_picture_is_the_same_bytes(found):
     assert plots.render(found.plot().figure, "svg") == plots.render(found.plot().figure, "svg")
 

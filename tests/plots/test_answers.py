@@ -365,6 +365,7 @@ def test_dark_is_dark(est):
 # Files ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["load", "memory", "tornado", "breakdown"])
 @pytest.mark.parametrize("form", plots.FORMATS)
 def test_the_same_bytes_each_time(est, kind, form):

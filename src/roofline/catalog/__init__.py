@@ -24,7 +24,7 @@ from roofline.core.mappings import Table
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
-from roofline.hardware.hardware import Chip, Fabric, System
+from roofline.hardware.hardware import Chip, Fabric, System, Tier
 from roofline.models.architecture import Model
 
 __all__ = [
@@ -172,12 +172,23 @@ def fabric(given: str | Path | Fabric) -> Fabric:
 
 
 def system(given: str | Path | System) -> System:
-    """Return a system by its name in ``hardware/systems`` or the path of a TOML file.
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
-    return given if isinstance(given, System) else _load("system", given)
+    if isinstance(given, System):
+        return given
+    alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
+    if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
+        return _alone(chip(alone))
+    return _load("system", given)  # type: ignore[no-any-return]
+
+
+def _alone(one: Chip) -> System:
+    """Return a chip as a system of one, which reaches no other."""
+    tier = Tier("alone", 1.0, one.memory.bandwidth, 0.0)
+    return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
 def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:

@@ -216,6 +216,7 @@ class Model:
         embedded, headed: it has an embedding, or a head, of its own; a draft model may use its target's.
         towers: encoders of other inputs, and what else is held and not met by text.
         speculator: the draft model it is served with.
+        scale: bytes of its checkpoint's files over those that its plan and formats describe; 1 where no files were seen.
         block: tokens that a draft model proposes in one pass; 0 where each takes a pass.
     """
 
@@ -245,6 +246,7 @@ class Model:
     towers: tuple[Tower, ...] = ()
     speculator: Model | None = None
     block: int = 0
+    scale: float = 1.0
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -323,7 +325,7 @@ class Model:
         formats = self.formats if weights is None else self.formats.linear(dtype(weights).name)
         if kv is not None:
             formats = attrs.evolve(formats, kv=dtype(kv).name)
-        return attrs.evolve(self, formats=formats)
+        return attrs.evolve(self, formats=formats, scale=self.scale if weights is None else 1.0)
 
     def without_mtp(self) -> Model:
         """Return the model without its multi-token-prediction modules."""

@@ -263,6 +263,7 @@ class Moe:
         latent: width of the hidden state inside the routed experts, projected down before and up after; 0 where it is the model's.
         idle: experts without weights that return their input; a token spends part of its visits there.
         extra: parameters outside its matrices.
+        groups, among: the router draws experts from ``among`` of ``groups`` equal groups only (node-limited routing).
     """
 
     experts: int
@@ -277,6 +278,8 @@ class Moe:
     idle: int = 0
     extra: int = 0
     norms: int = 1
+    groups: int = 1
+    among: int = 1
 
     @property
     def visits(self) -> float:

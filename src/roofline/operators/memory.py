@@ -201,8 +201,8 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     if model.speculator is not None:
         modules = drafting * 1.0 * weights(model.speculator, attrs.evolve(layout, pp=1.0))
     if model.tied:
-        return out + modules + table
-    return out + modules + pick(layout.pp > 1, larger(table, top), table + top)
+        return model.scale * (out + modules + table)
+    return model.scale * (out + modules + pick(layout.pp > 1, larger(table, top), table + top))
 
 
 def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:

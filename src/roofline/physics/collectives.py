@@ -309,10 +309,11 @@ def _reached(units: Count, message: Message) -> Count:
     """
     parts = expected_distinct(message.among, 1 / message.among, message.copies)
     held = larger(message.groups / units, 1.0)
-    spanned = larger(units / message.groups, 1.0)
-    some = 1 - (1 - smaller(parts / message.groups, 1.0)) ** held
-    within = expected_distinct(spanned, 1 / spanned, message.copies / parts)
-    return pick(units > message.groups, parts * within, units * some)
+    # Parts are drawn without putting back: what is left of them when half of a unit's were looked at.
+    left = message.groups - (held - 1) / 2
+    some = 1 - larger(1 - parts / left, 0.0) ** held
+    places = message.among * larger(units / message.groups, 1.0)
+    return pick(units > message.groups, expected_distinct(places, 1 / places, message.copies), units * some)
 
 
 def _once_each(message: Message, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, cast, overload
+from typing import Any, Unpack, cast, overload
 
 import attrs
 import numpy as np
@@ -21,6 +21,7 @@ from roofline.planner.candidates import choose, holding, possible, ranks_of, und
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
+from roofline.planner.words import EstimateWords, ModelLike, TrainWords
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -28,24 +29,8 @@ from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
 
 
-class ServiceWords(TypedDict, total=False):
-    """Words of a service besides its model: see :class:`roofline.workload.questions.Serve`."""
-
-    input: Num
-    output: Num
-    concurrency: Num | None
-    rate: Num | None
-    chunk: Num | None
-    cached: Num
-    draft_tokens: Num
-    accept_length: Num | None
-    imbalance: Num
-    variation: Num
-    requests_per_slot: Num | None
-
-
 def asked_of_service(
-    what: Serve | Model | str | Path | Mapping[str, Any],
+    what: Serve | ModelLike,
     dtype: str | None,
     kv_dtype: str | None,
     words: Mapping[str, Any],
@@ -61,7 +46,7 @@ def asked_of_service(
     return found
 
 
-def service(model: Model, words: Mapping[str, Any]) -> Serve:
+def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
     """Return the service that words such as ``input=4096, output=1024`` describe; None leaves a word out.
 
     Raises:
@@ -71,24 +56,27 @@ def service(model: Model, words: Mapping[str, Any]) -> Serve:
     for word in words:
         if word not in known:
             raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
-    return Serve(model, **given(**words))
-
-
-@overload
-def estimate(what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Any) -> Training: ...
+    own: Any = given(**words)
+    return Serve(model, **own)
 
 
 @overload
 def estimate(
-    what: Question | Model | str | Path | Mapping[str, Any],
+    what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Unpack[TrainWords]
+) -> Training: ...
+
+
+@overload
+def estimate(
+    what: Question | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
-    **words: Any,
+    **words: Unpack[EstimateWords],
 ) -> Estimate: ...
 
 
 def estimate(
-    what: Question | TrainStep | Model | str | Path | Mapping[str, Any],
+    what: Question | TrainStep | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
     *,

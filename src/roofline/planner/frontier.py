@@ -166,9 +166,11 @@ class Part:
     """What is left of some plans of one family.
 
     Attributes:
-        points: plans seen; ``kept``, those that fit and keep the limits.
+        points: plans seen.
+        kept: those of them that fit and keep the limits.
         rejected: plans by the key of the first rule that they break.
-        places: of the plans that are wanted, counted row by row; ``values``, their metrics, a row each, more being better.
+        places: of the plans that are wanted, counted row by row.
+        values: their metrics, a row each, more being better.
     """
 
     points: int = 0

@@ -49,11 +49,18 @@ class Pairs:
     """Plans of two pools, on one axis.
 
     Attributes:
-        readers, answerers: the units of each plan as layouts of one replica, ``reading`` and ``answering`` how many of them.
-        chips: of either pool; ``requests``: in flight.
-        ttft, tpot: times, ``rate``: requests a second.
-        full: of the lanes, the share of the time in which they read.
-        refused: units that cannot be laid out; ``misfits``: of the others, those that exceed a chip's memory, of either pool.
+        readers: units of each plan that prefill, as layouts of one replica.
+        reading: how many of them.
+        answerers: units of each plan that decode, as layouts of one replica.
+        answering: how many of them.
+        chips: of either pool.
+        requests: in flight.
+        ttft: time to the first token.
+        tpot: time per token after it.
+        rate: requests a second.
+        full: of the lanes, the share of the time in which they prefill.
+        refused: units that cannot be laid out.
+        misfits: of the others, those that exceed a chip's memory, of either pool.
         unpaired: plans of a pool that another of its size beats.
     """
 

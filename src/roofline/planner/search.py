@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -30,12 +30,13 @@ from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearc
 from roofline.planner.settings import setting
 from roofline.planner.train import asked, chosen_words, ranks_for, trained_on, tried
 from roofline.planner.training_candidates import priced
+from roofline.planner.words import ModelLike, ServiceWords, StepWords
 from roofline.workload.layout import Layout, one
 from roofline.workload.questions import TrainStep
 
 
 def search(
-    model: Model | str | Path | Mapping[str, Any],
+    model: ModelLike,
     system: System | str | Path,
     *,
     chips: int | None = None,
@@ -57,7 +58,7 @@ def search(
     price: Num | str | None = None,
     disaggregated: bool = False,
     progress: Progress | None = None,
-    **words: Num | None,
+    **words: Unpack[ServiceWords],
 ) -> Search:
     """Find the plan of a service that makes the most of each chip under limits, and the frontier of what else could be had.
 
@@ -86,7 +87,9 @@ def search(
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     load: dict[str, Num] = given(concurrency=concurrency, rate=rate)
-    question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
+    question = service(
+        catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**cast("Mapping[str, Num | None]", words), **load}
+    )
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
@@ -118,7 +121,7 @@ def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, 
 
 
 def search_training(
-    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    what: TrainStep | ModelLike,
     system: System | str | Path,
     *,
     chips: int | None = None,
@@ -142,7 +145,7 @@ def search_training(
     power: Num | str | None = None,
     price: Num | str | None = None,
     progress: Progress | None = None,
-    **words: Any,
+    **words: Unpack[StepWords],
 ) -> TrainingSearch:
     """Find the plan with the shortest step, what else could be had for less memory, and why not the rest.
 

@@ -113,7 +113,8 @@ def simulate(
     degrees = given(tp=tp, pp=pp, dp=dp, ep=ep)
     if apart:
         layout = _pool(layout, chips, question, system, words | degrees)
-    est = estimate(question, system, layout, **({} if layout is not None else {"chips": chips, **degrees}), **words)
+    where_: Any = {} if layout is not None else {"chips": chips, **degrees}
+    est = estimate(question, system, layout, **where_, **words)
     layout, profile, rack = est.layout, est.calibration, est.system
     policy = policy_of(
         profile.engine, router=router, order=order, max_num_seqs=max_num_seqs, block_size=block_size, reserve=reserve,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import attrs
 import numpy as np
@@ -16,13 +16,13 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.models.architecture import Model
 from roofline.operators.assumptions import notes as remarks
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
 from roofline.planner.evaluation import step
 from roofline.planner.settings import setting
 from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Split, Words, best, plain, priced
+from roofline.planner.words import ModelLike, StepWords
 from roofline.results.labels import told
 from roofline.results.training import Training
 from roofline.workload.layout import SHARDINGS, Layout, one
@@ -34,7 +34,7 @@ _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 
 
 def train(
-    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    what: TrainStep | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
     *,
@@ -56,7 +56,7 @@ def train(
     micro_batch: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[StepWords],
 ) -> Training:
     """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
 
@@ -135,7 +135,7 @@ def train(
 
 
 def asked(
-    what: Any, dtype: str | None, structure: Mapping[str, Any], words: Mapping[str, Any]
+    what: TrainStep | ModelLike, dtype: str | None, structure: Mapping[str, str | Num | None], words: StepWords
 ) -> tuple[TrainStep, dict[str, Any]]:
     """Return the step that words describe, and those of its ``structure`` that were given.
 
@@ -157,7 +157,8 @@ def asked(
             raise QuestionError(fault("word", word, "is no word of training", near(word, known, "words")))
     if "global_batch" not in words:
         raise QuestionError("global_batch: is missing; give the sequences of a step, such as global_batch=1024")
-    return TrainStep(catalog.model(what, dtype=dtype), **words, **held), held
+    own: Any = held
+    return TrainStep(catalog.model(what, dtype=dtype), **words, **own), held
 
 
 def trained_on(

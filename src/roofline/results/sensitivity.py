@@ -59,7 +59,8 @@ class Sensitivity:
     """What an answer rests on, what matters the most first.
 
     Attributes:
-        quantity: of the answer; ``base``, its value.
+        quantity: of the answer.
+        base: its value.
         frame: columns ``name``, ``kind`` (hardware, efficiency, software, workload), ``value`` in ``unit``, ``elasticity``;
             ``low`` and ``high``, the quantity with the number multiplied by ``low_factor`` and ``high_factor``; ``low_fits`` and
             ``high_fits``.

@@ -26,7 +26,9 @@ from roofline.planner.evaluation import one_block
 from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
 from roofline.planner.training_candidates import domain
 from roofline.results.answer import LayoutAnswer
+from roofline.results.estimate import Estimate
 from roofline.results.notebook import Displayed
+from roofline.results.training import Training
 from roofline.workload.questions import Serve, TrainStep
 
 _GRID: Final = 241
@@ -47,9 +49,12 @@ class Needed(Displayed):
     """What a number may be, so that a plan fits and keeps its targets.
 
     Attributes:
-        name: of the number; ``now``, what it is, in ``unit``.
-        low, high: the ends of what it may be; None where nothing that was tried is too little, or too much. Both are None, and
-            ``exists`` is False, where no value does.
+        name: of the number.
+        now: what it is.
+        unit: of ``now``, ``low`` and ``high``.
+        low: the least that will do; None where nothing that was tried is too little, or no value does.
+        high: the most that will do; None where nothing that was tried is too much, or no value does.
+        exists: whether any value does.
         targets: limits by metric.
         est: the answer at the end that was asked for: ``low`` if there is one, else ``high``; where none exists, that which comes
             nearest to the targets.
@@ -85,7 +90,7 @@ class Needed(Displayed):
         }  # fmt: skip
 
 
-def needed(est: Any, name: str, **targets: float | str) -> Needed:
+def needed(est: Estimate | Training, name: str, **targets: float | str) -> Needed:
     """Return what a number would have to be for an answer to keep targets, all else being as it is.
 
     Args:
@@ -153,6 +158,9 @@ class _Line:
     """A number along an axis: its values, and what answers the question with them.
 
     Attributes:
+        name: of the number.
+        now: what it is.
+        unit: of its values.
         axis: values that are tried first.
         plans: answers for values along an axis.
         whole: whether it is a whole number.

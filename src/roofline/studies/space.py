@@ -68,7 +68,8 @@ class Family:
     Attributes:
         labels: the words, by what they are.
         asked: question, system, layout and constants, each number an array along its own axis.
-        shape: of the grid; ``axes``, name and values of what lies along each; a layout has several degrees.
+        shape: of the grid.
+        axes: name and values of what lies along each axis; a layout has several degrees.
         refused: layouts that cannot be laid out, by the first law they break, times all else.
     """
 

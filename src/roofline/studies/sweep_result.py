@@ -21,7 +21,9 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
 from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
+from roofline.results.estimate import Estimate
 from roofline.results.notebook import Displayed
+from roofline.results.training import Training
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
 from roofline.workload.layout import Layout
@@ -40,7 +42,9 @@ class Sweep(Displayed):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
-        space: what was swept; ``wanted``, what was to be kept; ``parts``, what is left of each family.
+        space: what was swept.
+        wanted: what was to be kept.
+        parts: what is left of each family.
         per: labels for each combination of which plans are kept.
         complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
     """
@@ -114,7 +118,7 @@ class Sweep(Displayed):
                     out[name][here] = table[name]
         return Frame(_ordered(out))
 
-    def estimate(self, i: int = 0) -> Any:
+    def estimate(self, i: int = 0) -> Estimate | Training:
         """Return one of the plans kept in full, as :func:`roofline.estimate` answers it.
 
         Raises:
@@ -127,9 +131,9 @@ class Sweep(Displayed):
         question, system, layout, profile = take(
             whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape))
         )
-        return estimate(
-            question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile))
-        )
+        words: Any = {} if isinstance(question, TrainStep) else _driven(profile)
+        found: Estimate | Training = estimate(question, system, layout, level=profile, **words)
+        return found
 
     def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
         """Return for each plan kept how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
@@ -141,7 +145,7 @@ class Sweep(Displayed):
         return np.array([probability(est, every[0], name) for est in every])
 
     @property
-    def best(self) -> Any:
+    def best(self) -> Estimate | Training | None:
         """The first plan kept, in full; None if there is none."""
         return self.estimate(0) if self.places else None
 

@@ -1,10 +1,11 @@
 r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
 
-.. math:: T = T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}
+.. math:: T = \left(T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}\right)
+          \left(1 + T_\mathrm{late}(N)\right)
 
 with m micro-batches on p stages of v chunks each, and F, B and W the time that a rank spends on the forward pass of one, on the
 gradients of inputs (and on what is done again for them), and on those of weights. Messages are hidden behind the work beside them,
-but for a part that belongs to the framework.
+but for a part that belongs to the framework; the whole waits for the slowest of N hosts (:mod:`roofline.physics.stragglers`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
+from roofline.physics.stragglers import slowdown
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -117,16 +119,17 @@ def played(
         saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
         batches = seen_in_part(batches, 1 - share(saved, seen))
     waits = over.time - batches.time
-    step = after(
-        "step",
-        (
-            batches,
-            Span("pipeline", waits, cost=Cost(waits, latency=waits)),
-            *(span for span, _ in work.reduced),
-            work.optimizer,
-            Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
-        ),
+    punctual = (
+        batches,
+        Span("pipeline", waits, cost=Cost(waits, latency=waits)),
+        *(span for span, _ in work.reduced),
+        work.optimizer,
+        Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
     )
+    # The ideal level has no hosts that are late.
+    slow = slowdown(layout.ranks / system.ranks_per_chip) * (calibration.level != "ideal")
+    late = slow * sum((part.time for part in punctual), start=0.0)
+    step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)

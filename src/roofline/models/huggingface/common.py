@@ -151,7 +151,18 @@ def moe(t: Table, key: str = "moe_intermediate_size", **kind: Any) -> Moe:
     for same, value in (*((name, count) for name in EXPERTS), *((name, top_k) for name in TOP_K)):
         if same in t and t.data[same] == value:
             t.raw(same)
-    return Moe(count, top_k, number(t, key), **kind)
+    groups, among = _limited(t, count)
+    return Moe(count, top_k, number(t, key), groups=groups, among=among, **kind)
+
+
+def _limited(t: Table, count: int) -> tuple[int, int]:
+    """Return into how many groups a router sees the experts, and in how many of them it draws: (1, 1) where it is not limited."""
+    groups = first(t, ("n_group", "num_expert_group"))
+    if groups not in t or "topk_group" not in t or t.raw(groups) is None or t.raw("topk_group") is None:
+        return 1, 1
+    if t.raw("topk_method", None) == "greedy":
+        return 1, 1
+    return t.count(groups, most=count), t.count("topk_group", most=count)
 
 
 def shared(t: Table, *names: str, key: str = "moe_intermediate_size") -> int:

@@ -227,7 +227,7 @@ def step3p5(t: Table) -> Plan:
     other = table(t, "attention_other_setting")
     local = evolve(
         full,
-        heads=width(other, *HEADS, default=full.heads),
+        heads=width(other, *HEADS, default=full.heads * 3 // 2 // full.kv_heads * full.kv_heads or full.heads),
         kv_heads=width(other, "num_attention_groups", "num_key_value_heads", default=full.kv_heads),
         window=width(t, "sliding_window"),
     )
@@ -237,7 +237,8 @@ def step3p5(t: Table) -> Plan:
     mixture = moe(t, shared_width=upto(t, "share_expert_dim"))
     ffns = mixed(_named_layers(t, layers), mixture, lambda: dense(t))
     t.raw("n_shared_experts", None)
-    missing = "attention_other_setting is not given: windowed layers are taken to have the heads of the others"
+    # Step-3.5 and 3.7 have 96 heads in windowed layers and 64 in the others.
+    missing = f"attention_other_setting is not given: windowed layers are taken to have {local.heads} heads, as the published models'"
     warnings = () if other.data or not any(every) else (missing,)
     return plan([local if is_local else full for is_local in every], ffns, warnings=warnings)
 
@@ -390,7 +391,9 @@ def exaone_moe(t: Table) -> Plan:
     flags = listed(t, "is_moe_layer", layers)
     start = upto(t, "first_last_k_dense_replace", default=0, most=layers)
     sparse = (
-        [bool(flag) for flag in flags]
+        sparse_layers(t, layers)
+        if "mlp_layer_types" in t
+        else [bool(flag) for flag in flags]
         if flags is not None
         else sparse_layers(t, layers, 1)
         if not start
