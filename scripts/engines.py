@@ -41,7 +41,6 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     "vllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "sglang.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "trtllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
-    "generic.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "vllm.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "sglang.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "trtllm.runtime.cuda.generation.blackwell.launch": (0.75, 0.2, LAUNCH),
@@ -474,6 +473,14 @@ def write(theta: Theta) -> None:
         for stem in (file, *(each for each, of in SHARED.items() if of == file)):
             if stem == file or f"{stem}{table}.{key}" not in PRIOR:
                 _replace(ROOT / "workloads/stacks" / f"{stem}.toml", f"[stack{_quoted(table)}]", key, value)
+
+    # An engine that nobody measured on CUDA goes by the mean of those that were.
+    for table, key in ((".runtime.cuda", "launch_host"), (".runtime.cuda.generation.blackwell", "launch")):
+        mean = float(np.exp(np.mean([np.log(theta[f"{name}{table}.{key}"]) for name in MEASURED])))
+        _replace(ROOT / "workloads/stacks/generic.toml", f"[stack{table}]", key, mean)
+
+
+MEASURED = ("vllm", "sglang", "trtllm")
 
 
 def _quoted(table: str) -> str:

@@ -139,10 +139,7 @@ def own_stack(
         slopes = (np.array(moved) - found).T / _STEP
         hessian = slopes.T @ slopes / _NOISE**2 + np.diag(sigma**-2)
         x = x - np.linalg.solve(hessian, slopes.T @ found / _NOISE**2 + x / sigma**2)
-        low, high = (
-            np.array([math.log(max(NUMBERS[n][i], 1e-9) / float(getattr(base, n))) for n in names]) for i in (1, 2)
-        )
-        x = np.clip(x, low, high)
+        x = np.array([_within(base, name, by) for name, by in zip(names, x, strict=True)])
         found = _ratios(runs, level, names, x)
     errors = dict(zip(names, (float(each) for each in np.sqrt(np.diag(np.linalg.inv(hessian)))), strict=True))
     return OwnStack(_moved(base, names, x), base, errors, _typical(before), _typical(found), len(runs))
@@ -156,6 +153,16 @@ def _stack(runs: Iterable[ServingRun], level: str | Path | Calibration) -> Engin
 def _moved(engine: Engine, names: Iterable[str], x: Iterable[float]) -> Engine:
     change: Any = {name: getattr(engine, name) * math.exp(by) for name, by in zip(names, x, strict=True)}
     return attrs.evolve(engine, **change)
+
+
+def _within(base: Engine, name: str, by: float) -> float:
+    """Return the logarithm of a constant's ratio to its first value, within its physical range."""
+    _, least, most = NUMBERS[name]
+    value = float(getattr(base, name))
+    return float(np.clip(by, math.log(max(least, _SMALLEST) / value), math.log(most / value)))
+
+
+_SMALLEST: Final = 1e-9
 
 
 def _ratios(runs: tuple[ServingRun, ...], level: Any, names: list[str], x: Any) -> Any:
