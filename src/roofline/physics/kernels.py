@@ -109,7 +109,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     )
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
     special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
-    products = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate])
+    products = op.flops / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
     compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
