@@ -71,7 +71,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     each = active / (groups * layout.dp)
     c = cadence(
         read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-        variation=q.variation, slots=q.requests_per_slot, random=random,
+        variation=q.variation, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
     alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
