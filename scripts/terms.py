@@ -18,7 +18,7 @@ from roofline.calibration.calibrate import MACHINES
 from roofline.calibration.fitting import ENOUGH, FITTED, Part, at, errors, fit, keys, off, put
 from roofline.calibration.timings import Timings, read
 from roofline.hardware.constants import Calibration, Kernel, Link
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = (64, 128, 256)

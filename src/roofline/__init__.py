@@ -35,7 +35,7 @@ from roofline.models.architecture import (
     Moe,
     PerLayer,
 )
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.planner.pools import pools
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
@@ -50,13 +50,10 @@ if TYPE_CHECKING:
     from roofline.planner.estimate import estimate
     from roofline.planner.offload import Offload, offload
     from roofline.planner.plans import Rejection
-    from roofline.planner.search import search
-    from roofline.planner.selection import Search
+    from roofline.planner.search import search, search_training
+    from roofline.planner.selection import Search, Splits, TrainingSearch
     from roofline.planner.simulate import simulate
-    from roofline.planner.splits import Splits
     from roofline.planner.train import train
-    from roofline.planner.training_search import search_training
-    from roofline.planner.training_selection import TrainingSearch
     from roofline.reports.describe import Description, describe, listing
     from roofline.reports.report import Report, report
     from roofline.results.answer import Rule
@@ -197,8 +194,8 @@ _LATER = {
     "Lengths": "inference.traces",
     "TrainingRun": "validation.runs",
     "Training": "results.training",
-    "TrainingSearch": "planner.training_selection",
-    "Splits": "planner.splits",
+    "TrainingSearch": "planner.selection",
+    "Splits": "planner.selection",
     "Sweep": "studies.sweep_result",
     "Validation": "validation.validate",
     "break_even": "studies.odds",
@@ -215,7 +212,7 @@ _LATER = {
     "scaling": "studies.scaling",
     "offload": "planner.offload",
     "search": "planner.search",
-    "search_training": "planner.training_search",
+    "search_training": "planner.search",
     "simulate": "planner.simulate",
     "sweep": "studies.sweep",
     "train": "planner.train",

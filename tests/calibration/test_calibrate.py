@@ -22,8 +22,8 @@ from roofline.calibration.fitting import ENOUGH, FITTED, fit, halves, put
 from roofline.calibration.timings import KINDS, read
 from roofline.cli import app
 from roofline.hardware.constants import STACKS
+from roofline.operators.operations import Message, Op
 from roofline.operators.transformer import sections
-from roofline.operators.works import Message, Op
 from roofline.physics import collectives
 from roofline.physics import kernels as roofline
 
@@ -257,7 +257,7 @@ def row_of(**cells):
 )  # fmt: skip
 def test_what_a_row_does_is_what_the_model_does(row, question, name):
     """A product, attention and experts of a real model, as the model counts them and as rows do."""
-    works = {w.name: w for s in sections(question, rl.Layout(), CHIP) for w in s.works if isinstance(w, Op)}
+    works = {w.name: w for s in sections(question, rl.Layout(), CHIP) for w in s.operations if isinstance(w, Op)}
     (group,) = read([row], BARE).timings
     mine, theirs = group.work, works[name]
     assert (mine.kernel, mine.rate, mine.form) == (theirs.kernel, theirs.rate, theirs.form)
@@ -271,7 +271,7 @@ def test_what_a_row_sends_is_what_the_model_sends(kernel, name):
     theirs = next(
         w
         for s in sections(question, rl.Layout(dp=64, ep=64), CHIP)
-        for w in s.works
+        for w in s.operations
         if isinstance(w, Message) and w.name == name
     )
     (group,) = read([row_of(kernel=kernel, dtype="fp8_block", tokens=100, hidden=7168, topk=8, gpus=64)], CHIP).timings

@@ -359,7 +359,7 @@ def test_train_for_people(capsys):
                   "energy", "a trillion tokens", "what is done again", "the most tokens/s of the", "where the time goes"):  # fmt: skip
         assert words in out
     why = answered(capsys, "train", *STEP, "--why")
-    for words in ("micro-batches x", "d attention", "w qkv", "chip.peak.bf16", "framework."):
+    for words in ("micro-batches x", "dgrad attention", "wgrad qkv", "chip.peak.bf16", "framework."):
         assert words in why
     fields = json.loads(answered(capsys, "train", *STEP, "--why", "--json"))
     assert [step["name"] for step in fields["steps"]] == ["step"]

@@ -18,7 +18,7 @@ import roofline as rl
 import strategies as made
 from roofline.core import units
 from roofline.core.units import BYTE, BYTE_RATE, DOLLAR_RATE, FLOP_RATE, ONE, SECOND, WATT, Unit, parse, show
-from roofline.operators import works
+from roofline.operators import operations
 from roofline.physics.kernels import Cost
 
 SOURCE = Path(units.__file__).parents[1]
@@ -317,6 +317,8 @@ def special(key, name, draw):
         return queueing.cadence(*(draw(made.floats(1, 1e3)) for _ in range(5)))
     if name == "random":
         return False
+    if name == "module":
+        return "mlp"
     if name == "rate":
         return "bf16"
     raise AssertionError(
@@ -383,4 +385,4 @@ def test_every_number_of_a_noun_is_annotated():
                 assert (noun, name) in {(rl.Op, "launches"), (rl.Kernel, "p")}, (
                     f"{noun.__name__}.{name} is a bare float"
                 )
-    assert works.Op is rl.Op
+    assert operations.Op is rl.Op

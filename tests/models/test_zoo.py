@@ -5,8 +5,8 @@ import pytest
 
 import roofline as rl
 from roofline.operators import memory
+from roofline.operators.operations import Op
 from roofline.operators.transformer import sections
-from roofline.operators.works import Op
 from roofline.reports.model_card import flops_per_token
 
 CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "fp4": 4e15}, rl.Memory(1e11, 4e12), cores=100)
@@ -18,7 +18,7 @@ def ops(question):
     return {
         (s.name, w.name): (float(w.flops * s.times), float(w.bytes * s.times))
         for s in parts
-        for w in s.works
+        for w in s.operations
         if isinstance(w, Op)
     }
 

@@ -127,8 +127,8 @@ def test_narrow_inputs_are_written_twice():
     assert staged("fp8", "lora") == pytest.approx(sum(2 * 1000 * (k + n) * 3 for k, n in shapes))
     model = SMALL.stored("fp8", "bf16")
     frozen = step(asked(model, 1, task="lora", recompute="full"), RACK, rl.Layout(), IDEAL)
-    again = {w.name: w for w, _, _ in frozen.whole.leaves() if isinstance(w, rl.Op)}
-    assert again["again up"].staging == again["up"].staging
+    again = {w.label: w for w, _, _ in frozen.whole.leaves() if isinstance(w, rl.Op)}
+    assert again["recompute up"].staging == again["up"].staging
 
 
 # Nothing is lost or added ------------------------------------------------------------------------------------------------

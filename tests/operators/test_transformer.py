@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline.operators import memory
+from roofline.operators.operations import Op
 from roofline.operators.transformer import attention, ffn, sections, stage_share
 from roofline.operators.transformer.ffn.moe import imbalance
 from roofline.operators.transformer.flow import attended, flow
-from roofline.operators.works import Op
 
 # What every tensor peer does for itself: projections into latents, routing, norms, and the shared block's gate.
 COPIED = {
@@ -27,7 +27,7 @@ CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "int8": 2e15, "fp4": 4e15}, r
 
 def works(question, layout):
     """Every work of a pass with how often it is done; the last section's works are keyed apart."""
-    return [(s.name, w, s.times) for s in sections(question, layout, CHIP) for w in s.works]
+    return [(s.name, w, s.times) for s in sections(question, layout, CHIP) for w in s.operations]
 
 
 def flops(question, layout):
@@ -316,7 +316,7 @@ def test_a_layer_is_a_few_to_thirty_works(name):
     for question in (rl.Decode(model, 8.0, 100.0), rl.Prefill(model, 1.0, 100.0)):
         p = flow(question, rl.Layout(tp=1), CHIP)
         for run in model.layers:
-            assert 4 <= len(attention.works(run.attention, p)) + len(ffn.works(run.ffn, p)) <= 30
+            assert 4 <= len(attention.operations(run.attention, p)) + len(ffn.operations(run.ffn, p)) <= 30
 
 
 @pytest.mark.parametrize("name", made.MODELS)

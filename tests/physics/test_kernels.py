@@ -10,7 +10,7 @@ import roofline as rl
 import strategies as made
 from roofline.hardware.constants import Kernel
 from roofline.hardware.engines import Engine
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.kernels import Cost, attainable, bound, price
 
 CLOSE = 1 + 1e-9

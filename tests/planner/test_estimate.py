@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.collectives import lower_bound
 from roofline.physics.kernels import bound
 from roofline.planner.candidates import grid, possible

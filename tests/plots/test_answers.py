@@ -66,7 +66,7 @@ def test_a_breakdown_adds_up(est, step):
 
 def test_passes_of_training_are_named_in_words(step):
     names = [part.name for part in pictures.breakdown(step).bars[0].parts]
-    assert {"up", "up, again", "up, backward", "up, weights", "pipeline", _breakdown.OTHERS} <= set(names)
+    assert {"up", "recompute up", "dgrad up", "wgrad up", "pipeline", _breakdown.OTHERS} <= set(names)
 
 
 def test_a_load_is_the_answer_at_each_load(est):
@@ -168,8 +168,8 @@ def test_every_level_has_a_roof(dies):
 def test_a_point_of_training_has_its_share_of_the_step(step):
     marks = pictures.sheet(step).points
     assert {m.step for m in marks} == {"forward", "backward", "weights", "step"}
-    up = next(m for m in marks if m.name == "w up")
-    leaf = next((c, n) for w, c, n in step.whole.leaves() if w is not None and w.name == "w up")
+    up = next(m for m in marks if m.name == "wgrad up")
+    leaf = next((c, n) for w, c, n in step.whole.leaves() if w is not None and w.label == "wgrad up")
     assert up.share == pytest.approx(float(leaf[0].time * leaf[1] / step.step_time))
 
 

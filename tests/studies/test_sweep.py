@@ -18,9 +18,9 @@ from roofline.cli import app
 from roofline.cli.ranges import several
 from roofline.core.frames import Frame
 from roofline.hardware.numbers import with_number
-from roofline.planner import reductions
+from roofline.planner import frontier
+from roofline.planner.frontier import Part, Wanted, merged, promising, selected
 from roofline.planner.metrics import METRICS, bounded, measure
-from roofline.planner.reductions import Part, Wanted, merged, promising, selected
 from roofline.studies import sweep as sweeping
 
 BATCH = [8.0, 24.0, 64.0, 200.0]
@@ -369,7 +369,7 @@ def test_parts_may_be_merged_in_any_order(rows, wanted, data):
 
 
 def test_places_without_a_choice():
-    assert reductions._stairs(np.arange(0), np.empty((3, 0))) == []
+    assert frontier._stairs(np.arange(0), np.empty((3, 0))) == []
 
 
 # Tables and the command line -----------------------------------------------------------------------------------------

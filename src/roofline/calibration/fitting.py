@@ -26,7 +26,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import MICRO, MILLI, Ratio
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.hardware.hardware import Chip, Tier
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics import collectives
 from roofline.physics import kernels as roofline
 

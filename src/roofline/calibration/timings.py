@@ -39,8 +39,8 @@ from roofline.core.units import MICRO, Seconds
 from roofline.hardware.constants import SAME, STACKS
 from roofline.hardware.hardware import Chip
 from roofline.models.dtypes import dtype
+from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, attended
-from roofline.operators.works import Message, Op, Work
 
 NAMES: Final[Mapping[str, str]] = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8-block", "float8": "fp8", "bf16->fp8": "bf16",
@@ -78,7 +78,7 @@ class Timings:
     kernel: str
     form: str
     stack: str
-    work: Work
+    work: Operation
     measured: Seconds
     ways: tuple[str, ...] = ()
     columns: Columns = field(factory=dict, repr=False)
@@ -202,7 +202,7 @@ class Kind:
 
     columns: tuple[str, ...]
     form: str
-    work: Callable[[Columns, str, str], Work]
+    work: Callable[[Columns, str, str], Operation]
     ways: tuple[str, ...] = ()
 
 

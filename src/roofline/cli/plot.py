@@ -47,9 +47,8 @@ from roofline.cli.options import STEP, StepOptions
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.planner.estimate import estimate
-from roofline.planner.search import search
+from roofline.planner.search import search, search_training
 from roofline.planner.train import train
-from roofline.planner.training_search import search_training
 from roofline.results import labels
 from roofline.studies.scaling import scaling
 

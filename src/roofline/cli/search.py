@@ -33,10 +33,8 @@ from roofline.cli.flags import (
 )
 from roofline.cli.options import SERVING, TRAINING, ServingOptions, TrainingOptions
 from roofline.cli.train import counted
-from roofline.planner.search import search
-from roofline.planner.selection import Search
-from roofline.planner.training_search import search_training
-from roofline.planner.training_selection import TrainingSearch
+from roofline.planner.search import search, search_training
+from roofline.planner.selection import Search, TrainingSearch
 
 searches = App(
     name="search",

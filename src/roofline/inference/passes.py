@@ -1,4 +1,4 @@
-"""One prefill, or one decode step: its works priced, its memory counted, its plan checked."""
+"""One prefill, or one decode step: its operations priced, its memory counted, its plan checked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, weights
+from roofline.operators.operations import Message
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.operators.works import Message
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -37,7 +37,7 @@ def as_served(model: Model, calibration: Calibration) -> Model:
 
 
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
-    """Return one pass as a tree of spans: sections, each a number of times its works one after another, and the host.
+    """Return one pass as a tree of spans: sections, each a number of times its operations one after another, and the host.
 
     Args:
         served: sequences whose tokens the host sends on while the chip works.
@@ -45,7 +45,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))
     parts = [
-        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.works], s.times)
+        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times)
         for s in sections(question, layout, system.chip)
     ]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
@@ -69,7 +69,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
     cut = sections(evolve(question, **halved), layout, system.chip)
-    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.works], s.times) for s in cut]
+    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)
     both = 2 * larger(operations, messages) + smaller(operations, messages) / question.model.depth

@@ -1,4 +1,4 @@
-r"""What a backward pass does, derived from the works of the forward one: gradients of inputs, and gradients of weights.
+r"""What a backward pass does, derived from the operations of the forward one: gradients of inputs, and gradients of weights.
 
 For a product :math:`Y = X W` they are :math:`dX = dY\,W^T` and :math:`dW = X^T dY`, each of as many FLOP as the product: the first
 moves what the product did, the second reads both activations and adds to the gradient. Attention makes its scores again: five
@@ -16,8 +16,8 @@ from attrs import evolve
 
 from roofline.core.units import Bytes, Ratio
 from roofline.hardware.constants import BACKWARD
+from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT
-from roofline.operators.works import Message, Op, Work
 
 _MIRRORED: Final[Mapping[str, str]] = {
     "all_gather": "reduce_scatter",
@@ -30,7 +30,7 @@ _SCORED: Final = 2.5
 _PASSED: Final = 5 / 3
 
 
-def recast(work: Work) -> Work:
+def recast(work: Operation) -> Operation:
     """Return a work of the forward pass as training does it: a quantised input is written twice, once for its gradients.
 
     >>> recast(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
@@ -41,56 +41,56 @@ def recast(work: Work) -> Work:
     return evolve(work, staging=work.staging + work.rows * work.inputs * _narrow(work))
 
 
-def of_inputs(works: Iterable[Work], *, trained: bool = True) -> tuple[Work, ...]:
-    """Return what makes the gradients of the inputs of works, in reverse order; of weights that are ``trained``, or frozen.
+def of_inputs(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
+    """Return what makes the gradients of the inputs of operations, in reverse order; of weights that are ``trained``, or frozen.
 
-    >>> (again,) = of_inputs(
+    >>> (grads,) = of_inputs(
     ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]
     ... )
-    >>> again.name, again.flops, again.bytes
-    ('d up', 6.0, 10.0)
+    >>> grads.label, grads.flops, grads.bytes
+    ('dgrad up', 6.0, 10.0)
     """
-    return tuple(_back(work, 2.0 if trained else 1.0) for work in reversed(tuple(works)))
+    return tuple(_back(work, 2.0 if trained else 1.0) for work in reversed(tuple(operations)))
 
 
-def _back(work: Work, written: float) -> Work:
+def _back(work: Operation, written: float) -> Operation:
     if isinstance(work, Message):
-        return evolve(work, name=f"d {work.name}", collective=_MIRRORED.get(work.collective, work.collective))
+        return evolve(work, phase="dgrad", collective=_MIRRORED.get(work.collective, work.collective))
     if work.kernel in _PRODUCTS and _nothing(work.weights):
         # Both of its inputs are activations, and each has a gradient.
-        return evolve(work, name=f"d {work.name}", flops=2 * work.flops, bytes=2 * work.bytes)
+        return evolve(work, phase="dgrad", flops=2 * work.flops, bytes=2 * work.bytes)
     if work.kernel in _PRODUCTS:
         # The gradient that comes in is quantised as the input was, and written once more for the weights' gradient.
         each = ACTIVATION.bytes + written * _narrow(work)
         narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
         if work.kernel == "moe":
             # Into the experts' width and out of it, as before.
-            return evolve(work, name=f"d {work.name}")
-        return evolve(work, name=f"d {work.name}", staging=narrow, depth=work.outputs)
+            return evolve(work, phase="dgrad")
+        return evolve(work, phase="dgrad", staging=narrow, depth=work.outputs)
     # Two products for each of the forward pass are the model's, the scores made again are not.
     return evolve(
-        work, name=f"d {work.name}", kernel=BACKWARD.get(work.kernel, work.kernel), flops=_SCORED * work.flops,
+        work, phase="dgrad", kernel=BACKWARD.get(work.kernel, work.kernel), flops=_SCORED * work.flops,
         bytes=_PASSED * work.bytes, useful=work.useful * 2 / _SCORED,
     )  # fmt: skip
 
 
-def of_weights(works: Iterable[Work], accumulated: Bytes) -> tuple[Op, ...]:
+def of_weights(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
     """Return what makes the gradients of weights, each added to ``accumulated`` bytes (read and written) an element.
 
     >>> (grads,) = of_weights(
     ...     [Op("up", "gemm", "bf16", 6.0, 10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)], 8.0
     ... )
-    >>> grads.name, grads.flops, grads.bytes
-    ('w up', 6.0, 22.0)
+    >>> grads.label, grads.flops, grads.bytes
+    ('wgrad up', 6.0, 22.0)
     """
     out = []
-    for work in works:
+    for work in operations:
         if isinstance(work, Op) and work.kernel in _PRODUCTS and not _nothing(work.weights):
             read = work.rows * (work.inputs + work.outputs) * _narrow(work)
             out.append(
                 evolve(
                     work,
-                    name=f"w {work.name}",
+                    phase="wgrad",
                     bytes=read + work.weights * accumulated,
                     staging=0.0,
                     launches=1.0,
@@ -110,8 +110,8 @@ def _narrow(work: Op) -> Ratio:
     return ACTIVATION.bytes if work.rate in SIXTEEN_BIT else 0.5 if work.rate == "fp4" else 1.0
 
 
-def kept(works: Iterable[Work]) -> Bytes:
-    """Return the bytes that the gradients of works need from the forward pass.
+def kept(operations: Iterable[Operation]) -> Bytes:
+    """Return the bytes that the gradients of operations need from the forward pass.
 
     >>> kept(
     ...     [
@@ -121,4 +121,4 @@ def kept(works: Iterable[Work]) -> Bytes:
     ... )
     26.0
     """
-    return sum((work.rows * work.kept for work in works if isinstance(work, Op)), start=0.0)
+    return sum((work.rows * work.kept for work in operations if isinstance(work, Op)), start=0.0)

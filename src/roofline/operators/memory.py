@@ -15,7 +15,7 @@ from roofline.core.arrays import Mask, ceil, floor, larger, pick
 from roofline.core.units import Bytes, Count, Num
 from roofline.models.architecture import Attention, Dense, FeedForward, Formats, Layers, Model, Moe
 from roofline.models.dtypes import dtype
-from roofline.operators.transformer import attention, beside, ffn, head
+from roofline.operators.transformer import attention, ffn, head, residual
 from roofline.operators.transformer.attention import cached
 from roofline.operators.transformer.ffn import moe
 from roofline.operators.transformer.flow import ACTIVATION
@@ -51,7 +51,7 @@ def parameters(model: Model) -> dict[str, int]:
     out["embedding"] = _tables(model)
     out["head"] = head(model).biases + (0 if model.tied else model.vocab * model.hidden)
     out["norm"] = model.outer_norms * model.norm_params * model.hidden
-    out["residual"] = beside.parameters(model)
+    out["residual"] = residual.parameters(model)
     for run in model.layers:
         for name, count in _layer(model, run.attention, run.ffn).items():
             out[name] += run.count * count
@@ -181,7 +181,7 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     module = (_layer_bytes(uniform, layer.attention, layer.ffn, layout) + 2 * model.hidden**2) if model.mtp else 0.0
     modules = drafting * 1.0 * model.mtp * module * model.formats.bytes("mtp")
     # Whole on every rank of a stage: too small to be cut.
-    out = out + beside.parameters(model) * model.formats.bytes("residual") * stage / model.depth
+    out = out + residual.parameters(model) * model.formats.bytes("residual") * stage / model.depth
     matrix = head(model)
     table = _tables(model) * matrix.share(layout.tp) * model.formats.bytes("embedding")
     top = matrix.elements * matrix.share(layout.tp) * model.formats.bytes("head")

@@ -39,7 +39,7 @@ from roofline.core.errors import QuestionError, unknown
 from roofline.core.units import Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
 from roofline.hardware.hardware import Tier
-from roofline.operators.works import Message
+from roofline.operators.operations import Message
 from roofline.physics.kernels import Cost
 from roofline.physics.topology import Fabric, fabric
 

@@ -22,7 +22,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Kernel
 from roofline.hardware.hardware import Chip
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 
 
 @frozen(eq=False)

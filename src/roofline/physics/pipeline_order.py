@@ -21,10 +21,9 @@ class Task:
     passes: tuple[Pass, ...]
 
     @property
-    def name(self) -> str:
-        """As the event is called."""
-        kinds = [kind for kind, _, _ in self.passes]
-        return "forward and backward" if "forward" in kinds and len(kinds) > 1 else kinds[0]
+    def paired(self) -> bool:
+        """Whether a forward and a whole backward pass are done together."""
+        return len(self.passes) > 1 and any(kind == "forward" for kind, _, _ in self.passes)
 
 
 @frozen

@@ -104,7 +104,7 @@ def _events(
                 if any(need not in end for need in before):
                     break
                 start = max([free[rank], *(end[need] + send * (home[need] != rank) for need in before)])
-                paired = saved if task.name == "forward and backward" else 1.0
+                paired = saved if task.paired else 1.0
                 free[rank] = start + sum(costs[stage % n][kind] for kind, stage, _ in task.passes) * paired
                 end.update(dict.fromkeys(task.passes, free[rank]))
                 at[rank] += 1
@@ -147,13 +147,14 @@ def _lane(lanes: list[float], begin: float, send: float) -> int:
 
 
 def _called(task: Task) -> str:
-    return {"inputs": "backward"}.get(task.name, task.name)
+    kind = task.passes[0][0]
+    return "forward and backward" if task.paired else {"inputs": "backward"}.get(kind, kind)
 
 
 def _told(task: Task, ranks: int) -> dict[str, Any]:
     """Return the micro-batch and the chunk of a task; of two done together, of each."""
     told = {kind: {"micro_batch": i, "chunk": stage // ranks} for kind, stage, i in reversed(task.passes)}
-    if task.name == "forward and backward":
+    if task.paired:
         return {"forward": told["forward"], "backward": told["inputs"]}
     return told[task.passes[0][0]]
 

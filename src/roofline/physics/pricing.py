@@ -1,4 +1,4 @@
-"""Prices of works that a step of training meets several times: each is worked out once."""
+"""Prices of operations that a step of training meets several times: each is worked out once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.operators.works import Message, Op, Work
+from roofline.operators.operations import Message, Op, Operation
 from roofline.physics.collectives import price as price_message
 from roofline.physics.kernels import Cost
 from roofline.physics.kernels import price as price_op
@@ -21,26 +21,26 @@ _OF_OPS: Final = ("flops", "bytes", "launches", "staging", "depth", "items", "sc
 _OF_MESSAGES: Final = ("size", "group", "stride", "copies")
 
 
-def price(work: Work, system: System, calibration: Calibration) -> Cost:
+def price(work: Operation, system: System, calibration: Calibration) -> Cost:
     """Return the time of one piece of work on one rank of a system."""
     if isinstance(work, Op):
         return price_op(work, system.chip, calibration)
     return price_message(work, system.tiers, calibration)
 
 
-def prices(system: System, profile: Calibration) -> Callable[[Work], Cost]:
+def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     """Return what prices a work on a system, and remembers it.
 
-    A layer that is done again, a gather and the scatter that is its mirror image, are works of one price.
+    A layer that is done again, a gather and the scatter that is its mirror image, are operations of one price.
 
     >>> from roofline.catalog import profile, system
     >>> of = prices(system("dgx-h100"), profile("ideal", system("dgx-h100")))
     >>> of(Op("up", "gemm", "bf16", 9e14, 1e9)) is of(Op("again up", "gemm", "bf16", 9e14, 1e9))
     True
     """
-    known: dict[tuple[str, ...], list[tuple[Work, Cost]]] = {}
+    known: dict[tuple[str, ...], list[tuple[Operation, Cost]]] = {}
 
-    def of(work: Work) -> Cost:
+    def of(work: Operation) -> Cost:
         if isinstance(work, Message) and not np.any(work.group > 1):
             return Cost(0.0)
         met = known.setdefault(_kind(work), [])
@@ -54,13 +54,13 @@ def prices(system: System, profile: Calibration) -> Callable[[Work], Cost]:
     return of
 
 
-def _kind(work: Work) -> tuple[str, ...]:
+def _kind(work: Operation) -> tuple[str, ...]:
     if isinstance(work, Op):
         return work.kernel, work.rate, work.form
     return ("", _MIRRORED.get(work.collective, work.collective))
 
 
-def _alike(one: Work, other: Work) -> bool:
+def _alike(one: Operation, other: Operation) -> bool:
     names = _OF_OPS if isinstance(one, Op) else _OF_MESSAGES
     return all(_same(getattr(one, name), getattr(other, name)) for name in names)
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from roofline.core.arrays import larger, share
 from roofline.core.units import Bytes, Flop, Num, Ratio, Seconds
-from roofline.operators.works import Message, Op, Work
+from roofline.operators.operations import Message, Op, Operation
 from roofline.physics.kernels import Cost
 
 RESOURCES: Final = ("compute", "memory", "network", "latency")
@@ -31,10 +31,10 @@ class Span:
     time: Seconds
     times: Num = 1.0
     parts: tuple[Span, ...] = ()
-    work: Work | None = None
+    work: Operation | None = None
     cost: Cost | None = None
 
-    def leaves(self, times: Num = 1.0) -> Iterator[tuple[Work | None, Cost, Num]]:
+    def leaves(self, times: Num = 1.0) -> Iterator[tuple[Operation | None, Cost, Num]]:
         """Yield every piece of work with its cost and how often it is done; time of the host is none of the chip's work."""
         # Most are met once, and an array times one is work for nothing.
         inner = times if isinstance(self.times, float) and self.times == 1 else times * self.times
@@ -94,9 +94,9 @@ class Span:
         return share(np.sqrt(sum((e * e for e in classes.values()), start=0.0)), self.time)
 
 
-def leaf(work: Work, cost: Cost) -> Span:
+def leaf(work: Operation, cost: Cost) -> Span:
     """Return one piece of work as a span."""
-    return Span(work.name, cost.time, work=work, cost=cost)
+    return Span(work.label, cost.time, work=work, cost=cost)
 
 
 def after(name: str, parts: Iterable[Span], times: Num = 1.0) -> Span:

@@ -129,16 +129,6 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def undominated(speed: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the places of those that no other beats both in speed and in rate, the greatest rate first.
-
-    >>> undominated(np.array([1.0, 3.0, 2.0, 2.0]), np.array([5.0, 1.0, 4.0, 3.0]))
-    array([0, 2, 1])
-    """
-    order = np.lexsort((-speed, -rate))
-    return order[np.diff(np.maximum.accumulate(speed[order]), prepend=-1.0) > 0]
-
-
 def csv_of(est: Estimate | None) -> str:
     """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
     names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]

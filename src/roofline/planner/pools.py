@@ -27,7 +27,7 @@ from roofline.hardware.hardware import System
 from roofline.inference.passes import as_served, drafting
 from roofline.models.architecture import Model
 from roofline.operators.memory import kv_cache
-from roofline.operators.works import Message
+from roofline.operators.operations import Message
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import ServiceWords, asked_of_service, estimate

@@ -1,10 +1,17 @@
-"""What a search found: the best plans of a service under limits, the frontier, and why not the others."""
+"""Candidates held to limits and ranked by an objective: which are accepted, the best, the frontier, the nearest, and why not the rest.
+
+:class:`Selection` is the mechanism; :class:`Search` holds the plans of a service, :class:`Splits` those of two pools,
+:class:`TrainingSearch` those of a step of training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
 
 import attrs
 import numpy as np
@@ -15,12 +22,17 @@ from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, figure
-from roofline.core.units import SECOND, Num, show
-from roofline.planner import frontier as ranking
+from roofline.core.units import BYTE, SECOND, Num, Unit, show
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
+from roofline.physics.energy import drawn
+from roofline.planner.frontier import joined, order, pareto, refusals, undominated
+from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
     TIMES,
     Rejection,
     csv_of,
+    even,
     layouts,
     limit,
     missed,
@@ -30,17 +42,23 @@ from roofline.planner.plans import (
     table,
     yields,
 )
-from roofline.planner.splits import Splits
+from roofline.planner.pool_candidates import Pairs
+from roofline.planner.pools import pools
+from roofline.planner.training_candidates import Split, plain
+from roofline.results.answer import Answer
 from roofline.results.estimate import Estimate
-from roofline.results.labels import headline
+from roofline.results.labels import asked, headline, told
 from roofline.results.notebook import Displayed
-from roofline.results.records import of_estimate
+from roofline.results.pools import Pools
+from roofline.results.records import brief, layout_fields, of_estimate, of_training
+from roofline.results.training import Training
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from roofline.plots._frontier import Curve
+    from roofline.plots.tradeoff import Tradeoff
 
 OBJECTIVES: Final[Mapping[str, str]] = {
     "tokens_per_second_per_chip": "the most tokens/s a chip",
@@ -57,26 +75,188 @@ _ASKED: Final = (
 )  # fmt: skip
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
+_ASKED_OF_STEPS: Final = ("model", "system", "chips", "level", "framework", "dtype", "global_batch", "seq_len", "task")
+_STEPS_HEAD: Final = ("step", "80 % within", "tokens/s", "MFU", "HFU", "bubble", "memory", "plan")
+_MOST_WAYS: Final = 8
+_LOOKED: Final = 16
+"""Best pairs that are answered in full to find one that keeps the limits."""
+_MOST_POOL_LINES: Final = 8
+_POOLS_HEAD: Final = (
+    "a user",
+    "a chip",
+    "80 % within",
+    "TPOT",
+    "TTFT",
+    "requests",
+    "chips",
+    "that read",
+    "chips",
+    "that decode",
+)
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Search(Displayed):
+class Selection(Displayed, ABC, Generic[AnswerT]):
+    """Candidates that were estimated, held to limits and ranked by an objective.
+
+    Candidates are counted row by row where they lie on more than one axis. A subclass says what they are: where they fit, the
+    values of their metrics, the objective, the two axes of the frontier, and which answer is at a place.
+
+    Attributes:
+        limits: on metrics of :data:`roofline.planner.metrics.METRICS`, those that were given.
+        notes: what was chosen or assumed.
+    """
+
+    LIMITED: ClassVar[Limited]
+    """What may be limited: how it is written, its unit, the kind of quantity, and an example."""
+
+    limits: Mapping[str, float] = field(factory=dict, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def held(self, **limits: float | str | None) -> Self:
+        """Return the same candidates held to other limits: those not named stay, None lifts one.
+
+        Raises:
+            QuestionError: no limit of that name, or nothing above 0.
+        """
+        for name in limits:
+            if name not in self.LIMITED:
+                raise QuestionError(fault("limit", name, "no such limit", " or ".join(self.LIMITED)))
+        asked = {**self.limits, **limits}
+        kinds = self.LIMITED.items()
+        return attrs.evolve(self, limits={
+            name: limit(name, asked[name], unit, kind, such) for name, (_, unit, kind, such) in kinds if asked.get(name) is not None
+        })  # fmt: skip
+
+    # What a kind of candidates says ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def at(self, place: int | np.int64) -> AnswerT:
+        """Return the answer of the candidate at a place, in full."""
+
+    @property
+    @abstractmethod
+    def tried(self) -> int:
+        """Candidates that were tried, those among them that cannot be laid out."""
+
+    @property
+    @abstractmethod
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Why the other candidates were rejected; with those accepted, they are all that were tried."""
+
+    @abstractmethod
+    def _metric(self, name: str) -> NDArray[np.float64]:
+        """Return a metric of every candidate."""
+
+    @property
+    @abstractmethod
+    def _fits(self) -> NDArray[np.bool_]:
+        """Where a candidate fits, whatever the limits."""
+
+    @property
+    @abstractmethod
+    def _score(self) -> NDArray[np.float64]:
+        """The objective, more being better."""
+
+    @property
+    @abstractmethod
+    def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The two quantities of the frontier, more being better; the second breaks ties of the objective."""
+
+    def _remarks(self, est: AnswerT) -> Iterable[str]:
+        """Return what is said of the best besides its own assumptions."""
+        del est
+        return self.notes
+
+    # What follows ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def accepted(self) -> NDArray[np.bool_]:
+        """Where a candidate fits and keeps the limits."""
+        return self._fits & (self._excess <= 1)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """The same as :attr:`accepted`."""
+        return self.accepted
+
+    def _over(self, name: str) -> NDArray[np.float64]:
+        """Return a metric over its limit, above 1 where it misses it; one without meaning keeps any limit."""
+        value = self._metric(name)
+        return np.asarray(
+            np.nan_to_num(value / self.limits[name] if METRICS[name].least else self.limits[name] / value, nan=0.0)
+        )
+
+    @cached_property
+    def _excess(self) -> NDArray[np.float64]:
+        """The worst metric over its limit."""
+        return np.asarray(np.maximum.reduce([np.zeros(self._fits.shape), *map(self._over, self.limits)]))
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """The places of the accepted, the best first, and of two as good the one with more of the frontier's second quantity."""
+        return order(self.accepted, self._score, self._axes[1])
+
+    @cached_property
+    def _edge(self) -> NDArray[np.int64]:
+        """The places of the frontier: accepted, and beaten by no other in both of its quantities."""
+        return pareto(self.accepted, *self._axes)
+
+    def _combinations(self) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
+        """Yield each set of limits and where exactly these are missed by what fits: each alone, and all together."""
+        over = {name: self._fits & (self._over(name) > 1) for name in self.limits}
+        for names in [*([name] for name in over), *([list(over)] if len(over) > 1 else [])]:
+            yield names, np.logical_and.reduce([mask if name in names else ~mask for name, mask in over.items()])
+
+    def _nearest_of(self, mask: NDArray[np.bool_], miss: NDArray[np.float64], *, rank: bool = True) -> tuple[int, bool]:
+        """Return the place of a mask that misses by least, of those better than the best where there are any, and whether it is."""
+        best = self._score.flat[self._order[0]] if rank and self._order.size else np.inf
+        better = mask & (self._score > best)
+        return int(np.argmin(np.where(better if better.any() else mask, miss, np.inf))), bool(better.any())
+
+    def _said(self, names: Iterable[str], between: str, than: str) -> str:
+        written = {name: show(self.limits[name], self.LIMITED[name][1], 3) for name in names}
+        return between.join(f"{self.LIMITED[name][0]} {than} {value}" for name, value in written.items())
+
+    @property
+    def _counted(self) -> str:
+        kept = f" and keep {self._said(self.limits, ' and ', '<=')}" if self.limits else ""
+        return f"{self._order.size:,} of {self._priced:,} plans fit{kept}"
+
+    @property
+    def _priced(self) -> int:
+        return self.accepted.size
+
+
+def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]) -> tuple[str, int]:
+    """Return what no candidate does, of the stages that each must pass, and the place of the one that comes nearest to it."""
+    text, among, miss = next(each for each in stages if each[1].any())
+    return text, int(np.argmin(np.where(among, miss, np.inf)))
+
+
+# A service ------------------------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False, repr=False, slots=False)
+class Search(Selection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
 
     Attributes:
         plans: all that were priced: chunks (first axis) by layouts with each of their loads (second).
         refused: layouts that cannot be laid out, and why.
-        limits: on ``ttft`` and ``tpot``, those that were given.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
-        notes: what was chosen or assumed.
         disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
     """
 
+    LIMITED: ClassVar[Limited] = {name: (title, SECOND, "time", "50ms") for name, title in TIMES.items()}
+
     plans: Estimate
     refused: tuple[Rejection, ...] = ()
-    limits: Mapping[str, float] = field(factory=dict)
     objective: str = "tokens_per_second_per_chip"
-    notes: tuple[str, ...] = ()
     disaggregated: Splits | None = None
 
     def __repr__(self) -> str:
@@ -89,13 +269,9 @@ class Search(Displayed):
         Raises:
             QuestionError: no limit of that name, or no time above 0.
         """
-        for name in limits:
-            if name not in TIMES:
-                raise QuestionError(fault("limit", name, "no such limit", "ttft or tpot"))
-        asked = {**self.limits, **limits}
-        kept = {name: limit(name, asked[name]) for name in TIMES if asked.get(name) is not None}
-        apart = None if self.disaggregated is None else self.disaggregated.held(kept)
-        return attrs.evolve(self, limits=kept, disaggregated=apart)
+        out = super().held(**limits)
+        apart = self.disaggregated
+        return out if apart is None else attrs.evolve(out, disaggregated=attrs.evolve(apart, limits=out.limits))
 
     @property
     def _together(self) -> float | None:
@@ -105,16 +281,11 @@ class Search(Displayed):
     # What is kept ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def kept(self) -> NDArray[np.bool_]:
-        """Where a plan fits and keeps the limits."""
-        return self._fits & (self._excess <= 1)
-
-    @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
         if not self._order.size:
             return None
-        est = self._at(self._order[0])
+        est = self.at(self._order[0])
         return est.noted([*self.notes, f"plan {short(est)}: {OBJECTIVES[self.objective]}; {self._counted}"])
 
     @cached_property
@@ -131,43 +302,36 @@ class Search(Displayed):
     @cached_property
     def nearest(self) -> Estimate | None:
         """Where no plan is kept: the one that misses the limits by least; if none keeps up, the rate; if none fits, the memory."""
-        return None if self.kept.any() else self._at(self._missing[1]).noted(self.notes)
+        return None if self.kept.any() else self.at(self._missing[1]).noted(self.notes)
 
     @property
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
-        ranked = (
+        return _missing((
             ("keeps the limits", self._fits, self._excess),
             ("keeps up with the rate", self._filled <= 1, -self._rate),
             ("fits", self._filled > 0, self._filled),
-        )
-        told, among, miss = next(each for each in ranked if each[1].any())
-        return told, int(np.argmin(np.where(among, miss, np.inf)))
+        ))  # fmt: skip
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Why the other plans were rejected; with those kept, they are all that were tried."""
-        over = {name: self._fits & (self._over(name) > 1) for name in self.limits}
         full = self._filled > 1
         groups = {
             "memory": (full, "weights, cache and activations exceed the memory of a chip", self._filled),
             # All were laid out, so that what fits and breaks a law does not keep up.
             "rate": (~self._fits & ~full, "saturates below the rate", -self._rate),
         }
-        for some in ([name] for name in over), [list(over)] if len(over) > 1 else []:
-            for name in some:
-                mask = np.logical_and.reduce([mask if each in name else ~mask for each, mask in over.items()])
-                groups[" and ".join(name)] = (mask, self._said(name, " and ", "above"), self._excess)
+        for names, mask in self._combinations():
+            groups[" and ".join(names)] = (mask, self._said(names, " and ", "above"), self._excess)
         return (*self.refused, *(self._rejection(kind, *group) for kind, group in groups.items() if group[0].any()))
 
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
-        best = self._score[self.kept].max() if self.kept.any() and kind not in ("memory", "rate") else np.inf
-        better = mask & (self._score > best)
-        place = np.argmin(np.where(better if better.any() else mask, miss, np.inf))
+        place, better = self._nearest_of(mask, miss, rank=kind not in ("memory", "rate"))
         count = np.unique(self._layout[mask.any(axis=0)]).size
-        est = self._at(place)
+        est = self.at(place)
         told = f"{missed(kind, est)}, {short(est)}, {yields(est)}"
-        return Rejection(kind, reason, int(mask.sum()), count, est, bool(better.any()), told, lambda: records(est)[0])
+        return Rejection(kind, reason, int(mask.sum()), count, est, better, told, lambda: records(est)[0])
 
     @property
     def tried(self) -> int:
@@ -191,14 +355,12 @@ class Search(Displayed):
     def _filled(self) -> NDArray[np.float64]:
         return self._whole(self.plans.memory.total / self.plans.capacity)
 
-    def _over(self, name: str) -> NDArray[np.float64]:
-        """Return a time over its limit; one without meaning keeps any limit."""
-        return np.asarray(np.nan_to_num(self._whole(getattr(self.plans, name)) / self.limits[name], nan=0.0))
+    def _metric(self, name: str) -> NDArray[np.float64]:
+        return self._whole(measure(self.plans, name))
 
-    @cached_property
-    def _excess(self) -> NDArray[np.float64]:
-        """The worst time over its limit."""
-        return np.asarray(np.maximum.reduce([np.zeros(self._shape), *map(self._over, self.limits)]))
+    @property
+    def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._rate, self._speed
 
     @cached_property
     def _speed(self) -> NDArray[np.float64]:
@@ -214,7 +376,7 @@ class Search(Displayed):
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
         value = self._whole(getattr(self.plans, self.objective))
-        return np.asarray(np.nan_to_num(-value if self.objective in Estimate.LEAST else value, nan=-np.inf))
+        return np.asarray(np.nan_to_num(-value if METRICS[self.objective].least else value, nan=-np.inf))
 
     @cached_property
     def _layout(self) -> NDArray[np.int64]:
@@ -225,21 +387,8 @@ class Search(Displayed):
         )
         return np.cumsum((np.diff(degrees, prepend=degrees[:, :1]) != 0).any(axis=0))
 
-    @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """The places of the plans kept, the best first, and of two as good the one that is faster for a user."""
-        return ranking.order(self.kept, self._score, self._speed)
-
-    @cached_property
-    def _edge(self) -> NDArray[np.int64]:
-        """The places of the frontier."""
-        return self._pareto(self.kept)
-
-    def _pareto(self, where: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the places in a mask that no other of them beats, the most tokens per second and chip first."""
-        return ranking.pareto(where, self._rate, self._speed)
-
-    def _at(self, place: Any) -> Estimate:
+    def at(self, place: int | np.int64) -> Estimate:
+        """Return the plan at a place, counted row by row, in full."""
         return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
 
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
@@ -252,23 +401,15 @@ class Search(Displayed):
         return f"{self.plans.question.model.name} on {self.plans.system.name}"
 
     @property
-    def _counted(self) -> str:
-        kept = f" and keep {self._said(self.limits, ' and ', '<=')}" if self.limits else ""
-        return f"{self._order.size:,} of {self.kept.size:,} plans fit{kept}"
-
-    def _said(self, limits: Iterable[str], between: str, than: str) -> str:
-        return between.join(f"{TIMES[name]} {than} {show(self.limits[name], SECOND, 3)}" for name in limits)
-
-    @property
     def _shown(self) -> Estimate:
         """The best plan, or the nearest to one."""
         return cast("Estimate", self.best or self.nearest)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        asked = of_estimate(self._shown)
+        first = of_estimate(self._shown)
         return {
-            **{name: asked[name] for name in _ASKED},
+            **{name: first[name] for name in _ASKED},
             "limits": {f"{name}_s": self.limits.get(name) for name in TIMES},
             "objective": self.objective,
             "tried": self.tried,
@@ -326,7 +467,7 @@ class Search(Displayed):
             QuestionError: one token out.
         """
         q, x, y = cast("Serve", self.plans.question), self._speed.flat, self._rate.flat
-        free = ranking.pareto(self._fits, self._rate, self._speed)
+        free = pareto(self._fits, self._rate, self._speed)
         if q.output <= 1:
             rule = "has no time per token, and so no frontier to draw"
             raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))
@@ -346,3 +487,522 @@ class Search(Displayed):
             x[free], y[free], self.limits.get("tpot"),
         )  # fmt: skip
         return curve
+
+
+# Two pools ------------------------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False, repr=False, slots=False)
+class Splits(Selection[Pools]):
+    """Every plan of two pools that was priced, and the best of those that keep the limits.
+
+    Attributes:
+        question: the service.
+        system: the machine of both pools.
+        profile: its constants.
+        pairs: the plans.
+        objective: as in :class:`Search`.
+    """
+
+    LIMITED: ClassVar[Limited] = Search.LIMITED
+
+    question: Serve
+    system: System
+    profile: Calibration
+    pairs: Pairs
+    objective: str = "tokens_per_second_per_chip"
+
+    def __repr__(self) -> str:
+        best = "none is kept" if self.best is None else repr(self.best)
+        return f"<Splits: {self.kept.size:,} plans: {best}>"
+
+    # What is kept ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def best(self) -> Pools | None:
+        """The best plan that is kept, in full; None if there is none."""
+        places = self._order[:_LOOKED]
+        if not places.size:
+            return None
+        # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
+        held = np.flatnonzero(self._holds(self._full(places)))
+        return self.at(places[held[0] if held.size else 0])
+
+    @cached_property
+    def frontier(self) -> Pools | None:
+        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        places = self._edge
+        if not places.size:
+            return None
+        full = self._full(places)
+        held = np.flatnonzero(self._holds(full))
+        if not held.size:
+            return None
+        axes = (full.tokens_per_second_per_chip, full.tokens_per_second_per_user)
+        rate, speed = (np.asarray(each)[held] for each in axes)
+        return self._full(places[held[undominated(np.stack([rate, speed]))]])
+
+    @cached_property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Why the other plans were rejected."""
+        reading, decoding = self.pairs.misfits
+        units = (
+            ("rule", "units that cannot be laid out", self.pairs.refused),
+            ("memory", "units that read: weights and a prompt exceed the memory of a chip", reading),
+            ("memory", "units that decode: weights and the cache of one request exceed the memory of a chip", decoding),
+            ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
+        )
+        out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
+        for names, mask in self._combinations():
+            if mask.any():
+                place, _ = self._nearest_of(mask, self._excess, rank=False)
+                times = ", ".join(
+                    f"{TIMES[name]} {show(float(self._metric(name)[place]), SECOND, 4)}" for name in names
+                )
+                text = f"{self._said(names, ' and ', 'above')}; the nearest: {times}, {self._named(place)}"
+                out.append(Rejection(" and ".join(names), text, int(mask.sum()), 0))
+        return tuple(out)
+
+    @property
+    def tried(self) -> int:
+        """Plans that were tried: pairs, and units that were not paired."""
+        return self.kept.size + sum(self.pairs.misfits) + self.pairs.unpaired + self.pairs.refused
+
+    # How it is found -------------------------------------------------------------------------------------------------
+
+    @property
+    def _speed(self) -> NDArray[np.float64]:
+        return 1 / self.pairs.tpot
+
+    @cached_property
+    def _rate(self) -> NDArray[np.float64]:
+        return np.asarray(self.pairs.rate * self.question.output / sum(self.pairs.chips))
+
+    @property
+    def _fits(self) -> NDArray[np.bool_]:
+        return np.ones(np.shape(self.pairs.rate), dtype=bool)
+
+    def _metric(self, name: str) -> NDArray[np.float64]:
+        return np.asarray(getattr(self.pairs, name))
+
+    @property
+    def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._rate, self._speed
+
+    @cached_property
+    def _score(self) -> NDArray[np.float64]:
+        """The objective, the more the better."""
+        if self.objective in ("tpot", "ttft"):
+            return np.asarray(-getattr(self.pairs, self.objective))
+        if self.objective == "tokens_per_second_per_user":
+            return self._speed
+        if self.objective != "joules_per_token":
+            return self._rate  # rent is that of chips
+        draw = [
+            drawn(self.profile.idle_fraction, self.profile.power_fraction[0], busy) for busy in (self.pairs.full, 1.0)
+        ]
+        return np.asarray(
+            -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate
+        )
+
+    def _holds(self, full: Pools) -> NDArray[np.bool_]:
+        """Return where an answer in full fits and keeps the limits."""
+        keeps = [np.asarray(getattr(full, name)) <= limit for name, limit in self.limits.items()]
+        return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))
+
+    def _full(self, places: Any) -> Pools:
+        """Return the answer for some plans in full."""
+        reading, answering = self.pairs.layouts(places)
+        asked = attrs.evolve(self.question, concurrency=self.pairs.requests[places])
+        return pools(asked, self.system, answering, reading, level=self.profile)
+
+    def at(self, place: int | np.int64) -> Pools:
+        """Return the plan at a place in full."""
+        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests[place])
+        return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
+
+    def curve(self, title: str = "") -> Curve | None:
+        """Return the numbers of the picture of the frontier under a title; None where nothing is kept."""
+        front, best = self.frontier, self.best
+        if front is None or best is None:
+            return None
+        x, y = (np.asarray(each) for each in (front.tokens_per_second_per_user, front.tokens_per_second_per_chip))
+        pair = front.interval("tokens_per_second_per_chip")
+        free = undominated(np.stack(self._axes))
+        far = (self._speed[free], self._rate[free]) if self.limits else (x, y)
+        at = np.flatnonzero(np.isclose(y, float(best.tokens_per_second_per_chip)))
+        sides = [
+            [
+                f"{est.layout.select(i).short()} on {chips:g}"
+                for i, chips in enumerate(np.broadcast_to(est.chips, x.shape))
+            ]
+            for est in (front.prompts, front.answers)
+        ]
+        curve: Curve = plots().Curve(
+            f"{self.system.name}: prompts on chips of their own", title, x, y,
+            None if pair is None else (np.asarray(pair[0]) / y, np.asarray(pair[1]) / y),
+            tuple(f"{read} | {made}" for read, made in zip(*sides, strict=True)),
+            int(at[0]) if at.size else None, far[0], far[1], self.limits.get("tpot"),
+        )  # fmt: skip
+        return curve
+
+    # What is told ----------------------------------------------------------------------------------------------------
+
+    def _named(self, place: int) -> str:
+        (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
+        return f"{reading.short()} | {answering.short()}, {rate} tokens/s a chip"
+
+    def to_dict(self, together: float | None) -> dict[str, Any]:
+        """Return what was found under the names of the machine-readable answer.
+
+        Args:
+            together: tokens/s a chip of the best plan of one pool; None where there is none.
+        """
+        best, front = self.best, self.frontier
+        return {
+            "plans": {"tried": self.tried, "kept": int(self.kept.sum())},
+            "best": None if best is None else best.to_dict(),
+            "over_one_pool": None
+            if best is None or not together
+            else float(best.tokens_per_second_per_chip) / together,
+            "frontier": [] if front is None else _pool_records(front),
+            "rejected": [each.to_dict() for each in self.rejected],
+        }
+
+    def lines(self, together: float | None) -> list[str]:
+        """Return what was found as lines of text; ``together`` as above."""
+        does = "keep the limits" if self.limits else "fit"
+        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
+        head = f"with prompts on chips of their own: {counted}"
+        best, front = self.best, self.frontier
+        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
+        why = ["why others were rejected", columns(rows, right=(0,))] if rows else []
+        if best is None or front is None:
+            return [f"{head}: NONE", *why]
+        each = float(best.tokens_per_second_per_chip)
+        times = "" if not together else f", {figure(each / together, 3)} times those of chips that do both"
+        chips = f"{float(best.prompts.chips):g} chips that read and {float(best.answers.chips):g} that decode"
+        best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s a chip{times}"
+        ratio = f"in balance at {figure(float(best.balance), 3)} chips that read for each that decodes"
+        every = _pool_records(front)
+        shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
+        rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
+        return [head, f"the best: {best_}; {ratio}", "", rows_, "", *why]
+
+
+def _pool_records(front: Pools) -> list[dict[str, Any]]:
+    """Return each point of an answer over one axis under the names of the machine-readable form."""
+    count = (int(np.size(front.ttft)),)
+    numbers = {
+        "concurrency": front.in_flight, "ttft_s": front.ttft, "tpot_s": front.tpot,
+        "tokens_per_s_per_user": front.tokens_per_second_per_user,
+        "output_tokens_per_s_per_chip": front.tokens_per_second_per_chip,
+    }  # fmt: skip
+    values = {name: np.broadcast_to(np.asarray(value), count) for name, value in numbers.items()}
+    sure = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s_per_chip": "tokens_per_second_per_chip"}
+    ends = {name: front.interval(quantity) for name, quantity in sure.items()}
+    named = {"prefill": front.prompts, "decode": front.answers}
+    out = []
+    for i in range(count[0]):
+        each = {
+            name: {
+                "chips": int(np.broadcast_to(est.chips, count)[i]),
+                "layout": layout_fields(
+                    est.layout.select(i), training=False, experts=bool(front.question.model.experts)
+                ),
+            }
+            for name, est in named.items()
+        }
+        pairs = {
+            name: None if pair is None else [float(np.broadcast_to(end, count)[i]) for end in pair]
+            for name, pair in ends.items()
+        }
+        finite = {
+            name: None if pair is None else [end if np.isfinite(end) else None for end in pair]
+            for name, pair in pairs.items()
+        }
+        out.append({"pools": each, **{name: float(value[i]) for name, value in values.items()}, "interval": finite})
+    return out
+
+
+def _short(layout: Mapping[str, Any]) -> str:
+    return " ".join(f"{k}={n}" for k, n in layout.items() if isinstance(n, int) and n > 1) or "one rank"
+
+
+def _pool_line(each: dict[str, Any]) -> list[str]:
+    pair = each["interval"]["output_tokens_per_s_per_chip"]
+    sides = [cell for side in each["pools"].values() for cell in (str(side["chips"]), _short(side["layout"]))]
+    return [
+        figure(each["tokens_per_s_per_user"], 3),
+        figure(each["output_tokens_per_s_per_chip"]),
+        "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
+        show(each["tpot_s"], SECOND, 3),
+        show(each["ttft_s"], SECOND, 3),
+        figure(each["concurrency"], 3),
+        *sides,
+    ]
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False, repr=False, slots=False)
+class TrainingSearch(Selection[Training]):
+    """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.
+
+    Attributes:
+        splits: all that were priced, by recomputation, sharding and schedule.
+    """
+
+    LIMITED: ClassVar[Limited] = {
+        "memory": ("memory of a chip", BYTE, "size", "60GB"),
+        "step_time": ("time of a step", SECOND, "time", "20s"),
+    }
+
+    splits: tuple[Split, ...]
+
+    def __repr__(self) -> str:
+        best = "none is kept" if self.best is None else f"the best is {told(self.best)}, {_time(self.best)}"
+        one = self.splits[0].plans
+        return f"<TrainingSearch: {one.question.model.name} on {one.system.name}, {self.tried:,} plans: {best}>"
+
+    # What is kept ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def best(self) -> Training | None:
+        """The plan kept that has the shortest step, in full; None if there is none."""
+        if not self._order.size:
+            return None
+        est = self.at(self._order[0])
+        return est.noted([*self._remarks(est), f"plan {told(est)}: the most tokens/s; {self._counted}"])
+
+    @cached_property
+    def frontier(self) -> tuple[Training, ...]:
+        """The plans kept that no other beats both in time and in memory, the shortest step first, each in full."""
+        return tuple(self.at(place) for place in self._edge)
+
+    @cached_property
+    def ways(self) -> tuple[Training, ...]:
+        """The best plan of each recomputation, sharding and schedule that has any, the best first, each in full."""
+        _, first = np.unique(self._way[self._order], return_index=True)
+        return tuple(self.at(place) for place in self._order[np.sort(first)])
+
+    @cached_property
+    def nearest(self) -> Training | None:
+        """Where no plan is kept: that of the shortest step; if none fits, the one that needs the least memory."""
+        if self.kept.any():
+            return None
+        est = self.at(self._missing[1])
+        return est.noted(self._remarks(est))
+
+    @property
+    def _missing(self) -> tuple[str, int]:
+        """What no plan does, and the place of the one that comes nearest to it."""
+        return _missing((("keeps the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
+
+    @cached_property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Why the other plans were rejected, each once; with those kept, they are all that were tried."""
+        broken = joined(refusals(each.plans.rules, each.whole) for each in self.splits)
+        out = [Rejection("rule", each.reason, each.plans, each.plans) for each in broken.values()]
+        most = float(np.min(self._room))
+        over = self._lawful & ~self._fits
+        said = f"weights, gradients, optimizer and activations exceed the {show(most, BYTE, 3)} of a chip"
+        groups = [("memory", over, said, self._memory)]
+        if "step_time" in self.limits:
+            slow = self._fits & ~self.kept
+            groups.append(("step_time", slow, f"a step above {show(self.limits['step_time'], SECOND, 3)}", self._time))
+        return (*out, *(self._rejection(*group) for group in groups if group[1].any()))
+
+    def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
+        place, better = self._nearest_of(mask, miss)
+        est, count = self.at(place), int(mask.sum())
+        text = f"needs {show(float(est.memory.total), BYTE, 3)}, {_time(est)}, {told(est)}"
+        return Rejection(kind, reason, count, count, est, better, text, lambda: brief(est))
+
+    @property
+    def tried(self) -> int:
+        """Plans that were tried: those that make up the chips."""
+        return int(self._whole.sum())
+
+    @property
+    def _priced(self) -> int:
+        return self.tried
+
+    def at(self, place: int | np.int64) -> Training:
+        """Return the plan at a place of the axis of all plans, in full."""
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        each = self.splits[which]
+        local = int(place) - int(self._ends[which - 1] if which else 0)
+        return plain(each.plans.at(*(int(i) for i in np.unravel_index(local, each.whole.shape))))
+
+    def _remarks(self, est: Training) -> list[str]:
+        return [note for note in self.notes if note not in est.remarks]
+
+    def _metric(self, name: str) -> NDArray[np.float64]:
+        return self._along(lambda each: each.spread(measure(each.plans, name)))
+
+    @property
+    def _score(self) -> NDArray[np.float64]:
+        return -self._time
+
+    @property
+    def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return -self._time, -self._memory
+
+    # How it is found -------------------------------------------------------------------------------------------------
+
+    def _along(self, number: Callable[[Split], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([number(each).ravel() for each in self.splits])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([each.whole.size for each in self.splits])
+
+    @cached_property
+    def _way(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.splits)), [each.whole.size for each in self.splits])
+
+    @cached_property
+    def _whole(self) -> NDArray[np.bool_]:
+        return self._along(lambda each: each.whole)
+
+    @cached_property
+    def _lawful(self) -> NDArray[np.bool_]:
+        return self._along(lambda each: each.divides)
+
+    @cached_property
+    def _time(self) -> NDArray[np.float64]:
+        return self._along(lambda each: each.time)
+
+    @cached_property
+    def _memory(self) -> NDArray[np.float64]:
+        return self._along(lambda each: each.memory)
+
+    @cached_property
+    def _room(self) -> NDArray[np.float64]:
+        """Bytes that a chip may hold: as many as it has, or the limit."""
+        return np.asarray(np.minimum(self._along(lambda each: each.capacity), self.limits.get("memory", np.inf)))
+
+    @cached_property
+    def _fits(self) -> NDArray[np.bool_]:
+        return self._lawful & (self._memory <= self._room)
+
+    # What is told ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _shown(self) -> Training:
+        """The best plan, or the nearest to one."""
+        return cast("Training", self.best or self.nearest)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found under the names of the machine-readable answer; units are in the names."""
+        first = of_training(self._shown)
+        return {
+            **{name: first[name] for name in _ASKED_OF_STEPS},
+            "limits": {"memory_bytes": self.limits.get("memory"), "step_time_s": self.limits.get("step_time")},
+            "tried": self.tried,
+            "kept": int(self._order.size),
+            "best": None if self.best is None else self.best.to_dict(),
+            "nearest": None if self.nearest is None else self.nearest.to_dict(),
+            "frontier": [brief(each) for each in self.frontier],
+            "ways": [brief(each) for each in self.ways],
+            "rejected": [each.to_dict() for each in self.rejected],
+            "assumptions": list(self.notes),
+        }
+
+    def csv(self) -> str:
+        """Return the frontier as the text of a CSV file."""
+        rows = []
+        for each in map(brief, self.frontier):
+            memory, pair = each.pop("memory_bytes_per_chip"), each.pop("interval")["step_time_s"] or (None, None)
+            sizes = {f"{name}_bytes": value for name, value in memory.items() if name != "capacity"}
+            rows.append(
+                {**each.pop("layout"), **each, "step_time_s_low": pair[0], "step_time_s_high": pair[1], **sizes}
+            )
+        out = io.StringIO()
+        table = csv.DictWriter(out, list(rows[0]) if rows else ["layout"], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        return out.getvalue()
+
+    def table(self) -> str:
+        """Return what was found as text: the best plan, time against memory, the best of other ways, and why not the rest."""
+        one = self._shown
+        parts = [headline(one), asked(one), "", self._counted]
+        if self.best is None:
+            parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
+        else:
+            parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}")
+            front = [self.frontier[i] for i in _spread(len(self.frontier), _MOST_LINES)]
+            parts += ["", "time against memory: none is better in both", _lines(front)]
+            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(self.ways[:_MOST_WAYS])]
+        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
+        parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
+        return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
+
+    def plot(
+        self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
+    ) -> Axes:
+        """Draw the frontier: the time of a step against the memory of a chip, every plan that fits behind it.
+
+        Raises:
+            QuestionError: no plan is kept.
+        """
+        axes: Axes = plots("tradeoff").draw(self.tradeoff(label), ax=ax, style=style, width=width)
+        return axes
+
+    def tradeoff(self, label: str = "") -> Tradeoff:
+        """Return the numbers of the picture.
+
+        Raises:
+            QuestionError: no plan is kept.
+        """
+        if self.best is None:
+            raise QuestionError(
+                fault("plans", 0, "no plan is kept, so there is no frontier to draw", "loosen the limits")
+            )
+        front, one = self.frontier, self.best
+        pairs = [each.interval() for each in front]
+        sure = None if pairs[0] is None else np.array([[float(end) for end in pair or ()] for pair in pairs]).T
+        where = f"{one.system.name}: {float(one.chips):,.0f} chips, {one.question.model.dtype}"
+        found: Tradeoff = plots("tradeoff").Tradeoff(
+            label or where, f"{one.question.model.name}: {asked(one).split(', ')[0]}",
+            np.array([float(each.memory.total) for each in front]), np.array([float(each.step_time) for each in front]), sure,
+            tuple(told(each) for each in front), self._memory[self.kept], self._time[self.kept], float(np.min(self._room)),
+        )  # fmt: skip
+        return found
+
+
+def _time(est: Training) -> str:
+    return f"{show(float(est.step_time), SECOND, 3)} a step"
+
+
+def _memory(est: Training) -> str:
+    return f"{show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+
+
+def _spread(count: int, most: int) -> Sequence[int]:
+    """Return so many places at most that lie evenly, both ends among them."""
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
+
+
+def _lines(plans: Sequence[Training]) -> str:
+    """Return plans as a table."""
+    rows = []
+    for est in plans:
+        pair = est.interval()
+        within = "" if pair is None else " - ".join(show(float(end), SECOND, 3) for end in pair)
+        shares = (f"{float(value):.1%}" for value in (est.mfu, est.hfu, est.bubble_fraction))
+        size = show(float(est.memory.total), BYTE, 3)
+        rows.append(
+            [
+                show(float(est.step_time), SECOND, 3),
+                within,
+                f"{float(est.tokens_per_second):,.0f}",
+                *shares,
+                size,
+                told(est),
+            ]
+        )
+    return columns(rows, head=_STEPS_HEAD, right=range(len(_STEPS_HEAD) - 1))

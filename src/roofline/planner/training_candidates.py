@@ -17,7 +17,9 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.passes import some_tp, tensor_rules
@@ -65,34 +67,36 @@ class Split:
     @property
     def fits(self) -> NDArray[np.bool_]:
         """Where a plan can be laid out and is held by memory."""
-        return self._whole(self.plans.fits) & self.whole
+        return self.spread(self.plans.fits) & self.whole
 
     @property
     def divides(self) -> NDArray[np.bool_]:
         """Where a plan can be laid out."""
-        return self._whole(self.plans.divides) & self.whole
+        return self.spread(self.plans.divides) & self.whole
 
     @property
     def time(self) -> NDArray[np.float64]:
         """Time of a step."""
-        return self._whole(self.plans.step_time)
+        return self.spread(self.plans.step_time)
 
     @property
     def memory(self) -> NDArray[np.float64]:
         """Bytes on the fullest chip."""
-        return self._whole(self.plans.memory.total)
+        return self.spread(self.plans.memory.total)
 
     @property
     def capacity(self) -> NDArray[np.float64]:
         """Bytes that a chip may hold."""
-        return self._whole(self.plans.capacity)
+        return self.spread(self.plans.capacity)
 
     @property
     def filled(self) -> NDArray[np.float64]:
         """Bytes on the fullest chip over those it may hold."""
         return np.asarray(self.memory / self.capacity)
 
-    def _whole(self, value: Any) -> NDArray[Any]:
+    def spread(self, value: Num | Mask | None) -> NDArray[Any]:
+        """Return a number of the plans at every place; NaN for one that has no meaning."""
+        value = np.nan if value is None else value
         return np.broadcast_to(value, self.whole.shape)
 
 

@@ -20,7 +20,7 @@ from roofline.calibration.fitting import Part
 from roofline.core.errors import QuestionError, fault
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.spans import Span
 from roofline.plots import _breakdown, _frontier, _load, _memory, _pipeline, _roofline, _scaling, tornado
 from roofline.plots import _scatter as scattering

@@ -69,15 +69,6 @@ class Breakdown:
         return " ".join(told)
 
 
-_PASSES: Final = {"again ": "again", "d ": "backward", "w ": "weights"}
-"""How names of works of training begin, and the pass they belong to."""
-
-
-def _named(name: str) -> str:
-    """Return what an operation is called, the pass it belongs to behind it."""
-    return next((f"{name.removeprefix(p)}, {told}" for p, told in _PASSES.items() if name.startswith(p)), name)
-
-
 def operations(span: Span, most: int = 10) -> Bar:
     """Return a step with its operations and messages, the longest first; beyond so many, the rest together."""
     found: dict[str, dict[str, Num]] = {}
@@ -87,7 +78,7 @@ def operations(span: Span, most: int = 10) -> Bar:
             sums[name] += float(time * often)
     whole = float(span.time)
     times = {name: sum(float(time) for time in busy.values()) for name, busy in found.items()}
-    parts = [Part(_named(name), t, t / whole, bound(found[name])) for name, t in times.items() if t > 0]
+    parts = [Part(name, t, t / whole, bound(found[name])) for name, t in times.items() if t > 0]
     parts.sort(key=lambda part: -part.time)
     head = parts[:most]
     left = whole - sum(part.time for part in head)

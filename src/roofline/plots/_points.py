@@ -14,7 +14,7 @@ from roofline.core.errors import QuestionError, fault, near
 from roofline.core.units import BYTE_RATE, FLOP_RATE, BytesPerSecond, FlopPerByte, FlopPerSecond, Num, Ratio, show
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics.collectives import sent
 from roofline.physics.spans import Span
 
@@ -200,7 +200,7 @@ def points(span: Span, system: System, tier: Tier | Sequence[Tier] | None = None
                 over = sent(work, system.tiers)
                 wire = [w + float(over[system.tiers.index(each)] * times) for w, each in zip(wire, tiers, strict=True)]
         elif isinstance(work, Op) and float(work.flops) > 0:
-            sums = found.setdefault(work.name, [0.0, 0.0, 0.0])
+            sums = found.setdefault(work.label, [0.0, 0.0, 0.0])
             for i, value in enumerate((work.flops, work.traffic, cost.time)):
                 sums[i] += float(value * times)
             flops += float(work.flops * times)
@@ -222,10 +222,10 @@ def track(span: Span, name: str, along: str, values: NDArray[np.float64]) -> Tra
         QuestionError: no operation of that name multiplies.
     """
     ops = [(w, c, n) for w, c, n in span.leaves() if isinstance(w, Op) and np.any(w.flops > 0)]
-    mine = [each for each in ops if each[0].name == name]
+    mine = [each for each in ops if each[0].label == name]
     if not mine:
         raise QuestionError(
-            fault("operation", name, f"is none of {span.name}", near(name, {w.name for w, _, _ in ops}, "operations"))
+            fault("operation", name, f"is none of {span.name}", near(name, {w.label for w, _, _ in ops}, "operations"))
         )
     flops, traffic, time = (
         np.broadcast_to(

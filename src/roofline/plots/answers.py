@@ -130,7 +130,7 @@ def track(est: Any, operation: str, along: str = "", values: Sequence[float] | N
     again = est.again(evolve(q, **change), est.system, est.layout, est.calibration)
     steps = list(again.steps if trains(est) else reversed(again.steps[:2]))
     for step in steps:
-        if any(work is not None and work.name == operation for work, _, _ in step.leaves()):
+        if any(work is not None and work.label == operation for work, _, _ in step.leaves()):
             return _points.track(step, operation, along, grown)
     return _points.track(steps[0], operation, along, grown)
 

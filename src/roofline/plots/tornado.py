@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.units import BYTE_RATE, FLOP_RATE, SECOND, Ratio, show
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.plots import paper, style
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from roofline.core.units import BYTE, FLOP_, GIGA, MEBI, show
 from roofline.hardware.hardware import Chip, Memory
 from roofline.models.architecture import COMPONENTS, Absent, Indexer, Layers, Model
 from roofline.operators.memory import active_by_convention, kv_bytes_per_token, kv_cache, parameters, state_bytes, total
+from roofline.operators.operations import Op
 from roofline.operators.transformer import sections
-from roofline.operators.works import Op
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode
 
@@ -38,7 +38,7 @@ def billions(count: float, digits: int = 2) -> str:
 def flops_per_token(model: Model, context: float) -> float:
     """Return the operations of one more token of one sequence that holds ``context`` tokens: every product of a decode step."""
     parts = sections(Decode(model, 1.0, context), Layout(), _ANY)
-    return float(sum(part.times * work.flops for part in parts for work in part.works if isinstance(work, Op)))
+    return float(sum(part.times * work.flops for part in parts for work in part.operations if isinstance(work, Op)))
 
 
 def weights_by_component(model: Model) -> dict[str, dict[str, Any]]:

@@ -15,10 +15,8 @@ from roofline.core.fields import given
 from roofline.planner import train as steps
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
-from roofline.planner.search import search
-from roofline.planner.selection import Search
-from roofline.planner.training_search import search_training
-from roofline.planner.training_selection import TrainingSearch
+from roofline.planner.search import search, search_training
+from roofline.planner.selection import Search, TrainingSearch
 from roofline.reports import figures as interactive
 from roofline.reports import serving, training
 from roofline.reports.html import page

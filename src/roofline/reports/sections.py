@@ -10,7 +10,7 @@ import numpy as np
 from roofline.core.provenance import KINDS, Fact
 from roofline.core.text import figure
 from roofline.core.units import BYTE, FLOP_, SECOND, show
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics.spans import RESOURCES, Span, bound
 from roofline.plots._points import sheet, spanned
 from roofline.reports import figures
@@ -98,13 +98,13 @@ def _summed(span: Span) -> dict[str, tuple[str, float, list[float], float, float
         n = float(times)
         if isinstance(work, Op):
             name, does, flops, traffic = (
-                work.name,
+                work.label,
                 f"{work.kernel}, {work.rate}",
                 float(work.flops),
                 float(work.traffic),
             )
         elif isinstance(work, Message):
-            name, flops, traffic = work.name, 0.0, float(work.size)
+            name, flops, traffic = work.label, 0.0, float(work.size)
             does = f"{work.collective.replace('_', ' ')}, {float(work.group):g} ranks"
         else:
             name, does, flops, traffic = "host", "host", 0.0, 0.0

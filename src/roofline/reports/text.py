@@ -10,7 +10,7 @@ from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, show
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics.spans import Span
 from roofline.planner.candidates import load
 from roofline.planner.offload import Offload

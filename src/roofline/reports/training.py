@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, GIGA, TERA, show
-from roofline.planner.training_selection import TrainingSearch
+from roofline.planner.selection import TrainingSearch
 from roofline.reports import figures as interactive
 from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, items, section, table, tag, toggles
 from roofline.reports.sections import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within

@@ -14,7 +14,7 @@ from roofline.core.provenance import Fact, Source, stated
 from roofline.core.units import Count
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics.collectives import sent
 from roofline.physics.spans import Span
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from roofline.core.arrays import share, smaller
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
 from roofline.operators.memory import Footprint
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
 from roofline.physics.queueing import Waits
 from roofline.physics.spans import Span

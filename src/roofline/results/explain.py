@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.core.text import columns
 from roofline.core.units import BYTE, FLOP_, SECOND, show
 from roofline.hardware.constants import COLLECTIVES
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Op
 from roofline.physics.spans import Span, bound
 
 

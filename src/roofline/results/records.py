@@ -11,7 +11,6 @@ import numpy as np
 
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
-from roofline.operators.works import AGAIN
 from roofline.physics.spans import Span
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Prefill, TrainStep, yielded
@@ -275,11 +274,7 @@ def phases(whole: Span, bubble: Seconds) -> dict[str, Seconds]:
     batches, _, *exchanged, optimizer, between = whole.parts
     forward, backward, weights = (part.time * batches.times for part in batches.parts)
     again = batches.times * sum(
-        (
-            cost.time * n
-            for work, cost, n in batches.parts[1].leaves()
-            if work is not None and work.name.startswith(AGAIN)
-        ),
+        (cost.time * n for work, cost, n in batches.parts[1].leaves() if work is not None and work.recompute),
         start=0.0,
     )
     exchange: Num = sum((span.time for span in exchanged), start=0.0)

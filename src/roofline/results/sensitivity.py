@@ -22,7 +22,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import BYTE_RATE, HERTZ, ONE, SECOND, Num, Unit, show
 from roofline.hardware.constants import Kernel, Link
 from roofline.hardware.numbers import names_of, number_of, unit_of, with_number
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 
 SWING: Final = 1.1
 """What numbers are multiplied and divided by: ten per cent more, and a tenth less."""

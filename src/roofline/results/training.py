@@ -23,8 +23,8 @@ from roofline.core.units import (
     Seconds,
     show,
 )
+from roofline.operators.operations import Op
 from roofline.operators.training_memory import States
-from roofline.operators.works import AGAIN, Op
 from roofline.physics.energy import dollars_per_token, joules_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
@@ -140,7 +140,7 @@ class Training(LayoutAnswer[TrainStep, States]):
 
     def _ops(self, *, again: bool) -> Iterable[tuple[Op, Num]]:
         for work, _, times in self.whole.leaves():
-            if isinstance(work, Op) and (again or not work.name.startswith(AGAIN)):
+            if isinstance(work, Op) and (again or not work.recompute):
                 yield work, times
 
     def _utilisation(self, *, again: bool) -> Ratio:

@@ -11,8 +11,7 @@ import attrs
 import numpy as np
 
 from roofline.core.errors import DescriptorError
-from roofline.planner.frontier import Refusal
-from roofline.planner.reductions import Part
+from roofline.planner.frontier import Part, Refusal
 
 _FORM: Final = 2
 

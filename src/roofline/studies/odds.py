@@ -20,7 +20,7 @@ from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import DOLLAR_RATE, HOUR, show
-from roofline.operators.works import Op
+from roofline.operators.operations import Op
 from roofline.physics.spans import Span
 from roofline.planner.metrics import measure, metric
 from roofline.results import citations

@@ -20,8 +20,8 @@ from roofline.core.fields import given
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress, one_block
+from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
-from roofline.planner.reductions import Part, Wanted, merged, seen
 from roofline.studies.checkpoint import restored, stored
 from roofline.studies.space import Family, Space, digest, space
 from roofline.studies.sweep_result import Sweep

@@ -19,9 +19,8 @@ from roofline.core.units import ONE, show
 from roofline.hardware.numbers import SHORT, unit_of
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
-from roofline.planner.frontier import Refusal
+from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
-from roofline.planner.reductions import Part, Wanted, selected
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
 from roofline.workload.layout import Layout

@@ -13,15 +13,15 @@ from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.models.architecture import Model
 from roofline.operators.gradients import kept, of_inputs, of_weights, recast
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, again
 from roofline.operators.training_memory import WEIGHT, Held, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, TILE, Flow
-from roofline.operators.works import AGAIN, Message, Op, Section, Work
 from roofline.physics.kernels import Cost
 from roofline.physics.spans import Span, after, leaf
 from roofline.workload.questions import TrainStep, modules
 
-Price: TypeAlias = Callable[[Work], Cost]
+Price: TypeAlias = Callable[[Operation], Cost]
 """What prices a work."""
 
 
@@ -29,6 +29,8 @@ _BESIDE: Final = 6.0
 """How chip and host share a phase: side by side, and the longer one counts."""
 _LAUNCHED: Final[Mapping[str, float]] = {"moe": 12.0}
 """Kernels that the host launches for one work of a class: routing, permutation, grouped products, each in parts."""
+_PHASES: Final[Mapping[str, Phase]] = {"forward": "forward", "backward": "dgrad", "weights": "wgrad"}
+"""The pass that each part of a micro-batch is."""
 _ROUTED: Final = ("dispatch", "combine")
 _ATTENTION: Final = ("attention_prefill", "mla_prefill")
 
@@ -77,7 +79,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     fused, (first, *closing) = layers(p), ends(p)
     inner = fused
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(evolve(s, works=tuple(_unfused(w, p) for w in s.works)) for s in fused)
+        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in fused)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -85,17 +87,22 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     several = (question.global_batch > question.micro_batch * p.layout.dp) * 1.0
     accumulated = question.gradient_bytes * (1 + several)
 
-    def phase(made: Iterable[tuple[Section, tuple[Work, ...]]]) -> list[_Made]:
-        return [_made(section, works, pp, price, profile) for section, works in made if works]
+    def phase(made: Iterable[tuple[Section, tuple[Operation, ...]]]) -> list[_Made]:
+        return [_made(section, operations, pp, price, profile) for section, operations in made if operations]
 
     # The input of frozen weights is not kept for their gradients.
-    forward = tuple(evolve(s, works=tuple(s.works if added else map(recast, s.works))) for s in whole)
+    forward = tuple(evolve(s, operations=tuple(s.operations if added else map(recast, s.operations))) for s in whole)
     layered = forward[1 : 1 + len(inner)]
-    again = ((evolve(s, times=s.times * question.share), _repeated(s.works, question.recompute)) for s in layered)
+    repeated = (
+        (evolve(s, times=s.times * question.share), _repeated(s.operations, question.recompute)) for s in layered
+    )
     found = {
-        "forward": phase((s, s.works) for s in forward),
-        "backward": [*phase(again), *phase((s, of_inputs(s.works, trained=not added)) for s in reversed(whole))],
-        "weights": phase((s, of_weights(s.works, accumulated)) for s in reversed(trained)),
+        "forward": phase((s, s.operations) for s in forward),
+        "backward": [
+            *phase(repeated),
+            *phase((s, of_inputs(s.operations, trained=not added)) for s in reversed(whole)),
+        ],
+        "weights": phase((s, of_weights(s.operations, accumulated)) for s in reversed(trained)),
     }
     spans, ended = dict[str, Span](), dict[str, Num]()
     hidden = _sum(m.hidden for made in found.values() for m in made)
@@ -107,20 +114,13 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
             spans[name].time, _sum(m.span.time for m in made)
         )  # what is seen beside, and the host, stretch all parts alike
         for m in made:
-            place = (
-                "first"
-                if m.section.name == first.name
-                else "last"
-                if m.section.name in {s.name for s in closing}
-                else "layer"
-            )
-            ended[place] = ended.get(place, 0.0) + m.span.time * slow * pp
+            ended[m.section.place] = ended.get(m.section.place, 0.0) + m.span.time * slow * pp
     depth = question.model.depth
     remembered, working = _remembered(inner, fused, question, p)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
-        ended["layer"] / depth, ended["first"], ended["last"], hidden,
-        remembered / depth, working / depth, _sum(s.times * kept(s.works) for s in closing),
+        ended["layers"] / depth, ended["first"], ended["last"], hidden,
+        remembered / depth, working / depth, _sum(s.times * kept(s.operations) for s in closing),
     )  # fmt: skip
 
 
@@ -128,13 +128,13 @@ def _sum(values: Iterable[Num]) -> Num:
     return sum(values, start=0.0)
 
 
-def _made(section: Section, works: Iterable[Work], pp: Num, price: Price, profile: Calibration) -> _Made:
+def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Price, profile: Calibration) -> _Made:
     """Return a section of which a rank does its share, messages hidden behind its operations as far as the framework can.
 
     Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
     """
     f = profile.framework
-    priced = [(work, price(work)) for work in works]
+    priced = [(work, price(work)) for work in operations]
     busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
     part: dict[bool, Num] = {}
     hidden: Num = 0.0
@@ -165,7 +165,7 @@ def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price:
         cost = price(message)
         whole = cost.time * times
         seen = larger(part * whole, whole - work)
-        out.append((after(message.name, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
+        out.append((after(message.label, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
         work = work - (whole - seen)
     return out
 
@@ -197,17 +197,24 @@ def _shared(
     # Only what goes round piece by piece has attention to hide behind.
     part = f.cp if layout.context == "ring" else 1.0
     for message in _context(phase, question, p):
-        yield message, count, part
+        yield evolve(message, phase=_PHASES[phase]), count, part
     if layout.sharding != "zero3":
         return
-    for held, name in zip(own, ("weights", "experts"), strict=True):
-        if not model.experts and name == "experts":
+    for held, name, there in zip(own, ("weights", "experts"), (True, bool(model.experts)), strict=True):
+        if not there:
             continue
-        gathered = Message(f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.shards, held.stride)
+        gathered = Message(
+            f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.shards, held.stride, module="data",
+            phase=_PHASES[phase],
+        )  # fmt: skip
         if phase != "weights":
             yield gathered, count, f.fsdp
         elif question.task != "lora":
-            yield evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter"), count, f.fsdp
+            yield (
+                evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter", phase="reduce"),
+                count,
+                f.fsdp,
+            )
 
 
 def _context(phase: str, question: TrainStep, p: Flow) -> tuple[Message, ...]:
@@ -220,11 +227,13 @@ def _context(phase: str, question: TrainStep, p: Flow) -> tuple[Message, ...]:
     tokens = ACTIVATION.bytes * question.micro_batch * question.seq_len
     if layout.context == "ulysses":
         wide = _sum(run.count * attention.width(run.attention) for run in model.layers) / model.depth / layout.tp
-        swap = Message("tokens for heads", "all_to_all", tokens / layout.cp * wide, layout.cp, layout.tp)
+        swap = Message(
+            "tokens for heads", "all_to_all", tokens / layout.cp * wide, layout.cp, layout.tp, module="context"
+        )
         return () if phase == "weights" else (swap,)
     cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
-    gather = Message("keys and values", "all_gather", tokens * cached, layout.cp, layout.tp)
-    scatter = evolve(gather, name="gradients of keys and values", collective="reduce_scatter")
+    gather = Message("keys and values", "all_gather", tokens * cached, layout.cp, layout.tp, module="context")
+    scatter = evolve(gather, name="scatter keys and values", collective="reduce_scatter")
     return {"forward": (gather,), "backward": (gather, scatter)}.get(phase, ())
 
 
@@ -241,12 +250,12 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
     return after(phase, (*spans, Span("host", waits, cost=Cost(waits, latency=waits))))
 
 
-def _repeated(works: Iterable[Work], recompute: str) -> tuple[Work, ...]:
+def _repeated(operations: Iterable[Operation], recompute: str) -> tuple[Operation, ...]:
     """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
-    return tuple(evolve(w, name=f"{AGAIN}{w.name}") for w in works if _again(w, recompute))
+    return tuple(again(w) for w in operations if _again(w, recompute))
 
 
-def _again(work: Work, recompute: str) -> bool:
+def _again(work: Operation, recompute: str) -> bool:
     """Return whether a work is done again."""
     if recompute in ("none", "full"):
         return recompute == "full"
@@ -254,14 +263,14 @@ def _again(work: Work, recompute: str) -> bool:
 
 
 MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
-    "attention": lambda op: op.name.endswith("attention") or op.kernel in _ATTENTION,
-    "norm": lambda op: op.name == "norm",
-    "activation": lambda op: op.name.endswith("activate"),
-    "up": lambda op: op.name in ("expand kv", "q_b"),
-    "ffn": lambda op: op.name.removeprefix("shared ") in ("up", "activate", "down"),
+    "attention": lambda op: op.role == "core",
+    "norm": lambda op: op.module == "norm",
+    "activation": lambda op: op.role == "activation",
+    "up": lambda op: op.role == "up",
+    "ffn": lambda op: op.module in ("mlp", "shared"),
     "experts": lambda op: op.kernel == "moe",
 }
-"""What each module of :data:`roofline.workload.questions.MODULES` is done again of."""
+"""The operations of each module of :data:`roofline.workload.questions.MODULES` that are recomputed."""
 
 
 def _remembered(
@@ -272,7 +281,7 @@ def _remembered(
     Attention that is done again keeps queries, keys and values, and no scores, as if it were ``fused``.
     """
     both = list(zip(inner, fused, strict=True))
-    everything = _sum(s.times * kept(s.works) for s, _ in both)
+    everything = _sum(s.times * kept(s.operations) for s, _ in both)
     if question.recompute == "full":
         left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
     else:
@@ -281,9 +290,9 @@ def _remembered(
     return everything - dropped, dropped
 
 
-def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Work]:
-    """Yield the works of a section whose inputs are kept though some are done again."""
-    for work, plain in zip(section.works, fused.works, strict=True):
+def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operation]:
+    """Yield the operations of a section whose inputs are kept though some are done again."""
+    for work, plain in zip(section.operations, fused.operations, strict=True):
         if not _again(work, recompute):
             yield work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION:
@@ -295,7 +304,7 @@ def _sinks(model: Model) -> bool:
     return any(getattr(run.attention, "sinks", False) for run in model.layers)
 
 
-def _unfused(work: Work, p: Flow) -> Work:
+def _unfused(work: Operation, p: Flow) -> Operation:
     """Return attention that writes its scores, masked ones too, and passes over them for mask, softmax and dropout: 12 bytes each.
 
     Kept are the softmax, its mask and what dropout left: five bytes a score (Korthikanti and others, arXiv:2205.05198, sec. 4.1).
@@ -322,6 +331,6 @@ def _adapters(question: TrainStep, p: Flow) -> Section:
     wide = elements / question.rank
     work = Op(
         "adapters", "gemm", p.sixteen, flops=2 * p.tokens * elements, bytes=2 * p.tokens * wide * ACTIVATION.bytes, launches=12.0,
-        weights=elements, rows=p.tokens, inputs=wide / 2, outputs=wide / 2,
+        weights=elements, rows=p.tokens, inputs=wide / 2, outputs=wide / 2, module="adapter",
     )  # fmt: skip
     return Section("adapters", float(model.depth), (work,))

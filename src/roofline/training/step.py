@@ -21,9 +21,9 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import REACHED, System
 from roofline.inference import passes as inference
 from roofline.models.architecture import Model
+from roofline.operators.operations import Message, Op
 from roofline.operators.training_memory import Held, States, held, states
 from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
-from roofline.operators.works import Message, Op
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
@@ -160,7 +160,9 @@ def _placed(system: System, layout: Layout) -> Num:
 def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
-    crossing = Message("stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage)
+    crossing = Message(
+        "stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage, module="pipeline"
+    )
     (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
     return sent
 
@@ -195,21 +197,37 @@ def _reduced(
     # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
     every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
     scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
-    for group, name in zip(own, ("", " of experts"), strict=True):
-        if name and not question.model.experts:
+    for group, name, there in zip(own, ("", " of experts"), (True, bool(question.model.experts)), strict=True):
+        if not there:
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
         size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
         if layout.sharding in ("zero1", "zero2"):
-            scatter = Message(f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride)
-            gather = Message(f"gather weights{name}", "all_gather", size, shards, group.stride)
+            scatter = Message(
+                f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride, module="data", phase="reduce"
+            )
+            gather = Message(
+                f"gather weights{name}", "all_gather", size, shards, group.stride, module="data", phase="reduce"
+            )
             scattered.append((scatter, every, part))
             gathered.append((gather, 1.0, part))
         if layout.sharding == "none" or layout.fsdp is not None:
             # Ranks that hold the same shard add up what each of them has.
             copies, apart = group.copies / shards, group.stride * shards
             scattered.append(
-                (Message(f"reduce gradients{name}", "all_reduce", size / shards, copies, apart), 1.0, part)
+                (
+                    Message(
+                        f"reduce gradients{name}",
+                        "all_reduce",
+                        size / shards,
+                        copies,
+                        apart,
+                        module="data",
+                        phase="reduce",
+                    ),
+                    1.0,
+                    part,
+                )
             )
     return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
 
@@ -223,7 +241,7 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
         moved = moved + _UPDATED * kept + _CLEARED * local
     if question.task == "lora":
         moved = 0.0 * moved
-    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0)
+    return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")
 
 
 def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:

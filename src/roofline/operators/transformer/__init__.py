@@ -1,4 +1,4 @@
-"""A model, a phase and a layout as works: what one rank does in one pass, section by section, every size a float or an array."""
+"""A model, a phase and a layout as operations: what one rank does in one pass, section by section, every size a float or an array."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from roofline.core.arrays import ceil
 from roofline.core.units import Count, Num
 from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Formats, Model, Moe
-from roofline.operators.transformer import attention, beside, ffn
+from roofline.operators.operations import Message, Op, Operation, Section
+from roofline.operators.transformer import attention, ffn, residual
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
-from roofline.operators.works import Message, Op, Section, Work
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Pass, Prefill
 
@@ -41,8 +41,8 @@ def stage_share(model: Model, pp: Count) -> Num:
 def _begin(p: Flow) -> Section:
     """Return the embedding of the tokens; its table is cut by vocabulary."""
     return Section(
-        "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden), *reduced(p, "embedding"))
-    )
+        "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden, module="embedding"),
+                          *reduced(p, "embedding", "embedding")), place="first")  # fmt: skip
 
 
 def _end(p: Flow) -> Section:
@@ -52,19 +52,23 @@ def _end(p: Flow) -> Section:
     times = p.layout.pp if p.streams[0].decoding else 1.0
     product = gemm(p, "head", matrix, tokens=rows)
     logits = rows * p.model.vocab * matrix.share(p.layout.tp)
-    works: tuple[Work, ...] = (
-        elementwise(p, "norm", 4 * rows * p.model.hidden),
+    operations: tuple[Operation, ...] = (
+        elementwise(p, "norm", 4 * rows * p.model.hidden, module="norm"),
         evolve(product, useful=product.useful / times),
-        Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp),
-        Op("sample", "sampling", p.sixteen, 0.0, 2 * logits * ACTIVATION.bytes, launches=3.0),
+        Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp, module="head"),
+        Op("sample", "sampling", p.sixteen, 0.0, 2 * logits * ACTIVATION.bytes, launches=3.0, module="sampling"),
     )
-    return Section("head", times, works)
+    return Section("head", times, operations, place="last")
 
 
 def _hops(p: Flow) -> Section:
     """Return the passing of the hidden state from stage to stage."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
-    return Section("pipeline", 1.0, (Message("stage to stage", "point_to_point", size, p.layout.pp, p.layout.stage),))
+    return Section(
+        "pipeline",
+        1.0,
+        (Message("stage to stage", "point_to_point", size, p.layout.pp, p.layout.stage, module="pipeline"),),
+    )
 
 
 def _drafts(p: Flow, drafts: Count) -> Section:
@@ -73,18 +77,18 @@ def _drafts(p: Flow, drafts: Count) -> Section:
     layer = model.drafter
     module = evolve(model, formats=model.formats.linear(model.formats.mtp))
     single = evolve(p, model=module, streams=(evolve(first, new=1.0, logits=1.0),))
-    works: tuple[Work, ...] = (
+    operations: tuple[Operation, ...] = (
         *norms(single),
-        gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden)),
-        *attention.works(layer.attention, single),
-        *ffn.works(layer.ffn, single),
-        *_end(single).works,
+        gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden), module="draft"),
+        *attention.operations(layer.attention, single),
+        *ffn.operations(layer.ffn, single),
+        *_end(single).operations,
     )
-    return Section("draft", drafts, works)
+    return Section("draft", drafts, operations, place="last")
 
 
 def layers(p: Flow) -> tuple[Section, ...]:
-    """Return the works of all layers on one rank, equal ones folded: attention and feed-forward kinds counted apart."""
+    """Return the operations of all layers on one rank, equal ones folded: attention and feed-forward kinds counted apart."""
     attentions: Counter[Attention] = Counter()
     ffns: Counter[FeedForward] = Counter()
     for run in p.model.layers:
@@ -93,13 +97,13 @@ def layers(p: Flow) -> tuple[Section, ...]:
     names = _names((*attentions, *ffns))
     out = [each for kind, count in attentions.items() for each in _stored(p, names[kind], kind, count)]
     out += [each for kind, count in ffns.items() for each in _stored(p, names[kind], kind, count)]
-    out += [Section(name, float(count), works) for name, count, works in beside.works(p)]
-    return tuple(section for section in out if section.works)
+    out += residual.operations(p)
+    return tuple(section for section in out if section.operations)
 
 
 def _stored(p: Flow, name: str, kind: Attention | FeedForward, count: int) -> tuple[Section, ...]:
     """Return the section of ``count`` equal blocks, or one for each format where a component of theirs is stored in several."""
-    made = ffn.works if isinstance(kind, FeedForward) else attention.works
+    made = ffn.operations if isinstance(kind, FeedForward) else attention.operations
     parts = p.model.formats.split(*_HELD[type(kind).__name__])
     if len(parts) == 1:
         return (Section(name, float(count), made(kind, p)),)  # type: ignore[arg-type]
@@ -136,24 +140,24 @@ def ends(p: Flow) -> tuple[Section, ...]:
     """
     model = p.model
     matrix = head(model)
-    closing: tuple[Work, ...] = (
+    closing: tuple[Operation, ...] = (
         *_normed(p),
         gemm(p, "head", matrix, tokens=p.rows),
-        elementwise(p, "loss", 3 * p.rows * model.vocab * matrix.share(p.layout.tp), launches=3.0,
+        elementwise(p, "loss", 3 * p.rows * model.vocab * matrix.share(p.layout.tp), launches=3.0, module="loss",
                     kept=3 * p.rows * model.vocab * matrix.share(p.layout.tp)),
     )  # fmt: skip
-    out = [_begin(p), Section("head", 1.0, closing)]
+    out = [_begin(p), Section("head", 1.0, closing, place="last")]
     if model.mtp:
         layer = model.drafter
         project = Matrix("project", "attention", 2 * model.hidden, model.hidden)
         module = (
             *_normed(p),
-            gemm(p, "project", project),
-            *attention.works(layer.attention, p),
-            *ffn.works(layer.ffn, p),
+            gemm(p, "project", project, module="draft"),
+            *attention.operations(layer.attention, p),
+            *ffn.operations(layer.ffn, p),
             *closing,
         )
-        out.append(Section("prediction module", float(model.mtp), module))
+        out.append(Section("prediction module", float(model.mtp), module, place="last"))
     return tuple(out)
 
 
@@ -162,7 +166,7 @@ def _normed(p: Flow) -> tuple[Op, ...]:
 
 
 def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
-    """Return the works of one pass in order, equal layers folded into one section with the number of times it is met.
+    """Return the operations of one pass in order, equal layers folded into one section with the number of times it is met.
 
     Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With pipeline
     stages, times are those of the whole way through, every stage as slow as the fullest.
@@ -177,7 +181,7 @@ def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
     if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
         out.append(_drafts(p, question.draft_tokens))
     out.append(_hops(p))
-    return tuple(section for section in out if section.works)
+    return tuple(section for section in out if section.operations)
 
 
 _CALLED: Final[Mapping[str, str]] = {

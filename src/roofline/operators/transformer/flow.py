@@ -1,8 +1,8 @@
-"""One forward pass as one rank sees it, and the works that every kind of layer is made of."""
+"""One forward pass as one rank sees it, and the operations that every kind of layer is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from attrs import evolve, frozen
@@ -13,7 +13,7 @@ from roofline.core.units import GIGA, Bytes, Count, Num, Ratio
 from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Model
 from roofline.models.dtypes import dtype
-from roofline.operators.works import Message, Op
+from roofline.operators.operations import Message, Module, Op, Role
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Mixed, Pass, Prefill, TrainStep
 
@@ -25,6 +25,13 @@ TILE: Final = 128
 
 SIXTEEN_BIT: Final = ("bf16", "fp16", "fp32", "tf32")
 """Rates whose input needs no quantisation first."""
+
+
+_MODULES: Final[Mapping[str, Module]] = {
+    "embedding": "embedding", "attention": "attention", "recurrent": "attention", "dense": "mlp", "router": "router",
+    "experts": "experts", "shared": "shared", "residual": "residual", "norm": "norm", "head": "head", "mtp": "draft",
+}  # fmt: skip
+"""The module that the matrices of a component belong to."""
 
 
 @frozen
@@ -223,7 +230,10 @@ def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
     return Flow(question.model, shared, chip, (stream,), question.imbalance)
 
 
-def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None) -> Op:
+def gemm(
+    p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None, module: Module | None = None,
+    role: Role = "",
+) -> Op:  # fmt: skip
     """Return the product of ``tokens`` rows with matrices that share their input, fused in one kernel.
 
     ``F = 2 M sum(K N)``; ``B = sum(K N) w + M K a + M sum(N) a``, cut by tensor parallelism; where the input is quantised
@@ -257,14 +267,18 @@ def gemm(p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rat
         outputs=outputs,
         # Under sequence parallelism a rank keeps its part of what its peers gather for the product.
         kept=inputs * read / tp if p.layout.sequence_parallel and first.split != "inputs" else inputs * read,
+        module=_MODULES[first.component] if module is None else module,
+        role=role,
     )  # fmt: skip
 
 
-def elementwise(p: Flow, name: str, elements: Count, launches: Count = 1.0, kept: Count = 0.0) -> Op:
+def elementwise(
+    p: Flow, name: str, elements: Count, launches: Count = 1.0, kept: Count = 0.0, *, module: Module, role: Role = "",
+) -> Op:  # fmt: skip
     """Return a kernel that reads and writes ``elements`` activations in all, ``kept`` of them for its gradients."""
     return Op(
         name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches,
-        rows=kept, kept=ACTIVATION.bytes,
+        rows=kept, kept=ACTIVATION.bytes, module=module, role=role,
     )  # fmt: skip
 
 
@@ -273,15 +287,16 @@ def norms(p: Flow, count: int = 1) -> tuple[Op, ...]:
     if not count:
         return ()
     elements = count * p.resident * p.model.hidden
-    return (elementwise(p, "norm", 4 * elements, launches=float(count), kept=elements),)
+    return (elementwise(p, "norm", 4 * elements, launches=float(count), kept=elements, module="norm"),)
 
 
-def reduced(p: Flow, name: str) -> tuple[Message, ...]:
+def reduced(p: Flow, name: str, module: Module) -> tuple[Message, ...]:
     """Return the messages that add up a row-parallel product over the tensor peers."""
     size, tp = p.tokens * p.model.hidden * ACTIVATION.bytes, p.layout.tp
     if p.layout.sequence_parallel:
-        return Message(f"{name} scatter", "reduce_scatter", size, tp), Message(f"{name} gather", "all_gather", size, tp)
-    return (Message(f"{name} reduce", "all_reduce", size, tp),)
+        scatter = Message(f"{name} scatter", "reduce_scatter", size, tp, module=module)
+        return scatter, Message(f"{name} gather", "all_gather", size, tp, module=module)
+    return (Message(f"{name} reduce", "all_reduce", size, tp, module=module),)
 
 
 def attended(new: Count, past: Count, window: int | None) -> Num:

@@ -1,4 +1,4 @@
-"""Attention kinds, and what stands in their place: one module each, with its parameters, its cache or state, and its works."""
+"""Attention kinds, and what stands in their place: one module each, with its parameters, its cache or state, and its operations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import assert_never
 
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Absent, Attention, Compressed, Gqa, Linear, Mamba, Mla
+from roofline.operators.operations import Operation
 from roofline.operators.transformer.attention import compressed, gqa, linear, mamba, mla
 from roofline.operators.transformer.flow import Flow, Matrix
-from roofline.operators.works import Work
 
 
 def matrices(kind: Attention, hidden: int) -> tuple[Matrix, ...]:
@@ -96,19 +96,19 @@ def width(kind: Attention) -> int:
             assert_never(kind)
 
 
-def works(kind: Attention, p: Flow) -> tuple[Work, ...]:
+def operations(kind: Attention, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention as one rank sees it."""
     match kind:
         case Gqa():
-            return gqa.works(kind, p)
+            return gqa.operations(kind, p)
         case Mla():
-            return mla.works(kind, p)
+            return mla.operations(kind, p)
         case Compressed():
-            return compressed.works(kind, p)
+            return compressed.operations(kind, p)
         case Linear():
-            return linear.works(kind, p)
+            return linear.operations(kind, p)
         case Mamba():
-            return mamba.works(kind, p)
+            return mamba.operations(kind, p)
         case Absent():
             return ()
         case _:

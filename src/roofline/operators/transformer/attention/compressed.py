@@ -9,6 +9,7 @@ from __future__ import annotations
 from roofline.core.arrays import ceil
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Compressed
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -22,7 +23,6 @@ from roofline.operators.transformer.flow import (
     norms,
     reduced,
 )
-from roofline.operators.works import Op, Work
 
 
 def _down(a: Compressed, hidden: int) -> tuple[Matrix, ...]:
@@ -90,10 +90,12 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         rows=s.tokens,
         kept=(heads + 1) * a.dim * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )
 
 
-def works(a: Compressed, p: Flow) -> tuple[Work, ...]:
+def operations(a: Compressed, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank."""
     hidden, tp = p.model.hidden, p.layout.tp
     down, up = _down(a, hidden), _queries(a)
@@ -103,11 +105,13 @@ def works(a: Compressed, p: Flow) -> tuple[Work, ...]:
     return (
         *norms(p, a.norms),
         gemm(p, "q_a kv", *down),
-        gemm(p, "q_b", up),
-        elementwise(p, "rotate and compress", 2 * p.tokens * (heads * a.dim + content), launches=2.0),
-        *indexer.works(a.indexer, p),
+        gemm(p, "q_b", up, role="up"),
+        elementwise(
+            p, "rotate and compress", 2 * p.tokens * (heads * a.dim + content), launches=2.0, module="attention"
+        ),
+        *indexer.operations(a.indexer, p),
         *(core(a, p, s, heads) for s in p.streams),
         gemm(p, "o_a", first),
         gemm(p, "o_b", second),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

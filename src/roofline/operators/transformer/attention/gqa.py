@@ -5,6 +5,7 @@ from __future__ import annotations
 from roofline.core.arrays import ceil, smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Gqa
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -18,7 +19,6 @@ from roofline.operators.transformer.flow import (
     norms,
     reduced,
 )
-from roofline.operators.works import Op, Work
 
 
 def _queries(a: Gqa, hidden: int) -> tuple[Matrix, ...]:
@@ -103,10 +103,12 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         form=p.model.formats.kv,
         rows=s.tokens,
         kept=(heads * a.head_dim + keys(a, tp)) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )
 
 
-def works(a: Gqa, p: Flow) -> tuple[Work, ...]:
+def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank."""
     hidden, tp = p.model.hidden, p.layout.tp
     *compressed, q = _queries(a, hidden)
@@ -114,7 +116,7 @@ def works(a: Gqa, p: Flow) -> tuple[Work, ...]:
     rotated = p.tokens * (a.heads * q.share(tp) * a.head_dim + (0.0 if a.shared_kv else 1.0) * keys(a, tp))
     first = "q" if a.shared_kv else "qkv"
     project = (
-        (gemm(p, f"{first}_a", *compressed, *others), gemm(p, "q_b", q))
+        (gemm(p, f"{first}_a", *compressed, *others), gemm(p, "q_b", q, role="up"))
         if compressed
         else (gemm(p, first, q, *others),)
     )
@@ -122,10 +124,10 @@ def works(a: Gqa, p: Flow) -> tuple[Work, ...]:
     return (
         *norms(p, a.norms),
         *project,
-        elementwise(p, "rotate", 2 * rotated, launches=2.0 if a.qk_norm else 1.0),
-        *indexer.works(a.indexer, p),
+        elementwise(p, "rotate", 2 * rotated, launches=2.0 if a.qk_norm else 1.0, module="attention"),
+        *indexer.operations(a.indexer, p),
         *(core(a, p, stream) for stream in p.streams),
-        *((elementwise(p, "gate", gate),) if a.gate_dim else ()),
+        *((elementwise(p, "gate", gate, module="attention"),) if a.gate_dim else ()),
         gemm(p, "o", out),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from roofline.core.arrays import smaller
 from roofline.core.units import Num
 from roofline.models.architecture import Indexer
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm
-from roofline.operators.works import Op, Work
 
 
 def matrices(i: Indexer | None, hidden: int) -> tuple[Matrix, ...]:
@@ -48,15 +48,16 @@ def score(i: Indexer, p: Flow, s: Stream) -> tuple[Op, ...]:
         launches=(s.sequences > 0) * 1.0,
         # Tensor peers all score.
         useful=1.0 / p.layout.tp,
+        module="attention",
     )  # fmt: skip
     # A score is 32 bits: two elements written, two read.
-    return scores, elementwise(p, "index choice", 4 * pairs, launches=(s.sequences > 0) * 1.0)
+    return scores, elementwise(p, "index choice", 4 * pairs, launches=(s.sequences > 0) * 1.0, module="attention")
 
 
-def works(i: Indexer | None, p: Flow) -> tuple[Work, ...]:
+def operations(i: Indexer | None, p: Flow) -> tuple[Operation, ...]:
     """Return the indexer of one layer on one rank; nothing where there is none, or an earlier layer's choice is used."""
     if i is None or i.reused:
         return ()
     queries, *rest = matrices(i, p.model.hidden)
-    projections: tuple[Work, ...] = (gemm(p, "index q", queries), gemm(p, "index k", *rest))
+    projections: tuple[Operation, ...] = (gemm(p, "index q", queries), gemm(p, "index k", *rest))
     return (*projections, *(op for s in p.streams for op in score(i, p, s)))

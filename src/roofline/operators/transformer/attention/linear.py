@@ -11,8 +11,8 @@ from typing import Final
 from roofline.core.arrays import smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Linear
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm, norms, reduced
-from roofline.operators.works import Op, Work
 
 CHUNK: Final = 64
 """Tokens of a chunk, as kernels choose them."""
@@ -106,10 +106,12 @@ def core(a: Linear, p: Flow, s: Stream) -> Op:
         depth=0.0 if s.decoding else s.new,
         rows=s.tokens,
         kept=heads * (2 * a.key_dim + a.value_dim) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )
 
 
-def works(a: Linear, p: Flow) -> tuple[Work, ...]:
+def operations(a: Linear, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's linear attention on one rank."""
     hidden, tp = p.model.hidden, p.layout.tp
     out, share = _output(a, hidden), 1.0 / smaller(tp, float(a.value_heads))
@@ -118,9 +120,9 @@ def works(a: Linear, p: Flow) -> tuple[Work, ...]:
         *norms(p, a.norms),
         gemm(p, "in", *_into(a, hidden)),
         *(gemm(p, m.name, m) for m in _up(a)),
-        *((elementwise(p, "convolve", 2 * p.tokens * _channels(a) * share),) if a.conv else ()),
+        *((elementwise(p, "convolve", 2 * p.tokens * _channels(a) * share, module="attention"),) if a.conv else ()),
         *(core(a, p, s) for s in p.streams),
-        elementwise(p, "gate", 3 * p.tokens * values),
+        elementwise(p, "gate", 3 * p.tokens * values, module="attention"),
         gemm(p, "out", out),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

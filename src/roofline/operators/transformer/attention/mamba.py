@@ -5,8 +5,8 @@ from __future__ import annotations
 from roofline.core.arrays import smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mamba
+from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm, norms, reduced
-from roofline.operators.works import Message, Op, Work
 
 
 def matrices(a: Mamba, hidden: int) -> tuple[Matrix, ...]:
@@ -52,21 +52,28 @@ def core(a: Mamba, p: Flow, s: Stream) -> Op:
         launches=(s.sequences > 0) * 1.0,
         rows=s.tokens,
         kept=(3 * a.inner / tp + 2 * a.state) * ACTIVATION.bytes,
+        module="attention",
     )
 
 
-def works(a: Mamba, p: Flow) -> tuple[Work, ...]:
+def operations(a: Mamba, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's scan on one rank; the vectors are added up over the tensor peers."""
     into, vectors, step, out = matrices(a, p.model.hidden)
     channels = a.inner * into.share(p.layout.tp)
     return (
         *norms(p, a.norms),
         gemm(p, "in", into),
-        elementwise(p, "convolve", 2 * p.tokens * channels),
+        elementwise(p, "convolve", 2 * p.tokens * channels, module="attention"),
         gemm(p, "vectors", vectors),
-        Message("vectors reduce", "all_reduce", p.tokens * vectors.outputs * ACTIVATION.bytes, p.layout.tp),
+        Message(
+            "vectors reduce",
+            "all_reduce",
+            p.tokens * vectors.outputs * ACTIVATION.bytes,
+            p.layout.tp,
+            module="attention",
+        ),
         gemm(p, "step", step),
         *(core(a, p, s) for s in p.streams),
         gemm(p, "out", out),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

@@ -11,6 +11,7 @@ from attrs import evolve
 from roofline.core.arrays import ceil, pick, share
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mla
+from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -23,7 +24,6 @@ from roofline.operators.transformer.flow import (
     norms,
     reduced,
 )
-from roofline.operators.works import Op, Work
 
 
 def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
@@ -91,7 +91,7 @@ def cache(a: Mla, tokens: Count) -> Num:
     return ((0.0 if a.shared_kv else latent(a)) + indexer.cache(a.indexer)) * tokens
 
 
-def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over the cached latents: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once.
 
     Engines keep the projections that are folded into query and output in 16 bits, one matrix a head.
@@ -113,12 +113,14 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         form=p.model.formats.kv,
         rows=s.tokens,
         kept=(heads + 1) * latent(a) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )
     into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
     return into, attention, out
 
 
-def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
+def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over a prompt: ``F = 2 heads pairs (nope + rope + value)``, with keys and values expanded."""
     keys, values = _up(a)
     wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
@@ -132,14 +134,16 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Work, ...]:
         form=p.model.formats.kv,
         rows=s.tokens,
         kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
+        module="attention",
+        role="core",
     )  # fmt: skip
-    expand = gemm(p, "expand kv", keys, values, tokens=tokens)
+    expand = gemm(p, "expand kv", keys, values, tokens=tokens, role="up")
     # Context-parallel ranks exchange latents, and each expands what it got.
     own = pick(p.layout.cp > 1, share(s.new, s.past + s.new), 1.0)
     return evolve(expand, useful=expand.useful * own), attention
 
 
-def works(a: Mla, p: Flow) -> tuple[Work, ...]:
+def operations(a: Mla, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank: absorbed where it decodes or chooses its keys, expanded over prompts."""
     hidden = p.model.hidden
     *compressed, last = _queries(a, hidden)
@@ -147,7 +151,7 @@ def works(a: Mla, p: Flow) -> tuple[Work, ...]:
     heads = a.heads * last.share(p.layout.tp)
     into = (*compressed, *down) if compressed else (last, *down)
     first = gemm(p, " ".join(m.name for m in into), *into)
-    project = (gemm(p, "q_b", last),) if compressed else ()
+    project = (gemm(p, "q_b", last, role="up"),) if compressed else ()
     cores = [
         work
         for s in p.streams
@@ -158,10 +162,10 @@ def works(a: Mla, p: Flow) -> tuple[Work, ...]:
         first,
         *project,
         *((gemm(p, "gate", *gate),) if gate else ()),
-        elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + latent(a)), launches=2.0),
-        *indexer.works(a.indexer, p),
+        elementwise(p, "rotate", 2 * p.tokens * (heads * a.rope_dim + latent(a)), launches=2.0, module="attention"),
+        *indexer.operations(a.indexer, p),
         *cores,
-        *((elementwise(p, "apply gate", 3 * p.tokens * heads * a.value_dim),) if gate else ()),
+        *((elementwise(p, "apply gate", 3 * p.tokens * heads * a.value_dim, module="attention"),) if gate else ()),
         gemm(p, "o", out),
-        *reduced(p, "attention"),
+        *reduced(p, "attention", "attention"),
     )

@@ -1,13 +1,13 @@
-"""Feed-forward kinds: one module each, with its parameters and its works."""
+"""Feed-forward kinds: one module each, with its parameters and its operations."""
 
 from __future__ import annotations
 
 from typing import assert_never
 
 from roofline.models.architecture import Absent, Dense, FeedForward, Moe
+from roofline.operators.operations import Operation
 from roofline.operators.transformer.ffn import dense, moe
 from roofline.operators.transformer.flow import Flow, Matrix
-from roofline.operators.works import Work
 
 
 def matrices(kind: FeedForward, hidden: int) -> tuple[Matrix, ...]:
@@ -23,13 +23,13 @@ def matrices(kind: FeedForward, hidden: int) -> tuple[Matrix, ...]:
             assert_never(kind)
 
 
-def works(kind: FeedForward, p: Flow) -> tuple[Work, ...]:
+def operations(kind: FeedForward, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's feed-forward as one rank sees it."""
     match kind:
         case Dense():
-            return dense.works(kind, p)
+            return dense.operations(kind, p)
         case Moe():
-            return moe.works(kind, p)
+            return moe.operations(kind, p)
         case Absent():
             return ()
         case _:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from roofline.models.architecture import Dense
+from roofline.operators.operations import Module, Op, Operation
 from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, reduced
-from roofline.operators.works import Op, Work
 
 
 def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, ...]:
@@ -16,20 +16,27 @@ def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, .
     return (gate, up, down) if f.gated else (up, down)
 
 
-def block(f: Dense, p: Flow, prefix: str = "", component: str = "dense") -> tuple[Op, ...]:
+def block(f: Dense, p: Flow, prefix: str = "", component: str = "dense", module: Module = "mlp") -> tuple[Op, ...]:
     """Return the products and the activation between them, before the sum over tensor peers."""
     *into, down = matrices(f, p.model.hidden, component)
     between = p.tokens * f.width * down.share(p.layout.tp)
     return (
         gemm(p, f"{prefix}up", *into),
-        elementwise(p, f"{prefix}activate", (len(into) + 1) * between, kept=len(into) * between),
+        elementwise(
+            p,
+            f"{prefix}activate",
+            (len(into) + 1) * between,
+            kept=len(into) * between,
+            module=module,
+            role="activation",
+        ),
         gemm(p, f"{prefix}down", down),
     )
 
 
-def works(f: Dense, p: Flow) -> tuple[Work, ...]:
+def operations(f: Dense, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's feed-forward on one rank; ``F = 2 M H width`` for each matrix.
 
     A parallel one is added to the attention's output before that is summed over tensor peers.
     """
-    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else reduced(p, "ffn"))
+    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else reduced(p, "ffn", "mlp"))

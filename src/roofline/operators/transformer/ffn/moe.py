@@ -12,9 +12,9 @@ import numpy as np
 from roofline.core.arrays import ceil, expected_distinct, share, smaller
 from roofline.core.units import Bytes, Count, Ratio
 from roofline.models.architecture import Dense, Moe
+from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.ffn import dense
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
-from roofline.operators.works import Message, Op, Work
 
 
 def _shared(f: Moe) -> Dense:
@@ -65,7 +65,7 @@ def imbalance(tokens: Count, shards: Count) -> Ratio:
     return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
 
 
-def works(f: Moe, p: Flow) -> tuple[Work, ...]:
+def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's mixture on one rank.
 
     Rows of the fullest shard ``R = u T k slots / (E + copies)`` for the T tokens of the stage, u the imbalance; ``F = 6 H width R /
@@ -95,20 +95,21 @@ def works(f: Moe, p: Flow) -> tuple[Work, ...]:
         inputs=hidden,
         outputs=hidden,
         kept=(hidden + (2 + f.gated) * f.width / cut) * element,
+        module="experts",
     )  # fmt: skip
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
     there, back = _ways(f, p, uneven, row, hidden * element)
     return (
         *norms(p, f.norms),
         gemm(p, "router", router, *_gate(f, p.model.hidden)),
-        *(() if into is None else (gemm(p, "latent in", into),)),
+        *(() if into is None else (gemm(p, "latent in", into, module="experts"),)),
         *there,
         experts,
         *back,
-        *(() if out is None else (gemm(p, "latent out", out),)),
-        *(dense.block(_shared(f), p, "shared ", "shared") if f.shared_width else ()),
+        *(() if out is None else (gemm(p, "latent out", out, module="experts"),)),
+        *(dense.block(_shared(f), p, "shared ", "shared", "shared") if f.shared_width else ()),
         # In training tokens come back to the rank that sent them; only what the shared block made is added up.
-        *(reduced(p, "ffn") if layout.etp is None or f.shared_width else ()),
+        *(reduced(p, "ffn", "experts") if layout.etp is None or f.shared_width else ()),
     )
 
 
@@ -123,16 +124,16 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
         sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
         group, copies = layout.stage, f.visits * layout.expert_tp
-        there = Message("dispatch", "dispatch", sent * row, group, copies=copies)
-        return (there,), (Message("combine", "combine", sent * back, group, copies=copies),)
+        there = Message("dispatch", "dispatch", sent * row, group, copies=copies, module="experts")
+        return (there,), (Message("combine", "combine", sent * back, group, copies=copies, module="experts"),)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
     return (
         (
-            Message("dispatch", "dispatch", sent * row, layout.ep, layout.etp, f.visits),
-            Message("expert gather", "all_gather", gathered * row, layout.etp),
+            Message("dispatch", "dispatch", sent * row, layout.ep, layout.etp, f.visits, module="experts"),
+            Message("expert gather", "all_gather", gathered * row, layout.etp, module="experts"),
         ),
         (
-            Message("expert scatter", "reduce_scatter", gathered * back, layout.etp),
-            Message("combine", "combine", sent * back, layout.ep, layout.etp, f.visits),
+            Message("expert scatter", "reduce_scatter", gathered * back, layout.etp, module="experts"),
+            Message("combine", "combine", sent * back, layout.ep, layout.etp, f.visits, module="experts"),
         ),
     )

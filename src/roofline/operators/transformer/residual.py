@@ -1,20 +1,10 @@
-"""What runs beside the blocks of every layer: hyper-connections between residual streams, and per-layer embeddings."""
+"""What a model adds to its residual stream: hyper-connections between several streams, and per-layer embeddings."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from roofline.models.architecture import Absent, Model
+from roofline.operators.operations import Section
 from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms
-from roofline.operators.works import Work
-
-
-class Beside(NamedTuple):
-    """Works that are done ``times`` times in a pass."""
-
-    name: str
-    times: int
-    works: tuple[Work, ...]
 
 
 def _blocks(model: Model) -> int:
@@ -54,14 +44,14 @@ def _merge(model: Model) -> tuple[Matrix, ...]:
 
 
 def parameters(model: Model) -> int:
-    """Return the parameters of it all, embedding table apart."""
+    """Return the parameters of both, without the embedding table."""
     whole = _blocks(model) * sum(m.elements for m in _mixing(model)) + sum(m.elements for m in _merge(model))
     layers = model.depth * sum(m.elements for m in _injection(model)) + sum(m.elements for m in _spread(model))
     return whole + layers + (0 if model.per_layer is None else model.depth * model.hidden + model.per_layer.dim)
 
 
-def works(p: Flow) -> tuple[Beside, ...]:
-    """Return what runs beside the blocks in one pass on one rank.
+def operations(p: Flow) -> tuple[Section, ...]:
+    """Return the sections that one pass on one rank adds to those of attention and feed-forward blocks.
 
     A mixing reads all streams once before a block, and reads and writes them after it: ``B = (3 n + 2) H`` elements a token.
     """
@@ -70,19 +60,19 @@ def works(p: Flow) -> tuple[Beside, ...]:
         streams = model.hyper.streams
         mix = (
             *(gemm(p, m.name, m) for m in _mixing(model)),
-            elementwise(p, "streams", (3 * streams + 2) * p.tokens * model.hidden, launches=2.0),
+            elementwise(p, "streams", (3 * streams + 2) * p.tokens * model.hidden, launches=2.0, module="residual"),
         )
-        out.append(Beside("hyper-connections", _blocks(model), mix))
-        out.append(Beside("merge streams", 1, tuple(gemm(p, m.name, m) for m in _merge(model))))
+        out.append(Section("hyper-connections", float(_blocks(model)), mix))
+        out.append(Section("merge streams", 1.0, tuple(gemm(p, m.name, m) for m in _merge(model))))
     if model.per_layer is not None:
         dim = model.per_layer.dim
         gate, project = _injection(model)
         inject = (
             gemm(p, "gate", gate),
-            elementwise(p, "look up and gate", 4 * p.tokens * dim),
+            elementwise(p, "look up and gate", 4 * p.tokens * dim, module="residual"),
             gemm(p, "project", project),
             *norms(p),
         )
-        out.append(Beside("per-layer embedding", model.depth, inject))
-        out.append(Beside("per-layer projection", 1, tuple(gemm(p, m.name, m) for m in _spread(model))))
+        out.append(Section("per-layer embedding", float(model.depth), inject))
+        out.append(Section("per-layer projection", 1.0, tuple(gemm(p, m.name, m) for m in _spread(model))))
     return tuple(out)

@@ -1,0 +1,153 @@
+"""What one rank does: an operation on its own chip, or a message to a group of ranks.
+
+What an operation belongs to, in which pass it runs and whether it is recomputation are fields. ``name`` is a label for people: nothing
+reads it to decide anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from roofline.core.units import Bytes, Count, Flop, Num, Ratio
+
+Module: TypeAlias = Literal[
+    "", "attention", "mlp", "experts", "shared", "router", "norm", "residual", "embedding", "head", "sampling", "loss", "draft",
+    "adapter", "pipeline", "context", "data",
+]  # fmt: skip
+"""The part of a model, or of a parallel layout, that an operation belongs to; empty where nobody said."""
+Role: TypeAlias = Literal["", "core", "activation", "up"]
+"""What an operation does in its module: attention proper, a gated activation, a projection out of a latent."""
+Phase: TypeAlias = Literal["forward", "dgrad", "wgrad", "reduce", "optimizer"]
+"""The pass that an operation runs in: gradients of inputs are ``dgrad``, those of weights ``wgrad``."""
+
+_LABELS: Final[dict[Phase, str]] = {"forward": "", "dgrad": "dgrad ", "wgrad": "wgrad ", "reduce": "", "optimizer": ""}
+
+
+@frozen(eq=False)
+class Op:
+    """An operation on one rank.
+
+    Attributes:
+        name: label for people.
+        kernel: class of kernel, a key of :data:`roofline.hardware.constants.KERNELS`.
+        rate: which of the chip's peaks multiplies.
+        flops: floating-point (or integer) operations.
+        bytes: compulsory traffic to the chip's memory.
+        launches: kernels in a row that it takes.
+        staging: traffic of passes before and after the kernel proper: quantising its input, permuting its rows.
+        depth: elements that one core walks through one after another: the inner dimension of a GEMM, the keys of a query.
+        items: independent work items, each with a fixed cost on one core: blocks of queries, caches, experts.
+        scores: exponentials of a softmax, which no matrix unit does.
+        useful: part of the FLOP that no other rank repeats and no padding wastes.
+        form: format of the weights, or of the cache, that the kernel reads: two at one rate may have kernels of their own.
+        weights: elements of weights that it multiplies by, on this rank.
+        rows: rows, or elements, of activations that go through it.
+        inputs: of a GEMM, elements of a row before it.
+        outputs: of a GEMM, elements of a row after it.
+        kept: bytes of a row that its gradients need later.
+        module: part of the model that it belongs to.
+        role: what it does in that part.
+        phase: pass that it runs in.
+        recompute: whether it repeats an operation of the forward pass for the backward one.
+    """
+
+    name: str
+    kernel: str
+    rate: str
+    flops: Flop
+    bytes: Bytes
+    launches: Count = 1.0
+    staging: Bytes = 0.0
+    depth: Count = 0.0
+    items: Count = 0.0
+    scores: Count = 0.0
+    useful: Ratio = 1.0
+    form: str = ""
+    weights: Count = 0.0
+    rows: Count = 0.0
+    inputs: Count = 0.0
+    outputs: Count = 0.0
+    kept: Bytes = 0.0
+    module: Module = ""
+    role: Role = ""
+    phase: Phase = "forward"
+    recompute: bool = False
+
+    @property
+    def traffic(self) -> Bytes:
+        """All bytes to and from the chip's memory."""
+        return self.bytes + self.staging
+
+    @property
+    def label(self) -> str:
+        """The name with the pass it runs in.
+
+        >>> Op("up", "gemm", "bf16", 1.0, 1.0, phase="dgrad").label
+        'dgrad up'
+        """
+        return f"{'recompute ' if self.recompute else ''}{_LABELS[self.phase]}{self.name}"
+
+
+@frozen(eq=False)
+class Message:
+    """A collective or a transfer that one rank takes part in.
+
+    Attributes:
+        name: label for people.
+        collective: ``all_reduce``, ``reduce_scatter``, ``all_gather``, ``all_to_all``, ``dispatch`` and ``combine`` (of tokens to
+            their experts and back), ``broadcast``, or ``point_to_point`` (from each rank of the group to the next, one after
+            another).
+        size: bytes of the whole buffer on one rank: what is reduced, what is gathered, what is sent to all peers.
+        group: ranks that take part; 1 sends nothing.
+        stride: distance in rank numbers between neighbours of the group.
+        copies: of a dispatch or combine, the ranks that each token goes to, drawn at random.
+        module: part of the model, or of the layout, that it belongs to.
+        phase: pass that it is sent in.
+        recompute: whether it repeats a message of the forward pass for the backward one.
+    """
+
+    name: str
+    collective: str
+    size: Bytes
+    group: Count
+    stride: Count = 1.0
+    copies: Count = 1.0
+    module: Module = ""
+    phase: Phase = "forward"
+    recompute: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name with the pass it is sent in."""
+        return f"{'recompute ' if self.recompute else ''}{_LABELS[self.phase]}{self.name}"
+
+
+Operation: TypeAlias = Op | Message
+
+
+def again(operation: Operation) -> Operation:
+    """Return an operation as it is recomputed in the backward pass.
+
+    >>> again(Op("up", "gemm", "bf16", 1.0, 1.0)).label
+    'recompute up'
+    """
+    return evolve(operation, recompute=True)
+
+
+@frozen(eq=False)
+class Section:
+    """Operations done one after another, a number of times over, on one rank's way through a step.
+
+    Attributes:
+        name: label for people.
+        times: how often they are done.
+        operations: what is done, in order.
+        place: ``first`` (embedding), ``layers``, or ``last`` (head, loss, prediction modules): stages of a pipeline differ by it.
+    """
+
+    name: str
+    times: Num
+    operations: tuple[Operation, ...]
+    place: Literal["first", "layers", "last"] = "layers"
