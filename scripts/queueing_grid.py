@@ -87,7 +87,7 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
         count = case["concurrency"]
         trace = rl.Trace.closed(count, max(40 * count, 1500) if count < 256 else 15 * count, **of)
     more = {"prefill_layout": layout} if case.get("pools") else {}
-    sim = rl.simulate(model, system, trace, layout, engine="vllm", shared_budget=False, reserve=0.5, max_num_seqs=4096, **words, **more)
+    sim = rl.simulate(model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more)
     c = sim.columns
     done = c["arrival_s"] + c["e2e_s"]
     order = np.argsort(c["arrival_s"], kind="stable")

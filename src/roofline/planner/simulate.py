@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.core.units import Count, Num
@@ -220,7 +219,7 @@ def cache_of(
     def filled(tokens: float, sequences: float) -> tuple[Any, Num]:
         memory, capacity, _ = fill(
             q.model, system, layout, profile, sequences=layout.pp * sequences, tokens=tokens, passing=new, logits=new,
-            prompt=smaller(chunk, q.input * sequences), drafting=drafts,
+            prompt=chunk, drafting=drafts,
         )  # fmt: skip
         return memory, capacity
 
