@@ -75,7 +75,11 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
     """Return what the simulator sees."""
     model, system, layout = case["on"]
     words = {name: case[name] for name in ("draft_tokens", "accept_length") if name in case}
-    of = {"input": case["input"], "output": case["output"], "lengths_are": "lognormal" if case["input"] > 1 else "fixed"}
+    of = {
+        "input": case["input"],
+        "output": case["output"],
+        "lengths_are": "lognormal" if case["input"] > 1 else "fixed",
+    }
     of |= {"variation": VARIATION, "prefix": case.get("cached", 0)}
     if case["input"] == 1:
         of["output"] = rl.Lengths("lognormal", case["output"], VARIATION)
@@ -87,7 +91,9 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
         count = case["concurrency"]
         trace = rl.Trace.closed(count, max(40 * count, 1500) if count < 256 else 15 * count, **of)
     more = {"prefill_layout": layout} if case.get("pools") else {}
-    sim = rl.simulate(model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more)
+    sim = rl.simulate(
+        model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more
+    )
     c = sim.columns
     done = c["arrival_s"] + c["e2e_s"]
     order = np.argsort(c["arrival_s"], kind="stable")
@@ -141,12 +147,17 @@ def main() -> None:
         pointed += warned
         if verbose or bad:
             cells = " ".join(f"{name}{value:+.0%}{'!' if name in bad else ''}" for name, value in off.items())
-            print(f"{label(case):55} {'(says so) ' if warned and bad else ''}{cells}  [ttft {seen['ttft']:.3g}]", flush=True)
+            print(
+                f"{label(case):55} {'(says so) ' if warned and bad else ''}{cells}  [ttft {seen['ttft']:.3g}]",
+                flush=True,
+            )
     print(f"{'quantity':10} {'n':>4} {'within':>7} {'mean':>7} {'worst':>7}")
     for name, values in kept.items():
         if values:
             off_ = np.abs(values)
-            print(f"{name:10} {len(values):4} {(off_ <= LIMITS[name]).mean():7.0%} {off_.mean():7.1%} {off_.max():7.1%}")
+            print(
+                f"{name:10} {len(values):4} {(off_ <= LIMITS[name]).mean():7.0%} {off_.mean():7.1%} {off_.max():7.1%}"
+            )
     print(f"{pointed} answers point to simulate; {time.time() - began:.0f} s; hash blocks of {HASH_BLOCK} tokens")
 
 

@@ -97,8 +97,18 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         alone,
         plain,
         mixed,
-        pace(q, engine, c, plain.time, mixed.time, requests=each, ranks=layout.dp, lanes=layout.dp * layout.replicas, lag=lag,
-             variation=varied),
+        pace(
+            q,
+            engine,
+            c,
+            plain.time,
+            mixed.time,
+            requests=each,
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
+            lag=lag,
+            variation=varied,
+        ),
     )
 
 
@@ -180,9 +190,11 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     else:
         most = filled(chunk, kept)[2]
         # More than decode when every step passes a full chunk are of no use: their places stay empty, whatever the memory.
-        gaps = larger(q.output - 1, 0.0) / yielded(q)
-        useful = layout.replicas * layout.pp * layout.dp * (gaps + larger(read / chunk, 1.0)) * chunk / read
-        run, limit = _arrived(q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas)
+        steps = larger(q.output - 1, 0.0) / yielded(q)
+        useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
+        run, limit = _arrived(
+            q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas
+        )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
         stable = (Rule(SATURATES, ok, f"the service saturates {at}"),)

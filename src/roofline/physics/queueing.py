@@ -16,11 +16,10 @@ steps of each other in the k-th. Requests that come at random wait in a queue of
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from attrs import frozen
-from numpy.typing import NDArray
 
 from roofline.core.arrays import ceil, floor, larger, pick, share, smaller
 from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
@@ -38,7 +37,7 @@ class Cadence:
     Attributes:
         gaps: steps in which a request emits tokens after its first; ``chunks``: steps that pass its prompt.
         wait: steps for which it waits before that; ``cycle``: all of them.
-        chunk: tokens of a chunk on average; ``together``: prompts in a chunk on average, ``most``: at most.
+        chunk: tokens of a chunk on average, of the longest of a step; ``together``: prompts in a chunk on average, ``most``: at most.
         arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
         passing: share of an attention rank's steps that pass prompts.
         mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
@@ -79,7 +78,11 @@ def cadence(
     others = requests if random else larger(requests - 1, 0.0)
     # Where prompts wait for each other every chunk is full; where one is alone, its last chunk is not.
     work = input / chunk
-    waiting = smaller(others * work / (gaps + full), 1.0) if random else share(others * work, larger(gaps + full, requests * work))
+    waiting = (
+        smaller(others * work / (gaps + full), 1.0)
+        if random
+        else share(others * work, larger(gaps + full, requests * work))
+    )
     alone = whole_steps(input / chunk, variation)
     chunks = alone + (full - alone) * waiting
     hold = chunks / most
@@ -98,10 +101,13 @@ def cadence(
     seen = ranks if random else ranks * (1 - 1 / group)
     loose = 1.0 if slots is None else _loose(passing, ranks, variation * gaps / cycle, slots)
     mixed = own + larger(_any(passing, seen) - own, 0.0) * loose
+    busy = pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0)
+    # Of several ranks in a step the one with the longest chunk counts.
+    longest = input / chunks + (input / full - input / chunks) * (1 - 1 / larger(busy, 1.0))
     return Cadence(
         gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
-        chunk=input / chunks, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
-        busy=pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0), decoding=gaps / cycle,
+        chunk=longest, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
+        busy=busy, decoding=gaps / cycle,
     )  # fmt: skip
 
 
@@ -288,10 +294,12 @@ def _coming(
     # Of those that came while it waited, all pass while it decodes; where it ends, few are left, as most steps pass none.
     behind = larger(rate * (lone + wait) * (1 - share(taken, load)), 0.0) * c.chunks / c.together
     disturbed = smaller(steps + behind * share(mixed, (1 - load) * mixed + load * decode), c.gaps)
-    met = busy * ((1 - load) * decode + load * mixed) / 2
+    # It meets a decode step, or one that passes prompts; chunks of one prompt or more are the queue's.
+    met = busy * decode
+    long = pick(c.most > 1, busy * mixed, 0.0)
     waits = Waits(
-        base=lone, chance=larger(load, _SHORT), queue=larger(wait - met, 0.0), group=0.0, bunched=0.0, weight=0.0, begun=0.0,
-        own=lone, variation=variation, step=busy * decode, lasts=busy * mixed, often=load,
+        base=lone, chance=larger(load, _SHORT), queue=larger(wait - ((1 - load) * met + load * long) / 2, 0.0), group=0.0,
+        bunched=0.0, weight=0.0, begun=0.0, own=lone, variation=variation, step=met, lasts=long, often=load,
     )  # fmt: skip
     return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 
@@ -387,7 +395,7 @@ class Waits:
             *(np.shape(each) for each in (time, self.base, self.queue, self.place, self.own, self.often))
         )
         axis = (slice(None), *(None,) * len(shape))
-        z, w, u, long = (np.asarray(each)[axis] for each in _NODES)
+        z, w, u, long = (each[axis] for each in _NODES)
         sigma = np.sqrt(np.log1p(self.variation * self.variation))
         length = np.exp(sigma * z - sigma * sigma / 2)
         moved = self.own * (length - 1) + u * pick(long, self.lasts, self.step)
@@ -404,7 +412,7 @@ class Waits:
         fixed = (1 - self.loose) * mean
         with np.errstate(over="ignore"):
             even = smaller(share(late, 2 * self.bunched), 1.0)
-            tail = 1 - self.chance * np.exp(-share(larger(late - fixed, 0.0), self.loose * mean))
+            tail: Any = 1 - self.chance * np.exp(-share(larger(late - fixed, 0.0), self.loose * mean))
             tail = pick(late < fixed, 1 - self.chance, tail)
             wave = smaller(share(larger(time - self.base, 0.0), 2 * self.begun + self.place), 1.0)
         steady = pick(time >= start, pick(crowded, even, tail), 0.0)
@@ -414,16 +422,18 @@ class Waits:
         """Return the time by which p per cent of requests have their first token, by halving an interval."""
         part = p / PERCENT
         longest = np.exp(_FARTHEST * np.sqrt(np.log1p(self.variation * self.variation)))
-        low: Num = 0.0 * self.base
+        low: Any = 0.0 * self.base
         tail = share(self.queue, self.chance) * -np.log1p(-smaller(part, _ALWAYS))
         # With room for what nodes of lengths and chances leave of a part.
-        high: Num = self.base + self.own * longest + self.place + self.group + self.queue + 2 * (self.bunched + self.begun)
+        high: Any = (
+            self.base + self.own * longest + self.place + self.group + self.queue + 2 * (self.bunched + self.begun)
+        )
         high = high + self.step + self.lasts + _FARTHEST * tail
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             enough = self.below(middle) >= part
             low, high = pick(enough, low, middle), pick(enough, middle, high)
-        return high
+        return cast("Num", high)
 
 
 @frozen(eq=False)
@@ -464,9 +474,10 @@ class Gaps:
         return pick(p / PERCENT <= 1 - self.often, self.step, self.mixed)
 
 
-def _nodes() -> tuple[NDArray[np.float64], ...]:
+def _nodes() -> tuple[Any, Any, Any, Any]:
     """Return standard normal quantiles, their weights, parts of a step that is in progress, and whether it is a long one."""
-    edges = np.array([0.0, 0.02, 0.1, 0.25, 0.45, 0.65, 0.8, 0.9, 0.96, 0.99, 1.0])
+    # The percentiles that are asked most lie inside a cell.
+    edges = np.array([0.0, 0.03, 0.12, 0.28, 0.42, 0.58, 0.74, 0.86, 0.935, 0.975, 0.995, 1.0])
     normal = NormalDist()
     z = [normal.inv_cdf(float(each)) for each in (edges[:-1] + edges[1:]) / 2]
     parts = (np.arange(_PIECES) + 0.5) / _PIECES
