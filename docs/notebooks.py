@@ -21,11 +21,22 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def said(notebook: nbformat.NotebookNode) -> list[str]:
-    """Return what the cells of a notebook print, and that they draw."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [
-        "picture" if "image/svg+xml" in each.get("data", {}) else "".join(each.get("text", "?")) for each in outputs
-    ]
+    """Return what the cells of a notebook print, and that they draw.
+
+    Jupyter cuts what a cell prints into one output or several as it happens to arrive: neighbours are joined.
+    """
+    found: list[str] = []
+    for cell in notebook.cells:
+        before = None
+        for each in cell.get("outputs", []):
+            text = "picture" if "image/svg+xml" in each.get("data", {}) else "".join(each.get("text", "?"))
+            stream = each.get("name") if each.get("output_type") == "stream" else None
+            if stream is not None and stream == before:
+                found[-1] += text
+            else:
+                found.append(text)
+            before = stream
+    return found
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""Fit what engines add to their kernels to published serving runs, and score it twice: ``python scripts/engines.py``.
+"""Fit the constants of software stacks to published serving runs, score them, and write them: ``python scripts/engines.py --write``.
 
-Kernels, links and collectives are fitted to timings of their own (``scripts/profiles.py``) and stay as they are. What is left
-are some thirty constants: time of the host by engine, and two kernel classes that nobody has timed. They are fitted by least
-squares on log(predicted / measured), robustly, cells of (model, system, engine) weighing as the fourth root of their rows,
-and shrunk hard towards the values in ``PRIOR``. Two scores are printed: with the constants as fitted, and *out of fold*, each
-(model, system) predicted with constants fitted without any of its runs. With ``--write`` the fitted ones go into the files.
+Kernels and links have timings of their own (``scripts/profiles.py``); what is fitted here is what a stack adds to them: a launch in a
+captured graph and outside of one, the host between steps, for each sequence and each request. Each constant belongs to a table of a
+stack's file (engine, runtime, generation of chips, release, kind of launch), has a prior, and a physical range in which it must lie.
+They are fitted by least squares on log(predicted / measured), robustly, cells of (group, model, system, weights) weighing alike, and
+shrunk towards their priors. Scores are printed as fitted and *out of fold*: with constants fitted without any run of the same model
+and system, generation of chips, number format, engine, or year of release.
 """
 
 from __future__ import annotations
@@ -12,106 +13,275 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import attrs
 import numpy as np
 
 from roofline import catalog
+from roofline.catalog import output
+from roofline.core.errors import RooflineError
 from roofline.core.units import SECOND, show
 from roofline.hardware.constants import Calibration
 from roofline.validation.replay import predict
 from roofline.validation.runs import ServingRun, serving_runs
-from roofline.validation.scoring import Prediction, score
+from roofline.validation.scoring import Prediction
+from roofline.validation.serving_assumptions import opener
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = ("trtllm", "vllm", "sglang")
-SHARED = {"nim": "trtllm", "trtllm-0": "trtllm", "sglang-0.5.1": "sglang"}
-"""Engines that share the constants of another."""
+US = 1e-6
+LAUNCH = (0.3, 6.0)
+HOST = (1 * US, 200 * US)
+GAP = (10 * US, 10e-3)
 
-PRIOR: Mapping[str, tuple[float, float]] = {
-    **{f"{name}.launch": (1.0, 0.06) for name in ENGINES},
-    **{f"{name}.gap": (2e-4, 0.5) for name in ENGINES},
-    **{f"{name}.prompt_gap": (2e-3, 0.5) for name in ENGINES},
-    **{f"{name}.stream": (1.5e-5, 0.5) for name in ENGINES},
-    **{f"{name}.sequence": (s, 0.5) for name, s in (("trtllm", 2e-6), ("vllm", 1e-5), ("sglang", 1e-5))},
-    **{f"{name}.front": (15e-3, 0.3) for name in ENGINES},
-    "sglang.bunched": (0.3, 0.5),
-    "*.crowd": (1.1, 0.3),
-    "fastertransformer.launch": (1.4, 0.3),
-    "llama.cpp.launch": (1.4, 0.3),
-    # As the nearest kernels that were timed: experts in nvfp4, and in 16 bits.
-    "moe.mxfp4.t0": (30e-6, 0.4), "moe.mxfp4.eta_memory": (0.875, 0.12), "moe.mxfp4.eta_compute": (0.42, 0.4),
-    "moe.w4a16.t0": (40e-6, 0.4), "moe.w4a16.eta_memory": (0.83, 0.12), "moe.w4a16.eta_compute": (0.6, 0.4),
+PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
+    # A launch in a graph, over that of the same kernel timed alone.
+    "vllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
+    "sglang.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
+    "trtllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
+    "generic.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
+    "vllm.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
+    "sglang.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
+    "trtllm.runtime.cuda.generation.blackwell.launch": (0.75, 0.2, LAUNCH),
+    "generic.runtime.cuda.generation.blackwell-rtx.launch": (0.8, 0.2, LAUNCH),
+    "generic.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
+    "vllm.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
+    "sglang.runtime.rocm.launch": (1.6, 0.3, LAUNCH),
+    "generic.runtime.cann.launch": (2.5, 0.4, LAUNCH),
+    "vllm.runtime.cann.launch": (2.5, 0.4, LAUNCH),
+    "sglang.runtime.cann.launch": (2.5, 0.4, LAUNCH),
+    "mindie.runtime.cann.launch": (2.5, 0.4, LAUNCH),
+    "fastertransformer.launch": (1.4, 0.4, LAUNCH),
+    "llama.cpp.launch": (1.4, 0.4, LAUNCH),
+    # The host's time for a kernel outside of a graph: 4 us from C++, 10 to 100 us from Python.
+    "generic.launch_host": (20 * US, 0.5, HOST),
+    "vllm.runtime.cuda.launch_host": (15 * US, 0.5, HOST),
+    "sglang.runtime.cuda.launch_host": (40 * US, 0.5, HOST),
+    "trtllm.runtime.cuda.launch_host": (15 * US, 0.5, HOST),
+    "generic.runtime.rocm.launch_host": (30 * US, 0.5, HOST),
+    "vllm.runtime.rocm.launch_host": (20 * US, 0.5, HOST),
+    "sglang.runtime.rocm.launch_host": (60 * US, 0.5, HOST),
+    "generic.runtime.cann.launch_host": (40 * US, 0.5, HOST),
+    "vllm.runtime.cann.launch_host": (50 * US, 0.5, HOST),
+    "sglang.runtime.cann.launch_host": (50 * US, 0.5, HOST),
+    "mindie.runtime.cann.launch_host": (25 * US, 0.5, HOST),
+    "sglang.runtime.cuda.kind.tuned.launch_host": (30 * US, 0.5, HOST),
+    "generic.kind.day-0.launch_host": (60 * US, 0.5, HOST),
+    # The host between steps, for each sequence, and each request.
+    **{f"{name}.gap": (2e-4, 0.5, GAP) for name in ("generic", "trtllm", "vllm", "sglang")},
+    **{f"{name}.prompt_gap": (2e-3, 0.5, GAP) for name in ("generic", "trtllm", "vllm", "sglang")},
+    **{f"{name}.sequence": (5e-6, 0.5, (0.5 * US, 50 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
+    **{f"{name}.stream": (1.5e-5, 0.5, (0.5 * US, 200 * US)) for name in ("generic", "trtllm", "vllm", "sglang")},
+    **{f"{name}.front": (15e-3, 0.3, (1e-3, 0.1)) for name in ("generic", "trtllm", "vllm", "sglang")},
+    "generic.kind.day-0.bunched": (0.5, 0.5, (0.01, 1.0)),
+    "generic.kind.day-0.front": (0.1, 0.7, (1e-3, 1.0)),
+    "sglang.bunched": (0.3, 0.5, (0.01, 1.0)),
+    "generic.crowd": (1.1, 0.3, (0.1, 10.0)),
 }  # fmt: skip
-"""Each constant with what is expected of it, and how many parts it may be off (standard deviation of its logarithm)."""
+"""Each constant with what is expected of it, how many parts it may be off (standard deviation of its logarithm), and its range."""
 
+SHARED = {"nim": "trtllm"}
+"""Engines that share the constants of another."""
 NAMES = tuple(PRIOR)
-WIDTH, NOISE, FOLDS = 0.15, 0.12, 8
-WEIGHT = {"tpot_s": 1.0, "ttft_s": 0.5, "output_tokens_per_s": 0.7}
+WIDTH, NOISE, FOLDS, MOST = 0.2, 0.15, 8, 12
+WEIGHT = {"tpot_s": 1.0, "ttft_s": 0.5, "output_tokens_per_s": 0.6}
 CANNOT = {f"nvidia-aic-{i:04d}" for i in range(787, 808)}
 """Runs whose prompts alone take longer at the vendor's peak than the whole was measured: scored, and kept out of the fit."""
 
+Theta = Mapping[str, float]
 
-def adjusted(theta: Mapping[str, float], profile: Calibration) -> Calibration:
-    """Return a profile with the constants of its engine, and of the classes nobody timed, replaced."""
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the file of a constant, the path of its table (with a dot before it, or ""), and its key."""
+    file = next(each for each in sorted(catalog.names("engine"), key=len, reverse=True) if name.startswith(f"{each}."))
+    table, _, key = name.removeprefix(file).rpartition(".")
+    return file, table, key
+
+
+def _place(origin: str) -> str:
+    file, table, key = _parts(origin)
+    return f"{SHARED.get(file, file)}{table}.{key}"
+
+
+def adjusted(theta: Theta, profile: Calibration) -> Calibration:
+    """Return a profile with the constants of its stack replaced, each where it came from."""
     engine = profile.engine
-    name = SHARED.get(engine.name, engine.name)
     change = {
-        key.partition(".")[2]: value
-        for key, value in theta.items()
-        if key.startswith((f"{name}.", "*.")) and not key.startswith("moe.")
+        key: theta[_place(origin)]
+        for key, origin in engine.origins.items()
+        if _place(origin) in theta and getattr(engine, key) > 0
     }
-    if name == "llama.cpp":
-        change = {"launch": theta["llama.cpp.launch"]}
-    if name not in ENGINES:
-        change.pop("crowd", None)
-    if engine.name == "sglang-0.5.1":
-        change.pop("bunched")
-    kernels = dict(profile.kernels)
-    for form in ("mxfp4", "w4a16"):
-        own = {key.rsplit(".", 1)[1]: value for key, value in theta.items() if key.startswith(f"moe.{form}.")}
-        own["eta_memory"] = min(own["eta_memory"], 1.0)
-        kernels["moe", form] = attrs.evolve(kernels["moe", form], **own)
-    return attrs.evolve(profile, kernels=kernels, engine=attrs.evolve(engine, **change))
+    return attrs.evolve(profile, engine=attrs.evolve(engine, **change)) if change else profile
 
 
-class Forward:
-    """Predictions at given constants."""
+def touched(runs: Sequence[ServingRun], level: str) -> list[set[str]]:
+    """Return the constants that each run depends on."""
+    out, open_ = [], opener(level)
+    for run in runs:
+        try:
+            engine = open_(run).profile.engine
+        except RooflineError:
+            out.append(set())
+            continue
+        out.append(
+            {
+                _place(origin)
+                for key, origin in engine.origins.items()
+                if _place(origin) in PRIOR and getattr(engine, key)
+            }
+        )
+    return out
 
-    def __init__(self, runs: Sequence[ServingRun], level: str) -> None:
-        """Keep what is asked."""
-        self.runs, self.level = runs, level
 
-    def __call__(self, x: np.ndarray) -> tuple[Prediction, ...]:
-        """Return the predictions at the prior times ``exp(x)``."""
-        theta = {name: PRIOR[name][0] * float(np.exp(value)) for name, value in zip(NAMES, x, strict=True)}
-        return predict(self.runs, self.level, adjust=lambda profile: adjusted(theta, profile))
+def values(x: np.ndarray) -> dict[str, float]:
+    """Return the constants at the logarithms ``x`` of their ratios to what is expected, within their ranges."""
+    out = {}
+    for name, each in zip(NAMES, x, strict=True):
+        middle, _, (low, high) = PRIOR[name]
+        out[name] = float(np.clip(middle * np.exp(each), low, high))
+    return out
 
 
-def logs(found: Sequence[Prediction]) -> np.ndarray:
+def evaluate(runs: Sequence[ServingRun], level: str, x: np.ndarray) -> dict[tuple[str, str], Prediction]:
+    """Return the predictions of runs at some constants, by run and quantity."""
+    theta = values(x)
+    found = predict(runs, level, adjust=lambda profile: adjusted(theta, profile))
+    return {(p.run.id, p.quantity): p for p in found}
+
+
+def ratio(p: Prediction | None) -> float:
     """Return log(predicted / measured); NaN where either is missing."""
-    return np.array([np.log(p.predicted / p.measured) if p.predicted and p.measured else np.nan for p in found])
+    return float(np.log(p.predicted / p.measured)) if p is not None and p.predicted and p.measured else np.nan
 
 
-def cell(p: Prediction) -> str:
-    """Return what is left out together."""
-    return f"{p.run.model} {p.run.system}"
+def cell(run: ServingRun) -> str:
+    """Return what weighs as one."""
+    return f"{run.group} {run.model} {run.system} {run.weight_dtype}"
 
 
-def solve(base: np.ndarray, at: np.ndarray, jacobian: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def solve(r: np.ndarray, jacobian: np.ndarray, at: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the constants that explain the linearised rows best, near the prior: robust Gauss-Newton."""
     sigma = np.array([PRIOR[name][1] for name in NAMES])
+    low, high = (np.array([np.log(PRIOR[name][2][i] / PRIOR[name][0]) for name in NAMES]) for i in (0, 1))
     x = at.copy()
-    for _ in range(30):
-        r = base + jacobian @ (x - at)
-        w = weights / np.sqrt(1 + (r / WIDTH) ** 2) / NOISE**2
+    for _ in range(40):
+        now = r + jacobian @ (x - at)
+        w = weights / np.sqrt(1 + (now / WIDTH) ** 2) / NOISE**2
         left = jacobian.T @ (jacobian * w[:, None]) + np.diag(1 / sigma**2)
-        right = -jacobian.T @ (w * (base - jacobian @ at))
-        x = np.linalg.solve(left, right)
+        right = -jacobian.T @ (w * (r - jacobian @ at))
+        x = np.clip(np.linalg.solve(left, right), low, high)
     return x
+
+
+def errors(r: np.ndarray, jacobian: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the standard errors of the logarithms of the constants."""
+    sigma = np.array([PRIOR[name][1] for name in NAMES])
+    w = weights / np.sqrt(1 + (r / WIDTH) ** 2) / NOISE**2
+    return np.sqrt(np.diag(np.linalg.inv(jacobian.T @ (jacobian * w[:, None]) + np.diag(1 / sigma**2))))
+
+
+def thinned(runs: Sequence[ServingRun]) -> list[ServingRun]:
+    """Return at most so many runs of each cell and engine, evenly drawn from the list."""
+    cells: dict[str, list[ServingRun]] = defaultdict(list)
+    for run in runs:
+        cells[f"{cell(run)} {run.engine} {run.mode}"].append(run)
+    return [
+        each[i]
+        for each in cells.values()
+        for i in sorted({int(j) for j in np.linspace(0, len(each) - 1, min(len(each), MOST))})
+    ]
+
+
+def rows_weights(keys: Sequence[tuple[str, str]], runs: Mapping[str, ServingRun], r: np.ndarray) -> np.ndarray:
+    """Return the weight of each prediction in the fit; 0 for those that take no part."""
+    names = [f"{cell(runs[i])} {runs[i].engine} {q}" for i, q in keys]
+    count = Counter(names)
+    out = np.array([WEIGHT[q] ** 2 * count[name] ** -0.75 for (_, q), name in zip(keys, names, strict=True)])
+    apart = np.array([i in CANNOT or runs[i].prompts is not None for i, _ in keys])
+    doubtful = np.array([0.15 if runs[i].quality == "C" else 1.0 for i, _ in keys])
+    return np.where(np.isfinite(r) & ~apart, out * doubtful, 0.0)
+
+
+class Fit:
+    """Runs with their predictions and how these move with the constants."""
+
+    def __init__(self, runs: Sequence[ServingRun], level: str) -> None:
+        """Keep the runs, and which constants each depends on."""
+        self.runs, self.level = list(runs), level
+        self.by = {run.id: run for run in self.runs}
+        self.touch = touched(self.runs, level)
+        self.keys: list[tuple[str, str]] = []
+        self.x = np.zeros(len(NAMES))
+
+    def linearise(self, x: np.ndarray) -> None:
+        """Predict at ``x``, and each constant moved a little, where it matters."""
+        base = evaluate(self.runs, self.level, x)
+        self.keys = list(base)
+        self.r = np.array([ratio(base[key]) for key in self.keys])
+        self.jacobian = np.zeros((len(self.keys), len(NAMES)))
+        place = {key: i for i, key in enumerate(self.keys)}
+        for j, name in enumerate(NAMES):
+            mine = [run for run, names in zip(self.runs, self.touch, strict=True) if name in names]
+            if mine:
+                moved = x.copy()
+                moved[j] += 0.05
+                for key, p in evaluate(mine, self.level, moved).items():
+                    change = ratio(p) - self.r[place[key]]
+                    self.jacobian[place[key], j] = 0.0 if not np.isfinite(change) else np.clip(change / 0.05, -3, 3)
+        self.x = x
+        self.weights = rows_weights(self.keys, self.by, self.r)
+
+    def best(self, keep: np.ndarray | None = None) -> np.ndarray:
+        """Return the constants fitted to all rows, or those kept."""
+        ok = self.weights > 0 if keep is None else (self.weights > 0) & keep
+        return solve(self.r[ok], self.jacobian[ok], self.x, self.weights[ok])
+
+
+def year(run: ServingRun) -> str:
+    """Return the year of a run's software, as far as its row tells."""
+    for text in (run.engine_version, run.note, run.source):
+        found = re.search(r"20(2[3-6])(?=\D|$)", text)
+        if found:
+            return f"20{found[1]}"
+    return ""
+
+
+KEYS: Mapping[str, Callable[[ServingRun], str]] = {
+    "model and system": lambda run: f"{run.model} {run.system}",
+    "chip generation": lambda run: catalog.system(run.system).package.generation or catalog.system(run.system).package.name,
+    "number format": lambda run: run.weight_dtype,
+    "engine": lambda run: f"{run.engine} {catalog.engine('generic', run.system).runtime}",
+    "year of release": year,
+}  # fmt: skip
+
+
+def typical(pairs: Sequence[tuple[ServingRun, float]]) -> tuple[float, int]:
+    """Return exp(mean over cells of mean |log ratio|) - 1, and the cells."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for run, r in pairs:
+        if np.isfinite(r):
+            cells[cell(run)].append(abs(r))
+    return (float(np.expm1(np.mean([np.mean(each) for each in cells.values()]))), len(cells)) if cells else (np.nan, 0)
+
+
+def out_of_fold(fit: Fit, key: Callable[[ServingRun], str]) -> dict[tuple[str, str], float]:
+    """Return log ratios, each predicted with constants fitted without any run of the same key."""
+    names = sorted({key(run) for run in fit.runs})
+    groups = [{name} for name in names]
+    if len(names) > FOLDS * 3:
+        order = np.random.default_rng(0).permutation(len(names))
+        groups = [{names[j] for j in order[i::FOLDS]} for i in range(FOLDS)]
+    out: dict[tuple[str, str], float] = {}
+    for group in groups:
+        held = {run.id for run in fit.runs if key(run) in group}
+        x = fit.best(np.array([i not in held for i, _ in fit.keys]))
+        out |= {k: ratio(p) for k, p in evaluate([fit.by[i] for i in held], fit.level, x).items()}
+    return out
+
+
+QUANTITIES = {"tpot_s": "TPOT", "ttft_s": "TTFT", "output_tokens_per_s": "tokens/s"}
 
 
 def main() -> None:
@@ -119,94 +289,162 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--level", default="calibrated", choices=("generic", "calibrated"))
     parser.add_argument("--write", action="store_true", help="put the fitted constants into the files")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--page", action="store_true", help="write docs/accuracy too, with the scores out of fold")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--runs", default="serving")
     given = parser.parse_args()
-    _, rows = catalog.measured("serving")
-    runs = [run for run in serving_runs(rows, "serving") if run.quality != "C"]
-    forward = Forward(runs, given.level)
-    x = np.zeros(len(NAMES))
-    with ProcessPoolExecutor(given.workers) as pool:
-        for _ in range(2):
-            step = 0.05
-            points = [x, *(x + step * row for row in np.eye(len(NAMES)))]
-            found, *moved = pool.map(forward, points)
-            base = logs(found)
-            jacobian = np.array([(logs(each) - base) / step for each in moved]).T
-            weights = rows_weights(found, base)
-            ok = weights > 0
-            x = solve(base[ok], points[0], np.nan_to_num(jacobian[ok]), weights[ok])
-            print(f"mean |x| {np.abs(x).mean():.3f}", file=sys.stderr)
-        cells = sorted({cell(p) for p in found})
-        np.random.default_rng(0).shuffle(cells)
-        groups = [set(cells[i::FOLDS]) for i in range(FOLDS)]
-        thetas = [solve(base[keep], points[0], np.nan_to_num(jacobian[keep]), weights[keep])
-                  for group in groups for keep in [ok & np.array([cell(p) not in group for p in found])]]  # fmt: skip
-        shipped, *held = pool.map(forward, [x, *thetas])
-    out = [
-        next(each[i] for each, group in zip(held, groups, strict=True) if cell(p) in group) for i, p in enumerate(found)
-    ]
-    for name, value in zip(NAMES, x, strict=True):
-        print(f"{name:28} {PRIOR[name][0] * np.exp(value):.4g}   ({PRIOR[name][0]:.3g} expected)")
-    for title, each in (("as shipped", shipped), ("out of fold", out)):
-        print(f"\n{title}\n{table(each)}")
+    _, rows = catalog.measured(given.runs)
+    fit = Fit(thinned(serving_runs(rows, given.runs)), given.level)
+    print(f"{len(fit.runs)} runs of {len(rows)}, {len(NAMES)} constants", file=sys.stderr)
+    x = start()
+    for _ in range(given.rounds):
+        fit.linearise(x)
+        report("before this round", dict(zip(fit.keys, fit.r, strict=True)), fit)
+        x = fit.best()
+    ok = fit.weights > 0
+    error = errors(fit.r[ok], fit.jacobian[ok], fit.weights[ok])
+    shipped = {k: ratio(p) for k, p in evaluate(fit.runs, given.level, x).items()}
+    theta, used = values(x), Counter(name for names in fit.touch for name in names)
+    for i, name in enumerate(NAMES):
+        middle, _, (low, high) = PRIOR[name]
+        bound = "  AT ITS BOUND" if theta[name] in (low, high) else ""
+        print(
+            f"{name:55} {theta[name]:9.4g}  x/ {np.exp(error[i]):.2f}  ({middle:.3g} expected, {used[name]} runs){bound}"
+        )
+    report("as fitted", shipped, fit)
     if given.write:
-        theta = {name: PRIOR[name][0] * float(np.exp(value)) for name, value in zip(NAMES, x, strict=True)}
         write(theta)
-        catalog.write(ROOT / "docs" / "accuracy" / "engines.md", page(theta, shipped, out).encode())
+    if given.page:
+        scores = {name: out_of_fold(fit, key) for name, key in KEYS.items()}
+        for name, each in scores.items():
+            report(f"out of fold by {name}", each, fit)
+        output.write(
+            ROOT / "docs" / "accuracy" / "engines.md",
+            page(fit, theta, error, used=used, shipped=shipped, scores=scores).encode(),
+        )
 
 
-def rows_weights(found: Sequence[Prediction], base: np.ndarray) -> np.ndarray:
-    """Return the weight of each prediction in the fit; 0 for those that take no part."""
-    names = [f"{cell(p)} {p.run.engine} {p.quantity}" for p in found]
-    count = {name: names.count(name) for name in set(names)}
-    out = np.array([WEIGHT[p.quantity] ** 2 * count[name] ** -0.5 for p, name in zip(found, names, strict=True)])
-    online = np.array([p.run.mode == "online" and p.quantity == "output_tokens_per_s" for p in found])
-    apart = np.array([p.run.prompts is not None or p.run.id in CANNOT for p in found])
-    return np.where(np.isfinite(base) & ~online & ~apart, out, 0.0)
+def start() -> np.ndarray:
+    """Return the constants of the files."""
+    out = np.zeros(len(NAMES))
+    for i, name in enumerate(NAMES):
+        found = _stated(name)
+        if found:
+            out[i] = np.log(found / PRIOR[name][0])
+    return out
 
 
-def table(found: Sequence[Prediction]) -> str:
-    """Return the score by mode and quantity, and of TPOT and TTFT by system and engine."""
-    lines = []
-    shown = (("online", "tpot_s"), ("online", "ttft_s"), ("offline", "output_tokens_per_s"), ("static", "output_tokens_per_s"),
-             ("decode", "tpot_s"), ("prefill", "ttft_s"))  # fmt: skip
-    for mode, name in shown:
-        lines.append(_line(f"{mode} {name}", [p for p in found if p.run.mode == mode and p.quantity == name]))
-    online = [p for p in found if p.run.mode == "online"]
-    for key in ("system", "engine", "model"):
-        for value in sorted({getattr(p.run, key) for p in online}):
-            mine = [p for p in online if getattr(p.run, key) == value]
-            lines.append(_line(f"  {value} TPOT", [p for p in mine if p.quantity == "tpot_s"]))
-            lines.append(_line(f"  {value} TTFT", [p for p in mine if p.quantity == "ttft_s"]))
-    return "\n".join(lines)
+def _stated(name: str) -> float | None:
+    file, table, key = _parts(name)
+    layer = next((each for each in catalog._load("engine", file).all() if each.place == f"{file}{table}"), None)  # noqa: SLF001
+    return None if layer is None else layer.values.get(key)
 
 
-def page(theta: Mapping[str, float], shipped: Sequence[Prediction], out: Sequence[Prediction]) -> str:
-    """Return the page that tells the constants and both scores."""
-    head = ["", "runs", "as shipped: mean", "median", "bias", "in the 80 % interval"]
-    head += ["out of fold: mean", "median", "bias", "in the interval"]
-    scores = _markdown(head, [_cells(label, a, b) for label, a, b in _both(shipped, out)])
-    constants = [[f"`{name}`", _shown(name, PRIOR[name][0]), _shown(name, value)] for name, value in theta.items()]
-    listed = "\n".join(_markdown(["constant", "expected", "fitted"], constants))
-    return PAGE.format(
-        constants=len(theta), scores="\n".join(scores), first=min(CANNOT), last=max(CANNOT), listed=listed
+def clear(fit: Fit, ratios: Mapping[tuple[str, str], float], quantity: str) -> list[tuple[ServingRun, float]]:
+    """Return the runs of quality A and B with their ratios."""
+    return [(fit.by[i], r) for (i, q), r in ratios.items() if q == quantity and fit.by[i].quality != "C"]
+
+
+def report(title: str, ratios: Mapping[tuple[str, str], float], fit: Fit) -> None:
+    """Print the typical errors of runs of quality A and B."""
+    parts = []
+    for name, label in QUANTITIES.items():
+        pairs = clear(fit, ratios, name)
+        error, cells = typical(pairs)
+        bias = np.expm1(np.nanmedian([r for _, r in pairs]))
+        parts.append(f"{label} {error:.1%} ({cells} cells, bias {bias:+.1%})")
+    print(f"{title}: {'; '.join(parts)}", flush=True)
+
+
+def page(
+    fit: Fit, theta: Theta, error: np.ndarray, *, used: Mapping[str, int], shipped: Mapping[tuple[str, str], float],
+    scores: Mapping[str, Mapping[tuple[str, str], float]],
+) -> str:  # fmt: skip
+    """Return the page that tells the constants and the scores."""
+
+    def line(
+        label: str, of: Sequence[Mapping[tuple[str, str], float]], keep: Callable[[ServingRun], bool]
+    ) -> list[str]:
+        out, some = [label], False
+        for name in QUANTITIES:
+            for i, each in enumerate(of):
+                value, cells = typical([pair for pair in clear(fit, each, name) if keep(pair[0])])
+                out += ([f"{cells}"] if i == 0 else []) + [f"{value:.0%}" if cells else "–"]
+                some |= cells > 0
+        return out if some else []
+
+    whole = [line("as fitted", [shipped], lambda _: True)]
+    whole += [line(f"without its {name}", [each], lambda _: True) for name, each in scores.items()]
+    head = ["", *(part for label in QUANTITIES.values() for part in (f"{label}: cells", "typical error"))]
+    both = ["", *(part for label in QUANTITIES.values() for part in (f"{label}: cells", "in fold", "out of fold"))]
+    tables = []
+    for name, key in KEYS.items():
+        if name == "model and system":
+            continue
+        lines = [
+            line(each, [shipped, scores[name]], lambda run, each=each, key=key: key(run) == each)
+            for each in sorted({key(run) for run in fit.runs})
+        ]
+        tables.append(f"### Without its {name}\n\n" + "\n".join(_markdown(both, [each for each in lines if each])))
+    stacks = sorted({(run.engine, catalog.system(run.system).package.name) for run in fit.runs})
+    fold = scores["model and system"]
+    lines = [
+        line(
+            f"{engine}, {chip}",
+            [shipped, fold],
+            lambda run, engine=engine, chip=chip: (
+                (run.engine, catalog.system(run.system).package.name) == (engine, chip)
+            ),
+        )
+        for engine, chip in stacks
+    ]
+    tables.append(
+        "### By stack and chip, without its model and system\n\n"
+        + "\n".join(_markdown(both, [each for each in lines if each]))
     )
+    kinds = [
+        line(kind or "not known", [shipped, fold], lambda run, kind=kind: run.launch == kind)
+        for kind in ("default", "tuned", "day-0", "")
+    ]
+    tables.append(
+        "### By kind of launch, without its model and system\n\n"
+        + "\n".join(_markdown(both, [each for each in kinds if each]))
+    )
+    constants = [
+        [f"`{name}`", _shown(name, PRIOR[name][0]), _shown(name, theta[name]), f"x/÷ {np.exp(error[i]):.2f}",
+         f"{_shown(name, PRIOR[name][2][0])} to {_shown(name, PRIOR[name][2][1])}", f"{used[name]}"]
+        for i, name in enumerate(NAMES)
+    ]  # fmt: skip
+    listed = "\n".join(_markdown(["constant", "expected", "fitted", "error", "range", "runs"], constants))
+    return PAGE.format(
+        constants=len(theta), runs=len(fit.runs), scores="\n".join(_markdown(head, whole)), tables="\n\n".join(tables),
+        first=min(CANNOT), last=max(CANNOT), listed=listed, most=MOST,
+    )  # fmt: skip
 
 
-PAGE = """# Engines, and how far off services are
+PAGE = """# Accuracy of serving estimates
 
-Made by `python scripts/engines.py --write`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what an engine
-adds to them are {constants} constants, fitted to the published runs in `workloads/runs/serving.csv` (quality A and B), robustly,
-cells of (model, system, engine) weighing alike, shrunk hard towards what was expected. None belongs to a run, a model or a source.
+Made by `python scripts/engines.py --write --page`. Kernels and links are fitted to timings of their own ([fits](fits.md)); what a
+software stack adds to them are {constants} constants, fitted to the published runs in `workloads/runs/serving.csv`. None belongs to a
+run, a model or a source.
+
+*Typical error* is exp(mean of |ln(predicted / measured)|) - 1 over cells of (source, model, system, weight format), each cell counting
+once, runs of quality A and B, at most {most} runs of a cell and engine ({runs} in all). *Out of fold*: predicted with constants fitted
+without any run of the same kind, named in the title; kernels and links keep their own fits.
 
 ## Scores
 
-*As shipped*: with the constants below. *Out of fold*: each (model, system) predicted with constants fitted without any of its runs.
-
 {scores}
 
-Runs {first} to {last} are scored and took no part in the fit: their prompts alone take longer at the vendor's peak than the whole
-was measured to take, so most of them were in the cache already.
+{tables}
+
+## What is not explained
+
+- Runs {first} to {last} are scored and take no part in the fit: their prompts alone take longer at the vendor's peak than the whole was
+  measured to take, so most of them were in the cache already.
+- Dense models at batch 1 on H20 decode at 33 to 40 % of the memory bandwidth, though their prompts take the predicted time.
+- A first request after the start (kernels compiled on demand) spoils means over ten requests; no term stands for it.
+- Whether a service drafts tokens, and how many are accepted, decides more than any constant here where a source does not say it.
 
 ## Constants
 
@@ -214,53 +452,8 @@ was measured to take, so most of them were in the cache already.
 """
 
 
-def _both(
-    shipped: Sequence[Prediction], out: Sequence[Prediction]
-) -> list[tuple[str, list[Prediction], list[Prediction]]]:
-    titles = {"tpot_s": "TPOT", "ttft_s": "TTFT", "output_tokens_per_s": "tokens/s"}
-    shown = (("online", "tpot_s"), ("online", "ttft_s"), ("offline", "output_tokens_per_s"), ("static", "output_tokens_per_s"),
-             ("decode", "tpot_s"), ("prefill", "ttft_s"))  # fmt: skip
-    rows = []
-    for mode, name in shown:
-        rows.append(
-            (
-                f"{titles[name]}, {mode}",
-                *([p for p in each if p.run.mode == mode and p.quantity == name] for each in (shipped, out)),
-            )
-        )
-    online = [[p for p in each if p.run.mode == "online"] for each in (shipped, out)]
-
-    def add(said: str, name: str, keep: Callable[[Prediction], bool]) -> None:
-        rows.append((said, *([p for p in each if p.quantity == name and keep(p)] for each in online)))
-
-    for name in ("tpot_s", "ttft_s"):
-        for pools, said in ((False, "one pool"), (True, "prompts on chips of their own")):
-            add(f"{titles[name]}, online, {said}", name, lambda p, pools=pools: (p.run.prompts is not None) == pools)
-    for key in ("system", "engine", "model"):
-        for value in sorted({getattr(p.run, key) for p in online[0]}):
-            for name in ("tpot_s", "ttft_s"):
-                add(f"{value}, {titles[name]}", name, lambda p, key=key, value=value: getattr(p.run, key) == value)
-    return [row for row in rows if row[1]]
-
-
-def _cells(label: str, a: Sequence[Prediction], b: Sequence[Prediction]) -> list[str]:
-    out = [label, f"{len([p for p in a if p.measured is not None]):,}"]
-    for each in (a, b):
-        s = score(each)
-        if s.mape is None or s.median_ape is None or s.bias is None:
-            out += ["–"] * 4
-        else:
-            out += [
-                f"{s.mape:.1%}",
-                f"{s.median_ape:.1%}",
-                f"{s.bias:+.1%}",
-                "–" if s.inside_interval is None else f"{s.inside_interval:.0%}",
-            ]
-    return out
-
-
 def _shown(name: str, value: float) -> str:
-    timed = name.rpartition(".")[2] in ("gap", "prompt_gap", "sequence", "stream", "front", "t0")
+    timed = name.rpartition(".")[2] in ("gap", "prompt_gap", "sequence", "stream", "front", "launch_host")
     return show(value, SECOND, 3) if timed else f"{value:.3g}"
 
 
@@ -268,43 +461,24 @@ def _markdown(head: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---", *["--:"] * (len(head) - 1)], *rows)]
 
 
-def _line(label: str, found: Sequence[Prediction]) -> str:
-    s = score(found)
-    if s.mape is None:
-        return f"{label:34} –"
-    inside = "" if s.inside_interval is None else f", {s.inside_interval:.0%} inside"
-    return f"{label:34} n {s.n:5}  MAPE {s.mape:6.1%}  median {s.median_ape:6.1%}  bias {s.bias:+6.1%}{inside}"
-
-
-def write(theta: Mapping[str, float]) -> None:
-    """Put constants into the descriptors, three digits each."""
+def write(theta: Theta) -> None:
+    """Put constants into the stacks' files, three digits each."""
     for name, value in theta.items():
-        head, _, key = name.rpartition(".")
-        if head.startswith("moe."):
-            path, begin = ROOT / "hardware/calibration/generic.toml", f"[kernel.{head}]"
-            _replace(path, begin, key, value)
-            continue
-        for file in (ROOT / "workloads/engines").glob("*.toml"):
-            of = SHARED.get(file.stem, file.stem)
-            lockstep = file.stem == "sglang-0.5.1" and key == "bunched"  # what that release does, not what a fit says
-            if not lockstep and ((head == "*" and of in (*ENGINES, "generic")) or of == head):
-                _replace(file, "[engine]", key, value)
-    generic = ROOT / "workloads/engines/generic.toml"
-    for key in ("launch", "gap", "prompt_gap", "sequence", "stream", "front"):
-        _replace(generic, "[engine]", key, float(np.exp(np.mean([np.log(theta[f"{name}.{key}"]) for name in ENGINES]))))
+        file, table, key = _parts(name)
+        for stem in (file, *(each for each, of in SHARED.items() if of == file)):
+            _replace(ROOT / "workloads/stacks" / f"{stem}.toml", f"[stack{table}]", key, value)
 
 
 def _replace(path: Path, begin: str, key: str, value: float) -> None:
     text = path.read_text(encoding="utf-8")
-    start = text.index(begin)
-    end = text.index("\n\n", start)
-    text_value = (
-        f'"{float(f"{value * 1e6:.3g}"):g} us"'
-        if key in ("gap", "prompt_gap", "sequence", "stream", "front", "t0")
-        else f"{value:.3g}"
-    )
-    block = re.sub(rf"^{key} *=.*$", f"{key} = {text_value}", text[start:end], flags=re.MULTILINE)
-    catalog.write(path, (text[:start] + block + text[end:]).encode())
+    if f"{begin}\n" not in text:
+        return
+    start = text.index(f"{begin}\n")
+    end = text.find("\n[", start)
+    timed = key in ("gap", "prompt_gap", "sequence", "stream", "front", "launch_host")
+    said = f'"{float(f"{value * 1e6:.3g}"):g} us"' if timed else f"{value:.3g}"
+    block = re.sub(rf"^({key} *= )(?!{{).*$", rf"\g<1>{said}", text[start:end], flags=re.MULTILINE)
+    output.write(path, (text[:start] + block + text[end:]).encode())
 
 
 if __name__ == "__main__":

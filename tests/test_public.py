@@ -1,12 +1,17 @@
 """The public face: flat, known to the name, quick to import, lean."""
 
+import ast
+import inspect
+import re
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import roofline as rl
 
 NAMES = {
-    "Absent", "BreakEven", "Calibrated", "Calibration", "Campaign", "Chip", "Comparison", "Compressed", "Decode", "Dense", "Description", "DescriptorError", "Estimate", "Fact", "Footprint", "Formats", "Frame", "Framework", "Gqa", "Host", "Hyper", "IDEAL", "Indexer", "Kernel", "Layers", "Layout", "Lengths", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Needed", "Offload", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError", "Rejection", "Report", "RooflineError", "Rule", "Scaling", "Score", "Search", "Serve", "ServingRun", "Simulation", "Source", "Span", "Splits", "Sweep", "System", "Tier", "Trace", "TrainStep", "Training", "TrainingRun", "TrainingSearch", "UnitError", "UnknownNameError", "Validation", "break_even", "calibrate", "campaign", "chip", "compare", "describe", "estimate", "framework", "largest", "listing", "model", "names", "needed", "offload", "pools", "probability", "profile", "report", "scaling", "search", "search_training", "simulate", "sweep", "system", "train", "validate",
+    "Absent", "BreakEven", "Calibrated", "Calibration", "Campaign", "Chip", "Collective", "Comparison", "Compressed", "Decode", "Dense", "Description", "DescriptorError", "Estimate", "Fact", "Footprint", "Formats", "Frame", "Framework", "Gqa", "Host", "Hyper", "IDEAL", "Indexer", "Kernel", "Layers", "Layout", "Lengths", "Linear", "Link", "Mamba", "Memory", "Message", "Mla", "Model", "Moe", "Needed", "Offload", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError", "Rejection", "Report", "RooflineError", "Rule", "Scaling", "Score", "Search", "Serve", "ServingRun", "Simulation", "Source", "Span", "Splits", "Sweep", "System", "Tier", "Trace", "TrainStep", "Training", "TrainingRun", "TrainingSearch", "UnitError", "UnknownNameError", "Validation", "break_even", "calibrate", "campaign", "chip", "collective", "compare", "describe", "estimate", "framework", "largest", "listing", "model", "names", "needed", "offload", "pools", "probability", "profile", "report", "scaling", "search", "search_training", "simulate", "sweep", "system", "train", "validate",
 }  # fmt: skip
 
 
@@ -39,3 +44,54 @@ def test_an_estimate_needs_no_more():
         "print(*[m for m in ('matplotlib', 'scipy', 'cyclopts', 'rich') if m in sys.modules])"
     )
     assert run(code) == []
+
+
+def test_import_loads_nothing_that_prices():
+    code = (
+        "import sys, roofline; print(*[m for m in sys.modules if m.startswith('roofline.') or m in ('numpy', 'attrs')])"
+    )
+    assert run(code) == []
+
+
+def test_the_stub_states_what_the_package_finds():
+    """The types of ``__init__.pyi`` come from the very modules that ``__init__.py`` imports names from."""
+    stub = ast.parse(Path(rl.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom) and node.module != "roofline"]
+    assert {alias.name: node.module for node in imported for alias in node.names} == {
+        name: f"roofline.{module}" for name, module in rl._HOME.items()
+    }
+    (listed,) = (ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign))
+    assert sorted(listed) == sorted(rl.__all__)
+
+
+def test_typed_and_versioned():
+    assert rl.__version__ == version("roofline")
+    assert Path(rl.__file__).with_name("py.typed").exists()
+
+
+def signatures():
+    """Yield every public function and method with its annotations as they are written."""
+    for name in rl.__all__:
+        value = getattr(rl, name)
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value):
+            for key, member in inspect.getmembers(value):
+                found = member.fget if isinstance(member, property) else member
+                made = inspect.isfunction(found) and found.__module__.startswith("roofline.")
+                if made and not key.startswith("_") and "attrs generated" not in found.__code__.co_filename:
+                    yield f"{name}.{key}", found
+
+
+LOOSE = 68
+"""Annotations of public signatures that say ``Any`` or ``object``: may only become fewer, to 0."""
+
+
+def test_signatures_say_their_types():
+    loose = [
+        f"{name}({word}: {hint})"
+        for name, function in signatures()
+        for word, hint in function.__annotations__.items()
+        if re.search(r"\b(Any|object)\b", str(hint))
+    ]
+    assert len(loose) <= LOOSE, loose

@@ -11,224 +11,173 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.metadata import version
 
-from roofline.catalog import chip, framework, model, names, profile, system
-from roofline.core.errors import DescriptorError, QuestionError, RooflineError, UnitError, UnknownNameError
-from roofline.core.provenance import Fact, Source
-from roofline.hardware.constants import IDEAL, Calibration, Kernel, Link
-from roofline.hardware.frameworks import Framework
-from roofline.hardware.hardware import Chip, Host, Memory, System, Tier
-from roofline.models.architecture import (
-    Absent,
-    Compressed,
-    Dense,
-    Formats,
-    Gqa,
-    Hyper,
-    Indexer,
-    Layers,
-    Linear,
-    Mamba,
-    Mla,
-    Model,
-    Moe,
-    PerLayer,
-)
-from roofline.operators.operations import Message, Op
-from roofline.planner.pools import pools
-from roofline.results.pools import Pools
-from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
-
-if TYPE_CHECKING:
-    from roofline.calibration.calibrate import Calibrated, calibrate
-    from roofline.core.frames import Frame
-    from roofline.inference.traces import Lengths, Trace
-    from roofline.operators.memory import Footprint
-    from roofline.physics.spans import Span
-    from roofline.planner.estimate import estimate
-    from roofline.planner.offload import Offload, offload
-    from roofline.planner.plans import Rejection
-    from roofline.planner.search import search, search_training
-    from roofline.planner.selection import Search, Splits, TrainingSearch
-    from roofline.planner.simulate import simulate
-    from roofline.planner.train import train
-    from roofline.reports.describe import Description, describe, listing
-    from roofline.reports.report import Report, report
-    from roofline.results.answer import Rule
-    from roofline.results.campaign import Campaign
-    from roofline.results.estimate import Estimate
-    from roofline.results.simulation import Simulation
-    from roofline.results.training import Training
-    from roofline.studies.compare import Comparison, compare
-    from roofline.studies.largest import largest
-    from roofline.studies.needed import Needed, needed
-    from roofline.studies.odds import BreakEven, break_even, probability
-    from roofline.studies.scaling import Scaling, scaling
-    from roofline.studies.sweep import sweep
-    from roofline.studies.sweep_result import Sweep
-    from roofline.training.campaign import campaign
-    from roofline.validation.runs import ServingRun, TrainingRun
-    from roofline.validation.scoring import Prediction, Score
-    from roofline.validation.validate import Validation, validate
-
-__all__ = [
-    "IDEAL",
-    "Absent",
-    "BreakEven",
-    "Calibrated",
-    "Calibration",
-    "Campaign",
-    "Chip",
-    "Comparison",
-    "Compressed",
-    "Decode",
-    "Dense",
-    "Description",
-    "DescriptorError",
-    "Estimate",
-    "Fact",
-    "Footprint",
-    "Formats",
-    "Frame",
-    "Framework",
-    "Gqa",
-    "Host",
-    "Hyper",
-    "Indexer",
-    "Kernel",
-    "Layers",
-    "Layout",
-    "Lengths",
-    "Linear",
-    "Link",
-    "Mamba",
-    "Memory",
-    "Message",
-    "Mla",
-    "Model",
-    "Moe",
-    "Needed",
-    "Offload",
-    "Op",
-    "PerLayer",
-    "Pools",
-    "Prediction",
-    "Prefill",
-    "QuestionError",
-    "Rejection",
-    "Report",
-    "RooflineError",
-    "Rule",
-    "Scaling",
-    "Score",
-    "Search",
-    "Serve",
-    "ServingRun",
-    "Simulation",
-    "Source",
-    "Span",
-    "Splits",
-    "Sweep",
-    "System",
-    "Tier",
-    "Trace",
-    "TrainStep",
-    "Training",
-    "TrainingRun",
-    "TrainingSearch",
-    "UnitError",
-    "UnknownNameError",
-    "Validation",
-    "break_even",
-    "calibrate",
-    "campaign",
-    "chip",
-    "compare",
-    "describe",
-    "estimate",
-    "framework",
-    "largest",
-    "listing",
-    "model",
-    "names",
-    "needed",
-    "offload",
-    "pools",
-    "probability",
-    "profile",
-    "report",
-    "scaling",
-    "search",
-    "search_training",
-    "simulate",
-    "sweep",
-    "system",
-    "train",
-    "validate",
-]
-
-_LATER = {
-    "BreakEven": "studies.odds",
-    "Calibrated": "calibration.calibrate",
-    "Campaign": "results.campaign",
-    "Comparison": "studies.compare",
-    "Description": "reports.describe",
-    "Estimate": "results.estimate",
-    "Footprint": "operators.memory",
-    "Frame": "core.frames",
-    "Needed": "studies.needed",
-    "Offload": "planner.offload",
-    "Prediction": "validation.scoring",
-    "Rejection": "planner.plans",
-    "Report": "reports.report",
-    "Rule": "results.answer",
-    "Scaling": "studies.scaling",
-    "Score": "validation.scoring",
-    "Search": "planner.selection",
-    "ServingRun": "validation.runs",
-    "Simulation": "results.simulation",
-    "Span": "physics.spans",
-    "Trace": "inference.traces",
-    "Lengths": "inference.traces",
-    "TrainingRun": "validation.runs",
-    "Training": "results.training",
-    "TrainingSearch": "planner.selection",
-    "Splits": "planner.selection",
-    "Sweep": "studies.sweep_result",
-    "Validation": "validation.validate",
-    "break_even": "studies.odds",
-    "calibrate": "calibration.calibrate",
-    "campaign": "training.campaign",
-    "compare": "studies.compare",
-    "describe": "reports.describe",
-    "estimate": "planner.estimate",
-    "largest": "studies.largest",
-    "listing": "reports.describe",
-    "report": "reports.report",
-    "needed": "studies.needed",
-    "probability": "studies.odds",
-    "scaling": "studies.scaling",
-    "offload": "planner.offload",
-    "search": "planner.search",
-    "search_training": "planner.search",
-    "simulate": "planner.simulate",
-    "sweep": "studies.sweep",
-    "train": "planner.train",
-    "validate": "validation.validate",
+_NAMES = {
+    "calibration.calibrate": (
+        "Calibrated",
+        "calibrate",
+    ),
+    "catalog": (
+        "chip",
+        "framework",
+        "model",
+        "names",
+        "profile",
+        "system",
+    ),
+    "core.errors": (
+        "DescriptorError",
+        "QuestionError",
+        "RooflineError",
+        "UnitError",
+        "UnknownNameError",
+    ),
+    "core.frames": ("Frame",),
+    "core.provenance": (
+        "Fact",
+        "Source",
+    ),
+    "hardware.constants": (
+        "Calibration",
+        "IDEAL",
+        "Kernel",
+        "Link",
+    ),
+    "hardware.frameworks": ("Framework",),
+    "hardware.hardware": (
+        "Chip",
+        "Host",
+        "Memory",
+        "System",
+        "Tier",
+    ),
+    "inference.traces": (
+        "Lengths",
+        "Trace",
+    ),
+    "models.architecture": (
+        "Absent",
+        "Compressed",
+        "Dense",
+        "Formats",
+        "Gqa",
+        "Hyper",
+        "Indexer",
+        "Layers",
+        "Linear",
+        "Mamba",
+        "Mla",
+        "Model",
+        "Moe",
+        "PerLayer",
+    ),
+    "operators.feasibility": ("Rule",),
+    "operators.memory": ("Footprint",),
+    "operators.operations": (
+        "Message",
+        "Op",
+    ),
+    "physics.spans": ("Span",),
+    "planner.collective": (
+        "Collective",
+        "collective",
+    ),
+    "planner.estimate": ("estimate",),
+    "planner.offload": (
+        "Offload",
+        "offload",
+    ),
+    "planner.plans": ("Rejection",),
+    "planner.pools": ("pools",),
+    "planner.search": (
+        "search",
+        "search_training",
+    ),
+    "planner.selection": (
+        "Search",
+        "Splits",
+        "TrainingSearch",
+    ),
+    "planner.simulate": ("simulate",),
+    "planner.train": ("train",),
+    "reports.describe": (
+        "Description",
+        "describe",
+        "listing",
+    ),
+    "reports.report": (
+        "Report",
+        "report",
+    ),
+    "results.campaign": ("Campaign",),
+    "results.estimate": ("Estimate",),
+    "results.pools": ("Pools",),
+    "results.simulation": ("Simulation",),
+    "results.training": ("Training",),
+    "studies.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "studies.largest": ("largest",),
+    "studies.needed": (
+        "Needed",
+        "needed",
+    ),
+    "studies.odds": (
+        "BreakEven",
+        "break_even",
+        "probability",
+    ),
+    "studies.scaling": (
+        "Scaling",
+        "scaling",
+    ),
+    "studies.sweep": ("sweep",),
+    "studies.sweep_result": ("Sweep",),
+    "training.campaign": ("campaign",),
+    "validation.runs": (
+        "ServingRun",
+        "TrainingRun",
+    ),
+    "validation.scoring": (
+        "Prediction",
+        "Score",
+    ),
+    "validation.validate": (
+        "Validation",
+        "validate",
+    ),
+    "workload.layout": ("Layout",),
+    "workload.questions": (
+        "Decode",
+        "Prefill",
+        "Serve",
+        "TrainStep",
+    ),
 }
-"""The module of what is imported when it is first asked for: nouns and names come at once, whatever prices them later."""
+"""The public names by the module that defines them; ``__init__.pyi`` states their types."""
+_PACKAGES = ("catalog", "plots")
+"""Packages that are public themselves."""
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+# Constants and classes first, then functions.
+__all__ = sorted(_HOME, key=lambda name: (not name.isupper(), not name[0].isupper(), name))  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> object:
-    """Import a name when it is first asked for, and keep it."""
-    if name in _LATER:
-        found: object = getattr(import_module(f"roofline.{_LATER[name]}"), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'roofline' has no attribute {name!r}")
+    """Import a name when it is first asked for: ``import roofline`` itself loads nothing that prices."""
+    if name == "__version__":
+        found: object = version("roofline")
+    elif name in _HOME:
+        found = getattr(import_module(f"roofline.{_HOME[name]}"), name)
+    elif name in _PACKAGES:
+        return import_module(f"roofline.{name}")
+    else:
+        raise AttributeError(f"module 'roofline' has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return [*__all__, *_PACKAGES]

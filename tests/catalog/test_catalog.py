@@ -22,6 +22,35 @@ def test_names_are_forgiving(name):
     assert rl.system(name).name == "gb200-nvl72"
 
 
+def test_a_chips_name_is_a_system_of_one():
+    rack = rl.system("H100")
+    assert (rack.name, float(rack.chips), float(rack.reach)) == ("h100", 1.0, 1.0)
+    assert rl.estimate("llama-3.1-8b", "h100", input=512, output=64, concurrency=2).fits
+    # A system that is called as its chip is the system.
+    assert float(rl.system("rtx-4090").chips) == 8.0
+
+
+def test_a_chip_has_the_memory_that_its_driver_reports():
+    """In GiB: what nvidia-smi and rocm-smi print; vendors' GB are close to GiB."""
+    told = {
+        "h800": 79.65,
+        "h100-96gb-500w": 94.99,
+        "mi355x": 287.98,
+        "h20-141gb": 140.4,
+        "rtx-4090": 23.99,
+        "l4": 22.49,
+    }
+    for name, size in told.items():
+        memory_ = rl.chip(name).memory
+        assert memory_.capacity * memory_.usable / 2**30 == pytest.approx(size, abs=0.01)
+
+
+def test_a_bridge_joins_two_cards():
+    bridged, plain = rl.system("rtx-3090-nvlink"), rl.system("rtx-3090")
+    assert (float(bridged.tiers[0].size), bridged.tiers[0].bandwidth) == (2.0, 56.25e9)
+    assert plain.tiers[0].bandwidth == 32e9
+
+
 def test_a_hub_name_is_its_last_part():
     assert rl.model("meta-llama/Llama-3.1-70B").name == "llama-3.1-70b"
     assert rl.model("deepseek-ai/DeepSeek-V3").name == "deepseek-v3"
@@ -30,7 +59,7 @@ def test_a_hub_name_is_its_last_part():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: rl.system("gb200"), "no such system; did you mean"), (lambda: rl.chip("h10"), "did you mean h100"),
+        (lambda: rl.system("gb2000"), "no such system; did you mean"), (lambda: rl.chip("h10"), "did you mean h100"),
         (lambda: rl.model("deepsek-v3"), "did you mean deepseek-v3"), (lambda: rl.system(3), "must be a name or a path"),
         (lambda: rl.system("no/such/file.toml"), "no such file"), (lambda: rl.model("../nowhere/config.json"), "no such file"),
         (lambda: rl.model("x" * 10**5), "not a path that can be read|no such model"), (lambda: rl.system("a\0b"), "no such system"),

@@ -64,7 +64,12 @@ def test_the_first_set_is_there():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_number_shipped_has_a_source(path):
     kind = path.parent.name.removesuffix("s")
-    noun = {"chip": rl.chip, "system": rl.system, "calibration": lambda p: catalog.profile(p, "dgx-h100")}[kind](path)
+    noun = {
+        "chip": rl.chip,
+        "system": rl.system,
+        "fabric": catalog.fabric,
+        "calibration": lambda p: catalog.profile(p, "dgx-h100"),
+    }[kind](path)
     base = rl.profile(read(path)["calibration"]["base"], "dgx-h100").facts if "base" in read(path).get(kind, {}) else ()
     own = [fact for fact in noun.facts if fact not in base]
     assert own
@@ -96,6 +101,8 @@ def numbers(tables, key=""):
             "vendor",
             "source",
             "chip",
+            "fabric",
+            "date",
             "rank",
             "name",
             "level",
@@ -103,6 +110,8 @@ def numbers(tables, key=""):
             "vendors",
             "announced",
             "silicon",
+            "generation",
+            "cpu",
             "in_network",
             "load_store",
             "same_ports",

@@ -97,7 +97,7 @@ PLANTED = [
     ("systems", "tpu-v5p-pod", {"system.tier.0.bandwidth": "450 GB/s"}, "600 GB/s"),
     ("systems", "dgx-b200", {"system.tier.1.bandwidth": "100 GB/s"}, "both ways taken for one"),
     ("systems", "gb200-nvl72", {"system.tier.1.bandwidth": "100 GB/s"}, "both ways taken for one"),
-    ("systems", "a100-pcie-80gb", {"system.tier.0.bandwidth": "300 GB/s"}, "where systems of a100-pcie-80gb have"),
+    ("systems", "l40s", {"system.tier.0.bandwidth": "300 GB/s"}, "where systems of l40s have"),
     ("systems", "cloudmatrix384", {"system.tier.2.bandwidth": "200 GB/s"}, "where systems of ascend-910c have"),
     ("systems", "dgx-b200", {"system.tier.1.bandwidth": "1.8 TB/s"}, "more than the 900 GB/s of the tier inside it|both ways taken"),
     # Wholes that are not the sum of their parts: a rack of another bin, a misprint.

@@ -124,6 +124,7 @@ FORMULAS = (
     "physics.collectives",
     "physics.energy",
     "operators.memory",
+    "operators.serving_memory",
     "physics.spans",
     "inference.passes",
     "physics.queueing",
@@ -135,13 +136,13 @@ SKIPPED = {
     "operators.memory.parameters": "counts", "operators.memory.total": "counts", "operators.memory.active": "counts",
     "operators.memory.active_by_convention": "counts",
     "physics.spans.bound": "a name", "physics.spans.after": "takes spans; its sum is tested in test_timeline",
-    "inference.passes.rules": "masks", "inference.passes.drafting": "a mask", "inference.passes.some_tp": "text", "inference.passes.notes": "text", "inference.passes.draft_notes": "text",
+    "operators.serving_memory.drafting": "a mask", "operators.memory.placed": "a count",
     "operators.transformer.flow.reduced": "messages", "operators.transformer.flow.total": "a sum", "inference.service.chunk_of": "a count",
     "physics.queueing.full_house": "has no end at a load of 1", "physics.queueing.queue": "has no end at a load of 1",
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
-MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.fill",
+MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "operators.serving_memory.fill",
               "inference.service.serve", "operators.transformer.flow.gemm", "operators.transformer.flow.norms", "operators.transformer.flow.elementwise",
               "operators.transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")

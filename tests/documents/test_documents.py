@@ -82,6 +82,15 @@ def test_notebooks_run_and_say_what_is_stored(path):
     assert notebooks.said(notebooks.executed(path)) == notebooks.said(stored), "run python docs/notebooks.py"
 
 
+def test_output_that_arrives_in_pieces_is_one():
+    nbformat, notebooks = pytest.importorskip("nbformat"), loaded("notebooks")
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("one ", "two", "three")]
+    joined = [nbformat.v4.new_output("stream", name="stdout", text="one twothree")]
+    cells = [nbformat.v4.new_code_cell(outputs=each) for each in (pieces, joined)]
+    one, other = (notebooks.said(nbformat.v4.new_notebook(cells=[cell])) for cell in cells)
+    assert one == other == ["one twothree"]
+
+
 def test_the_tables_are_those_of_the_descriptors():
     tables = loaded("tables")
     for name in ("reference/hardware", "accuracy/operators", "accuracy/validation", "accuracy/training-runs"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.models.huggingface import FAMILIES, model
+from roofline.models.huggingface import model
 from roofline.operators import memory
 
 LLAMA = {
@@ -370,29 +370,3 @@ def test_formats_layer_by_layer_and_mixed():
     kimi = rl.model("kimi-k2.5").formats
     assert (kimi.experts, kimi.shared, kimi.attention, kimi.dense) == ("int4-g32", "bf16", "bf16", "bf16")
     assert rl.model("nemotron-3-super-120b-a12b").formats.state == "fp32"
-
-
-TRIED = {"deepseek_ref"}
-# The same reader under the name of a whole model, or of an older file.
-ALIASES = {
-    "gpt_bigcode",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "kimi_k2",
-    "kimi_k25",
-    "kimi_k3",
-    "qwen3_vl",
-    "qwen3_vl_moe",
-    "minimax",
-    "minimax_text_01",
-    "minimax_m3",
-    "minimax_m3_vl",
-    "step3p7",
-    "step3p5",
-}
-
-
-def test_every_family_is_shipped_or_tried_here():
-    shipped = {rl.model(name).family for name in rl.names("model")}
-    assert set(FAMILIES) - shipped - ALIASES == TRIED
-    assert {FAMILIES[name] for name in ALIASES} <= {FAMILIES[name] for name in shipped}

@@ -216,3 +216,22 @@ def test_any_quantization_config_is_read_or_refused(method, fields):
     assert float(memory.weights(made, rl.Layout())) > 0
     if "unheard_of" in fields and fields["unheard_of"] not in (None, False, 0, "", [], {}):
         assert any("unheard_of" in warning for warning in made.warnings)
+
+
+def test_the_bytes_of_the_files_are_taken_and_compared(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    planned = float(memory.weights(rl.model(tmp_path), rl.Layout()))
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": planned * 1.005}, "weight_map": {}}), encoding="utf-8")
+    near = rl.model(tmp_path)
+    assert near.warnings == ()
+    assert float(memory.weights(near, rl.Layout())) == pytest.approx(planned * 1.005)
+    index.write_text(json.dumps({"metadata": {"total_size": planned / 2}, "weight_map": {}}), encoding="utf-8")
+    (warning,) = rl.model(tmp_path).warnings
+    assert "-50.0%" in warning
+    index.unlink()
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    assert "its files hold" in rl.model(tmp_path).warnings[0]
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    assert rl.model(tmp_path).warnings == ()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import catalog
-from roofline.inference import passes
+from roofline.operators import feasibility
 from roofline.operators.gradients import of_inputs, of_weights
 from roofline.operators.memory import total
 from roofline.planner.evaluation import step
@@ -138,7 +138,9 @@ def test_narrow_inputs_are_written_twice():
 def test_no_split_loses_work(name, data):
     """Ranks together do the model's FLOP, however it is cut."""
     model = rl.model(name, dtype="bf16")
-    tp = data.draw(st.sampled_from([t for t in (1, 2, 4, 8) if all(rule.ok for rule in passes.tensor_rules(model, t))]))
+    tp = data.draw(
+        st.sampled_from([t for t in (1, 2, 4, 8) if all(rule.ok for rule in feasibility.tensor_rules(model, t))])
+    )
     ep = data.draw(st.sampled_from([e for e in (1, 8) if model.experts % e == 0])) if model.experts else 1
     etp = data.draw(st.sampled_from(sorted({1, tp}))) if model.experts else None
     layout = rl.Layout(
@@ -156,7 +158,7 @@ def test_no_split_loses_work(name, data):
 def test_every_architecture_trains(name, framework):
     """All of the zoo, with attention fused or not, on machines as they train."""
     model = rl.model(name)
-    tp = max(t for t in (1, 2, 4, 8) if all(rule.ok for rule in passes.tensor_rules(model, t)))
+    tp = max(t for t in (1, 2, 4, 8) if all(rule.ok for rule in feasibility.tensor_rules(model, t)))
     layout = rl.Layout(
         tp=tp, pp=2 if model.depth > 1 else 1, dp=16, ep=8 if model.experts % 8 == 0 and model.experts else 1,
         etp=1 if model.experts else None, sequence_parallel=tp > 1,

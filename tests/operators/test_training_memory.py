@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import catalog
-from roofline.inference import passes
+from roofline.operators import feasibility
 from roofline.operators.training_memory import held
 from roofline.planner.evaluation import step
 from roofline.workload.layout import SHARDINGS
@@ -49,7 +49,9 @@ def test_a_deep_model_gathers_two_layers_at_a_time():
 def test_sharing_out_more_keeps_less(name, data):
     """none >= zero1 >= zero2 >= zero3, however few share: alone a rank has nothing to gather."""
     model = rl.model(name, dtype="bf16")
-    tp = data.draw(st.sampled_from([t for t in (1, 2, 8) if all(rule.ok for rule in passes.tensor_rules(model, t))]))
+    tp = data.draw(
+        st.sampled_from([t for t in (1, 2, 8) if all(rule.ok for rule in feasibility.tensor_rules(model, t))])
+    )
     layout = rl.Layout(
         tp=tp, dp=data.draw(st.sampled_from([1, 2, 16])), pp=data.draw(st.sampled_from([1, 2, model.depth]))
     )

@@ -20,6 +20,7 @@ def chunks(name):
     return {"interleaved": (2, 3), "zb-v": (2,)}.get(name, (1,))
 
 
+@pytest.mark.thorough
 @given(
     st.sampled_from(sorted(SCHEDULES)),
     stages,
@@ -42,6 +43,7 @@ def test_even_stages_take_as_long_as_simulated(name, p, rounds, f, b, w, send, d
     assert float(whole.time) == pytest.approx(seen.time, rel=NEAR[name])
 
 
+@pytest.mark.thorough
 @given(stages, st.sampled_from([2, 4, 6]), times, times, times, st.floats(0.6, 1))
 def test_pairs_take_as_long_as_simulated(p, rounds, f, b, w, part):
     m = p * rounds

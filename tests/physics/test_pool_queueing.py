@@ -43,6 +43,7 @@ CLOSED = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CLOSED, ids=str)
 def test_a_closed_loop_is_that_of_the_simulation(case):
     """9 % in TTFT, 2 % in the rate: 3 and 1 % in the mean."""
@@ -68,6 +69,7 @@ OPEN = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", OPEN, ids=str)
 def test_requests_that_come_at_a_rate_are_those_of_the_simulation(case):
     """12 % in TTFT, also where they wait for places."""

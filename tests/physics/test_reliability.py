@@ -79,6 +79,7 @@ def test_chips_fail_one_by_one():
     assert together(50700 * 3600.0, 16384.0) / 3600 == pytest.approx(54 * 24 / 419, rel=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mtbf", "checkpoint", "restart", "interval"),
     [(10800, 30, 300, 785), (10800, 30, 300, 3000), (1000, 100, 200, 400), (500, 50, 600, 100), (3600, 1, 0, 60)],

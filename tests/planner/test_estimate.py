@@ -108,7 +108,7 @@ def test_the_layout_chosen_is_the_best_of_all(model, system, chips):
     rack = rl.system(system)
     question = rl.Serve(rl.model(model), concurrency=64, chunk=1024)
     chosen = rl.estimate(question, rack, chips=chips)
-    driven = rl.profile("calibrated", rack).driven(rl.catalog.engine("generic"))
+    driven = rl.profile("calibrated", rack).driven(rl.catalog.engine("generic", rack))
     assert chosen.fits
     best = 0.0
     candidates = possible(question.model, rack, grid(question.model, chips, {}))
@@ -193,7 +193,7 @@ def test_widened_formats_are_said():
 
 
 def test_why_tells_every_operation():
-    est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024)
+    est = rl.estimate("deepseek-v3", "gb200-nvl72", concurrency=1024, chips=64, dp=64, ep=64)
     why = est.why()
     assert why.splitlines()[0].split() == ["time", "share", "bound", "work,", "once"]
     for name in (
@@ -378,7 +378,7 @@ def test_a_rate_has_an_interval_that_moves_with_its_time():
 
 
 def test_an_engine_without_windows_serves_a_model_that_has_none():
-    engine = rl.catalog.engine("trtllm-0")
+    engine = rl.catalog.engine("trtllm@0.9")
     assert not engine.windows
     sliding, keeping = rl.model("mistral-7b-v0.1"), attrs.evolve(engine, windows=True)
     asked = {"tp": 1, "chips": 1, "input": 20000, "output": 500, "concurrency": 8}

@@ -186,4 +186,4 @@ def test_the_command_tells_why(capsys):
     app.main(
         ["estimate", "llama-3.1-8b", "--system", "dgx-h100", "--chips", "1", "--prefill-chips", "1", "--rate", "1000"]
     )
-    assert "DOES NOT FIT" in capsys.readouterr().out
+    assert "CANNOT KEEP UP" in capsys.readouterr().out

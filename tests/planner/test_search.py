@@ -405,6 +405,7 @@ def test_a_picture_of_no_plan_says_so(none):
     assert nothing.get_legend().get_texts()[0].get_text() == "dgx-h100: 8 chips, bf16 (none fits)"
 
 
+@pytest.mark.thorough
 def test_the_same_picture_is_the_same_bytes(found):
     assert plots.render(found.plot().figure, "svg") == plots.render(found.plot().figure, "svg")
 
@@ -477,7 +478,7 @@ def test_progress_is_shown_on_a_terminal_where_it_takes_long(capsys, monkeypatch
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     run(capsys, "search", "serve", "qwen3-30b-a3b", "--system", "gb200-nvl72", "--json")
-    assert (" plans" in screen.getvalue()) == shown
+    assert (" configurations" in screen.getvalue()) == shown
     assert screen.getvalue().endswith("\r\x1b[K")
 
 

@@ -261,6 +261,7 @@ def test_a_column_is_wide_enough(fitted):
         assert box.x1 <= frame.x1 + 1
 
 
+@pytest.mark.thorough
 def test_clouds_are_the_same_bytes_each_time(fitted):
     first, second = (plots.render(fitted.plot().figure, "svg") for _ in range(2))
     assert first == second

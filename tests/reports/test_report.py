@@ -159,9 +159,9 @@ def test_the_command(capsys, tmp_path):
     assert said.err.count(f"wrote {file}; open it in a browser") == 2
     for wrong, message in (
         (("--train",), "--global-batch: is missing"),
-        (("--global-batch", "64", "--concurrency", "8"), "--concurrency: is no word of training"),
-        (("--vpp", "2"), "--vpp: is no word of serving; give --train"),
-        (("--task", "lora"), "--task: is no word of serving"),
+        (("--global-batch", "64", "--concurrency", "8"), "--concurrency: is a flag of serving"),
+        (("--vpp", "2"), "--vpp: is a flag of training; give --global-batch"),
+        (("--task", "lora"), "--task: is a flag of training"),
         (("-o", "page.pdf"), "end the file name in .html"),
     ):
         assert run(*(asked if "-o" in wrong else words), *wrong) == 2

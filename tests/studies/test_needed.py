@@ -58,8 +58,10 @@ def test_sizes_are_the_last_whole_number_that_will_do(limit, name):
 
 def test_two_targets_leave_a_range():
     found = rl.needed(EST, "batch", tokens_per_second=2000, tpot="20ms")
-    assert (found.low, found.high) == (27, 99)
-    assert "at least 27 and at most 99" in str(found)
+    for value, good in ((found.low - 1, False), (found.low, True), (found.high, True), (found.high + 1, False)):
+        est = rl.estimate(attrs.evolve(EST.question, batch=value), EST.system, EST.layout)
+        assert (kept(est, "tokens_per_second", 2000) and kept(est, "tpot", 0.02)) == good
+    assert f"at least {found.low:g} and at most {found.high:g}" in str(found)
     assert found.to_dict()["targets"] == {"tokens_per_second": 2000.0, "tpot": 0.02}
 
 
@@ -90,6 +92,47 @@ def test_training_takes_ranks_that_divide_the_batch():
     assert rl.needed(est, "compute", step_time=float(est.step_time)).low == pytest.approx(
         number_of(est.system, "compute"), rel=1e-6
     )
+
+
+def test_a_layout_that_was_chosen_is_chosen_again():
+    large = rl.estimate("deepseek-r1", "dgx-h100")
+    assert not large.fits
+    found = rl.needed(large, "chips")
+    assert (found.low, bool(found.est.fits), float(found.est.chips)) == (16, True, 16)
+    assert not rl.estimate("deepseek-r1", "dgx-h100", chips=8).fits
+    held = rl.needed(rl.estimate("deepseek-r1", "dgx-h100", tp=8), "chips")
+    assert not held.exists
+    quick = rl.needed(large, "chips", tpot="30ms")
+    assert quick.est.tpot <= 0.03
+    assert quick.est.ttft <= 10
+
+
+def test_a_fine_tune_may_need_fewer_chips_than_it_was_asked_on():
+    words = {"global_batch": 64, "seq_len": 4096, "task": "lora"}
+    found = rl.needed(rl.train("llama-3.1-70b", "dgx-h100", chips=64, **words), "chips")
+    assert found.low <= 16
+    assert found.est.fits
+    assert rl.train("llama-3.1-70b", "dgx-h100", chips=int(found.low), **words).fits
+    assert not rl.train("llama-3.1-70b", "dgx-h100", chips=int(found.low) // 2, **words).fits
+
+
+@pytest.mark.parametrize(("name", "target"), [("bandwidth", {"tpot": "15ms"}), ("memory", {}), ("input", {})])
+def test_some_layout_keeps_the_targets_at_the_value_and_none_beside_it(name, target):
+    est = rl.estimate("llama-3.1-70b", "dgx-h100", concurrency=32)
+    found = rl.needed(est, name, **target)
+    end = found.low if found.high is None else found.high
+    beside = end * (1 - 1e-6) if found.high is None else end + 1
+    best = rl.needed(attrs.evolve(est, candidates=None), name, **target)
+    assert found.low is None or found.low <= best.low * (1 + 1e-9)
+    assert found.high is None or found.high >= best.high
+
+    def any_fits(value):
+        system, words = (est.system, {name: value}) if name == "input" else (with_number(est.system, name, value), {})
+        limits = {"tpot": None, "ttft": 10.0 if target else None, **target}
+        return rl.search("llama-3.1-70b", system, concurrency=32, **limits, **words).best is not None
+
+    assert any_fits(end)
+    assert not any_fits(beside)
 
 
 def test_the_rent_at_which_tokens_cost_so_much():
@@ -158,10 +201,10 @@ def test_the_command_asks_the_same(capsys):
         "dgx-h100",
         "--phase",
         "decode",
-        "--set",
-        "batch=64",
-        "--set",
-        "context=4096",
+        "--batch",
+        "64",
+        "--context",
+        "4096",
         "--tp",
         "8",
     ]
@@ -178,13 +221,13 @@ def test_the_command_asks_the_same(capsys):
             "dgx-h100",
             "--phase",
             "train",
-            "--set",
-            "global_batch=64",
+            "--global-batch",
+            "64",
             "--target",
             "step_time=2s",
         ]
     )
     assert "compute: at least" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        app.main(["needed", "batch", *words, "--set", "draft_tokens=1,2"])
-    assert "takes one value here" in capsys.readouterr().err
+        app.main(["needed", "batch", *words, "--set", "draft_tokens=1"])
+    assert "--set: is a flag of roofline sweep" in capsys.readouterr().err

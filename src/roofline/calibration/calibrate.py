@@ -22,6 +22,7 @@ from roofline.core.text import columns
 from roofline.core.units import MICRO, SECOND, Ratio, show
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack
 from roofline.hardware.hardware import Chip, System
+from roofline.results.notebook import Displayed
 
 MACHINES: Final[Mapping[str, str]] = {
     "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
@@ -213,7 +214,7 @@ def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
 
 
 @frozen(eq=False)
-class Calibrated:
+class Calibrated(Displayed):
     """A fitted profile, and how well it tells the times it was not fitted to.
 
     Attributes:
@@ -320,6 +321,7 @@ def _written(constants: Kernel | Link) -> list[str]:
             continue
         plain = "inf" if np.isinf(value) else f"{value:.4g}"
         text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
+        text = json.dumps(f"{value:.0f} B") if field.name == "bytes" else text
         out.append(f"{field.name} = {text}")
     return out
 

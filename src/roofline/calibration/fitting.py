@@ -179,13 +179,22 @@ def fit(
     best, loose = _search(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
-    constants = {key: attrs.evolve(at(best, key), error=spread) for key in where}
+    constants = {key: _known(attrs.evolve(at(best, key), error=spread), parts) for key in where}
     name = "|".join(key for key in where if isinstance(key, str)) or first.name
     return Fit(
         name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
         float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
     )  # fmt: skip
+
+
+def _known(constants: Kernel | Link, parts: Sequence[Part]) -> Kernel | Link:
+    """Return constants of a link with the most ranks and bytes that they were seen at: its base's, or those of the rows."""
+    if isinstance(constants, Kernel):
+        return constants
+    works = [part.timings.work for part in parts if isinstance(part.timings.work, Message)]
+    ranks, size = (max(float(np.max(getattr(w, name))) for w in works) for name in ("group", "size"))
+    return attrs.evolve(constants, ranks=max(float(np.max(constants.ranks)), ranks), bytes=size)
 
 
 def _open(key: Key, parts: Sequence[Part]) -> bool:

@@ -6,30 +6,35 @@ bottomless nesting are errors, and every message names the file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import evolve
 
-from roofline.catalog import descriptors, operations, software
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml, write
+from roofline.catalog import descriptors, operations, software, stacks
+from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
+from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
-from roofline.hardware.engines import Engine
+from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
-from roofline.hardware.hardware import Chip, System
+from roofline.hardware.hardware import Chip, Fabric, System, Tier
 from roofline.models.architecture import Model
 
 __all__ = [
     "LARGEST",
     "asset",
+    "check_places",
     "chip",
     "engine",
+    "engines",
+    "fabric",
     "framework",
     "kind_of",
     "lines_of",
@@ -44,8 +49,12 @@ __all__ = [
     "root",
     "system",
     "write",
+    "write_all",
 ]
 
+_LOG: Final = logging.getLogger("roofline")
+_LOG.addHandler(logging.NullHandler())
+"""What a reader is unsure of: silent in a program that listens to no log; the command line prints each line once."""
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
@@ -94,8 +103,10 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
         return descriptors.chip(top, name), (path,)
+    if kind == "fabric":
+        return descriptors.fabric(top, name), (path,)
     if kind == "engine":
-        return software.engine(top, name), (path,)
+        return stacks.read(top, name), (path,)
     if kind == "framework":
         return software.framework(top, name, lambda given: _load("framework", given)), (path,)
     if kind == "sustained":
@@ -109,7 +120,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("chip", _beside(path, given)).resolve())
         return chip(files[-1])
 
-    return descriptors.system(top, name, find), tuple(files)
+    def joined(given: str) -> Fabric:
+        files.append(_found("fabric", _beside(path, given)).resolve())
+        return fabric(files[-1])
+
+    return descriptors.system(top, name, find, joined), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -147,24 +162,92 @@ def chip(given: str | Path | Chip) -> Chip:
     return given if isinstance(given, Chip) else _load("chip", given)
 
 
-def system(given: str | Path | System) -> System:
-    """Return a system by its name in ``hardware/systems`` or the path of a TOML file.
+def fabric(given: str | Path | Fabric) -> Fabric:
+    """Return a network between nodes by its name in ``hardware/fabrics`` or the path of a TOML file.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
     """
-    return given if isinstance(given, System) else _load("system", given)
+    return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
-def engine(given: str | Path | Engine) -> Engine:
-    """Return a serving engine by its name in ``workloads/engines`` or the path of a TOML file; ``none`` adds nothing to kernels.
+def system(given: str | Path | System) -> System:
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, System):
+        return given
+    alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
+    if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
+        return _alone(chip(alone))
+    return _load("system", given)  # type: ignore[no-any-return]
+
+
+def _alone(one: Chip) -> System:
+    """Return a chip as a system of one, which reaches no other."""
+    tier = Tier("alone", 1.0, one.memory.bandwidth, 0.0)
+    return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
+
+
+def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:
+    """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
+
+    Engines have a file in ``workloads/stacks`` or another name inside one (``vllm-ascend``); ``none`` adds nothing to kernels. Without a
+    system the stack is that of the engine's own runtime, or of none in particular.
+
+    Args:
+        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``.
+
+    Raises:
+        UnknownNameError: no such name or kind. DescriptorError: the file cannot be read.
     """
     if isinstance(given, Engine):
         return given
-    return Engine() if given == "none" else _load("engine", given)
+    if given == "none":
+        return Engine()
+    machine = _machine(None if system_ is None else system(system_))
+    generic: stacks.Layer = _load("engine", "generic")
+    if isinstance(given, Path) or looks_like_path(str(given)):
+        path = _found("engine", given)
+        return stacks.resolve(path.stem, _load("engine", given), generic, evolve(machine, kind=kind))
+    name, release, asked = stacks.split(str(given))
+    file, runtime = _engines().get(name, (name, ""))
+    if file not in names("engine"):
+        raise unknown("engine", name, tuple(_engines()), "list them with `roofline list engines`")
+    found = evolve(machine, release=release, kind=asked or kind)
+    if runtime and not found.runtime:
+        found = evolve(found, runtime=runtime)
+    return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def engines() -> tuple[str, ...]:
+    """Return the names of the serving engines that come with the library, those with a name of their own on one runtime too."""
+    return tuple(_engines())
+
+
+def _engines() -> dict[str, tuple[str, str]]:
+    """Return the file of each engine's name, and the runtime that the name stands for; "" where it stands for none."""
+    out = {name: (name, "") for name in names("engine")}
+    for name in names("engine"):
+        root_: stacks.Layer = _load("engine", name)
+        for layer in root_.all():
+            place = layer.place.split(".runtime.")
+            runtime = place[1].split(".")[0] if len(place) > 1 else ""
+            out |= dict.fromkeys(layer.names, (name, runtime))
+    return dict(sorted(out.items()))
+
+
+def _machine(on: System | None) -> stacks.Machine:
+    """Return what a system is to the tables of stacks."""
+    if on is None:
+        return stacks.Machine()
+    part = on.package
+    kin = part.generation
+    if not kin and part.silicon in names("chip"):
+        kin = chip(part.silicon).generation
+    return stacks.Machine(runtime_of(part.vendor), kin, on.cpu)
 
 
 def framework(given: str | Path | Framework) -> Framework:
@@ -243,6 +326,8 @@ def model(
         out = read_config(given, file="config")
     else:
         out = named(given)
+    for notice in () if isinstance(given, Model) else out.notices:
+        _LOG.warning("%s: %s", out.name, notice)
     return out.stored(dtype, kv_dtype)
 
 

@@ -26,7 +26,7 @@ from roofline.hardware.constants import (
     Link,
     Stack,
 )
-from roofline.hardware.hardware import TOPOLOGIES, Chip, Host, Memory, System, Tier
+from roofline.hardware.hardware import TOPOLOGIES, Chip, Fabric, Host, Memory, System, Tier
 from roofline.models.dtypes import DTYPES, PEAKS
 
 
@@ -63,6 +63,7 @@ def chip(root: Table, name: str) -> Chip:
         "purchase": value(head, "purchase", DOLLAR, None),
         "announced": head.flag("announced"),
         "silicon": head.text("silicon", ""),
+        "generation": head.text("generation", ""),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
     }
@@ -102,8 +103,34 @@ def _memory(table: Table, value: Callable[..., Any]) -> Memory:
     return Memory(capacity, bandwidth, reported / capacity)
 
 
-def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
-    """Return the system that a descriptor describes; ``find`` returns the chip it names.
+def fabric(root: Table, name: str) -> Fabric:
+    """Return the network between nodes that a descriptor describes.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("fabric")
+    facts = Facts(root, head)
+    ideal = Fabric(name)
+    out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _FABRIC.items()}
+    for key in ("share", "sums", "crossing"):
+        if not 0.05 <= out[key] <= 1:
+            raise head.fail(key, "must be a number from 0.05 to 1")
+    title, date = head.text("title", name), head.text("date", "")
+    head.done()
+    return Fabric(name, **out, title=title, date=date, facts=facts.done())
+
+
+_FABRIC: Final[Mapping[str, Unit]] = {
+    "step": SECOND, "share": ONE, "rounding": ONE, "fill": ONE, "sums": ONE, "crossing": ONE, "leaf": ONE, "post": SECOND,
+    "nodes": ONE, "error": ONE, "short": ONE,
+}  # fmt: skip
+
+
+def system(
+    root: Table, name: str, find: Callable[[str], Chip], find_fabric: Callable[[str], Fabric] = Fabric
+) -> System:
+    """Return the system that a descriptor describes; ``find`` returns the chip it names, ``find_fabric`` the network of a tier.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.
@@ -117,7 +144,7 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         raise head.fail("rank", "must be package or die")
     per_chip = package.dies if rank == "die" else 1
     chips = int(value(head, "chips", ONE, least=1, most=MILLION, whole=True))
-    tiers = tuple(_tier(table, facts) for table in head.tables("tier"))
+    tiers = tuple(_tier(table, facts, find_fabric) for table in head.tables("tier"))
     if not tiers or len(tiers) > 8:
         raise head.fail("tier", "must list 1 to 8 tiers, innermost first")
     for inner, outer in pairwise(tiers):
@@ -134,14 +161,12 @@ def system(root: Table, name: str, find: Callable[[str], Chip]) -> System:
         "vendor": head.text("vendor"),
         "title": head.text("title"),
         "host": _host(head.table("host"), value) if "host" in head else None,
+        "cpu": head.text("cpu", "x86"),
     }
     _published(head.table("published", {}), value)
-    for plane in head.tables("plane") if "plane" in head else ():
-        plane.text("name")
-        value(plane, "bandwidth", BYTE_RATE)
-        value(plane, "latency", SECOND, None)
-        plane.text("source", None)
-        plane.done()
+    out["planes"] = tuple(
+        _plane(table, facts, find_fabric, tiers[-1]) for table in (head.tables("plane") if "plane" in head else ())
+    )
     head.done()
     read = facts.done()
     inside = [float(tier.bandwidth) for tier in tiers if tier.size <= chips * per_chip]
@@ -185,7 +210,7 @@ def _package(head: Table, find: Callable[[str], Chip]) -> Chip:
         raise DescriptorError(f"{head.place('chip')}: {error}") from None
 
 
-def _tier(table: Table, facts: Facts) -> Tier:
+def _tier(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric]) -> Tier:
     value, topology = facts.value, table.text("topology", "switch")
     if topology not in TOPOLOGIES:
         raise table.fail("topology", "unknown topology", near(topology, TOPOLOGIES, "topologies"))
@@ -200,15 +225,35 @@ def _tier(table: Table, facts: Facts) -> Tier:
         topology=topology,
         dims=facts.shape(table, "dims"),
         oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
+        fabric=_network(table, find_fabric) if "fabric" in table else None,
+        block=facts.shape(table, "block"),
     )
     table.done()
     return out
 
 
+def _plane(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric], outer: Tier) -> Tier:
+    """Return a network beside the tiers: it joins what the outermost does."""
+    name, bandwidth = table.text("name"), facts.value(table, "bandwidth", BYTE_RATE)
+    latency = facts.value(table, "latency", SECOND, outer.latency)
+    out = Tier(name, outer.size, bandwidth, latency, fabric=_network(table, find_fabric) if "fabric" in table else None)
+    table.text("source", None)
+    table.done()
+    return out
+
+
+def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
+    """Return the fabric that a tier names; its facts stay its own."""
+    try:
+        return find(table.text("fabric"))
+    except (UnknownNameError, DescriptorError) as error:
+        raise DescriptorError(f"{table.place('fabric')}: {error}") from None
+
+
 _CONSTANTS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "pair": ONE, "c": ONE, "error": ONE,
+    "pair": ONE, "c": ONE, "error": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))

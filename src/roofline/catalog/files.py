@@ -1,4 +1,4 @@
-"""Reading and writing files: whole, bounded, and with messages that name the file."""
+"""Reading files: whole, bounded, and with messages that name the file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import functools
 import gzip
 import io
 import json
-import os
 import tomllib
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from roofline.core.errors import DescriptorError, QuestionError, fault, shown
+from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.units import MEBI
 
 LARGEST: Final = 16 * MEBI
@@ -121,29 +120,6 @@ def _unpacked(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then into it.
-
-    Raises:
-        QuestionError: the place cannot be written.
-    """
-    beside = path.parent / f".{path.name[:40]}.{os.getpid()}.part"
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
-    try:
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: Exception) -> QuestionError:
-    return QuestionError(fault("output", str(path), f"cannot be written: {getattr(error, 'strerror', None) or error}"))
 
 
 LONGEST_LINE: Final = 4 * MEBI

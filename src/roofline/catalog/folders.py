@@ -12,9 +12,10 @@ from roofline.core.errors import UnknownNameError, fault
 FOLDERS: Final = {
     "chip": "hardware/chips",
     "system": "hardware/systems",
+    "fabric": "hardware/fabrics",
     "calibration": "hardware/calibration",
     "model": "workloads/models",
-    "engine": "workloads/engines",
+    "engine": "workloads/stacks",
     "framework": "workloads/frameworks",
 }
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")

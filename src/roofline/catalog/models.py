@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from roofline.core.errors import DescriptorError, UnknownNameError, fault, near,
 from roofline.core.mappings import Table
 from roofline.core.units import TERA
 from roofline.models.architecture import Model
+from roofline.models.checkpoint import held_against
 
 _ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
 """What repositories append to the name of an architecture."""
@@ -49,7 +51,40 @@ def _model_file(given: str | Path) -> Model:
         return _model_toml(path)
     beside = {name: read_json(path.parent / name) for name in _BESIDE if (path.parent / name).is_file()}
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
-    return evolve(read_config(read_json(path), beside=beside, name=name, file=str(path)), source=str(path))
+    out = read_config(read_json(path), beside=beside, name=name, file=str(path))
+    files = stored_bytes(path.parent) if path.name == "config.json" else 0.0
+    scale, said = held_against(out, files) if files else (1.0, ())
+    return evolve(out, source=str(path), scale=scale, warnings=(*out.warnings, *said))
+
+
+_INDEX: Final = "model.safetensors.index.json"
+_MOST_FILES: Final = 2000
+_LONGEST_HEADER: Final = 100_000_000
+
+
+def stored_bytes(folder: Path) -> float:
+    """Return the bytes of the tensors that a directory holds: of its safetensors index, else of the headers; 0 for neither.
+
+    A file of safetensors begins with the length of its header in eight bytes (its format's specification).
+    """
+    index = folder / _INDEX
+    if index.is_file():
+        metadata = read_json(index).get("metadata")
+        size = metadata.get("total_size") if isinstance(metadata, Mapping) else None
+        if isinstance(size, (int, float)) and not isinstance(size, bool) and 0 < size < TERA * TERA:
+            return float(size)
+    return float(sum(_tensors(path) for path in sorted(folder.glob("*.safetensors"))[:_MOST_FILES]))
+
+
+def _tensors(path: Path) -> int:
+    """Return the bytes of the tensors in a file; 0 for one that is none, such as a pointer to it."""
+    try:
+        with path.open("rb") as file:
+            length, first = int.from_bytes(file.read(8), "little"), file.read(1)
+        whole = path.stat().st_size
+    except (OSError, ValueError):
+        return 0
+    return whole - 8 - length if first == b"{" and 2 <= length <= min(_LONGEST_HEADER, whole - 8) else 0
 
 
 _BESIDE: Final = ("hf_quant_config.json", "quant_model_description.json")

@@ -1,4 +1,4 @@
-"""Descriptors of software read from tables: serving engines, training frameworks, and what long steps leave of a chip's rate."""
+"""Descriptors of software read from tables: training frameworks, and what long steps leave of a chip's rate."""
 
 from __future__ import annotations
 
@@ -11,44 +11,8 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import near
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
-from roofline.core.units import MILLION, ONE, SECOND, Unit
-from roofline.hardware.constants import STACKS
-from roofline.hardware.engines import Engine
+from roofline.core.units import ONE, SECOND, Unit
 from roofline.hardware.frameworks import UNFUSED, Framework
-from roofline.models.dtypes import DTYPES
-
-_ENGINE: Final[Mapping[str, Unit]] = {
-    "launch": ONE, "gap": SECOND, "prompt_gap": SECOND, "sequence": SECOND, "stream": SECOND, "front": SECOND, "budget": ONE,
-    "reserve": ONE, "crowd": ONE, "bunched": ONE, "overlap": ONE, "memory_fraction": ONE,
-}  # fmt: skip
-
-
-def engine(root: Table, name: str) -> Engine:
-    """Return the serving engine that a descriptor describes.
-
-    Raises:
-        DescriptorError: file, key, value, rule and remedy.
-    """
-    head = root.table("engine")
-    facts = Facts(root, head)
-    ideal = Engine()
-    stack = head.text("stack", "")
-    if stack and stack not in STACKS:
-        raise head.fail("stack", "unknown software stack", near(stack, STACKS, "stacks"))
-    out = {key: facts.value(head, key, unit, getattr(ideal, key)) for key, unit in _ENGINE.items()}
-    shares: dict[str, tuple[float, float]] = dict.fromkeys(("reserve", "bunched", "overlap"), (0.0, 1.0))
-    bounds = shares | {"memory_fraction": (0.1, 1.0), "launch": (0.1, 10.0), "budget": (16.0, MILLION)}
-    for key, (least, most) in bounds.items():
-        if out[key] is not None and not least <= out[key] <= most:
-            raise head.fail(key, f"must be a number from {least:g} to {most:g}")
-    title, fused = head.text("title", name), head.words("fused", ())
-    windows = head.flag("windows", default=ideal.windows)
-    for form in fused:
-        if form not in DTYPES:
-            raise head.fail("fused", f"{form[:40]!r} is no format", near(form, DTYPES, "formats"))
-    head.done()
-    return Engine(name, title, stack, fused, windows=windows, **out, facts=facts.done())
-
 
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""

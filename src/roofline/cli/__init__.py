@@ -1,8 +1,29 @@
-"""The command line, ``roofline ...``: option classes and one file per command."""
+"""The command line, ``roofline ...``: option classes and one file per command.
+
+``numbers`` reads what a person types, ``flags`` says what each flag takes, ``options`` groups flags that commands share, ``peers``
+knows the words of other tools, ``console`` writes; every other module is a command.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    """End as an interrupt does, so that files are whole and workers are ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    from roofline.cli.app import main as run  # what commands import is loaded when one is run
+    """Run the command line; an interrupt at any time ends it quietly, with status 130."""
+    try:
+        signal.signal(signal.SIGTERM, _terminated)
+        from roofline.cli.app import main as run  # what commands import is loaded when one is run
 
-    run(arguments)
+        run(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)

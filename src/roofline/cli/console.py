@@ -1,39 +1,89 @@
-"""What the command line writes: answers to standard output, all else to standard error, in characters that the terminal has."""
+"""What the command line writes: answers to standard output, everything else to standard error, files whole or not at all."""
 
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
 from roofline import catalog, plots
 from roofline.core.errors import QuestionError, fault
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 PATIENT: Final = 1.0
 """Seconds before progress is shown."""
+WIDE: Final = 10_000
+"""Columns of what is no terminal: a file or a pipe has lines of any length."""
 
-_PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u"})
+_PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u", "–": "-", "×": "x"})
 _CLEAR: Final = "\r\x1b[K"
+_KEPT: Final = "\n\t"
 
 
-def say(as_json: bool, fields: Callable[[], Any], text: Callable[[], str]) -> None:
+def say(as_json: bool, fields: Callable[[], Mapping[str, Any] | list[Any]], text: Callable[[], str]) -> None:
     """Print the fields as one JSON document, or the text."""
-    told = json.dumps(fields(), indent=2, allow_nan=False) if as_json else text()
-    print(_encodable(told, sys.stdout.encoding or "ascii"), flush=True)
+    _print(json.dumps(fields(), indent=2, allow_nan=False) if as_json else text(), sys.stdout)
+
+
+def note(message: str) -> None:
+    """Print a line of prose to standard error."""
+    _print(message, sys.stderr)
+
+
+class Warned(logging.Handler):
+    """Prints what is unsure to standard error, each line once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, unless its line has been printed."""
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            note(f"warning: {message}")
 
 
 def complain(message: str) -> NoReturn:
     """Print one line to standard error and leave with status 2."""
-    print(_encodable(f"roofline: {' '.join(message.split())}", sys.stderr.encoding or "ascii"), file=sys.stderr)
+    note(f"roofline: {' '.join(message.split())}")
     raise SystemExit(2)
 
 
-def _encodable(text: str, encoding: str) -> str:
-    """Return the text in characters that a terminal of this encoding can show."""
+def width() -> int:
+    """Return the columns of the terminal, or more than any table has where standard output is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDE
+    return max(shutil.get_terminal_size((80, 24)).columns, 40)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # closed before the program began
+        return
+    print(printable(text, stream.encoding or "ascii"), file=stream, flush=True)
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    r"""Return the text in characters that the terminal can show, and none that steer it.
+
+    >>> printable("a\x1b[31mred\n")
+    'a?[31mred\n'
+    """
+    if not text.isascii() or not text.isprintable():
+        text = "".join(
+            "?" if char not in _KEPT and unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text
+        )
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -45,6 +95,7 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
     """Return the form of a picture that a file's name asks for; "" for no file.
 
     Args:
+        file: what will be written.
         word: the word of the command line that names the file.
         also: other forms that will do.
 
@@ -60,21 +111,27 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
     return form
 
 
-def drawn(ax: Any, form: str) -> bytes:
+def drawn(ax: Axes, form: str) -> bytes:
     """Return the picture that axes lie on."""
-    return plots.render(ax.figure, form)
+    return plots.render(cast("Figure", ax.figure), form)
 
 
-def wrote(file: Path, data: bytes, more: str = "") -> None:
-    """Write a file, and say so."""
-    catalog.write(file, data)
-    print(f"wrote {file}{more}", file=sys.stderr)
+def wrote(*files: tuple[Path | None, Callable[[], bytes], str]) -> None:
+    """Write files, all or none, and say so.
+
+    Args:
+        files: each the path (None where it was not asked for), what makes its bytes, and what to say after its name.
+    """
+    asked = [(path, make(), more) for path, make, more in files if path is not None]
+    catalog.write_all({path: data for path, data, _ in asked})
+    for path, _, more in asked:
+        note(f"wrote {path}{more}")
 
 
 @contextmanager
 def watched(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Yield what shows on a terminal how many of ``what`` are done, once that takes long; None where there is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     began = time.monotonic()

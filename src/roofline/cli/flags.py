@@ -1,314 +1,462 @@
-"""The words of the command line: what each takes, and what its help says."""
+"""The flags of the command line: what each takes, its unit, and an example.
+
+A flag that is left out is None, and the library's own default holds; the help names it.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-import cyclopts
 from cyclopts import Group, Parameter
 
-from roofline.core.errors import QuestionError, fault
+from roofline import catalog
+from roofline.cli.numbers import to_quantity, to_real, to_whole, to_wholes
+
+MACHINE: Final = Group("Machine", sort_key=1)
+LAYOUT: Final = Group("Parallelism (what is left out is chosen for the most tokens/s that fits)", sort_key=2)
+WORK: Final = Group("Workload of a service", sort_key=3)
+STEP: Final = Group("Training step (what is left out is chosen for the most tokens/s that fits)", sort_key=4)
+LIMIT: Final = Group("Limits and objective", sort_key=5)
+SPLIT: Final = Group("Disaggregated prefill and decode", sort_key=6)
+DRAWN: Final = Group("Picture", sort_key=7)
+OUTPUT: Final = Group("Output", sort_key=9)
 
 
-def whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
-    """Return a whole number; ``3.5`` is not quietly 3."""
-    text = tokens[0].value
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise QuestionError(fault(tokens[0].keyword or "value", text, "must be a whole number"))
-    return int(text)
+def _of(kind: str) -> dict[str, Any]:
+    """Return the words of a parameter that completes names of a kind at TAB, where the installed cyclopts can."""
+
+    def names(_: object) -> list[str]:
+        return list(catalog.names(kind))
+
+    return {"completer": names} if hasattr(Parameter(), "completer") else {}
 
 
-def quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
-    """Return ``1.2 kW`` for ``1.2kW``."""
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip())
+# Model and machine ----------------------------------------------------------------------------------------------------
 
-
-LAYOUT = Group("Layout (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
-SPLIT = Group("Prompts on chips of their own", sort_key=3)
-PLAN = Group("Plan (what is left out is chosen for the most tokens per second that fits)", sort_key=1)
-WORK = Group("Workload", sort_key=2)
-COST = Group("Power and price", sort_key=4)
-FORM = Group("Output", sort_key=9)
-
-Json = Annotated[bool, Parameter(name="--json", negative="", group=FORM, help="One JSON document on standard output.")]
-System = Annotated[
-    str, Parameter(name=["--system", "-s"], help="A name (roofline list systems), or the path of a TOML file.")
-]
 ModelName = Annotated[
-    str, Parameter(help="A name (roofline list models), or the path of a config.json or its directory.")
+    str,
+    Parameter(
+        name="--model",
+        help="A name (roofline list models), or the path of a Hugging Face config.json or of its directory: deepseek-v3, ./config.json.",
+        **_of("model"),
+    ),
 ]
-Chips = Annotated[int | None, Parameter(converter=whole, help="Chips to use; by default the whole system.")]
-Degree = Annotated[int | None, Parameter(converter=whole, group=LAYOUT)]
-PrefillChips = Annotated[
+ModelNames = Annotated[
+    str, Parameter(help="Names (roofline list models), or paths of a config.json: llama-3.1-70b.", **_of("model"))
+]
+AtModel = Annotated[
+    str | None,
+    Parameter(name="--model", group=WORK, help="Serve this model on each system: deepseek-v3.", **_of("model")),
+]
+System = Annotated[
+    str,
+    Parameter(
+        name=["--system", "-s"], group=MACHINE, help="A name (roofline list systems), or the path of a TOML file: dgx-h100.", **_of("system")
+    ),
+]  # fmt: skip
+Systems = Annotated[
+    list[str],
+    Parameter(
+        name=["--system", "-s"], group=MACHINE, negative="",
+        help="A name (roofline list systems), or the path of a TOML file; repeat it for several: -s dgx-h100 -s dgx-b200.",
+        **_of("system"),
+    ),
+]  # fmt: skip
+SystemNames = Annotated[
+    str, Parameter(help="Names (roofline list systems), or paths of a TOML file: dgx-h100.", **_of("system"))
+]
+Chips = Annotated[
     int | None,
-    Parameter(converter=whole, group=SPLIT, help="Chips that only read prompts; --chips are then those that decode."),
+    Parameter(group=MACHINE, converter=to_whole, help="Chips to use: 16 (default: the whole system)."),
 ]
-PrefillTp = Annotated[
-    int | None, Parameter(converter=whole, group=SPLIT, help="Tensor parallelism of the chips that read prompts.")
+Level = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE,
+        help="Calibration coefficients. ideal: every operation at its roofline, a bound. generic: those that hold across chips. calibrated "
+        "(default): fitted to this chip, where that was done. Or the path of a profile that roofline calibrate wrote.",
+    ),
 ]
-PrefillSystem = Annotated[
-    str | None, Parameter(group=SPLIT, help="System of the chips that read prompts; by default the same.")
+Power = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE, converter=to_quantity, help="Rated power per chip with its share of the system: 1.2kW (default: the published one)."
+    ),
+]  # fmt: skip
+Price = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE, converter=to_quantity, help="Cost per chip and hour: 2.95USD/h (default: a published one)."
+    ),
 ]
-Input = Annotated[float, Parameter(name=["--input", "--isl"], group=WORK, help="Prompt tokens of a request.")]
-Output = Annotated[float, Parameter(name=["--output", "--osl"], group=WORK, help="Tokens that a request asks for.")]
+Dtype = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE,
+        help="Number format of the weights of the layers: bf16, fp8, fp8-block, int8, nvfp4, mxfp4 (default: the checkpoint's).",
+    ),
+]
+KvDtype = Annotated[
+    str | None, Parameter(group=MACHINE, help="Number format of the KV cache: bf16, fp8 (default: the checkpoint's).")
+]
+Engine = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE,
+        help="Serving engine: vllm, sglang, trtllm (roofline list engines), none for kernels alone, or the path of a TOML file (default: a "
+        "typical engine).",
+        **_of("engine"),
+    ),
+]
+Launch = Annotated[
+    Literal["graph", "eager"] | None,
+    Parameter(group=MACHINE, help="Kernels captured in a graph (default), or launched one by one by the host: eager."),
+]
+Framework = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE,
+        help="Training framework: megatron (roofline list frameworks), none for kernels alone, or the path of a TOML file (default: a well "
+        "tuned one).",
+        **_of("framework"),
+    ),
+]
+
+# Parallelism ----------------------------------------------------------------------------------------------------------
+
+
+def _degree(what: str) -> Any:
+    return Parameter(group=LAYOUT, converter=to_whole, help=what)
+
+
+Tp = Annotated[int | None, _degree("Tensor parallelism, ranks: 8.")]
+Pp = Annotated[int | None, _degree("Pipeline parallelism, stages: 4.")]
+Dp = Annotated[int | None, _degree("Data parallelism, ranks; in serving, attention ranks that work in step: 64.")]
+Ep = Annotated[int | None, _degree("Expert parallelism, ranks that share the routed experts: 64.")]
+Vpp = Annotated[int | None, _degree("Chunks of layers per pipeline stage (interleaved schedule): 2.")]
+Cp = Annotated[int | None, _degree("Context parallelism, ranks that share a sequence: 2.")]
+Etp = Annotated[int | None, _degree("Tensor parallelism within an expert, ranks: 1.")]
+
+# Workload of a service ------------------------------------------------------------------------------------------------
+
+Input = Annotated[
+    float | None,
+    Parameter(name=["--input", "--isl"], group=WORK, converter=to_real, help="Prompt tokens of a request: 4096 (default)."),
+]  # fmt: skip
+Output = Annotated[
+    float | None,
+    Parameter(name=["--output", "--osl"], group=WORK, converter=to_real, help="Output tokens of a request: 1024 (default)."),
+]  # fmt: skip
 Concurrency = Annotated[
     float | None,
-    Parameter(group=WORK, help="Requests always in flight in the whole deployment; 64 unless a rate is given."),
-]
-Rate = Annotated[
-    float | None, Parameter(group=WORK, help="Requests a second, which come at random, instead of concurrency.")
-]
-Drafts = Annotated[int, Parameter(converter=whole, group=WORK, help="Speculative tokens verified in a step.")]
-Accepted = Annotated[
-    float | None,
-    Parameter(group=WORK, help="Mean tokens a request gets from a step; left out, what drafts usually yield."),
-]
-Chunk = Annotated[
-    float | None, Parameter(group=WORK, help="Prompt tokens an attention rank passes beside a decode step at most.")
-]
-Ttft = Annotated[str, Parameter(group=WORK, help="Limit on the time to the first token, such as 2s.")]
-Patience = Annotated[
-    str,
-    Parameter(name="--ttft", group=WORK, help="Limit on the time to the first token, such as 2s; none for no limit."),
-]
-Tpot = Annotated[str | None, Parameter(group=WORK, help="Limit on the time per output token, such as 50ms.")]
-Tpots = Annotated[
-    list[str] | None, Parameter(group=WORK, negative="", help="Limits on the time per output token, such as 50ms.")
-]
-Objective = Annotated[
-    str,
     Parameter(
         group=WORK,
-        help="What the best plan has the most or the least of: tokens_per_second_per_chip, tokens_per_second_per_user, "
-        "joules_per_token, dollars_per_million_tokens, tpot or ttft.",
+        converter=to_real,
+        help="Requests always in flight in the whole deployment, over all replicas: 64 (default, unless --rate is given; a search tries every "
+        "load).",
     ),
 ]
-Load = Annotated[float | None, Parameter(group=WORK, help="Requests in flight; by default every load is tried.")]
-KvOffload = Annotated[
-    bool,
+Rate = Annotated[
+    float | None,
     Parameter(
-        negative="", help="Cached prompt tokens come from the hosts' memory: when, whether that pays, how many fit."
+        group=WORK, converter=to_real, help="Requests per second that come at random, instead of a concurrency: 2.5."
     ),
 ]
-Disaggregated = Annotated[
-    bool,
-    Parameter(negative="", help="Also try chips that only read prompts beside chips that only decode, in every ratio."),
+Drafts = Annotated[
+    int | None,
+    Parameter(group=WORK, converter=to_whole, help="Speculative decoding: draft tokens verified in a step: 3 (default: 0)."),
+]  # fmt: skip
+Accepted = Annotated[
+    float | None,
+    Parameter(
+        group=WORK,
+        converter=to_real,
+        help="Speculative decoding: mean tokens per request and step, at most draft tokens + 1: 2.4 (default: what drafts usually yield).",
+    ),
 ]
-Cached = Annotated[float, Parameter(group=WORK, help="Prompt tokens that are in the cache already, on average.")]
+Chunk = Annotated[
+    float | None,
+    Parameter(
+        group=WORK,
+        converter=to_real,
+        help="Chunked prefill: prompt tokens that an attention rank passes with a decode step at most: 2048 (default: the engine's).",
+    ),
+]
+Cached = Annotated[
+    float | None,
+    Parameter(
+        group=WORK, converter=to_real, help="Prefix caching: prompt tokens already in the KV cache, on average: 1024 (default: 0)."
+    ),
+]  # fmt: skip
 Imbalance = Annotated[
     float | None,
     Parameter(
-        group=WORK, help="Tokens of the fullest expert shard over the mean; by default experts are drawn at random."
+        group=WORK,
+        converter=to_real,
+        help="Expert load imbalance: tokens of the fullest expert shard over the mean: 1.3 (default: of a random router).",
     ),
 ]
 Slots = Annotated[
     float | None,
     Parameter(
         group=WORK,
-        help="Requests a slot of a benchmark that starts all at once; by default a service that runs for long.",
+        converter=to_real,
+        help="Of a benchmark that starts all slots at once: requests per slot, prompts over concurrency: 10 (default: a steady service).",
     ),
 ]
 Variation = Annotated[
-    float, Parameter(group=WORK, help="Standard deviation of the lengths over their mean; 0 for equal lengths.")
-]
-Engine = Annotated[
-    str | None,
+    float | None,
     Parameter(
-        help="What serves: vllm, sglang, trtllm, ..., none for kernels alone, or the path of a TOML file; by default any engine."
+        group=WORK, converter=to_real, help="Standard deviation of the request lengths over their mean: 0 for equal lengths (default: 0.2)."
     ),
-]
-Launch = Annotated[
-    Literal["graph", "eager"], Parameter(help="Kernels captured in a graph, or launched one by one by the host.")
-]
-Level = Annotated[
-    str,
-    Parameter(
-        help="ideal: every operation at its roofline, one after another. generic: constants that hold for any chip. "
-        "calibrated: fitted ones, where they exist. Or the path of a profile, such as roofline calibrate writes."
-    ),
-]
-Dtype = Annotated[
-    str | None, Parameter(help="Store the layers' matrices as this: bf16, fp8, fp8-block, int8, nvfp4, mxfp4, ...")
-]
-Why = Annotated[bool, Parameter(negative="", group=FORM, help="Every operation, what bounds it, and every source.")]
-Frontier = Annotated[
-    Path | None,
-    Parameter(
-        name=["--output-file", "-o"],
-        group=FORM,
-        help="Draw the frontier into FILE.svg, FILE.pdf or FILE.png, or write FILE.csv.",
-    ),
-]
-Systems = Annotated[
-    Path | None,
-    Parameter(name=["--output-file", "-o"], group=FORM, help="Draw the systems into FILE.svg, FILE.pdf or FILE.png."),
-]
-Power = Annotated[
-    str | None,
-    Parameter(
-        group=COST, help="Rated power of a chip with its share of the system, such as 1.2kW.", converter=quantity
-    ),
-]
-Price = Annotated[str | None, Parameter(group=COST, help="Rent of each chip, such as 2.95USD/h.", converter=quantity)]
-KvDtype = Annotated[str | None, Parameter(help="Store the KV cache as this.")]
-
-Tables = Annotated[Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped.")]
-Timed = Annotated[
-    str | None,
-    Parameter(
-        help="What was timed: a name (roofline list chips), or a TOML file; by default what the column hardware says."
-    ),
-]
-Joined = Annotated[
-    str | None,
-    Parameter(
-        name=["--system", "-s"],
-        help="What joins the chips (roofline list systems, or a path): timings of collectives need it.",
-    ),
-]
-Profile = Annotated[
-    Path | None,
-    Parameter(
-        name=["--output-file", "-o"], group=FORM, help="Write the profile here, to be used as --level FILE.toml."
-    ),
-]
-Clouds = Annotated[
-    Path | None,
-    Parameter(group=FORM, help="Draw measured and fitted rates on the roofline into FILE.svg, FILE.pdf or FILE.png."),
-]
-
-Runs = Annotated[
-    str,
-    Parameter(
-        help="A CSV file of measured runs, plain or gzipped; or serving or training, the runs that come with the library."
-    ),
-]
-Predictions = Annotated[
-    Path | None, Parameter(name=["--output-file", "-o"], group=FORM, help="Write every prediction to this CSV file.")
-]
-Scatter = Annotated[
-    Path | None, Parameter(group=FORM, help="Draw predicted against measured into FILE.svg, FILE.pdf or FILE.png.")
-]
-
-Page = Annotated[Path, Parameter(name=["--output-file", "-o"], group=FORM, help="Write the page to FILE.html.")]
-NoFrontier = Annotated[
-    bool,
-    Parameter(
-        negative="", group=FORM, help="Leave out the search for what else could be had, which takes a second or a few."
-    ),
-]
-Train = Annotated[bool, Parameter(negative="", group=WORK, help="A step of training; --global-batch says so too.")]
-
+]  # fmt: skip
 Batch = Annotated[
-    int | None, Parameter(name="--global-batch", converter=whole, group=WORK, help="Sequences of a step.")
+    float | None,
+    Parameter(group=WORK, converter=to_real, help="Of --phase decode or prefill: sequences of the step in the whole deployment: 64."),
+]  # fmt: skip
+Context = Annotated[
+    float | None,
+    Parameter(group=WORK, converter=to_real, help="Of --phase decode: tokens that each sequence already holds: 4096."),
 ]
-Length = Annotated[int, Parameter(name="--seq-len", converter=whole, group=WORK, help="Tokens of a sequence.")]
+
+# Training step --------------------------------------------------------------------------------------------------------
+
+GlobalBatch = Annotated[
+    int | None,
+    Parameter(name="--global-batch", group=STEP, converter=to_whole, help="Sequences of a step in the whole deployment: 1024."),
+]  # fmt: skip
+SeqLen = Annotated[
+    int | None,
+    Parameter(name="--seq-len", group=STEP, converter=to_whole, help="Tokens of a sequence: 4096 (default)."),
+]
+MicroBatch = Annotated[
+    int | None, Parameter(group=STEP, converter=to_whole, help="Sequences of a micro-batch per data-parallel rank: 1.")
+]
 Document = Annotated[
     float | None,
     Parameter(
-        group=WORK, help="Tokens of a document, where several are packed into a sequence and attend only to themselves."
+        group=STEP,
+        converter=to_real,
+        help="Tokens of a document, where several are packed into a sequence and attend only to themselves: 1024 (default: the sequence).",
     ),
 ]
 Task = Annotated[
-    Literal["pretrain", "finetune", "lora"],
-    Parameter(group=WORK, help="What is trained: all weights, or adapters beside them."),
+    Literal["pretrain", "finetune", "lora"] | None,
+    Parameter(group=STEP, help="What is trained: all weights (pretrain, the default, or finetune), or adapters: lora."),
 ]
-Rank = Annotated[int, Parameter(converter=whole, group=WORK, help="Rank of the adapters of a lora.")]
-Offload = Annotated[float, Parameter(group=WORK, help="Part of the activations that waits in the memory of the host.")]
-Split = Annotated[int | None, Parameter(converter=whole, group=PLAN)]
-MicroBatch = Annotated[int | None, Parameter(converter=whole, group=PLAN, help="Sequences of a micro-batch.")]
+Rank = Annotated[
+    int | None, Parameter(group=STEP, converter=to_whole, help="Rank of the adapters of --task lora: 16 (default).")
+]
+Offload = Annotated[
+    float | None,
+    Parameter(
+        group=STEP, converter=to_real, help="Activation offloading: part of the activations in host memory: 0.5 (default: 0)."
+    ),
+]  # fmt: skip
 Sharding = Annotated[
     Literal["none", "zero1", "zero2", "zero3"] | None,
     Parameter(
-        group=PLAN,
-        help="What data-parallel ranks share out: states of the optimizer, gradients too, weights too (FSDP).",
+        group=STEP,
+        help="What data-parallel ranks shard: the optimizer states (zero1), the gradients too (zero2), the weights too (zero3, FSDP).",
     ),
 ]
 Recompute = Annotated[
     Literal["none", "selective", "full"] | None,
-    Parameter(group=PLAN, help="What is done again in the backward pass: nothing, attention, whole layers."),
+    Parameter(group=STEP, help="Activation recomputation in the backward pass: nothing, attention, or whole layers."),
 ]
 Schedule = Annotated[
     str | None,
     Parameter(
-        group=PLAN, help="Order on the pipeline: 1f1b (with --vpp: interleaved), gpipe, zb-h1, zb-h2, zb-v, dualpipe."
+        group=STEP,
+        help="Pipeline schedule: 1f1b (with --vpp: interleaved), gpipe, zb-h1, zb-h2, zb-v, dualpipe.",
     ),
 ]
 SequenceParallel = Annotated[
     bool | None,
     Parameter(
-        name="--sequence-parallel",
-        negative="--no-sequence-parallel",
-        group=PLAN,
-        help="Cut tokens between tensor-parallel regions.",
+        name="--sequence-parallel", negative="--no-sequence-parallel", group=STEP, help="Sequence parallelism between tensor-parallel regions."
     ),
+]  # fmt: skip
+TrainingPhase = Annotated[
+    bool, Parameter(name="--train", negative="", group=STEP, help="A training step; --global-batch says so too.")
 ]
-Framework = Annotated[
+
+# Limits and objective -------------------------------------------------------------------------------------------------
+
+Ttft = Annotated[
     str | None,
     Parameter(
-        help="What trains: a name (roofline list frameworks), none for kernels alone, or the path of a TOML file."
+        group=LIMIT, converter=to_quantity, help="Limit on the time to first token, mean: 2s, or none (default: 10s)."
     ),
 ]
-Trace = Annotated[
-    Path | None,
+Tpot = Annotated[
+    str | None, Parameter(group=LIMIT, converter=to_quantity, help="Limit on the time per output token, mean: 50ms.")
+]
+Tpots = Annotated[
+    list[str] | None,
     Parameter(
-        group=FORM, help="Write the schedule of a step to FILE.json, to be looked at in Perfetto (ui.perfetto.dev)."
+        name="--tpot", group=LIMIT, negative="",
+        help="Limit on the time per output token, mean; repeat it for several: --tpot 20ms --tpot 50ms.",
+    ),
+]  # fmt: skip
+Objective = Annotated[
+    str | None,
+    Parameter(
+        group=LIMIT,
+        help="What the best configuration has the most or the least of: tokens_per_second_per_chip (default), tokens_per_second_per_user, "
+        "joules_per_token, dollars_per_million_tokens, tpot or ttft.",
     ),
 ]
 MostMemory = Annotated[
     str | None,
-    Parameter(name="--memory", group=WORK, converter=quantity, help="Limit on what a chip holds, such as 60GB."),
+    Parameter(name="--memory", group=LIMIT, converter=to_quantity, help="Limit on the memory used per chip: 60GB."),
 ]
 MostTime = Annotated[
-    str | None, Parameter(name="--step-time", group=WORK, help="Limit on the time of a step, such as 20s.")
+    str | None,
+    Parameter(name="--step-time", group=LIMIT, converter=to_quantity, help="Limit on the time of a step: 20s."),
+]
+RequireFit = Annotated[
+    bool, Parameter(negative="", group=OUTPUT, help="Exit with status 1 if it does not fit, after the answer is printed.")
+]  # fmt: skip
+
+# Disaggregation and offload -------------------------------------------------------------------------------------------
+
+Disaggregated = Annotated[
+    bool,
+    Parameter(negative="", group=SPLIT, help="Also try separate pools of chips for prefill and decode, in every ratio."),
+]  # fmt: skip
+PrefillChips = Annotated[
+    int | None,
+    Parameter(group=SPLIT, converter=to_whole, help="Chips of the prefill pool; --chips are then those of decode: 16."),
+]
+PrefillTp = Annotated[
+    int | None, Parameter(group=SPLIT, converter=to_whole, help="Tensor parallelism of the prefill pool: 4.")
+]
+PrefillSystem = Annotated[
+    str | None,
+    Parameter(group=SPLIT, help="System of the prefill pool (default: that of decode): dgx-h100.", **_of("system")),
+]
+DraftModel = Annotated[
+    str | None,
+    Parameter(group=WORK, help="Speculative decoding by a draft model (EAGLE-3, DFlash, ...): the path of its config.json, or a name."),
+]  # fmt: skip
+KvOffload = Annotated[
+    bool,
+    Parameter(
+        negative="", group=SPLIT, help="KV cache offload: cached prompt tokens come from host memory; whether that pays."
+    ),
+]  # fmt: skip
+
+# Output ---------------------------------------------------------------------------------------------------------------
+
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", group=OUTPUT, help="One JSON document on standard output.")
+]
+Why = Annotated[
+    bool, Parameter(negative="", group=OUTPUT, help="Also every operation, what bounds it, and every number's source.")
 ]
 
-DRAWN = Group("Picture", sort_key=0)
 
-PictureSystems = Annotated[
-    list[str],
-    Parameter(name=["--system", "-s"], group=DRAWN, help="A name or a path; several share one sheet.", negative=""),
+def output_file(help: str) -> Any:
+    """Return the parameter of a file that is written."""
+    return Parameter(name=["--output-file", "-o"], group=OUTPUT, help=help)
+
+
+Frontier = Annotated[
+    Path | None, output_file("Draw the frontier into FILE.svg, .pdf or .png, or write it as FILE.csv.")
 ]
+SystemsPicture = Annotated[Path | None, output_file("Draw the systems into FILE.svg, .pdf or .png.")]
+Profile = Annotated[Path | None, output_file("Write the profile, to be used as --level FILE.toml.")]
+Predictions = Annotated[Path | None, output_file("Write every prediction to this CSV file: predictions.csv.")]
+Rows = Annotated[Path | None, output_file("Write the configurations that are kept into FILE.csv or FILE.parquet.")]
+Page = Annotated[Path, output_file("Write the page to FILE.html.")]
+NoFrontier = Annotated[
+    bool, Parameter(negative="", group=OUTPUT, help="Leave out the search for alternatives, which takes a few seconds.")
+]
+Trace = Annotated[
+    Path | None,
+    Parameter(group=OUTPUT, help="Write the schedule of a step to FILE.json, for Perfetto (ui.perfetto.dev)."),
+]
+Clouds = Annotated[
+    Path | None,
+    Parameter(
+        name="--plot", group=OUTPUT, help="Draw measured and fitted rates on the roofline into FILE.svg, .pdf or .png."
+    ),
+]
+Scatter = Annotated[
+    Path | None,
+    Parameter(name="--plot", group=OUTPUT, help="Draw predicted against measured into FILE.svg, .pdf or .png."),
+]
+
+# Measured runs and timings --------------------------------------------------------------------------------------------
+
+Tables = Annotated[
+    Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped: gemm.csv nccl.csv.gz.")
+]
+Timed = Annotated[
+    str | None,
+    Parameter(
+        name="--chip", group=MACHINE, help="Chip that was timed (roofline list chips), or a TOML file (default: the column hardware): h200.",
+        **_of("chip"),
+    ),
+]  # fmt: skip
+Joined = Annotated[
+    str | None,
+    Parameter(
+        name=["--system", "-s"], group=MACHINE,
+        help="System that joins the chips (roofline list systems), or a TOML file; timings of collectives need it: hgx-h200.",
+        **_of("system"),
+    ),
+]  # fmt: skip
+Runs = Annotated[
+    str,
+    Parameter(help="CSV file of measured runs, plain or gzipped; or serving or training, the runs that ship with the library."),
+]  # fmt: skip
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
 PictureFile = Annotated[
     Path, Parameter(name=["--output-file", "-o"], group=DRAWN, help="FILE.svg, FILE.pdf or FILE.png.")
 ]
 PictureKind = Annotated[
     Literal["roofline", "breakdown", "load", "memory", "scaling", "timeline", "tornado", "frontier"],
-    Parameter(group=DRAWN, help="What is drawn."),
+    Parameter(group=DRAWN, help="What is drawn; see above (default: roofline)."),
 ]
 PictureStyle = Annotated[
     Literal["light", "dark", "print"],
-    Parameter(group=DRAWN, help="Ink on white, on black, or with hatches and dashes for pages without colours."),
+    Parameter(
+        group=DRAWN, help="Ink on white (default), on black, or with hatches and dashes for pages without colours."
+    ),
 ]
 PictureWidth = Annotated[
     str | None,
-    Parameter(group=DRAWN, help="column (3.4 inches), page (7 inches), or inches; by default what suits the kind."),
+    Parameter(group=DRAWN, help="column (3.4 inches), page (7 inches), or inches: 5 (default: what suits the kind)."),
 ]
 Parts = Annotated[
     Literal["operation", "bound", "phase"] | None,
-    Parameter(group=DRAWN, help="Of a breakdown: parts of the time; phase, of training."),
+    Parameter(group=DRAWN, help="Of a breakdown: parts of the time; phase is of training."),
 ]
 Tracked = Annotated[
     list[str] | None,
-    Parameter(group=DRAWN, negative="", help="Of a roofline: an operation whose way is drawn as the load grows."),
+    Parameter(group=DRAWN, negative="", help="Of a roofline: an operation whose path is drawn as the load grows: qkv."),
 ]
 Levels = Annotated[
-    bool, Parameter(group=DRAWN, negative="", help="Of a roofline: the roofs of the cache and of every tier too.")
-]
+    bool, Parameter(group=DRAWN, negative="", help="Of a roofline: also the roofs of the cache and of every network tier.")
+]  # fmt: skip
 Band = Annotated[
     bool,
-    Parameter(
-        group=DRAWN, negative="", help="Of a roofline: shade what is lost where compute and memory work in turn."
-    ),
-]
+    Parameter(group=DRAWN, negative="", help="Of a roofline: shade what is lost where compute and memory do not overlap."),
+]  # fmt: skip
 Sizes = Annotated[
     list[int] | None,
-    Parameter(group=DRAWN, negative="", help="Of scaling: numbers of chips; by default three doublings."),
+    Parameter(
+        group=DRAWN, negative="", converter=to_wholes, help="Of scaling: numbers of chips: --sizes 64 --sizes 128 (default: three doublings)."
+    ),
+]  # fmt: skip
+Weak = Annotated[
+    bool, Parameter(group=DRAWN, negative="", help="Of scaling: weak scaling, the batch per chip stays the same.")
 ]
-Weak = Annotated[bool, Parameter(group=DRAWN, negative="", help="Of scaling: the batch for each chip is held.")]
 Picture = Annotated[
-    bool, Parameter(name="--alt", group=DRAWN, negative="", help="Also tell the picture as text, on standard error.")
+    bool, Parameter(name="--alt", group=DRAWN, negative="", help="Also describe the picture in text on standard error.")
 ]

@@ -1,110 +1,104 @@
-"""The commands that search, ``roofline search serve`` and ``roofline search train``: a thin shell like the others."""
+"""``roofline search serve`` and ``roofline search train``: the best configurations under limits."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
-from cyclopts import App
-
+from roofline import catalog
 from roofline.cli.console import drawn, form_of, say, watched, wrote
 from roofline.cli.flags import (
-    Batch,
-    Chips,
     Disaggregated,
-    Engine,
+    Dtype,
     Frontier,
-    Input,
     Json,
-    Launch,
-    Length,
-    Level,
-    Load,
     ModelName,
     MostMemory,
     MostTime,
     Objective,
-    Output,
-    Patience,
-    Power,
-    Price,
-    Rate,
+    RequireFit,
     System,
-    Tpot,
 )
-from roofline.cli.options import SERVING, TRAINING, ServingOptions, TrainingOptions
-from roofline.cli.train import counted
+from roofline.cli.options import (
+    DEGREES,
+    LIMITS,
+    LOAD,
+    MACHINE,
+    SOFTWARE,
+    STEP,
+    Degrees,
+    Limits,
+    Load,
+    Machine,
+    Software,
+    Step,
+)
+from roofline.core.fields import given
 from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
 
-searches = App(
-    name="search",
-    help="Search for the best plans under limits: of a service, or of a step of training.",
-    help_format="plaintext",
+SERVE: Final = (
+    "roofline search serve llama-3.1-70b --system dgx-h100 --dtype fp8 --tpot 50ms --ttft 2s",
+    "roofline search serve deepseek-v3 -s gb200-nvl72 --tpot 30ms --disaggregated -o frontier.svg",
+)
+TRAIN: Final = (
+    "roofline search train llama-3.1-70b --system dgx-h100 --chips 64 --global-batch 256 --memory 60GB",
+    "roofline search train deepseek-v3 -s gb200-nvl72 --global-batch 4096 --step-time 20s -o frontier.csv",
 )
 
 
-@searches.command
 def serve(
     model: ModelName,
-    /,
     *,
     system: System,
-    chips: Chips = None,
-    input: Input = 4096.0,
-    output: Output = 1024.0,
-    ttft: Patience = "10s",
-    tpot: Tpot = None,
-    concurrency: Load = None,
-    rate: Rate = None,
-    objective: Objective = "tokens_per_second_per_chip",
-    options: ServingOptions = SERVING,
+    machine: Machine = MACHINE,
+    software: Software = SOFTWARE,
+    degrees: Degrees = DEGREES,
+    load: Load = LOAD,
+    limits: Limits = LIMITS,
+    objective: Objective = None,
     disaggregated: Disaggregated = False,
-    engine: Engine = None,
-    launch: Launch = "graph",
-    level: Level = "calibrated",
-    power: Power = None,
-    price: Price = None,
     file: Frontier = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Find the plan of a service that makes the most of each chip under limits, what else could be had, and why not the rest."""
+    """Find the configuration of a service with the most tokens/s per chip under limits, the frontier, and why not the others."""
     form = form_of(file, also=("csv",))
-    with watched("plans") as progress:
-        found = search(
-            model, system, chips=chips, ttft=None if ttft == "none" else ttft, tpot=tpot, objective=objective, rate=rate,
-            concurrency=concurrency, level=level, engine=engine, launch=launch, power=power, price=price, progress=progress,
-            input=input, output=output, disaggregated=disaggregated, **options.words(),
-        )  # fmt: skip
-    _told(found, file, form, as_json=json)
+    catalog.check_places([file])
+    words: dict[str, Any] = machine.words() | software.words() | degrees.words() | load.words() | limits.words()
+    words |= given(objective=objective)
+    with watched("configurations") as progress:
+        found = search(model, system, disaggregated=disaggregated, progress=progress, **words)
+    _report(found, file, form, as_json=json, require_fit=require_fit)
 
 
-@searches.command
 def train(
     model: ModelName,
-    /,
     *,
     system: System,
-    chips: Chips = None,
-    global_batch: Batch = None,
-    seq_len: Length = 4096,
+    machine: Machine = MACHINE,
+    dtype: Dtype = None,
+    degrees: Degrees = DEGREES,
+    step: Step = STEP,
     memory: MostMemory = None,
     step_time: MostTime = None,
-    options: TrainingOptions = TRAINING,
     file: Frontier = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Find the plan for a step of training with the most tokens/s, what else could be had for less memory, and why not the rest."""
+    """Find the configuration of a training step with the most tokens/s, those with less memory, and why not the others."""
     form = form_of(file, also=("csv",))
-    with watched("plans") as progress:
-        found = search_training(
-            model, system, chips=chips, memory=memory, step_time=step_time, progress=progress,
-            global_batch=counted(global_batch), seq_len=seq_len, **options.words(),
-        )  # fmt: skip
-    _told(found, file, form, as_json=json)
+    catalog.check_places([file])
+    words: dict[str, Any] = machine.words() | degrees.words() | step.words()
+    words |= given(dtype=dtype, memory=memory, step_time=step_time)
+    with watched("configurations") as progress:
+        found = search_training(model, system, progress=progress, **words)
+    _report(found, file, form, as_json=json, require_fit=require_fit)
 
 
-def _told(found: Search | TrainingSearch, file: Path | None, form: str, *, as_json: bool) -> None:
-    """Write the frontier, if a file was named, as a table or a picture; and print what was found."""
-    if file is not None:
-        wrote(file, found.csv().encode() if form == "csv" else drawn(found.plot(), form))
+def _report(found: Search | TrainingSearch, file: Path | None, form: str, *, as_json: bool, require_fit: bool) -> None:
+    """Print what was found, and write the frontier as a table or a picture where a file was named."""
     say(as_json, found.to_dict, found.table)
+    wrote((file, lambda: found.csv().encode() if form == "csv" else drawn(found.plot(), form), ""))
+    if require_fit and found.best is None:
+        raise SystemExit(1)

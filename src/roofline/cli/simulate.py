@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
+from attrs import frozen
 from cyclopts import Group, Parameter
 
+from roofline import catalog
 from roofline.cli.console import drawn, form_of, say, watched, wrote
-from roofline.cli.flags import (
-    Accepted,
-    Chips,
-    Chunk,
-    Degree,
-    Drafts,
-    Dtype,
-    Engine,
-    Imbalance,
-    Json,
-    KvDtype,
-    Launch,
-    Level,
-    ModelName,
-    Power,
-    PrefillChips,
-    PrefillSystem,
-    PrefillTp,
-    Price,
-    System,
-    whole,
-)
+from roofline.cli.flags import LIMIT, Accepted, Chunk, Drafts, Imbalance, Json, ModelName, System, output_file
+from roofline.cli.numbers import to_quantity, to_real, to_whole
+from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Machine, Options, Pool, Software
 from roofline.core.errors import QuestionError, fault
 from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
 
-TRAFFIC = Group("Traffic", sort_key=2)
-SCHEDULER = Group("Scheduler (what is left out is the engine's default)", sort_key=5)
+EXAMPLES: Final = (
+    "roofline simulate llama-3.1-8b --system dgx-h100 --trace mooncake.jsonl --ttft 2s --tpot 50ms",
+    "roofline simulate llama-3.1-70b -s dgx-h100 --rate 2.5 --requests 1000 --input 4096 --output 1024 -o requests.csv",
+)
+
+TRAFFIC = Group("Traffic", sort_key=3)
+SCHEDULER = Group("Scheduler (what is left out is the engine's default)", sort_key=6)
 
 TraceFile = Annotated[
     Path | None,
@@ -47,37 +35,59 @@ TraceFile = Annotated[
 ]
 Requests = Annotated[
     int | None,
-    Parameter(converter=whole, group=TRAFFIC, help="Only the first so many; drawn ones are 10,000 by default."),
+    Parameter(converter=to_whole, group=TRAFFIC, help="Only the first so many; drawn ones are 10,000 by default."),
 ]
 TrafficRate = Annotated[
-    float | None, Parameter(group=TRAFFIC, help="Requests a second: the times of the trace are scaled to it.")
+    float | None,
+    Parameter(converter=to_real, group=TRAFFIC, help="Requests a second: the times of the trace are scaled to it."),
 ]
 InFlight = Annotated[
     int | None,
-    Parameter(converter=whole, group=TRAFFIC, help="Ignore the times: so many requests always in flight."),
+    Parameter(converter=to_whole, group=TRAFFIC, help="Ignore the times: so many requests always in flight."),
 ]
 In = Annotated[
     float | None,
-    Parameter(name=["--input", "--isl"], group=TRAFFIC, help="Mean prompt tokens where no trace is given."),
+    Parameter(
+        converter=to_real, name=["--input", "--isl"], group=TRAFFIC, help="Mean prompt tokens where no trace is given."
+    ),
 ]
 Out = Annotated[
     float | None,
-    Parameter(name=["--output", "--osl"], group=TRAFFIC, help="Mean output tokens where no trace is given."),
+    Parameter(
+        converter=to_real, name=["--output", "--osl"], group=TRAFFIC, help="Mean output tokens where no trace is given."
+    ),
 ]
 Spread = Annotated[
     Literal["fixed", "lognormal", "uniform", "exponential"],
     Parameter(group=TRAFFIC, help="How lengths are distributed where no trace is given."),
 ]
-Varied = Annotated[float, Parameter(group=TRAFFIC, help="Standard deviation of those lengths over their mean.")]
-Bursts = Annotated[
-    float, Parameter(group=TRAFFIC, help="Shape of the gaps between requests: 1 at random, less for bursts.")
+Varied = Annotated[
+    float, Parameter(converter=to_real, group=TRAFFIC, help="Standard deviation of those lengths over their mean.")
 ]
-HashBlock = Annotated[int, Parameter(converter=whole, group=TRAFFIC, help="Tokens of a block that a hash id names.")]
+Bursts = Annotated[
+    float,
+    Parameter(
+        converter=to_real, group=TRAFFIC, help="Shape of the gaps between requests: 1 at random, less for bursts."
+    ),
+]
+HashBlock = Annotated[int, Parameter(converter=to_whole, group=TRAFFIC, help="Tokens of a block that a hash id names.")]
 TtftLimit = Annotated[
-    str | None, Parameter(name="--ttft", group=TRAFFIC, help="Limit that a good request keeps, such as 2s.")
+    str | None,
+    Parameter(
+        name="--ttft",
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time to first token of a good request: 2s.",
+    ),
 ]
 TpotLimit = Annotated[
-    str | None, Parameter(name="--tpot", group=TRAFFIC, help="Limit that a good request keeps, such as 50ms.")
+    str | None,
+    Parameter(
+        name="--tpot",
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time per output token of a good request: 50ms.",
+    ),
 ]
 RouterName = Annotated[
     Literal["round_robin", "least_loaded", "prefix"] | None,
@@ -86,12 +96,16 @@ RouterName = Annotated[
 OrderName = Annotated[Literal["fcfs", "priority"] | None, Parameter(group=SCHEDULER, help="Who goes first.")]
 Seats = Annotated[
     int | None,
-    Parameter(converter=whole, group=SCHEDULER, help="Sequences that an attention rank runs at once at most."),
+    Parameter(converter=to_whole, group=SCHEDULER, help="Sequences that an attention rank runs at once at most."),
 ]
-Block = Annotated[int | None, Parameter(converter=whole, group=SCHEDULER, help="Tokens of a cache block.")]
+Block = Annotated[int | None, Parameter(converter=to_whole, group=SCHEDULER, help="Tokens of a cache block.")]
 Reserve = Annotated[
     float | None,
-    Parameter(group=SCHEDULER, help="Part of an answer for which cache must be free when a request is let in."),
+    Parameter(
+        converter=to_real,
+        group=SCHEDULER,
+        help="Part of an answer for which cache must be free when a request is let in.",
+    ),
 ]
 MixedSteps = Annotated[
     bool | None, Parameter(negative="--no-mixed", group=SCHEDULER, help="Prompts pass in decode steps of others.")
@@ -101,16 +115,41 @@ PrefixCache = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    Parameter(
-        name=["--output-file", "-o"],
-        help="Write a picture (svg, pdf, png), every request (csv), or a Perfetto trace (json).",
-    ),
+    output_file("Write a picture (FILE.svg, .pdf, .png), every request (.csv), or a Perfetto trace (.json)."),
 ]
+
+
+@Parameter(name="*")
+@frozen
+class Scheduler(Options):
+    """How an engine schedules requests."""
+
+    router: RouterName = None
+    order: OrderName = None
+    max_num_seqs: Seats = None
+    block_size: Block = None
+    reserve: Reserve = None
+    mixed: MixedSteps = None
+    prefix_cache: PrefixCache = None
+
+
+@Parameter(name="*")
+@frozen
+class Sampling(Options):
+    """What a step of the engine does with each sequence."""
+
+    draft_tokens: Drafts = None
+    accept_length: Accepted = None
+    chunk: Chunk = None
+    imbalance: Imbalance = None
+
+
+_SCHEDULER: Final = Scheduler()
+_SAMPLING: Final = Sampling()
 
 
 def simulate_(
     model: ModelName,
-    /,
     *,
     system: System,
     trace: TraceFile = None,
@@ -125,54 +164,32 @@ def simulate_(
     hash_block: HashBlock = 512,
     ttft: TtftLimit = None,
     tpot: TpotLimit = None,
-    chips: Chips = None,
-    tp: Degree = None,
-    pp: Degree = None,
-    dp: Degree = None,
-    ep: Degree = None,
-    dtype: Dtype = None,
-    kv_dtype: KvDtype = None,
-    draft_tokens: Drafts = 0,
-    accept_length: Accepted = None,
-    chunk: Chunk = None,
-    imbalance: Imbalance = None,
-    engine: Engine = None,
-    launch: Launch = "graph",
-    level: Level = "calibrated",
-    prefill_chips: PrefillChips = None,
-    prefill_tp: PrefillTp = None,
-    prefill_system: PrefillSystem = None,
-    router: RouterName = None,
-    order: OrderName = None,
-    max_num_seqs: Seats = None,
-    block_size: Block = None,
-    reserve: Reserve = None,
-    mixed: MixedSteps = None,
-    prefix_cache: PrefixCache = None,
-    power: Power = None,
-    price: Price = None,
+    machine: Machine = MACHINE,
+    software: Software = SOFTWARE,
+    degrees: Degrees = DEGREES,
+    sampling: Sampling = _SAMPLING,
+    scheduler: Scheduler = _SCHEDULER,
+    pool: Pool = POOL,
     file: Picture = None,
     json: Json = False,
 ) -> None:
     """Simulate a trace of requests through a service: TTFT, TPOT, ITL and E2E at percentiles, goodput, queue and cache over time."""
     form = form_of(file, also=("csv", "json"))
+    catalog.check_places([file])
     asked = _trace(
         trace, requests=requests, rate=rate, concurrency=concurrency, input=input, output=output, lengths=lengths,
         variation=variation, burstiness=burstiness, hash_block=hash_block,
     )  # fmt: skip
+    words: dict[str, Any] = {}
+    for group in (machine, software, degrees, sampling, scheduler, pool):
+        words |= group.words()
+    if trace is not None:
+        words |= {"requests": requests, "rate": rate, "concurrency": concurrency}
     with watched("requests") as progress:
-        found = simulate(
-            model, system, asked, requests=requests if trace else None, rate=rate if trace else None,
-            concurrency=concurrency if trace else None, ttft=ttft, tpot=tpot, chips=chips, tp=tp, pp=pp, dp=dp, ep=ep, dtype=dtype,
-            kv_dtype=kv_dtype, draft_tokens=draft_tokens, accept_length=accept_length, chunk=chunk, imbalance=imbalance,
-            engine=engine, launch=launch, level=level, power=power, price=price, prefill_chips=prefill_chips,
-            prefill_tp=prefill_tp, prefill_system=prefill_system, router=router, order=order, max_num_seqs=max_num_seqs,
-            block_size=block_size, reserve=reserve, mixed=mixed, prefix_cache=prefix_cache, progress=progress,
-        )  # fmt: skip
-    if file is not None and found.completed:
-        data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
-        wrote(file, data[form]() if form in data else drawn(found.plot(), form))
+        found = simulate(model, system, asked, ttft=ttft, tpot=tpot, progress=progress, **words)
     say(json, found.to_dict, found.table)
+    data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
+    wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))
 
 
 def _trace(

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.provenance import Fact
-from roofline.core.units import Count, FlopPerSecond, Ratio, Seconds
+from roofline.core.units import Bytes, Count, FlopPerSecond, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 
@@ -95,9 +95,10 @@ class Link:
     Attributes:
         start: steps' worth of latency that it takes to begin.
         eta: part of a link's bandwidth that is reached where ranks read and write each other's memory; ``far``, where a
-            network card carries messages.
+            network card carries messages. On a tier that names a fabric, ``far`` is a part of the fabric's own share.
         pair: part of ``eta`` that two ranks reach, which use fewer channels than more do.
-        error: half-width of the 80 % interval of ``T``, relative.
+        error: half-width of the 80 % interval of ``T``, relative, on messages such as it was fitted to; ``ranks`` and ``bytes``, the
+            most of each among them. Beyond them it grows with the distance; 0 where nothing was fitted.
     """
 
     alpha: Seconds = 0.0
@@ -109,6 +110,8 @@ class Link:
     pair: Ratio = 1.0
     c: Ratio = 0.0
     error: Ratio = 0.0
+    ranks: Count = 0.0
+    bytes: Bytes = 0.0
 
 
 @frozen

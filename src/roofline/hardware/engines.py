@@ -1,48 +1,115 @@
-"""What a serving engine adds to its kernels: time of the host, and how requests are scheduled. Data, not code."""
+"""Software stacks: what a serving engine and the runtime of a chip's maker add to the kernels. Data, not code.
+
+A stack is an engine on a runtime in a release, launched in a certain way: vLLM 0.12 on CUDA, launched as its page says. Its numbers
+come from the files in ``workloads/stacks``, where :mod:`roofline.catalog.software` looks them up for a machine.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from attrs import field, frozen
 
 from roofline.core.provenance import Fact
-from roofline.core.units import Count, Ratio, Seconds
+from roofline.core.units import Bytes, Count, Ratio, Seconds
 
 BUDGET: Final = 8192.0
 """Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
 
+KINDS: Final = ("default", "tuned", "day-0")
+"""Kinds of launch: as the engine's page says; searched for and tuned; on the day that a model appeared."""
+
+PASSES: Final = ("decode", "prefill", "mixed")
+"""Kinds of pass that a graph may have captured."""
+
+EXCHANGES: Final = ("all_to_all", "all_gather")
+"""Ways of tokens to their experts: to those ranks alone, or all tokens to all ranks and the sums back (reduce-scatter)."""
+
+RUNTIMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "cuda": ("NVIDIA",), "rocm": ("AMD",), "cann": ("Huawei",), "tpu": ("Google",), "neuron": ("AWS", "Amazon"), "gaudi": ("Intel",),
+}  # fmt: skip
+"""Runtimes of the makers of chips."""
+
+
+def runtime_of(vendor: str) -> str:
+    """Return the runtime of a maker's chips; "" where it is not known.
+
+    >>> runtime_of("Huawei")
+    'cann'
+    """
+    return next((name for name, makers in RUNTIMES.items() if vendor in makers), "")
+
+
+@frozen
+class StackMemory:
+    """Memory that a stack takes for itself on each chip, besides weights, cache and activations.
+
+    Attributes:
+        context: the runtime's context and loaded kernels.
+        graphs: captured graphs.
+        workspace: of GEMM, attention and expert kernels.
+        communicators: buffers of collectives and of the exchange of experts.
+    """
+
+    context: Bytes = 0.0
+    graphs: Bytes = 0.0
+    workspace: Bytes = 0.0
+    communicators: Bytes = 0.0
+
 
 @frozen(eq=False)
 class Engine:
-    """A serving engine.
+    """A serving engine on one runtime, in one release: its stack.
 
-    ``step = ||gpu, (sequence + stream) B||_3 + gap``, and ``prompt_gap`` more where a step passes prompts, for B sequences.
+    ``step = ||chip, stream B + launch_host n||_3 + sequence B + gap`` for B sequences and n kernels that the host launches one by
+    one; n is 0 for the kinds of pass that a graph has captured. A step that passes prompts takes ``prompt_gap`` more.
 
     Attributes:
+        runtime, release, date: of the stack; "" or None where it is of all of them.
+        kind: how it was launched, one of :data:`KINDS`.
+        chain: the tables that its numbers came from, the most special first.
+        origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
-        launch: time of a kernel's launch over that of the kernels alone: below 1 where launches are fused.
+        launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
+        launch_host: time of the host for a kernel that no graph has captured.
+        captured: kinds of pass that run in a graph, of :data:`PASSES`.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
-        sequence: time of the host for each sequence of a step (scheduling, sampling), beside the chip's work; ``stream``, what
-            sending its tokens on takes more, where somebody waits for each.
+        sequence: time of the host for each sequence of a step (scheduling, sampling), while the chip waits; ``stream``, what sending
+            its tokens on takes, at the same time as the chip's work, where a client waits for each.
         front: time of a request before its first step: tokenising, queueing, sending.
         overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.
+        most: requests that an attention rank serves at once at most; ``most_drafting``, a replica that drafts tokens; None for as many as
+            fit.
+        exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
+        cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
+        memory: what the stack takes of a chip's memory for itself.
+        error: half-width of the 80 % interval that this kind of launch adds to a step, relative.
         facts: each number as the file states it, with its source.
     """
 
     name: str = "none"
     title: str = ""
+    runtime: str = ""
+    release: str = ""
+    date: date | None = None
+    kind: str = "default"
+    chain: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""
     fused: tuple[str, ...] = ()
     launch: Ratio = 1.0
+    launch_host: Seconds = 0.0
+    captured: tuple[str, ...] = PASSES
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0
     sequence: Seconds = 0.0
@@ -53,6 +120,12 @@ class Engine:
     reserve: Ratio = 1.0
     crowd: Count = 0.0
     bunched: Ratio = 0.0
+    most: Count | None = None
+    most_drafting: Count | None = None
+    exchange: str = "all_to_all"
     windows: bool = True
+    cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None
+    memory: StackMemory = StackMemory()
+    error: Ratio = 0.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

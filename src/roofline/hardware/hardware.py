@@ -68,6 +68,7 @@ class Chip:
         purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
+        generation: of the maker's chips that software treats alike, such as ``hopper``.
         facts: each number as the descriptor states it, with its source.
     """
 
@@ -82,6 +83,7 @@ class Chip:
     purchase: Dollars | None = unknown_or_positive()
     announced: bool = False
     silicon: str = ""
+    generation: str = ""
     vendor: str = ""
     title: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -166,6 +168,46 @@ def _whole_numbers(dims: Iterable[object]) -> tuple[int, ...]:
 
 
 @frozen(eq=False)
+class Fabric:
+    """How one kind of network carries messages between nodes: what was measured of its cards and their software, with a date.
+
+    A tier that names a fabric is priced as collective libraries use network cards: rings flat over all ranks, trees between nodes,
+    steps and chunks of the fabric. A tier that names none is priced by the constants of :class:`~roofline.hardware.constants.Link` alone.
+
+    Attributes:
+        step: time of one step of a collective between two nodes, software and wire together.
+        share: part of the line rate that long messages reach.
+        rounding: ``c`` of the chunked pipeline (:func:`roofline.physics.collectives.transfer_time`) between nodes, as a multiple of
+            that of the same way inside a node.
+        fill: most that filling the pipeline costs, in fixed times T0; chunks stop growing at the size of the buffers.
+        sums: part of the line rate that an all-reduce reaches where the switches add up.
+        crossing: part of the line rate that is left where every rank sends to another rail at once and the spine is shared by
+            ``leaf`` nodes or more.
+        post: time of the host for each message that a kernel sends through a proxy thread; 0 where the GPU writes to the card itself.
+        nodes: most nodes that its figures were fitted to.
+        error: half-width of the 80 % interval of the transfer time, relative; ``short``, of all the rest.
+        date: when it was measured, a year and a month such as 2025-06.
+        facts: each number as the descriptor states it, with its source.
+    """
+
+    name: str
+    step: Seconds = amount(0.0)
+    share: Ratio = amount(1.0, high=1.0, strict=True)
+    rounding: Ratio = amount(1.0)
+    fill: Ratio = amount(7.0)
+    sums: Ratio = amount(1.0, high=1.0, strict=True)
+    crossing: Ratio = amount(1.0, high=1.0, strict=True)
+    leaf: Count = amount(1.0, low=1.0)
+    post: Seconds = amount(0.0)
+    nodes: Count = amount(2.0, low=1.0)
+    error: Ratio = amount(0.0)
+    short: Ratio = amount(0.0)
+    title: str = ""
+    date: str = ""
+    facts: tuple[Fact, ...] = field(default=(), repr=False)
+
+
+@frozen(eq=False)
 class Tier:
     """One ring of the network: ``size`` ranks reach each other at ``bandwidth`` per rank, one way.
 
@@ -179,6 +221,8 @@ class Tier:
         dims: of a torus, its units along each dimension.
         same_ports: its traffic leaves a rank by the links of the tier inside it, as in the levels of one network; else by its own.
         oversubscription: of a switch, what the ranks could send at once over what it passes.
+        fabric: the kind of network it is, where its traffic leaves a node by network cards; None where nothing of it is known.
+        block: of a torus that optical switches put together, the edges of its blocks: any slice of whole blocks is a torus itself.
     """
 
     name: str
@@ -191,6 +235,8 @@ class Tier:
     dims: tuple[int, ...] = field(default=(), converter=_whole_numbers)
     oversubscription: Ratio = amount(1.0, low=1.0)
     same_ports: bool = False
+    fabric: Fabric | None = None
+    block: tuple[int, ...] = field(default=(), converter=_whole_numbers)
 
 
 REACHED: Final = 54 / 64
@@ -246,6 +292,8 @@ class System:
         price: rent of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
         host: its hosts' memory and the links to it; None where neither is known.
+        planes: other networks of the system, beside the tiers.
+        cpu: kind of the hosts' processors: ``x86``, ``grace``, ``kunpeng``.
         facts: the system's own numbers with their sources (the chip's are in ``package.facts``).
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
@@ -261,6 +309,8 @@ class System:
     vendor: str = ""
     title: str = ""
     host: Host | None = None
+    planes: tuple[Tier, ...] = ()
+    cpu: str = "x86"
     facts: tuple[Fact, ...] = field(default=(), repr=False)
     chip: Chip = field(init=False, repr=False)
 

@@ -22,13 +22,15 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import draft_notes, drafting, fill, notes, prefill, rules, step
+from roofline.inference.passes import prefill, step
+from roofline.operators.assumptions import draft_notes, notes
+from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
+from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
 from roofline.physics.spans import Span, after
-from roofline.results.answer import Rule
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.layout import Layout
@@ -79,6 +81,9 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
                  q.draft_tokens, q.imbalance)  # fmt: skip
     # Those that decode: whoever waits costs the host nothing.
     served = active / groups * c.decoding
+    if q.requests_per_slot is not None and q.concurrency is not None:
+        # Those who wait for a place are served in it later: a place serves more requests than a slot of the client sends.
+        q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
     lag: Num = 0.0
@@ -108,8 +113,20 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             lanes=layout.dp * layout.replicas,
             lag=lag,
             variation=varied,
+            packed=_packed(plain, mixed, c, each),
         ),
     )
+
+
+def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+    """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
+
+    The chip's work grows with the prompts; the host's launches of a pass do not.
+    """
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
+    prompts = smaller(c.most, larger(requests, 1.0))
+    more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
+    return larger(more + plain.parts[-1].time, mixed.time)
 
 
 _ROUNDS: Final = 14
@@ -185,10 +202,10 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = filled(asked, kept)[2]
+        most = _served_at_once(filled(asked, kept)[2], q, layout, engine)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = filled(chunk, kept)[2]
+        most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
         # More than decode when every step passes a full chunk are of no use: their places stay empty, whatever the memory.
         steps = larger(q.output - 1, 0.0) / yielded(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
@@ -209,7 +226,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     waits = evolve(times.waits, base=times.waits.base + front.time)
     if q.rate is None:
         place = larger(asked / active - 1, 0.0) * cycle.time
-        waiting, waits = place * (1 - waits.weight / 2), evolve(waits, place=place)
+        first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
+        waiting, waits = place * (1 - first_wave / 2), evolve(waits, place=place)
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok
@@ -236,7 +254,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
         prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
-        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*rules(model, system, layout), *stable),
+        memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*serving_rules(model, system, layout), *stable),
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
@@ -252,6 +270,18 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
 ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
 """What an answer says where its closed form is known to be off by more than a tenth."""
+
+
+def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return how many requests are served at once: as many as fit, and no more than the engine's own limits."""
+    out = fit
+    if engine.most is not None:
+        out = smaller(out, engine.most * layout.dp * layout.replicas)
+    if engine.most_drafting is not None:
+        out = pick(question.draft_tokens > 0, smaller(out, engine.most_drafting * layout.replicas), out)
+    return out
+
+
 SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 

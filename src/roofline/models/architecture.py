@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Bytes
+from roofline.core.units import GIGA, Bytes
 from roofline.models.blocks import (
     Absent,
     Attention,
@@ -47,6 +47,7 @@ __all__ = [
     "Model",
     "Moe",
     "PerLayer",
+    "Tower",
 ]
 
 
@@ -183,6 +184,17 @@ def _at(mix: Mix, place: float) -> str:
 
 
 @frozen
+class Tower:
+    """A part of a checkpoint that no token of text passes through: an encoder of images or sound, experts of images alone.
+
+    Its weights are held; its time is left out.
+    """
+
+    name: str
+    parameters: int
+
+
+@frozen
 class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.
 
@@ -198,6 +210,14 @@ class Model:
         head_bias: a bias on the head.
         draft: the layer of a multi-token-prediction module; the last of the plan if None.
         warnings: what its file says that is not understood and could matter.
+        role: empty for a model that generates text, ``"draft"`` for one that proposes tokens to another, ``"encoder"`` for one that
+            only reads.
+        fusion: inputs of the projection that makes a draft model's hidden state of its target's; 0 for none.
+        embedded, headed: it has an embedding, or a head, of its own; a draft model may use its target's.
+        towers: encoders of other inputs, and what else is held and not met by text.
+        speculator: the draft model it is served with.
+        scale: bytes of its checkpoint's files over those that its plan and formats describe; 1 where no files were seen.
+        block: tokens that a draft model proposes in one pass; 0 where each takes a pass.
     """
 
     name: str
@@ -219,6 +239,41 @@ class Model:
     per_layer: PerLayer | None = None
     draft: Layers | None = None
     warnings: tuple[str, ...] = ()
+    role: str = ""
+    fusion: int = 0
+    embedded: bool = True
+    headed: bool = True
+    towers: tuple[Tower, ...] = ()
+    speculator: Model | None = None
+    block: int = 0
+    scale: float = 1.0
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What an answer for this model must say of it: its warnings, what is left out, and what it is."""
+        out = list(self.warnings)
+        if self.towers:
+            words = ", ".join(f"{tower.name} ({tower.parameters / GIGA:.3g} B)" for tower in self.towers)
+            out.append(f"the weights of {self.name} include {words}; the time of these is left out")
+        if self.role == "draft":
+            out.append(f"{self.name} is a draft model: it needs a target (--draft-model), whose embedding it may use")
+        return tuple(out)
+
+    @property
+    def proposed(self) -> int:
+        """Tokens that a draft model proposes before they are verified, where nothing says: its block, or three."""
+        return self.block - 1 if self.block > 1 else 3
+
+    def with_draft(self, draft: Model) -> Model:
+        """Return the model served with a draft model in place of modules of its own.
+
+        Raises:
+            QuestionError: the draft model is an encoder, or has a draft model itself.
+        """
+        if draft.role == "encoder" or draft.speculator is not None:
+            raise QuestionError(fault("draft_model", draft.name, "must be a model that proposes tokens"))
+        warnings = (*self.warnings, *(f"draft model: {each}" for each in draft.warnings))
+        return attrs.evolve(self, mtp=0, draft=None, speculator=draft, warnings=warnings)
 
     @property
     def depth(self) -> int:
@@ -270,7 +325,7 @@ class Model:
         formats = self.formats if weights is None else self.formats.linear(dtype(weights).name)
         if kv is not None:
             formats = attrs.evolve(formats, kv=dtype(kv).name)
-        return attrs.evolve(self, formats=formats)
+        return attrs.evolve(self, formats=formats, scale=self.scale if weights is None else 1.0)
 
     def without_mtp(self) -> Model:
         """Return the model without its multi-token-prediction modules."""

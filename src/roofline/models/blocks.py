@@ -54,6 +54,8 @@ class Gqa:
         shared_kv: keys and values are those that an earlier layer cached.
         same_kv: values are made from the keys' projection.
         streams: hidden states side by side that queries, keys and values are made of: two in the first layer of an EAGLE draft model.
+        cross: keys and values are made of this many states of an encoder, once for a sequence; 0 for those of the text.
+        causal: a token sees none after it; encoders see all.
         indexer: chooses what is attended to.
     """
 
@@ -75,6 +77,8 @@ class Gqa:
     indexer: Indexer | None = None
     norms: int = 1
     streams: int = 1
+    cross: int = 0
+    causal: bool = True
 
     @property
     def value_width(self) -> int:
@@ -93,7 +97,7 @@ class Mla:
         rope_dim: width of the position part, cached once for all heads; 0 where no layer turns it.
         value_dim: value width of a head.
         bias: biases on the projections into the latents, and on the output projection.
-        gate_dim, sinks, shared_kv, indexer: as in :class:`Gqa`.
+        gate_dim, sinks, shared_kv, indexer, streams: as in :class:`Gqa`.
         extra: parameters outside its matrices, those of its norms apart.
     """
 
@@ -110,6 +114,7 @@ class Mla:
     indexer: Indexer | None = None
     extra: int = 0
     norms: int = 1
+    streams: int = 1
 
 
 @frozen
@@ -258,6 +263,7 @@ class Moe:
         latent: width of the hidden state inside the routed experts, projected down before and up after; 0 where it is the model's.
         idle: experts without weights that return their input; a token spends part of its visits there.
         extra: parameters outside its matrices.
+        groups, among: the router draws experts from ``among`` of ``groups`` equal groups only (node-limited routing).
     """
 
     experts: int
@@ -272,6 +278,8 @@ class Moe:
     idle: int = 0
     extra: int = 0
     norms: int = 1
+    groups: int = 1
+    among: int = 1
 
     @property
     def visits(self) -> float:

@@ -112,7 +112,8 @@ def _gqa(a: Gqa, hidden: int) -> tuple[Module, ...]:
 
 
 def _mla(a: Mla, hidden: int) -> tuple[Module, ...]:
-    wide, latent = a.heads * (a.nope_dim + a.rope_dim), a.kv_rank + a.rope_dim
+    wide, latent, hidden_out = a.heads * (a.nope_dim + a.rope_dim), a.kv_rank + a.rope_dim, hidden
+    hidden *= a.streams
     bias, within, out = int(a.bias), ("self_attn", "attn"), []
     if a.q_rank is None:
         out.append(Module("attention", _named(within, "q_proj", "wq"), hidden * wide))
@@ -125,7 +126,9 @@ def _mla(a: Mla, hidden: int) -> tuple[Module, ...]:
         out.append(Module("attention", _named(within, *these), hidden * latent + bias * latent))
     up = a.kv_rank * a.heads * (a.nope_dim + a.value_dim)
     out.append(Module("attention", _named(within, "kv_b_proj", "wkv_b", "k_b_proj", "v_b_proj"), up))
-    out.append(Module("attention", _named(within, "o_proj", "wo"), a.heads * a.value_dim * hidden + bias * hidden))
+    out.append(
+        Module("attention", _named(within, "o_proj", "wo"), a.heads * a.value_dim * hidden_out + bias * hidden_out)
+    )
     if a.gate_dim:
         out.append(Module("attention", _named(within, "g_proj", "gate_proj"), hidden * a.heads * a.gate_dim))
     return *out, *_indexer(a.indexer, hidden)

@@ -60,6 +60,7 @@ class Parts:
 
     Attributes:
         layers: the attention and feed-forward of each layer.
+        blocks: entries of ``layers`` that make up one numbered layer.
         module: those of a multi-token-prediction module, if it has any.
         linear: containers of linear attention (:func:`roofline.models.modules.attention`).
         beside: the shared block is named as dense ones are.
@@ -69,6 +70,7 @@ class Parts:
     vocab: int
     tied: bool
     layers: Sequence[tuple[Attention, FeedForward]]
+    blocks: int = 1
     module: tuple[Attention, FeedForward] | None = None
     linear: tuple[str, ...] = ("linear_attn", "mixer", "mamba")
     beside: bool = False
@@ -148,13 +150,13 @@ def _resolved(schemes: Sequence[Scheme], base: Formats, parts: Parts) -> Formats
 
     for i, kinds in enumerate(parts.layers):
         for module in blocks[kinds]:
-            add(module.component, module, str(i) if numbered else "0")
+            add(module.component, module, str(i // parts.blocks) if numbered else "0")
     if not parts.tied:
         add("head", modules.Module("head", ("lm_head", "head", "output", "embed_out"), parts.hidden * parts.vocab), "")
     table = ("embed_tokens", "wte", "embed", "word_embeddings", "tok_embeddings")
     add("embedding", modules.Module("embedding", table, parts.hidden * parts.vocab, linear=False), "")
     if parts.module is not None:
-        for layer in ("mtp.layers.0", str(len(parts.layers)), "of.no.list"):
+        for layer in ("mtp.layers.0", str(len(parts.layers) // parts.blocks), "of.no.list"):
             for module in (
                 *parts.block(parts.module, apart=False),
                 modules.Module("shared", ("fc", "eh_proj"), 2 * parts.hidden**2, linear=False),

@@ -11,8 +11,10 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, ceil, floor, larger, pick
+from roofline.core.arrays import Mask, ceil, floor, larger, pick, smaller
 from roofline.core.units import Bytes, Count, Num
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
 from roofline.models.architecture import Attention, Dense, FeedForward, Formats, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.transformer import attention, ffn, head, residual
@@ -22,7 +24,7 @@ from roofline.operators.transformer.flow import ACTIVATION
 from roofline.workload.layout import Layout
 
 _PARTS: Final = (
-    "embedding", "attention", "recurrent", "dense", "router", "experts", "shared", "residual", "norm", "head", "mtp",
+    "embedding", "attention", "recurrent", "dense", "router", "experts", "shared", "residual", "norm", "head", "towers", "mtp",
 )  # fmt: skip
 
 
@@ -49,7 +51,9 @@ def parameters(model: Model) -> dict[str, int]:
     """
     out = dict.fromkeys(_PARTS, 0)
     out["embedding"] = _tables(model)
-    out["head"] = head(model).biases + (0 if model.tied else model.vocab * model.hidden)
+    own = 0 if model.tied or not model.headed else model.vocab * model.hidden
+    out["head"] = own + (head(model).biases if model.headed else 0)
+    out["towers"] = towers(model)
     out["norm"] = model.outer_norms * model.norm_params * model.hidden
     out["residual"] = residual.parameters(model)
     for run in model.layers:
@@ -63,8 +67,15 @@ def parameters(model: Model) -> dict[str, int]:
     return out
 
 
+def towers(model: Model) -> int:
+    """Return the parameters that are held and that no token of text meets: encoders of images and sound."""
+    return sum(tower.parameters for tower in model.towers)
+
+
 def _tables(model: Model) -> int:
     """Return the elements of the embedding tables: of tokens, of learned positions, of every layer's own."""
+    if not model.embedded:
+        return 0
     own = 0 if model.per_layer is None else model.per_layer.vocab * model.depth * model.per_layer.dim
     return (model.vocab + model.positions) * model.hidden + own
 
@@ -93,7 +104,7 @@ def active(model: Model) -> int:
         for run in model.layers
         if isinstance(run.ffn, Moe)
     )
-    return total(model) - round(idle)
+    return total(model) - towers(model) - round(idle)
 
 
 def active_by_convention(model: Model) -> dict[str, int]:
@@ -103,7 +114,7 @@ def active_by_convention(model: Model) -> dict[str, int]:
     ``without_embedding_and_head``, the layers alone.
     """
     everything, tables, counts = active(model), _tables(model), parameters(model)
-    looked_up = tables - (model.vocab * model.hidden if model.tied else 0)
+    looked_up = tables - (model.vocab * model.hidden if model.tied and model.embedded else 0)
     return {
         "all": everything,
         "without_embedding": everything - looked_up,
@@ -184,10 +195,14 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     out = out + residual.parameters(model) * model.formats.bytes("residual") * stage / model.depth
     matrix = head(model)
     table = _tables(model) * matrix.share(layout.tp) * model.formats.bytes("embedding")
-    top = matrix.elements * matrix.share(layout.tp) * model.formats.bytes("head")
+    top = matrix.elements * matrix.share(layout.tp) * model.formats.bytes("head") * model.headed
+    # Towers are cut over the tensor peers of the first stage, and stored as the embedding is.
+    table = table + towers(model) * model.formats.bytes("embedding") / layout.tp
+    if model.speculator is not None:
+        modules = drafting * 1.0 * weights(model.speculator, attrs.evolve(layout, pp=1.0))
     if model.tied:
-        return out + modules + table
-    return out + modules + pick(layout.pp > 1, larger(table, top), table + top)
+        return model.scale * (out + modules + table)
+    return model.scale * (out + modules + pick(layout.pp > 1, larger(table, top), table + top))
 
 
 def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = False) -> Bytes:
@@ -198,6 +213,9 @@ def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = Fa
         mixer: width * cached(mixer, tokens, tp) + state * attention.state(mixer, tp) for mixer, _ in _kinds(model)
     }
     modules = drafting * 1.0 * model.mtp * cached(model.drafter.attention, tokens, tp)
+    if model.speculator is not None:
+        one = attrs.evolve(layout, pp=1.0)
+        modules = drafting * 1.0 * kv_cache(model.speculator, one, tokens) / width
     return _fullest(model, layout.pp, {kind: mixers[kind[0]] for kind in _kinds(model)}) + width * modules
 
 
@@ -225,3 +243,14 @@ def most_sequences(capacity: Bytes, fixed: Bytes, per_sequence: Bytes) -> Count:
     32.0
     """
     return larger(floor((capacity - fixed) / per_sequence), 0.0)
+
+
+def room(system: System, calibration: Calibration) -> Bytes:
+    """Return the bytes of a rank's memory that weights, cache and activations may fill."""
+    memory = system.chip.memory
+    return memory.capacity * memory.usable * calibration.memory_fraction
+
+
+def placed(system: System, layout: Layout) -> Count:
+    """Return the ranks on a package: a rank may be a die, and a small deployment may leave the other dies idle."""
+    return smaller(float(system.ranks_per_chip), layout.ranks)

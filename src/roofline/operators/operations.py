@@ -47,6 +47,8 @@ class Op:
         inputs: of a GEMM, elements of a row before it.
         outputs: of a GEMM, elements of a row after it.
         kept: bytes of a row that its gradients need later.
+        helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
+            writing the cache, sorting tokens by expert.
         module: part of the model that it belongs to.
         role: what it does in that part.
         phase: pass that it runs in.
@@ -70,6 +72,7 @@ class Op:
     inputs: Count = 0.0
     outputs: Count = 0.0
     kept: Bytes = 0.0
+    helpers: Count = 0.0
     module: Module = ""
     role: Role = ""
     phase: Phase = "forward"
@@ -106,6 +109,9 @@ class Message:
         module: part of the model, or of the layout, that it belongs to.
         phase: pass that it is sent in.
         recompute: whether it repeats a message of the forward pass for the backward one.
+        rows: of a dispatch or combine whose kernel sends through a thread of the host, tokens of a rank; 0 where the GPU writes to the
+            card itself.
+        groups, among: the router draws experts from ``among`` of ``groups`` equal parts of the ranks only (node-limited routing).
     """
 
     name: str
@@ -117,6 +123,9 @@ class Message:
     module: Module = ""
     phase: Phase = "forward"
     recompute: bool = False
+    rows: Count = 0.0
+    groups: Count = 1.0
+    among: Count = 1.0
 
     @property
     def label(self) -> str:
@@ -125,6 +134,17 @@ class Message:
 
 
 Operation: TypeAlias = Op | Message
+
+
+def launched(operation: Operation) -> Count:
+    """Return the kernels that a host launches for an operation where no graph has captured them.
+
+    >>> float(launched(Op("experts", "moe", "bf16", 1e9, 1e6, helpers=6.0)))
+    7.0
+    """
+    if isinstance(operation, Message):
+        return 1.0 * ((operation.size > 0) & (operation.group > 1))
+    return operation.launches + operation.helpers * (operation.launches > 0)
 
 
 def again(operation: Operation) -> Operation:

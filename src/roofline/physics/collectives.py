@@ -1,4 +1,4 @@
-r"""The price of a message over the tiers its group really spans.
+r"""The time of a message over the tiers its group spans, with an algorithm for each tier.
 
 A group climbs the tiers from the innermost: at each tier it meets ``fan`` times as many ranks as below, and talks
 there only to the peers that tier adds. Each rank sends, for a buffer of S bytes in a group of n,
@@ -6,11 +6,11 @@ there only to the peers that tier adds. Each rank sends, for a buffer of S bytes
 ========================  ============================================================
 reduce-scatter,           :math:`\sum_i (S / m_i)(1 - 1/f_i) = S (1 - 1/n)`
 all-gather                (:math:`m_i` ranks met below tier i, :math:`f_i` its fan)
-all-reduce                twice that; where the switch adds up, :math:`(S / m_i)(1 + 1/f_i)`; a tree :math:`2 S / m_i`
+all-reduce                twice that; where the switch adds up, :math:`S / m_i`; a tree :math:`2 S / m_i`
 all-to-all                :math:`\sum_i S (m_{i+1} - m_i) / n = S (1 - 1/n)`
 dispatch, combine         of S bytes in k copies to ranks drawn at random: straight to each,
                           :math:`k S m_i (f_i - 1) / n`; or once to each of the :math:`u = n / m_i` units that has
-                          one of them and on from there, :math:`S u (1 - (1 - 1/u)^k) (1 - 1/f_i)`
+                          one of them and on from there, :math:`S\,\bar u\,(1 - 1/f_i)` with :math:`\bar u` units reached
 broadcast                 S along a chain; :math:`S \log_2 f_i` down a binomial tree
 point to point            S, over each hop of the chain of n ranks, one after another
 ========================  ============================================================
@@ -22,26 +22,51 @@ whole is a chunked pipeline whose optimum is
 .. math:: T = T_0 + x + 2\sqrt{c\,T_0\,x}, \qquad x = \max_i \frac{\mathrm{wire}_i}{\eta_i u_i B_i}, \qquad
           T_0 = \alpha + \beta (n - 1) + s \max_i \lambda_i + h \sum_i \mathrm{steps}_i\,\lambda_i .
 
+Between nodes, on a tier that names a fabric (:class:`roofline.hardware.hardware.Fabric`), messages go as collective libraries
+use network cards. With r ranks a node and N = n / r nodes,
+
+* a ring is flat over all ranks: each card carries :math:`(S / r)(n - 1)/n` in one pass, so its bus bandwidth does not fall with
+  N; the ring has N - 1 steps between nodes and n - N inside them;
+* trees join the nodes, and chains or the switch the ranks of one: :math:`2 \log_2 N` steps; two nodes exchange
+  :math:`S / r` once, more carry :math:`2 S / r` (a plain tree at half the rate, one over a switch that adds up at the ring's);
+* an all-to-all posts a message to each peer, so its fixed time grows with the peers and not with their logarithm;
+* filling the pipeline costs :math:`2\sqrt{c\,T_0\,x}` but never more than ``fill`` times :math:`T_0`: chunks stop growing.
+
 Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
-Rabenseifner and Gropp, IJHPCA 19 (2005).
+Rabenseifner and Gropp, IJHPCA 19 (2005). Bytes of NCCL between nodes: checked against published nccl-tests figures of 2 to 512
+nodes (``hardware/timings/collectives_at_scale.csv``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, unknown
-from roofline.core.units import Bytes, Count, Num, Ratio, Seconds
+from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
-from roofline.hardware.hardware import Tier
+from roofline.hardware.hardware import Fabric, Tier
 from roofline.operators.operations import Message
 from roofline.physics.kernels import Cost
-from roofline.physics.topology import Fabric, fabric
+from roofline.physics.topology import Usable, usable
+
+_FEW: Final = 3
+"""Nodes up to which no rank of a tree has both a parent and children: each edge carries the buffer once up and once down."""
+_TREE: Final = 0.5
+"""Part of the line rate that a plain tree over more nodes reaches: 191 to 194 GB/s of bus bandwidth over 4 to 46 nodes of
+eight B200, where a ring reaches 335 to 291 (Together AI, 2026-05-02)."""
+_PEER: Final = 0.15
+"""Steps that each further peer between nodes costs an all-to-all: 42 us over 2 x 8 B300, of which 15 for eight peers."""
+_HANDSHAKE: Final = 2
+"""Steps of a transfer between nodes: the receiver posts its buffer, the sender writes."""
+_STEP: Final = 1 * MICRO
+"""Latency of a step inside a node where a system has none: what starting a collective is counted in."""
+_DISTANCE: Final = 0.1
+"""What each doubling beyond the fitted ranks, nodes or bytes adds to the error, as a part of the time; root of the sum of squares."""
 
 
 @frozen(eq=False)
@@ -51,12 +76,17 @@ class Climb:
     tier: Tier
     met: Count
     fan: Count
-    fabric: Fabric
+    use: Usable
 
     @property
     def used(self) -> Num:
         """1 where the group really climbs this tier, else 0."""
         return (self.fan > 1) * 1.0
+
+    @property
+    def fabric(self) -> Fabric | None:
+        """The network between nodes that this tier is; None inside a node, or where nothing of it is known."""
+        return self.tier.fabric
 
 
 def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]:
@@ -74,7 +104,7 @@ def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]
         reach = larger(group / larger(ceil(group / held), 1.0), met)
         fan = reach / met
         start = larger(stride * met / below, 1.0)
-        yield Climb(tier, met, fan, fabric(tier, tier.size / below, start, fan))
+        yield Climb(tier, met, fan, usable(tier, tier.size / below, start, fan))
         met, below = reach, tier.size
 
 
@@ -83,71 +113,146 @@ class _Route:
     """A message's way under one algorithm.
 
     Attributes:
-        steps: latencies of the steps, one after another.
+        steps: latencies of the steps inside nodes, one after another; ``posts``, those between nodes over a fabric.
         near, far: transfer time of its busiest tier at full rate, of those whose ranks read and write each other's memory
-            and of those with network cards.
+            and of the others that name no fabric.
+        cards: transfer time of its busiest tier that names one, at the share that is reached.
+        ring: passes of a ring over the nodes; 0 of other ways. Its chunks follow each other without waiting for a whole round, so
+            filling it costs no more than a tree as deep.
         open: where the way can be gone at all.
         in_turn: tiers carry their parts one after another, not at the same time.
+        one_sided: kernels write to peers themselves: fabrics count by the latency and the rate of their tier.
+        proxied: time of the host to send its messages where a kernel cannot reach the card.
     """
 
     steps: Seconds
     near: Seconds
     far: Seconds
+    cards: Seconds = 0.0
+    posts: Seconds = 0.0
+    ring: float = 0.0
     open: Mask = True
     in_turn: bool = False
+    one_sided: bool = False
+    proxied: Seconds = 0.0
 
-    @property
-    def transfer(self) -> Seconds:
-        """Transfer time of its busiest tier, or of all where one waits for another."""
-        return self.both(self.near, self.far)
+    def both(self, near: Seconds, far: Seconds, cards: Seconds) -> Seconds:
+        """Return the time of what three kinds of tier take."""
+        return near + far + cards if self.in_turn else larger(larger(near, far), cards)
 
-    def both(self, near: Seconds, far: Seconds) -> Seconds:
-        """Return the time of what two kinds of tier take."""
-        return near + far if self.in_turn else larger(near, far)
+
+_Amount: TypeAlias = Callable[[Climb], Num]
 
 
 def _gather(c: Climb) -> Ratio:
-    return c.fabric.gather
+    return c.use.gather
+
+
+def _share(c: Climb) -> Ratio:
+    """Return the part of a card's rate that long messages reach."""
+    return 1.0 if c.fabric is None else c.fabric.share
 
 
 def _route(
     climbs: Sequence[Climb],
-    wire: Callable[[Climb], Bytes],
-    steps: Callable[[Climb], Count],
-    part: Callable[[Climb], Ratio] = _gather,
+    wire: _Amount,
+    steps: _Amount,
+    part: _Amount = _gather,
+    share: _Amount = _share,
+    *,
+    one_sided: bool = False,
 ) -> _Route:
     """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
-    longest: dict[bool, Num] = {True: 0.0, False: 0.0}
+    posts: Num = 0.0
+    longest: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
     ports: Num = 0.0
     for c in climbs:
-        latency = latency + steps(c) * c.tier.latency
-        busy = wire(c) / (part(c) * c.tier.bandwidth)
+        carded = c.fabric is not None and not one_sided
+        busy = wire(c) / (part(c) * c.tier.bandwidth * (share(c) if carded else 1.0))
+        if c.fabric is not None and carded:
+            posts = posts + steps(c) * c.fabric.step
+        else:
+            latency = latency + steps(c) * c.tier.latency
         # Tiers work at the same time, but what goes out by the same links waits for it.
         ports = ports + busy if c.tier.same_ports else busy
-        longest[c.tier.load_store] = larger(longest[c.tier.load_store], ports)
-    return _Route(latency, longest[True], longest[False])
+        kind = "cards" if carded else "near" if c.tier.load_store else "far"
+        longest[kind] = larger(longest[kind], ports)
+    return _Route(latency, longest["near"], longest["far"], longest["cards"], posts, one_sided=one_sided)
 
 
-def _ring(size: Bytes, passes: float) -> tuple[Callable[[Climb], Bytes], Callable[[Climb], Count]]:
+def _group(climbs: Sequence[Climb]) -> Count:
+    return climbs[-1].met * climbs[-1].fan
+
+
+def _nodes(climbs: Sequence[Climb]) -> Count:
+    """Return over how many nodes a group lies, as far as a fabric joins them."""
+    out: Num = 1.0
+    for c in climbs:
+        out = out * c.fan if c.fabric is not None else out
+    return out
+
+
+def _ring(climbs: Sequence[Climb], size: Bytes, passes: float) -> tuple[_Amount, _Amount]:
     """Return wire and steps of ``passes`` ring passes: 1 for a reduce-scatter or all-gather, 2 for an all-reduce."""
-    return (lambda c: passes * size / c.met * (1 - 1 / c.fan)), (lambda c: passes * c.fabric.steps)
+    n, nodes = _group(climbs), _nodes(climbs)
+
+    def wire(c: Climb) -> Bytes:
+        return passes * size / c.met * ((1 - 1 / c.fan) if c.fabric is None else (n - 1) / n * c.used)
+
+    def steps(c: Climb) -> Count:
+        return passes * c.use.steps * (nodes if c.fabric is None else 1.0)
+
+    return wire, steps
+
+
+def _summed(climbs: Sequence[Climb], size: Bytes) -> _Route:
+    """Return the way of an all-reduce that the switches of a node add up, and trees between nodes, or switches there too."""
+    n = _group(climbs)
+    wire, _ = _ring(climbs, size, 2.0)
+
+    def moved(c: Climb) -> Bytes:
+        if c.tier.in_network:
+            # Where two ranks meet, a ring is shorter than the way to the switch and back.
+            return smaller(2 * size / c.met * (1 - 1 / c.fan), size / c.met * c.used)
+        if c.fabric is not None:
+            return pick(c.fan <= 2, c.used, 2 * (n - 1) / n) * size / c.met
+        return wire(c)
+
+    def taken(c: Climb) -> Count:
+        if c.tier.in_network:
+            return 2 * c.used
+        return 2 * np.log2(c.fan) if c.fabric is not None else 2 * c.use.steps
+
+    def share(c: Climb) -> Ratio:
+        return c.fabric.sums if c.fabric is not None and c.tier.in_network else _share(c)
+
+    inside = sum((c.used for c in climbs if c.tier.in_network), start=0.0) > 0
+    return evolve(_route(climbs, moved, taken, share=share), open=inside)
+
+
+def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
+    """Return the way of an all-reduce up and down trees; where only neighbours have links, along a ring or chain instead."""
+    wire, _ = _ring(climbs, size, 2.0)
+
+    def moved(c: Climb) -> Bytes:
+        if c.fabric is not None:
+            return 2 * size / c.met * pick(c.fan <= _FEW, 1 - 1 / c.fan, 1 / _TREE)
+        return 2 * size / c.met * c.used if c.use.any_to_any else wire(c)
+
+    def steps(c: Climb) -> Count:
+        return 2 * (np.log2(c.fan) if c.use.any_to_any else c.use.steps)
+
+    joined = sum((c.used for c in climbs if c.use.any_to_any), start=0.0) > 0
+    return evolve(_route(climbs, moved, steps), open=joined)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    wire, ring_steps = _ring(size, 2.0)
-    routes = {"ring": _route(climbs, wire, ring_steps)}
-    anywhere = _anywhere(climbs)
-    routes["halving"] = evolve(_route(climbs, wire, lambda c: 2 * np.log2(c.fan)), open=anywhere)
-    up_and_down = _route(climbs, lambda c: 2 * size / c.met * c.used, lambda c: 2 * np.log2(c.fan))
-    routes["tree"] = evolve(up_and_down, open=anywhere)
+    wire, ring_steps = _ring(climbs, size, 2.0)
+    routes = {"ring": evolve(_route(climbs, wire, ring_steps), ring=2.0), "tree": _tree(climbs, size)}
+    routes["halving"] = evolve(_route(climbs, wire, lambda c: 2 * np.log2(c.fan)), open=_halves(climbs))
     if any(c.tier.in_network for c in climbs):
-        routes["in_network"] = _route(
-            climbs,
-            # Where two ranks meet, a ring is shorter than the way to the switch and back.
-            lambda c: smaller(wire(c), size / c.met * (1 + 1 / c.fan)) * c.used if c.tier.in_network else wire(c),
-            lambda c: 2 * c.used if c.tier.in_network else ring_steps(c),
-        )
+        routes["in_network"] = _summed(climbs, size)
     if any(c.tier.load_store for c in climbs):
         # Only where every tier that is climbed lets a rank read its peers' memory.
         direct = sum((c.used for c in climbs if not c.tier.load_store), start=0.0) == 0
@@ -156,15 +261,24 @@ def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     return routes
 
 
+def _halves(climbs: Sequence[Climb]) -> Mask:
+    """Return where halving and doubling is a way: partners may be anywhere, and a fabric joins nodes of one rank each."""
+    shut = sum((c.used for c in climbs if not c.use.any_to_any), start=0.0) > 0
+    for c in climbs:
+        if c.fabric is not None:
+            shut = shut | ((c.used > 0) & (c.met > 1))
+    return np.logical_not(shut)
+
+
 def _anywhere(climbs: Sequence[Climb]) -> Mask:
-    """Return where a rank may talk to any other: partners of a tree are anywhere, and no way where only neighbours have links."""
-    return sum((c.used for c in climbs if not c.fabric.any_to_any), start=0.0) == 0
+    """Return where a rank may talk to any other: no way where only neighbours have links."""
+    return sum((c.used for c in climbs if not c.use.any_to_any), start=0.0) == 0
 
 
 def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    wire, ring_steps = _ring(size, 1.0)
-    halving = evolve(_route(climbs, wire, lambda c: np.log2(c.fan)), open=_anywhere(climbs))
-    return {"gather": _route(climbs, wire, ring_steps), "halving": halving}
+    wire, ring_steps = _ring(climbs, size, 1.0)
+    halving = evolve(_route(climbs, wire, lambda c: np.log2(c.fan)), open=_halves(climbs))
+    return {"gather": evolve(_route(climbs, wire, ring_steps), ring=1.0), "halving": halving}
 
 
 def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -174,38 +288,54 @@ def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     return {"chain": chain, "binomial": evolve(down, open=_anywhere(climbs))}
 
 
-def _group(climbs: Sequence[Climb]) -> Count:
-    return climbs[-1].met * climbs[-1].fan
-
-
 def _exchanged(size: Bytes, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:
     """Return what a rank sends to the peers that each tier adds, of a buffer for all of them."""
     return lambda c: size * c.met * (c.fan - 1) / _group(climbs)
 
 
-def _exchange(climbs: Sequence[Climb], wire: Callable[[Climb], Bytes]) -> _Route:
-    return _route(climbs, wire, lambda c: c.fabric.exchange_steps, lambda c: c.fabric.exchange)
-
-
 def _all_to_all(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    return {"all_to_all": _exchange(climbs, _exchanged(size, climbs))}
+    def steps(c: Climb) -> Count:
+        return c.use.exchange_steps if c.fabric is None else c.used + _PEER * c.met * (c.fan - 1)
+
+    return {"all_to_all": _route(climbs, _exchanged(size, climbs), steps, lambda c: c.use.exchange)}
 
 
-def _once_each(size: Bytes, copies: Count, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:
+def _reached(units: Count, message: Message) -> Count:
+    """Return to how many of ``units`` equal parts of a group a token goes, on average.
+
+    A router that is limited to nodes draws its experts from ``among`` of ``groups`` parts: those that get a copy are
+    ``among (1 - (1 - 1/among)^k)``; of a unit that holds several parts one is enough, and copies of a part that spans several
+    units spread over them.
+    """
+    parts = expected_distinct(message.among, 1 / message.among, message.copies)
+    held = larger(message.groups / units, 1.0)
+    # Parts are drawn without putting back: what is left of them when half of a unit's were looked at.
+    left = message.groups - (held - 1) / 2
+    some = 1 - larger(1 - parts / left, 0.0) ** held
+    places = message.among * larger(units / message.groups, 1.0)
+    return pick(units > message.groups, expected_distinct(places, 1 / places, message.copies), units * some)
+
+
+def _once_each(message: Message, climbs: Sequence[Climb]) -> Callable[[Climb], Bytes]:
     """Return what a rank sends over each tier where a unit gets one copy for all of its ranks, and passes it on inside."""
-
-    def wire(c: Climb) -> Bytes:
-        units = _group(climbs) / c.met
-        return size * expected_distinct(units, 1 / units, copies) * (1 - 1 / c.fan)
-
-    return wire
+    n = _group(climbs)
+    return lambda c: message.size * _reached(n / c.met, message) * (1 - 1 / c.fan)
 
 
-def _scattered(size: Bytes, copies: Count, climbs: Sequence[Climb]) -> dict[str, _Route]:
+def _exchange(climbs: Sequence[Climb], wire: _Amount) -> _Route:
+    return _route(climbs, wire, lambda c: c.use.exchange_steps, lambda c: c.use.exchange, one_sided=True)
+
+
+def _scattered(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
     """Return the ways of a dispatch, or of a combine, which is its mirror image."""
+    each = _exchanged(message.rows * message.copies, climbs)
+    posted: Num = 0.0
+    for c in climbs:
+        posted = posted + (0.0 if c.fabric is None else each(c) * c.fabric.post)
+    straight = _exchange(climbs, _exchanged(message.size * message.copies, climbs))
     return {
-        "low_latency": _exchange(climbs, _exchanged(size * copies, climbs)),
-        "throughput": _exchange(climbs, _once_each(size, copies, climbs)),
+        "low_latency": evolve(straight, proxied=posted),
+        "throughput": _exchange(climbs, _once_each(message, climbs)),
     }
 
 
@@ -215,13 +345,21 @@ def _hops(climbs: Sequence[Climb]) -> Callable[[Climb], Count]:
 
 
 def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
-    hops, steps = _hops(climbs), 0.0
-    passed: dict[bool, Num] = {True: 0.0, False: 0.0}
+    hops = _hops(climbs)
+    steps: Num = 0.0
+    posts: Num = 0.0
+    passed: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
     for c in climbs:
-        steps = steps + hops(c) * c.tier.latency  # type: ignore[assignment]
-        sent = hops(c) * size / (c.fabric.hop * c.tier.bandwidth)
-        passed[c.tier.load_store] = passed[c.tier.load_store] + sent
-    return {"point_to_point": _Route(steps, passed[True], passed[False], in_turn=True)}
+        time = hops(c) * size / (c.use.hop * c.tier.bandwidth * _share(c))
+        if c.fabric is not None:
+            posts = posts + _HANDSHAKE * hops(c) * c.fabric.step
+            passed["cards"] = passed["cards"] + time
+        else:
+            steps = steps + hops(c) * c.tier.latency
+            kind = "near" if c.tier.load_store else "far"
+            passed[kind] = passed[kind] + time
+    route = _Route(steps, passed["near"], passed["far"], passed["cards"], posts, in_turn=True)
+    return {"point_to_point": route}
 
 
 def _routes(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -238,7 +376,7 @@ def _routes(message: Message, climbs: Sequence[Climb]) -> dict[str, _Route]:
         case "all_to_all":
             return _all_to_all(message.size, climbs)
         case "dispatch" | "combine":
-            return _scattered(message.size, message.copies, climbs)
+            return _scattered(message, climbs)
         case "broadcast":
             return _broadcast(message.size, climbs)
         case "point_to_point":
@@ -262,11 +400,28 @@ def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
     return t0 + x + 2 * np.sqrt(c * t0 * x)
 
 
+def filling(t0: Seconds, x: Seconds, c: Ratio, fill: Ratio) -> Seconds:
+    """Return what filling a pipeline costs whose chunks cannot grow for ever: ``2 sqrt(c T0 x)``, but never above ``fill T0``.
+
+    The two are joined as ``1 / (1/a + 1/b)``.
+
+    >>> round(float(filling(1.0, 1.0, 4.0, 4.0)), 3), round(float(filling(1.0, 1e9, 4.0, 4.0)), 3)
+    (2.0, 4.0)
+    """
+    free, most = 2 * np.sqrt(c * t0 * x), fill * t0
+    return free * most / larger(free + most, np.finfo(float).tiny)
+
+
+def unnamed(tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """Return tiers as links alone, whatever fabric they are: what bounds, and the ideal level, go by."""
+    return tuple(tier if tier.fabric is None else evolve(tier, fabric=None) for tier in tiers)
+
+
 def lower_bound(message: Message, tiers: Sequence[Tier]) -> Seconds:
     """Return the time below which no algorithm moves the message: its compulsory traffic at full link rate."""
     best: Num = np.inf
-    for route in _routes(message, list(climb(tiers, message.group, message.stride))).values():
-        best = smaller(best, pick(route.open, route.transfer, np.inf))
+    for route in _routes(message, list(climb(unnamed(tiers), message.group, message.stride))).values():
+        best = smaller(best, pick(route.open, route.both(route.near, route.far, route.cards), np.inf))
     return best
 
 
@@ -282,15 +437,32 @@ def sent(message: Message, tiers: Sequence[Tier]) -> tuple[Bytes, ...]:
         case "all_to_all":
             wire = _exchanged(message.size, climbs)
         case "dispatch" | "combine":
-            wire = _once_each(message.size, message.copies, climbs)
+            wire = _once_each(message, climbs)
         case "broadcast":
             return tuple(message.size * c.used for c in climbs)
         case "point_to_point":
             hops = _hops(climbs)
             return tuple(hops(c) * message.size for c in climbs)
         case _:
-            wire, _ = _ring(message.size, 2.0 if message.collective == "all_reduce" else 1.0)
+            wire, _ = _ring(climbs, message.size, 2.0 if message.collective == "all_reduce" else 1.0)
     return tuple(wire(c) for c in climbs)
+
+
+def shifted(size: Bytes, ranks: Count, tiers: Sequence[Tier]) -> tuple[Message, tuple[Tier, ...]]:
+    """Return the transfer that takes longest where every rank sends to the next at once, and the tiers it meets.
+
+    The last rank of a node sends to the first of the next one, over another rail; where many nodes do so the spine is shared: what
+    is left falls with the nodes down to the fabric's ``crossing``.
+    """
+    nodes = _nodes(list(climb(tiers, ranks, 1.0)))
+    met = []
+    for tier in tiers:
+        if tier.fabric is not None:
+            left = larger(smaller(tier.fabric.leaf / nodes, 1.0), tier.fabric.crossing)
+            tier = evolve(tier, bandwidth=tier.bandwidth * left)  # noqa: PLW2901
+        met.append(tier)
+    message = Message("send-recv", "point_to_point", size, smaller(ranks, 2.0), stride=larger(floor(ranks / 2), 1.0))
+    return message, tuple(met)
 
 
 def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
@@ -303,13 +475,10 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
     """
     if not tiers:
         raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
-    climbs = list(climb(tiers, message.group, message.stride))
+    climbs = list(climb(unnamed(tiers) if calibration.level == "ideal" else tiers, message.group, message.stride))
     routes = _routes(message, climbs)
     sent = ((message.group > 1) & (message.size > 0)) * 1.0
     two = message.group == 2
-    slowest: Num = 0.0
-    for c in climbs:
-        slowest = larger(slowest, c.used * c.tier.latency)
     time: Num = np.inf
     network: Num = 0.0
     latency: Num = 0.0
@@ -319,10 +488,59 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
         if ways is not None and name not in ways:
             continue
         link: Link = calibration.link(name)
-        t0 = link.alpha + link.peer * (message.group - 1) + link.start * slowest + link.hop * route.steps
-        x = route.both(route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far)
-        taken[name] = pick(route.open, transfer_time(t0, x, link.c), np.inf)
+        peers = message.group if route.in_turn else message.group / _nodes(climbs)
+        begun = link.alpha + link.peer * (peers - 1) + link.start * _begins(climbs, route)
+        inside = begun + link.hop * route.steps
+        t0 = inside + route.posts
+        near, far = route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far
+        x = route.both(near, far, route.cards)
+        plain = 2 * np.sqrt(link.c * inside * route.both(near, far, 0.0))
+        total = t0 + x + larger(plain, _filled(climbs, link, begun if route.ring else t0, route)) + route.proxied
+        taken[name] = pick(route.open, total, np.inf)
         better = taken[name] < time
         time, network = pick(better, taken[name], time), pick(better, taken[name] - t0, network)
-        latency, error = pick(better, t0, latency), pick(better, link.error, error)
+        latency = pick(better, t0, latency)
+        moving = smaller(x / larger(total, np.finfo(float).tiny), 1.0)
+        error = pick(better, _error(message, climbs, link, moving, one_sided=route.one_sided), error)
     return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=taken)
+
+
+def _begins(climbs: Sequence[Climb], route: _Route) -> Seconds:
+    """Return the latency that the beginning of a collective is counted in: of the slowest tier that is climbed inside a node."""
+    first = climbs[0].tier
+    counted = [c for c in climbs if c.fabric is None or route.one_sided]
+    slowest: Num = 0.0
+    some: Num = 0.0
+    for c in counted:
+        slowest, some = larger(slowest, c.used * c.tier.latency), some + c.used
+    return pick(some > 0, slowest, first.latency if first.fabric is None else _STEP)
+
+
+def _filled(climbs: Sequence[Climb], link: Link, t0: Seconds, route: _Route) -> Seconds:
+    """Return what filling the pipelines between nodes costs, by the fabric that does it worst."""
+    most: Num = 0.0
+    for c in climbs:
+        if c.fabric is not None:
+            depth = t0 + route.ring * np.log2(c.fan) * c.fabric.step
+            most = larger(most, c.used * filling(depth, route.cards, link.c * c.fabric.rounding, c.fabric.fill))
+    return most
+
+
+def _error(message: Message, climbs: Sequence[Climb], link: Link, part: Ratio, *, one_sided: bool) -> Ratio:
+    """Return the half-width of the 80 % interval of a time: of what was fitted, and more with the distance from it.
+
+    Between nodes the transfer and all the rest have errors of their own, so that short messages are the less certain.
+    """
+    known = (link.ranks > 0) & (link.bytes > 0)
+    away = known * (_beyond(message.group, link.ranks) + 0.5 * _beyond(message.size, link.bytes))
+    out = np.hypot(link.error, _DISTANCE * away)
+    for c in climbs:
+        if c.fabric is not None and not one_sided:
+            mixed = part * c.fabric.error + (1 - part) * c.fabric.short
+            out = pick(c.used > 0, np.hypot(mixed, _DISTANCE * _beyond(c.fan, c.fabric.nodes)), out)
+    return out
+
+
+def _beyond(value: Num, most: Num) -> Num:
+    """Return by how many doublings a value lies above what was fitted."""
+    return np.log2(larger(value / larger(most, 1.0), 1.0))

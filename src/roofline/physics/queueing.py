@@ -231,6 +231,7 @@ def queue(
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
+    packed: Seconds | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -243,6 +244,8 @@ def pace(
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas, to which requests that come at random go by turns.
         lag: mixed steps of the wait for the end of the step in progress, which ``c`` counts.
         variation: of what is read of a prompt; None for that of the lengths.
+        packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
+            the same.
     """
     varied = question.variation if variation is None else variation
     if question.rate is not None:
@@ -252,15 +255,17 @@ def pace(
     cost = larger(mixed - decode, 0.0)
     prompt = c.chunks * cost / c.together
     ahead = share(steps * mixed - decode, prompt)
+    shared = smaller(c.most, larger(requests, 1.0))
+    each = prompt if packed is None else pick(c.most > 1, larger(packed - decode, 0.0) / shared, prompt)
     full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
     begun = larger(full - larger(ahead, 1.0), 0.0)
     ramp: Num = 0.0 if slots is None else begun / slots
     alike = (question.variation <= ALIKE) * 1.0
     crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
-    late = (ramp + crowd + bunched) * prompt
+    late = (ramp + crowd + bunched) * each
     # Prompts that a request waits for do not disturb it again.
-    disturbed = larger(c.gaps * c.mixed - share(late, cost), 0.0)
+    disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
@@ -268,7 +273,7 @@ def pace(
     # Where hardly anybody decodes, all wait for nearly as long: a round of the others.
     waits = Waits(
         base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone - lag * mixed, 0.0),
-        group=crowd * prompt / later, bunched=bunched * prompt / later, weight=weight, begun=begun * prompt,
+        group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
         own=lone, variation=varied, step=decode * (lag > 0), lasts=mixed * (lag > 0),
         often=share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed), loose=np.sqrt(c.decoding),
     )  # fmt: skip

@@ -28,7 +28,7 @@ _NEAR = 1e-7
 
 
 @frozen(eq=False)
-class Fabric:
+class Usable:
     """What a group can use of a tier.
 
     Attributes:
@@ -47,15 +47,15 @@ class Fabric:
     any_to_any: bool = False
 
 
-def fabric(tier: Tier, units: Count, start: Count, fan: Count) -> Fabric:
+def usable(tier: Tier, units: Count, start: Count, fan: Count) -> Usable:
     """Return what a group of ``fan`` of a tier's ``units`` can use of it, beginning after ``start`` of them.
 
     >>> from roofline.hardware.hardware import Tier
-    >>> mesh = fabric(Tier("mesh", 8, 448e9, 1e-6, topology="mesh"), 8.0, 1.0, 2.0)
+    >>> mesh = usable(Tier("mesh", 8, 448e9, 1e-6, topology="mesh"), 8.0, 1.0, 2.0)
     >>> round(float(mesh.gather), 3)
     0.143
     >>> pod = Tier("ICI", 256, 200e9, 1e-6, topology="torus", dims=(16, 16))
-    >>> [float(fabric(pod, 256.0, 1.0, fan).gather) for fan in (2.0, 4.0, 16.0, 256.0)]
+    >>> [float(usable(pod, 256.0, 1.0, fan).gather) for fan in (2.0, 4.0, 16.0, 256.0)]
     [0.25, 0.5, 0.5, 1.0]
     """
     match tier.topology:
@@ -67,17 +67,17 @@ def fabric(tier: Tier, units: Count, start: Count, fan: Count) -> Fabric:
             return _torus(tier.dims, start, fan)
         case _:
             part = 1 / tier.oversubscription
-            return Fabric(part, part, part, fan - 1, np.log2(fan), any_to_any=True)
+            return Usable(part, part, part, fan - 1, np.log2(fan), any_to_any=True)
 
 
-def _mesh(units: Count, fan: Count) -> Fabric:
+def _mesh(units: Count, fan: Count) -> Usable:
     others = larger(units - 1, 1.0)
     part = pick(fan > 1, smaller((fan - 1) / others, 1.0), 1.0)
     once = (fan > 1) * 1.0
-    return Fabric(part, part, 1 / others, once, once)
+    return Usable(part, part, 1 / others, once, once)
 
 
-def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
+def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Usable:
     gather: Num = 0.0
     steps: Num = 0.0
     longest: Num = 0.0
@@ -112,7 +112,7 @@ def _torus(dims: tuple[Count, ...], start: Count, fan: Count) -> Fabric:
     # A group that lies beyond the torus is masked elsewhere; it must be priced all the same.
     gather = larger(gather, 0.5 / below)
     exchange = smaller(4 * (1 - 1 / fan) / (k * larger(longest, 1.0)), 1.0)
-    return Fabric(
+    return Usable(
         pick(alone, 1.0, gather / k),
         pick(alone, 1.0, exchange),
         1 / (2 * k),

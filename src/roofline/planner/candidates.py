@@ -15,9 +15,9 @@ from roofline.core.fields import refuse
 from roofline.core.units import MILLION, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import rules
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import serving_rules
 from roofline.planner.evaluation import Progress, answer
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
@@ -82,7 +82,7 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
     Raises:
         QuestionError: none can; the message says why.
     """
-    laws = rules(model, system, candidates)
+    laws = serving_rules(model, system, candidates)
     shape = np.shape(candidates.tp)
     masks = [np.broadcast_to(rule.ok, shape) for rule in laws]
     ok = np.logical_and.reduce(masks)
@@ -102,6 +102,28 @@ def holding(given: Mapping[str, Num]) -> str:
     return f" with {' '.join(f'{name}={float(value):g}' for name, value in given.items())}" if given else ""
 
 
+def _chunked(question: Question) -> bool:
+    """Return whether the chunk of a service is free."""
+    return isinstance(question, Serve) and question.chunk is None
+
+
+def under_all(question: Question, system: System, candidates: Layout, calibration: Calibration) -> Estimate:
+    """Return the answer under every candidate, on an axis after those of the question, and with every chunk on one more if it is free.
+
+    Raises:
+        QuestionError: too many plans to estimate.
+    """
+    asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
+    if _chunked(question):
+        ours, *rest = (trailing(each) for each in asked)
+        asked = (attrs.evolve(ours, chunk=_CHUNKS), *rest)
+    points = int(np.prod(sizes(*asked), dtype=np.int64))
+    if points > _MOST_CANDIDATES:
+        rule = f"choosing a layout for each point would price {points:,} plans"
+        raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
+    return answer(*asked)
+
+
 def choose(
     question: Question, system: System, candidates: Layout, calibration: Calibration
 ) -> tuple[Question, Layout, NDArray[np.int64]]:
@@ -114,17 +136,8 @@ def choose(
     Raises:
         QuestionError: too many plans to price.
     """
-    chunked = isinstance(question, Serve) and question.chunk is None
-    # One axis for the candidates, and one more for chunks where they are free.
-    asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
-    if chunked:
-        ours, *rest = (trailing(each) for each in asked)
-        asked = (attrs.evolve(ours, chunk=_CHUNKS), *rest)
-    points = int(np.prod(sizes(*asked), dtype=np.int64))
-    if points > _MOST_CANDIDATES:
-        rule = f"choosing a layout for each point would price {points:,} plans"
-        raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
-    est = answer(*asked)
+    chunked = _chunked(question)
+    est = under_all(question, system, candidates, calibration)
     shape = est.shape if chunked else (*est.shape, 1)
 
     def flat(value: Any) -> NDArray[Any]:

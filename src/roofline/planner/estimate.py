@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, overload
+from typing import Any, Unpack, cast, overload
 
 import attrs
 import numpy as np
@@ -17,34 +17,20 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.planner.candidates import choose, holding, possible, ranks_of, worth_trying
+from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
+from roofline.planner.words import EstimateWords, ModelLike, TrainWords
+from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
 
 
-class ServiceWords(TypedDict, total=False):
-    """Words of a service besides its model: see :class:`roofline.workload.questions.Serve`."""
-
-    input: Num
-    output: Num
-    concurrency: Num | None
-    rate: Num | None
-    chunk: Num | None
-    cached: Num
-    draft_tokens: Num
-    accept_length: Num | None
-    imbalance: Num
-    variation: Num
-    requests_per_slot: Num | None
-
-
 def asked_of_service(
-    what: Serve | Model | str | Path | Mapping[str, Any],
+    what: Serve | ModelLike,
     dtype: str | None,
     kv_dtype: str | None,
     words: Mapping[str, Any],
@@ -60,7 +46,7 @@ def asked_of_service(
     return found
 
 
-def service(model: Model, words: Mapping[str, Any]) -> Serve:
+def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
     """Return the service that words such as ``input=4096, output=1024`` describe; None leaves a word out.
 
     Raises:
@@ -70,24 +56,27 @@ def service(model: Model, words: Mapping[str, Any]) -> Serve:
     for word in words:
         if word not in known:
             raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
-    return Serve(model, **given(**words))
-
-
-@overload
-def estimate(what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Any) -> Training: ...
+    own: Any = given(**words)
+    return Serve(model, **own)
 
 
 @overload
 def estimate(
-    what: Question | Model | str | Path | Mapping[str, Any],
+    what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Unpack[TrainWords]
+) -> Training: ...
+
+
+@overload
+def estimate(
+    what: Question | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
-    **words: Any,
+    **words: Unpack[EstimateWords],
 ) -> Estimate: ...
 
 
 def estimate(
-    what: Question | TrainStep | Model | str | Path | Mapping[str, Any],
+    what: Question | TrainStep | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
     *,
@@ -143,6 +132,8 @@ def estimate(
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    free = layout is None and not degrees
+    free_chunk = isinstance(question, Serve) and question.chunk is None
     if layout is not None:
         if degrees or chips is not None:
             raise QuestionError(
@@ -152,12 +143,27 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    if free:
+        est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:
         busy = max(round(float(est.working * est.layout.replicas)), 1)
         notes.append(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
     return est.noted(notes)
+
+
+def _candidates(chips: int | None, *, free_chunk: bool) -> Candidates:
+    """Return what answers a question under every layout of so many chips, those asked unless others are given."""
+
+    def under(
+        question: Question, system: System, profile: Calibration, others: int | None
+    ) -> list[tuple[Estimate, bool]]:
+        every = worth_trying(question.model, system, chips if others is None else others, {})
+        asked: Any = attrs.evolve(cast("Any", question), chunk=None) if free_chunk else question
+        return [(under_all(asked, system, possible(question.model, system, every), profile), True)]
+
+    return under
 
 
 def _chunk(question: Question) -> str:

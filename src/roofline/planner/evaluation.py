@@ -14,9 +14,9 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.passes import decode, prefill
 from roofline.inference.service import serve
+from roofline.operators.feasibility import Rule
 from roofline.operators.memory import Footprint
 from roofline.operators.training_memory import States
-from roofline.results.answer import Rule
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.training.step import passes, played

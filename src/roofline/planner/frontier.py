@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
+from roofline.operators.feasibility import Rule, sentence
 from roofline.planner.metrics import METRICS, held, measure
-from roofline.results.answer import Rule, sentence
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -166,9 +166,11 @@ class Part:
     """What is left of some plans of one family.
 
     Attributes:
-        points: plans seen; ``kept``, those that fit and keep the limits.
+        points: plans seen.
+        kept: those of them that fit and keep the limits.
         rejected: plans by the key of the first rule that they break.
-        places: of the plans that are wanted, counted row by row; ``values``, their metrics, a row each, more being better.
+        places: of the plans that are wanted, counted row by row.
+        values: their metrics, a row each, more being better.
     """
 
     points: int = 0

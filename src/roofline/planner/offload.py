@@ -21,8 +21,8 @@ from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.hardware.hardware import REACHED
-from roofline.inference.passes import drafting
 from roofline.operators.memory import kv_cache
+from roofline.operators.serving_memory import drafting
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed

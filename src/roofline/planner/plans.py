@@ -65,7 +65,8 @@ class Rejection:
         layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
         nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
         better: whether it is better than the best.
-        told: what it misses by and what it is, in words; ``fields``, what makes its machine-readable form.
+        told: what it misses by and what it is, in words.
+        fields: what makes its machine-readable form.
     """
 
     kind: str

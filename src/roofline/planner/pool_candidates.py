@@ -25,8 +25,8 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import rules
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import serving_rules
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.candidates import grid, loads, ranks_of
 from roofline.planner.evaluation import answer
@@ -49,11 +49,18 @@ class Pairs:
     """Plans of two pools, on one axis.
 
     Attributes:
-        readers, answerers: the units of each plan as layouts of one replica, ``reading`` and ``answering`` how many of them.
-        chips: of either pool; ``requests``: in flight.
-        ttft, tpot: times, ``rate``: requests a second.
-        full: of the lanes, the share of the time in which they read.
-        refused: units that cannot be laid out; ``misfits``: of the others, those that exceed a chip's memory, of either pool.
+        readers: units of each plan that prefill, as layouts of one replica.
+        reading: how many of them.
+        answerers: units of each plan that decode, as layouts of one replica.
+        answering: how many of them.
+        chips: of either pool.
+        requests: in flight.
+        ttft: time to the first token.
+        tpot: time per token after it.
+        rate: requests a second.
+        full: of the lanes, the share of the time in which they prefill.
+        refused: units that cannot be laid out.
+        misfits: of the others, those that exceed a chip's memory, of either pool.
         unpaired: plans of a pool that another of its size beats.
     """
 
@@ -199,7 +206,9 @@ def _units(model: Model, system: System, ranks: int, given: Mapping[str, Num]) -
         np.concatenate([getattr(part, name) for part in parts] or [np.empty(0)]) for name in ("tp", "pp", "dp", "ep")
     )
     every = Layout(tp, pp, dp, ep, np.ones(len(tp)))
-    ok = np.logical_and.reduce([np.broadcast_to(law.ok, np.shape(every.tp)) for law in rules(model, system, every)])
+    ok = np.logical_and.reduce(
+        [np.broadcast_to(law.ok, np.shape(every.tp)) for law in serving_rules(model, system, every)]
+    )
     if not ok.any():
         words = ", ".join(f"{name}={float(value):g}" for name, value in given.items()) or model.name
         raise QuestionError(

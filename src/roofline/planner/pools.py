@@ -10,7 +10,6 @@ lesser of what the pools can do (DistServe, arXiv:2401.09670).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
@@ -24,14 +23,14 @@ from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import as_served, drafting
-from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
+from roofline.operators.serving_memory import as_served, drafting
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
-from roofline.planner.estimate import ServiceWords, asked_of_service, estimate
-from roofline.results.answer import Rule
+from roofline.planner.estimate import asked_of_service, estimate
+from roofline.planner.words import LoadedServiceWords, ModelLike
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded
@@ -72,7 +71,7 @@ def transfer(
 
 
 def pools(
-    what: Serve | Model | str | Path | Mapping[str, Any],
+    what: Serve | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
     prefill_layout: Layout | None = None,
@@ -92,7 +91,7 @@ def pools(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Unpack[ServiceWords],
+    **words: Unpack[LoadedServiceWords],
 ) -> Pools:
     """Return a service by disaggregated prefill and decode: two pools of chips.
 

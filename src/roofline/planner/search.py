@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.inference.passes import notes as remarks
-from roofline.inference.passes import rules
 from roofline.models.architecture import Model
+from roofline.operators.assumptions import notes as remarks
+from roofline.operators.feasibility import serving_rules
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -30,12 +30,13 @@ from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearc
 from roofline.planner.settings import setting
 from roofline.planner.train import asked, chosen_words, ranks_for, trained_on, tried
 from roofline.planner.training_candidates import priced
+from roofline.planner.words import ModelLike, ServiceWords, StepWords
 from roofline.workload.layout import Layout, one
 from roofline.workload.questions import TrainStep
 
 
 def search(
-    model: Model | str | Path | Mapping[str, Any],
+    model: ModelLike,
     system: System | str | Path,
     *,
     chips: int | None = None,
@@ -57,7 +58,7 @@ def search(
     price: Num | str | None = None,
     disaggregated: bool = False,
     progress: Progress | None = None,
-    **words: Num | None,
+    **words: Unpack[ServiceWords],
 ) -> Search:
     """Find the plan of a service that makes the most of each chip under limits, and the frontier of what else could be had.
 
@@ -86,7 +87,9 @@ def search(
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     load: dict[str, Num] = given(concurrency=concurrency, rate=rate)
-    question = service(catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**words, **load})
+    question = service(
+        catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**cast("Mapping[str, Num | None]", words), **load}
+    )
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
@@ -113,12 +116,12 @@ def search(
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
     """Return the layouts that cannot be laid out by the first law that each of them breaks."""
     every = np.ones(np.shape(layouts.tp), dtype=bool)
-    found = refusals(rules(model, system, layouts), every).values()
+    found = refusals(serving_rules(model, system, layouts), every).values()
     return tuple(Rejection("rule", each.reason, each.plans, each.plans) for each in found)
 
 
 def search_training(
-    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    what: TrainStep | ModelLike,
     system: System | str | Path,
     *,
     chips: int | None = None,
@@ -142,7 +145,7 @@ def search_training(
     power: Num | str | None = None,
     price: Num | str | None = None,
     progress: Progress | None = None,
-    **words: Any,
+    **words: Unpack[StepWords],
 ) -> TrainingSearch:
     """Find the plan with the shortest step, what else could be had for less memory, and why not the rest.
 
@@ -175,7 +178,7 @@ def search_training(
     Layout(**held)  # which says what a degree must be
     splits = priced(
         question, rack, profile, ranks=ranks_for(rack, chips, held), given=held, sequence_parallel=sequence_parallel,
-        words=chosen_words(chosen.get("recompute"), sharding, schedule, every=True), progress=progress,
+        words=chosen_words(chosen.get("recompute"), sharding, schedule), progress=progress,
         micro_batches=(float(question.micro_batch),) if "micro_batch" in chosen else tried(question),
     )  # fmt: skip
     notes += remarks(question.model, question.seq_len, rack, profile)

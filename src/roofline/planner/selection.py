@@ -419,6 +419,7 @@ class Search(Selection[Estimate]):
             "frontier": records(self.frontier),
             "layouts": records(self.layouts),
             "rejected": [each.to_dict() for each in self.rejected],
+            "warnings": first["warnings"],
             "assumptions": list(self.notes),
             **({} if self.disaggregated is None else {"disaggregated": self.disaggregated.to_dict(self._together)}),
         }
@@ -908,6 +909,7 @@ class TrainingSearch(Selection[Training]):
             "frontier": [brief(each) for each in self.frontier],
             "ways": [brief(each) for each in self.ways],
             "rejected": [each.to_dict() for each in self.rejected],
+            "warnings": first["warnings"],
             "assumptions": list(self.notes),
         }
 

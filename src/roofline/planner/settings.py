@@ -31,18 +31,18 @@ def setting(
     # Findings are of the descriptor, whatever power and rent are put in place of its own.
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
-    profile = _driven(catalog.profile(level, rack), engine, launch)
+    profile = _driven(catalog.profile(level, rack), rack, engine, launch)
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     return rack, profile, notes
 
 
-def _driven(profile: Calibration, engine: str | Path | Engine | None, launch: str) -> Calibration:
+def _driven(profile: Calibration, rack: System, engine: str | Path | Engine | None, launch: str) -> Calibration:
     """Return the profile as an engine drives it; one that was driven already, or is ideal, stays as it is unless one is named."""
     if launch not in ("graph", "eager"):
         raise QuestionError(fault("launch", launch, "no such way to launch kernels", "graph or eager"))
     if engine is not None or (profile.level != "ideal" and profile.engine.name == "none"):
-        profile = profile.driven(catalog.engine("generic" if engine is None else engine))
+        profile = profile.driven(catalog.engine("generic" if engine is None else engine, rack))
     return profile.eagerly() if launch == "eager" else profile
 
 

@@ -16,13 +16,13 @@ from roofline.core.units import Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference.passes import drafting, fill
 from roofline.inference.policies import Policy, policy_of
 from roofline.inference.service import chunk_of
 from roofline.inference.simulation import Lane, Record, Service, run
 from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
+from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
 from roofline.planner.plans import limit
 from roofline.planner.pools import exposed, transfer
@@ -113,7 +113,8 @@ def simulate(
     degrees = given(tp=tp, pp=pp, dp=dp, ep=ep)
     if apart:
         layout = _pool(layout, chips, question, system, words | degrees)
-    est = estimate(question, system, layout, **({} if layout is not None else {"chips": chips, **degrees}), **words)
+    where_: Any = {} if layout is not None else {"chips": chips, **degrees}
+    est = estimate(question, system, layout, **where_, **words)
     layout, profile, rack = est.layout, est.calibration, est.system
     policy = policy_of(
         profile.engine, router=router, order=order, max_num_seqs=max_num_seqs, block_size=block_size, reserve=reserve,

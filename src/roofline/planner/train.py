@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.core.arrays import sizes
+from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.inference.passes import notes as remarks
-from roofline.models.architecture import Model
+from roofline.operators.assumptions import notes as remarks
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
 from roofline.planner.evaluation import step
 from roofline.planner.settings import setting
-from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Words, best, plain, priced
+from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Split, Words, best, plain, priced
+from roofline.planner.words import ModelLike, StepWords
 from roofline.results.labels import told
 from roofline.results.training import Training
 from roofline.workload.layout import SHARDINGS, Layout, one
 from roofline.workload.questions import TrainStep
 
+TRIED_SHARDINGS: Final = ("zero1", "zero2", "zero3")
+"""Sharding that is tried, the least first."""
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 
 
 def train(
-    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    what: TrainStep | ModelLike,
     system: System | str | Path,
     layout: Layout | None = None,
     *,
@@ -54,7 +56,7 @@ def train(
     micro_batch: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[StepWords],
 ) -> Training:
     """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
 
@@ -111,18 +113,29 @@ def train(
         Layout(**degrees)  # which says what a degree must be
         words_ = chosen_words(chosen.get("recompute"), sharding, schedule)
         micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
-        splits = priced(
-            question, rack, profile, ranks=ranks_for(rack, chips, held), given=held, words=words_, micro_batches=micro,
-            sequence_parallel=sequence_parallel,
-        )  # fmt: skip
+
+        def under(question: TrainStep, rack: System, profile: Calibration, others: int | None) -> list[Split]:
+            ranks = ranks_for(rack, chips, held) if others is None else ranks_of(rack, others)
+            return priced(
+                question, rack, profile, ranks=ranks, given=held, words=words_, micro_batches=micro,
+                sequence_parallel=sequence_parallel,
+            )  # fmt: skip
+
+        def candidates(
+            question: Any, rack: System, profile: Calibration, others: int | None
+        ) -> Sequence[tuple[Training, Mask]]:
+            return [(each.plans, each.whole) for each in under(question, rack, profile, others)]
+
+        splits = under(question, rack, profile, None)
         est, fitting, placed = best(splits)
         notes.append(_said(est, fitting, placed))
+        est = est if held else attrs.evolve(est, candidates=candidates)
     added = remarks(question.model, question.seq_len, rack, profile)
     return est.noted([*notes, *(note for note in added if note not in est.remarks)])
 
 
 def asked(
-    what: Any, dtype: str | None, structure: Mapping[str, Any], words: Mapping[str, Any]
+    what: TrainStep | ModelLike, dtype: str | None, structure: Mapping[str, str | Num | None], words: StepWords
 ) -> tuple[TrainStep, dict[str, Any]]:
     """Return the step that words describe, and those of its ``structure`` that were given.
 
@@ -144,7 +157,8 @@ def asked(
             raise QuestionError(fault("word", word, "is no word of training", near(word, known, "words")))
     if "global_batch" not in words:
         raise QuestionError("global_batch: is missing; give the sequences of a step, such as global_batch=1024")
-    return TrainStep(catalog.model(what, dtype=dtype), **words, **held), held
+    own: Any = held
+    return TrainStep(catalog.model(what, dtype=dtype), **words, **own), held
 
 
 def trained_on(
@@ -166,8 +180,8 @@ def trained_on(
     return rack, profile, notes
 
 
-def chosen_words(recompute: str | None, sharding: str | None, schedule: str | None, *, every: bool = False) -> Words:
-    """Return the words of the structure to try: those given, or the usual ones, or ``every`` one.
+def chosen_words(recompute: str | None, sharding: str | None, schedule: str | None) -> Words:
+    """Return the words of the structure to try: those given, or every one.
 
     Raises:
         QuestionError: no such sharding. UnknownNameError: no such schedule.
@@ -175,12 +189,11 @@ def chosen_words(recompute: str | None, sharding: str | None, schedule: str | No
     if sharding is not None and sharding not in SHARDINGS:
         raise QuestionError(fault("sharding", sharding, "no such sharding", near(sharding, SHARDINGS, "shardings")))
     ordered(schedule)
-    shardings = ("zero1", "zero2", "zero3") if every else ("zero1", "zero3")
     # Interleaved is what 1f1b is with chunks.
-    schedules = tuple(name for name in SCHEDULES if name != "interleaved") if every else ("1f1b",)
+    schedules = tuple(name for name in SCHEDULES if name != "interleaved")
     return Words(
         RECOMPUTED if recompute is None else (recompute,),
-        shardings if sharding is None else (sharding,),
+        TRIED_SHARDINGS if sharding is None else (sharding,),
         schedules if schedule is None else (schedule,),
     )
 

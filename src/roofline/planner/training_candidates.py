@@ -22,10 +22,10 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import some_tp, tensor_rules
 from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule, some_tp, tensor_rules
 from roofline.planner.evaluation import Progress, steps
-from roofline.results.answer import Rule
+from roofline.planner.frontier import order
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
@@ -225,19 +225,21 @@ def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
 def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
     """Return the plan of the shortest step that fits, how many fit, and how many could be laid out.
 
-    Where none fits, the one that needs the least memory.
+    Of two as fast it is the one that needs less memory. Where none fits, the one that needs the least memory.
     """
     fitting = [int(each.fits.sum()) for each in splits]
     placed = sum(int(each.divides.sum()) for each in splits)
 
     def miss(each: Split) -> NDArray[np.float64]:
-        if sum(fitting):
-            return np.where(each.fits, each.time, np.inf)
-        return np.where(each.divides, each.filled, np.inf)
+        return np.where(each.fits, each.time, np.inf) if sum(fitting) else np.where(each.divides, each.filled, np.inf)
 
-    misses = [miss(each) for each in splits]
-    which = int(np.argmin([each.min() for each in misses]))
-    place = np.unravel_index(int(np.argmin(misses[which])), misses[which].shape)
+    misses = [miss(each).ravel() for each in splits]
+    miss_, memory = np.concatenate(misses), np.concatenate([each.memory.ravel() for each in splits])
+    # As a search ranks them: see roofline.planner.selection.TrainingSearch.
+    first = int(order(miss_ < np.inf, -miss_, -memory)[0])
+    which = int(np.searchsorted(np.cumsum([each.size for each in misses]), first, side="right"))
+    local = first - sum(each.size for each in misses[:which])
+    place = np.unravel_index(local, splits[which].whole.shape)
     return plain(splits[which].plans.at(*(int(i) for i in place))), sum(fitting), placed
 
 

@@ -22,7 +22,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
 from roofline.operators.operations import Op
 from roofline.physics.spans import Span
-from roofline.plots import _breakdown, _frontier, _load, _memory, _pipeline, _roofline, _scaling, tornado
+from roofline.plots import _breakdown, _frontier, _load, _memory, _network, _pipeline, _roofline, _scaling, tornado
 from roofline.plots import _scatter as scattering
 from roofline.plots._breakdown import Breakdown
 from roofline.plots._frontier import Curve
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS", "STYLES", "WIDTHS", "Breakdown", "Cloud", "Curve", "Growth", "Holding", "Load", "Point", "Roof",
     "Sheet", "Style", "Timeline", "Tornado", "Track", "alt", "axes", "better", "breakdown", "calibrated", "clouds",
+    "collective",
     "drawn", "frontier", "load", "memory", "panels", "pipeline", "points", "render", "roofline", "roofs", "save", "scaling",
     "scatter", "spanned", "track",
 ]  # fmt: skip
@@ -268,6 +269,17 @@ def scaling(
     ax = placed(ax, (5.6, 4.0), width, style)
     with inked(ax):
         _scaling.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def collective(
+    found: Any, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw the bus bandwidth of a collective against its size, with the 80 % interval and the algorithms."""
+    ax = placed(ax, (5.6, 3.6), width, style)
+    with inked(ax):
+        _network.draw(ax, found)
         settle(ax)
     return ax
 

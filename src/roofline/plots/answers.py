@@ -258,7 +258,7 @@ def pipeline(est: Any) -> Timeline:
 def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) -> Tornado:
     """Return what each part of the machine buys when it is better; see :func:`roofline.plots.tornado.elasticities`."""
     title = f"{asked(est)}\n{laid(est)}"
-    return tornado(elasticities(est, quantity, by), title, quantity.replace("_", " "), by)
+    return tornado(elasticities(est, quantity), title, quantity.replace("_", " "), by)
 
 
 # The pictures --------------------------------------------------------------------------------------------------------

@@ -10,16 +10,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
-from roofline.core.units import BYTE_RATE, FLOP_RATE, SECOND, Ratio, show
-from roofline.operators.operations import Message, Op
+from roofline.core.units import Ratio
 from roofline.plots import paper, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from roofline.results.estimate import Estimate
+    from roofline.results.training import Training
+
+    Answered = Estimate | Training
 
 BETTER: Final = 0.1
 
@@ -76,44 +80,18 @@ def tornado(
     return Tornado(title, quantity, better, tuple(order), tuple(gains[name] for name in order))
 
 
-def elasticities(est: Any, quantity: str = "tokens_per_second", better: Ratio = BETTER) -> dict[str, Ratio]:
-    """Return the elasticity of a rate in each part of the machine that its steps use, asked again with the part that much better.
+def elasticities(est: Answered, quantity: str = "tokens_per_second") -> Mapping[str, float]:
+    """Return the elasticity of a quantity in each number of the hardware that matters, at the number itself.
 
     The batch and the layout are as they are: more memory bandwidth makes steps shorter, more capacity alone changes nothing. A
-    latency is better when it is shorter. Calibrated constants stay, so what bounds in practice is what is bought.
+    latency is better when it is shorter. Calibrated constants stay, so what bounds in practice is what is bought. These are the
+    rows of :class:`roofline.results.sensitivity.Sensitivity` that are hardware.
 
     Args:
         est: an answer about one point, of serving or training.
         quantity: a rate of it.
-        better: how much better a part is.
     """
-    system, base = est.system, float(getattr(est, quantity))
-    package, up = system.package, 1 + better
-    works = [work for span in est.steps for work, _, _ in span.leaves()]
-    rates = dict.fromkeys(w.rate for w in works if isinstance(w, Op) and np.any(w.flops > 0))
-    swapped = {
-        f"{rate} {show(float(package.peak[rate]), FLOP_RATE, 3)}": evolve(
-            package, peak={**package.peak, rate: package.peak[rate] * up}
-        )
-        for rate in rates
-    }
-    swapped[f"memory {show(float(package.memory.bandwidth), BYTE_RATE, 3)}"] = evolve(
-        package, memory=evolve(package.memory, bandwidth=package.memory.bandwidth * up)
-    )
-    tried = {name: evolve(system, package=chip) for name, chip in swapped.items()}
-    reach = max((float(w.group * w.stride) for w in works if isinstance(w, Message)), default=1.0)
-    below = 1.0
-    for i, tier in enumerate(system.tiers):
-        if reach > below:
-            faster, sooner = evolve(tier, bandwidth=tier.bandwidth * up), evolve(tier, latency=tier.latency / up)
-            for told, part in (
-                (f"{tier.name} {show(float(tier.bandwidth), BYTE_RATE, 3)}", faster),
-                (f"{tier.name}, latency {show(float(tier.latency), SECOND, 3)}", sooner),
-            ):
-                tried[told] = evolve(system, tiers=(*system.tiers[:i], part, *system.tiers[i + 1 :]))
-        below = float(tier.size)
-    again = {name: est.again(est.question, other, est.layout, est.calibration) for name, other in tried.items()}
-    return {name: float(np.log(float(getattr(e, quantity)) / base) / np.log(up)) for name, e in again.items()}
+    return est.sensitivity(quantity).parts()
 
 
 def draw(ax: Axes, found: Tornado) -> None:

@@ -1,27 +1,37 @@
-"""An answer as a sheet that a person enjoys reading, and the fields of its machine-readable form."""
+"""An answer as a list of sections, and as the text that the command line prints; and the fields of its machine-readable form."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
-from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
-from roofline.core.text import columns, figure
-from roofline.core.units import BYTE, SECOND, show
+from roofline.core.text import figure
+from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, Num, show
+from roofline.inference.service import SATURATES
 from roofline.operators.operations import Message, Op
 from roofline.physics.spans import Span
 from roofline.planner.candidates import load
 from roofline.planner.offload import Offload
+from roofline.reports.remedies import remedies
+from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
 from roofline.results.estimate import Estimate
 from roofline.results.labels import asked, headline
 from roofline.results.pools import Pools
-from roofline.results.records import PERCENTILES, rows_of_campaign
+from roofline.results.records import KINDS, PERCENTILES, PHASES, rows_of_campaign
 from roofline.results.training import Training
 from roofline.workload.questions import Serve
+
+CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"
+NO_POWER: Final = "no rated power is published; give power (--power 1.2kW)"
+NO_PRICE: Final = "no cost per hour is published; give price (--price 2.95USD/h)"
+_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations"}
+_SATURATED: Final = (SATURATES, "pools_saturate")
+"""Rules of an answer that fits and does not keep up."""
 
 
 def sheet(answer: Answer, *, why: bool = False) -> str:
@@ -31,114 +41,154 @@ def sheet(answer: Answer, *, why: bool = False) -> str:
         answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
         why: with every operation, and every number with its source.
     """
+    return text_of(sections(answer, why=why))
+
+
+def sections(answer: Answer, *, why: bool = False) -> list[Section]:
+    """Return any answer for one point as sections: what was asked, what it gives, and what was assumed.
+
+    An answer that does not fit ends after its memory, with what would fit.
+
+    Args:
+        answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
+        why: with every operation, and every number with its source.
+
+    Raises:
+        TypeError: no answer.
+    """
+    told: Estimate | Training | Pools
     match answer:
         case Offload():
-            return service_sheet(answer.est, answer, why=why)
+            parts, told = _service(answer.est, answer), answer.est
         case Pools():
-            return split_sheet(answer, why=why)
+            parts, told = _pools(answer), answer
         case Campaign():
-            return run_sheet(answer)
+            est = answer.training
+            where = f"{est.question.model.name} on {est.system.name}: {float(est.chips):,.0f} chips, {est.layout}"
+            return [Section(lines=[where]), Section(rows=rows_of_campaign(answer)), _assumed(answer)]
         case Training():
-            return str(reports("training_text").sheet(answer, why=why))
+            parts, told = _training(answer), answer
         case Estimate():
-            return service_sheet(answer, why=why)
+            parts, told = _service(answer), answer
         case _:
             raise TypeError(f"no sheet of {type(answer).__name__}")
-
-
-def run_sheet(run: Campaign) -> str:
-    """Return a whole training run as text."""
-    est = run.training
-    where = f"{est.question.model.name} on {est.system.name}: {float(est.chips):,.0f} chips, {est.layout}"
-    notes = [f"  - {note}" for note in run.assumptions]
-    return "\n".join([where, "", columns(rows_of_campaign(run)), "", "what was chosen or assumed", *notes])
-
-
-def service_sheet(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> str:
-    """Return the whole answer as text: rates, times with their intervals, memory, what bounds it, load, and what it rests on."""
-    parts = [
-        headline(est),
-        asked(est),
-        "",
-        _rates(est, fetched),
-        "",
-        *_load(est),
-        "what was chosen or assumed",
-        *(f"  - {n}" for n in est.assumptions),
-    ]
+    parts.append(_assumed(told))
     if why:
-        parts += ["", est.why(), "", "every number used, and its source", *cited(est.citations())]
-    else:
-        parts += ["", f"why, and every source: --why; the machine's numbers: roofline show {est.system.name}"]
-    return "\n".join(parts)
+        return [*parts, Section(lines=[told.why()]), *cited(told.citations())]
+    if isinstance(told, Pools):
+        return parts
+    return [
+        *parts,
+        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {told.system.name}"]),
+    ]
 
 
-def _rates(est: Estimate, fetched: Offload | None) -> str:
+def _assumed(answer: Answer) -> Section:
+    return Section("what was chosen or assumed", notes=answer.assumptions)
+
+
+# What serving and training share --------------------------------------------------------------------------------------
+
+
+def _time(value: Num) -> str:
+    return show(float(value), SECOND, 3)
+
+
+def _bytes(value: Num) -> str:
+    return show(float(value), BYTE, 3)
+
+
+def _rate(value: Num) -> str:
+    return f"{float(value):,.0f}"
+
+
+def _within(pair: tuple[Num, Num] | None, shown: Callable[[Num], str]) -> str:
+    """Return an interval in words; one that may have no end says what it is above."""
+    if pair is None or not np.isfinite(pair[0]):
+        return ""
+    if not np.isfinite(pair[1]):
+        return f"   80 % above {shown(pair[0])}: it may not keep up"
+    return f"   80 % within {shown(pair[0])} - {shown(pair[1])}"
+
+
+def _memory(est: Estimate | Training, kinds: dict[str, str]) -> list[str]:
+    parts = ", ".join(f"{name} {_bytes(getattr(est.memory, kind))}" for kind, name in kinds.items())
+    return ["memory", f"{_bytes(est.memory.total)} of {_bytes(est.capacity)} per chip: {parts}"]
+
+
+def _status(est: Estimate | Training | Pools) -> list[list[str]]:
+    """Return why it does not fit, or does not keep up; no row if it does."""
+    if est.fits:
+        return []
+    saturated = [rule.reason for rule in est.rules if rule.key in _SATURATED and not np.all(rule.ok)]
+    if saturated and len(saturated) == len(est.reasons):
+        return [["CANNOT KEEP UP", f"{'; '.join(saturated)}; give more chips, or a lower rate"]]
+    return [["DOES NOT FIT", "; ".join(est.reasons)]]
+
+
+def _misfit(est: Estimate | Training, kinds: dict[str, str]) -> Section:
+    """Return all that there is to say of an answer that does not fit."""
+    rows = [*_status(est), _memory(est, kinds)]
+    return Section(rows=[*rows, *(["" if i else "would fit", each] for i, each in enumerate(remedies(est)))])
+
+
+def _bounds(est: Estimate | Training) -> list[list[str]]:
+    shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
+    return [["bound by", f"{est.bound} (time by bound: {shares})"]]
+
+
+# Serving --------------------------------------------------------------------------------------------------------------
+
+
+def _service(est: Estimate, fetched: Offload | None = None) -> list[Section]:
+    said = asked(est)
+    top = Section(lines=[headline(est), *([said] if said else [])])
+    status = _status(est)
+    if status and status[0][0] == "DOES NOT FIT":
+        return [top, _misfit(est, _MEMORY)]
+    return [top, Section(rows=[*status, *_rates(est, fetched)]), *_load(est)]
+
+
+def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
     rows: list[list[str]] = []
-    if not est.fits:
-        rows.append(["DOES NOT FIT", "; ".join(est.reasons)])
     if est.tokens_per_second is not None:
         each, user = float(est.tokens_per_second_per_chip or 0), float(est.tokens_per_second_per_user or 0)
-        told = "" if np.isnan(user) else f", {figure(user)} a user"
-        rows.append(
-            ["output", f"{float(est.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip{told}{_within(est)}"]
-        )
+        speed = "" if np.isnan(user) else f", {figure(user)} per user"
+        sure = _within(est.interval("tokens_per_second"), _rate)
+        rows.append(["output", f"{_rate(est.tokens_per_second)} tokens/s: {figure(each)} per chip{speed}{sure}"])
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
         if value is not None and not np.isnan(value):
-            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(est, name.lower())}"])
+            rows.append([name, f"{_time(value)} mean{_within(est.interval(name.lower()), _time)}"])
             if name == "TTFT" and est.waits is not None:
-                parts = [f"{p} % by {show(float(est.ttft_percentile(p) or 0.0), SECOND, 3)}" for p in PERCENTILES]
-                rows.append(["", f"of all requests {', '.join(parts)}"])
+                rows.append(["", ", ".join(f"p{p} {_time(est.ttft_percentile(p) or 0.0)}" for p in PERCENTILES)])
     if est.prompt_tokens_per_second_per_chip is not None:
-        rows.append(["prefill alone", f"{float(est.prompt_tokens_per_second_per_chip):,.0f} prompt tokens/s a chip"])
-    memory = est.memory
-    kinds = [
-        f"{n} {show(float(getattr(memory, n.replace(' ', '_'))), BYTE, 3)}"
-        for n in ("weights", "kv cache", "activations")
-    ]
-    rows.append(
-        [
-            "memory",
-            f"{show(float(memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip: {', '.join(kinds)}",
-        ]
+        rows.append(["prefill alone", f"{_rate(est.prompt_tokens_per_second_per_chip)} prompt tokens/s per chip"])
+    rows.append(_memory(est, _MEMORY))
+    load_ = (
+        f" ({figure(float(est.concurrency))} asked)"
+        if isinstance(est.question, Serve) and np.isfinite(est.concurrency)
+        else ""
     )
-    rows.append(["room for", f"{float(est.max_concurrency):,.0f} requests at once"])
+    rows.append(["max concurrency", f"{_rate(est.max_concurrency)} requests{load_}"])
     if fetched is not None:
         rows.append(["kv offload", fetched.line()])
-    shares = ", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items())
-    rows.append(["bound by", f"{est.bound} (time by bound: {shares})"])
+    rows += _bounds(est)
     rows.append(["utilisation", f"MFU {float(est.mfu):.1%}, memory bandwidth {float(est.bandwidth_utilization):.1%}"])
     rows.append(["sensitivity", est.sensitivity().line()])
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
-    energy = None if joules is None else f"{_energy(est, float(joules))} a token"
-    rent = None if dollars is None else f"${figure(float(dollars), 3)} a million tokens"
     if joules is None or np.isfinite(joules):  # a service that saturates has no load, and no energy of one
-        rows.append(["energy", energy or "no rated power is published; give power"])
-    rows.append(["rent", rent or "no trustworthy rent was found; give price"])
-    return columns(rows)
+        rows.append(["energy", NO_POWER if joules is None else _joules(float(joules), est.joules_range)])
+    rows.append(["cost", NO_PRICE if dollars is None else f"${figure(float(dollars), 3)} per million output tokens"])
+    return rows
 
 
-def _ends(est: Estimate | Pools, name: str) -> str:
-    """Return the interval of a time; one that may have no end says what it is above."""
-    pair = est.interval(name)
-    if pair is None or not np.isfinite(pair[0]):
-        return ""
-    low, high = (show(float(each), SECOND, 3) if np.isfinite(each) else "" for each in pair)
-    return f"   80 % within {low} - {high}" if high else f"   80 % above {low}: it may not keep up"
+def _joules(mean: float, ends: tuple[Num, Num] | None) -> str:
+    near, far = (figure(float(each), 3) for each in ends or (mean, mean))
+    return f"{figure(mean, 3)} J ({near} - {far}) per output token"
 
 
-def _within(est: Estimate | Pools) -> str:
-    pair = est.interval("tokens_per_second")
-    return "" if pair is None else f"   80 % within {float(pair[0]):,.0f} - {float(pair[1]):,.0f}"
-
-
-def _energy(est: Estimate, joules: float) -> str:
-    near, far = (figure(float(each), 3) for each in est.joules_range or (joules, joules))
-    return f"{figure(joules, 3)} J ({near} - {far})"
-
-
-def _load(est: Estimate) -> list[str]:
-    """Return the table of the same plan from one request to as many as fit."""
+def _load(est: Estimate) -> list[Section]:
+    """Return the table of the same configuration from one request to as many as fit."""
     if not isinstance(est.question, Serve) or not est.fits:
         return []
     many = load(est)
@@ -148,81 +198,105 @@ def _load(est: Estimate) -> list[str]:
         for x in (many.tokens_per_second, many.tokens_per_second_per_chip, many.tpot, many.ttft)
     ]
     rows = [
-        [
-            f"{n:,.0f}" + (" <" if n == est.concurrency else ""),
-            f"{rate:,.0f}",
-            figure(each),
-            "-" if np.isnan(tpot) else show(tpot, SECOND, 3),
-            show(ttft, SECOND, 3),
-        ]
+        [f"{n:,.0f}" + (" <" if n == est.concurrency else ""), _rate(rate), figure(each), "-" if np.isnan(tpot) else _time(tpot), _time(ttft)]
         for n, rate, each, tpot, ttft in zip(counts, *cells, strict=True)
-    ]
-    head = ["requests", "tokens/s", "a chip", "TPOT", "TTFT"]
-    return ["the same plan under other loads", columns(rows, head=head, right=range(1, 5)), ""]
+    ]  # fmt: skip
+    head = ["concurrency", "tokens/s", "per chip", "TPOT", "TTFT"]
+    return [Section("the same configuration under other loads", rows=rows, head=head, right=range(1, 5))]
 
 
-def split_sheet(split: Pools, *, why: bool = False) -> str:
-    """Return the answer for two pools as text."""
-    rows = [] if split.fits else [["DOES NOT FIT", "; ".join(split.reasons)]]
+def _pools(split: Pools) -> list[Section]:
+    rows = _status(split)
     for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
         where = f"{float(est.chips):,.0f} chips of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
     each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
-    rate = f"{float(split.tokens_per_second):,.0f} tokens/s: {figure(each)} a chip of both, {answered} requests/s"
-    rows.append(["output", f"{rate}{_within(split)}"])
+    rate = f"{_rate(split.tokens_per_second)} tokens/s: {figure(each)} per chip of both pools, {answered} requests/s"
+    rows.append(["output", f"{rate}{_within(split.interval('tokens_per_second'), _rate)}"])
     for name, value in (("TTFT", split.ttft), ("TPOT", split.tpot)):
         if not np.isnan(value):
-            rows.append([name, f"{show(float(value), SECOND, 3)}{_ends(split, name.lower())}"])
-    parts = {"waiting": split.wait, "transfer seen": split.exposed}
-    seen = [f"{name} {show(float(value), SECOND, 3)}" for name, value in parts.items() if not np.isnan(value)]
+            rows.append([name, f"{_time(value)} mean{_within(split.interval(name.lower()), _time)}"])
+    parts = {"waiting": split.wait, "KV cache transfer, exposed": split.exposed}
+    seen = [f"{name} {_time(value)}" for name, value in parts.items() if not np.isnan(value)]
     rows.append(["of the TTFT", ", ".join(seen)])
-    rows.append(["balance", f"{figure(float(split.balance))} chips that read prompts for each that decodes"])
-    energy, rent = split.joules_range, split.dollars_per_million_tokens
-    if energy is None:
-        rows.append(["energy", "no rated power is published; give power"])
-    else:
-        low, high = (figure(float(joules), 3) for joules in energy)
-        rows.append(["energy", f"{figure(float(split.joules_per_token or 0.0), 3)} J ({low} - {high}) a token"])
-    told = (
-        "no trustworthy rent was found; give price" if rent is None else f"${figure(float(rent), 3)} a million tokens"
-    )
-    rows.append(["rent", told])
+    rows.append(["balance", f"{figure(float(split.balance))} prefill chips per decode chip"])
+    energy, dollars = split.joules_range, split.dollars_per_million_tokens
+    rows.append(["energy", NO_POWER if energy is None else _joules(float(split.joules_per_token or 0.0), energy)])
+    rows.append(["cost", NO_PRICE if dollars is None else f"${figure(float(dollars), 3)} per million output tokens"])
     q = split.question
-    asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
-    out = [f"{q.model.name}: {asked}", "", columns(rows), "", "what was chosen or assumed"]
-    out += [f"  - {note}" for note in split.assumptions]
-    if why:
-        out += ["", split.why(), "", "every number used, and its source", *cited(split.citations())]
-    return "\n".join(out)
+    lengths = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+    return [Section(lines=[f"{q.model.name}: {lengths}"]), Section(rows=rows)]
 
 
-def split_fields(split: Pools, *, why: bool = False) -> dict[str, Any]:
-    """Return the machine-readable fields of an answer for two pools; with ``why`` its pass, its step and citations too."""
-    out = split.to_dict()
-    if why:
-        out["steps"] = [stepped(est.whole) for est in (split.prompts, split.answers)]
-        out["citations"] = [fact.to_dict() for fact in split.citations()]
-    return out
+# Training -------------------------------------------------------------------------------------------------------------
 
 
-def cited(facts: tuple[Fact, ...]) -> list[str]:
-    """Return numbers with their sources as lines of text."""
+def _training(est: Training) -> list[Section]:
+    top = Section(lines=[headline(est), asked(est)])
+    if not est.fits:
+        return [top, _misfit(est, {kind: kind for kind in KINDS})]
+    phases = [
+        [f"  {PHASES[name]}", _time(time), f"{float(time) / float(est.step_time):.1%}"]
+        for name, time in est.phases.items()
+        if float(time) > 0
+    ]
+    return [top, Section(rows=_step(est)), Section("where the time goes", rows=phases, right=(1, 2))]
+
+
+def _step(est: Training) -> list[list[str]]:
+    rate, time, seen = float(est.tokens_per_second), float(est.step_time), float(est.exposed)
+    each, sure = figure(float(est.tokens_per_second_per_chip)), _within(est.interval("tokens_per_second"), _rate)
+    flops = show(float(est.model_flops_per_second_per_chip), FLOP_RATE, 3)
+    again = "with recomputation" if float(est.hfu - est.mfu) > 0 else "as well: nothing is recomputed"
+    dollars = est.dollars_per_trillion_tokens
+    return [
+        ["step", f"{_time(time)}{_within(est.interval('step_time'), _time)}"],
+        ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
+        ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],
+        ["utilisation", f"MFU {float(est.mfu):.1%}, {flops} per chip; HFU {float(est.hfu):.1%} {again}"],
+        ["", CONVENTION],
+        ["bubble", f"{float(est.bubble_fraction):.1%} of the step"],
+        ["communication", f"{_time(seen)} exposed ({seen / time:.1%} of the step), {_time(est.hidden)} overlapped"],
+        _memory(est, {kind: kind for kind in KINDS}),
+        *_bounds(est),
+        ["sensitivity", est.sensitivity().line()],
+        ["energy", _step_energy(est)],
+        ["cost", NO_PRICE if dollars is None else f"${_rate(dollars)} per trillion tokens"],
+    ]
+
+
+def _step_energy(est: Training) -> str:
+    joules = est.joules_per_token
+    if joules is None:
+        return NO_POWER
+    mean, low, high = est.calibration.power_fraction
+    near, far = (figure(float(joules * end / mean), 3) for end in (low, high))
+    return f"{figure(float(joules), 3)} J ({near} - {far}) per token"
+
+
+# Sources and fields ---------------------------------------------------------------------------------------------------
+
+
+def cited(facts: tuple[Fact, ...]) -> list[Section]:
+    """Return numbers with their sources as sections."""
     rows = [
         [fact.path, fact.text, fact.source.kind, f"{fact.source.key}{': ' + fact.at if fact.at else ''}"]
         for fact in facts
     ]
     sources = {fact.source.key: fact.source for fact in facts}
-    told = [f"  {key}: {source.title}{' ' + source.url if source.url else ''}" for key, source in sources.items()]
-    return [columns(rows), "", *told]
+    lines = [f"  {key}: {source.title}{' ' + source.url if source.url else ''}" for key, source in sources.items()]
+    return [Section("every number used, and its source", rows=rows), Section(lines=lines)]
 
 
-def fields(est: Estimate, fetched: Offload | None = None, *, why: bool = False) -> dict[str, Any]:
+def fields(answer: Estimate | Training | Pools | Offload, *, why: bool = False) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
+    est = answer.est if isinstance(answer, Offload) else answer
     out = est.to_dict()
-    if fetched is not None:
-        out["kv_offload"] = fetched.to_dict()
+    if isinstance(answer, Offload):
+        out["kv_offload"] = answer.to_dict()
     if why:
-        out["steps"] = [stepped(span) for span in est.steps]
+        steps = [part.whole for part in (est.prompts, est.answers)] if isinstance(est, Pools) else est.steps
+        out["steps"] = [stepped(span) for span in steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]
     return out
 

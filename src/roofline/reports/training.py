@@ -12,7 +12,7 @@ from roofline.planner.selection import TrainingSearch
 from roofline.reports import figures as interactive
 from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, items, section, table, tag, toggles
 from roofline.reports.sections import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within
-from roofline.reports.training_text import CONVENTION
+from roofline.reports.text import CONVENTION
 from roofline.results.labels import asked, headline, told
 from roofline.results.records import KINDS, PHASES
 from roofline.results.training import Training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
@@ -22,6 +22,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
 from roofline.results import citations
 from roofline.results.notebook import Displayed
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Candidates: TypeAlias = Callable[
+    [Any, System, Calibration, int | None], "Sequence[tuple[LayoutAnswer[Any, Any], Mask]]"
+]
+"""What answers a question on a machine and so many chips under every layout: each answer, and where its layouts are layouts."""
 Text: TypeAlias = str | NDArray[np.str_]
 """A word, or an array of words, one for each point."""
 
@@ -50,54 +55,6 @@ class Holding(Protocol):
 
 AskedT = TypeVar("AskedT")
 HeldT = TypeVar("HeldT", bound=Holding)
-
-
-@frozen(eq=False)
-class Rule:
-    """A condition on a layout: where it holds, and what to say where it does not.
-
-    Attributes:
-        key: a stable word for the condition, such as ``tp_divides_heads_64``; it begins with the degree to change, if one is.
-        ok: where it holds.
-        text: the sentence for where it does not, in which ``{limit}`` stands for the greatest ``limit``.
-        limit: the number that the sentence names, if any; a float, or an array over the points.
-
-    >>> Rule("ranks_within_reach", np.array([True, False]), "joins {limit} ranks at most", np.array([8.0, 16.0])).reason
-    'joins 16 ranks at most'
-    """
-
-    key: str
-    ok: Mask
-    text: str
-    limit: Num = 0.0
-
-    @property
-    def reason(self) -> str:
-        """The sentence, made from all points."""
-        return sentence(self.text, self.limit)
-
-    @property
-    def degree(self) -> str:
-        """The first word of the key: the degree of the layout that the sentence begins with, if it does."""
-        return self.key.partition("_")[0]
-
-
-def sentence(text: str, limit: Num) -> str:
-    """Return the text of a rule with the greatest of its limits in place."""
-    return text.replace("{limit}", f"{float(np.max(limit)):g}")
-
-
-def kept(rules: Iterable[Rule]) -> Mask:
-    """Return where all of the rules hold."""
-    out: Mask = True
-    for rule in rules:
-        out = out & rule.ok
-    return out
-
-
-def broken(rules: Iterable[Rule]) -> list[str]:
-    """Return the sentences of the rules that do not hold everywhere."""
-    return [rule.reason for rule in rules if not np.all(rule.ok)]
 
 
 @frozen(eq=False, repr=False)
@@ -275,6 +232,12 @@ class Answer(Displayed, ABC):
         """
         return self.frame.to_dataframe()
 
+    def _html_text(self) -> str:
+        """Return the text as HTML: sections for one point, a table for many."""
+        if self.shape:
+            return super()._html_text()
+        return str(reports("section").html_of(reports("text").sections(self)))
+
     def __str__(self) -> str:
         if not self.shape:
             return str(reports("text").sheet(self))
@@ -313,6 +276,8 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
         choices: what was chosen before.
+        candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
+            None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
     """
 
     HELD: ClassVar[str]
@@ -329,6 +294,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
     choices: tuple[str, ...] = field(kw_only=True, default=())
+    candidates: Candidates | None = field(kw_only=True, default=None)
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -447,12 +413,15 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
             QuestionError: the index picks no point.
         """
         found = self.again(*take(self._asked, self.place(index)))
-        return cast("Self", attrs.evolve(found, choices=self.choices))
+        return self._like(found)
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
-        found = self.again(*picked(self._asked, self.shape, where))
-        return cast("Self", attrs.evolve(found, choices=self.choices))
+        return self._like(self.again(*picked(self._asked, self.shape, where)))
+
+    def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
+        """Return the answer at other points with what was chosen for this one."""
+        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates))
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -87,6 +87,9 @@ def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     used = [_current(fact, system) for fact in _hardware(system) if _rests(fact.path, rates, best, over, system)]
     # Constants that only the kernels of one software stack have are those of a profile on that stack.
     rested = {"kernel": kernels, "link": links, "stack": set()}
+    for tier, travelled in zip(system.tiers, over, strict=True):
+        if tier.fabric is not None and travelled and profile.level != "ideal":
+            used += [fact for fact in tier.fabric.facts if fact not in used]
     for fact in profile.facts:
         if fact.path in _OF_TRAINING and profile.framework.name == "none":
             continue

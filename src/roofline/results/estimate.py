@@ -31,8 +31,9 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         tokens_per_second: output tokens of the whole deployment.
         prompt_tokens_per_second: prompt tokens it reads when it does nothing else.
         cycle: time in which every request in flight is served once, in a service under load.
-        in_flight: requests in flight in a service, on average; ``waits``: how long they wait for their first tokens.
-        gaps: how long they wait for each of the others.
+        in_flight: requests in flight in a service, on average.
+        waits: how long requests wait for their first tokens.
+        gaps: how long they wait for each of the other tokens.
         max_concurrency: sequences whose caches fit.
         within: for each time, the span it consists of and the share of it that passes prompts.
         progress: spans and how often their operations bring a token further while the last step lasts.

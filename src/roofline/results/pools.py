@@ -12,10 +12,11 @@ from roofline.core.arrays import Mask, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
 from roofline.physics.pool_queueing import Round
 from roofline.results import records
-from roofline.results.answer import Answer, Rule, Text, broken, degrees, kept, numbers
+from roofline.results.answer import Answer, Text, degrees, numbers
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.questions import Serve

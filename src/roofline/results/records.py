@@ -174,6 +174,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
+        "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
 
@@ -206,6 +207,7 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
         "null_because": _missing_of_pools(split),
+        "warnings": list(split.question.model.notices),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
 
@@ -345,6 +347,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": told["interval"],
+        "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }
 
@@ -433,7 +436,7 @@ def of_campaign(run: Campaign) -> dict[str, Any]:
     return {
         "model": est.question.model.name, "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est),
         "level": est.calibration.level, "step_time_s": float(est.step_time), "fits": bool(est.fits), "reasons": list(est.reasons),
-        **fields_of_campaign(run), "assumptions": list(run.assumptions),
+        **fields_of_campaign(run), "warnings": list(est.question.model.notices), "assumptions": list(run.assumptions),
     }  # fmt: skip
 
 

@@ -59,7 +59,8 @@ class Sensitivity:
     """What an answer rests on, what matters the most first.
 
     Attributes:
-        quantity: of the answer; ``base``, its value.
+        quantity: of the answer.
+        base: its value.
         frame: columns ``name``, ``kind`` (hardware, efficiency, software, workload), ``value`` in ``unit``, ``elasticity``;
             ``low`` and ``high``, the quantity with the number multiplied by ``low_factor`` and ``high_factor``; ``low_fits`` and
             ``high_fits``.
@@ -83,6 +84,17 @@ class Sensitivity:
         """Return the elasticity by the name of a number; 0 for one that does not matter."""
         found = np.flatnonzero(self.frame["name"] == name)
         return float(self.frame["elasticity"][found[0]]) if found.size else 0.0
+
+    def parts(self) -> dict[str, float]:
+        """Return the elasticity of each number of the hardware in its being better, with its value: a latency is better when less.
+
+        Numbers that do not matter are left out.
+        """
+        rows = [row for row in self.frame.records() if row["kind"] == "hardware"]
+        return {
+            f"{row['name']} ({_shown(row)})": -row["elasticity"] if row["unit"] == str(SECOND) else row["elasticity"]
+            for row in rows
+        }
 
     def line(self, most: int = 3) -> str:
         """Return what ten per cent more of hardware, or of what is reached of it, buys, the most first."""

@@ -28,6 +28,7 @@ from roofline.operators.training_memory import States
 from roofline.physics.energy import dollars_per_token, joules_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
+from roofline.physics.stragglers import late, slowdown
 from roofline.results import citations, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
@@ -41,7 +42,8 @@ class Training(LayoutAnswer[TrainStep, States]):
     Attributes:
         step_time: of one step of the optimizer.
         bubble: time of it in which a rank waits for others of its pipeline.
-        exposed: time of it in which a rank does nothing but send; ``hidden``, time of messages behind its work.
+        exposed: time of it in which a rank only communicates.
+        hidden: time of communication that overlaps with computation.
         micro_batches: that a rank takes, one after another.
         paces: of the fullest rank of the pipeline, and of all on average; None for an answer over more points than are kept whole.
     """
@@ -69,6 +71,14 @@ class Training(LayoutAnswer[TrainStep, States]):
     hidden: Seconds
     micro_batches: Count
     paces: tuple[Pace, Pace] | None = None
+
+    @property
+    def step_time_p99(self) -> Seconds:
+        """Time that one step in a hundred exceeds: hosts are late, and a step waits for the slowest (:mod:`roofline.physics.stragglers`)."""
+        if self.calibration.level == "ideal":
+            return self.step_time
+        chips = self.layout.ranks / self.system.ranks_per_chip
+        return self.step_time * (1 + late(chips, 0.99)) / (1 + slowdown(chips))
 
     def __repr__(self) -> str:
         where = f"TrainStep of {self.question.model.name} on {self.system.name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 import numpy as np
 from attrs import frozen
@@ -23,8 +23,13 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.search import search
+from roofline.planner.words import ModelLike, ServiceWords
 from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
@@ -79,11 +84,12 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     return out  # type: ignore[return-value]
 
 
-@frozen(eq=False)
-class Comparison:
+@frozen(eq=False, repr=False)
+class Comparison(Displayed):
     """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
 
     Attributes:
+        systems: the systems, in the order given.
         estimates: what each makes of the model, if one was given.
         under: for each system, the best service under each limit on TPOT; None where nothing keeps it.
         patience: the limit on TTFT that they keep too.
@@ -95,6 +101,10 @@ class Comparison:
     under: tuple[Mapping[float, Estimate | None], ...] = ()
     patience: float = PATIENCE
     asked: bool = False
+
+    def __repr__(self) -> str:
+        served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
+        return f"<Comparison: {', '.join(system.name for system in self.systems)}{served}>"
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -122,21 +132,23 @@ class Comparison:
         out["ratios"] = self.ratios
         out["ratio_ranges"] = {name: list(pair) for name, pair in self.ratio_ranges.items()}
         if self.estimates:
+            out["warnings"] = list(self.estimates[0].question.model.notices)
             out["estimates"] = [est.to_dict() for est in self.estimates]
             out["under_tpot"] = [
                 {str(limit): None if est is None else est.to_dict() for limit, est in row.items()} for row in self.under
             ]
         return out
 
-    def plot(self, style: str | None = None) -> Any:
+    def plot(self, style: str | None = None) -> Figure:
         """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
         import matplotlib as mpl
 
         with mpl.rc_context(plots("style").style(style).settings):
-            return plots("systems").draw(
+            figure: Figure = plots("systems").draw(
                 [s.name for s in self.systems], [aggregates(s) for s in self.systems],
                 [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,
             )  # fmt: skip
+            return figure
 
     def table(self) -> str:
         """Return the comparison as text: systems as columns, or as rows where there are more than four."""
@@ -193,6 +205,7 @@ class Comparison:
                 f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+        notes += first.model.notices
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
@@ -251,7 +264,7 @@ def _descriptive(system: System) -> dict[str, Any]:
 
 def compare(
     *systems: System | str | Path,
-    model: Any = None,
+    model: ModelLike | None = None,
     tpot: float | str | Sequence[float | str] = LIMITS,
     ttft: float | str = PATIENCE,
     level: str | Calibration = "calibrated",
@@ -261,7 +274,7 @@ def compare(
     kv_dtype: str | None = None,
     concurrency: Num | None = None,
     progress: Progress | None = None,
-    **words: Any,
+    **words: Unpack[ServiceWords],
 ) -> Comparison:
     """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
 
@@ -303,8 +316,8 @@ def compare(
         rows.append(row)
         best = row[limits[len(limits) // 2]] or next((est for est in row.values() if est is not None), found.nearest)
         if concurrency is not None or best is None:
-            asked = words if concurrency is None else {**words, "concurrency": concurrency}
-            best = estimate(made, rack, chips=chips, level=level, engine=engine, **asked)
+            more: Any = {**words, "concurrency": concurrency} if concurrency is not None else words
+            best = estimate(made, rack, chips=chips, level=level, engine=engine, **more)
         chosen.append(best)
     return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from roofline import catalog
 from roofline.core.arrays import ceil
 from roofline.core.errors import QuestionError
 from roofline.core.frames import Frame
-from roofline.inference import passes
+from roofline.hardware.constants import Calibration
 from roofline.operators.memory import total
+from roofline.operators.serving_memory import fill
 from roofline.planner.candidates import possible, worth_trying
 from roofline.planner.settings import setting
+from roofline.planner.words import SystemLike
 
 
 def largest(
-    system: Any, *, chips: int | None = None, batch: float = 1.0, context: float = 8192.0, dtype: str | None = None,
-    kv_dtype: str | None = None, level: Any = "calibrated", most: int = 10,
+    system: SystemLike, *, chips: int | None = None, batch: float = 1.0, context: float = 8192.0, dtype: str | None = None,
+    kv_dtype: str | None = None, level: str | Calibration = "calibrated", most: int = 10,
 ) -> Frame:  # fmt: skip
     """Return the largest models of the library whose weights and caches fit on a system, by any layout.
 
@@ -49,7 +49,7 @@ def largest(
             layouts = possible(model, rack, worth_trying(model, rack, chips, {}))
         except QuestionError:
             continue
-        memory, capacity, _ = passes.fill(
+        memory, capacity, _ = fill(
             model, rack, layouts, profile, sequences=ceil(batch / (layouts.dp * layouts.replicas)), tokens=context + 1, passing=1.0,
             logits=1.0,
         )  # fmt: skip

@@ -1,26 +1,35 @@
 """Questions turned round: what a number would have to be so that an answer keeps its targets.
 
-Nothing is inverted by hand. A number is laid along an axis and priced once; where the targets begin or cease to be kept the axis is
-laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row.
+Nothing is inverted by hand. A number is laid along an axis and estimated once; where the targets begin or cease to be kept the axis
+is laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row. Where the layout of
+the answer was chosen, it is chosen again: a value will do if any layout keeps the targets with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
 
 import attrs
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.text import figure
 from roofline.core.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Unit, show
 from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
+from roofline.planner.candidates import PATIENCE
 from roofline.planner.evaluation import one_block
 from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
-from roofline.workload.questions import TrainStep
+from roofline.planner.training_candidates import domain
+from roofline.results.answer import LayoutAnswer
+from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
+from roofline.results.training import Training
+from roofline.workload.questions import Serve, TrainStep
 
 _GRID: Final = 241
 _INSIDE: Final = 33
@@ -36,13 +45,16 @@ Axis = NDArray[np.float64]
 
 
 @frozen(eq=False, repr=False)
-class Needed:
+class Needed(Displayed):
     """What a number may be, so that a plan fits and keeps its targets.
 
     Attributes:
-        name: of the number; ``now``, what it is, in ``unit``.
-        low, high: the ends of what it may be; None where nothing that was tried is too little, or too much. Both are None, and
-            ``exists`` is False, where no value does.
+        name: of the number.
+        now: what it is.
+        unit: of ``now``, ``low`` and ``high``.
+        low: the least that will do; None where nothing that was tried is too little, or no value does.
+        high: the most that will do; None where nothing that was tried is too much, or no value does.
+        exists: whether any value does.
         targets: limits by metric.
         est: the answer at the end that was asked for: ``low`` if there is one, else ``high``; where none exists, that which comes
             nearest to the targets.
@@ -78,16 +90,20 @@ class Needed:
         }  # fmt: skip
 
 
-def needed(est: Any, name: str, **targets: float | str) -> Needed:
+def needed(est: Estimate | Training, name: str, **targets: float | str) -> Needed:
     """Return what a number would have to be for an answer to keep targets, all else being as it is.
 
     Args:
         est: an answer for one point: an :class:`Estimate` or a :class:`Training`.
         name: a number of the hardware (:mod:`roofline.hardware.numbers`), such as ``bandwidth``, ``links`` or ``system.tier[0].size``; a size
-            of the question, such as ``batch``, ``context``, ``concurrency`` or ``rate``; or ``chips``: more replicas, each as
-            loaded as now where a target is a rate of the whole, else with the load shared among them; in training, more
-            data-parallel ranks.
-        targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``; with none, that the plan fits.
+            of the question, such as ``batch``, ``context``, ``concurrency`` or ``rate``; or ``chips``, under a load that grows with them
+            where a target is a rate of the whole.
+
+            If the layout of ``est`` was chosen with no degree given, every value is tried under every layout (of training for
+            ``chips`` only); numbers of chips are parts of a scale-up domain, or whole domains. Otherwise the layout stays:
+            ``chips`` are then replicas of it, or data-parallel ranks in training.
+        targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``; with none, that the plan fits. A service whose
+            layout is chosen also keeps TTFT below 10 s, where any layout does and no other limit on it is given.
 
     Raises:
         UnknownNameError: no such number, or metric. QuestionError: an answer over many points.
@@ -109,7 +125,12 @@ def needed(est: Any, name: str, **targets: float | str) -> Needed:
         if measure(est, metric) is None:
             raise QuestionError(fault("target", metric, "has no meaning here", f"known: {', '.join(_meant(est))}"))
     line = _line(est, name, limits)
-    ok = _kept(line, limits, line.axis)
+    ok = line.kept(limits, line.axis)
+    if isinstance(est.question, Serve) and est.candidates is not None and limits and "ttft" not in limits:
+        # Layouts that are chosen do not let requests wait for ever where others will do: see roofline.planner.candidates.choose.
+        patient = {**limits, "ttft": PATIENCE}
+        soon = line.kept(patient, line.axis)
+        limits, ok = (patient, soon) if soon.any() else (limits, ok)
     if not ok.any():
         return _none(est, line, limits)
     first, last = _run(ok, line.axis, line.now)
@@ -118,7 +139,7 @@ def needed(est: Any, name: str, **targets: float | str) -> Needed:
     end = low if low is not None else high
     if line.name == "chips" and end is None:
         low = end = float(line.axis[0])
-    answer = est if end is None else _at(line, end)
+    answer = est if end is None else line.at(limits, end)
     more = " (other values will do too)" if ok.sum() > last - first + 1 else ""
     why = _said(line, low, high, limits, answer) + more
     return Needed(name, line.now, line.unit, low, high, exists=True, targets=limits, est=answer, why=why)
@@ -128,23 +149,89 @@ def _meant(est: Any) -> list[str]:
     return [name for name in METRICS if measure(est, name) is not None]
 
 
+Plans = Sequence[tuple[LayoutAnswer[Any, Any], Mask]]
+"""Answers over the points of an axis, with layouts on axes after it, and where these are layouts."""
+
+
 @frozen(eq=False)
 class _Line:
-    """A number along an axis: its values, what puts it in place, whether it is whole."""
+    """A number along an axis: its values, and what answers the question with them.
+
+    Attributes:
+        name: of the number.
+        now: what it is.
+        unit: of its values.
+        axis: values that are tried first.
+        plans: answers for values along an axis.
+        whole: whether it is a whole number.
+        exact: whether no value between those of the axis is tried.
+    """
 
     name: str
     now: float
     unit: Unit
     axis: Axis
-    put: Callable[[Num], tuple[Any, Any, Any, Any]]
+    plans: Callable[[Axis], Plans]
     whole: bool = False
     exact: bool = False
+
+    def kept(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
+        """Return where along an axis some plan fits and keeps its targets."""
+        ok = np.zeros(axis.shape, dtype=bool)
+        for est, is_layout in self.plans(axis):
+            good, _ = _judged(est, is_layout, limits, axis.size)
+            ok |= good.any(axis=-1)
+        return ok
+
+    def at(self, limits: Mapping[str, float], value: float) -> Any:
+        """Return the answer at a value: of the plans that keep the targets the fastest; where none does, the nearest that fits."""
+        found: list[tuple[tuple[bool, float], LayoutAnswer[Any, Any], int]] = []
+        for est, is_layout in self.plans(np.array([value])):
+            good, over = _judged(est, is_layout, limits, 1)
+            rate = measure(est, "tokens_per_second")
+            speed = 1 / cast("Any", est).ttft if rate is None else rate
+            worth = np.where(good, np.nan_to_num(_flat(speed, est, 1), nan=0.0), -over)[0]
+            k = int(np.argmax(np.where(good[0].any() & ~good[0], -np.inf, worth)))
+            found.append(((bool(good[0, k]), float(worth[k])), est, k))
+        _, est, k = max(found, key=lambda each: each[0])
+        return est.at(*(int(i) for i in np.unravel_index(k, est.shape)))
+
+
+def _flat(value: Any, est: LayoutAnswer[Any, Any], count: int) -> NDArray[Any]:
+    """Return a number of an answer as points of the axis by layouts."""
+    shape = np.broadcast_shapes(est.shape, (count, *[1] * max(len(est.shape) - 1, 0)))
+    return np.broadcast_to(np.asarray(value), shape).reshape(count, -1)
+
+
+def _judged(
+    est: LayoutAnswer[Any, Any], is_layout: Mask, limits: Mapping[str, float], count: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which plans fit and keep their targets, and the worst metric over its target; infinite where a plan does not fit."""
+    good = _flat(est.fits, est, count) & _flat(is_layout, est, count)
+    over = np.where(good, 0.0, np.inf)
+    for name, limit in limits.items():
+        value = _flat(np.asarray(measure(est, name), dtype=np.float64), est, count)
+        least = METRICS[name].least
+        good = good & (value <= limit if least else value >= limit)
+        over = np.maximum(over, np.nan_to_num(value / limit if least else limit / value, nan=np.inf))
+    return good, over
 
 
 def _line(est: Any, name: str, limits: Mapping[str, float]) -> _Line:
     asked = (est.question, est.system, est.layout, est.calibration)
+    searched = est.candidates is not None and not isinstance(est.question, TrainStep)
+
+    def plans(put: Callable[[Num], tuple[Any, Any, Any, Any]]) -> Callable[[Axis], Plans]:
+        def under(axis: Axis) -> Plans:
+            question, system, layout, profile = put(axis)
+            if searched:
+                return cast("Plans", est.candidates(question, system, profile, None))
+            return [(one_block(question, system, layout, profile), True)]
+
+        return under
+
     if name == "chips":
-        return _chips(est, limits)
+        return _chips(est, limits) if est.candidates is None else _sizes_of(est, limits)
     if name in SIZES and getattr(est.question, name, None) is not None:
         now, whole = float(getattr(est.question, name)), name != "rate"
 
@@ -155,7 +242,12 @@ def _line(est: Any, name: str, limits: Mapping[str, float]) -> _Line:
         least = now / WIDE if not whole else _shortest(est, name)
         axis = np.geomspace(least, max(LONGEST, now) if whole else now * WIDE, _GRID)
         return _Line(
-            name, now, HERTZ if name == "rate" else ONE, np.unique(np.round(axis)) if whole else axis, sized, whole
+            name,
+            now,
+            HERTZ if name == "rate" else ONE,
+            np.unique(np.round(axis)) if whole else axis,
+            plans(sized),
+            whole,
         )
     if name not in SHORT and not name.startswith(("chip.", "system.")):
         sizes = [size for size in SIZES if getattr(est.question, size, None) is not None]
@@ -172,7 +264,7 @@ def _line(est: Any, name: str, limits: Mapping[str, float]) -> _Line:
     now, whole = float(value), name.endswith((".size", "cores"))
     axis = now * np.geomspace(1 / WIDE, WIDE, _GRID)
     axis = np.unique(np.maximum(np.round(axis), 1.0)) if whole else axis
-    return _Line(name, now, unit_of(name), axis, put, whole)
+    return _Line(name, now, unit_of(name), axis, plans(put), whole)
 
 
 def _shortest(est: Any, name: str) -> float:
@@ -197,28 +289,76 @@ def _chips(est: Any, limits: Mapping[str, float]) -> _Line:
     each = float(one / est.system.ranks_per_chip)
     scaled = any(metric in _RATES for metric in limits)
 
-    def put(chips: Num) -> tuple[Any, Any, Any, Any]:
+    def plans(chips: Axis) -> Plans:
         n = np.round(chips / each)
         if isinstance(q, TrainStep):
-            return q, est.system, attrs.evolve(layout, dp=n), est.calibration
+            return [(one_block(q, est.system, attrs.evolve(layout, dp=n), est.calibration), True)]
         load: Any = {}
         for name in ("batch", "concurrency"):
             if scaled and getattr(q, name, None) is not None:
                 load[name] = getattr(q, name) * n / now
-        return attrs.evolve(q, **load), est.system, attrs.evolve(layout, replicas=n), est.calibration
+        more = attrs.evolve(layout, replicas=n)
+        return [(one_block(attrs.evolve(q, **load), est.system, more, est.calibration), True)]
 
     # A count that does not divide is none: only those listed are tried.
-    return _Line("chips", float(now * each), ONE, counts * each, put, exact=isinstance(q, TrainStep), whole=each == 1)
+    return _Line("chips", float(now * each), ONE, counts * each, plans, exact=isinstance(q, TrainStep), whole=each == 1)
 
 
-def _kept(line: _Line, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
-    """Return where along an axis the plan fits and keeps its targets."""
-    est = one_block(*line.put(axis))
-    ok = np.broadcast_to(est.fits, axis.shape)
-    for name, limit in limits.items():
-        value = np.broadcast_to(np.asarray(measure(est, name), dtype=np.float64), axis.shape)
-        ok = ok & (value <= limit if METRICS[name].least else value >= limit)
-    return np.asarray(ok)
+def _sizes_of(est: Any, limits: Mapping[str, float]) -> _Line:
+    """Return numbers of chips as an axis, the layout chosen for each: parts of a scale-up domain, then twice as many each time."""
+    q, system = est.question, est.system
+    now, most = float(est.chips), int(float(system.reach) // system.ranks_per_chip)
+    inner = max(domain(system) // system.ranks_per_chip, 1)
+    parts = [n for n in range(1, min(inner, most) + 1) if inner % n == 0]
+    whole = [inner * 2**k for k in range(1, 40) if inner * 2**k <= most]
+    scaled = any(metric in _RATES for metric in limits)
+
+    @functools.cache
+    def at(chips: float) -> Plans:
+        load: dict[str, Any] = {}
+        for name in ("batch", "concurrency"):
+            if scaled and not isinstance(q, TrainStep) and getattr(q, name, None) is not None:
+                load[name] = getattr(q, name) * chips / now
+        try:
+            return cast("Plans", est.candidates(attrs.evolve(q, **load), system, est.calibration, int(chips)))
+        except QuestionError:
+            return ()  # nothing can be laid out on so many
+
+    def plans(axis: Axis) -> Plans:
+        return at(float(axis[0]))
+
+    return _Counted(
+        "chips", now, ONE, np.array([*parts, *whole], dtype=np.float64), plans, exact=True, whole=True, domain=inner
+    )
+
+
+@frozen(eq=False)
+class _Counted(_Line):
+    """Numbers of chips, each with layouts of its own; the first that will do ends the search, as more of them cost more.
+
+    Attributes:
+        domain: chips of a scale-up domain, of which larger numbers are multiples.
+    """
+
+    domain: int = 1
+
+    def kept(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
+        """Return which numbers of chips will do, as far as the first; all beyond it are taken to."""
+        for i, chips in enumerate(axis):
+            if super().kept(limits, np.array([chips]))[0]:
+                return np.arange(axis.size) >= i
+        return np.zeros(axis.shape, dtype=bool)
+
+    def least(self, limits: Mapping[str, float], bad: float, good: float) -> float:
+        """Return the least multiple of a domain that will do, above one that will not."""
+        low, high = bad / self.domain, good / self.domain
+        while high - low > 1 and high > 1:
+            middle = np.floor((low + high) / 2)
+            if super().kept(limits, np.array([middle * self.domain]))[0]:
+                high = middle
+            else:
+                low = middle
+        return float(high * self.domain)
 
 
 def _run(ok: NDArray[np.bool_], axis: Axis, now: float) -> tuple[int, int]:
@@ -235,6 +375,8 @@ def _run(ok: NDArray[np.bool_], axis: Axis, now: float) -> tuple[int, int]:
 
 def _edge(line: _Line, limits: Mapping[str, float], bad: float, good: float) -> float:
     """Return the value nearest to one that will not do, on the side of one that will."""
+    if isinstance(line, _Counted):
+        return line.least(limits, bad, good)
     step = 1.0 if line.whole else 0.0
     while not line.exact and abs(good - bad) > max(step, _NEAR * good):
         inside = np.linspace(bad, good, _INSIDE)
@@ -246,7 +388,7 @@ def _edge(line: _Line, limits: Mapping[str, float], bad: float, good: float) -> 
         inside = inside if bad < good else np.sort(inside)[::-1]
         if inside.size <= 2:
             break
-        ok = _kept(line, limits, inside)
+        ok = line.kept(limits, inside)
         # From the one that will not do: the first after which all will.
         k = int(np.flatnonzero(~ok)[-1]) if not ok.all() else 0
         k = min(k, inside.size - 2)
@@ -254,23 +396,22 @@ def _edge(line: _Line, limits: Mapping[str, float], bad: float, good: float) -> 
     return float(good)
 
 
-def _at(line: _Line, value: float) -> Any:
-    return one_block(*line.put(value))
-
-
 def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
     """Return the answer that no value will do, and what comes nearest."""
-    every = one_block(*line.put(line.axis))
-    fits = np.broadcast_to(every.fits, line.axis.shape)
-    if not fits.any() or not limits:
-        why = f"{line.name}: no value will do; {'; '.join(est.reasons) or 'the plan fits with none that was tried'}"
+    over = np.full(line.axis.shape, np.inf)
+    axes = [np.array([x]) for x in line.axis] if isinstance(line, _Counted) else [line.axis]
+    start = 0
+    for axis in axes:
+        here = slice(start, start + axis.size)
+        for each, is_layout in line.plans(axis):
+            over[here] = np.minimum(over[here], _judged(each, is_layout, limits, axis.size)[1].min(axis=-1))
+        start += axis.size
+    if np.isinf(over).all() or not limits:
+        reason = "; ".join(est.reasons) or "the plan fits with none that was tried"
+        why = f"{line.name}: no value will do; {reason}"
         return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=est, why=why)
-    over = np.zeros(line.axis.shape)
-    for name, limit in limits.items():
-        value = np.broadcast_to(np.asarray(measure(every, name), dtype=np.float64), line.axis.shape)
-        over = np.maximum(over, np.nan_to_num(value / limit if METRICS[name].least else limit / value, nan=np.inf))
-    nearest = float(line.axis[int(np.argmin(np.where(fits, over, np.inf)))])
-    best = _at(line, nearest)
+    nearest = float(line.axis[int(np.argmin(over))])
+    best = line.at(limits, nearest)
     missed = [_missed(name, limit, float(measure(best, name) or 0.0)) for name, limit in limits.items()]
     missed = [each for each in missed if each]
     times = nearest / line.now

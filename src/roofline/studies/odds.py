@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 from attrs import frozen
@@ -24,6 +24,8 @@ from roofline.operators.operations import Op
 from roofline.physics.spans import Span
 from roofline.planner.metrics import measure, metric
 from roofline.results import citations
+from roofline.results.estimate import Estimate
+from roofline.results.training import Training
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
 
 Z80: Final = 1.2815515655446004
@@ -48,6 +50,9 @@ ALIKE: Final[Mapping[str, Mapping[frozenset[str], float]]] = {
 }  # fmt: skip
 """Part of the variance of errors that two answers share which have a chip, a software stack or a model in common: intraclass
 correlations of the logarithmic errors of the runs that come with the library (1,676 of TPOT, 1,668 of TTFT, 1,212 of steps)."""
+
+Answered: TypeAlias = Estimate | Training
+"""An answer about serving or a step of training."""
 
 _TIME: Final = {
     "ttft": "ttft", "tpot": "tpot", "step_time": "step_time", "prompt_tokens_per_second": "ttft",
@@ -82,29 +87,29 @@ class _Doubt:
         return math.sqrt(self.kernels**2 + self.rest**2 + self.assumed**2 + self.drafts**2)
 
 
-def doubt(est: Any, name: str) -> _Doubt:
+def doubt(est: Answered, name: str) -> _Doubt:
     """Return what may be wrong in a time of an answer for one point, cause by cause.
 
     Raises:
         QuestionError: it has no interval.
     """
-    pair = est.interval(name)
+    pair, priced = est.interval(name), cast("Any", est)
     if pair is None:
         raise QuestionError(
             fault("level", est.calibration.level, "a bound has no odds", "ask at the level generic or calibrated")
         )
     profile, wider = (
-        est.calibration,
-        1.0 if est.system.chip.vendor in est.calibration.vendors else est.calibration.elsewhere,
+        priced.calibration,
+        1.0 if priced.system.chip.vendor in priced.calibration.vendors else priced.calibration.elsewhere,
     )
-    if isinstance(est.question, TrainStep):
+    if isinstance(priced.question, TrainStep):
         whole = float(np.log(pair[1] / pair[0])) / 2
-        assumed = wider * math.sqrt(float(citations.assumed(est.system, est.whole))) * profile.assumed_error
+        assumed = wider * math.sqrt(float(citations.assumed(priced.system, priced.whole))) * profile.assumed_error
         return _Doubt({}, math.sqrt(max(whole**2 - assumed**2, 0.0)), assumed, 0.0)
-    span, prompts = est.within.get(name, (est.whole, 0.0))
+    span, prompts = priced.within.get(name, (priced.whole, 0.0))
     rest = float(prompts * profile.prompt_error + (1 - prompts) * profile.step_error)
-    assumed = math.sqrt(float(citations.assumed(est.system, span))) * profile.assumed_error
-    drafts = KEPT_ERROR * bool(guessed(est.question)) if name == "tpot" else 0.0
+    assumed = math.sqrt(float(citations.assumed(priced.system, span))) * profile.assumed_error
+    drafts = KEPT_ERROR * bool(guessed(priced.question)) if name == "tpot" else 0.0
     classes = {key: wider * half for key, half in _classes(span).items()}
     return _Doubt(classes, wider * rest, wider * assumed, wider * drafts)
 
@@ -118,7 +123,7 @@ def _classes(span: Span) -> dict[str, float]:
     return out
 
 
-def shared(a: Any, b: Any, name: str) -> float:
+def shared(a: Answered, b: Answered, name: str) -> float:
     """Return the part of what is not explained by kernels that two answers have in common."""
     common = {"chip": a.system.package.name == b.system.package.name, "model": a.question.model.name == b.question.model.name,
               "software": _software(a) == _software(b)}  # fmt: skip
@@ -130,7 +135,7 @@ def _software(est: Any) -> tuple[str, str]:
     return est.calibration.engine.name, est.calibration.framework.name
 
 
-def apart(a: Any, b: Any, quantity: str) -> float:
+def apart(a: Answered, b: Answered, quantity: str) -> float:
     """Return the half-width, in logarithms, of the 80 % interval of the ratio of two answers."""
     name = _time(a, quantity)
     mine, theirs, part = doubt(a, name), doubt(b, _time(b, quantity)), shared(a, b, name)
@@ -154,7 +159,7 @@ def _differ(one: float, other: float, shared: float) -> float:
     return one**2 + other**2 - 2 * shared * one * other
 
 
-def probability(a: Any, b: Any, quantity: str = "tokens_per_second_per_chip") -> float:
+def probability(a: Answered, b: Answered, quantity: str = "tokens_per_second_per_chip") -> float:
     """Return how likely an answer is better than another in some metric, each for one point.
 
     Args:
@@ -190,7 +195,9 @@ class BreakEven:
     """The rent of a chip of one answer at which its tokens cost as much as those of another.
 
     Attributes:
-        price: dollars a second; ``low`` and ``high``, its 80 % interval.
+        price: dollars a second.
+        low: lower end of its 80 % interval.
+        high: upper end of it.
         now: what is known of it; None where nobody knows.
     """
 
@@ -210,7 +217,7 @@ class BreakEven:
         return {f"{name}_usd_per_hour": None if value is None else value * HOUR for name, value in values.items()}
 
 
-def break_even(a: Any, b: Any) -> BreakEven:
+def break_even(a: Answered, b: Answered) -> BreakEven:
     """Return the rent of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
 
     Raises:

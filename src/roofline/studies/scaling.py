@@ -9,9 +9,9 @@ n\ :sub:`0` the smallest size that can be laid out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
 from attrs import evolve, frozen
@@ -26,6 +26,7 @@ from roofline.core.units import SECOND, Num, parse, show
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
+from roofline.planner.words import ModelLike, ScalingWords
 from roofline.results.notebook import Displayed
 from roofline.results.records import layout_of
 from roofline.results.training import Training
@@ -50,10 +51,13 @@ class Scaling(Displayed):
     """A step of training on several numbers of chips.
 
     Attributes:
+        model: what is trained.
+        system: the machine.
         mode: a key of :data:`MODES`.
         chips: the sizes, in order.
         answers: the answer at each; None where it cannot be laid out, for the reason in ``reasons``.
         runs: the same with failures.
+        reasons: for each size why it cannot be laid out, or does not fit; empty where it does.
     """
 
     model: Model
@@ -161,7 +165,7 @@ class Scaling(Displayed):
 
 
 def scaling(
-    what: TrainStep | Model | str | Path | Mapping[str, Any],
+    what: TrainStep | ModelLike,
     system: System | str | Path,
     chips: Sequence[int],
     *,
@@ -170,7 +174,7 @@ def scaling(
     mtbf_per_chip: Num | str | None = None,
     checkpoint: Num | str | None = None,
     restart: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[ScalingWords],
 ) -> Scaling:
     """Return how training grows with chips: time of a step, rate, MFU, efficiency and goodput at each size.
 
@@ -195,10 +199,11 @@ def scaling(
     if mode not in MODES:
         raise QuestionError(fault("mode", mode, "no such scaling", near(str(mode), MODES, "modes")))
     rack, sizes = catalog.system(system), _sizes(chips)
+    other: dict[str, Any] = dict(words)
     if isinstance(what, TrainStep):
         question = what
     else:
-        known = {name: words.pop(name) for name in _WORDS if name in words}
+        known = {name: other.pop(name) for name in _WORDS if name in other}
         question = TrainStep(catalog.model(what), **known)
     answers: list[Training | None] = []
     runs: list[Campaign | None] = []
@@ -211,7 +216,7 @@ def scaling(
             runs.append(None)
             reasons.append(why)
             continue
-        est = train(asked, rack, **({"chips": n} if placed is None else {"layout": placed}), **words)
+        est = train(asked, rack, **({"chips": n} if placed is None else {"layout": placed}), **other)
         if not est.divides:
             answers.append(None)
             runs.append(None)

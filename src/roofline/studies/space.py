@@ -25,14 +25,12 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import number_of, read_number, with_number
-from roofline.inference import passes
+from roofline.operators.feasibility import Rule, serving_rules, training_rules
 from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.frontier import Refusals, refusals
 from roofline.planner.settings import setting
 from roofline.planner.train import trained_on
 from roofline.planner.training_candidates import laid
-from roofline.results.answer import Rule
-from roofline.training import step
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 
@@ -70,7 +68,8 @@ class Family:
     Attributes:
         labels: the words, by what they are.
         asked: question, system, layout and constants, each number an array along its own axis.
-        shape: of the grid; ``axes``, name and values of what lies along each; a layout has several degrees.
+        shape: of the grid.
+        axes: name and values of what lies along each axis; a layout has several degrees.
         refused: layouts that cannot be laid out, by the first law they break, times all else.
     """
 
@@ -101,10 +100,11 @@ class Family:
 
 @frozen(eq=False)
 class Space:
-    """Families, and what was assumed to make them."""
+    """Families, what was assumed to make them, and what is unsure of their models."""
 
     families: tuple[Family, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def points(self) -> int:
@@ -127,10 +127,11 @@ def space(
         if phase not in PHASES:
             raise unknown("phase", str(phase), PHASES)
     _known(asked_phases, words)
-    families, notes = [], dict[str, None]()
+    families, notes, warnings = [], dict[str, None](), dict[str, None]()
     for model, system, phase in product(_listed(models), _listed(systems), asked_phases):
         for stored, cache in product(_listed(dtype), _listed(kv_dtype)):
             noun = catalog.model(model, dtype=stored, kv_dtype=cache)
+            warnings |= dict.fromkeys(noun.notices)
             if phase == "train":
                 rack, profile, said = trained_on(system, level=level, framework=framework, power=power, price=price)
             else:
@@ -148,7 +149,7 @@ def space(
                         layouts=layout, chips=_listed(chips), degrees=degrees,
                     )
                 )  # fmt: skip
-    return Space(tuple(families), tuple(notes))
+    return Space(tuple(families), (*notes, *warnings), tuple(warnings))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -218,7 +219,7 @@ def _family(
         if (value := getattr(split, name)) is not None
     }
     split = attrs.evolve(split, **{name: value.reshape(-1, *[1] * (rank - 1)) for name, value in spread.items()})
-    laws = step.rules(question, system, split) if phase == "train" else passes.rules(model, system, split)
+    laws = training_rules(question, system, split) if phase == "train" else serving_rules(model, system, split)
     rest = int(np.prod([values.size for values in along.values()], dtype=np.int64))
     ok, refused = _lawful(laws, count, rest)
     split = attrs.evolve(split, **{name: getattr(split, name)[ok] for name in spread})

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 from attrs import evolve, field, frozen
+from numpy.typing import NDArray
 
 from roofline import catalog
 from roofline.core.arrays import blocks, sizes, take
@@ -22,6 +23,7 @@ from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress, one_block
 from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
+from roofline.planner.words import EngineLike, FrameworkLike, ModelLike, SweepWords, SystemLike
 from roofline.studies.checkpoint import restored, stored
 from roofline.studies.space import Family, Space, digest, space
 from roofline.studies.sweep_result import Sweep
@@ -42,21 +44,21 @@ MOST: Final = 10_000
 
 
 def sweep(
-    models: Any,
-    systems: Any,
+    models: ModelLike | Sequence[ModelLike],
+    systems: SystemLike | Sequence[SystemLike],
     *,
     phase: str | Sequence[str] = "decode",
     chips: int | Sequence[int] | None = None,
     layout: Layout | None = None,
-    vary: Mapping[str, Any] | None = None,
+    vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None = None,
     by: str | None = None,
     top: int = 1,
     frontier: Sequence[str] | None = None,
     limits: Mapping[str, float | str] | None = None,
     per: str | Sequence[str] = (),
     level: str | Calibration = "calibrated",
-    engine: Any = None,
-    framework: Any = None,
+    engine: EngineLike | None = None,
+    framework: FrameworkLike | None = None,
     launch: str = "graph",
     dtype: str | Sequence[str] | None = None,
     kv_dtype: str | Sequence[str] | None = None,
@@ -71,7 +73,7 @@ def sweep(
     executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
-    **words: Any,
+    **words: Unpack[SweepWords],
 ) -> Sweep:
     """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
 

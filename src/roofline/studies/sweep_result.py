@@ -21,6 +21,9 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
 from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
+from roofline.results.estimate import Estimate
+from roofline.results.notebook import Displayed
+from roofline.results.training import Training
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
 from roofline.workload.layout import Layout
@@ -35,11 +38,13 @@ _MOST_REASONS: Final = 6
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Sweep:
+class Sweep(Displayed):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
-        space: what was swept; ``wanted``, what was to be kept; ``parts``, what is left of each family.
+        space: what was swept.
+        wanted: what was to be kept.
+        parts: what is left of each family.
         per: labels for each combination of which plans are kept.
         complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
     """
@@ -113,7 +118,7 @@ class Sweep:
                     out[name][here] = table[name]
         return Frame(_ordered(out))
 
-    def estimate(self, i: int = 0) -> Any:
+    def estimate(self, i: int = 0) -> Estimate | Training:
         """Return one of the plans kept in full, as :func:`roofline.estimate` answers it.
 
         Raises:
@@ -126,9 +131,9 @@ class Sweep:
         question, system, layout, profile = take(
             whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape))
         )
-        return estimate(
-            question, system, layout, level=profile, **({} if isinstance(question, TrainStep) else _driven(profile))
-        )
+        words: Any = {} if isinstance(question, TrainStep) else _driven(profile)
+        found: Estimate | Training = estimate(question, system, layout, level=profile, **words)
+        return found
 
     def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
         """Return for each plan kept how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
@@ -140,7 +145,7 @@ class Sweep:
         return np.array([probability(est, every[0], name) for est in every])
 
     @property
-    def best(self) -> Any:
+    def best(self) -> Estimate | Training | None:
         """The first plan kept, in full; None if there is none."""
         return self.estimate(0) if self.places else None
 
@@ -182,7 +187,7 @@ class Sweep:
         return {
             "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
-            "rejected": self.rejected.records(), "assumptions": list(self.space.notes),
+            "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
     def table(self) -> str:

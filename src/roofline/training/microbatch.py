@@ -110,11 +110,12 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
         beside = behind(_shared(name, question, p, own, profile), _sum(m.span.time for m in made), price)
         hidden = hidden + _sum(unseen for _, unseen in beside)
         spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
-        slow = share(
-            spans[name].time, _sum(m.span.time for m in made)
-        )  # what is seen beside, and the host, stretch all parts alike
+        # What the host adds stretches all parts alike; messages that belong to no section are sent layer by layer.
+        sent = _sum(span.time for span, _ in beside)
+        slow = pp * share(spans[name].time, _sum(m.span.time for m in made) + sent)
         for m in made:
-            ended[m.section.place] = ended.get(m.section.place, 0.0) + m.span.time * slow * pp
+            ended[m.section.place] = ended.get(m.section.place, 0.0) + m.span.time * slow
+        ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
     remembered, working = _remembered(inner, fused, question, p)
     return MicroBatch(

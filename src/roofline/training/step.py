@@ -1,10 +1,11 @@
 r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
 
-.. math:: T = T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}
+.. math:: T = \left(T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}\right)
+          \left(1 + T_\mathrm{late}(N)\right)
 
 with m micro-batches on p stages of v chunks each, and F, B and W the time that a rank spends on the forward pass of one, on the
 gradients of inputs (and on what is done again for them), and on those of weights. Messages are hidden behind the work beside them,
-but for a part that belongs to the framework.
+but for a part that belongs to the framework; the whole waits for the slowest of N hosts (:mod:`roofline.physics.stragglers`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from roofline.core.arrays import ceil, larger, pick, share, smaller
 from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import REACHED, System
-from roofline.inference import passes as inference
-from roofline.models.architecture import Model
+from roofline.operators.feasibility import Rule, training_rules
+from roofline.operators.memory import placed, room
 from roofline.operators.operations import Message, Op
 from roofline.operators.training_memory import Held, States, held, states
 from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
@@ -28,7 +29,7 @@ from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
-from roofline.results.answer import Rule
+from roofline.physics.stragglers import slowdown
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -118,20 +119,21 @@ def played(
         saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
         batches = seen_in_part(batches, 1 - share(saved, seen))
     waits = over.time - batches.time
-    step = after(
-        "step",
-        (
-            batches,
-            Span("pipeline", waits, cost=Cost(waits, latency=waits)),
-            *(span for span, _ in work.reduced),
-            work.optimizer,
-            Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
-        ),
+    punctual = (
+        batches,
+        Span("pipeline", waits, cost=Cost(waits, latency=waits)),
+        *(span for span, _ in work.reduced),
+        work.optimizer,
+        Span("between steps", f.step, cost=Cost(f.step, latency=f.step)),
     )
+    # The ideal level has no hosts that are late.
+    slow = slowdown(layout.ranks / system.ranks_per_chip) * (calibration.level != "ideal")
+    late = slow * sum((part.time for part in punctual), start=0.0)
+    step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     activations = _activations(layout, one, over.in_flight, question.model.depth)
     kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
-    n = _placed(system, layout)
+    n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
     hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network
     return Training(
@@ -139,8 +141,8 @@ def played(
         step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
-        capacity=inference.room(system, calibration) * n, micro_batches=m, again=train,
-        rules=(*rules(question, system, layout), *(Rule(*each) for each in over.rules)),
+        capacity=room(system, calibration) * n, micro_batches=m, again=train,
+        rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
         paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
@@ -151,10 +153,6 @@ def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
     ``max(work / (1 - lent), messages)``: a part of the cores sends meanwhile. Where that takes longer, one goes after the other.
     """
     return smaller(larger((one.time - seen) / (1 - lent), seen + one.hidden), one.time)
-
-
-def _placed(system: System, layout: Layout) -> Num:
-    return smaller(float(system.ranks_per_chip), layout.ranks)
 
 
 def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
@@ -249,60 +247,6 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) ->
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
-
-
-def rules(question: TrainStep, system: System, layout: Layout) -> tuple[Rule, ...]:
-    """Return the conditions under which a step can be laid out so."""
-    model, d = question.model, layout.dp
-    group = question.micro_batch * d
-    out = [
-        Rule(
-            "micro_batch_dp_divides_batch",
-            question.global_batch % group == 0,
-            "micro_batch * dp must divide the global batch",
-        ),
-        # Embedding and head may have places of their own.
-        Rule(
-            "pp_vpp_within_layers",
-            layout.pp * layout.vpp <= model.depth + 2,
-            f"pp * vpp cannot exceed the {model.depth} layers of {model.name}",
-        ),
-        inference.within_reach(system, layout),
-        Rule("cp_divides_sequence", question.seq_len % layout.cp == 0, "cp must divide the sequence"),
-        *_context_rules(model, layout),
-        Rule("replicas_is_one", layout.replicas == 1, "replicas must be 1: dp counts the copies that train"),
-        *inference.tensor_rules(model, layout.tp),
-    ]
-    if model.experts:
-        etp = layout.tp if layout.etp is None else layout.etp
-        out.append(
-            Rule("ep_etp_divides_stage", layout.stage % (layout.ep * etp) == 0, "ep * etp must divide tp * cp * dp")
-        )
-        out.append(
-            Rule(
-                "ep_within_experts",
-                layout.ep <= model.experts,
-                f"ep cannot exceed the {model.experts} experts of {model.name}",
-            )
-        )
-    else:
-        out.append(Rule("ep_without_experts", layout.ep == 1, f"ep must be 1: {model.name} has no experts"))
-    return tuple(out)
-
-
-def _context_rules(model: Model, layout: Layout) -> list[Rule]:
-    """Return where heads can be shared out among context-parallel ranks, if that is what they exchange."""
-    if layout.context != "ulysses":
-        return []
-    heads = sorted({run.attention.heads for run in model.layers} - {0})
-    return [
-        Rule(
-            f"tp_cp_divides_heads_{n}",
-            n % (layout.tp * layout.cp) == 0,
-            f"tp * cp must divide the {n} attention heads of {model.name}",
-        )
-        for n in heads
-    ]
 
 
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:

@@ -49,28 +49,43 @@ Row = Mapping[str, object]
 
 
 def read(
-    rows: Sequence[Row], file: str, what: str, needed: Sequence[str], made: Callable[[Row, str, int], Run]
-) -> tuple[Run, ...]:
+    rows: Sequence[Row], file: str, what: str, needed: Sequence[str],
+    *, made: Callable[[Row, str, int], Run], refused: Callable[[Run, str], Run],
+) -> tuple[Run, ...]:  # fmt: skip
     """Return what ``made`` makes of each row, its place in messages, and its number.
 
+    A row with a bad cell is made of its words alone, and ``refused`` for the reason.
+
     Raises:
-        DescriptorError: a needed column is missing, a row is refused, or two have one id.
+        DescriptorError: a needed column is missing, all rows are refused, or two have one id.
     """
     columns = {name for row in rows for name in row}
     for name in needed:
         if name not in columns:
             least = f"{', '.join(needed[:-1])} and {needed[-1]}"
             raise DescriptorError(f"{file}: {name}: is missing; a {what} run has {least} at least")
-    out, seen = [], dict[str, int]()
+    out, seen, first, fine = [], dict[str, int](), None, False
     for i, row in enumerate(rows, 1):
-        run = made(row, f"{file}: row {i}", i)
+        try:
+            run = made(row, f"{file}: row {i}", i)
+        except DescriptorError as error:
+            first = first or error
+            run = refused(made({name: row.get(name) for name in _WORDS}, f"{file}: row {i}", i), str(error))
+        else:
+            fine = True
         if run.id in seen:
             raise DescriptorError(
                 fault(f"{file}: row {i}: id", run.id, f"is that of row {seen[run.id]} too", "give each row its own")
             )
         seen[run.id] = i
         out.append(run)
+    if first is not None and not fine:
+        raise first
     return tuple(out)
+
+
+_WORDS: Final = ("id", "group", "model", "system", "engine", "framework", "quality", "source")
+"""Columns of text that tell what a row is about."""
 
 
 def text_of(row: Row, name: str) -> str:

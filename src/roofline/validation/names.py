@@ -1,10 +1,17 @@
-"""What the words beside a measured run name: the engine that served it, or the framework that trained it."""
+"""What the words of a measured run's row name: the engine that served it, the framework that trained it, its collection."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
+
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.mappings import Table
+from roofline.hardware.engines import KINDS
 
 ENGINES: Final[Mapping[str, str]] = {
     "vllm-ascend": r"vllm[- ]ascend",
@@ -75,3 +82,36 @@ def framework(given: str, prose: Iterable[str]) -> str:
 def _filed(given: str, known: Patterns) -> str:
     own = given.lower()
     return own if own in known else next((name for name, words in known.items() if words.fullmatch(own)), own)
+
+
+@frozen
+class Collection:
+    """What a collection of runs says of all of its runs; see ``workloads/runs/collections.toml``."""
+
+    match: str = ""
+    launch: str = ""
+    variation: float | None = None
+
+
+def collection(group: str, source: str) -> Collection:
+    """Return what the collection that a run comes from says of all of its runs; nothing where it is not known.
+
+    >>> collection("fresh2-sglang-b200", "sgl-project/sgl-cookbook@7b5bd9c05").launch
+    'default'
+    """
+    return next((each for each in _collections() if re.search(each.match, f"{group} {source}")), Collection())
+
+
+@functools.cache
+def _collections() -> tuple[Collection, ...]:
+    path = catalog.root() / "workloads" / "runs" / "collections.toml"
+    top = Table(catalog.read_toml(path), path.name)
+    out = []
+    for each in top.tables("collection"):
+        variation = each.real("variation", -1.0, least=-1.0, most=10.0)
+        out.append(Collection(each.text("match"), each.text("launch", ""), None if variation < 0 else variation))
+        if out[-1].launch not in ("", *KINDS):
+            raise each.fail("launch", "no such kind of launch")
+        each.done()
+    top.done()
+    return tuple(out)

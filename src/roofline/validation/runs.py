@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
 from roofline.core.errors import DescriptorError, fault
 from roofline.core.fields import MOST_RANKS
 from roofline.core.units import GIGA, TERA
+from roofline.hardware.engines import KINDS
 from roofline.validation import names as prose
 from roofline.validation.cells import Column, Row, numbers, read, text_of, word
 
@@ -30,6 +31,10 @@ MODES: Final = ("online", "offline", "static", "prefill", "decode")
 _POOLS: Final = re.compile(r"prefill (\d{1,6}) x \(tp(\d{1,6}) dp(\d{1,6}) ep(\d{1,6})\)")
 _WORKERS: Final = re.compile(r"\d{1,6} prefill \+ \d{1,6} decode workers of TP(\d{1,6})")
 _FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
+_SLOTS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) requests a slot|(\d{1,3}) prompts a slot")
+_SPREAD: Final = re.compile(r"cv (?:about )?(\d(?:\.\d{1,3})?)")
+_BURST: Final = re.compile(r"([\d,]{1,9}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
+_LET_IN: Final = re.compile(r"at most (\d{1,6}) requests run|max_num_seqs (\d{1,6})")
 _ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
 _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
@@ -62,6 +67,10 @@ class ServingRun:
         concurrency: requests in flight in the whole deployment; of a static run, the batch.
         ttft, tpot, tokens_per_second: what was measured; in mode prefill, the rate is of prompt tokens.
         memory_fraction: share of a chip's memory that was filled, where the note says it.
+        launch: kind of launch, one of :data:`roofline.hardware.engines.KINDS`; "" where it is not known.
+        slots: requests that each slot of a closed loop serves; ``variation``, standard deviation of the lengths over their mean.
+        most: requests that the service lets in at most, where the note says it; None where it does not.
+        fault: why the row is refused; "" where it is not.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" for nobody's judgement.
     """
 
@@ -86,9 +95,14 @@ class ServingRun:
     tpot: float | None = None
     tokens_per_second: float | None = None
     memory_fraction: float | None = None
+    launch: str = ""
+    slots: float | None = None
+    variation: float | None = None
+    most: float | None = None
     quality: str = ""
     source: str = ""
     note: str = ""
+    fault: str = ""
 
     @property
     def measured(self) -> dict[str, float]:
@@ -109,6 +123,7 @@ class TrainingRun:
         rate: tokens per second per chip, as measured.
         assumed: columns whose values the file's maker put in, by the note.
         kind: ``dense`` or ``MoE``, once its model is known.
+        fault: why the row is refused; "" where it is not.
     """
 
     id: str
@@ -140,6 +155,7 @@ class TrainingRun:
     quality: str = ""
     source: str = ""
     note: str = ""
+    fault: str = ""
 
     @property
     def measured(self) -> dict[str, float]:
@@ -164,6 +180,8 @@ SERVING: Final[Mapping[str, Column]] = {
     "concurrency": Column(strict=True),
     "draft_tokens": Column(whole=True),
     "accept_length": Column(1),
+    "requests_per_slot": Column(strict=True),
+    "length_variation": Column(),
     **dict.fromkeys(("output_tokens_per_s", "ttft_s", "tpot_s"), _MEASURED),
 }
 """Columns of numbers of a serving run. The others are text."""
@@ -217,7 +235,7 @@ def serving_runs(rows: Sequence[Row], file: str = "rows") -> tuple[ServingRun, .
     Raises:
         DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
     """
-    return read(rows, file, "serving", ("model", "system", "input_len"), _serving)
+    return read(rows, file, "serving", ("model", "system", "input_len"), made=_serving, refused=_faulty)
 
 
 def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun, ...]:
@@ -226,7 +244,14 @@ def training_runs(rows: Sequence[Row], file: str = "rows") -> tuple[TrainingRun,
     Raises:
         DescriptorError: a column is missing, a cell breaks its column's rule, or two rows have one id.
     """
-    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), _training)
+    return read(rows, file, "training", ("model", "system", "seq_len", "global_batch"), made=_training, refused=_faulty)
+
+
+def _faulty(run: Run, reason: str) -> Run:
+    return evolve(run, fault=reason)
+
+
+Run = TypeVar("Run", ServingRun, TrainingRun)
 
 
 def _training(row: Row, place: str, i: int) -> TrainingRun:
@@ -258,7 +283,9 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
         raise DescriptorError(fault(f"{place}: accept_length", text("accept_length"), rule))
     note, group, source = text("note"), text("group"), text("source")
-    filled = _FILLED.search(note)
+    filled, of = _FILLED.search(note), prose.collection(group, source)
+    slots, variation = _client(n, note)
+    let_in = _LET_IN.search(note)
     apart = mode == "online" and n["decode_chips"] is not None
     own = n["decode_chips"] if apart else n["chips"] or n["decode_chips"] or n["prefill_chips"]
     pool = Pool(own, n["tp"], n["pp"], n["dp"], n["ep"])
@@ -271,8 +298,21 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         engine=prose.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
         ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
         memory_fraction=float(filled[1]) if filled else None,
+        launch=word(row, "launch", KINDS, place, of.launch), slots=slots, most=float(let_in[1] or let_in[2]) if let_in else None,
+        variation=of.variation if variation is None else variation,
         quality=text("quality").upper(), source=source, note=note,
     )  # fmt: skip
+
+
+def _client(n: Mapping[str, float | None], note: str) -> tuple[float | None, float | None]:
+    """Return the requests of each slot of a closed loop and the spread of lengths: the columns', else the note's."""
+    slots, variation = n["requests_per_slot"], n["length_variation"]
+    told, wide, burst = _SLOTS.search(note), _SPREAD.search(note), _BURST.search(note)
+    if slots is None and told:
+        slots = float(told[1] or told[2])
+    elif slots is None and burst and n["concurrency"]:
+        slots = max(float(burst[1].replace(",", "")) / n["concurrency"], 1.0)
+    return slots, float(wide[1]) if variation is None and wide else variation
 
 
 def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
@@ -283,4 +323,6 @@ def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
         return Pool(chips if chips is not None else replicas * tp * dp, tp, 1.0, dp, ep)
     if workers:
         return Pool(chips, float(workers[1]), 1.0, 1.0, pool.ep)
-    return Pool(chips, pool.tp, pool.pp, pool.dp, pool.ep)
+    whole = (pool.tp or 1.0) * (pool.pp or 1.0) * (pool.dp or 1.0)
+    # A pool smaller than a replica of the one that decodes is split in its own way.
+    return Pool(chips) if chips is not None and chips % whole else Pool(chips, pool.tp, pool.pp, pool.dp, pool.ep)

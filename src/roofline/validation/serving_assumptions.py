@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from roofline import catalog
 from roofline.core.arrays import ceil
 from roofline.core.errors import QuestionError, fault
 from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.candidates import grid, ranks_of
@@ -22,19 +24,12 @@ from roofline.validation.runs import Pool, ServingRun
 from roofline.workload.layout import Layout
 from roofline.workload.questions import CHANCE_KEPT, KEPT_ERROR, Prefill, usually_kept
 
-_CACHE_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "trtllm": ("fp8", "nvfp4"),
-    "nim": ("fp8", "nvfp4"),
-    "vllm": ("fp8",),
-}
-"""Checkpoints that an engine serves with a cache in fp8 unless it is told otherwise: the makers' own, which bring its scales."""
-
 _WIDE: Final = ("bf16", "fp16")
 _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
 """Formats of weights alone, where activations stay in 16 bits."""
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "online": ("input", "output", "concurrency"),
+    "online": ("input", "output"),
     "offline": ("input", "output"),
     "static": ("input", "output", "concurrency"),
     "prefill": ("input",),
@@ -72,7 +67,16 @@ class Case:
     def alike(self) -> tuple[object, ...]:
         """What runs must share to be priced as one array."""
         run = self.run
-        words = (run.mode, run.model, run.system, run.memory_fraction, self.profile.engine.name)
+        words = (
+            run.mode,
+            run.model,
+            run.system,
+            run.memory_fraction,
+            run.engine,
+            run.engine_version,
+            run.launch,
+            run.most,
+        )
         return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
 
 
@@ -82,7 +86,7 @@ Adjust = Callable[[Calibration], Calibration]
 def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[ServingRun], Case]:
     """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
     models: dict[tuple[str, str | None, str | None], Model] = {}
-    systems: dict[tuple[str, str], tuple[System, Calibration]] = {}
+    systems: dict[tuple[str, ...], tuple[System, Calibration]] = {}
 
     def model(name: str, dtype: str | None = None, kv_dtype: str | None = None) -> Model:
         key = (name, dtype, kv_dtype)
@@ -92,22 +96,21 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
 
     def open_(run: ServingRun) -> Case:
         _told(run)
-        engine = _engine(run)
-        if (run.system, engine) not in systems:
+        said: list[str] = []
+        key = (run.system, run.engine, run.engine_version, run.launch, run.mode)
+        if key not in systems:
             found = catalog.system(run.system)
             own = catalog.profile(level, found)
-            driver = catalog.engine(engine)
-            driven = own if own.level == "ideal" else own.driven(driver)
-            systems[run.system, engine] = found, driven if adjust is None else adjust(driven)
-        system, profile = systems[run.system, engine]
-        if run.mode == "offline":
-            # Nobody waits for its tokens one by one.
-            profile = attrs.evolve(profile, engine=attrs.evolve(profile.engine, stream=0.0, front=0.0))
+            driven = own if own.level == "ideal" else own.driven(_stack(run, found, said))
+            systems[key] = found, driven if adjust is None else adjust(driven)
+        system, profile = systems[key]
+        if run.most is not None:
+            limits = attrs.evolve(profile.engine, most=run.most / (run.pool.dp or 1.0), most_drafting=None)
+            profile = attrs.evolve(profile, engine=limits)
         if run.memory_fraction:
             profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
-        said: list[str] = []
         stored = model(run.model)
-        asked = model(run.model, _weights(run, stored, said), _cache(run, stored, said))
+        asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
         drafts, kept, doubt = _drafts(run, said)
         layouts = _layouts(run.pool, asked, system, said)
         prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
@@ -119,35 +122,46 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
 
 _SLOTS: Final = 8.0
 """Requests that each slot of a benchmark serves, where that is not recorded."""
-_VARIED: Final[Mapping[str, float]] = {"inferencex": 0.06}
-"""Spread of the lengths of clients that draw them: 80 to 100 % of what is said."""
 
 
-def _engine(run: ServingRun) -> str:
-    """Return the engine's descriptor: of its release, of its name, or any engine; one batch has no server around it."""
-    names = catalog.names("engine")
-    if run.mode not in ("online", "offline"):
-        return run.engine if run.engine in _BATCHES else "batch"
-    parts = run.engine_version.split(".")
-    releases = [f"{run.engine}-{'.'.join(parts[:i])}" for i in range(len(parts), 0, -1)]
-    found = [name for name in (*releases, run.engine) if name in names]
-    return found[0] if found else "generic"
+def _stack(run: ServingRun, system: System, said: list[str]) -> Engine:
+    """Return the stack that served a run; one batch has no server around it, and offline no client waits for its tokens."""
+    name, release = run.engine or "generic", run.engine_version
+    runtime = _VERSIONS.match(release)
+    if runtime:
+        name, release = runtime[1], runtime[2]
+    known = catalog.engines()
+    if name not in known:
+        said.append(f"engine {name!r} is not known: priced as any engine on this runtime")
+        name = "generic"
+    own = catalog.engine(
+        f"{name}@{release}" if _PLAIN.fullmatch(release) else name, system, kind=run.launch or "default"
+    )
+    if run.mode in ("online", "offline"):
+        return own if run.mode == "online" else attrs.evolve(own, stream=0.0, front=0.0)
+    batch = catalog.engine("batch", system)
+    return attrs.evolve(
+        own, **{key: getattr(batch, key) for key in ("gap", "prompt_gap", "sequence", "stream", "front")}
+    )
 
 
-_BATCHES: Final = ("fastertransformer", "llama.cpp", "gpt-fast", "deepseek", "cloudmatrix-infer")
-"""Engines of single batches that have descriptors of their own."""
+_VERSIONS: Final = re.compile(r"(vllm-ascend|tpu-inference) ?(.*)")
+_PLAIN: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
     """Return the requests of each slot of a benchmark, and how its lengths vary."""
     if run.mode != "online":
         return _SLOTS, 0.0
-    said.append(f"{_SLOTS:g} requests a slot, started at once, as benchmarks do: not recorded")
-    return _SLOTS, next((spread for name, spread in _VARIED.items() if run.group.startswith(name)), 0.0)
+    if run.slots is None:
+        said.append(f"{_SLOTS:g} requests a slot, started at once, as benchmarks do: not recorded")
+    return _SLOTS if run.slots is None else run.slots, run.variation or 0.0
 
 
 def _told(run: ServingRun) -> None:
-    """Refuse a run that does not say what its mode needs."""
+    """Refuse a run whose row has a bad cell, or does not say what its mode needs."""
+    if run.fault:
+        raise QuestionError(run.fault)
     for name in ("model", "system"):
         if not getattr(run, name):
             raise QuestionError(f"{name}: is not known")
@@ -175,12 +189,15 @@ def _weights(run: ServingRun, own: Model, said: list[str]) -> str | None:
     return None if not name or name in own.dtype.split("+") else name
 
 
-def _cache(run: ServingRun, own: Model, said: list[str]) -> str | None:
+def _cache(run: ServingRun, own: Model, engine: Engine, said: list[str]) -> str | None:
     if run.kv_dtype:
         return run.kv_dtype
-    if run.weight_dtype in _CACHE_OF.get(run.engine, ()):
-        said.append(f"cache in fp8, as {run.engine} serves {run.weight_dtype} checkpoints: kv_dtype is not recorded")
-        return "fp8"
+    form = engine.cache.get(run.weight_dtype)
+    if form:
+        said.append(
+            f"cache in {form}, as {engine.title} serves {run.weight_dtype} checkpoints: kv_dtype is not recorded"
+        )
+        return form
     said.append(f"cache in {own.formats.kv}, as the checkpoint: kv_dtype is not recorded")
     return None
 

@@ -152,6 +152,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         return settings[key]
 
     def open_(run: TrainingRun) -> TrainingCase:
+        if run.fault:
+            raise QuestionError(run.fault)
         for name in ("model", "system"):
             if not getattr(run, name):
                 raise QuestionError(f"{name}: is not known")

@@ -19,6 +19,7 @@ from roofline.core.text import columns
 from roofline.core.units import Ratio
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
+from roofline.results.notebook import Displayed
 from roofline.validation import replay, training_replay
 from roofline.validation.runs import kind, serving_runs, training_runs
 from roofline.validation.scoring import Prediction, Score, by, score
@@ -109,7 +110,7 @@ def _rows(what: object) -> tuple[str, Sequence[Mapping[str, object]]]:
 
 
 @frozen(eq=False, repr=False)
-class Validation:
+class Validation(Displayed):
     """Predictions of measured runs, and their scores. Runs of quality C, whose sources leave open what matters, are scored apart.
 
     Attributes:

@@ -105,6 +105,19 @@ class Prefill:
     imbalance: Count | None = _uneven()
 
 
+def _generates(_: object, __: object, model: Model) -> None:
+    """Refuse a model that only reads, where tokens are to be generated."""
+    if isinstance(model, Model) and model.role == "encoder":  # a name is read later, and asked again
+        raise QuestionError(
+            fault(
+                "model",
+                model.name,
+                "is an encoder: it generates no tokens",
+                "ask for a prompt alone: rl.Prefill, or --prefill",
+            )
+        )
+
+
 @frozen(eq=False)
 class Decode:
     """One step of ``batch`` sequences that already hold ``context`` tokens each.
@@ -116,7 +129,7 @@ class Decode:
         served: part of the sequences that an engine schedules and whose tokens it sends on, as a server does; a bare step has none.
     """
 
-    model: Model
+    model: Model = field(validator=_generates)
     batch: Count = flow()
     context: Count = size()
     draft_tokens: Count = _tokens()
@@ -163,7 +176,7 @@ class Serve:
         variation: standard deviation of the lengths over their mean; at 0 requests that begin together end together.
     """
 
-    model: Model
+    model: Model = field(validator=_generates)
     input: Count = size(4096.0, high=MOST_TOKENS)
     output: Count = size(1024.0, high=MOST_TOKENS)
     rate: PerSecond | None = _rate()

@@ -15,26 +15,33 @@ from typing import Any, Final
 from roofline.core.errors import near, shown
 from roofline.core.mappings import Table
 from roofline.models.architecture import Layers, Model
-from roofline.models.huggingface import experts, hybrid, latent, softmax
+from roofline.models.huggingface import drafts, encoders, experts, hybrid, latent, softmax
 from roofline.models.huggingface.common import (
     CONTEXT,
     DEPTH,
+    EXPERTS,
+    HEAD_DIM,
     HEADS,
     HIDDEN,
     KV_HEADS,
     MODULES,
-    Plan,
     Reader,
     first,
     hidden,
     width,
 )
 from roofline.models.huggingface.described import described
+from roofline.models.huggingface.peers import translated
+from roofline.models.huggingface.towers import towers
 from roofline.models.quantization import Parts, formats
 
 __all__ = ["FAMILIES", "model"]
 
-_NESTED: Final = ("text_config", "llm_config", "language_config")
+_NESTED: Final = (
+    "text_config", "llm_config", "language_config", "thinker_config", "language_model_config", "llm_cfg", "text_model_config",
+    "transformer_layer_config", "decoder_config",
+)  # fmt: skip
+"""Where files of models that also see or hear put what describes the text."""
 
 FAMILIES: Final[Mapping[str, Reader]] = {
     "plan": described,
@@ -63,6 +70,22 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     # Linear attention and scans.
     "mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
     "qwen3_next": hybrid.qwen3_next, "qwen3_5": hybrid.qwen3_next, "qwen3_5_moe": hybrid.qwen3_next,
+    # Current families.
+    "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
+    "exaone": softmax.llama, "exaone_moe": experts.exaone_moe, "cohere": softmax.cohere, "cohere2": softmax.cohere, "smollm3": softmax.smollm3,
+    "apertus": softmax.apertus, "arcee": softmax.arcee, "starcoder2": softmax.starcoder2, "stablelm": softmax.stablelm, "internlm2": softmax.internlm2,
+    "internlm3": softmax.internlm2, "internlm": softmax.internlm2, "glm": softmax.glm4, "glm4": softmax.glm4, "glm4v": softmax.glm4, "glm46v": softmax.glm4,
+    "chatglm": softmax.chatglm, "qwen": softmax.qwen, "ernie4_5": softmax.ernie_dense, "hunyuan_v1_dense": softmax.hunyuan_dense, "granite": softmax.granite,
+    "PanguEmbedded": softmax.internlm2, "pangu_embedded": softmax.internlm2, "baichuan": softmax.internlm2, "minicpm": softmax.granite, "peer": softmax.peer,
+    "qwen3_omni_moe": experts.qwen3_moe, "qwen2_5_omni": softmax.qwen2, "glm4v_moe": experts.glm4_moe, "laguna": experts.laguna, "bailing_moe": experts.bailing_moe,
+    "bailing_moe_v2": experts.bailing_moe, "afmoe": experts.afmoe, "granitemoe": experts.granite_moe, "granitemoeshared": experts.granite_moe,
+    "dots1": experts.dots1, "inkling": experts.inkling, "inkling_mm_model": experts.inkling, "inkling_model": experts.inkling, "ernie4_5_moe_vl": experts.ernie_vl, "ernie4_5_vl": experts.ernie_vl,
+    "ernie4_5_vl_moe": experts.ernie_vl, "kimi_vl": latent.deepseek, "deepseek_vl_v2": latent.deepseek, "peer_latent": latent.peer,
+    "lfm2": hybrid.lfm2, "lfm2_moe": hybrid.lfm2, "granitemoehybrid": hybrid.granite_hybrid, "falcon_h1": hybrid.falcon_h1, "bamba": hybrid.bamba,
+    "bailing_moe_linear": hybrid.bailing_linear, "bailing_moe_v2_5": hybrid.bailing_linear,
+    # Encoders, and decoders that attend to one.
+    "bert": encoders.bert, "roberta": encoders.bert, "xlm-roberta": encoders.bert, "modernbert": encoders.modernbert, "nomic_bert": encoders.nomic_bert,
+    "whisper": encoders.whisper, "mllama": encoders.mllama,
     "olmo_hybrid": hybrid.olmo_hybrid, "kimi_linear": hybrid.kimi_linear, "kimi_k3": hybrid.kimi_linear,
     "bailing_hybrid": hybrid.bailing_hybrid, "glm5_next": hybrid.glm5_next, "minimax": hybrid.minimax, "minimax_m1": hybrid.minimax,
     "minimax_text_01": hybrid.minimax,
@@ -90,6 +113,13 @@ _TIED: Final = {
     "gemma4",
     "ernie4_5_moe",
     "mamba",
+    "cohere",
+    "cohere2",
+    "lfm2",
+    "lfm2_moe",
+    "smollm3",
+    "whisper",
+    "granite",
 }
 """Families whose head is the embedding where the file does not say."""
 
@@ -107,6 +137,7 @@ _HARMLESS: Final = re.compile(
     r"postnorm|shared_moe|org_vocab|moe_gate$|fuse|compression_ratio|inner_layernorms|attention_method|zero_expert_type|att_impl_type|"
     r"need_fp32|use_moe$|moe_every_n_layer|norm_expert|original_max_position|pdrop|n_ctx|in_fp32|fusion|verbose|norm_type|^rms_norm$|"
     r"use_mambapy|ssm_cfg|pad_vocab|norm_before|"
+    r"_ids?$|pool_type|pool_func|org_vocab|dense_list|class_num|add_classification|num_mel_bins|mask_time|mask_feature|median_filter|apply_spec|"
     r"vocab_size_per|use_routing_bias|router_bias|^use_qk_norm$|hybrid_override|dense_attention|unused|language$|^_|keys_to_ignore"
 )
 """Fields that change neither what is stored nor what is multiplied."""
@@ -115,7 +146,8 @@ _SHAPES: Final = re.compile(
 )
 """What a name that counts or lays out anything is made of: such fields are told even if they sound harmless otherwise."""
 _PLAIN: Final = re.compile(
-    r"layer_?norm_eps|^(attn_res_block_size|ep_size|tp_size|hc_eps|hc_sinkhorn_iters|index_share_for_mtp_iteration|mtp_transformer_layers|"
+    r"layer_?norm_eps|_ids?$|^(org_vocab_size|dense_list|pool_type|num_labels|head_type|scale_embedding|layerdrop|.*_layerdrop|mask_time_length|"
+    r"mask_feature_length|decoder_start.*|forced_decoder_ids|median_filter_width|attn_res_block_size|ep_size|tp_size|hc_eps|hc_sinkhorn_iters|index_share_for_mtp_iteration|mtp_transformer_layers|"
     r"num_expert_group|n_group|topk_group|grouped_topk|num_beam_groups|qk_rope_head_dim|rotary_dim|chunk_size_feed_forward|"
     r"(encoder_)?no_repeat_ngram_size|pruned_heads|cross_attention_hidden_size|use_kernels?|.*_group_size_training|.*_dropout.*|"
     r"tie_.*|initializer_.*|init_std.*|use_mamba_kernels|use_grouped_topk|.*_loss.*|.*coef.*)$"
@@ -130,16 +162,60 @@ def _family(t: Table, top: Table) -> str:
         DescriptorError: none that is known; the error says which fields are understood, and how to go on.
     """
     table = t if "model_type" in t else top
-    said = table.text("model_type")
-    for name in (said, said.removesuffix("_text"), said.lower()):
+    built = _built(t) or _built(top)
+    said = table.text("model_type", built) if built else table.text("model_type")
+    ends = ("_text", "_text_model", "_text_encoder", "_thinker", "_thinker_text", "_mtp", "_nextn", "_for_causal_lm")
+    for name in (said, *(said.removesuffix(end) for end in ends), said.lower(), said.replace("-", "_")):
         if name in FAMILIES:
             return name
+    # A wrapper's own name says nothing of the text inside it, a draft model's may be that of no family: what it was built as does.
+    usual = built if table is top and t is not top else _WRAPPED.get(said, "")
+    if usual in FAMILIES:
+        return usual
+    if table is top and t is not top and said in _WRAPPED:
+        return _WRAPPED[said]
+    if built in FAMILIES and drafts.kind(top):
+        return built
     common = [key for key in _UNDERSTOOD if key in t]
     hint = (
         f"{near(said, FAMILIES, 'families')}; or give model_type = that of a family whose fields these are, "
         f'or "plan" and the blocks of each layer; understood here: {", ".join(common) or "none of the usual fields"}'
     )
     raise table.fail("model_type", "no such family is known", hint)
+
+
+_WRAPPED: Final = {
+    "llava": "llama",
+    "mistral3": "mistral",
+    "pixtral": "mistral",
+    "llava_next": "mistral",
+    "speculator_model": "llama",
+    "eagle": "llama",
+    "medusa": "llama",
+    "eagle3": "llama",
+}
+"""Families inside wrappers that do not name them."""
+
+
+def _built(t: Table) -> str:
+    """Return the family that ``architectures`` names, where it is one; empty for one that is not known."""
+    named = t.data.get("architectures")
+    first_ = named[0] if isinstance(named, (list, tuple)) and named and isinstance(named[0], str) else ""
+    bare = re.sub(
+        r"For(CausalLM|ConditionalGeneration|MaskedLM|SequenceClassification)$|LMHeadModel$|Model$", "", first_
+    )
+    plain = bare.replace("_", "").lower()
+    return next((name for name in FAMILIES if name.replace("_", "").replace("-", "").lower() == plain), "")
+
+
+def _contradiction(t: Table, family: str) -> tuple[str, ...]:
+    """Return what to say where ``architectures`` names another family than ``model_type``, which is the one that is read."""
+    built = _built(t)
+    if not built or FAMILIES[built] is FAMILIES[family]:
+        return ()
+    return (
+        f"architectures={shown(t.data['architectures'])} names {built}, model_type names {family}: read as {family}",
+    )
 
 
 _UNDERSTOOD: Final = (
@@ -169,31 +245,48 @@ def model(
     Raises:
         DescriptorError: a field is missing, of the wrong type or out of bounds, or the family is not known.
     """
-    top = Table(config, file)
-    inner = next((top.table(key) for key in _NESTED if key in top), top)
+    top = Table(translated(config), file)
+    inner = top
+    for _ in range(3):
+        inner = next((inner.table(key) for key in _NESTED if isinstance(inner.data.get(key), Mapping)), inner)
+    if any(top.data.get(key) is not None and not isinstance(top.data[key], Mapping) for key in _NESTED[:3]):
+        inner = next(top.table(key) for key in _NESTED[:3] if key in top)
     family = _family(inner, top)
+    drafted = drafts.kind(top)
     if family in _DEFAULTS:
         inner = Table({**_DEFAULTS[family], **inner.data}, file, inner.path)
-    plan: Plan = FAMILIES[family](inner)
+    plan = drafts.draft(drafted, inner, top, FAMILIES[family]) if drafted else FAMILIES[family](inner)
     runs = tuple(Layers(len(list(group)), *kind) for kind, group in groupby(plan.layers))
     # Either level may say it, and the inner one speaks for the text model.
     told = next((t for t in (top, inner) if "tie_word_embeddings" in t), inner)
-    tied = told.flag("tie_word_embeddings", family in _TIED)
-    size, vocab = hidden(inner), width(inner, "vocab_size")
-    mtp = inner.count(first(inner, MODULES), 0, least=0, most=len(plan.layers))
+    tied = told.flag("tie_word_embeddings", inner.flag("tie_embedding", family in _TIED))
+    # A draft model's head and embedding are its own or its target's, and never one.
+    tied = tied and not drafted
+    size, vocab = hidden(inner), width(inner, "vocab_size", "padded_vocab_size")
+    if "vocab_size" in inner:
+        inner.raw("padded_vocab_size", None)
+    mtp = 0 if drafted else inner.count(first(inner, MODULES), 0, least=0, most=len(plan.layers))
     context = inner.count(first(inner, CONTEXT), 0, least=0)
     drafter = plan.also.get("draft") or runs[-1]
     parts = Parts(
-        size, vocab, tied, plan.layers, (drafter.attention, drafter.ffn) if mtp else None,
+        size, vocab, tied, plan.layers, plan.also.get("blocks", 1), (drafter.attention, drafter.ffn) if mtp else None,
         linear=("self_attn", "linear_attn", "attn") if family in _ONE_ATTENTION else ("linear_attn", "mixer", "mamba"),
         beside=family in _BESIDE_DENSE,
     )  # fmt: skip
     files = {**({} if quant is None else {"hf_quant_config.json": quant}), **(beside or {})}
     stored, unsure = formats(top, inner, files, parts, file)
+    beside_text, uncounted = towers(top, size)
+    also = {key: value for key, value in plan.also.items() if key != "blocks"}
+    also["towers"] = (*also.get("towers", ()), *beside_text)
+    unsure = (
+        (*unsure, *uncounted, *_contradiction(inner if "model_type" in inner else top, family))
+        if not drafted
+        else unsure
+    )
     for each in (*MODULES, *CONTEXT):
         inner.raw(each, None)
     # Some files say the same under two names.
-    aliases: tuple[Sequence[str], ...] = (HIDDEN, DEPTH, HEADS, KV_HEADS)
+    aliases: tuple[Sequence[str], ...] = (HIDDEN, DEPTH, HEADS, KV_HEADS, HEAD_DIM)
     for names in aliases:
         for each in names:
             if inner.data.get(each) == inner.data.get(first(inner, names)):
@@ -211,8 +304,8 @@ def model(
             "max_context": context,
             "formats": stored,
             "family": family,
-            **plan.also,
-            "warnings": (*plan.also.get("warnings", ()), *unsure, *_warnings(inner)),
+            **also,
+            "warnings": (*also.get("warnings", ()), *unsure, *_warnings(inner)),
         }
     )
 
@@ -234,10 +327,18 @@ _ONE_ATTENTION: Final = {
 def _warnings(t: Table) -> tuple[str, ...]:
     """Return what to say of fields that no reader asked for and that may change what is stored or multiplied."""
     said = ("model_type", *_NESTED, "quantization_config", "tie_word_embeddings", "architectures")
+    idle = {*said}
+    # What belongs to experts or to shared caches says nothing where there are none.
+    idle |= set() if t.data.get("use_cla") else {"cla_share_factor"}
+    idle |= (
+        set()
+        if any(t.data.get(key) for key in EXPERTS)
+        else {"decoder_sparse_step", "mlp_only_layers", "moe_layer_freq"}
+    )
     odd = [
         key
         for key in t.unread()
-        if key not in said and ((_SHAPES.search(key) and not _PLAIN.search(key)) or not _HARMLESS.search(key))
+        if key not in idle and ((_SHAPES.search(key) and not _PLAIN.search(key)) or not _HARMLESS.search(key))
     ]
     return tuple(f"{key}={shown(t.data[key])} is not understood and may matter" for key in odd)
 

@@ -21,7 +21,9 @@ DEPTH: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads")
 KV_HEADS: Final = ("num_key_value_heads", "num_attention_groups", "num_kv_heads")
 HEAD_DIM: Final = ("head_dim", "attention_head_dim")
-CONTEXT: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length")
+CONTEXT: Final = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_sequence_length", "max_seq_length",
+)  # fmt: skip
 EXPERTS: Final = ("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts", "num_routed_experts")
 TOP_K: Final = (
     "num_experts_per_tok", "experts_per_token", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k", "moe_top_k",
@@ -34,7 +36,10 @@ T = TypeVar("T")
 
 @frozen
 class Plan:
-    """What a family's reader returns: the blocks of every layer, and what else it knows of the model, by field."""
+    """What a family's reader returns: the blocks of every layer, and what else it knows of the model, by field.
+
+    ``blocks`` among the latter: entries of ``layers`` that make up one numbered layer of a checkpoint.
+    """
 
     layers: Sequence[Pair]
     also: Mapping[str, Any] = field(factory=dict)
@@ -146,7 +151,18 @@ def moe(t: Table, key: str = "moe_intermediate_size", **kind: Any) -> Moe:
     for same, value in (*((name, count) for name in EXPERTS), *((name, top_k) for name in TOP_K)):
         if same in t and t.data[same] == value:
             t.raw(same)
-    return Moe(count, top_k, number(t, key), **kind)
+    groups, among = _limited(t, count)
+    return Moe(count, top_k, number(t, key), groups=groups, among=among, **kind)
+
+
+def _limited(t: Table, count: int) -> tuple[int, int]:
+    """Return into how many groups a router sees the experts, and in how many of them it draws: (1, 1) where it is not limited."""
+    groups = first(t, ("n_group", "num_expert_group"))
+    if groups not in t or "topk_group" not in t or t.raw(groups) is None or t.raw("topk_group") is None:
+        return 1, 1
+    if t.raw("topk_method", None) == "greedy":
+        return 1, 1
+    return t.count(groups, most=count), t.count("topk_group", most=count)
 
 
 def shared(t: Table, *names: str, key: str = "moe_intermediate_size") -> int:

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from attrs import evolve
 
 from roofline.core.mappings import Table
-from roofline.models.architecture import Attention, Dense, FeedForward, Gqa, Indexer, Moe, PerLayer
+from roofline.models.architecture import Attention, Dense, FeedForward, Gqa, Indexer, Moe, PerLayer, Tower
 from roofline.models.huggingface.common import (
     DEEPEST,
+    FULL,
     HEADS,
+    MOST_EXPERTS,
+    SLIDING,
+    WIDEST,
     Plan,
+    chosen,
     dense,
     depth,
     gqa,
@@ -222,7 +227,7 @@ def step3p5(t: Table) -> Plan:
     other = table(t, "attention_other_setting")
     local = evolve(
         full,
-        heads=width(other, *HEADS, default=full.heads),
+        heads=width(other, *HEADS, default=full.heads * 3 // 2 // full.kv_heads * full.kv_heads or full.heads),
         kv_heads=width(other, "num_attention_groups", "num_key_value_heads", default=full.kv_heads),
         window=width(t, "sliding_window"),
     )
@@ -232,7 +237,8 @@ def step3p5(t: Table) -> Plan:
     mixture = moe(t, shared_width=upto(t, "share_expert_dim"))
     ffns = mixed(_named_layers(t, layers), mixture, lambda: dense(t))
     t.raw("n_shared_experts", None)
-    missing = "attention_other_setting is not given: windowed layers are taken to have the heads of the others"
+    # Step-3.5 and 3.7 have 96 heads in windowed layers and 64 in the others.
+    missing = f"attention_other_setting is not given: windowed layers are taken to have {local.heads} heads, as the published models'"
     warnings = () if other.data or not any(every) else (missing,)
     return plan([local if is_local else full for is_local in every], ffns, warnings=warnings)
 
@@ -311,3 +317,169 @@ def _gemma4_block(t: Table, size: int) -> Callable[[bool], FeedForward]:
         mixture = evolve(mixture, extra=size + mixture.experts)
         return lambda _: mixture
     return lambda double: Dense(inside * (1 + double), norms=2)
+
+
+def laguna(t: Table) -> Plan:
+    """Laguna: heads of their own in each layer, a gate a head on the output, a shared expert."""
+    layers = depth(t)
+    gating = t.raw("gating", None)
+    t.raw("gating_types", None)
+    heads = listed(t, "num_attention_heads_per_layer", layers)
+    base = gqa(t, bias=t.flag("attention_bias"), qk_norm=True)
+    gate = (
+        0
+        if gating in (None, False, "none")
+        else 1
+        if str(gating).replace("_", "-") == "per-head" or gating is True
+        else base.head_dim
+    )
+    every = windows(t, layers)
+    window = width(t, "sliding_window") if any(every) else None
+    attentions = []
+    for i, is_local in enumerate(every):
+        count = base.heads if heads is None else heads[i]
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1 or count % base.kv_heads:
+            raise t.fail(
+                "num_attention_heads_per_layer", f"layer {i}: must be a multiple of the {base.kv_heads} key-value heads"
+            )
+        attentions.append(evolve(base, heads=count, gate_dim=gate, window=window if is_local else None))
+    plain = set(integers(t, "mlp_only_layers"))
+    t.raw("decoder_sparse_step", None)
+    common = upto(t, "shared_expert_intermediate_size")
+    mixture = moe(t, shared_width=common, shared_gate=t.flag("shared_expert_gate"))
+    t.raw("intermediate_size", None)
+    sparse = sparse_layers(t, layers) if "mlp_layer_types" in t else [i not in plain for i in range(layers)]
+    return plan(attentions, mixed(sparse, mixture, lambda: dense(t)))
+
+
+def bailing_moe(t: Table) -> Plan:
+    """Ling and Ring, first and second generation: shared experts, the first layers dense."""
+    layers = depth(t)
+    bias = t.flag("use_qkv_bias")
+    attention = gqa(t, bias=bias, out_bias=t.flag("use_bias"), qk_norm=t.flag("use_qk_norm"))
+    each = upto(t, "moe_shared_expert_intermediate_size") or upto(t, "moe_intermediate_size")
+    common = upto(t, "num_shared_experts", most=DEEPEST) * each
+    mixture = moe(t, shared_width=common, router_bias=t.flag("moe_router_enable_expert_bias"))
+    t.raw("intermediate_size", None)
+    for said in ("norm_head", "norm_softmax", "group_norm_size", "num_expert_group", "routed_scaling_factor"):
+        t.raw(said, None)
+    return plan([attention] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t)))
+
+
+def afmoe(t: Table) -> Plan:
+    """Trinity: a gated output, three windows to a full layer, norms before and after each block, a shared expert."""
+    layers = depth(t)
+    period = upto(t, "global_attn_every_n_layers", default=4, most=DEEPEST) or 4
+    every = windows(t, layers, lambda i: "sliding_attention" if (i + 1) % period else "full_attention")
+    base = gqa(t, qk_norm=True, norms=2)
+    full = evolve(base, gate_dim=base.head_dim)
+    local = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    start = upto(t, "num_dense_layers", most=layers)
+    mixture = moe(t, shared_width=shared(t, "num_shared_experts"), norms=2, router_bias=True)
+    t.raw("intermediate_size", None)
+    ffns = mixed([i >= start for i in range(layers)], mixture, lambda: dense(t, norms=2))
+    return plan([local if is_local else full for is_local in every], ffns)
+
+
+def exaone_moe(t: Table) -> Plan:
+    """K-EXAONE: as EXAONE 4, with experts and shared experts after the first layer."""
+    layers, pattern = depth(t), t.raw("sliding_window_pattern", None)
+    word = pattern if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"} else "LLLG"
+    every = windows(t, layers, lambda i: "sliding_attention" if word[i % len(word)] == "L" else "full_attention")
+    full = gqa(t, qk_norm=True)
+    local = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    flags = listed(t, "is_moe_layer", layers)
+    start = upto(t, "first_last_k_dense_replace", default=0, most=layers)
+    sparse = (
+        [bool(flag) for flag in flags]
+        if flags is not None
+        else sparse_layers(t, layers, 1)
+        if not start
+        else [start <= i < layers - start for i in range(layers)]
+    )
+    mixture = moe(t, shared_width=shared(t, "num_shared_experts", "n_shared_experts"))
+    t.raw("intermediate_size", None)
+    return plan([local if is_local else full for is_local in every], mixed(sparse, mixture, lambda: dense(t)))
+
+
+def granite_moe(t: Table) -> Plan:
+    """Granite with experts, and with a shared block beside them."""
+    bias = t.flag("attention_bias")
+    for said in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
+        t.raw(said, None)
+    mixture = moe(t, "intermediate_size", shared_width=upto(t, "shared_intermediate_size"))
+    return Plan([(gqa(t, bias=bias, out_bias=bias), mixture)] * depth(t))
+
+
+def dots1(t: Table) -> Plan:
+    """dots.llm1: as GLM-4.5, with normed queries and keys."""
+    bias = t.flag("attention_bias")
+    return _shared_experts(t, gqa(t, bias=bias, out_bias=bias, qk_norm=True))
+
+
+def inkling(t: Table) -> Plan:
+    """Inkling: windowed layers with heads of their own, relative positions from a projection a head, shared experts.
+
+    Short convolutions over keys and values and inside the experts' inputs are below 0.1 % of the weights and are left out.
+    """
+    layers = depth(t)
+    relative = upto(t, "d_rel", most=WIDEST)
+    full = gqa(t, qk_norm=True, gate_dim=relative)
+    local = gqa(
+        t, heads=width(t, "swa_num_attention_heads", default=full.heads), kv_heads=width(t, "swa_num_key_value_heads", default=full.kv_heads),
+        head_dim=width(t, "swa_head_dim", default=full.head_dim), qk_norm=True, gate_dim=relative,
+        window=width(t, "sliding_window_size", "sliding_window", default=512),
+    )  # fmt: skip
+    named = set(integers(t, "local_layer_ids")) if "local_layer_ids" in t else None
+    words = {"hybrid": False, "hybrid_sliding": True, **dict.fromkeys(FULL, False), **dict.fromkeys(SLIDING, True)}
+    every = [i in named for i in range(layers)] if named is not None and "layer_types" not in t else chosen(
+        t, "layer_types", layers, words, lambda i: "full_attention" if i % 6 == 5 else "sliding_attention"
+    )  # fmt: skip
+    for said in (
+        "rel_extent",
+        "sconv_kernel_size",
+        "use_sconv",
+        "log_scaling_n_floor",
+        "padded_vocab_size",
+        "use_embed_norm",
+        "v_head_dim",
+        "local_layer_ids",
+        "shared_expert_sink",
+    ):
+        t.raw(said, None)
+    key = "moe_intermediate_size" if "moe_intermediate_size" in t else "intermediate_size"
+    start = upto(t, "dense_mlp_idx", most=DEEPEST)
+    sparse = sparse_layers(t, layers) if "mlp_layer_types" in t else [i >= start for i in range(layers)]
+    wide = "dense_intermediate_size" if "dense_intermediate_size" in t else "intermediate_size"
+    t.raw("intermediate_size", None)
+    t.raw("dense_intermediate_size", None)
+    attentions = [local if is_local else full for is_local in every]
+    if not upto(t, "n_routed_experts", "num_experts"):
+        return plan(attentions, [dense(t, wide)] * layers)
+    mixture = moe(t, key, shared_width=shared(t, "n_shared_experts", key=key))
+    return plan(attentions, mixed(sparse, mixture, lambda: dense(t, wide)))
+
+
+def ernie_vl(t: Table) -> Plan:
+    """ERNIE 4.5 VL: text has experts of its own; those of images, narrower, are held and not met."""
+    counts, sizes = t.raw("moe_num_experts", None), t.raw("moe_intermediate_size", None)
+    if not isinstance(counts, (list, tuple)) or not isinstance(sizes, (list, tuple)):
+        return ernie(t)
+    own = {**t.data, "moe_num_experts": counts[0] if counts else 0, "moe_intermediate_size": sizes[0] if sizes else 0}
+    for key in ("moe_layer_start_index", "moe_layer_end_index"):
+        value = own.get(key)
+        if isinstance(value, (list, tuple)) and value:
+            own[key] = min(value) if key.endswith("start_index") else max(value)
+        t.raw(key, None)
+    text = Table(own, t.file, t.path)
+    out = ernie(text)
+    for key in own:
+        if key not in text.unread():
+            t.raw(key, None)
+    sparse = sum(isinstance(ffn, Moe) for _, ffn in out.layers)
+    images = 0
+    for count, size in list(zip(counts, sizes, strict=False))[1:]:
+        if isinstance(count, int) and isinstance(size, int) and 0 < count < MOST_EXPERTS and 0 < size < WIDEST:
+            images += sparse * count * (3 * hidden(t) * size + hidden(t))
+    tower = (Tower("experts of images", images),) if images else ()
+    return Plan(out.layers, {**out.also, "towers": tower})

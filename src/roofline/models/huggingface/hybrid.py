@@ -8,11 +8,12 @@ from typing import Final
 from attrs import evolve
 
 from roofline.core.mappings import Table
-from roofline.models.architecture import Absent, Attention, FeedForward, Layers, Linear, Mamba, Mla
+from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Layers, Linear, Mamba, Mla
 from roofline.models.huggingface.common import (
     DEEPEST,
     FEW,
     HEADS,
+    MOST_EXPERTS,
     Pair,
     Plan,
     chosen,
@@ -23,9 +24,11 @@ from roofline.models.huggingface.common import (
     hidden,
     integers,
     listed,
+    mixed,
     moe,
     number,
     plan,
+    sparse_layers,
     table,
     upto,
     width,
@@ -268,3 +271,116 @@ def minimax(t: Table) -> Plan:
     t.raw("block_size", None)
     mixture = moe(t, "intermediate_size", shared_width=number(t, "shared_intermediate_size", default=0, least=0))
     return plan([full if own else linear for own in has], [mixture] * layers)
+
+
+def lfm2(t: Table) -> Plan:
+    """LFM2: gated short convolutions, attention in some layers; in the larger ones experts after the first layers.
+
+    A convolution is a linear attention whose keys have no width: three projections in, a few taps, one projection out.
+    """
+    layers, size = depth(t), hidden(t)
+    full = gqa(t, qk_norm=True)
+    inner = width(t, "conv_dim", default=size)
+    taps = upto(t, "conv_L_cache", default=3, most=FEW)
+    short = Linear(1, 1, 0, inner, conv=taps, decay=inner, delta=False, bias=t.flag("conv_bias"))
+    kinds = {**KINDS, "conv": False, "short_conv": False}
+    if "layer_types" not in t and "full_attn_idxs" in t:
+        named = set(integers(t, "full_attn_idxs"))
+        has = [i in named for i in range(layers)]
+    else:
+        has = chosen(t, "layer_types", layers, kinds, lambda i: "full_attention" if i % 3 == 2 else "conv")
+    t.raw("full_attn_idxs", None)
+    t.raw("block_dim", None)
+    attentions = [full if own else short for own in has]
+    if "num_experts" in t:
+        start = upto(t, "num_dense_layers", default=2, most=layers)
+        mixture = moe(t, router_bias=t.flag("use_expert_bias"))
+        return plan(attentions, mixed([i >= start for i in range(layers)], mixture, lambda: dense(t)))
+    wide = width(t, "intermediate_size", "block_ff_dim")
+    if t.flag("block_auto_adjust_ff_dim", default=True):
+        multiple = width(t, "block_multiple_of", default=256)
+        wide = int(2 * wide / 3)
+        factor = t.real("block_ffn_dim_multiplier", None, most=float(FEW))
+        wide = wide if factor is None else int(factor * wide)
+        wide = multiple * -(-wide // multiple)
+    t.raw("block_ff_dim", None)
+    t.raw("intermediate_size", None)
+    return plan(attentions, [Dense(max(wide, 1))] * layers)
+
+
+def granite_hybrid(t: Table) -> Plan:
+    """Granite 4: Mamba-2 with attention in some layers; experts and a shared block, or a dense block alone."""
+    layers, bias = depth(t), t.flag("attention_bias")
+    ssd = _ssd(t, width(t, "mamba_n_heads"), _mamba_head(t), width(t, "mamba_d_state", default=128))
+    ssd = evolve(ssd, conv_bias=t.flag("mamba_conv_bias", default=True))
+    full = gqa(t, bias=bias, out_bias=bias)
+    for said in (
+        "embedding_multiplier",
+        "residual_multiplier",
+        "attention_multiplier",
+        "mamba_expand",
+        "mamba_chunk_size",
+        "position_embedding_type",
+    ):
+        t.raw(said, None)
+    key = "layers_block_type" if "layers_block_type" in t else "layer_types"
+    has = chosen(t, key, layers, KINDS, lambda _: "mamba")
+    common = upto(t, "shared_intermediate_size")
+    experts = upto(t, "num_local_experts", most=MOST_EXPERTS)
+    block: FeedForward = (
+        moe(t, "intermediate_size", shared_width=common) if experts else Dense(common or width(t, "intermediate_size"))
+    )
+    for said in ("num_experts_per_tok", "intermediate_size"):
+        t.raw(said, None)
+    return plan([full if own else ssd for own in has], [block] * layers)
+
+
+def _mamba_head(t: Table) -> int:
+    """Return the width of a head of Mamba-2: a share of the inner width where it is left to the reader."""
+    if isinstance(t.raw("mamba_d_head", None), int):
+        return width(t, "mamba_d_head")
+    return max(_expanded(t, "mamba_expand") // width(t, "mamba_n_heads"), 1)
+
+
+def falcon_h1(t: Table) -> Plan:
+    """Falcon-H1: Mamba-2 and attention side by side in every layer, behind one norm."""
+    layers, bias = depth(t), t.flag("attention_bias")
+    inner = width(t, "mamba_d_ssm", default=None) or _expanded(t, "mamba_expand")
+    t.raw("mamba_expand", None)
+    heads = width(t, "mamba_n_heads")
+    ssd = _ssd(t, heads, max(inner // heads, 1), width(t, "mamba_d_state", default=256))
+    t.raw("mamba_d_head", None)
+    ssd = evolve(ssd, conv_bias=t.flag("mamba_conv_bias", default=True))
+    full = gqa(t, bias=bias, out_bias=bias, norms=0)
+    for said in ("projectors_bias", "mamba_rms_norm", "mamba_use_mlp", "mamba_chunk_size", "mamba_norm_before_gate", "mlp_multipliers", "ssm_multipliers", "ssm_in_multiplier",
+                 "ssm_out_multiplier", "key_multiplier", "lm_head_multiplier", "embedding_multiplier", "attention_in_multiplier", "attention_out_multiplier", "mlp_expansion_factor",
+                 "attn_layer_indices", "num_logits_to_keep"):  # fmt: skip
+        t.raw(said, None)
+    pair: list[Pair] = [(ssd, Absent()), (full, dense(t, bias=t.flag("mlp_bias")))]
+    return Plan(pair * layers, {"blocks": 2})
+
+
+def bamba(t: Table) -> Plan:
+    """Bamba: Mamba-2 with attention in some layers, a dense block in each."""
+    layers = depth(t)
+    ssd = _ssd(t, width(t, "mamba_n_heads"), _mamba_head(t), width(t, "mamba_d_state", default=256))
+    named = set(integers(t, "attn_layer_indices"))
+    full = gqa(t)
+    for said in ("mamba_expand", "mamba_chunk_size"):
+        t.raw(said, None)
+    return plan([full if i in named else ssd for i in range(layers)], [dense(t)] * layers)
+
+
+def bailing_linear(t: Table) -> Plan:
+    """Ring and Ling with lightning attention: one softmax attention closes each group of layers."""
+    layers = depth(t)
+    full = gqa(t, bias=t.flag("use_qkv_bias"), qk_norm=t.flag("use_qk_norm"))
+    linear = Linear(full.heads, full.heads, full.head_dim, full.head_dim, decay=0, delta=False, norm_all=True)
+    has = _every(t, layers, upto(t, "layer_group_size", default=8) or 8)
+    each = upto(t, "moe_shared_expert_intermediate_size") or upto(t, "moe_intermediate_size")
+    mixture = moe(t, shared_width=upto(t, "num_shared_experts", most=DEEPEST) * each)
+    t.raw("intermediate_size", None)
+    for said in ("norm_head", "group_norm_size", "linear_silu", "num_expert_group"):
+        t.raw(said, None)
+    ffns = mixed(sparse_layers(t, layers), mixture, lambda: dense(t))
+    return plan([full if own else linear for own in has], ffns)

@@ -207,7 +207,7 @@ def longcat(t: Table) -> Plan:
     block = dense(t, "ffn_hidden_size")
     idle = upto(t, "zero_expert_num")
     mixture = moe(t, "expert_ffn_hidden_size", shared_width=block.width, idle=idle, router_bias=t.flag("router_bias"))
-    return Plan([(attention, mixture), (attention, block)] * layers)
+    return Plan([(attention, mixture), (attention, block)] * layers, {"blocks": 2})
 
 
 def pangu_ultra(t: Table) -> Plan:
@@ -221,3 +221,14 @@ def pangu_ultra(t: Table) -> Plan:
         [mla(t, norms=norms)] * layers,
         mixed([i >= start for i in range(layers)], mixture, lambda: dense(t, norms=norms)),
     )
+
+
+def peer(t: Table) -> Plan:
+    """A model file of another tool with latent attention (:mod:`roofline.models.huggingface.peers`)."""
+    layers = depth(t)
+    for said in ("gated", "n_shared_experts"):
+        t.raw(said, None)
+    if "n_routed_experts" not in t:
+        return plan([mla(t)] * layers, [dense(t)] * layers)
+    mixture = moe(t, shared_width=upto(t, "shared_expert_intermediate_size"))
+    return plan([mla(t)] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t)))

@@ -18,7 +18,10 @@ from roofline.models.huggingface.common import (
     depth,
     gqa,
     hidden,
+    mixed,
+    moe,
     plan,
+    sparse_layers,
     upto,
     width,
     windows,
@@ -56,6 +59,8 @@ def qwen_attention(t: Table, **kind: Any) -> list[Attention]:
         return [full] * layers
     windowed = evolve(full, window=width(t, "sliding_window"))
     start = upto(t, "max_window_layers", default=layers, most=DEEPEST)
+    if "layer_types" in t:
+        return [windowed if is_local else full for is_local in windows(t, layers)]
     return [full if i < start else windowed for i in range(layers)]
 
 
@@ -227,3 +232,148 @@ def _grouped(t: Table, heads: int, share: int, bias: bool, window: int | None) -
     if heads % share:
         raise t.fail("block_configs", f"n_heads_in_group {share} must divide the {heads} attention heads")
     return gqa(t, heads=heads, kv_heads=heads // share, bias=bias, out_bias=bias, window=window)
+
+
+def ministral(t: Table) -> Plan:
+    """Ministral: as Mistral; a list may say which layers have the window."""
+    window, layers = width(t, "sliding_window", default=None), depth(t)
+    every = windows(t, layers, lambda _: "full_attention" if window is None else "sliding_attention")
+    full = gqa(t)
+    windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    return plan([windowed if is_local else full for is_local in every], [dense(t)] * layers)
+
+
+def exaone4(t: Table) -> Plan:
+    """EXAONE 4: normed queries and keys, norms after the blocks; three windows to a full layer in the larger ones."""
+    layers, pattern = depth(t), t.raw("sliding_window_pattern", None)
+    word = pattern if isinstance(pattern, str) and pattern and set(pattern) <= {"L", "G"} else "LLLG"
+    local = width(t, "sliding_window", default=None)
+    every = windows(
+        t,
+        layers,
+        lambda i: "sliding_attention" if local is not None and word[i % len(word)] == "L" else "full_attention",
+    )
+    t.flag("mtp_share_layers")
+    t.raw("_num_mtp_layers", None)
+    full = gqa(t, qk_norm=True)
+    windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    return plan([windowed if is_local else full for is_local in every], [dense(t)] * layers)
+
+
+def cohere(t: Table) -> Plan:
+    """Cohere Command: attention and feed-forward side by side behind one norm; in Command R7B and A most layers have a window."""
+    bias, layers = t.flag("attention_bias"), depth(t)
+    local = width(t, "sliding_window", default=None)
+    period = upto(t, "sliding_window_pattern", default=4, most=DEEPEST) or 4
+    every = windows(
+        t, layers, lambda i: "sliding_attention" if local is not None and (i + 1) % period else "full_attention"
+    )
+    full = gqa(t, bias=bias, out_bias=bias, qk_norm=t.flag("use_qk_norm"), norm_all=True)
+    windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    block = dense(t, parallel=True, norms=0)
+    return plan([windowed if is_local else full for is_local in every], [block] * layers)
+
+
+def smollm3(t: Table) -> Plan:
+    """SmolLM3: as Llama; some layers turn no keys."""
+    for said in ("no_rope_layers", "no_rope_layer_interval", "use_sliding_window", "layer_types", "max_window_layers"):
+        t.raw(said, None)
+    return llama(t)
+
+
+def apertus(t: Table) -> Plan:
+    """Apertus: a feed-forward without a gate, normed queries and keys."""
+    bias = t.flag("attention_bias")
+    block = dense(t, gated=False, bias=t.flag("mlp_bias"))
+    return Plan([(gqa(t, bias=bias, out_bias=bias, qk_norm=t.flag("qk_norm", default=True)), block)] * depth(t))
+
+
+def arcee(t: Table) -> Plan:
+    """Arcee: as Llama, with a feed-forward without a gate."""
+    bias = t.flag("attention_bias")
+    return Plan([(gqa(t, bias=bias, out_bias=bias), dense(t, gated=False, bias=t.flag("mlp_bias")))] * depth(t))
+
+
+def starcoder2(t: Table) -> Plan:
+    """StarCoder2: biases everywhere, no gate, norms with a bias."""
+    bias = t.flag("use_bias", default=True)
+    attention = gqa(t, bias=bias, out_bias=bias, window=width(t, "sliding_window", default=None))
+    return Plan([(attention, dense(t, gated=False, bias=bias))] * depth(t), {"norm_params": 2})
+
+
+def stablelm(t: Table) -> Plan:
+    """StableLM 2: norms with a bias; blocks side by side where it says so."""
+    bias, parallel = t.flag("use_qkv_bias"), t.flag("use_parallel_residual")
+    block = dense(t, parallel=parallel, norms=0 if parallel else 1)
+    return Plan(
+        [(gqa(t, bias=bias, qk_norm=t.flag("qk_layernorm"), norm_all=True), block)] * depth(t), {"norm_params": 2}
+    )
+
+
+def internlm2(t: Table) -> Plan:
+    """InternLM 2 and 3, and others like Llama with one flag for biases."""
+    bias = t.flag("bias") or t.flag("qkv_bias")
+    t.raw("qkv_bias", None)
+    return Plan([(gqa(t, bias=bias, out_bias=t.flag("bias")), dense(t))] * depth(t))
+
+
+def glm4(t: Table) -> Plan:
+    """GLM-4: biases on queries, keys and values; in GLM-4-0414 norms before and after each block."""
+    bias, layers = t.flag("attention_bias", default=True), depth(t)
+    norms = 2 if t.raw("model_type", "glm4") not in ("glm", "glm_text") else 1
+    return Plan([(gqa(t, bias=bias, norms=norms), dense(t, norms=norms))] * layers)
+
+
+def chatglm(t: Table) -> Plan:
+    """ChatGLM 2 and 3, and GLM-4-9B under its first name."""
+    groups = upto(t, "multi_query_group_num") if t.flag("multi_query_attention") else 0
+    attention = gqa(
+        t, bias=t.flag("add_qkv_bias") or t.flag("add_bias_linear"), kv_heads=groups or None,
+        head_dim=width(t, "kv_channels", default=None),
+    )  # fmt: skip
+    return Plan([(attention, dense(t, "ffn_hidden_size", bias=t.flag("add_bias_linear")))] * depth(t))
+
+
+def qwen(t: Table) -> Plan:
+    """Qwen of the first generation: its width of the feed-forward counts gate and up."""
+    block = Dense(width(t, "intermediate_size") // 2)
+    t.flag("no_bias", default=True)
+    return Plan([(gqa(t, bias=True), block)] * depth(t))
+
+
+def ernie_dense(t: Table) -> Plan:
+    """ERNIE 4.5 without experts."""
+    bias = t.flag("use_bias")
+    return Plan([(gqa(t, bias=bias, out_bias=bias), dense(t, bias=bias))] * depth(t))
+
+
+def hunyuan_dense(t: Table) -> Plan:
+    """Hunyuan without experts: normed queries and keys."""
+    bias = t.flag("attention_bias")
+    attention = gqa(t, bias=bias, out_bias=bias, qk_norm=t.flag("use_qk_norm", default=True))
+    for said in ("cla_share_factor", "use_cla", "dense_list", "num_experts", "moe_topk"):
+        t.raw(said, None)
+    return Plan([(attention, dense(t))] * depth(t))
+
+
+def granite(t: Table) -> Plan:
+    """Granite: as Llama, with scales that change no sizes."""
+    for said in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
+        t.raw(said, None)
+    return llama(t)
+
+
+def peer(t: Table) -> Plan:
+    """A model file of another tool (:mod:`roofline.models.huggingface.peers`): dense, or a mixture with shared experts."""
+    layers, gated = depth(t), t.flag("gated", default=True)
+    attention = gqa(t, bias=t.flag("add_qkv_bias"), qk_norm=t.flag("qk_norm"))
+    if "n_routed_experts" not in t:
+        return plan([attention] * layers, [dense(t, gated=gated)] * layers)
+    mixture = moe(t, _expert_width(t), shared_width=upto(t, "shared_expert_intermediate_size"), gated=gated)
+    return plan([attention] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t, gated=gated)))
+
+
+def _expert_width(t: Table) -> str:
+    t.raw("n_shared_experts", None)
+    t.raw("intermediate_size", None)
+    return "moe_intermediate_size" if "moe_intermediate_size" in t else "intermediate_size"

@@ -71,9 +71,11 @@ def _hops(p: Flow) -> Section:
     )
 
 
-def _drafts(p: Flow, drafts: Count) -> Section:
+def _drafts(p: Flow, drafts: Count) -> tuple[Section, ...]:
     """Return the multi-token-prediction module that drafts each speculative token: projection, one layer, head."""
     model, first = p.model, p.streams[0]
+    if model.speculator is not None:
+        return _speculated(p, model.speculator, drafts)
     layer = model.drafter
     module = evolve(model, formats=model.formats.linear(model.formats.mtp))
     single = evolve(p, model=module, streams=(evolve(first, new=1.0, logits=1.0),))
@@ -84,7 +86,16 @@ def _drafts(p: Flow, drafts: Count) -> Section:
         *ffn.operations(layer.ffn, single),
         *_end(single).operations,
     )
-    return Section("draft", drafts, operations, place="last")
+    return (Section("draft", drafts, operations, place="last"),)
+
+
+def _speculated(p: Flow, model: Model, drafts: Count) -> tuple[Section, ...]:
+    """Return the passes of a draft model: one for all tokens of a block where it drafts them together, else one for each."""
+    first = p.streams[0]
+    new, passes = (drafts, (drafts > 0) * 1.0) if model.block else (1.0, drafts)
+    single = evolve(p, model=model, streams=(evolve(first, new=new, logits=new),))
+    parts = (*layers(single), _end(single))
+    return tuple(evolve(part, place="last", name=f"draft {part.name}", times=part.times * passes) for part in parts)
 
 
 def layers(p: Flow) -> tuple[Section, ...]:
@@ -178,8 +189,8 @@ def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
     model = question.model
     uneven = stage_share(model, layout.pp)
     out = [_begin(p), *(evolve(section, times=section.times * uneven) for section in layers(p)), _end(p)]
-    if not isinstance(question, Prefill) and model.mtp and np.any(question.draft_tokens > 0):
-        out.append(_drafts(p, question.draft_tokens))
+    if not isinstance(question, Prefill) and (model.mtp or model.speculator) and np.any(question.draft_tokens > 0):
+        out += _drafts(p, question.draft_tokens)
     out.append(_hops(p))
     return tuple(section for section in out if section.operations)
 

@@ -43,11 +43,17 @@ def _merge(model: Model) -> tuple[Matrix, ...]:
     return (Matrix("merge streams", "residual", hyper.streams * model.hidden, hyper.streams, biases=hyper.streams + 1),)
 
 
+def _fusion(model: Model) -> tuple[Matrix, ...]:
+    """Return what makes a draft model's hidden state of its target's."""
+    return (Matrix("fuse", "residual", model.fusion, model.hidden),) if model.fusion else ()
+
+
 def parameters(model: Model) -> int:
     """Return the parameters of both, without the embedding table."""
+    fused = sum(m.elements for m in _fusion(model))
     whole = _blocks(model) * sum(m.elements for m in _mixing(model)) + sum(m.elements for m in _merge(model))
     layers = model.depth * sum(m.elements for m in _injection(model)) + sum(m.elements for m in _spread(model))
-    return whole + layers + (0 if model.per_layer is None else model.depth * model.hidden + model.per_layer.dim)
+    return fused + whole + layers + (0 if model.per_layer is None else model.depth * model.hidden + model.per_layer.dim)
 
 
 def operations(p: Flow) -> tuple[Section, ...]:
@@ -56,6 +62,8 @@ def operations(p: Flow) -> tuple[Section, ...]:
     A mixing reads all streams once before a block, and reads and writes them after it: ``B = (3 n + 2) H`` elements a token.
     """
     model, out = p.model, []
+    if model.fusion:
+        out.append(Section("fusion", 1.0, tuple(gemm(p, m.name, m) for m in _fusion(model))))
     if model.hyper is not None:
         streams = model.hyper.streams
         mix = (

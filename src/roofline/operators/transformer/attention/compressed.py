@@ -86,6 +86,8 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
         flops=4 * a.dim * heads * s.sequences * pairs,
         bytes=s.sequences * seen * a.dim * p.stored("kv") + 2 * s.tokens * heads * a.dim * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Slices, rotation, writing both caches, the plan of the kernel.
+        helpers=6.0,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         rows=s.tokens,

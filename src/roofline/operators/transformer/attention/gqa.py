@@ -18,6 +18,7 @@ from roofline.operators.transformer.flow import (
     held,
     norms,
     reduced,
+    total,
 )
 
 
@@ -73,13 +74,18 @@ def keys(a: Gqa, tp: Count) -> Num:
 def cache(a: Gqa, tokens: Count, tp: Count) -> Num:
     """Return the elements that a sequence of ``tokens`` adds to one rank's cache: its window's, none where it shares another's."""
     own = 0.0 if a.shared_kv else 1.0
-    return own * keys(a, tp) * held(tokens, a.window) + indexer.cache(a.indexer) * tokens
+    seen = a.cross + 0.0 * tokens if a.cross else held(tokens, a.window)
+    return own * keys(a, tp) * seen + indexer.cache(a.indexer) * tokens
 
 
 def pairs(a: Gqa, s: Stream) -> Num:
     """Return the (query, key) pairs of one sequence; of a chunk, while decoding, the most that a token may see."""
     if a.indexer is not None:
         return s.pairs(a.indexer.top_k)
+    if a.cross:
+        return s.new * a.cross
+    if not a.causal:
+        return s.new * held(s.past + s.new, a.window)
     return s.pairs(a.window, in_chunks=a.chunked and not s.decoding)
 
 
@@ -88,6 +94,7 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     tp = p.layout.tp
     heads = a.heads * _output(a, p.model.hidden).share(tp)
     seen = held(s.past, a.window) + s.new if a.indexer is None else indexer.visible(a.indexer, s)
+    seen = a.cross + 0.0 * s.past if a.cross else seen
     wide = a.head_dim + a.value_width
     seen_pairs = pairs(a, s)
     return Op(
@@ -97,6 +104,8 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         flops=2 * wide * heads * s.sequences * seen_pairs,
         bytes=s.sequences * seen * keys(a, tp) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Rotation, writing the cache, the plan of the kernel.
+        helpers=3.0,
         depth=seen,
         items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
         scores=heads * s.sequences * seen_pairs,
@@ -106,6 +115,12 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         module="attention",
         role="core",
     )
+
+
+def _crossed(a: Gqa, p: Flow, q: Matrix, others: tuple[Matrix, ...]) -> tuple[Op, ...]:
+    """Return the projections of cross attention: queries of the tokens, keys and values of an encoder's states with a prompt."""
+    rows = total(s.sequences * a.cross for s in p.streams if not s.decoding)
+    return (gemm(p, "q", q), *(() if all(s.decoding for s in p.streams) else (gemm(p, "kv", *others, tokens=rows),)))
 
 
 def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
@@ -119,6 +134,8 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
         (gemm(p, f"{first}_a", *compressed, *others), gemm(p, "q_b", q, role="up"))
         if compressed
         else (gemm(p, first, q, *others),)
+        if not a.cross
+        else _crossed(a, p, q, others)
     )
     gate = 3 * p.tokens * a.heads * out.share(tp) * a.value_width
     return (

@@ -103,6 +103,8 @@ def core(a: Linear, p: Flow, s: Stream) -> Op:
         flops=s.tokens * heads * each,
         bytes=kept + s.tokens * heads * (2 * a.key_dim + 2 * a.value_dim) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Over a prompt in chunks: convolution, norms, gates, sums, products and inverse of a chunk, states, outputs (fla, chunk rules).
+        helpers=3.0 if s.decoding else 11.0,
         depth=0.0 if s.decoding else s.new,
         rows=s.tokens,
         kept=heads * (2 * a.key_dim + a.value_dim) * ACTIVATION.bytes,

@@ -50,6 +50,8 @@ def core(a: Mamba, p: Flow, s: Stream) -> Op:
         flops=9 * s.tokens * a.inner * a.state / tp,
         bytes=kept + s.tokens * (4 * a.inner / tp + 2 * a.state) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        # Over a prompt: sums, states, passing of states, chunk scan and scores (mamba_ssm, chunk_scan).
+        helpers=2.0 if s.decoding else 6.0,
         rows=s.tokens,
         kept=(3 * a.inner / tp + 2 * a.state) * ACTIVATION.bytes,
         module="attention",

@@ -29,16 +29,18 @@ from roofline.operators.transformer.flow import (
 def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     wide, bias = a.heads * (a.nope_dim + a.rope_dim), int(a.bias)
     if a.q_rank is None:
-        return (Matrix("q", "attention", hidden, wide, "outputs", a.heads),)
+        return (Matrix("q", "attention", hidden * a.streams, wide, "outputs", a.heads),)
     return (
-        Matrix("q_a", "attention", hidden, a.q_rank, biases=bias * a.q_rank),
+        Matrix("q_a", "attention", hidden * a.streams, a.q_rank, biases=bias * a.q_rank),
         Matrix("q_b", "attention", a.q_rank, wide, "outputs", a.heads),
     )
 
 
 def _down(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     latent = a.kv_rank + a.rope_dim
-    return () if a.shared_kv else (Matrix("kv_a", "attention", hidden, latent, biases=int(a.bias) * latent),)
+    return (
+        () if a.shared_kv else (Matrix("kv_a", "attention", hidden * a.streams, latent, biases=int(a.bias) * latent),)
+    )
 
 
 def _up(a: Mla) -> tuple[Matrix, Matrix]:
@@ -91,6 +93,10 @@ def cache(a: Mla, tokens: Count) -> Num:
     return ((0.0 if a.shared_kv else latent(a)) + indexer.cache(a.indexer)) * tokens
 
 
+_HELPERS = 6.0
+"""Slices, joins, rotation, writing the cache, the plan of the kernel."""
+
+
 def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]:
     """Return the attention over the cached latents: ``F = 2 heads pairs (2 kv_rank + rope_dim)``, ``B`` = latents once.
 
@@ -108,6 +114,7 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
         flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
         form=p.model.formats.kv,
@@ -129,6 +136,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
         flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
+        helpers=_HELPERS,
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
         form=p.model.formats.kv,

@@ -8,6 +8,7 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 from __future__ import annotations
 
 import numpy as np
+from attrs import evolve
 
 from roofline.core.arrays import ceil, expected_distinct, share, smaller
 from roofline.core.units import Bytes, Count, Ratio
@@ -88,6 +89,8 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         staging=rows * (row + (hidden + between) * element),
         depth=hidden + f.width / cut,
         items=slots,
+        # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
+        helpers=6.0,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
         weights=slots * expert(f, p.model.hidden) / cut,
@@ -124,16 +127,29 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
         sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
         group, copies = layout.stage, f.visits * layout.expert_tp
-        there = Message("dispatch", "dispatch", sent * row, group, copies=copies, module="experts")
-        return (there,), (Message("combine", "combine", sent * back, group, copies=copies, module="experts"),)
+        there = Message(
+            "dispatch", "dispatch", sent * row, group, copies=copies, module="experts", groups=f.groups, among=f.among
+        )
+        return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
+    there = Message(
+        "dispatch",
+        "dispatch",
+        sent * row,
+        layout.ep,
+        layout.etp,
+        f.visits,
+        module="experts",
+        groups=f.groups,
+        among=f.among,
+    )
     return (
         (
-            Message("dispatch", "dispatch", sent * row, layout.ep, layout.etp, f.visits, module="experts"),
+            there,
             Message("expert gather", "all_gather", gathered * row, layout.etp, module="experts"),
         ),
         (
             Message("expert scatter", "reduce_scatter", gathered * back, layout.etp, module="experts"),
-            Message("combine", "combine", sent * back, layout.ep, layout.etp, f.visits, module="experts"),
+            evolve(there, name="combine", collective="combine", size=sent * back),
         ),
     )

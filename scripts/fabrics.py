@@ -1,0 +1,207 @@
+"""Fit the networks between nodes to published collectives, and say how far off they are: ``python scripts/fabrics.py``.
+
+Writes ``step``, ``share``, ``nodes``, ``error`` and ``short`` of each fabric in ``hardware/fabrics`` that has timings, and the tables of
+``docs/accuracy/networks.md``; ``--check`` prints the tables and writes nothing. The same timings give the same bytes. How pipelines
+fill (``rounding``, ``fill``) is one pair for all fabrics, found on a grid. Constants inside a node are those of ``scripts/profiles.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from roofline import catalog
+from roofline.calibration.networks import Row, errors, predicted, read
+from roofline.hardware.hardware import Fabric
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = ROOT / "hardware" / "timings" / "networks" / "collectives.csv"
+PAGE = ROOT / "docs" / "accuracy" / "networks.md"
+
+LARGE = 16 * 2**20
+ROUNDINGS, FILLS = (10.0, 20.0, 30.0, 40.0, 60.0), (4.0, 5.0, 7.0, 9.0, 12.0)
+STEPS, SHARES = (0.5e-6, 500e-6), (0.3, 0.99)
+LEAST = 8
+"""Rows above which a fabric has figures of its own; with fewer its step is stated by hand."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit everything anew, or only check what is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="print the errors, write nothing")
+    given = parser.parse_args(arguments)
+    rows = read(catalog.read_rows(ROWS), file=ROWS.name)
+    priced = [r for r in rows if r.fabric and r.message.collective not in ("dispatch", "combine")]
+    found = fitted(priced)
+    if not given.check:
+        for name, fabric in found.items():
+            path = ROOT / "hardware" / "fabrics" / f"{name}.toml"
+            catalog.write(path, rewritten(path.read_text(encoding="utf-8"), fabric).encode())
+        catalog.write(PAGE, page(rows, priced, found).encode())
+    print(page(rows, priced, found))
+
+
+def fitted(rows: Sequence[Row]) -> dict[str, Fabric]:
+    """Return the fabrics with what the rows say of them: one pair of filling constants for all, a step and a share for each."""
+    start = {r.fabric: catalog.fabric(r.fabric) for r in rows}
+    best: tuple[float, dict[str, Fabric]] = (np.inf, start)
+    for rounding in ROUNDINGS:
+        for fill in FILLS:
+            trial = {n: attrs.evolve(f, rounding=rounding, fill=fill) for n, f in start.items()}
+            cost = float(np.mean([np.abs(e).mean() for e in by_source(rows, on(rows, trial)).values()]))
+            best = min(best, (cost, trial), key=lambda pair: pair[0])
+    out = {name: alone([r for r in rows if r.fabric == name], fabric) for name, fabric in best[1].items()}
+    return {name: uncertain(name, out, rows) for name in out}
+
+
+def alone(rows: Sequence[Row], fabric: Fabric) -> Fabric:
+    """Return a fabric whose step and share explain its rows best; every source weighs the same."""
+    many = len(rows) >= LEAST
+    weights = np.array([1 / np.sqrt(sum(r.group == other.group for other in rows)) for r in rows])
+
+    def made(theta: NDArray[np.float64]) -> Fabric:
+        return attrs.evolve(
+            fabric, share=float(np.exp(theta[0])), step=float(np.exp(theta[1])) if many else fabric.step
+        )
+
+    def residuals(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        return weights * errors([r.on(made(theta)) for r in rows])
+
+    bounds = np.log([SHARES, STEPS][: 1 + many])
+    first = np.log([min(float(fabric.share), 0.98), fabric.step][: 1 + many])
+    found = least_squares(residuals, first, bounds=bounds.T, loss="soft_l1", f_scale=0.1, max_nfev=60)
+    return attrs.evolve(made(found.x), nodes=float(max(r.nodes for r in rows)))
+
+
+def uncertain(name: str, fabrics: Mapping[str, Fabric], rows: Sequence[Row]) -> Fabric:
+    """Return a fabric with its errors: nine in ten widths would be luck, eight are its interval; none is below what all rows show."""
+    mine = [r for r in rows if r.fabric == name]
+    wide = {}
+    for key, some in (
+        ("error", [r for r in rows if r.message.size > LARGE]),
+        ("short", [r for r in rows if r.message.size <= LARGE]),
+    ):
+        every = np.abs(errors([r.on(fabrics[r.fabric]) for r in some]))
+        own = np.array([r.fabric == name for r in some])
+        spread = float(np.quantile(every, 0.8))
+        wide[key] = max(float(np.quantile(every[own], 0.8)), spread) if own.sum() >= LEAST else spread
+    return attrs.evolve(fabrics[name], **wide) if mine else fabrics[name]
+
+
+def on(rows: Sequence[Row], fabrics: Mapping[str, Fabric]) -> NDArray[np.float64]:
+    """Return the errors of rows on given fabrics."""
+    return errors([r.on(fabrics[r.fabric]) for r in rows])
+
+
+def by_source(rows: Sequence[Row], off: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return errors by whose figures they are of."""
+    names = np.array([r.group for r in rows])
+    return {name: off[names == name] for name in sorted(set(names))}
+
+
+def stranger(fabrics: Mapping[str, Fabric], name: str) -> Fabric:
+    """Return what is known of a fabric without its rows: the median of the others."""
+    others = [f for n, f in fabrics.items() if n != name]
+    middle = {key: float(np.median([getattr(f, key) for f in others])) for key in ("step", "share")}
+    return attrs.evolve(fabrics[name], nodes=2.0, **middle)
+
+
+def rewritten(text: str, fabric: Fabric) -> str:
+    """Return the text of a descriptor with the fitted numbers put in place of those that it states."""
+    said = {"step": f'"{fabric.step * 1e6:.3g} us"'}
+    said |= {key: f"{getattr(fabric, key):.3g}" for key in ("share", "rounding", "fill", "nodes", "error", "short")}
+    for key, value in said.items():
+        text = re.sub(rf'^({key} *= )("[^"]*"|[\d.]+)', rf"\g<1>{value}", text, flags=re.MULTILINE)
+    return text
+
+
+def typical(off: NDArray[np.float64]) -> str:
+    """Return ``exp(mean |log|) - 1``."""
+    return f"{np.expm1(np.abs(off).mean()):.0%}" if off.size else "–"
+
+
+def page(rows: Sequence[Row], priced: Sequence[Row], found: Mapping[str, Fabric]) -> str:
+    """Return the tables."""
+    off = on(priced, found)
+    size, ranks = (np.array([float(get(r)) for r in priced]) for get in (lambda r: r.message.size, lambda r: r.ranks))
+    without_source, without_fabric = np.empty_like(off), np.empty_like(off)
+    for i, name in enumerate(r.group for r in priced):
+        if i and priced[i - 1].group == name:
+            continue
+        mine = np.array([r.group == name for r in priced])
+        rest = [r for r in priced if r.group != name]
+        for fabric in {r.fabric for r in priced if r.group == name}:
+            others = [r for r in rest if r.fabric == fabric]
+            value = alone(others, found[fabric]) if others else stranger(found, fabric)
+            here = mine & np.array([r.fabric == fabric for r in priced])
+            without_source[here] = errors([r.on(value) for r, yes in zip(priced, here, strict=True) if yes])
+    for fabric in found:
+        here = np.array([r.fabric == fabric for r in priced])
+        value = stranger(found, fabric)
+        without_fabric[here] = errors([r.on(value) for r, yes in zip(priced, here, strict=True) if yes])
+    inside = np.array(
+        [abs(e) <= np.log1p(w) for e, w in zip(off, predicted([r.on(found[r.fabric]) for r in priced]), strict=True)]
+    )
+    lines = [
+        "# How far off collectives between nodes are",
+        "",
+        "Made by `python scripts/fabrics.py` from the published timings in `hardware/timings/networks`. Typical error is exp(mean of",
+        "|ln(predicted / measured)|) - 1. *Source left out*: the fabric fitted to other people's figures of it, or, where there are none,",
+        "the median step and share of all other fabrics. *Fabric left out*: always the latter.",
+        "",
+        "| fabric | ranks | size | rows | fitted | source left out | fabric left out | inside the 80 % interval |",
+        "| --- | --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    cells = [("all", "all", np.ones_like(size, dtype=bool))]
+    cells += [("all", "above 16 MiB", size > LARGE), ("all", "64 KiB to 16 MiB", (size > 2**16) & (size <= LARGE))]
+    cells += [("all", "up to 64 KiB", size <= 2**16)]
+    listed = [("all", *cell) for cell in cells]
+    for fabric in sorted(found):
+        mine = np.array([r.fabric == fabric for r in priced])
+        for label, some in (
+            ("2 to 32", ranks <= 32),
+            ("33 to 512", (ranks > 32) & (ranks <= 512)),
+            ("more", ranks > 512),
+        ):
+            for text, sizes in (("above 16 MiB", size > LARGE), ("up to 16 MiB", size <= LARGE)):
+                if (mine & some & sizes).any():
+                    listed.append((fabric, label, text, mine & some & sizes))
+    for fabric, label, text, some in listed:
+        lines.append(
+            f"| {fabric} | {label} | {text} | {some.sum()} | {typical(off[some])} | {typical(without_source[some])} | "
+            f"{typical(without_fabric[some])} | {inside[some].mean():.0%} |"
+        )
+    kinds = sorted({r.message.name for r in priced})
+    lines += ["", "| collective | rows | fitted | source left out |", "| --- | --: | --: | --: |"]
+    for kind in kinds:
+        some = np.array([r.message.name == kind for r in priced])
+        lines.append(f"| {kind} | {some.sum()} | {typical(off[some])} | {typical(without_source[some])} |")
+    rest = [r for r in rows if r not in priced]
+    lines += [
+        "",
+        "Not fitted here: one node, and the exchange of experts.",
+        "",
+        "| rows | kind | count | error |",
+        "| --- | --- | --: | --: |",
+    ]
+    for group in sorted(
+        {(r.group, r.ways[0] if r.message.collective in ("dispatch", "combine") else "one node") for r in rest}
+    ):
+        some_rows = [
+            r
+            for r in rest
+            if (r.group, r.ways[0] if r.message.collective in ("dispatch", "combine") else "one node") == group
+        ]
+        lines.append(f"| {group[0]} | {group[1]} | {len(some_rows)} | {typical(errors(some_rows))} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Software stacks read from tables, and looked up for a machine: engine x runtime x release x kind of launch.
+
+A file holds one engine: ``[stack]``, and inside it tables for a ``runtime``, a ``generation`` of chips, a ``cpu``, a ``release`` and a
+``kind`` of launch, nested as deeply as they depend on each other::
+
+    [stack]
+    title = "vLLM"
+    [stack.runtime.cuda]
+    launch_host = "10 us"
+    [stack.runtime.cuda.generation.blackwell]
+    launch = 0.8
+    [stack.release."0.9"]
+    date = 2025-06-10
+
+What several tables state, the most special one does; what none states comes from ``generic``, its table of the runtime first. So an engine
+that nobody measured on a runtime goes by what others have in common there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from roofline.catalog.facts import Facts
+from roofline.core.errors import QuestionError, fault, near, unknown
+from roofline.core.mappings import Table
+from roofline.core.provenance import Fact
+from roofline.core.units import BYTE, MILLION, ONE, SECOND, Unit
+from roofline.hardware.constants import STACKS
+from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RUNTIMES, Engine, StackMemory
+from roofline.models.dtypes import DTYPES
+
+NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
+    "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, 1e-3),
+    "gap": (SECOND, 0.0, 1.0), "prompt_gap": (SECOND, 0.0, 1.0), "sequence": (SECOND, 0.0, 0.1), "stream": (SECOND, 0.0, 0.1),
+    "front": (SECOND, 0.0, 10.0), "budget": (ONE, 16.0, MILLION), "crowd": (ONE, 0.0, MILLION), "reserve": (ONE, 0.0, 1.0),
+    "most": (ONE, 1.0, MILLION), "most_drafting": (ONE, 1.0, MILLION), "bunched": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
+}  # fmt: skip
+"""Numbers of a stack, with their units and the range in which each must lie."""
+
+_SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
+"""What tables inside a stack depend on, in the order in which they override each other."""
+_MEMORY: Final = ("context", "graphs", "workspace", "communicators")
+
+
+@frozen(eq=False)
+class Layer:
+    """One table of a stack's file: what it states, and the tables inside it.
+
+    Attributes:
+        place: file and path, such as ``vllm.runtime.cuda``.
+        values: what it states, by field of :class:`Engine`; ``facts``, its numbers with their sources.
+        names: other names by which the engine is known here.
+        inner: tables by selector and name.
+    """
+
+    place: str
+    values: Mapping[str, Any]
+    facts: Mapping[str, Fact]
+    names: tuple[str, ...] = ()
+    inner: Mapping[str, Mapping[str, Layer]] = field(factory=dict)
+
+    def all(self) -> Iterator[Layer]:
+        """Yield this table and those inside."""
+        yield self
+        for tables in self.inner.values():
+            for each in tables.values():
+                yield from each.all()
+
+
+@frozen
+class Machine:
+    """What tables of a stack are chosen by."""
+
+    runtime: str = ""
+    generation: str = ""
+    cpu: str = "x86"
+    release: str = ""
+    kind: str = "default"
+
+
+def read(root: Table, name: str) -> Layer:
+    """Return the tables of a stack's file.
+
+    Raises:
+        DescriptorError: file, key, value, rule and remedy.
+    """
+    head = root.table("stack")
+    facts = Facts(root, head)
+    out = _layer(head, facts, name)
+    facts.done()
+    return out
+
+
+def _layer(table: Table, facts: Facts, place: str) -> Layer:
+    values: dict[str, Any] = {}
+    stated: dict[str, Fact] = {}
+    for key, (unit, least, most) in NUMBERS.items():
+        if key in table:
+            values[key] = facts.value(table, key, unit)
+            if not least <= values[key] <= most:
+                raise table.fail(key, f"must be a number from {least:g} to {most:g}")
+            stated[key] = evolve(facts.read[-1], path=f"{place}.{key}")
+    values |= _words(table)
+    if "memory" in table:
+        inner = table.table("memory")
+        values["memory"] = StackMemory(**{key: facts.value(inner, key, BYTE, 0.0) for key in _MEMORY})
+        inner.text("source", None)
+        inner.done()
+    names = table.words("names", ())
+    table.text("source", None)
+    found = {
+        selector: {each: _layer(_checked(outer, selector, each), facts, f"{place}.{selector}.{each}") for each in outer}
+        for selector in _SELECTORS
+        if selector in table
+        for outer in [table.table(selector)]
+    }
+    table.done()
+    return Layer(place, values, stated, names, found)
+
+
+def _checked(outer: Table, selector: str, name: str) -> Table:
+    known = {"runtime": tuple(RUNTIMES), "kind": KINDS}.get(selector)
+    if known is not None and name not in known:
+        raise outer.fail(name, f"no such {selector}", near(name, known, f"{selector}s"))
+    return outer.table(name)
+
+
+def _words(table: Table) -> dict[str, Any]:
+    """Return what a table states in words."""
+    out: dict[str, Any] = {}
+    if "title" in table:
+        out["title"] = table.text("title")
+    if "kernels" in table:
+        named = table.text("kernels")
+        if named not in (*STACKS, "any"):
+            raise table.fail("kernels", "unknown software stack", near(named, (*STACKS, "any"), "stacks"))
+        out["stack"] = "" if named == "any" else named
+    if "exchange" in table:
+        out["exchange"] = table.text("exchange")
+        if out["exchange"] not in EXCHANGES:
+            raise table.fail("exchange", "no such exchange", near(out["exchange"], EXCHANGES, "exchanges"))
+    if "windows" in table:
+        out["windows"] = table.flag("windows")
+    for key, known, what in (("fused", tuple(DTYPES), "formats"), ("captured", PASSES, "passes")):
+        if table.raw(key, None) is not None:
+            out[key] = table.words(key)
+            for each in out[key]:
+                if each not in known:
+                    raise table.fail(key, f"{each[:40]!r} is none of the {what}", near(each, known, what))
+    if "date" in table:
+        day = table.raw("date")
+        if not isinstance(day, date) or isinstance(day, datetime):
+            raise table.fail("date", "must be a date such as 2026-03-20, without quotes")
+        out["date"] = day
+    if "cache" in table:
+        inner = table.table("cache")
+        out["cache"] = {form: inner.text(form) for form in inner}
+        inner.done()
+    return out
+
+
+def resolve(name: str, own: Layer, generic: Layer, machine: Machine) -> Engine:
+    """Return the stack of an engine on a machine.
+
+    Raises:
+        QuestionError: no such kind of launch.
+    """
+    if machine.kind not in KINDS:
+        raise QuestionError(fault("kind", machine.kind, "no such kind of launch", ", ".join(KINDS)))
+    # What a kind of launch changes, it changes for every engine.
+    layers = sorted(
+        [*([] if own is generic else _met(generic, machine)), *_met(own, machine)],
+        key=lambda layer: ".kind." in layer.place,
+    )
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    facts: dict[str, Fact] = {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            # A date and a title of its own has the engine, not what it inherits from.
+            if key != "date" or layer.place.startswith(name):
+                values[key], origins[key] = value, layer.place
+        facts |= layer.facts
+    used = [layer.place for layer in reversed(layers) if layer.place in origins.values()]
+    release = next((layer.place.rpartition(".release.")[2] for layer in layers if ".release." in layer.place), "")
+    stated = tuple(evolve(fact, path=f"engine.{key}") for key, fact in facts.items())
+    return Engine(
+        name, **values, runtime=machine.runtime, release=release, kind=machine.kind, chain=tuple(dict.fromkeys(used)),
+        origins={key: f"{place}.{key}" for key, place in origins.items()}, facts=stated,
+    )  # fmt: skip
+
+
+def _met(layer: Layer, machine: Machine) -> Iterator[Layer]:
+    """Yield the tables that a machine meets, the most special last."""
+    yield layer
+    for selector in _SELECTORS:
+        tables = layer.inner.get(selector, {})
+        asked = nearest(tables, machine.release) if selector == "release" else getattr(machine, selector)
+        if asked in tables:
+            yield from _met(tables[asked], machine)
+
+
+def nearest(releases: Mapping[str, Layer], asked: str) -> str:
+    """Return the release that an asked one goes by: the last no newer than it, else the first; "" for the newest state.
+
+    A release is asked for by number, ``0.5.8.post1``, or by date, ``2025-09``. Words such as ``nightly`` are the newest.
+    """
+    number, month = _number(asked), _MONTH.match(asked)
+    if not releases or not asked or (number is None and month is None):
+        return ""
+    if month is not None:
+        day = (int(month[1]), int(month[2] or 12), int(month[3] or 31))
+        keys = {name: _day(layer) for name, layer in releases.items()}
+        before = [name for name, key in keys.items() if key <= day]
+        return max(before, key=lambda name: keys[name]) if before else min(keys, key=lambda name: keys[name])
+    numbers = {name: _number(name) or () for name in releases}
+    before = [name for name, key in numbers.items() if key <= (number or ())]
+    return max(before, key=lambda name: numbers[name]) if before else min(numbers, key=lambda name: numbers[name])
+
+
+_MONTH: Final = re.compile(r"(20\d\d)(?:-(\d\d))?(?:-(\d\d))?$")
+
+
+def _day(layer: Layer) -> tuple[int, int, int]:
+    day = layer.values.get("date")
+    return (0, 0, 0) if day is None else (day.year, day.month, day.day)
+
+
+def _number(text: str) -> tuple[int, ...] | None:
+    """Return a release's number as it compares: ``0.5.8.post1`` is (0, 5, 8)."""
+    found = re.match(r"v?(\d{1,4}(?:\.\d{1,4})+)", text)
+    return None if found is None or _MONTH.match(text) else tuple(int(part) for part in found[1].split("."))
+
+
+def split(given: str) -> tuple[str, str, str]:
+    """Return the engine, the release and the kind of launch that ``ENGINE[@RELEASE][+KIND]`` names.
+
+    >>> split("vLLM@0.12+tuned"), split("sglang")
+    (('vllm', '0.12', 'tuned'), ('sglang', '', ''))
+
+    Raises:
+        UnknownNameError: no such kind of launch.
+    """
+    rest, _, kind = given.partition("+")
+    if kind and kind not in KINDS:
+        raise unknown("kind of launch", kind, KINDS)
+    name, _, release = rest.partition("@")
+    return name.strip().lower(), release.strip(), kind

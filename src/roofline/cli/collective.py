@@ -1,0 +1,69 @@
+"""``roofline collective``: the time of one collective."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from roofline.cli.console import say
+from roofline.cli.flags import Json, Level, System
+from roofline.cli.numbers import to_whole
+from roofline.planner.collective import collective
+
+EXAMPLES: Final = (
+    "roofline collective all-reduce 1GiB --system gb200-nvl72 --ranks 72",
+    "roofline collective all-to-all 64MiB -s dgx-h100 --ranks 64 --fabric efa-v2 --json",
+)
+
+
+def collective_(
+    kind: Annotated[
+        str,
+        Parameter(
+            help="all-reduce, all-gather, reduce-scatter, all-to-all, send-recv, broadcast, dispatch or combine."
+        ),
+    ],
+    size: Annotated[
+        str,
+        Parameter(help="Bytes such as 1GiB, as nccl-tests counts them (one rank's whole buffer)."),
+    ],
+    /,
+    *,
+    system: System,
+    ranks: Annotated[
+        int, Parameter(name=["--ranks", "-n"], converter=to_whole, help="Ranks that take part, on neighbouring places.")
+    ],
+    algorithm: Annotated[
+        str | None,
+        Parameter(
+            help="ring, tree, in-network, halving, one-shot, two-shot, low-latency or throughput; by default the quickest."
+        ),
+    ] = None,
+    fabric: Annotated[
+        str | None,
+        Parameter(
+            help="Network between nodes in place of the system's: infiniband, roce, efa-v1, efa-v2, efa-v4, tcpxo ..."
+        ),
+    ] = None,
+    in_network: Annotated[
+        bool | None,
+        Parameter(negative="", help="The switches between nodes add up too (SHARP; NCCL_COLLNET_ENABLE=1)."),
+    ] = None,
+    plane: Annotated[str | None, Parameter(help="Another network of the system that carries it, such as VPC.")] = None,
+    level: Level = None,
+    json: Json = False,
+) -> None:
+    """Estimate the time and the bus bandwidth of a collective: ``roofline collective all-reduce 1GiB --system gb200-nvl72 --ranks 72``."""
+    found = collective(
+        kind,
+        size,
+        system,
+        ranks=ranks,
+        algorithm=algorithm,
+        fabric=fabric,
+        in_network=in_network,
+        plane=plane,
+        level=level or "calibrated",
+    )
+    say(json, found.to_dict, lambda: str(found))

@@ -1,0 +1,42 @@
+"""``roofline compare``: systems."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from roofline import catalog, plots
+from roofline.cli.console import form_of, say, watched, wrote
+from roofline.cli.flags import AtModel, Chips, Json, Level, SystemNames, SystemsPicture, Tpots, Ttft
+from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
+from roofline.core.fields import given
+from roofline.studies.compare import LIMITS, compare
+
+EXAMPLES: Final = (
+    "roofline compare cloudmatrix384 gb200-nvl72",
+    "roofline compare dgx-h100 dgx-b200 --model llama-3.1-70b --tpot 50ms --input 4096 --output 1024",
+)
+
+
+def compare_(
+    *systems: SystemNames,
+    model: AtModel = None,
+    chips: Chips = None,
+    level: Level = None,
+    software: Software = SOFTWARE,
+    degrees: Degrees = DEGREES,
+    load: Load = LOAD,
+    tpot: Tpots = None,
+    ttft: Ttft = None,
+    file: SystemsPicture = None,
+    json: Json = False,
+) -> None:
+    """Compare systems: FLOP/s, memory, bandwidth and power, together and as ratios; with --model, how each serves it."""
+    form = form_of(file)
+    catalog.check_places([file])
+    words: dict[str, Any] = (
+        software.words() | degrees.words() | load.words() | given(chips=chips, level=level, ttft=ttft)
+    )
+    with watched("configurations") as progress:
+        found = compare(*systems, model=model, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
+    say(json, found.to_dict, found.table)
+    wrote((file, lambda: plots.render(found.plot(), form), ""))

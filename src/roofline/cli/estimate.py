@@ -1,0 +1,65 @@
+"""``roofline estimate``: a service."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from roofline import catalog
+from roofline.catalog.models import named
+from roofline.cli.console import say
+from roofline.cli.fit import required
+from roofline.cli.flags import DraftModel, Json, KvOffload, ModelName, RequireFit, System, Why
+from roofline.cli.options import DEGREES, LOAD, MACHINE, POOL, SOFTWARE, Degrees, Load, Machine, Pool, Software
+from roofline.core.errors import QuestionError
+from roofline.models.architecture import Model
+from roofline.planner.estimate import estimate, service
+from roofline.planner.offload import offload
+from roofline.planner.pools import pools
+from roofline.reports import text
+
+EXAMPLES: Final = (
+    "roofline estimate deepseek-v3 --system gb200-nvl72 --input 4096 --output 1024 --concurrency 1024",
+    "roofline estimate llama-3.1-70b -s dgx-h100 --tp 8 --dtype fp8 --rate 2.5 --why",
+)
+
+
+def estimate_(
+    model: ModelName,
+    *,
+    system: System,
+    machine: Machine = MACHINE,
+    software: Software = SOFTWARE,
+    degrees: Degrees = DEGREES,
+    load: Load = LOAD,
+    pool: Pool = POOL,
+    draft_model: DraftModel = None,
+    kv_offload: KvOffload = False,
+    require_fit: RequireFit = False,
+    why: Why = False,
+    json: Json = False,
+) -> None:
+    """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
+    words = machine.words() | software.words() | degrees.words()
+    asked: dict[str, Any] = load.words()
+    target: str | Model = model
+    if draft_model is not None:
+        drafter = named(draft_model)
+        target = catalog.model(model).with_draft(drafter)
+        asked.setdefault("draft_tokens", drafter.proposed)
+    apart: dict[str, Any] = pool.words()
+    if apart:
+        if "prefill_chips" not in apart:
+            raise QuestionError(
+                f"--{next(iter(apart)).replace('_', '-')}: is of a prefill pool; give --prefill-chips too"
+            )
+        if kv_offload:
+            raise QuestionError("--kv-offload: is of chips that prefill and decode; leave out --prefill-chips")
+        stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
+        split = pools(service(catalog.model(target, **stored), asked), system, **apart, **words)
+        say(json, lambda: text.fields(split, why=why), lambda: text.sheet(split, why=why))
+        required(split, asked=require_fit)
+        return
+    est = estimate(target, system, **words, **asked)
+    answer = offload(est) if kv_offload else est
+    say(json, lambda: text.fields(answer, why=why), lambda: text.sheet(answer, why=why))
+    required(est, asked=require_fit)

@@ -1,0 +1,53 @@
+"""``roofline needed``: what a number has to be for targets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from roofline.cli.console import say
+from roofline.cli.flags import LIMIT, Json, ModelName, System
+from roofline.cli.numbers import limits
+from roofline.cli.point import POINT, Point
+from roofline.core.errors import unknown
+from roofline.planner.metrics import METRICS
+from roofline.studies.needed import needed
+
+EXAMPLES: Final = (
+    "roofline needed bandwidth llama-3.1-70b --system dgx-h100 --phase decode --batch 64 --context 4096 --target tpot=12ms",
+    "roofline needed chips llama-3.1-70b -s dgx-h100 --concurrency 256 --target tpot=30ms",
+)
+
+Number = Annotated[
+    str,
+    Parameter(
+        help="A number of the hardware (bandwidth, memory, compute, links, latency, price, system.tier[0].size), a size of the workload "
+        "(batch, context, concurrency), or chips."
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--target", negative="", group=LIMIT, help="A target: tpot=20ms; repeat it for several (default: that it fits)."
+    ),
+]  # fmt: skip
+
+
+def needed_(
+    number: Number,
+    model: ModelName,
+    *,
+    system: System,
+    target: Targets = None,
+    point: Point = POINT,
+    json: Json = False,
+) -> None:
+    """Find what a number has to be for targets, all else equal: a bandwidth, a batch, the chips, a cost per hour."""
+    targets: dict[str, Any] = limits("--target", target)
+    for name in targets:
+        if name not in METRICS:
+            raise unknown("target", name, METRICS)
+    est = point.answer(model, system)
+    found = needed(est, number, **targets)
+    say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.why}")

@@ -1,0 +1,29 @@
+"""``roofline show``: a descriptor, number by number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from roofline.cli.console import say
+from roofline.cli.flags import Json
+from roofline.reports.describe import describe
+
+EXAMPLES: Final = ("roofline show gb200-nvl72", "roofline show h100 --kind chip --json")
+
+
+def show(
+    name: Annotated[
+        str, Parameter(help="A system, a chip, a model, or the path of a TOML file or a config.json: gb200-nvl72.")
+    ],
+    /,
+    *,
+    kind: Annotated[
+        Literal["system", "chip", "model"] | None, Parameter(help="Which one, where a chip and a system share a name.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a system, a chip or a model: every number with its source."""
+    description = describe(name, kind)
+    say(json, description.to_dict, lambda: description.text)

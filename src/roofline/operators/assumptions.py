@@ -1,0 +1,74 @@
+"""What an answer assumes besides its sources, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roofline.core.units import Count
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
+from roofline.models.dtypes import dtype
+from roofline.operators.serving_memory import as_served
+from roofline.operators.transformer.flow import SIXTEEN_BIT
+from roofline.workload.questions import CHANCE_KEPT, Decode, Serve, guessed
+
+
+def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
+    """Return what speculation leaves out, and what is assumed of it."""
+    drafts = question.draft_tokens > 0
+    if not np.any(drafts):
+        return ()
+    out = []
+    if np.any(guessed(question)):
+        out.append(
+            f"a draft is kept with a chance of {CHANCE_KEPT:.0%} if the one before it was, as those of seven models are: give "
+            "accept_length, the tokens that a step yields, if you know it"
+        )
+    elif np.any(drafts & (question.accept_length == 1)):
+        out.append("draft tokens are verified and none is kept: accept_length is 1")
+    if not question.model.mtp and question.model.speculator is None:
+        out.append(
+            f"the cost of drafting is left out: {question.model.name} brings no draft module, and none was described"
+        )
+    return tuple(out)
+
+
+def notes(model: Model, tokens: Count, system: System, calibration: Calibration) -> tuple[str, ...]:
+    """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
+    chip = system.chip
+    out = list(model.notices)
+    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
+        stored, wide = dtype(name), dtype(name).rate(chip.peak)
+        if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
+            continue
+        if stored.rates[0] in SIXTEEN_BIT:
+            out.append(f"{name} weights are multiplied in {wide}; unpacking them is not charged")
+        else:
+            other = next((rate for rate in ("fp8", "int8", "fp4") if rate in chip.peak), None)
+            hint = f"; dtype={'nvfp4' if other == 'fp4' else other} would use its {other} rate" if other else ""
+            out.append(
+                f"{name} weights are multiplied in {wide}: {system.package.name} has no {stored.rates[0]} rate{hint}"
+            )
+    longest = float(np.max(tokens))
+    if model.max_context and longest > model.max_context:
+        out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
+    if as_served(model, calibration) != model:
+        title = calibration.engine.title
+        out.append(
+            f"{title} leaves out the sliding windows of {model.name} unless it is told: all tokens are seen and kept"
+        )
+    if calibration.level != "ideal":
+        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        if chip.vendor not in calibration.vendors:
+            out.append(
+                f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
+            )
+    if system.power_per_chip is not None:
+        mean, idle = calibration.power_fraction[0], calibration.idle_fraction
+        out.append(f"energy: what works draws {float(mean):.0%} of the rated power, what idles {float(idle):.0%}")
+    if system.power is None and system.package.power is not None:
+        out.append("energy counts the rated power of the chips alone: hosts, switches and cooling come on top")
+    if system.package.announced:
+        out.append(f"{system.package.name} is announced, not shipped: its figures are the maker's intentions")
+    return tuple(out)

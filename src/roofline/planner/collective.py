@@ -1,0 +1,268 @@
+"""The time of one collective on a system: ``collective``, a question of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import evolve, frozen
+from numpy.typing import ArrayLike
+
+from roofline import catalog
+from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.fields import number, refuse
+from roofline.core.lazy import plots
+from roofline.core.units import BYTE, BYTE_RATE, SECOND, Bytes, BytesPerSecond, Count, Num, Ratio, Seconds, parse, show
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import Fabric, System, Tier
+from roofline.operators.operations import Message
+from roofline.physics.collectives import climb, price, shifted
+from roofline.results.notebook import Displayed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS: Final = {
+    "all-reduce": "all_reduce", "all-gather": "all_gather", "reduce-scatter": "reduce_scatter", "all-to-all": "all_to_all",
+    "send-recv": "point_to_point", "broadcast": "broadcast", "dispatch": "dispatch", "combine": "combine",
+}  # fmt: skip
+"""Kinds of collective, and what messages call them."""
+ALGORITHMS: Final = {
+    "ring": ("ring", "gather"), "tree": ("tree",), "in-network": ("in_network",), "halving": ("halving",), "one-shot": ("one_shot",),
+    "two-shot": ("two_shot",), "direct": ("all_to_all", "point_to_point"), "chain": ("chain",), "binomial": ("binomial",),
+    "low-latency": ("low_latency",), "throughput": ("throughput",),
+}  # fmt: skip
+"""Algorithms by name, and the ways of :data:`roofline.hardware.constants.COLLECTIVES` that are one."""
+_ENGINES: Final = ("one_shot", "two_shot")
+"""Kernels of serving engines, which a collective library does not choose."""
+_LEAST, _MOST = 2.0, 2.0**60
+
+
+@frozen(eq=False, repr=False)
+class Collective(Displayed):
+    """The time of a collective on a system, as nccl-tests counts its bytes. Quantities are floats, or arrays over the points asked.
+
+    Attributes:
+        kind: a key of :data:`KINDS`.
+        bytes: of the whole buffer of one rank (all-gather: what it ends with; dispatch: one copy of its tokens).
+        ranks: that take part, on neighbouring places.
+        system: on which; ``fabric``: the network between nodes that it crosses, "" inside one.
+        time: of the quickest algorithm, or of the one asked for; ``latency``: the part of it that no bandwidth shortens.
+        algorithm: which that is.
+        error: half-width of the 80 % interval, relative.
+        algorithms: times of all that are open to it, by name.
+    """
+
+    kind: str
+    bytes: Bytes
+    ranks: Count
+    system: System
+    fabric: str
+    level: str
+    time: Seconds
+    latency: Seconds
+    algorithm: Any
+    error: Ratio
+    algorithms: dict[str, Num]
+    options: dict[str, Any]
+
+    @property
+    def algbw(self) -> BytesPerSecond:
+        """Algorithm bandwidth: bytes over time."""
+        return self.bytes / self.time
+
+    @property
+    def busbw(self) -> BytesPerSecond:
+        """Bus bandwidth: algorithm bandwidth times ``2 (n - 1) / n`` of an all-reduce, ``(n - 1) / n`` of a gather, scatter or exchange."""
+        n = self.ranks
+        match self.kind:
+            case "all-reduce":
+                return self.algbw * 2 * (n - 1) / n
+            case "all-gather" | "reduce-scatter" | "all-to-all":
+                return self.algbw * (n - 1) / n
+            case _:
+                return self.algbw
+
+    @property
+    def bound(self) -> Any:
+        """What most of the time is spent on: ``network``, or ``latency``."""
+        named = np.where(self.latency > self.time / 2, "latency", "network")
+        return named if named.ndim else str(named)
+
+    @property
+    def interval(self) -> tuple[Seconds, Seconds]:
+        """80 % interval of the time."""
+        return self.time / (1 + self.error), self.time * (1 + self.error)
+
+    def __repr__(self) -> str:
+        if np.ndim(self.time):
+            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, np.shape(self.time)))} points>"
+        return f"<Collective: {self.kind} of {show(float(self.bytes), BYTE)}, {float(self.ranks):,.0f} ranks of {self.system.name}: {show(float(self.time), SECOND, 3)}>"
+
+    def __str__(self) -> str:
+        if np.ndim(self.time):
+            return repr(self)
+        low, high = self.interval
+        over = f", over {self.fabric}" if self.fabric else ""
+        others = ", ".join(
+            f"{name} {show(float(t), SECOND, 3)}" for name, t in self.algorithms.items() if np.isfinite(t)
+        )
+        return "\n".join(
+            [
+                f"{self.kind} of {show(float(self.bytes), BYTE)} over {float(self.ranks):,.0f} ranks of {self.system.title or self.system.name}{over}",
+                f"time                 {show(float(self.time), SECOND)}  (80 % interval {show(float(low), SECOND, 3)} to {show(float(high), SECOND, 3)})",
+                f"bus bandwidth        {show(float(self.busbw), BYTE_RATE)}",
+                f"algorithm bandwidth  {show(float(self.algbw), BYTE_RATE)}",
+                f"algorithm            {self.algorithm}  ({others})",
+                f"bound                {self.bound}",
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer under names with units; arrays become lists."""
+        low, high = self.interval
+        return {
+            "kind": self.kind, "bytes": _plain(self.bytes), "ranks": _plain(self.ranks), "system": self.system.name,
+            "fabric": self.fabric or None, "level": self.level, "time_s": _plain(self.time),
+            "busbw_bytes_per_s": _plain(self.busbw), "algbw_bytes_per_s": _plain(self.algbw), "algorithm": _plain(self.algorithm),
+            "bound": _plain(self.bound), "interval": {"time_s": [_plain(low), _plain(high)]},
+        }  # fmt: skip
+
+    def over(self, sizes: ArrayLike) -> Collective:
+        """Return the same collective at other sizes."""
+        return collective(self.kind, np.asarray(sizes, dtype=np.float64), self.system, ranks=self.ranks, **self.options)
+
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
+        """Draw bus bandwidth against size; see :func:`roofline.plots.collective`."""
+        return plots().collective(self, ax=ax, style=style, width=width)  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """Return a number, or a list of them, as JSON has it."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def collective(
+    kind: str,
+    size: float | str | ArrayLike,
+    system: str | Path | System,
+    *,
+    ranks: float | ArrayLike,
+    algorithm: str | None = None,
+    fabric: str | Path | Fabric | None = None,
+    in_network: bool | None = None,
+    plane: str | None = None,
+    copies: float = 8.0,
+    level: str | Path | Calibration = "calibrated",
+) -> Collective:
+    """Return how long a collective takes, with its bus bandwidth, algorithm and interval.
+
+    Args:
+        kind: ``all-reduce``, ``all-gather``, ``reduce-scatter``, ``all-to-all``, ``send-recv`` (every rank to the next at once),
+            ``broadcast``, or ``dispatch`` and ``combine`` of tokens to their experts.
+        size: bytes as nccl-tests counts them, a number, text such as ``"1 GiB"``, or an array.
+        system: a name in ``hardware/systems``, the path of a TOML file, or an object.
+        ranks: how many take part, at least 2; an array broadcasts with ``size``.
+        algorithm: one of :data:`ALGORITHMS`; by default the quickest that a collective library has.
+        fabric: the network that the outermost tier is taken to be; a name in ``hardware/fabrics``. Its bandwidth stays that of the tier.
+        in_network: whether the switches of the outermost tier add up (SHARP); NCCL leaves that off unless NCCL_COLLNET_ENABLE=1.
+        plane: another network of the system that carries the message, such as ``VPC`` of a CloudMatrix.
+        copies: experts of each token, of a dispatch or combine.
+        level: as in :func:`roofline.estimate`.
+
+    Raises:
+        QuestionError: a word is not known, or a number is out of range.
+
+    >>> answer = collective("all-reduce", "1 GiB", "dgx-h100", ranks=64)
+    >>> answer.algorithm, 250 < answer.busbw / 1e9 < 400
+    ('in-network', True)
+    """
+    rack = catalog.system(system)
+    named = _kind(kind)
+    buffer = _bytes(size)
+    group = number(ranks, "ranks")
+    refuse("size", buffer, 1.0, _MOST)
+    refuse("ranks", group, _LEAST, whole=True)
+    if np.any(group > rack.reach):
+        rule = f"is more than the {float(rack.reach):,.0f} ranks that {rack.name} joins"
+        raise QuestionError(fault("ranks", float(np.max(group)), rule, "name a larger system"))
+    buffer, group = (each + 0.0 for each in np.broadcast_arrays(buffer, group))
+    tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm)
+    profile = catalog.profile(level, rack)
+    message = Message(named, KINDS[named], buffer, group, copies=number(copies, "copies"))
+    if named == "send-recv":
+        message, tiers = shifted(buffer, group, tiers)
+    cost = price(message, tiers, profile, ways)
+    if not cost.ways or not np.all(np.isfinite(cost.time)):
+        asked = algorithm or "collective"
+        raise QuestionError(
+            fault("algorithm", asked, f"is no way of a {named} on {rack.name}", f"try {', '.join(ALGORITHMS)}")
+        )
+    names = {way: name for name, each in ALGORITHMS.items() for way in each}
+    times = {names[way]: np.asarray(time) + 0.0 * cost.time for way, time in cost.ways.items()}
+    which = np.argmin(np.stack([np.asarray(t, dtype=np.float64) for t in times.values()]), axis=0)
+    chosen = np.array(list(times))[which]
+    crossed = [
+        c.fabric.name for c in climb(tiers, message.group, message.stride) if c.fabric is not None and np.any(c.fan > 1)
+    ]
+    options = {
+        "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "copies": copies, "level": level,
+    }  # fmt: skip
+    return Collective(
+        named, _scalar(buffer), _scalar(group), rack, crossed[-1] if crossed else "", profile.level, _scalar(cost.time),
+        _scalar(cost.latency), _scalar(chosen), _scalar(cost.error), {name: _scalar(t) for name, t in times.items()}, options,
+    )  # fmt: skip
+
+
+def _scalar(value: Any) -> Any:
+    """Return an array of no dimension as what it holds."""
+    return value if np.ndim(value) else np.asarray(value).item()
+
+
+def _bytes(size: float | str | ArrayLike) -> Num:
+    """Return a size: a number, an array, or text such as ``1GiB``, ``1 GiB`` or ``1073741824``."""
+    if not isinstance(size, str):
+        return number(size, "size")
+    plain = size.strip()
+    if re.fullmatch(r"[0-9.]+([eE][+-]?[0-9]+)?", plain):
+        return float(plain)
+    return parse(re.sub(r"(?<=[0-9.])(?=[A-Za-z])", " ", plain, count=1), BYTE, "size")
+
+
+def _kind(kind: str) -> str:
+    """Return the kind in this library's spelling: ``all_reduce`` and ``allreduce`` are ``all-reduce``."""
+    plain = str(kind).strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+    also = {"alltoall": "all-to-all", "a2a": "all-to-all", "p2p": "send-recv", "pointtopoint": "send-recv"}
+    spelt = {name.replace("-", ""): name for name in KINDS} | also
+    if plain not in spelt:
+        raise unknown("kind", str(kind), tuple(KINDS))
+    return spelt[plain]
+
+
+def _ways(algorithm: str | None) -> Sequence[str]:
+    if algorithm is None:
+        return [way for name, ways in ALGORITHMS.items() for way in ways if way not in _ENGINES]
+    name = algorithm.strip().lower().replace("_", "-")
+    if name not in ALGORITHMS:
+        raise unknown("algorithm", algorithm, tuple(ALGORITHMS))
+    return ALGORITHMS[name]
+
+
+def _tiers(
+    rack: System, fabric: str | Path | Fabric | None, in_network: bool | None, plane: str | None
+) -> tuple[Tier, ...]:
+    """Return the tiers that a message meets: the system's, with another network in place of the outermost where one is named."""
+    tiers = rack.tiers
+    if plane is not None:
+        wanted = {each.name.lower(): each for each in rack.planes}
+        if plane.lower() not in wanted:
+            raise unknown("plane", plane, tuple(each.name for each in rack.planes))
+        tiers = (wanted[plane.lower()],)
+    if fabric is not None:
+        tiers = (*tiers[:-1], evolve(tiers[-1], fabric=catalog.fabric(fabric)))
+    if in_network is not None:
+        tiers = (*tiers[:-1], evolve(tiers[-1], in_network=in_network))
+    return tiers

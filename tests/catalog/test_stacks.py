@@ -1,0 +1,86 @@
+"""Stacks: tables that override each other, releases that match the nearest, kinds of launch, other names on one runtime."""
+
+import datetime
+
+import pytest
+
+import roofline as rl
+from roofline.catalog import stacks
+from roofline.core.mappings import Table
+
+TOP = {
+    "stack": {
+        "title": "Made",
+        "source": "here",
+        "gap": "100 us",
+        "launch": 1.0,
+        "runtime": {"cuda": {"launch_host": "10 us", "generation": {"blackwell": {"launch": 0.8}}}, "cann": {"names": ["made-on-cann"]}},
+        "release": {"0.9": {"date": datetime.date(2025, 6, 1), "launch": 1.5}, "0.12": {"date": datetime.date(2025, 12, 1)}},
+        "kind": {"tuned": {"gap": "50 us"}},
+    },
+    "sources": {"here": {"kind": "assumed", "title": "a test", "why": "it is one"}},
+}  # fmt: skip
+
+
+def made():
+    return stacks.read(Table(TOP, "made.toml"), "made")
+
+
+def resolved(**machine):
+    return stacks.resolve("made", made(), made(), stacks.Machine(**machine))
+
+
+def test_the_most_special_table_counts():
+    assert resolved(runtime="cuda", generation="blackwell").launch == 0.8
+    assert resolved(runtime="cuda", generation="hopper").launch == 1.0
+    assert resolved(runtime="rocm", generation="blackwell").launch_host == 0.0
+    assert resolved(kind="tuned").gap == pytest.approx(50e-6)
+    found = resolved(runtime="cuda", generation="blackwell")
+    assert found.chain == ("made.runtime.cuda.generation.blackwell", "made.runtime.cuda", "made")
+    assert found.origins["launch"] == "made.runtime.cuda.generation.blackwell.launch"
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [("", ""), ("0.9.2", "0.9"), ("0.11", "0.9"), ("0.12.0", "0.12"), ("1.4", "0.12"), ("0.1.0", "0.9"), ("2025-11", "0.9"),
+     ("2026-03", "0.12"), ("2025", "0.12"), ("2024-01-01", "0.9"), ("nightly", ""), ("v0.9.1.post2", "0.9")],
+)  # fmt: skip
+def test_a_release_goes_by_the_nearest_dated_one(asked, found):
+    assert stacks.nearest(made().inner["release"], asked) == found
+
+
+@pytest.mark.parametrize(
+    "name", ["vllm@0.12", "vllm-ascend", "sglang-ascend", "mindie", "cloudmatrix-infer", "xdeepserve", "tpu-inference"]
+)
+def test_engines_are_found_by_name_and_release(name):
+    found = rl.catalog.engine(name)
+    assert found.title
+    assert found.chain
+
+
+def test_an_engine_on_a_runtime_has_the_title_it_has_there():
+    assert rl.catalog.engine("vllm", "atlas-800i-a2").title == rl.catalog.engine("vllm-ascend").title == "vLLM-Ascend"
+    assert rl.catalog.engine("vllm", "dgx-h100").captured == ("decode",)
+    assert "prefill" in rl.catalog.engine("tpu-inference", "tpu-v6e-pod").captured
+
+
+def test_words_and_errors():
+    assert stacks.split("vllm@0.12+tuned") == ("vllm", "0.12", "tuned")
+    with pytest.raises(rl.RooflineError, match="kind of launch"):
+        rl.catalog.engine("vllm+fast")
+    with pytest.raises(rl.RooflineError, match="engine"):
+        rl.catalog.engine("vllmm")
+    wrong = {**TOP, "stack": {**TOP["stack"], "launch": 100.0}}
+    with pytest.raises(rl.RooflineError, match=r"launch.*from 0.05 to 20"):
+        stacks.read(Table(wrong, "made.toml"), "made")
+
+
+def test_a_pass_outside_a_graph_takes_at_least_its_launches():
+    ask = rl.Prefill(rl.model("llama-3.1-8b"), 1, 64)
+    engine = rl.catalog.engine("sglang", "dgx-b200")
+    slow, fast = (
+        rl.estimate(ask, "dgx-b200", rl.Layout(), engine=rl.catalog.engine(name, "dgx-b200"))
+        for name in ("sglang", "trtllm@0.9")
+    )
+    # 32 layers of 9 kernels and 3 around attention, and a few more.
+    assert slow.ttft > 32 * 12 * engine.launch_host > fast.ttft

@@ -1,0 +1,124 @@
+"""A collective as a question of its own: bytes as nccl-tests counts them, the same number for a scalar and in an array."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline.cli.app import main
+from roofline.planner.collective import ALGORITHMS, KINDS
+
+SYSTEMS = ("dgx-h100", "gb200-nvl72", "mi300x-8", "tpu-v5p-pod", "cloudmatrix384", "alps-gh200")
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(KINDS)), st.sampled_from(SYSTEMS), st.lists(st.integers(0, 33), min_size=1, max_size=4),
+    st.lists(st.integers(2, 700), min_size=1, max_size=3),
+)  # fmt: skip
+def test_an_array_holds_what_scalars_say(kind, system, powers, ranks):
+    sizes = 2.0 ** np.array(powers)
+    grid = rl.collective(kind, sizes, system, ranks=np.array(ranks, dtype=float)[:, None])
+    assert grid.time.shape == (len(ranks), len(sizes))
+    for i, n in enumerate(ranks):
+        for j, size in enumerate(sizes):
+            one = rl.collective(kind, float(size), system, ranks=n)
+            assert grid.time[i, j] == pytest.approx(one.time, rel=1e-12)
+            assert grid.algorithm[i, j] == one.algorithm
+            assert grid.error[i, j] == pytest.approx(one.error)
+
+
+def test_bandwidths_are_those_of_nccl_tests():
+    found = rl.collective("all-reduce", "8 GiB", "dgx-b200", ranks=16)
+    assert found.algbw == pytest.approx(8 * 2**30 / found.time)
+    assert found.busbw == pytest.approx(found.algbw * 2 * 15 / 16)
+    gathered = rl.collective("all_gather", 2.0**30, "dgx-b200", ranks=16)
+    assert gathered.busbw == pytest.approx(gathered.algbw * 15 / 16)
+
+
+@pytest.mark.parametrize(("size", "measured"), [(2**29, 1806.7e-6), (2**33, 20299e-6)])
+def test_one_rack_of_72_as_it_was_measured(size, measured):
+    assert rl.collective("all-reduce", float(size), "gb200-nvl72", ranks=72).time == pytest.approx(measured, rel=0.08)
+
+
+def test_the_bus_bandwidth_of_a_ring_does_not_fall_with_the_nodes():
+    # NCCL's rings are flat: every card carries 2 S/r (n - 1)/n; only its latency grows.
+    bus = rl.collective(
+        "all-reduce", 16 * 2.0**30, "dgx-b200", ranks=np.array([32.0, 64.0, 128.0, 512.0]), algorithm="ring"
+    ).busbw
+    assert bus.max() / bus.min() < 1.1
+
+
+def test_the_error_grows_with_the_distance_and_for_short_messages():
+    near, far = (rl.collective("all-reduce", "4 GiB", "dgx-h100", ranks=n).error for n in (64, 16384))
+    assert far > near
+    short = rl.collective("all-reduce", "64 KiB", "dgx-h100", ranks=64).error
+    assert short > near
+
+
+def test_switches_that_add_up_between_nodes_help():
+    # NCCL with SHARP on 46 nodes of B200: 545 GB/s of bus bandwidth (Together AI, 2026-05-02).
+    plain, sharp = (rl.collective("all-reduce", "16 GiB", "dgx-b200", ranks=368, in_network=on) for on in (False, True))
+    assert sharp.time < plain.time
+    assert sharp.busbw / 1e9 == pytest.approx(545, rel=0.1)
+
+
+def test_another_network_of_a_system_carries_a_message():
+    over = {
+        plane: rl.collective("send-recv", "1 GiB", "cloudmatrix384", ranks=64, plane=plane).busbw
+        for plane in ("VPC", "RDMA")
+    }
+    assert 2.3e9 < over["VPC"] < 3.125e9
+    assert 18e9 < over["RDMA"] < 25e9
+    assert rl.collective("send-recv", "1 GiB", "cloudmatrix384", ranks=64).busbw > 100e9
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("foo", 1e9, "dgx-h100", 8), "kind"), (("all-reduce", "1 Gi", "dgx-h100", 8), "size"), (("all-reduce", 1e9, "dgx-h100", 1), "ranks"),
+        (("all-reduce", 1e9, "dgx-h100", 1e6), "ranks"),
+    ],
+)  # fmt: skip
+def test_a_wrong_word_is_named(words, told):
+    kind, size, system, ranks = words
+    with pytest.raises(rl.RooflineError, match=told):
+        rl.collective(kind, size, system, ranks=ranks)
+    with pytest.raises(rl.QuestionError, match="algorithm"):
+        rl.collective("all-reduce", 1e9, "dgx-h100", ranks=16, algorithm="one-shot")
+    with pytest.raises(rl.RooflineError, match="plane"):
+        rl.collective("all-reduce", 1e9, "dgx-h100", ranks=16, plane="VPC")
+
+
+def test_the_command_prints_the_fields_of_the_function(capsys):
+    main(["collective", "all-reduce", "1GiB", "--system", "gb200-nvl72", "--ranks", "72", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    found = rl.collective("all-reduce", "1 GiB", "gb200-nvl72", ranks=72)
+    assert told == found.to_dict()
+    assert {
+        "kind",
+        "bytes",
+        "ranks",
+        "system",
+        "time_s",
+        "busbw_bytes_per_s",
+        "algbw_bytes_per_s",
+        "algorithm",
+        "bound",
+        "interval",
+    } <= set(told)
+    main(["collective", "all-reduce", "1073741824", "--system", "gb200-nvl72", "--ranks", "72"])
+    assert "bus bandwidth" in capsys.readouterr().out
+
+
+def test_a_picture_of_bus_bandwidth_against_size():
+    axes = rl.collective("all-reduce", "1 GiB", "dgx-b200", ranks=64).plot()
+    assert axes.get_ylabel() == "Bus bandwidth (GB/s)"
+    assert len(axes.lines[0].get_xdata()) > 20
+
+
+def test_every_algorithm_is_a_way_that_has_constants():
+    assert {way for ways in ALGORITHMS.values() for way in ways} == set(rl.IDEAL.links)
