@@ -34,12 +34,15 @@ EVEN = 3**-0.5
 """Standard deviation of an even spread over its half-width."""
 
 
-def closed(requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, room=None, cached=0, engine=NONE):
+def closed(
+    requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, room=None, cached=0, engine=NONE, varied=None
+):
     """Return what the closed forms say of a loop whose steps take what the simulation's do, and its waits."""
     let_in = requests if room is None else min(requests, room * ranks)
     asked = rl.Serve(MODEL, input, output, requests, cached=cached, requests_per_slot=slots, variation=spread * EVEN)
+    prompts = asked.variation if varied is None else varied * EVEN
     c = cadence(
-        float(input - cached), output - 1.0, let_in / ranks, float(ranks), float(chunk), variation=asked.variation, slots=asked.requests_per_slot
+        float(input - cached), output - 1.0, let_in / ranks, float(ranks), float(chunk), variation=prompts, slots=asked.requests_per_slot
     )  # fmt: skip
     mixed = TOKEN * float(c.together * c.chunk) + DECODE * (requests > 1)
     p = pace(asked, engine, c, DECODE, mixed, requests=let_in / ranks, ranks=float(ranks))
@@ -63,18 +66,13 @@ def closed(requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, r
     ],
 )  # fmt: skip
 def test_a_loop_in_steady_state(requests, input, output, chunk, ranks):
-    """3 % in TPOT and rate, 10 % in TTFT (20 % where a chunk is as long as the mean prompt, and ranks work in lock-step).
-
-    What is left is how prompts clump by chance, of which the form knows the mean, and that in a form without cliffs lengths of prompts vary.
-    """
-    ttft, tpot, rate, _ = closed(requests, input, output, chunk, ranks)
-    seen = closed_loop(
-        requests, DECODE, TOKEN, input, output, chunk, ranks, cycles=30, varied=0.5 if ranks == 1 else 0.0
-    )
-    assert ttft == pytest.approx(seen.ttft, rel=0.2 if chunk == input else 0.1)
-    near = 0.2 if chunk == input else 0.03
-    assert tpot == pytest.approx(seen.tpot, rel=near)
-    assert rate == pytest.approx(seen.rate, rel=near)
+    """3 % in TPOT and rate, 10 % in TTFT: what is left is how prompts clump by chance, of which the form knows the mean."""
+    varied = 0.5 if ranks == 1 else 0.0
+    ttft, tpot, rate, _ = closed(requests, input, output, chunk, ranks, varied=varied)
+    seen = closed_loop(requests, DECODE, TOKEN, input, output, chunk, ranks, cycles=30, varied=varied)
+    assert ttft == pytest.approx(seen.ttft, rel=0.1)
+    assert tpot == pytest.approx(seen.tpot, rel=0.03)
+    assert rate == pytest.approx(seen.rate, rel=0.03)
 
 
 LOADS = [
@@ -118,10 +116,10 @@ def test_lengths_that_are_equal_stay_together(load, first):
 @pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_lengths_that_vary_draw_ranks_apart(load, spread):
-    """10 % in TPOT and 16 % in TTFT, prompts before decode steps, 8 requests a slot: the oracle for the window of a wave."""
+    """10 % in TPOT and 20 % in TTFT, prompts before decode steps, 8 requests a slot: the oracle for the window of a wave."""
     seen = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=8, at_once=True, spread=spread, prompts_first=True)
     ttft, tpot, _, _ = closed(*load, slots=8, spread=spread)
-    assert ttft == pytest.approx(seen.ttft, rel=0.16)
+    assert ttft == pytest.approx(seen.ttft, rel=0.2)
     assert tpot == pytest.approx(seen.tpot, rel=0.1)
 
 
@@ -325,8 +323,9 @@ def test_more_requests_never_make_fewer_tokens_nor_serve_one_faster(pair, input,
     model, system = pair
     profile = rl.profile("generic", system)
     est = serve(rl.Serve(model, input, output, 2.0 ** np.arange(12)), system, rl.Layout(), profile)
-    # Where ranks do nothing but pass prompts, how many go into one chunk moves the rate a little either way.
-    assert (np.diff(est.tokens_per_second) >= -0.02 * est.tokens_per_second[1:]).all()
+    # Where ranks do nothing but pass prompts, how many go into one chunk moves the rate a little either way; and one that comes back
+    # where others decode waits for the end of their step.
+    assert (np.diff(est.tokens_per_second) >= -0.04 * est.tokens_per_second[1:]).all()
     assert (np.diff(est.tpot) >= -0.02 * est.tpot[1:]).all()
 
 
