@@ -205,7 +205,7 @@ def test_a_wrong_calibration_is_one_line(capsys, monkeypatch, tmp_path, tables, 
 
 WRONG = [
     ("estimate deepsek-v3 -s gb200-nvl72", "did you mean deepseek-v3"),
-    ("estimate deepseek-v3 -s gb200", "no such system"),
+    ("estimate deepseek-v3 -s gb2000", "no such system"),
     ("estimate deepseek-v3", "--system"),
     ("estimate", "MODEL"),
     ("estimate llama-3.1-70b -s dgx-h100 --tp 3", "must divide the 64 attention heads"),

@@ -176,7 +176,7 @@ def test_hf_quant_config_beside_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "lama"}, "model_type='lama': no such family is known; did you mean llama"), ({"model_type": None}, "model_type: is null"),
+        ({"model_type": "lama"}, "model_type='lama': no such family is known; did you mean llama"), ({"model_type": None, "architectures": []}, "model_type: is null"),
         ({"hidden_size": None}, "hidden_size: is null"), ({"hidden_size": 0}, "hidden_size=0: must be a whole number from 1"),
         ({"hidden_size": -4096}, "must be a whole number"), ({"hidden_size": "4096"}, "must be a whole number"),
         ({"hidden_size": 4096.5}, "must be a whole number"), ({"hidden_size": math.nan}, "must be a whole number"),

@@ -18,7 +18,7 @@ from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.operators.assumptions import notes as remarks
+from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
@@ -181,5 +181,5 @@ def search_training(
         words=chosen_words(chosen.get("recompute"), sharding, schedule), progress=progress,
         micro_batches=(float(question.micro_batch),) if "micro_batch" in chosen else tried(question),
     )  # fmt: skip
-    notes += remarks(question.model, question.seq_len, rack, profile)
+    notes += assumptions.notes(question.model, question.seq_len, rack, profile)
     return TrainingSearch(tuple(splits), notes=tuple(notes)).held(memory=memory, step_time=step_time)

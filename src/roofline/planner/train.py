@@ -16,7 +16,7 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
-from roofline.operators.assumptions import notes as remarks
+from roofline.operators import assumptions
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
 from roofline.planner.evaluation import step
@@ -130,7 +130,7 @@ def train(
         est, fitting, placed = best(splits)
         notes.append(_said(est, fitting, placed))
         est = est if held else attrs.evolve(est, candidates=candidates)
-    added = remarks(question.model, question.seq_len, rack, profile)
+    added = assumptions.notes(question.model, question.seq_len, rack, profile)
     return est.noted([*notes, *(note for note in added if note not in est.remarks)])
 
 

@@ -113,10 +113,10 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     >>> from roofline.workload.questions import Decode
     >>> est = estimate(Decode("llama-3.1-70b", 64, 4096), "dgx-h100", Layout(tp=8))
     >>> found = needed(est, "bandwidth", tpot="12ms")
-    >>> round(found.value / 1e12, 2), bool(found.est.tpot <= 0.012)
-    (6.28, True)
+    >>> round(found.value / 1e12, 1), bool(found.est.tpot <= 0.012)  # TB/s; it has 3.35
+    (6.2, True)
     >>> print(needed(est, "bandwidth", tpot="1ms"))
-    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.88 ms, above 1 ms: bound by latency
+    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.79 ms, above 1 ms: bound by network
     """
     if est.shape:
         raise QuestionError(fault("shape", est.shape, "this is told of one point only", "pick one with .at(index)"))

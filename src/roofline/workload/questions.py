@@ -113,7 +113,7 @@ def _generates(_: object, __: object, model: Model) -> None:
                 "model",
                 model.name,
                 "is an encoder: it generates no tokens",
-                "ask for a prompt alone: rl.Prefill, or --prefill",
+                "ask for a prompt alone: rl.Prefill, or --phase prefill",
             )
         )
 

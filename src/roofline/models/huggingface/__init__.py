@@ -137,6 +137,8 @@ _HARMLESS: Final = re.compile(
     r"postnorm|shared_moe|org_vocab|moe_gate$|fuse|compression_ratio|inner_layernorms|attention_method|zero_expert_type|att_impl_type|"
     r"need_fp32|use_moe$|moe_every_n_layer|norm_expert|original_max_position|pdrop|n_ctx|in_fp32|fusion|verbose|norm_type|^rms_norm$|"
     r"use_mambapy|ssm_cfg|pad_vocab|norm_before|"
+    r"normalization_function|order_of_interleaved|use_parallel_block|use_parallel_embedding|position_embedding_type|layer_switch|mup_enabled|"
+    r"route_norm|use_grouped_mm|use_rmsnorm|dispatch_use|use_gated_activation|"
     r"_ids?$|pool_type|pool_func|org_vocab|dense_list|class_num|add_classification|num_mel_bins|mask_time|mask_feature|median_filter|apply_spec|"
     r"vocab_size_per|use_routing_bias|router_bias|^use_qk_norm$|hybrid_override|dense_attention|unused|language$|^_|keys_to_ignore"
 )
@@ -146,7 +148,8 @@ _SHAPES: Final = re.compile(
 )
 """What a name that counts or lays out anything is made of: such fields are told even if they sound harmless otherwise."""
 _PLAIN: Final = re.compile(
-    r"layer_?norm_eps|_ids?$|^(org_vocab_size|dense_list|pool_type|num_labels|head_type|scale_embedding|layerdrop|.*_layerdrop|mask_time_length|"
+    r"layer_?norm_eps|_ids?$|^(num_expert_groups|num_limited_groups|order_of_interleaved_layers|use_parallel_block|layer_switch|use_parallel_embedding|"
+    r"position_embedding_type|moe_multimodal_.*|use_grouped_mm|org_vocab_size|dense_list|pool_type|num_labels|head_type|scale_embedding|layerdrop|.*_layerdrop|mask_time_length|"
     r"mask_feature_length|decoder_start.*|forced_decoder_ids|median_filter_width|attn_res_block_size|ep_size|tp_size|hc_eps|hc_sinkhorn_iters|index_share_for_mtp_iteration|mtp_transformer_layers|"
     r"num_expert_group|n_group|topk_group|grouped_topk|num_beam_groups|qk_rope_head_dim|rotary_dim|chunk_size_feed_forward|"
     r"(encoder_)?no_repeat_ngram_size|pruned_heads|cross_attention_hidden_size|use_kernels?|.*_group_size_training|.*_dropout.*|"
@@ -163,7 +166,9 @@ def _family(t: Table, top: Table) -> str:
     """
     table = t if "model_type" in t else top
     built = _built(t) or _built(top)
-    said = table.text("model_type", built) if built else table.text("model_type")
+    drafted = drafts.kind(top)
+    usual_draft = "deepseek_v3" if "kv_lora_rank" in t else "qwen3" if drafted == "block" else "llama"
+    said = table.text("model_type", built or usual_draft) if built or drafted else table.text("model_type")
     ends = ("_text", "_text_model", "_text_encoder", "_thinker", "_thinker_text", "_mtp", "_nextn", "_for_causal_lm")
     for name in (said, *(said.removesuffix(end) for end in ends), said.lower(), said.replace("-", "_")):
         if name in FAMILIES:
@@ -174,8 +179,8 @@ def _family(t: Table, top: Table) -> str:
         return usual
     if table is top and t is not top and said in _WRAPPED:
         return _WRAPPED[said]
-    if built in FAMILIES and drafts.kind(top):
-        return built
+    if drafted:
+        return built or usual_draft
     common = [key for key in _UNDERSTOOD if key in t]
     hint = (
         f"{near(said, FAMILIES, 'families')}; or give model_type = that of a family whose fields these are, "
@@ -259,7 +264,8 @@ def model(
     runs = tuple(Layers(len(list(group)), *kind) for kind, group in groupby(plan.layers))
     # Either level may say it, and the inner one speaks for the text model.
     told = next((t for t in (top, inner) if "tie_word_embeddings" in t), inner)
-    tied = told.flag("tie_word_embeddings", inner.flag("tie_embedding", family in _TIED))
+    sharing = inner.flag("use_embedding_sharing", family in _TIED)
+    tied = told.flag("tie_word_embeddings", inner.flag("tie_embedding", sharing))
     # A draft model's head and embedding are its own or its target's, and never one.
     tied = tied and not drafted
     size, vocab = hidden(inner), width(inner, "vocab_size", "padded_vocab_size")

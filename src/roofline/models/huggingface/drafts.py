@@ -42,7 +42,7 @@ def kind(top: Table) -> str:
         return "eagle3"
     if _EAGLE.search(said):
         return "eagle"
-    if _MEDUSA.search(said):
+    if _MEDUSA.search(said) or "medusa_num_heads" in top:
         return "medusa"
     return "mtp" if _MTP.search(said) else ""
 
@@ -76,18 +76,24 @@ def draft(found: str, t: Table, top: Table, reader: Reader) -> Plan:
         layers = [layers[-1]] * count
     else:
         inside = top.table("dflash_config", {})
-        states = inside.raw("target_layer_ids", None) or top.raw("target_layer_ids", None)
+        states = (
+            inside.raw("target_layer_ids", None)
+            or top.raw("target_layer_ids", None)
+            or top.raw("aux_hidden_state_layer_ids", None)
+        )
         count = len(states) if isinstance(states, (list, tuple)) and states else 5
         also |= {
             "fusion": count * target,
             "block": upto(top, "block_size", default=8, most=WIDEST) or 8,
             **_heads(inside, top),
         }
+        if "draft_vocab_size" in top:
+            also |= {"headed": True, "vocab": _vocabulary(top, t)}
     return Plan(layers, {**plan.also, **also})
 
 
 _SAID: Final = (
-    "draft_vocab_size", "eagle_config", "dflash_config", "num_target_layers", "target_model_type", "target_layer_ids", "block_size",
+    "draft_vocab_size", "eagle_config", "dflash_config", "num_target_layers", "target_model_type", "target_layer_ids", "aux_hidden_state_layer_ids", "block_size",
     "num_anchors", "loss_decay_gamma", "attention_backend", "norm_before_residual", "norm_before_fc", "speculators_model_type",
     "speculators_version", "speculators_config", "has_no_defaults_at_init", "transformer_layer_config", "eagle_aux_hidden_state_layer_ids",
     "sliding_window", "emb_dim", "gru_hidden_dim", "max_window_layers", "target_hidden_size", "embed_requires_grad", "fc_norm", "parallel_drafting",
@@ -100,7 +106,7 @@ def _joined(top: Table, t: Table) -> int:
     """Return how many hidden states of the target EAGLE-3 joins."""
     inside = top.table("eagle_config", {})
     for each in (inside, top, t):
-        listed = each.raw("eagle_aux_hidden_state_layer_ids", None)
+        listed = each.raw("eagle_aux_hidden_state_layer_ids", None) or each.raw("aux_hidden_state_layer_ids", None)
         if isinstance(listed, (list, tuple)) and 0 < len(listed) <= FEW:
             return len(listed)
     return _HIDDEN_STATES
@@ -136,6 +142,14 @@ def _medusa(t: Table) -> Plan:
     size, heads = hidden(t), upto(t, "medusa_num_heads", "num_heads", default=5, most=FEW) or 1
     layers = upto(t, "medusa_num_layers", "num_hidden_layers", default=1, most=FEW) or 1
     vocab = width(t, "vocab_size")
+    for said in (
+        "intermediate_size",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "num_hidden_layers",
+        "medusa_num_layers",
+    ):
+        t.raw(said, None)
     # A square matrix a layer: as a block without a gate, of half the hidden size.
     block = Dense(max(size // 2, 1), gated=False, bias=False)
     also = {"role": "draft", "embedded": False, "headed": True, "vocab": heads * vocab, "block": heads}

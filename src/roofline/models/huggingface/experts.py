@@ -391,7 +391,9 @@ def exaone_moe(t: Table) -> Plan:
     flags = listed(t, "is_moe_layer", layers)
     start = upto(t, "first_last_k_dense_replace", default=0, most=layers)
     sparse = (
-        [bool(flag) for flag in flags]
+        sparse_layers(t, layers)
+        if "mlp_layer_types" in t
+        else [bool(flag) for flag in flags]
         if flags is not None
         else sparse_layers(t, layers, 1)
         if not start

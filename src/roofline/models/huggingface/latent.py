@@ -228,6 +228,7 @@ def peer(t: Table) -> Plan:
     layers = depth(t)
     for said in ("gated", "n_shared_experts"):
         t.raw(said, None)
+    t.flag("vocab_assumed")
     if "n_routed_experts" not in t:
         return plan([mla(t)] * layers, [dense(t)] * layers)
     mixture = moe(t, shared_width=upto(t, "shared_expert_intermediate_size"))

@@ -25,7 +25,16 @@ _LLM_ANALYSIS = {
     "n_head": "num_attention_heads", "hidden_dim": "hidden_size", "num_layers": "num_hidden_layers", "ffn_embed_dim": "intermediate_size", "max_seq_len": "max_position_embeddings",
     "name": "_name_or_path", "moe_num_experts": "n_routed_experts", "moe_top_k": "num_experts_per_tok",
 }  # fmt: skip
+_NATIVE = {
+    "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads", "n_kv_heads": "num_key_value_heads", "hidden_dim": "intermediate_size",
+    "max_seq_len": "max_position_embeddings",
+}  # fmt: skip
+"""Of ``params.json`` beside the weights that Meta and Mistral publish themselves."""
 _KINDS = {"dense", "moe", "llama", "gpt", "", None}
+
+
+_VOCABULARY = 51200
+"""GPT-3's vocabulary padded to 1024, which these tools count where a file has none."""
 
 
 def translated(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -42,7 +51,10 @@ def translated(config: Mapping[str, Any]) -> Mapping[str, Any]:
         return config
     out = {names.get(key, key): value for key, value in config.items() if value is not None}
     calculon = "num_blocks" in config
-    out.setdefault("vocab_size", 51200)
+    if names is _NATIVE:
+        out |= _native(config)
+    if "vocab_size" not in out:
+        out |= {"vocab_size": _VOCABULARY, "vocab_assumed": True}
     gated = bool(config.get("use_swiglu", config.get("swiglu", not calculon)))
     latent = (
         config.get("attention_type") == "mla" or "kv_lora_rank" in config or bool(config.get("multi_latent_attention"))
@@ -69,7 +81,35 @@ def _names(config: Mapping[str, Any]) -> Mapping[str, str] | None:
         return _SIMUMAX
     if "attn_heads" in config and "num_blocks" in config:
         return _CALCULON
+    if "dim" in config and "n_layers" in config and "n_heads" in config:
+        return _NATIVE
     if "hidden_dim" in config and "n_head" in config:
         return _LLM_ANALYSIS
     known = "num_layers" in config and "hidden_size" in config and "num_attention_heads" in config
-    return _MEGATRON if known and "num_hidden_layers" not in config and config.get("model_type") in _KINDS else None
+    return _MEGATRON if known and "num_hidden_layers" not in config and "model_type" not in config else None
+
+
+def _native(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what such a file says in a way of its own: the width of the feed-forward by a rule, experts in a table."""
+    out: dict[str, Any] = {"tie_word_embeddings": config.get("tied_embeddings") is True}
+    dim, multiple, factor = config.get("dim"), config.get("multiple_of"), config.get("ffn_dim_multiplier")
+    if (
+        "hidden_dim" not in config
+        and isinstance(dim, int)
+        and isinstance(multiple, int)
+        and 0 < dim < _LIMIT
+        and 0 < multiple < _LIMIT
+    ):
+        wide = int(8 * dim / 3)
+        wide = int(factor * wide) if isinstance(factor, (int, float)) and 0 < factor < _LIMIT else wide
+        out["intermediate_size"] = multiple * -(-wide // multiple)
+    experts = config.get("moe")
+    if isinstance(experts, Mapping):
+        out |= {
+            "n_routed_experts": experts.get("num_experts"),
+            "num_experts_per_tok": experts.get("num_experts_per_tok"),
+        }
+    return out
+
+
+_LIMIT = 10**7

@@ -366,11 +366,20 @@ def granite(t: Table) -> Plan:
 def peer(t: Table) -> Plan:
     """A model file of another tool (:mod:`roofline.models.huggingface.peers`): dense, or a mixture with shared experts."""
     layers, gated = depth(t), t.flag("gated", default=True)
+    for said in ("multiple_of", "ffn_dim_multiplier", "moe"):
+        t.raw(said, None)
+    also = {"warnings": assumed_vocabulary(t)}
     attention = gqa(t, bias=t.flag("add_qkv_bias"), qk_norm=t.flag("qk_norm"))
     if "n_routed_experts" not in t:
-        return plan([attention] * layers, [dense(t, gated=gated)] * layers)
+        return plan([attention] * layers, [dense(t, gated=gated)] * layers, **also)
     mixture = moe(t, _expert_width(t), shared_width=upto(t, "shared_expert_intermediate_size"), gated=gated)
-    return plan([attention] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t, gated=gated)))
+    return plan([attention] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t, gated=gated)), **also)
+
+
+def assumed_vocabulary(t: Table) -> tuple[str, ...]:
+    """Return a warning where a file of another tool states no vocabulary."""
+    assumed = t.flag("vocab_assumed")
+    return (f"vocab_size is not given: {width(t, 'vocab_size'):,}, as GPT-3's, is taken",) if assumed else ()
 
 
 def _expert_width(t: Table) -> str:

@@ -115,5 +115,8 @@ def _count(t: Table, family: str, hidden: int, key: str) -> int | None:
     if kind == "mllama":
         # Tokens of six layers are joined; tables of positions for tiles and their shapes.
         out = 6 * wide * hidden + hidden + 9 * 4 * (1601 + 2) * wide
+    deep = t.data.get("deepstack_visual_indexes")
+    # Qwen3-VL hands states of earlier layers to the text too, each through a projection of its own.
+    out *= 1 + (len(deep) if isinstance(deep, (list, tuple)) and len(deep) < layers else 0)
     positions = _size(t, usual, "num_position_embeddings", "num_patches") * wide
     return layers * (attention + block + norms) + into + positions + out
