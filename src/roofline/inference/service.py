@@ -73,7 +73,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     c = cadence(
         read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-        variation=varied, slots=q.requests_per_slot, random=random,
+        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
     alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
@@ -93,7 +93,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         lag = share(residual(c.mixed, plain.time, mixed.time), mixed.time) * others * (engine.front > 0)
         c = cadence(
             read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-            variation=varied, slots=q.requests_per_slot, lag=lag,
+            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
         )  # fmt: skip
     return _Running(
         active,

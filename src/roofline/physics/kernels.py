@@ -100,7 +100,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     fused = op.kernel == "gemm" and op.form in engine.fused
     launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
-    compute = op.flops / (_part(k, chip, op.rate) * chip.peak[op.rate]) + op.scores * (k.score / units)
+    compute = op.flops / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate]) + op.scores * (k.score / units)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (

@@ -62,6 +62,7 @@ class Cadence:
 def cadence(
     input: Count, gaps: Count, requests: Count, ranks: Count, chunk: Count,
     *, variation: Ratio = 0.0, slots: Count | None = None, random: bool = False, lag: Count = 0.0,
+    gathered: Ratio = 0.0,
 ) -> Cadence:  # fmt: skip
     """Return the cadence of ``requests`` on each of ``ranks`` attention ranks in lock-step.
 
@@ -71,6 +72,7 @@ def cadence(
         requests: in flight on each rank, on average; below one where some ranks have none.
         variation: standard deviation of the lengths over their mean.
         slots: requests that each slot serves, all having begun at once; None for a service that has run for long.
+        gathered: how far ranks hold prompts back until all of them have some, and pass them in the same steps, from 0 to 1.
         random: requests come at random, whatever happens to others; those who wait for their prompts are not counted.
         lag: steps for which a request waits for the end of the one in progress when it comes.
     """
@@ -100,7 +102,7 @@ def cadence(
     own = passing * apart
     seen = ranks if random else ranks * (1 - 1 / group)
     loose = 1.0 if slots is None else _loose(passing, ranks, variation * gaps / cycle, slots)
-    mixed = own + larger(_any(passing, seen) - own, 0.0) * loose
+    mixed = own + larger(_any(passing, seen) - own, 0.0) * loose * (1 - gathered)
     busy = pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0)
     # Of several ranks in a step the one with the longest chunk counts.
     longest = input / chunks + (input / full - input / chunks) * (1 - 1 / larger(busy, 1.0))
@@ -263,7 +265,9 @@ def pace(
     alike = (question.variation <= ALIKE) * 1.0
     crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
-    late = (ramp + crowd + bunched) * each
+    # A prompt that is held back waits for half of the time between the passes of a rank.
+    held = engine.gathered * (1 - 1 / ranks) * larger(1 / larger(c.passing, _SHORT) - 1, 0.0) / 2
+    late = (ramp + crowd + bunched) * each + smaller(held, c.gaps) * decode
     # Prompts that a request waits for do not disturb it again.
     disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
