@@ -318,13 +318,28 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         return generic
     part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
     kin = (part.name, part.silicon)
-    own: Calibration = _load("calibration", next((name for name in kin if name in names("calibration")), "generic"))
+    timed, far = _timed(part)
+    own: Calibration = _load("calibration", timed)
+    if far:
+        own = evolve(own, stands_for=part.name)
     # A chip that nobody was seen to train on goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
     return evolve(own, sustained=seen.value, facts=facts)
+
+
+def _timed(part: Chip) -> tuple[str, bool]:
+    """Return the profile of a chip: its own, that of its silicon, or that of its nearest relative; and whether it is a relative's."""
+    known, far = names("calibration"), False
+    while True:
+        kin = next((name for name in (part.name, part.silicon) if name in known), None)
+        if kin is not None:
+            return kin, far
+        if not part.relative:
+            return "generic", False
+        part, far = chip(part.relative), True
 
 
 def model(
