@@ -1,6 +1,6 @@
 """Rewrite what the documents print: ``python docs/outputs.py``, or with the names of some pages.
 
-Every ``$ roofline ...`` of a console block and every ``>>>`` of a Markdown page is run again. An output that no longer matches is replaced by
+Every ``$ roofline ...`` of a console block (a last line ``...`` leaves out the rest) and every ``>>>`` of a Markdown page is run again. An output that no longer matches is replaced by
 the new one; one that matches, with its ellipses, stays as it is. Read the difference before you commit it: a changed number is a changed
 answer.
 """
@@ -39,7 +39,9 @@ def consoles(text: str) -> str:
     """Return the page with the output of every command of its console blocks."""
 
     def command(found: re.Match[str]) -> str:
-        new = printed(found[1])
+        new, shown = printed(found[1]), found[2].rstrip("\n").split("\n")
+        if shown[-1] == "...":  # only the beginning is shown
+            new = "".join(f"{line}\n" for line in [*new.split("\n")[: len(shown) - 1], "..."])
         return f"$ roofline {found[1]}\n{new}" if new.strip() != found[2].strip() else found[0]
 
     def block(found: re.Match[str]) -> str:

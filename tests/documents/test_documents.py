@@ -37,8 +37,11 @@ def consoles():
 @pytest.mark.parametrize(("command", "output"), list(consoles()))
 def test_commands_print_what_is_shown(capsys, command, output):
     app.main(shlex.split(command))
-    said = capsys.readouterr().out
-    assert [line.rstrip() for line in said.splitlines()] == [line.rstrip() for line in output.splitlines()]
+    said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    shown = [line.rstrip() for line in output.splitlines()]
+    if shown[-1] == "...":  # only the beginning is shown
+        said = [*said[: len(shown) - 1], "..."]
+    assert said == shown
 
 
 def anchors(path):
