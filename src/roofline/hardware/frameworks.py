@@ -34,6 +34,7 @@ class Framework:
             besides, where the host starts one after another.
         of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
+        memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
     """
 
@@ -60,4 +61,5 @@ class Framework:
     of: str = ""
     until: float = 0.0
     memory_fraction: Ratio = 1.0
+    memory_error: Ratio = 0.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

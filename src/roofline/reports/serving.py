@@ -21,7 +21,7 @@ from roofline.results.records import PERCENTILES
 
 Parts = list[tuple[str, str, Html]]
 
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations"}
+_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _MOST_ROWS: Final = 24
 
 
