@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from roofline.hardware.constants import Calibration
+from roofline.core.arrays import larger
 from roofline.core.units import Num
 from roofline.planner.evaluation import Progress
 from roofline.planner.train import train
@@ -57,7 +58,7 @@ def _freed(question: TrainStep, case: TrainingCase, layout: Layout, est: Trainin
         return np.where(est.memory.total <= est.capacity, 0.0, np.nan)
 
     def total(part: float) -> Num:
-        asked = attrs.evolve(question, recompute="full", share=part)
+        asked = attrs.evolve(question, recompute="full", share=part, offload=larger(question.offload, case.hosted * 1.0))
         return train(asked, case.system, layout, level=case.profile, framework=case.framework).memory.total
 
     none, most = total(0.0), total(1.0)
