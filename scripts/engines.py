@@ -41,7 +41,6 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     "vllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "sglang.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "trtllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
-    "generic.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "vllm.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "sglang.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
     "trtllm.runtime.cuda.generation.blackwell.launch": (0.75, 0.2, LAUNCH),
@@ -77,6 +76,12 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     **{f"{name}.front": (15e-3, 0.3, (1e-3, 0.1)) for name in ("generic", "trtllm", "vllm", "sglang")},
     "generic.kind.day-0.bunched": (0.5, 0.5, (0.01, 1.0)),
     "generic.kind.day-0.front": (0.1, 0.7, (1e-3, 1.0)),
+    "trtllm.release.0.14.front": (5e-3, 0.5, (1e-3, 0.1)),
+    "trtllm.release.0.14.prompt_gap": (1e-3, 0.5, GAP),
+    "nim.front": (5e-3, 0.5, (1e-3, 0.1)),
+    "nim.prompt_gap": (1e-3, 0.5, GAP),
+    "llama.cpp.compute": (0.5, 0.3, (0.1, 1.0)),
+    "trtllm.gathered": (0.8, 0.2, (0.01, 1.0)),
     "sglang.bunched": (0.3, 0.5, (0.01, 1.0)),
     "generic.crowd": (1.1, 0.3, (0.1, 10.0)),
 }  # fmt: skip
@@ -85,7 +90,7 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
 SHARED = {"nim": "trtllm"}
 """Engines that share the constants of another."""
 NAMES = tuple(PRIOR)
-WIDTH, NOISE, FOLDS, MOST = 0.2, 0.15, 8, 12
+WIDTH, NOISE, FOLDS, MOST = 0.2, 0.15, 6, 8
 WEIGHT = {"tpot_s": 1.0, "ttft_s": 0.5, "output_tokens_per_s": 0.6}
 CANNOT = {f"nvidia-aic-{i:04d}" for i in range(787, 808)}
 """Runs whose prompts alone take longer at the vendor's peak than the whole was measured: scored, and kept out of the fit."""
@@ -102,7 +107,7 @@ def _parts(name: str) -> tuple[str, str, str]:
 
 def _place(origin: str) -> str:
     file, table, key = _parts(origin)
-    return f"{SHARED.get(file, file)}{table}.{key}"
+    return origin if origin in PRIOR else f"{SHARED.get(file, file)}{table}.{key}"
 
 
 def adjusted(theta: Theta, profile: Calibration) -> Calibration:
@@ -466,7 +471,22 @@ def write(theta: Theta) -> None:
     for name, value in theta.items():
         file, table, key = _parts(name)
         for stem in (file, *(each for each, of in SHARED.items() if of == file)):
-            _replace(ROOT / "workloads/stacks" / f"{stem}.toml", f"[stack{table}]", key, value)
+            if stem == file or f"{stem}{table}.{key}" not in PRIOR:
+                _replace(ROOT / "workloads/stacks" / f"{stem}.toml", f"[stack{_quoted(table)}]", key, value)
+
+    # An engine that nobody measured on CUDA goes by the mean of those that were.
+    for table, key in ((".runtime.cuda", "launch_host"), (".runtime.cuda.generation.blackwell", "launch")):
+        mean = float(np.exp(np.mean([np.log(theta[f"{name}{table}.{key}"]) for name in MEASURED])))
+        _replace(ROOT / "workloads/stacks/generic.toml", f"[stack{table}]", key, mean)
+
+
+MEASURED = ("vllm", "sglang", "trtllm")
+
+
+def _quoted(table: str) -> str:
+    """Return a table's path as TOML writes it: releases hold dots."""
+    head, found, release = table.partition(".release.")
+    return f'{head}{found}"{release}"' if found else table
 
 
 def _replace(path: Path, begin: str, key: str, value: float) -> None:

@@ -190,7 +190,7 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
         ("breakdown", {"by": "bound"}, ["compute", "latency", "decode"]),
         ("load", {}, ["requests in flight", "caches full: 26,856", "TTFT (right)", "seconds"]),
         ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 179 GB"]),
-        ("tornado", {}, ["memory 8 TB/s", "all of it", "more tokens per second"]),
+        ("tornado", {}, ["memory bandwidth (8 TB/s)", "all of it", "more tokens per second"]),
     ],
 )
 @pytest.mark.parametrize("width", [None, "column"])
@@ -209,7 +209,7 @@ def test_labels_of_serving(est, kind, more, expected, width):
         ("breakdown", {"by": "phase"}, ["bubble", "weight gradients"]),
         ("memory", {}, ["gradients", "tp=8 pp=8 dp=16 zero3"]),
         ("timeline", {}, ["rank of the pipeline", "forward", "optimizer"]),
-        ("tornado", {}, ["bf16 989 TFLOP/s", "NVLink 4 450 GB/s"]),
+        ("tornado", {}, ["bf16 FLOP/s (989.4 TFLOP/s)", "bandwidth of NVLink 4 (450 GB/s)"]),
     ],
 )
 @pytest.mark.parametrize("style", ["dark", "print"])

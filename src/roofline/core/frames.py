@@ -12,6 +12,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.text import plain_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,9 @@ class Frame:
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         table.writerow(self.columns)
-        table.writerows(["" if value is None else value for value in row.values()] for row in self.records())
+        table.writerows(
+            ["" if value is None else plain_cell(value) for value in row.values()] for row in self.records()
+        )
         return out.getvalue()
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -12,7 +12,8 @@ or skipped.
   first dimension lies in a compact block (2 x 2, 2 x 4), each side of which is a line. Interleaved groups share
   links: :math:`1/s_i`. All dimensions work at once. An all-to-all travels :math:`e/4` hops on average around a ring, so it
   takes :math:`S e / 4` over a dimension's bandwidth, twice that on a line (Austin and others, *How To Scale Your Model*,
-  2025, part 3).
+  2025, part 3). Where optical switches join blocks (4 x 4 x 4 cubes of TPU v4, v5p and v7x), any slice of whole blocks is wrapped around
+  in every dimension: a group lies in the slice that it spans, not in a corner of the pod.
 """
 
 from __future__ import annotations
@@ -63,11 +64,41 @@ def usable(tier: Tier, units: Count, start: Count, fan: Count) -> Usable:
             return _mesh(units, fan)
         case "ring":
             return _torus((units,), start, fan)
+        case "torus" if tier.block:
+            return _sliced(tier, start, fan)
         case "torus":
             return _torus(tier.dims, start, fan)
         case _:
             part = 1 / tier.oversubscription
             return Usable(part, part, part, fan - 1, np.log2(fan), any_to_any=True)
+
+
+def _sliced(tier: Tier, start: Count, fan: Count) -> Usable:
+    """Return what a group can use of a torus that optical switches put together of blocks.
+
+    The ranks that the group spans, where they fill whole blocks, are a slice of their own: wrapped around in each dimension, and laid
+    out as near to a cube as its blocks allow (a slice is chosen for its job). Elsewhere it lies in the whole torus.
+    """
+    edge, block = tier.block, float(np.prod(tier.block))
+    span = start * fan
+    blocks = span / block
+    whole = (blocks >= 1 - _NEAR) & (abs(blocks - np.round(blocks)) < _NEAR)
+    doublings, k = floor(np.log2(larger(blocks, 1.0)) + _NEAR), len(edge)
+    sides = [length * 2 ** floor((doublings + i) / k) for i, length in enumerate(edge)]
+    # What is no power of two lies along the last dimension.
+    last = (
+        larger(span, block) / np.prod(np.stack(np.broadcast_arrays(*sides[:-1])), axis=0)
+        if k > 1
+        else larger(span, block)
+    )
+    own, pod = _torus((*sides[:-1], last), start, fan), _torus(tier.dims, start, fan)
+    return Usable(
+        pick(whole, own.gather, pod.gather),
+        pick(whole, own.exchange, pod.exchange),
+        pick(whole, own.hop, pod.hop),
+        pick(whole, own.steps, pod.steps),
+        pick(whole, own.exchange_steps, pod.exchange_steps),
+    )
 
 
 def _mesh(units: Count, fan: Count) -> Usable:

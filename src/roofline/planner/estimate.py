@@ -107,7 +107,7 @@ def estimate(
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
         chips: chips to use; by default all of the system, or what the layout takes.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
-        engine: what serves: a name in ``workloads/engines``, the path of a TOML file, ``none`` for the kernels alone; by default
+        engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
             an engine that nobody named (none at the ideal level).
         launch: ``graph``, or ``eager`` where the host launches kernels one by one.
         memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,

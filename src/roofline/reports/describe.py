@@ -82,7 +82,7 @@ def listing(kind: str) -> list[dict[str, Any]]:
     """
     singular = kind.removesuffix("s")
     if singular == "engine":
-        return [{"name": name, **_engine_row(catalog.engine(name))} for name in catalog.names("engine")]
+        return [{"name": name, **_engine_row(catalog.engine(name, _home(name)))} for name in catalog.engines()]
     if singular == "framework":
         return [{"name": name, **_framework_row(catalog.framework(name))} for name in catalog.names("framework")]
     if singular not in KINDS:
@@ -109,10 +109,31 @@ def listing(kind: str) -> list[dict[str, Any]]:
     return rows
 
 
+_HOMES: Final = ("dgx-h100", "atlas-800i-a3", "tpu-v6e-pod", "mi300x-8")
+
+
+def _home(name: str) -> str:
+    """Return a system of the runtime on which an engine is at home: the first on which tables of its own count, else of any."""
+    runtime = catalog.engine(name).runtime
+    for system in _HOMES:
+        found = catalog.engine(name, system)
+        if found.runtime == runtime or (
+            not runtime and any(".runtime." in each for each in found.chain if each.startswith(found.name))
+        ):
+            return system
+    return _HOMES[0]
+
+
 def _engine_row(engine: Engine) -> dict[str, Any]:
     return {
         "title": engine.title,
-        "stack": engine.stack or None,
+        "runtime": engine.runtime or None,
+        "kernels": engine.stack or None,
+        "captured": list(engine.captured),
+        "launch": float(engine.launch),
+        "launch_host_s": float(engine.launch_host),
+        "rests_on": list(engine.chain),
+        "sources": sorted({fact.source.title for fact in engine.facts}),
         "gap_s": float(engine.gap),
         "prompt_gap_s": float(engine.prompt_gap),
         "sequence_s": float(engine.sequence + engine.stream),
@@ -151,19 +172,24 @@ def list_table(kind: str) -> str:
         cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
     if kind.startswith("engine"):
-        cells = [[r["name"], r["title"], r["stack"] or "-", *(show(r[key], SECOND, 3) if r[key] else "-" for key in
-                  ("gap_s", "prompt_gap_s", "sequence_s", "front_s")), f"{r['budget']:,.0f}"] for r in rows]  # fmt: skip
+        cells = [
+            [r["name"], r["title"], r["runtime"] or "any", r["kernels"] or "any", ", ".join(r["captured"]) or "none", f"{r['launch']:.2f}",
+             show(r["launch_host_s"], SECOND, 3), show(r["gap_s"], SECOND, 3), show(r["front_s"], SECOND, 3), " <- ".join(r["rests_on"])]
+            for r in rows
+        ]  # fmt: skip
         head = [
             "name",
             "",
+            "runtime",
             "kernels",
-            "gap of a step",
-            "more with prompts",
-            "a sequence",
+            "in a graph",
+            "launch there",
+            "launch by the host",
+            "between steps",
             "front end",
-            "prompt tokens a step",
+            "rests on",
         ]
-        return columns(cells, head=head, right=range(3, 8))
+        return columns(cells, head=head, right=range(5, 9))
     if kind.startswith("framework"):
         cells = [[r["name"], r["title"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
                   f"{r['memory_fraction']:.0%}"] for r in rows]  # fmt: skip

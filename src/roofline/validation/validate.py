@@ -15,7 +15,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.text import columns
+from roofline.core.text import columns, plain_cell
 from roofline.core.units import Ratio
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
@@ -197,7 +197,7 @@ class Validation(Displayed):
             numbers = (
                 "" if value is None else repr(float(value)) for value in (p.measured, p.predicted, p.low, p.high)
             )
-            table.writerow([p.run.id, p.quantity, *numbers, p.level, p.reason])
+            table.writerow([plain_cell(p.run.id), p.quantity, *numbers, p.level, plain_cell(p.reason)])
         return out.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
