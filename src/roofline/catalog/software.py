@@ -38,7 +38,14 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     bounds = dict.fromkeys(
         ("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
     ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0))
-    for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0), "memory_error": (0.0, 1.0), "logits": (2.0, 20.0), "gradients": (1.0, 8.0)}.items():
+    for key, (least, most) in {
+        **bounds,
+        "launch": (0.0, 20.0),
+        "memory_fraction": (0.1, 1.0),
+        "memory_error": (0.0, 1.0),
+        "logits": (2.0, 20.0),
+        "gradients": (1.0, 8.0),
+    }.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:

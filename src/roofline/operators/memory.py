@@ -144,7 +144,9 @@ def _saved(mixer: Attention, width: Bytes) -> Bytes:
 def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
     """Return the cached bytes of one more token in the whole model, windows not yet full, without tensor parallelism."""
     width = dtype(model.formats.kv if kv is None else kv).bytes
-    each = (run.count * (width * cached(run.attention, 1.0, 1.0) - _saved(run.attention, width)) for run in model.layers)
+    each = (
+        run.count * (width * cached(run.attention, 1.0, 1.0) - _saved(run.attention, width)) for run in model.layers
+    )
     return sum(each, start=0.0)
 
 

@@ -124,7 +124,7 @@ def profiled(model: Model, system: System, layout: Layout, calibration: Calibrat
     return larger(passed, memory.logit * sequences * model.vocab) + buffers
 
 
-def _fraction(system: System, layout: Layout, calibration: Calibration, memory: Bytes) -> Ratio:
+def _fraction(layout: Layout, calibration: Calibration, memory: Bytes) -> Ratio:
     """Return the fraction of a rank's memory that an engine is given: the one stated, or its own rule for the machine."""
     own = calibration.engine.memory
     if own.rule != "static" or calibration.engine.memory_fraction is not None:
@@ -145,7 +145,7 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration)
     several = (layout.stage * layout.pp > 1) * 1.0
     runtime = own.context + several * (own.communicators if system.tiers[0].load_store else own.wired)
     peak = profiled(as_served(model, calibration), system, layout, calibration)
-    fraction = _fraction(system, layout, calibration, memory)
+    fraction = _fraction(layout, calibration, memory)
     if own.rule == "static":
         # What is left free holds activations and graphs.
         left = larger(runtime + (1 - fraction) * (memory - runtime), runtime + peak)

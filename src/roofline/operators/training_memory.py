@@ -110,7 +110,7 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
         return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
     # Of what is gathered a rank has its own part already.
-    each = WEIGHT
+    each: Bytes = WEIGHT
     if question.task == "lora":
         # Frozen weights stay in the format in which they are multiplied.
         plain = weights(evolve(model, formats=_PLAIN), layout)

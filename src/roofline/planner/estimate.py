@@ -125,7 +125,12 @@ def estimate(
     (8, True)
     """
     if isinstance(what, TrainStep):
-        for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None), ("memory_fraction", memory_fraction, None)):
+        for name, value, usual in (
+            ("engine", engine, None),
+            ("launch", launch, "graph"),
+            ("kv_dtype", kv_dtype, None),
+            ("memory_fraction", memory_fraction, None),
+        ):
             if value != usual:
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
         return train(

@@ -63,7 +63,7 @@ def memory_error(est: Any) -> Bytes:
     """
     profile, memory = est.calibration, est.memory
     if profile.level == "ideal":
-        return 0.0 * memory.total
+        return cast("Bytes", 0.0 * memory.total)
     ranks = placed(est.system, est.layout)
     other = profile.engine.memory.spread * ranks + profile.framework.memory_error * memory.activations
     wide = WEIGHTS_ERROR * memory.weights
@@ -95,7 +95,7 @@ def chance_of_fitting(est: Any) -> Ratio:
     """
     half, left = memory_error(est), est.capacity - est.memory.total
     if est.calibration.level == "ideal":
-        return (left >= 0) * 1.0
+        return cast("Ratio", (left >= 0) * 1.0)
     return cast("Ratio", 1 / (1 + np.exp(-np.clip(_LOGIT_90 * left / larger(half, 1.0), -_FAR, _FAR))))
 
 

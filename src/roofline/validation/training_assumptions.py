@@ -135,7 +135,15 @@ class TrainingCase:
         run, layout = self.run, self.layouts
         software = (run.framework, self.framework.name, self.traits)
         words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
-        return (*words, self.stated, self.hosted, layout.sharding, layout.fsdp, layout.sequence_parallel, np.size(layout.tp))
+        return (
+            *words,
+            self.stated,
+            self.hosted,
+            layout.sharding,
+            layout.fsdp,
+            layout.sequence_parallel,
+            np.size(layout.tp),
+        )
 
 
 def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[TrainingRun], TrainingCase]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from roofline.hardware.constants import Calibration
 from roofline.core.arrays import larger
 from roofline.core.units import Num
+from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
 from roofline.planner.train import train
 from roofline.results.training import Training
@@ -58,7 +58,9 @@ def _freed(question: TrainStep, case: TrainingCase, layout: Layout, est: Trainin
         return np.where(est.memory.total <= est.capacity, 0.0, np.nan)
 
     def total(part: float) -> Num:
-        asked = attrs.evolve(question, recompute="full", share=part, offload=larger(question.offload, case.hosted * 1.0))
+        asked = attrs.evolve(
+            question, recompute="full", share=part, offload=larger(question.offload, case.hosted * 1.0)
+        )
         return train(asked, case.system, layout, level=case.profile, framework=case.framework).memory.total
 
     none, most = total(0.0), total(1.0)
@@ -109,7 +111,10 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
             chance = float(wide(est.fits_probability)[i, j])
             said = (*said, _WITHIN if chance > _TAIL else _BEYOND)
         elif part > 0:
-            said = (*said, f"it fits where {part:.0%} of the layers or more are recomputed, which is not recorded; the time of that is not charged")
+            said = (
+                *said,
+                f"it fits where {part:.0%} of the layers or more are recomputed, which is not recorded; the time of that is not charged",
+            )
         known = bool(np.isfinite(low[i, j]) and np.isfinite(high[i, j]))
         out.append([Prediction(
             case.run, QUANTITY, case.run.measured.get(QUANTITY), float(time[i, j]), float(low[i, j]) if known else None,
