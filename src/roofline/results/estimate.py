@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 from attrs import field, frozen
 
 from roofline.core.arrays import larger, share, smaller
 from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
@@ -222,6 +223,6 @@ class Estimate(LayoutAnswer[Question, Footprint]):
 
     # Machine-readable ------------------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_estimate(self)
