@@ -267,6 +267,8 @@ class Answer(Displayed, ABC):
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     return "-" if np.isnan(value) else figure(float(value))
