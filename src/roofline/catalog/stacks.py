@@ -29,13 +29,13 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
-from roofline.core.units import BYTE, MILLION, ONE, SECOND, Unit
+from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, Unit
 from roofline.hardware.constants import STACKS
 from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RULES, RUNTIMES, Engine, StackMemory
 from roofline.models.dtypes import DTYPES
 
 NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
-    "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, 1e-3), "compute": (ONE, 0.1, 1.0),
+    "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, MILLI), "compute": (ONE, 0.1, 1.0),
     "gap": (SECOND, 0.0, 1.0), "prompt_gap": (SECOND, 0.0, 1.0), "sequence": (SECOND, 0.0, 0.1), "stream": (SECOND, 0.0, 0.1),
     "front": (SECOND, 0.0, 10.0), "budget": (ONE, 16.0, MILLION), "crowd": (ONE, 0.0, MILLION), "reserve": (ONE, 0.0, 1.0),
     "most": (ONE, 1.0, MILLION), "most_drafting": (ONE, 1.0, MILLION), "bunched": (ONE, 0.0, 1.0), "gathered": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
@@ -45,8 +45,8 @@ NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
 _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
 MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
-    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "spread"), (BYTE, 0.0, 64 * 2.0**30)),
-    "reserve_token": (BYTE, 0.0, 16 * 2.0**20), "large": (BYTE, 0.0, 2.0**40), "logit": (BYTE, 0.0, 32.0),
+    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "spread"), (BYTE, 0.0, 64.0 * GIBI)),
+    "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "large": (BYTE, 0.0, 1024.0 * GIBI), "logit": (BYTE, 0.0, 32.0),
     "small_tokens": (ONE, 16.0, MILLION), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
     "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_room": (ONE, 0.0, 10.0),
     "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0),

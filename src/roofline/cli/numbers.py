@@ -14,7 +14,7 @@ import cyclopts
 import numpy as np
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import GIGA
+from roofline.core.units import GIGA, KIBI, KILO
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _SCALED: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?([kKmMbBtTgG])i?")
@@ -48,7 +48,7 @@ def real(name: str, text: str) -> float:
     scaled = _SCALED.fullmatch(typed)
     if scaled:
         power = "kmbt".index(scaled[2].lower().replace("g", "b")) + 1
-        round_, binary = float(scaled[1]) * 1000**power, float(scaled[1]) * 1024**power
+        round_, binary = float(scaled[1]) * KILO**power, float(scaled[1]) * KIBI**power
         remedy = f"write {round_:.0f} or {binary:.0f}" if power == 1 else f"write {round_:g}"
         raise QuestionError(fault(name, text, "must be a number in digits", remedy))
     if re.fullmatch(r"[0-9]{1,3}(?:[,_][0-9]{3})+", typed):
@@ -75,7 +75,7 @@ def whole(name: str, text: str) -> int:
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
         return int(text)
     value = real(name, text)
-    if value != math.floor(value) or abs(value) >= 10**18:
+    if value != math.floor(value) or abs(value) >= 9e17:
         raise QuestionError(fault(name, text, "must be a whole number", "such as 8"))
     return int(value)
 

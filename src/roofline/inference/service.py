@@ -177,7 +177,7 @@ def _arrived(
 
 _LEAST: Final = 1e-5
 _CROWDED: Final = 0.95
-_BELOW: Final = 1 - 1e-6
+_BELOW: Final = 0.999999
 
 
 def serve(question: Serve, system: System, layout: Layout, calibration: Calibration) -> Estimate:

@@ -33,6 +33,8 @@ INF: Final = float("inf")
 _SHIFT: Final = 40
 _MASK: Final = (1 << _SHIFT) - 1
 _BINS: Final = 200.0
+_OFFSET: Final = 100_000.0
+"""Added to the number of a bin, which is negative below one second."""
 """Bins of a histogram in a factor e: each is half a per cent wide."""
 _SAMPLES: Final = 2048
 
@@ -50,7 +52,7 @@ class Histogram:
         """Count a value so many times."""
         if value <= 0 or weight <= 0:
             return
-        i = int(log(value) * _BINS + 1e6)
+        i = int(log(value) * _BINS + _OFFSET)
         self.bins[i] = self.bins.get(i, 0.0) + weight
         self.sum += value * weight
         self.weight += weight
@@ -315,7 +317,7 @@ class Lane:
         if left <= 0 or self.only_prompts:
             self._leave(rank, request, now)
             return 0
-        request.finish = self.step + ceil(left / self.yields - 1e-9)
+        request.finish = self.step + ceil(left / self.yields - 5e-10)
         request.start = self.step
         rank.decoding += 1
         rank.context += request.input + request.done

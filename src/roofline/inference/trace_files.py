@@ -28,12 +28,12 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.fields import refuse
-from roofline.core.units import MILLI
+from roofline.core.units import MILLI, MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 
 _MOST_TOKENS: Final = 100_000_000
 _PROBED: Final = 64
-_MOST_HASHES: Final = 1_000_000
+_MOST_HASHES: Final = int(MILLION)
 _LETTERS: Final = 4
 """Characters that are taken for one token."""
 _NAMES: Final = {
@@ -245,7 +245,7 @@ class _Reader:
             out = float(value) if not isinstance(value, bool) else float("nan")
         except (TypeError, ValueError, OverflowError):
             out = float("nan")
-        if not 0 <= out < 1e15:  # also what is no number
+        if not 0 <= out < 9e14:  # also what is no number
             raise self._fault(line, name, value, "must be a finite number of at least 0")
         return out
 

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_TOKENS, refuse
+from roofline.core.units import MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 from roofline.inference.trace_files import opened, written
 
@@ -159,7 +160,7 @@ class Trace:
         """
         if not np.isinf(rate):
             refuse("rate", rate, 0, strict=True)
-        refuse("burstiness", burstiness, 0, 1e6, strict=True)
+        refuse("burstiness", burstiness, 0, MILLION, strict=True)
         whole = self.source
 
         def again() -> Iterator[Request]:
@@ -225,7 +226,7 @@ class Trace:
         refuse("requests", requests, 1, MOST_TOKENS, whole=True)
         if not np.isinf(rate):
             refuse("rate", rate, 0, strict=True)
-        refuse("burstiness", burstiness, 0, 1e6, strict=True)
+        refuse("burstiness", burstiness, 0, MILLION, strict=True)
         refuse("prefix", prefix, 0, MOST_TOKENS, whole=True)
         asked = lengths("input", input, lengths_are, variation)
         answered = lengths("output", output, lengths_are, variation)
@@ -263,7 +264,7 @@ class Trace:
 
     @classmethod
     def sessions(
-        cls, rate: float, sessions: int = 1000, *, turns: int = 5, think: float = 10.0, system_prompt: int = 1024,
+        cls, rate: float, sessions: int = 500, *, turns: int = 5, think: float = 10.0, system_prompt: int = 1024,
         input: float | Lengths = 512.0, output: float | Lengths = 512.0, lengths_are: str = "lognormal", variation: float = 0.5,
         seed: int = 0,
     ) -> Trace:  # fmt: skip

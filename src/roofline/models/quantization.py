@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from roofline.core.errors import near, shown
 from roofline.core.mappings import Table
+from roofline.core.units import MILLION
 from roofline.models import modules
 from roofline.models.architecture import Attention, FeedForward, Formats, Moe
 from roofline.models.dtypes import grouped
@@ -21,7 +22,7 @@ from roofline.models.rules import Rules
 _WHOLE: Final = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "half": "fp16", "float": "fp32"}
 _LINEAR: Final = ("attention", "recurrent", "dense", "experts", "shared")
 """Components whose matrices are ordinary linear layers."""
-_MOST: Final = 1_000_000
+_MOST: Final = int(MILLION)
 _STATE: Final = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import ceil, floor, larger, pick, share, smaller
-from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
+from roofline.core.units import MICRO, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.workload.questions import Serve
 
@@ -133,7 +133,7 @@ def whole_steps(parts: Num, variation: Ratio) -> Count:
     return larger(pick(even, mean, ceil(parts)), 1.0)
 
 
-_NARROW: Final = 1e-6
+_NARROW: Final = MICRO
 
 
 def residual(mixed: Ratio, decode: Seconds, lasts: Seconds) -> Seconds:

@@ -17,7 +17,20 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
-from roofline.core.units import BYTE, BYTE_RATE, SECOND, Bytes, BytesPerSecond, Count, Num, Ratio, Seconds, parse, show
+from roofline.core.units import (
+    BYTE,
+    BYTE_RATE,
+    GIBI,
+    SECOND,
+    Bytes,
+    BytesPerSecond,
+    Count,
+    Num,
+    Ratio,
+    Seconds,
+    parse,
+    show,
+)
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Fabric, System, Tier
@@ -44,7 +57,7 @@ ALGORITHMS: Final = {
 """Algorithms by name, and the ways of :data:`roofline.hardware.constants.COLLECTIVES` that are one."""
 _ENGINES: Final = ("one_shot", "two_shot")
 """Kernels of serving engines, which a collective library does not choose."""
-_LEAST, _MOST = 2.0, 2.0**60
+_LEAST, _MOST = 2.0, float(GIBI) * float(GIBI)
 
 
 class CollectiveWords(TypedDict):

@@ -12,7 +12,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
-from roofline.core.units import Count, Num
+from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -229,8 +229,8 @@ def cache_of(
     lanes = float(layout.pp)
     slope = max(
         float(longer.kv_cache - one.kv_cache) / lanes / (whole - short),
-        float(one.kv_cache) / lanes / short * 1e-6,
-        1e-9,
+        float(one.kv_cache) / lanes / short * MICRO,
+        5e-10,
     )
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working

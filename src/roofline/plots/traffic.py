@@ -20,7 +20,7 @@ _WINDOWS: Final = 60
 
 def windows(arrival: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the middle of each of 60 windows of arrival that has requests, and the median and p99 of their values."""
-    edges = np.linspace(arrival.min(), arrival.max() + 1e-9, _WINDOWS + 1)
+    edges = np.linspace(arrival.min(), arrival.max() + 5e-10, _WINDOWS + 1)
     at = np.clip(np.searchsorted(edges, arrival, side="right") - 1, 0, _WINDOWS - 1)
     out = [
         ((edges[i] + edges[i + 1]) / 2, *np.percentile(values[at == i], (50, 99)))

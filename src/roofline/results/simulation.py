@@ -38,6 +38,8 @@ SERIES: Final = ("time_s", "waiting", "running", "cache_used", "output_tokens")
 _BUSY_QUEUE: Final = 16
 _TRACED: Final = 5000
 _BINS: Final = 200.0
+_OFFSET: Final = 100_000.0
+"""Added to the number of a bin, which is negative below one second."""
 
 
 @frozen(eq=False)
@@ -63,7 +65,7 @@ class Times:
         keys = np.array(sorted(bins), dtype=np.float64)
         return cls(
             total / weight if weight else np.nan,
-            np.exp((keys + 0.5 - 1e6) / _BINS),
+            np.exp((keys + 0.5 - _OFFSET) / _BINS),
             np.cumsum([bins[int(key)] for key in keys]) if keys.size else np.empty(0),
         )
 

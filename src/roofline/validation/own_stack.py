@@ -24,7 +24,7 @@ from roofline import catalog
 from roofline.catalog.stacks import NUMBERS
 from roofline.core.errors import QuestionError, fault
 from roofline.core.text import columns
-from roofline.core.units import SECOND, Num, Ratio, show
+from roofline.core.units import MICRO, SECOND, Num, Ratio, show
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.validation.replay import predict
@@ -72,7 +72,7 @@ class OwnStack:
             value = getattr(self.engine, name)
             if value is not None:
                 lines.append(
-                    f'{name} = "{float(value) * 1e6:.4g} us"' if unit == SECOND else f"{name} = {float(value):.4g}"
+                    f'{name} = "{float(value) / MICRO:.4g} us"' if unit == SECOND else f"{name} = {float(value):.4g}"
                 )
         lines += ["", "[sources.runs]", 'kind = "derived"', f'title = "{self.runs} serving runs"',
                   f'how = "roofline calibrate, from the stack {" <- ".join(self.base.chain)}"', ""]  # fmt: skip
@@ -162,7 +162,7 @@ def _within(base: Engine, name: str, by: float) -> float:
     return float(np.clip(by, math.log(max(least, _SMALLEST) / value), math.log(most / value)))
 
 
-_SMALLEST: Final = 1e-9
+_SMALLEST: Final = 5e-10
 
 
 def _ratios(runs: tuple[ServingRun, ...], level: Any, names: list[str], x: Any) -> Any:

@@ -112,4 +112,4 @@ def _native(config: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-_LIMIT = 10**7
+_LIMIT = 10_000_000

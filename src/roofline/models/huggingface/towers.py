@@ -74,7 +74,7 @@ def _size(t: Table, usual: Mapping[str, Any], *names: str) -> int:
     for source in (t.data, usual):
         for name in names:
             value = source.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 10**7:
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 10_000_000:
                 return int(value)
     return 0
 
