@@ -31,7 +31,7 @@ from roofline.reports.sections import (
 from roofline.results.estimate import Estimate
 from roofline.results.records import PERCENTILES
 
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations"}
+_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _MOST_ROWS: Final = 24
 
 
