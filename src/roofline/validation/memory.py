@@ -60,7 +60,7 @@ def _predicted(row: Mapping[str, str]) -> Logged:
     model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
     release = f"@{row['release']}" if row["release"][:1].isdigit() else ""
     engine = catalog.engine(f"{row['engine']}{release}", system)
-    layout = Layout(**{name: float(row[name]) for name in ("tp", "pp", "dp", "ep")})
+    layout = Layout(tp=float(row["tp"]), pp=float(row["pp"]), dp=float(row["dp"]), ep=float(row["ep"]))
     length = float(row["length"] or _LENGTH)
     fraction = float(row["memory_fraction"]) if row["memory_fraction"] else None
     est = estimate(Decode(model, 1.0, length - 1), system, layout, engine=engine, memory_fraction=fraction)
