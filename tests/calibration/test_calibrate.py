@@ -501,7 +501,7 @@ def test_a_profile_that_is_written_is_the_one_that_was_found(tmp_path):
     assert "2026-11-22" in source.reason
     assert any(path.startswith("stack.") for path in cited)
     assert "link.gather.start" in cited
-    assert source == cited["kernel.attention_decode.bf16.item"] == cited["calibration.sustained"]
+    assert source == cited["kernel.gemm.bf16.eta_memory"] == cited["calibration.sustained"]
     assert cited["kernel.elementwise.any.t0"].kind == "measured"
     # The same rows give the same file, whenever they are fitted.
     assert found.toml(date(2026, 11, 22)) == calibrate(rows, system=RACK).toml(date(2026, 11, 22))

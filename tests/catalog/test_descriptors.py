@@ -171,7 +171,7 @@ BAD = [
     ),
     ("chip", CHIP, "chip.peak.bf16", "989.4 TFLOPS", "a rate is FLOP/s (or OP/s), never FLOPS"),
     ("chip", CHIP, "chip.peak.bf16", "989.4 TB/s", "is a bandwidth, expected a compute rate"),
-    ("chip", CHIP, "chip.peak.bf32", "1 TFLOP/s", "unknown rate; did you mean tf32 or fp32 or bf16"),
+    ("chip", CHIP, "chip.peak.bf32", "1 TFLOP/s", "unknown rate; did you mean tf32 or fp32?"),
     ("chip", CHIP, "chip.memory.bandwidth", "80 GB", "is a size in bytes, expected a bandwidth"),
     ("chip", CHIP, "chip.memory.bandwidth", "26.8 Tb/s", "b is ambiguous"),
     ("chip", CHIP, "chip.memory.capacity", None, "mine.toml: chip.memory.capacity: is missing"),

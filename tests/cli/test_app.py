@@ -184,7 +184,9 @@ def test_calibrate_needs_to_be_told_nothing_that_rows_say(capsys, tmp_path):
     assert (status, err) == (0, f"wrote {tmp_path / 'fits.svg'}\n")
     fields = json.loads(out)
     assert (fields["profile"], fields["chip"]) == ("l40s", "l40s")
-    assert {fit["kernel"] for fit in fields["fits"]} >= {"gemm", "gather", "all_to_all"}
+    assert {fit["kernel"] for fit in fields["fits"]} == {"gemm"}
+    # Rings over PCIe switches follow no law of ours within a half: the base's constants stay, and that is reported.
+    assert "gather" in json.dumps(fields)
     assert b"roofs of one L40S" in (tmp_path / "fits.svg").read_bytes()
 
 
@@ -194,9 +196,9 @@ def test_calibrate_takes_what_rows_do_not_say(capsys, tmp_path):
     assert status == 0
     assert out.startswith("h20: constants of H20 96 GB from gemm.csv, collectives.csv; mean errors\n")
     assert "rows are left aside: collectives, which need system= to say what joins the chips" in out
-    status, out, _ = run(capsys, "calibrate", gemm, rings, "-s", "hgx-h20", "--json")
+    status, out, _ = run(capsys, "calibrate", gemm, rings, "-s", "hgx-h20")
     assert status == 0
-    assert {fit["kernel"] for fit in json.loads(out)["fits"]} >= {"gather", "all_to_all"}
+    assert "gather: no constants are within a half" in out
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ SKIPPED = {
     "operators.serving_memory.drafting": "a mask", "operators.memory.placed": "a count",
     "operators.transformer.flow.reduced": "messages", "operators.transformer.flow.total": "a sum", "inference.service.chunk_of": "a count",
     "physics.queueing.full_house": "has no end at a load of 1", "physics.queueing.queue": "has no end at a load of 1",
+    "physics.queueing.whole_steps": "a count of steps", "physics.queueing.residual": "of a share of steps, which is at most 1",
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
@@ -266,7 +267,7 @@ def arguments(key, function, draw):
             question = rl.Serve(question.model, 512.0, 64.0, draw(made.floats(1, 1e4)), requests_per_slot=8.0)
         kind = hints["question"]
         if key == "operators.transformer.flow.flow":
-            found = {"question": question, "layout": layout, "chip": system.chip}
+            found = {"question": question, "layout": layout, "chip": system.chip, "engine": profile.engine}
             return {name: found[name] for name in names}, hints
         if kind is rl.TrainStep:
             question = rl.TrainStep(question.model, draw(made.floats(1, 1e3)), draw(made.floats(1, 1e4)))

@@ -51,15 +51,15 @@ def test_gpt_oss_windows_and_experts_in_four_bits():
 
 
 def test_deepseek_v32_scores_every_key_and_attends_to_2048():
-    """64 index heads of 128 score 100,001 keys; 128 heads attend to 2048 latents of 576, absorbed."""
+    """64 index heads of 128 score 100,001 keys in fp8; 128 heads attend to 2048 latents of 576, absorbed."""
     model = rl.model("deepseek-v3.2")
     found = ops(rl.Decode(model, 1.0, 100_000.0))
     name = "latent attention (top 2048)"
     assert found[name, "index scores"][0] == 61 * 2 * 64 * 128 * 100_001
-    assert found[name, "index scores"][1] == 61 * (100_001 * 128 * 2 + 64 * 128 * 2)
+    assert found[name, "index scores"][1] == 61 * (100_001 * (128 + 4) + 64 * 128 * 2)
     assert found[name, "attention"][0] == 61 * 2 * 128 * 2048 * (576 + 512)
     assert found[name, "attention"][1] == 61 * (2048 * 576 * 2 + 128 * (576 + 512) * 2)
-    assert memory.kv_bytes_per_token(model) == 61 * (576 + 128) * 2
+    assert memory.kv_bytes_per_token(model) == 61 * (576 * 2 + 128 + 4)
 
 
 def test_glm_52_layers_that_use_anothers_choice_score_nothing():
@@ -68,7 +68,7 @@ def test_glm_52_layers_that_use_anothers_choice_score_nothing():
     assert found["latent attention (top 2048)", "index scores"][0] == 21 * 2 * 32 * 128 * 100_001
     assert ("latent attention (top 2048, chosen before)", "index scores") not in found
     assert found["latent attention (top 2048, chosen before)", "attention"][0] == 57 * 2 * 64 * 2048 * (576 + 512)
-    assert memory.kv_bytes_per_token(model) == (78 * 576 + 21 * 128) * 2
+    assert memory.kv_bytes_per_token(model) == 78 * 576 * 2 + 21 * (128 + 4)
 
 
 def test_deepseek_v4_windows_and_streams():
@@ -87,7 +87,7 @@ def test_deepseek_v4_windows_and_streams():
     scores, _ = found["compressed attention (window 128, 1 of 4, top 4096)", "index scores"]
     assert scores == 30 * 2 * 64 * 128 * 32_000
     kept = float(memory.kv_cache(model, rl.Layout(), 128_000.0))
-    assert kept == 2 * (61 * 128 * 512 + 31 * 1000 * 512 + 30 * 32_000 * (512 + 128))
+    assert kept == 2 * (61 * 128 * 512 + 31 * 1000 * 512 + 30 * 32_000 * 512) + 30 * 32_000 * (128 + 4)
 
 
 def test_qwen3_next_state_and_gates():

@@ -437,7 +437,7 @@ def test_the_table_says_all(whole):
     assert all(line == line.rstrip() for line in said.splitlines())
     many = rl.validate([ROW | {"id": str(i), "model": f"mine-{i}"} for i in range(30)])
     assert "and 6 more" in many.table()
-    assert repr(whole).startswith("<Validation: 2,157 runs of serving; mean errors TTFT ")
+    assert repr(whole).startswith("<Validation: 2,938 runs of serving; mean errors TTFT ")
 
 
 # Hostile tables --------------------------------------------------------------------------------------------------------

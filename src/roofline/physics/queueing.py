@@ -118,8 +118,8 @@ def whole_steps(parts: Num, variation: Ratio) -> Count:
 
     A law without cliffs: a prompt of 8,193 tokens takes about as long as one of 8,192, unless all are exactly so long.
 
-    >>> float(whole_steps(1.0, 0.0)), float(whole_steps(1.0, 0.2)), float(whole_steps(2.5, 0.2))
-    (1.0, 1.5, 3.0)
+    >>> [round(float(whole_steps(mean, spread)), 6) for mean, spread in ((1.0, 0.0), (1.0, 0.2), (2.5, 0.2))]
+    [1.0, 1.5, 3.0]
     """
     half = parts * smaller(3**0.5 * variation, 1.0)
     low, high = parts - half, parts + half
