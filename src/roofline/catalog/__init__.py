@@ -236,7 +236,8 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
         path = _found("engine", given)
         return stacks.resolve(path.stem, _load("engine", given), generic, evolve(machine, kind=kind))
     name, release, asked = stacks.split(str(given))
-    file, runtime = _engines().get(name, (name, ""))
+    # A file's own name needs no look into the other files.
+    file, runtime = (name, "") if name in names("engine") else _engines().get(name, (name, ""))
     if file not in names("engine"):
         raise unknown("engine", name, tuple(_engines()), "list them with `roofline list engines`")
     found = evolve(machine, release=release, kind=asked or kind)

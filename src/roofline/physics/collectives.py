@@ -518,7 +518,12 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
         taken[name] = cost = pick(route.open, total, np.inf)
         wrong = _error(scale, climbs, link, x, total, one_sided=route.one_sided)
         if len(taken) == 1:
-            time, network, latency, error = cost, pick(cost < np.inf, cost - t0, 0.0), pick(cost < np.inf, t0, 0.0), wrong
+            time, network, latency, error = (
+                cost,
+                pick(cost < np.inf, cost - t0, 0.0),
+                pick(cost < np.inf, t0, 0.0),
+                wrong,
+            )
             continue
         better = cost < time
         time, network = pick(better, cost, time), pick(better, cost - t0, network)
