@@ -565,7 +565,7 @@ def _error(
     """
     known = (link.ranks > 0) & (link.bytes > 0)
     away = _DISTANCE * known * (_beyond(scale[0], link.ranks) + 0.5 * _beyond(scale[1], link.bytes))
-    out = np.sqrt(link.error**2 + away * away)
+    out: Num = np.sqrt(link.error**2 + away * away)
     for c in climbs:
         if c.fabric is not None and not one_sided:
             part = smaller(moving / larger(total, np.finfo(float).tiny), 1.0)
