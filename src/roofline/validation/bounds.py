@@ -74,7 +74,7 @@ class Checked:
     beaten: tuple[Beaten, ...]
 
 
-def serving(rows: Iterable[Mapping[str, object]], name: str = "serving") -> Checked:
+def serving(rows: Sequence[Mapping[str, object]], name: str = "serving") -> Checked:
     """Hold runs of services to their bounds."""
     asked = [each for run in serving_runs(rows, name) if not run.fault for each in _asked(run)]
     labels = {id(run): check for check, run in asked}
@@ -130,7 +130,7 @@ def _drafting(name: str) -> bool:
         return False
 
 
-def training(rows: Iterable[Mapping[str, object]], name: str = "training") -> Checked:
+def training(rows: Sequence[Mapping[str, object]], name: str = "training") -> Checked:
     """Hold steps of training to their bounds."""
     found = training_replay.predict(training_runs(rows, name), "ideal")
     told = [(p.run.id, "step", p.measured / p.predicted) for p in found if p.predicted and p.measured]
@@ -173,13 +173,8 @@ def operators(rows: Iterable[Mapping[str, str]]) -> Checked:
             continue
         bound = float(np.ravel(price(work, rack, catalog.profile("ideal", rack)).time)[0])
         name = next(name for name in ("measured_us", "measured_gb_s", "measured_tflop_s") if row[name])
-        if name == "measured_us":
-            time = float(row[name]) * MICRO
-        elif isinstance(work, Op):
-            time = float(np.ravel(work.flops)[0]) / (float(row[name]) * TERA) if name.endswith("tflop_s") else float(
-                np.ravel(work.bytes)[0]) / (float(row[name]) * GIGA)  # fmt: skip
-        else:
-            time = _published(rack, work) / (float(row[name]) * GIGA)
+        shown = float(row[name]) * {"measured_us": MICRO, "measured_gb_s": GIGA, "measured_tflop_s": TERA}[name]
+        time = shown if name == "measured_us" else _done(rack, work, name) / shown
         told.append((f"{row['kind']} {row['series']} {row['system']} {row['gpus']}".strip(), name, time / bound))
     return _checked("operators", told)
 
@@ -202,8 +197,14 @@ def _operator(row: Mapping[str, str], rack: System) -> Operation | None:
     return Op("grouped", "gemm", row["dtype"], 2 * groups * m * n * k, moved, depth=k, form=row["dtype"])
 
 
+def _done(rack: System, work: Operation, name: str) -> float:
+    """Return what a published rate counts: FLOP, or bytes; of a message a copy for each rank of a node, or each node beyond it."""
+    if isinstance(work, Op):
+        return float(np.ravel(work.flops if name == "measured_tflop_s" else work.bytes)[0])
+    return float(_published(rack, work))
+
+
 def _published(rack: System, message: Message) -> Bytes:
-    """Return the bytes that a published bandwidth counts: a copy for each rank of a node or, beyond it, each node, the own one too."""
     if message.collective == "point_to_point":
         return message.size
     node = float(rack.tiers[0].size)
