@@ -111,8 +111,9 @@ def test_bytes_of_messages_by_hand():
     model = rl.Model("small", 1000, 10_000, (rl.Layers(1, rl.Gqa(10, 10, 100), rl.Dense(4000, gated=False)),))
     question = rl.TrainStep(model, 32, 1000)
 
-    def sent(layout, where=question):
-        est = step(where, rl.system("dgx-h100"), layout, profile(rl.system("dgx-h100")))
+    def sent(layout, where=question, framework="generic"):
+        constants = profile(rl.system("dgx-h100"), framework=rl.framework(framework))
+        est = step(where, rl.system("dgx-h100"), layout, constants)
         return {
             w.label: (float(w.size), float(n), float(w.group))
             for w, _, n in est.whole.leaves()
@@ -122,7 +123,8 @@ def test_bytes_of_messages_by_hand():
     dp = {name: value for name, value in sent(rl.Layout(dp=8)).items() if value[2] > 1}
     assert dp == {"scatter gradients": (64e6, 1, 8), "gather weights": (64e6, 1, 8)}
     assert sent(rl.Layout(dp=8, sharding="none"))["reduce gradients"] == (64e6, 1, 8)
-    assert sent(rl.Layout(dp=8, sharding="zero2"))["scatter gradients"] == (64e6, 4, 8)
+    assert sent(rl.Layout(dp=8, sharding="zero2"))["scatter gradients"] == (64e6, 1, 8)
+    assert sent(rl.Layout(dp=8, sharding="zero2"), framework="llm-foundry")["scatter gradients"] == (64e6, 4, 8)
     full = sent(rl.Layout(dp=8, sharding="zero3"))
     assert (
         full["gather weights"] == full["dgrad gather weights"] == full["scatter gradients of weights"] == (64e6, 4, 8)

@@ -148,13 +148,14 @@ def test_samples_are_packed_where_nemo_fine_tunes(words, document, told):
     ("note", "change"),
     [("cuda_graph=none:full_iteration", {"launch": 0.0}), ("cuda_graph=full_iteration:[]", {"launch": 0.0}), ("cuda_graph=local:full_iteration", {"launch": 0.0}),
      ("cuda_graph=transformer_engine:['attn']", {"launch": 0.5}), ("FP8_ACT=1,MCORE_CUDA_GRAPH=1", {"launch": 0.5}), ("cuda_graph=none:[]", {}),
-     ("LAYER_CUDA_GRAPH=0,MCORE_CUDA_GRAPH=0", {}), ("flags: use-mc2,use-fused-rmsnorm", {"unfused": "all"}), ("flags: use-mc2,use-flash-attn", {}),
+     ("LAYER_CUDA_GRAPH=0,MCORE_CUDA_GRAPH=0", {}), ("flags: use-mc2,use-fused-rmsnorm", {"unfused": "all", "tp": "overlapped"}), ("flags: use-mc2,use-flash-attn", {"tp": "overlapped"}), ("FP8_DPA=1", {"narrow": True}), ("NVTE_FP8_DPA_BWD=1,FP8_DPA=0", {}),
      ("moe_a2a_overlap; dispatcher=hybridep", {"ep": "paired"}), ("version 1.0.RC3", {})],
 )  # fmt: skip
 def test_a_note_changes_the_framework(note, change):
     plain, found = case().framework, case(note=note).framework
     for name, value in change.items():
-        expected = getattr(plain, value, value) if isinstance(value, str) else value * getattr(plain, name)
+        scaled = value * getattr(plain, name) if isinstance(value, float) else value
+        expected = getattr(plain, value, value) if isinstance(value, str) else scaled
         assert getattr(found, name) == expected
     assert attrs.evolve(found, **{name: getattr(plain, name) for name in change}).launch == plain.launch
     assert bool(change) == bool(case(note=note).traits)
@@ -352,7 +353,7 @@ def test_predictions_are_written_in_the_columns_of_serving():
 
 def test_the_table_and_the_picture(whole):
     words = whole.table()
-    for each in ("1,212 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):
+    for each in ("1,302 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):
         assert each in words
     assert all(line == line.rstrip() for line in words.splitlines())
     assert repr(whole).startswith("<Validation: 1,212 runs of training; mean errors step ")
