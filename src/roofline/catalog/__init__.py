@@ -19,8 +19,9 @@ from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, na
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
-from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
@@ -75,8 +76,30 @@ def _found(kind: str, text: object) -> Path:
     name = as_name(given)
     if NAME.fullmatch(name) and name in names(kind):
         return root() / FOLDERS[kind] / f"{name}.toml"
+    if kind in ("system", "chip", "model"):
+        hint = _elsewhere(kind, name)
+        if hint:
+            raise UnknownNameError(fault(kind, given, f"no such {kind}", hint))
     remedy = f"list them with `roofline list {kind}s`, or give the path of a TOML file"
     raise unknown(kind, given, names(kind), remedy if kind != "calibration" else "")
+
+
+def _elsewhere(kind: str, name: str) -> str:
+    """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
+    if kind == "system":
+        chips = [each for each in (name, name.partition("-")[0]) if each in names("chip")]
+        holding = _systems_of(chips[0]) if chips else []
+        if holding:
+            more = f" and {len(holding) - 6} more" if len(holding) > 6 else ""
+            return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}"
+    other = next((each for each in ("system", "chip", "model") if each != kind and name in names(each)), None)
+    return "" if other is None else f"{name} is a {other}; list {kind}s with `roofline list {kind}s`"
+
+
+def _systems_of(chip_: str) -> list[str]:
+    """Return the systems whose chip is called so, the largest last."""
+    found = [(system(each).chips, each) for each in names("system") if system(each).package.name == chip_]
+    return [name for _, name in sorted(found)]
 
 
 def kind_of(given: str | Path) -> str | None:
@@ -296,7 +319,10 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         return generic
     part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
     kin = (part.name, part.silicon)
-    own: Calibration = _load("calibration", next((name for name in kin if name in names("calibration")), "generic"))
+    timed, far = _timed(part)
+    own: Calibration = _load("calibration", timed)
+    if far:
+        own = evolve(own, stands_for=part.name)
     # A chip that nobody was seen to train on goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
@@ -306,8 +332,20 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     return evolve(own, sustained=seen.value / own.kernel("gemm", "bf16").eta_compute, facts=facts)
 
 
+def _timed(part: Chip) -> tuple[str, bool]:
+    """Return the profile of a chip: its own, that of its silicon, or that of its nearest relative; and whether it is a relative's."""
+    known, far = names("calibration"), False
+    while True:
+        kin = next((name for name in (part.name, part.silicon) if name in known), None)
+        if kin is not None:
+            return kin, far
+        if not part.relative:
+            return "generic", False
+        part, far = chip(part.relative), True
+
+
 def model(
-    given: str | Path | Mapping[str, Any] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
+    given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 

@@ -116,6 +116,10 @@ def _model_path(given: str | Path) -> Path:
     known = _known_model(name)
     if known is not None:
         return root() / FOLDERS["model"] / f"{known}.toml"
+    other = next((each for each in ("system", "chip") if name in names(each)), None)
+    if other is not None:
+        rule = f"{name} is a {other}; the model comes first, the system with --system"
+        raise UnknownNameError(fault("model", text, "no such model", rule))
     hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
     raise UnknownNameError(fault("model", text, "no such model", hint))
 

@@ -35,10 +35,10 @@ from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RUNTIMES, Engine
 from roofline.models.dtypes import DTYPES
 
 NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
-    "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, 1e-3),
+    "launch": (ONE, 0.05, 20.0), "launch_host": (SECOND, 0.0, 1e-3), "compute": (ONE, 0.1, 1.0),
     "gap": (SECOND, 0.0, 1.0), "prompt_gap": (SECOND, 0.0, 1.0), "sequence": (SECOND, 0.0, 0.1), "stream": (SECOND, 0.0, 0.1),
     "front": (SECOND, 0.0, 10.0), "budget": (ONE, 16.0, MILLION), "crowd": (ONE, 0.0, MILLION), "reserve": (ONE, 0.0, 1.0),
-    "most": (ONE, 1.0, MILLION), "most_drafting": (ONE, 1.0, MILLION), "bunched": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
+    "most": (ONE, 1.0, MILLION), "most_drafting": (ONE, 1.0, MILLION), "bunched": (ONE, 0.0, 1.0), "gathered": (ONE, 0.0, 1.0), "overlap": (ONE, 0.0, 1.0), "memory_fraction": (ONE, 0.1, 1.0), "error": (ONE, 0.0, 3.0),
 }  # fmt: skip
 """Numbers of a stack, with their units and the range in which each must lie."""
 
@@ -140,13 +140,25 @@ def _words(table: Table) -> dict[str, Any]:
         if named not in (*STACKS, "any"):
             raise table.fail("kernels", "unknown software stack", near(named, (*STACKS, "any"), "stacks"))
         out["stack"] = "" if named == "any" else named
+    if "served" in table:
+        out["served"] = table.text("served")
+        if out["served"] not in DTYPES:
+            raise table.fail("served", "no such format", near(out["served"], DTYPES, "formats"))
     if "exchange" in table:
         out["exchange"] = table.text("exchange")
         if out["exchange"] not in EXCHANGES:
             raise table.fail("exchange", "no such exchange", near(out["exchange"], EXCHANGES, "exchanges"))
+    if "index" in table:
+        out["index"] = table.text("index")
+        if out["index"] not in DTYPES:
+            raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
-    for key, known, what in (("fused", tuple(DTYPES), "formats"), ("captured", PASSES, "passes")):
+    for key, known, what in (
+        ("fused", tuple(DTYPES), "formats"),
+        ("attention", tuple(DTYPES), "formats"),
+        ("captured", PASSES, "passes"),
+    ):
         if table.raw(key, None) is not None:
             out[key] = table.words(key)
             for each in out[key]:

@@ -35,7 +35,7 @@ from roofline.cli import (
     validate,
 )
 from roofline.cli import list as list_
-from roofline.cli.console import Warned, complain
+from roofline.cli.console import NARROWEST, Warned, complain
 from roofline.cli.peers import explained, translated
 from roofline.core.errors import RooflineError
 
@@ -92,6 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the words after ``roofline``; by default those that the process was started with.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    if not os.environ.get("COLUMNS", "80").isdecimal() or int(os.environ.get("COLUMNS", "80")) < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)  # help in no columns would have no end
     warned = Warned()
     logging.getLogger("roofline").addHandler(warned)
     try:

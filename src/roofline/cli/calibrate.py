@@ -1,17 +1,20 @@
-"""``roofline calibrate``: constants from timings."""
+"""``roofline calibrate``: constants from timings, or a stack from serving runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
-from roofline import catalog, plots
+from roofline import catalog
 from roofline.calibration.calibrate import calibrate
-from roofline.cli.console import form_of, say, wrote
+from roofline.cli.console import drawn, form_of, say, wrote
 from roofline.cli.flags import Clouds, Joined, Json, Profile, Tables, Timed
 from roofline.core.errors import QuestionError
+from roofline.validation.own_stack import own_stack
 
 EXAMPLES: Final = (
     "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",
+    "roofline calibrate my-serving-runs.csv -o my-stack.toml",
     "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
 )
 
@@ -24,12 +27,26 @@ def calibrate_(
     plot: Clouds = None,
     json: Json = False,
 ) -> None:
-    """Fit the calibration coefficients of a chip to your own timings; every other row is held out, and the error is of those."""
+    """Fit the calibration coefficients of a chip to your own timings; every other row is held out, and the error is of those.
+
+    A file of serving runs (model, system, input_len and what was measured) fits the software stack instead: launches and host times.
+    """
     form = form_of(plot, "--plot")
     catalog.check_places([file, plot])
     if not tables:
         raise QuestionError("FILE: is missing; name the CSV files that hold the timings")
+    if len(tables) == 1 and _of_runs(tables[0]):
+        own = own_stack(tables[0])
+        say(json, own.to_dict, own.table)
+        wrote((file, lambda: own.toml().encode(), f"; use it as --engine {file}"))
+        return
     found = calibrate(tables, chip, system=system)
-    picture = b"" if plot is None else plots.render(found.plot().figure, form)
+    picture = b"" if plot is None else drawn(found.plot(), form)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.toml().encode(), f"; use it as --level {file}"), (plot, lambda: picture, ""))
+
+
+def _of_runs(table: str | Path) -> bool:
+    """Return whether a file holds serving runs, by its columns."""
+    _, rows = catalog.measured(Path(table))
+    return bool(rows) and {"model", "system", "input_len"} <= rows[0].keys()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
 from roofline import catalog, plots
 from roofline.core.errors import QuestionError, fault
+from roofline.core.text import fitted, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 PATIENT: Final = 1.0
 """Seconds before progress is shown."""
-WIDE: Final = 10_000
-"""Columns of what is no terminal: a file or a pipe has lines of any length."""
+NARROWEST: Final = 40
+"""Columns that text keeps within at least."""
 
 _PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u", "–": "-", "×": "x"})
 _CLEAR: Final = "\r\x1b[K"
@@ -32,7 +33,15 @@ _KEPT: Final = "\n\t"
 
 def say(as_json: bool, fields: Callable[[], Mapping[str, Any] | list[Any]], text: Callable[[], str]) -> None:
     """Print the fields as one JSON document, or the text."""
-    _print(json.dumps(fields(), indent=2, allow_nan=False) if as_json else text(), sys.stdout)
+    if as_json:
+        _print(json.dumps(fields(), indent=2, allow_nan=False), sys.stdout)
+        return
+    columns = width()
+    if columns is None:
+        _print(text(), sys.stdout)
+        return
+    with fitted(columns):
+        _print(wrapped(text(), columns), sys.stdout)
 
 
 def note(message: str) -> None:
@@ -61,17 +70,17 @@ def complain(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def width() -> int:
-    """Return the columns of the terminal, or more than any table has where standard output is none."""
+def width() -> int | None:
+    """Return the columns of the terminal; None where standard output is a file or a pipe, whose lines have any length."""
     if sys.stdout is None or not sys.stdout.isatty():
-        return WIDE
-    return max(shutil.get_terminal_size((80, 24)).columns, 40)
+        return None
+    return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
 
 
 def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:  # closed before the program began
         return
-    print(printable(text, stream.encoding or "ascii"), file=stream, flush=True)
+    print(printable(text, stream.encoding or "utf-8"), file=stream, flush=True)
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:

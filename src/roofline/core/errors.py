@@ -69,11 +69,16 @@ def fault(what: str, value: object, rule: str, remedy: str = "") -> str:
 def near(name: str, names: Iterable[str], what: str = "") -> str:
     """Return a remedy that names the near misses of ``name`` among ``names``.
 
-    >>> near("h10", ["h100", "b200"])
-    'did you mean h100?'
+    Near are names that hold it, or lie in it, and those that are spelt much alike.
+
+    >>> near("h10", ["h100", "b200"]), near("gb200", ["gb200-nvl72", "b200"])
+    ('did you mean h100?', 'did you mean gb200-nvl72 or b200?')
     """
-    known = sorted(names)
-    close = difflib.get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
+    known, asked = sorted(names), name.lower()[:80]
+    holding = sorted((each for each in known if len(asked) > 2 and asked in each), key=len)
+    alike = difflib.get_close_matches(asked, known, n=3, cutoff=0.6)
+    within = sorted((each for each in known if len(each) > 3 and each in asked), key=len, reverse=True)
+    close = list(dict.fromkeys([*(holding if len(holding) < 9 else []), *alike, *within]))[:3]
     if close:
         return f"did you mean {' or '.join(close)}?"
     if len(known) <= 12:

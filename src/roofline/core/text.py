@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
+
+_WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
+
+
+@contextmanager
+def fitted(width: int) -> Iterator[None]:
+    """Make :func:`columns` keep within so many characters: a table that is wider becomes a list of its rows."""
+    token = _WIDTH.set(width)
+    try:
+        yield
+    finally:
+        _WIDTH.reset(token)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return text whose lines keep within so many characters, what is left of a line set under its own beginning.
+
+    >>> print(wrapped("  - one two three", 12))
+      - one two
+        three
+    """
+    out: list[str] = []
+    for line in text.split("\n"):
+        hang = len(line) - len(line.lstrip(" "))
+        hang += 2 if line.lstrip(" ").startswith("- ") else 0
+        out += (
+            [line]
+            if len(line) <= width
+            else textwrap.wrap(
+                line, width, subsequent_indent=" " * min(hang, width // 2), drop_whitespace=True, break_on_hyphens=False
+            )
+        )
+    return "\n".join(out)
+
+
+def _listed(rows: Sequence[Sequence[str]], head: Sequence[str] | None, width: int) -> str:
+    """Return a table that is too wide as a list: a row by its first cell, and below it what the others say."""
+    if not head:
+        label = max((len(row[0]) for row in rows if row), default=0)
+        lines = []
+        for first, *rest in rows:
+            space = " " * (label + 2)
+            told = textwrap.wrap("  ".join(rest), max(width - len(space), 20), break_on_hyphens=False) or [""]
+            lines += [f"{first:<{label}}  {told[0]}".rstrip(), *(space + each for each in told[1:])]
+        return "\n".join(lines)
+    name = max(len(each) for each in head[1:])
+    lines = []
+    for first, *rest in rows:
+        lines.append(first)
+        lines += [f"  {title or '':<{name}}  {cell}" for title, cell in zip(head[1:], rest, strict=False) if cell]
+    return "\n".join(lines)
 
 
 def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, right: Iterable[int] = ()) -> str:
     """Return rows as aligned columns under an underlined head; those in ``right`` are set flush right.
+
+    Within :func:`fitted`, a table that is too wide becomes a list.
 
     >>> print(columns([["a", "1"], ["bb", "22"]], head=["name", "n"], right=[1]))
     name   n
@@ -19,7 +78,10 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
     cells = [[str(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
     if not cells:
         return ""
+    limit = _WIDTH.get()
     widths = [max(len(row[i]) if i < len(row) else 0 for row in cells) for i in range(max(map(len, cells)))]
+    if limit is not None and sum(widths) + 2 * (len(widths) - 1) > limit:
+        return _listed(cells[1:] if head else cells, head, limit)
     if head:
         cells.insert(1, ["─" * width for width in widths])
     flush = set(right)
@@ -28,6 +90,15 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
         for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def plain_cell(value: T) -> T | str:
+    """Return a cell of a CSV file that no spreadsheet takes for a formula: text that begins like one is set behind an apostrophe.
+
+    >>> plain_cell("=1+1"), plain_cell("h100"), plain_cell(-1.0)
+    ("'=1+1", 'h100', -1.0)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def figure(value: float, digits: int = 4) -> str:

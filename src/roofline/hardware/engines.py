@@ -73,9 +73,12 @@ class Engine:
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
+        attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
+            16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
+        compute: part of the rate of the best kernels that its own matrix kernels reach.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
         sequence: time of the host for each sequence of a step (scheduling, sampling), while the chip waits; ``stream``, what sending
@@ -89,7 +92,10 @@ class Engine:
         most: requests that an attention rank serves at once at most; ``most_drafting``, a replica that drafts tokens; None for as many as
             fit.
         exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
+        gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
+            0 to 1.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
+        served: format in which large models are served best on these chips, as published services do; "" for the checkpoint's own.
         cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
         memory: what the stack takes of a chip's memory for itself.
@@ -107,9 +113,12 @@ class Engine:
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""
     fused: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ("fp8",)
+    index: str = "fp8"
     launch: Ratio = 1.0
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
+    compute: Ratio = 1.0
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0
     sequence: Seconds = 0.0
@@ -120,10 +129,12 @@ class Engine:
     reserve: Ratio = 1.0
     crowd: Count = 0.0
     bunched: Ratio = 0.0
+    gathered: Ratio = 0.0
     most: Count | None = None
     most_drafting: Count | None = None
     exchange: str = "all_to_all"
     windows: bool = True
+    served: str = ""
     cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None
     memory: StackMemory = StackMemory()

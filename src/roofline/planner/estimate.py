@@ -21,7 +21,7 @@ from roofline.planner.candidates import choose, holding, possible, ranks_of, und
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
-from roofline.planner.words import EstimateWords, ModelLike, TrainWords
+from roofline.planner.words import EstimateWords, ModelLike, QuestionWords, StepLayoutWords, TrainWords
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -92,7 +92,7 @@ def estimate(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[QuestionWords],
 ) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
@@ -106,7 +106,7 @@ def estimate(
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
         chips: chips to use; by default all of the system, or what the layout takes.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
-        engine: what serves: a name in ``workloads/engines``, the path of a TOML file, ``none`` for the kernels alone; by default
+        engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
             an engine that nobody named (none at the ideal level).
         launch: ``graph``, or ``eager`` where the host launches kernels one by one.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
@@ -125,9 +125,10 @@ def estimate(
         for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
             if value != usual:
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
+        own = cast("StepLayoutWords", words)
         return train(
             what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power, price=price,
-            **words,
+            **own,
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)

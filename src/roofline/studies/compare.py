@@ -15,6 +15,7 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -126,7 +127,7 @@ class Comparison(Displayed):
             if name in second and name in self.ratios
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the comparison under the field names of the machine-readable answer."""
         out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
         out["ratios"] = self.ratios
@@ -141,9 +142,7 @@ class Comparison(Displayed):
 
     def plot(self, style: str | None = None) -> Figure:
         """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
-        import matplotlib as mpl
-
-        with mpl.rc_context(plots("style").style(style).settings):
+        with plots("style").style(style).drawing():
             figure: Figure = plots("systems").draw(
                 [s.name for s in self.systems], [aggregates(s) for s in self.systems],
                 [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,
@@ -286,8 +285,9 @@ def compare(
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called now and then with the plans of a system priced, and all of them.
-        level, engine, chips, dtype, kv_dtype: as in :func:`roofline.estimate`; a format that a chip cannot
-            multiply is widened, and said.
+        level, engine, chips, kv_dtype: as in :func:`roofline.estimate`.
+        dtype: one format for all, like for like; a format that a chip cannot multiply is widened, and said. ``served``: on each
+            system the format in which large models are served best there (INT8 on Ascend 910, NVFP4 on Blackwell), as its stack says.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
 
     Raises:
@@ -308,9 +308,10 @@ def compare(
                     fault(name, value, "says something of a service, but no model was given", "add model=")
                 )
         return Comparison(racks)
-    made = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
     rows, chosen = [], []
     for rack in racks:
+        form = _served(rack, engine) if dtype == SERVED else dtype
+        made = catalog.model(model, dtype=form, kv_dtype=kv_dtype)
         found = search(made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words)
         row = {limit: found.held(tpot=limit).best for limit in limits}
         rows.append(row)
@@ -320,6 +321,15 @@ def compare(
             best = estimate(made, rack, chips=chips, level=level, engine=engine, **more)
         chosen.append(best)
     return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
+
+
+SERVED: Final = "served"
+"""The word for the format that each system serves best."""
+
+
+def _served(rack: System, engine: str | Path | Engine | None) -> str | None:
+    """Return the format that a system's stack serves best; None for the checkpoint's own."""
+    return catalog.engine("generic" if engine is None else engine, rack).served or None
 
 
 def _limits(name: str, value: Any) -> tuple[float, ...]:

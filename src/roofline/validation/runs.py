@@ -34,6 +34,7 @@ _FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
 _SLOTS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) requests a slot|(\d{1,3}) prompts a slot")
 _SPREAD: Final = re.compile(r"cv (?:about )?(\d(?:\.\d{1,3})?)")
 _BURST: Final = re.compile(r"([\d,]{1,9}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
+_NOMINAL: Final = re.compile(r"tp/dp are nominal")
 _LET_IN: Final = re.compile(r"at most (\d{1,6}) requests run|max_num_seqs (\d{1,6})")
 _ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
 _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
@@ -288,7 +289,9 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
     let_in = _LET_IN.search(note)
     apart = mode == "online" and n["decode_chips"] is not None
     own = n["decode_chips"] if apart else n["chips"] or n["decode_chips"] or n["prefill_chips"]
-    pool = Pool(own, n["tp"], n["pp"], n["dp"], n["ep"])
+    # Degrees that a note calls nominal are not the layout: attention that is cut in several ways.
+    tp, dp = (None, None) if _NOMINAL.search(note) else (n["tp"], n["dp"])
+    pool = Pool(own, tp, n["pp"], dp, n["ep"])
     return ServingRun(
         id=text("id") or str(i), group=group, model=text("model"), system=text("system"), mode=mode,
         pool=pool, prompts=_prompts(n["prefill_chips"], pool, note) if apart else None,
