@@ -1,6 +1,7 @@
 """Laws of a step of training, and published steps against what is predicted of them, untuned."""
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,3 +244,22 @@ def test_selective_recomputation_as_published(row):
     """22 to 1,000 10^9 parameters on A100, all of a layer done again or only its attention: arXiv:2205.05198, table 5."""
     (p,) = rl.validate([row]).predictions
     assert p.predicted == pytest.approx(p.measured, rel=0.15)
+
+
+def test_errors_of_kernels_and_links_count_in_the_interval():
+    """Constants that are off by 90 % each leave a step that is no surer than they are."""
+    system = rl.system("dgx-h100")
+    sure = profile(system)
+    loose = attrs.evolve(
+        sure,
+        kernels={key: attrs.evolve(each, error=0.9) for key, each in sure.kernels.items()},
+        links={key: attrs.evolve(each, error=0.9) for key, each in sure.links.items()},
+    )
+    question = rl.TrainStep(rl.model("llama-3.1-8b"), 512, 4096)
+
+    def half(constants):
+        est = step(question, system, rl.Layout(tp=2, dp=16), constants)
+        return np.log(est.interval()[1] / est.step_time)
+
+    assert half(sure) < 0.3
+    assert half(loose) > 0.5

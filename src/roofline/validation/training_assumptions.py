@@ -21,7 +21,7 @@ from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.validation.runs import TrainingRun
-from roofline.workload.layout import Layout
+from roofline.workload.layout import Layout, expert_tensors
 from roofline.workload.questions import MODULES, recomputation
 
 Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
@@ -74,7 +74,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
         lambda f: attrs.evolve(f, launch=0.5 * f.launch),
     ),
     "collectives of tensor parallelism overlap with pieces of their GEMMs": (
-        re.compile(r"use-mc2|measured with mc2|[Aa]sync TP|tp_comm_overlap=True"),
+        re.compile(r"[Aa]sync TP|tp_comm_overlap=True"),
         lambda f: attrs.evolve(f, tp=f.overlapped),
     ),
     "attention in fp8": (
@@ -233,6 +233,8 @@ def _document(run: TrainingRun, said: list[str]) -> float:
     """Return the tokens that attend to each other."""
     assert run.length is not None  # noqa: S101 (a run without it is refused before)
     told = _SAMPLES.search(run.note)
+    if run.document is not None:
+        return min(run.document, run.length)
     if told:
         return min(float(told[1]), run.length)
     if run.task == "pretrain" or run.framework != "megatron" or "mlperf" in run.group.lower():
@@ -301,7 +303,7 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
         split = bool(np.any(tp > 1))
     if not run.sharding:
         said.append(f"sharding {_sharding(run)}, as {run.framework} does unless told otherwise: not recorded")
-    etp = np.gcd(tp.astype(np.int64), np.maximum(tp * cp * dp // ep, 1).astype(np.int64)).astype(np.float64)
+    etp = expert_tensors(tp, cp, dp, ep)
     return Layout(
         tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, dp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
         sharding=run.sharding or _sharding(run), fsdp=_grouped(run, dp), sequence_parallel=bool(split),
