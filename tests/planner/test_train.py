@@ -141,8 +141,7 @@ def test_what_is_shared_out_needs_less_memory(plan):
     ]
     for more, less in pairwise(kept):
         assert less.total <= more.total * (1 + 1e-9)
-    assert kept[3].gradients <= kept[2].gradients
-    assert kept[3].optimizer == kept[2].optimizer
+    assert (kept[3].gradients, kept[3].optimizer) == (kept[2].gradients, kept[2].optimizer)
 
 
 @given(plans())
@@ -232,7 +231,7 @@ def test_layers_are_whole():
     ("framework", "pp", "every"), [("generic", 1, False), ("llm-foundry", 1, True), ("llm-foundry", 2, False)]
 )
 def test_zero2_reduces_every_micro_batch_only_under_fsdp_without_a_pipeline(framework, pp, every):
-    """Elsewhere micro-batches add their gradients up, whole, and reduce the sum once a step."""
+    """Elsewhere micro-batches add their gradients up and reduce the sum once a step."""
     ours = [
         rl.train(
             rl.TrainStep(SMALL, 256, 4096), RACK, rl.Layout(tp=2, pp=pp, dp=16, sharding=name), framework=framework
@@ -240,7 +239,7 @@ def test_zero2_reduces_every_micro_batch_only_under_fsdp_without_a_pipeline(fram
         for name in ("zero1", "zero2")
     ]
     assert (ours[1].exposed > ours[0].exposed) == every
-    assert (ours[1].memory.gradients < ours[0].memory.gradients) == every
+    assert ours[1].memory.gradients < ours[0].memory.gradients
 
 
 # The verb -----------------------------------------------------------------------------------------------------------------

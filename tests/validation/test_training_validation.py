@@ -365,7 +365,7 @@ def test_the_table_and_the_picture(whole):
     for each in ("1,302 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):
         assert each in words
     assert all(line == line.rstrip() for line in words.splitlines())
-    assert repr(whole).startswith("<Validation: 1,212 runs of training; mean errors step ")
+    assert repr(whole).startswith("<Validation: 1,302 runs of training; mean errors step ")
     ax = rl.validate(hand_made(), level="generic").plot(key="framework")
     assert ax.get_xlabel() == "step, s, measured"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, larger, pick, smaller
+from roofline.core.arrays import ceil, larger, smaller
 from roofline.core.units import Bytes, Count
 from roofline.models.architecture import Formats, Model, Moe
 from roofline.operators.memory import weights
@@ -91,11 +91,11 @@ def adapters(model: Model, layout: Layout, rank: Count) -> Count:
     return out * ceil(model.depth / layout.pp) / model.depth
 
 
-def states(question: TrainStep, layout: Layout, activations: Bytes, *, added: Mask = False) -> States:
+def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
     """Return the bytes of training on the fullest rank.
 
     For n weights of which d ranks hold the same: 2 n, ``gradient_bytes`` n and 12 n; ZeRO leaves 1/d of the last, of the last two,
-    or of all. Where micro-batches are ``added`` up before gradients are reduced, ZeRO-2 leaves them whole. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states.
+    or of all. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states.
     """
     model, own = question.model, held(question.model, layout)
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[layout.sharding]
@@ -110,11 +110,16 @@ def states(question: TrainStep, layout: Layout, activations: Bytes, *, added: Ma
         return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
     # Of what is gathered a rank has its own part already.
+    each: Bytes = WEIGHT
+    if question.task == "lora":
+        # Frozen weights stay in the format in which they are multiplied.
+        plain = weights(evolve(model, formats=_PLAIN), layout)
+        each = WEIGHT * smaller(weights(model, layout) / plain, 1.0)
     others = sum((h.weights * (1 - 1 / h.shards) for h in own), start=0.0)
     gathered = others * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0
     return States(
-        WEIGHT * (part(own, 3) + gathered),
-        question.gradient_bytes * (pick(added, part(trained, 3), part(trained, 2)) if stage == 2 else part(trained, 2)),
+        each * (part(own, 3) + gathered),
+        question.gradient_bytes * part(trained, 2),
         ADAM * part(trained, 1),
         activations,
     )

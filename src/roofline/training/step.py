@@ -132,8 +132,7 @@ def played(
     late = slow * sum((part.time for part in punctual), start=0.0)
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     activations = _activations(layout, one, over.in_flight, question.model.depth)
-    together = (m > 1) & ((layout.pp > 1) | (f.reduced == "step"))
-    kept = states(question, layout, activations * (1 - question.offload), added=together)
+    kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
     n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
