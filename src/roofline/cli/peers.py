@@ -1,4 +1,4 @@
-"""Words of other tools: accepted where they mean the same, else answered with ours; and what a wrong word is told.
+"""Words of other tools: accepted where they mean the same, else answered with ours; and the message for a wrong word.
 
 The tools are vLLM, SGLang, TensorRT-LLM, aiconfigurator, genai-perf and AIPerf on the serving side, Megatron-LM, DeepSpeed and
 torchtitan on the training side.
@@ -168,9 +168,6 @@ ANSWERS: Final[Mapping[str, str]] = {
     "roofline sensitivity and needed",
     "--local-batch-size": f"{_DEPLOYMENT}: --global-batch N; sequences of a micro-batch per rank are --micro-batch N",
     "--gradient-accumulation-steps": "follows from --global-batch, --micro-batch and the data-parallel degree; give those",
-    "--gpu-memory-utilization": "is part of the engine: copy its TOML file (roofline list engines), set reserve, and give --engine FILE.toml",
-    "--mem-fraction-static": "is part of the engine: copy its TOML file (roofline list engines), set reserve, and give --engine FILE.toml",
-    "--free-gpu-memory-fraction": "is part of the engine: copy its TOML file (roofline list engines), set reserve, and give --engine FILE.toml",
     "--max-num-batched-tokens": "caps the tokens of a step; here the prompt tokens per attention rank and step are given: --chunk N",
     "--max-num-tokens": "caps the tokens of a step; here the prompt tokens per attention rank and step are given: --chunk N",
     "--max-model-len": "caps the context; here the lengths are given: --input N --output N",

@@ -30,7 +30,7 @@ from roofline.physics.energy import dollars_per_token, joules_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
 from roofline.physics.stragglers import late, slowdown
-from roofline.results import citations, records
+from roofline.results import citations, intervals, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
@@ -178,9 +178,11 @@ class Training(LayoutAnswer[TrainStep, States]):
         if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
             pair, rate = self.interval("step_time"), getattr(self, quantity)
             return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
+        if quantity == "memory":
+            return intervals.memory(self, quantity)
         if quantity != "step_time":
             raise QuestionError(
-                fault("quantity", quantity, "has no interval", "ask for step_time or tokens_per_second")
+                fault("quantity", quantity, "has no interval", "ask for step_time, tokens_per_second or memory")
             )
         profile = self.calibration
         if profile.level == "ideal":
