@@ -269,8 +269,7 @@ def _step_energy(est: Training) -> str:
     joules = est.joules_per_token
     if joules is None:
         return NO_POWER
-    mean, low, high = est.calibration.power_fraction
-    near, far = (figure(float(joules * end / mean), 3) for end in (low, high))
+    near, far = (figure(float(end), 3) for end in est.joules_range or (joules, joules))
     return f"{figure(float(joules), 3)} J ({near} - {far}) per token"
 
 
