@@ -113,8 +113,8 @@ def drawn(draw: ChipDraw, asked: Ratio, working: Ratio = 1.0, cap: Ratio = 1.0) 
 
     >>> from roofline.hardware.energy import ChipDraw
     >>> draw = ChipDraw(0.15, 0.2, 0.3, 0.5, 1.5, 0.5, 0.2, 1.4, 0.2, 0.3)
-    >>> drawn(draw, 1.4), drawn(draw, 0.8, working=0.5)
-    (1.0, 0.5)
+    >>> [float(drawn(draw, 1.4)), float(drawn(draw, 0.8, working=0.5))]
+    [1.0, 0.5]
     """
     rest = smaller(draw.loaded, cap)
     return rest + (smaller(asked, cap) - rest) * working
