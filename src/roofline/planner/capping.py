@@ -57,7 +57,7 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
         raise QuestionError(
             fault("power_cap", cap, f"{est.system.package.name} draws {floor} at its lowest clock", "give a higher cap")
         )
-    enough = cast("Num", est.demand) / most <= goal
+    enough = est.demand / most <= goal
     low: Num = pick(enough, 1.0, LOWEST)
     high: Num = pick(enough, 1.0, 1.0)
     for _ in range(_ROUNDS):

@@ -91,7 +91,7 @@ def error(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
     own = draw.error if table.seen(chip) else draw.error_unseen
     whole = law.total(split)
     loose = share(whole - split["chips"], whole)
-    return np.sqrt(((1 - loose) * own) ** 2 + (loose * table.around(est.system).error) ** 2)  # type: ignore[no-any-return]
+    return np.sqrt(((1 - loose) * own) ** 2 + (loose * table.around(est.system).error) ** 2)
 
 
 def lingering(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
