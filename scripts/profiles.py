@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import roofline as rl
 from roofline import catalog
-from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate
+from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate, shared
 from roofline.calibration.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, read
 from roofline.hardware.constants import Calibration
@@ -57,9 +57,10 @@ LINES: Sequence[tuple[str, Callable[[Timings], bool], Callable[[Timings], Rows] 
     ("GEMM fp8, block scales", lambda t: t.name == "gemm.fp8-block", None),
     ("GEMM nvfp4", lambda t: t.name == "gemm.nvfp4", None),
     ("prefill attention, heads of 64 to 256", lambda t: t.kernel == "attention_prefill", _usual_heads),
+    ("prefill attention multiplied in fp8", lambda t: t.name == "attention_prefill.fp8", None),
     ("prefill attention, all", lambda t: t.kernel == "attention_prefill", None),
     ("decode attention, 16-bit cache, context >= 256", lambda t: t.name == "attention_decode.bf16", _usual),
-    ("decode attention, fp8 cache, context >= 256", lambda t: t.name == "attention_decode.fp8", _usual),
+    ("decode attention, fp8 cache, context >= 256", lambda t: t.name in ("attention_decode.fp8", "attention_decode.w8a16"), _usual),
     ("decode attention, all", lambda t: t.kernel == "attention_decode", None),
     ("latent prefill attention", lambda t: t.kernel == "mla_prefill", None),
     ("latent decode attention", lambda t: t.kernel == "mla_decode", None),
@@ -84,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made: dict[str, Calibrated] = {}
     for name in names:
         mine = [row for row in rows if row["hardware"] == name]
-        found = made[name] = calibrate(mine, system=MACHINES.get(name, name))
+        rack = catalog.system(MACHINES.get(name, name))
+        relative = rack.package.relative
+        base = ROOT / "hardware" / "calibration" / f"{relative}.toml" if relative else "generic"
+        found = made[name] = calibrate(mine, system=rack, base=base)
         path = ROOT / "hardware" / "calibration" / f"{found.chip.name}.toml"
         catalog.write(path, found.toml(WHEN, TITLE, URL).encode())
         print(found.table(), "\n", file=sys.stderr)
@@ -109,8 +113,8 @@ def _parts(rows: Iterable[dict[str, str]], name: str) -> list[Part]:
 # Generic constants ---------------------------------------------------------------------------------------------------------
 
 JOINT = (
-    "gemm.bf16", "gemm.fp8", "gemm.fp8-block", "gemm.nvfp4", "attention_prefill.bf16", "attention_prefill.fp8",
-    "attention_decode.bf16", "attention_decode.fp8", "mla_prefill.bf16", "mla_prefill.fp8", "mla_decode.bf16", "mla_decode.fp8",
+    "gemm.bf16", "gemm.fp8", "gemm.fp8-block", "gemm.nvfp4", "attention_prefill.bf16", "attention_prefill.fp8", "attention_prefill.w8a16",
+    "attention_decode.bf16", "attention_decode.fp8", "attention_decode.w8a16", "mla_prefill.bf16", "mla_prefill.fp8", "mla_decode.bf16", "mla_decode.fp8",
     "moe.bf16", "moe.fp8", "moe.fp8-block", "moe.nvfp4", "elementwise.bf16", "ring|in_network", "gather", "all_to_all",
     "one_shot|two_shot", "low_latency", "throughput",
 )  # fmt: skip
@@ -126,12 +130,14 @@ def _generic(parts: dict[str, list[Part]]) -> tuple[list[Fit], dict[str, Calibra
         of = {name: [p for p in listed if p.timings.name == label and _typical(p)] for name, listed in parts.items()}
         of = _even({name: listed for name, listed in of.items() if listed}, start)
         every = [part for listed in of.values() for part in listed]
-        whole = _both(every, start)
+        most = next((f.constants["moe", "fp8-block"].t0 for f in alone if f.name == "moe.fp8-block"), None)  # type: ignore[union-attr]
+        most = most if label == "moe.nvfp4" else None
+        whole = _both(every, start, most)
         misses = []
         for name in of:
             others = [part for other, listed in of.items() if other != name for part in listed]
             if others:
-                found = _both(others, start)
+                found = _both(others, start, most)
                 unseen[name] = put(unseen[name], found.constants)
                 misses += [np.abs(errors(part, unseen[name])) for part in of[name]]
         alike = float(next(iter(whole.constants.values())).error)
@@ -154,9 +160,11 @@ def _even(of: dict[str, list[Part]], start: Calibration) -> dict[str, list[Part]
     return {name: listed for name, listed in kept.items() if listed}
 
 
-def _both(parts: Sequence[Part], start: Calibration) -> Fit:
+def _both(parts: Sequence[Part], start: Calibration, most: float | None) -> Fit:
     """Return the constants of several chips; of products, both as parts of the peak and of the best rate that was measured."""
-    plain = fit(parts, start)
+    plain = shared(parts, start, worst=np.inf, most=most)
+    if plain is None:
+        raise SystemExit(f"{parts[0].timings.name}: no constants")
     if parts[0].timings.kernel != "gemm":
         return plain
     best = fit(parts, start, by_best=True)
@@ -189,6 +197,8 @@ def _replaced(text: str, key: Key, constants: rl.Kernel | rl.Link) -> str:
         fields.insert(0, "eta_best")
     for field in fields:
         value = float(getattr(constants, field))
+        if not value and f"\n{field} " not in block:
+            continue
         line = f'{field} = "{value * 1e6:.3g} us"' if field in TIMES else f"{field} = {value:.3g}"
         block, hits = re.subn(rf"^{field} *=.*$", line, block, flags=re.MULTILINE)
         if not hits:

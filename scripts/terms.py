@@ -22,7 +22,7 @@ from roofline.operators.operations import Op
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = (64, 128, 256)
-ABSENT = {"step": 0.0, "item": 0.0, "score": 0.0, "start": 0.0, "alpha": 0.0, "pair": 1.0}
+ABSENT = {"step": 0.0, "item": 0.0, "eta_score": float("inf"), "start": 0.0, "alpha": 0.0, "pair": 1.0}
 """What a term that is left out is."""
 
 Chosen = Callable[[Timings], bool]
@@ -42,8 +42,8 @@ TERMS: Sequence[tuple[str, str, Callable[[Timings], np.ndarray], Sequence[tuple[
     ("GEMM", "gemm", _every,
      [("$t_0$, FLOP, bytes", _ROUND), ("passes in turn", _ROUND + _PASSES), ("step", (*_ROUND, "eta_staging", "step"))]),
     ("prefill attention, heads of 64 to 256", "attention_prefill", _heads,
-     [("$t_0$, FLOP, bytes", _PLAIN), ("step", (*_PLAIN, "step")), ("exponentials", (*_PLAIN, "step", "score")),
-      ("items", (*_PLAIN, "step", "score", "item"))]),
+     [("$t_0$, FLOP, bytes", _PLAIN), ("step", (*_PLAIN, "step")), ("exponentials", (*_PLAIN, "step", "eta_score")),
+      ("items", (*_PLAIN, "step", "eta_score", "item"))]),
     ("decode attention", "attention_decode", _every,
      [("$t_0$, bytes", ("eta_memory", "t0")), ("items", ("eta_memory", "t0", "item")),
       ("step", ("eta_memory", "t0", "item", "step"))]),

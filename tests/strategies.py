@@ -49,7 +49,7 @@ def kernels(draw):
     return rl.Kernel(
         eta_compute=draw(st.floats(0.1, 1)), eta_memory=draw(st.floats(0.1, 1)), t0=draw(st.floats(0, 1e-4)),
         p=draw(st.sampled_from([1.0, 1.4, 2.0, 3.0, float("inf")])), step=draw(st.floats(0, 1e-8)), item=draw(st.floats(0, 1e-5)),
-        score=draw(st.floats(0, 1e-10)), eta_staging=draw(st.floats(0.1, 1)), eta_best=draw(st.none() | st.floats(0.1, 1)),
+        eta_score=draw(st.none() | st.floats(0.1, 1)), eta_staging=draw(st.floats(0.1, 1)), eta_best=draw(st.none() | st.floats(0.1, 1)),
         error=draw(st.floats(0, 0.5)),
     )  # fmt: skip
 

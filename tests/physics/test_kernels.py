@@ -58,7 +58,7 @@ def test_more_work_takes_longer(op, chip, profile, factor):
 
 # Constants and in which direction each is worse: parts of a peak and the sharing of time when less, times when more.
 WORSE = {
-    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "score": 1, "turn": 1, "error": 0,
+    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "eta_score": -1, "turn": 1, "elsewhere": 1, "error": 0,
 }  # fmt: skip
 
 
@@ -81,11 +81,13 @@ def test_no_constant_makes_anything_faster_when_it_grows_worse(op, chip, kernel,
 def test_each_constant_of_a_kernel_counts():
     """Twice as bad, each makes an operation that has everything slower."""
     chip = rl.Chip("toy", {"bf16": 1e15}, rl.Memory(1e11, 4e12), best={"bf16": 0.8}, cores=5)
-    op = Op("o", "gemm", "bf16", 1e12, 4e9, launches=2.0, staging=4e9, depth=1e3, items=10.0, scores=1e6)
-    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 1e-9, 0.5, 0.5, turn=1e-3)
+    op = Op("o", "gemm", "bf16", 1e12, 4e9, launches=2.0, staging=4e9, depth=1e3, items=10.0, scores=1e6, elsewhere=4e9)
+    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 0.5, 0.5, 0.5, turn=1e-3, elsewhere=0.5)
 
     def timed(constants):
-        return float(price(op, chip, attrs.evolve(rl.IDEAL, kernels={("gemm", "any"): constants})).time)
+        return float(
+            price(op, chip, attrs.evolve(rl.IDEAL, exponential=1e9, kernels={("gemm", "any"): constants})).time
+        )
 
     for name, way in WORSE.items():
         slower = timed(made.scaled(kernel, **{name: 2.0**way})) > timed(kernel) * 1.001
@@ -154,18 +156,21 @@ def test_eagerly_every_launch_takes_its_time_on_the_host(op, chip, profile):
 
 
 def test_by_hand():
-    # 1 PFLOP at 0.5 (0.625 of the best, which is 0.8 of the peak) of 1 PFLOP/s: 2 s; 10 exponentials of 1 s on 5 cores: 2 s more. 6 TB
-    # at 0.5 of 4 TB/s: 3 s. Both together at p = 2: 5 s. Passes around it, 2 TB at 0.25 of 4 TB/s: 2 s. Two launches of 1 s, 3
-    # elements of depth at 1 s, 10 items of 1 s on 5 cores: 7 s.
+    # 1.5 PFLOP at 0.5 (0.625 of the best, which is 0.8 of the peak) of 1 PFLOP/s: 3 s; 10 exponentials at 0.5 of 1 a second on 5
+    # cores: 4 s; both together: 5 s. 24 TB at 0.5 of 4 TB/s: 12 s. Together at p = 2: 13 s. Passes around it, 2 TB at 0.25 of 4
+    # TB/s: 2 s. Two launches of 1 s, 3 elements of depth at 1 s, 10 items of 1 s on 5 cores: 7 s.
     chip = rl.Chip("toy", {"bf16": 1e15}, rl.Memory(1e11, 4e12), best={"bf16": 0.8}, cores=5)
-    kernel = Kernel(eta_best=0.625, eta_memory=0.5, eta_staging=0.25, t0=1.0, p=2.0, step=1.0, item=1.0, score=1.0)
-    profile = attrs.evolve(rl.IDEAL, kernels={("gemm", "any"): kernel}, eager=8.0)
-    op = Op("o", "gemm", "bf16", 1e15, 6e12, launches=2.0, staging=2e12, depth=3.0, items=10.0, scores=10.0)
+    kernel = Kernel(eta_best=0.625, eta_memory=0.5, eta_staging=0.25, t0=1.0, p=2.0, step=1.0, item=1.0, eta_score=0.5)
+    profile = attrs.evolve(rl.IDEAL, kernels={("gemm", "any"): kernel}, eager=12.0, exponential=1.0)
+    op = Op("o", "gemm", "bf16", 1.5e15, 24e12, launches=2.0, staging=2e12, depth=3.0, items=10.0, scores=10.0)
     cost = price(op, chip, profile)
-    assert (float(cost.compute), float(cost.memory), float(cost.latency), float(cost.time)) == (4.0, 5.0, 7.0, 14.0)
-    # Without a graph two launches take the host 16 s, so the chip waits for 2.
+    assert (float(cost.compute), float(cost.memory), float(cost.latency), float(cost.time)) == (5.0, 14.0, 7.0, 22.0)
+    # A chip whose own rate is stated goes by that.
+    quick = attrs.evolve(chip, exponentials=1e30)
+    assert float(price(op, quick, profile).compute) == pytest.approx(3.0)
+    # Without a graph two launches take the host 24 s, so the chip waits for 2.
     eager = price(op, chip, profile.eagerly())
-    assert (float(eager.latency), float(eager.time)) == (9.0, 16.0)
+    assert (float(eager.latency), float(eager.time)) == (9.0, 24.0)
 
 
 @given(made.ops(), made.chips(), PROFILES, made.engines())

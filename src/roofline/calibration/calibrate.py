@@ -7,22 +7,26 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
 from attrs import frozen
 
 from roofline import catalog
-from roofline.calibration.fitting import ENOUGH, FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, at, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, joined, read
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns
-from roofline.core.units import MICRO, SECOND, Ratio, show
-from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack
+from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
+from roofline.core.values import Record
+from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
 from roofline.results.notebook import Displayed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MACHINES: Final[Mapping[str, str]] = {
     "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
@@ -32,8 +36,14 @@ MACHINES: Final[Mapping[str, str]] = {
 
 _UNJOINED: Final = "collectives, which need system= to say what joins the chips"
 
-_MATTERS: Final = 0.01
+_MATTERS: Final = 0.02
 """A stack has constants of its own where they take so much off the mean error of its rows."""
+
+WORST: Final = 0.5
+"""Constants whose error is larger are none: the class keeps those of its base."""
+
+_REFUSED: Final = "no constants are within a half of the times: those of the base stay"
+_TWICE: Final = float(np.log(2.0))
 
 _LONG: Final = 0.01
 _LONG_ENOUGH: Final = 8
@@ -92,26 +102,37 @@ def calibrate(
         raise QuestionError(
             fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
         )
-    fits = [fit([part], start) for part in enough]
+    alike = [_alike(part, grouped, start) for part in enough]
+    tried: list[tuple[Part, Fit | None]] = []
+    for part, those in zip(enough, alike, strict=True):
+        tried.append((part, shared(those, start, most=_wider(part, tried)) if those else None))
+    fits = [found for _, found in tried if found is not None]
+    refused = tuple(f"{part.timings.name}: {_REFUSED}" for part, found in tried if found is None)
     profile = start
     for found in fits:
         profile = put(profile, found.constants)
     own = [
         better
-        for part in enough
-        for stack in _stacks(grouped[part.timings.name])
+        for part, found in tried
+        for stack in _stacks(grouped[part.timings.name], refused=found is None)
         if (better := _own(Part(stack, timed, tiers), profile)) is not None
     ]
     profile = attrs.evolve(
         profile, name=name or timed.name, level="calibrated", vendors=(timed.vendor,), sustained=_sustained(enough, profile),
-        stacks={stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
+        stacks=stacked(
+            start,
+            profile.kernels,
+            profile.links,
+            {stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
+        ),
         found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
         facts=_kept(start, fits),
     )  # fmt: skip
-    notes = (*few, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
+    notes = (*few, *refused, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
     used = tuple(Part(each, timed, tiers) for part in enough for each in grouped[part.timings.name])
     source = ", ".join(Path(file).name for file in files) if len(files) <= _FEW else f"{len(files)} files"
-    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used)
+    known = start.name if start.name in catalog.names("calibration") else "generic"
+    return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used, known)
 
 
 def _files(what: str | Path | Iterable[str | Path | Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
@@ -129,19 +150,82 @@ def _found(fitted: Fit, stack: str) -> Found:
     return Found(fitted.name, stack, fitted.rows, fitted.left_out, fitted.mape, fitted.median, fitted.p90)
 
 
-def _stacks(groups: Sequence[Timings]) -> list[Timings]:
-    """Return the timings of each stack, where there are several; where all are of one, what was found for all is its own."""
+def shared(
+    parts: Sequence[Part],
+    start: Calibration,
+    *,
+    by_best: bool = False,
+    worst: Ratio = WORST,
+    most: Seconds | None = None,
+) -> Fit | None:
+    """Return the constants that serve any stack; None where their error is more than ``worst``: the class then keeps its base's.
+
+    What belongs to one library's kernel (:data:`roofline.calibration.fitting.OWN`) is fitted, so that it does not bend the others,
+    and left out. A launch takes ``most`` at most: that of a wider format, whose kernels are as many.
+    """
+    found = fit(parts, start, by_best=by_best)
+    if most is not None and any(isinstance(c, Kernel) and c.t0 > most for c in found.constants.values()):
+        less = {key: attrs.evolve(at(start, key), t0=most) for key in found.constants}  # type: ignore[arg-type]
+        left = {name: tuple(each for each in names if each != "t0") for name, names in FITTED.items()}
+        found = fit(parts, put(start, less), by_best=by_best, fitted=left)
+    (key, *_) = found.constants
+    if isinstance(key, str):
+        return found if max(float(each.error) for each in found.constants.values()) <= worst else None
+    # What the rows do not tell, or only one library has, is not carried over.
+    bare = dict.fromkeys(OWN.get(key[0], ()), 0.0)
+    constants: Mapping[Key, Kernel | Link] = {key: attrs.evolve(c, **bare) for key, c in found.constants.items()}  # type: ignore[arg-type]
+    wrong = float(
+        np.quantile(np.concatenate([np.abs(errors(halves(p)[1], put(start, constants))) for p in parts]), 0.8)
+    )
+    constants = {key: attrs.evolve(each, error=wrong if bare else each.error) for key, each in constants.items()}
+    return (
+        attrs.evolve(found, constants=constants) if max(float(c.error) for c in constants.values()) <= worst else None
+    )
+
+
+def _wider(part: Part, tried: Iterable[tuple[Part, Fit | None]]) -> Seconds | None:
+    """Return the launch time found for the class in 8 bits, where the part is of it in 4."""
+    key = (part.timings.kernel, "fp8-block")
+    found = (each for _, each in tried if each is not None and key in each.constants)
+    launches = [c.t0 for each in found for c in each.constants.values() if isinstance(c, Kernel)]
+    return launches[0] if launches and (part.timings.kernel, part.timings.form) == ("moe", "nvfp4") else None
+
+
+def _alike(part: Part, grouped: Mapping[str, Sequence[Timings]], start: Calibration) -> list[Part]:
+    """Return the timings of a class without those of stacks whose kernels are more than twice as slow as the quickest, or the base's.
+
+    Other engines have quicker ones; a stack that does not has constants of its own.
+    """
+    if part.timings.ways or not all(each.stack for each in grouped[part.timings.name]):
+        return [part]
+    stacks = {each.stack for each in grouped[part.timings.name]}
+    parts = [
+        attrs.evolve(part, timings=joined([t for t in grouped[part.timings.name] if t.stack == name]))
+        for name in sorted(stacks)
+    ]
+    pace = [float(np.median(errors(each, start))) for each in parts]
+    usual = [each for each, quick in zip(parts, pace, strict=True) if quick > max(*pace, 0.0) - _TWICE]
+    if not usual:
+        return []
+    together = joined([each.timings for each in usual])
+    return [attrs.evolve(part, timings=together if len(stacks) == 1 else attrs.evolve(together, stack=""))]
+
+
+def _stacks(groups: Sequence[Timings], *, refused: bool) -> list[Timings]:
+    """Return the timings of each stack, where there are several, or what was found for one cannot serve the others."""
     names = sorted({group.stack for group in groups})
-    return [joined([g for g in groups if g.stack == name]) for name in names if name] if len(names) > 1 else []
+    single = len(names) == 1 and not refused and not OWN.get(groups[0].kernel)
+    return [] if single else [joined([g for g in groups if g.stack == name]) for name in names if name]
 
 
 def _own(part: Part, profile: Calibration) -> Fit | None:
-    """Return the constants of one stack's rows, where they tell them better than those of all stacks do."""
+    """Return the constants of one stack's rows, where they explain them materially better than those of all stacks do."""
     if part.timings.count < ENOUGH:
         return None
     _, others = halves(part)
     found = fit([part], profile)
-    return found if found.mape < float(off(others, profile).mean()) - _MATTERS else None
+    better = found.mape < float(off(others, profile).mean()) - _MATTERS
+    return found if better and max(float(c.error) for c in found.constants.values()) <= WORST else None
 
 
 def _stack(fits: Sequence[Fit]) -> Stack:
@@ -222,6 +306,7 @@ class Calibrated(Displayed):
         fits: what was found for all stacks together; ``own``: for a stack whose kernels differ.
         notes: classes that had too few rows, and rows that were left aside.
         parts: the timings that were used, stack by stack.
+        base: the profile whose constants stay where the rows say nothing.
     """
 
     profile: Calibration
@@ -231,6 +316,7 @@ class Calibrated(Displayed):
     notes: tuple[str, ...]
     source: str
     parts: tuple[Part, ...]
+    base: str = "generic"
 
     def table(self) -> str:
         """Return what was found and how far off it is, as text."""
@@ -239,17 +325,21 @@ class Calibrated(Displayed):
                 for each in (*self.fits, *self.own)]  # fmt: skip
         head = ["kernel", "stack", "rows", "before", "fitted", "left out", "median", "90 %", "constants"]
         loose = [
-            f"{f.name}: the rows do not determine {', '.join(f.undetermined)}, which stay{'s' if len(f.undetermined) == 1 else ''}"
+            f"{f.name}: {why} {', '.join(names)}, which stay{'s' if len(names) == 1 else ''}"
             for f in (*self.fits, *self.own)
-            if f.undetermined
+            for why, names in (
+                ("the rows do not determine", f.undetermined),
+                ("the rows drive to the end of the physical range", f.ended),
+            )
+            if names
         ]
         told = f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
         more = ["", *loose, *self.notes] if loose or self.notes else []
         return "\n".join([told, "", columns(rows, head=head, right=range(2, 8)), *more])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the fits under names with units."""
-        out = []
+        out: list[dict[str, Any]] = []
         for each in (*self.fits, *self.own):
             kernel, _, form = each.name.partition(".")
             out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows,
@@ -257,15 +347,15 @@ class Calibrated(Displayed):
                         "mape_left_out": each.mape, "median_left_out": each.median, "p90_left_out": each.p90,
                         "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
                                       for key, c in each.constants.items()},
-                        "undetermined": list(each.undetermined)})  # fmt: skip
-        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": self.profile.sustained, "fits": out,
+                        "undetermined": list(each.undetermined), "ended": list(each.ended)})  # fmt: skip
+        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": float(self.profile.sustained), "fits": out,
                 "notes": list(self.notes)}  # fmt: skip
 
     def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
         """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found."""
         name = self.chip.title or self.chip.name
         lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
-                 'level   = "calibrated"', 'base    = "generic"', f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
+                 'level   = "calibrated"', f"base    = {json.dumps(self.base)}", f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
         if any(each.name.startswith("gemm") for each in self.fits):
             lines.append(f'sustained = {{ value = {self.profile.sustained:.3g}, source = "fit" }}')
         for each in (*self.fits, *self.own):
@@ -285,9 +375,10 @@ class Calibrated(Displayed):
                   f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
-        return plots().calibrated(self, ax=ax, style=style, width=width)
+        drawn: Axes = plots().calibrated(self, ax=ax, style=style, width=width)
+        return drawn
 
 
 def _path(key: Key) -> str:
@@ -298,13 +389,18 @@ def _path(key: Key) -> str:
 
 def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
     """Return the constants that a class or way has, and their values."""
-    return [(name, float(getattr(constants, name))) for name in FITTED[key if isinstance(key, str) else key[0]]]
+    told = [(name, getattr(constants, name)) for name in FITTED[key if isinstance(key, str) else key[0]]]
+    return [(name, float(value)) for name, value in told if value is not None]
 
 
 def _constants(each: Fit) -> str:
     out = []
     for key, constants in each.constants.items():
-        told = [f"{n} {_shown(n, v)}" for n, v in _told(key, constants) if not {n, f"{key}.{n}"} & {*each.undetermined}]
+        told = [
+            f"{n} {_shown(n, v)}"
+            for n, v in _told(key, constants)
+            if not {n, f"{key}.{n}"} & {*each.undetermined, *each.ended}
+        ]
         out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
     return "; ".join(out)
 

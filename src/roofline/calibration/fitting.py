@@ -7,8 +7,10 @@ logarithms,
           \qquad \rho(z) = 2\,(\sqrt{1 + z^2} - 1),
 
 so that a slow outlier counts little and a small kernel as much as a large one; where several chips are fitted together, each
-weighs the same. Every other row is left out; the error told is theirs. A constant that the rows do not determine (its standard
-error is more than a third, and the value it started from explains them as well) keeps that value, and that is said.
+weighs the same. Every other row is left out; the reported error is theirs. A constant that the rows do not determine (its standard
+error is more than a third, and the value it started from explains them as well) keeps that value, and that is reported. Each constant
+has a physical range (:data:`RANGES`); one that a fit drives to the end of its range is no measurement: it keeps the value it started
+from, too, the others are fitted without it, and that is reported.
 """
 
 from __future__ import annotations
@@ -35,11 +37,11 @@ Key: TypeAlias = str | tuple[str, str]
 
 FITTED: Final[Mapping[str, tuple[str, ...]]] = {
     "gemm": ("eta_compute", "eta_memory", "t0", "step", "p", "eta_staging"),
-    "attention_prefill": ("eta_compute", "eta_memory", "t0", "step", "item", "score"),
+    "attention_prefill": ("eta_compute", "eta_memory", "t0", "step", "item", "eta_score"),
     "attention_decode": ("eta_memory", "t0", "step", "item"),
     "mla_prefill": ("eta_compute", "eta_memory", "t0", "step", "item"),
     "mla_decode": ("eta_compute", "eta_memory", "t0", "step", "item", "p"),
-    "moe": ("eta_compute", "eta_memory", "t0", "step", "item", "p", "eta_staging"),
+    "moe": ("eta_compute", "eta_memory", "t0", "eta_staging", "turn", "elsewhere"),
     "elementwise": ("eta_memory", "t0"),
     "ring": ("start", "hop", "eta", "pair"),
     "in_network": ("start", "eta"),
@@ -52,24 +54,39 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The constants of each kernel class, and of each way, that timings can tell."""
 
-_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "eta_compute": (0.02, 1.0), "eta_memory": (0.02, 1.0), "eta_staging": (0.02, 1.0), "p": (1.0, 8.0),
-    "t0": (0.05 * MICRO, 500 * MICRO),
-    "step": (MICRO * MICRO, 0.1 * MICRO), "item": (MILLI * MICRO, 100 * MICRO), "score": (1e-7 * MICRO, MILLI * MICRO),
+OWN: Final[Mapping[str, tuple[str, ...]]] = {"moe": ("turn", "elsewhere")}
+"""Constants that belong to one library's kernel: a stack that was not timed is taken to have none of it."""
+
+RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    # Parts of a peak: below a sixth no shipped kernel was seen, above 1 none can be.
+    "eta_compute": (0.15, 1.0), "eta_memory": (0.15, 1.0), "eta_staging": (0.15, 1.0), "eta_best": (0.15, 1.1),
+    # In turn, to side by side.
+    "p": (1.0, 8.0),
+    # One launch in a graph, with what the kernel begins and ends with; grouped products are a chain of five to eight.
+    "t0": (MICRO, 30 * MICRO), "moe.t0": (5 * MICRO, 45 * MICRO),
+    # An element that a core walks through, from a vector of a product to a key of a tile of queries.
+    "step": (MICRO * MICRO, 0.2 * MICRO),
+    # The fixed work of one item on one core: a few hundred to ten thousand cycles.
+    "item": (0.1 * MICRO, 15 * MICRO),
+    "eta_score": (0.2, 1.2),
+    # One expert of a list that is walked through.
+    "turn": (0.005 * MICRO, 0.6 * MICRO), "elsewhere": (0.02, 1.5),
     "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
-    "eta_best": (0.1, 1.2), "eta": (0.02, 1.3), "far": (0.02, 1.3), "pair": (0.2, 2.0),
+    "eta": (0.02, 1.0), "far": (0.02, 1.0), "pair": (0.2, 1.2),
 }  # fmt: skip
 _START: Final = {
-    "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "score": 3e-5 * MICRO, "eta_compute": 0.6, "eta_memory": 0.7,
+    "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "eta_score": 0.8, "eta_compute": 0.6, "eta_memory": 0.7,
     "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
-    "pair": 0.9,
+    "pair": 0.9, "turn": 0.1 * MICRO, "elsewhere": 0.5,
 }  # fmt: skip
-TIMES: Final = ("t0", "step", "item", "score", "alpha", "peer")
+TIMES: Final = ("t0", "step", "item", "turn", "alpha", "peer")
 """Constants that are times."""
 _WIDTH: Final = 0.1
 _INSIDE: Final = 1e-5
 ENOUGH: Final = 24
 _UNSURE: Final = 1 / 3
+_NEAR: Final = 0.005
+"""A constant this near to the end of its range, relative, has run to it."""
 _AS_WELL: Final = 1.02
 _MOST: Final = 6000
 """Rows that a fit looks at: more change the constants in the third digit."""
@@ -95,6 +112,7 @@ class Fit:
         mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
             of the profile it started from.
         undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
+        ended: constants that ran to the end of their physical range: they stay what they were.
     """
 
     name: str
@@ -108,6 +126,7 @@ class Fit:
     seen: Ratio
     before: Ratio
     undetermined: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
 
 
 def keys(timings: Timings) -> tuple[Key, ...]:
@@ -176,7 +195,7 @@ def fit(
     free = [
         (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
     ]
-    best, loose = _search(ours, given, free)
+    best, loose, ended = _within(ours, given, free)
     half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
     constants = {key: _known(attrs.evolve(at(best, key), error=spread), parts) for key in where}
@@ -184,7 +203,7 @@ def fit(
     return Fit(
         name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
-        float(np.concatenate([off(part, start) for part in parts]).mean()), loose,
+        float(np.concatenate([off(part, start) for part in parts]).mean()), loose, ended,
     )  # fmt: skip
 
 
@@ -229,6 +248,26 @@ def _far(part: Part) -> bool:
     return isinstance(work, Message) and bool(np.any(work.group > near))
 
 
+def _within(
+    parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]
+) -> tuple[Calibration, tuple[str, ...], tuple[str, ...]]:
+    """Return the best profile within the physical ranges, the constants the rows do not tell, and those that ran to an end."""
+    ended: list[tuple[Key, str]] = []
+    while True:
+        left = [each for each in free if each not in ended]
+        best, loose = _search(parts, given, left)
+        kept = [each for each in left if _names(each, free) not in loose]
+        more = [each for each in _ended(best, kept) if isinstance(each[0], tuple)]
+        if not more or len(more) == len(left):
+            return best, loose, _named(ended, free)
+        # One at a time, the parts of peaks first: what the others then say may lie inside.
+        ended.append(min(more, key=lambda each: not each[1].startswith("eta")))
+
+
+def _names(one: tuple[Key, str], free: Sequence[tuple[Key, str]]) -> str:
+    return _named([one], free)[0]
+
+
 def _search(
     parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]
 ) -> tuple[Calibration, tuple[str, ...]]:
@@ -261,8 +300,8 @@ def _named(some: Sequence[tuple[Key, str]], free: Sequence[tuple[Key, str]]) -> 
 def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, str]]) -> tuple[Calibration, Any]:
     from scipy.optimize import least_squares  # few fit, and all import
 
-    low, high = (np.log([_BOUNDS[name][i] for _, name in free]) for i in (0, 1))
-    first = np.clip(np.log([_initial(at(given, key), name) for key, name in free]), low + _INSIDE, high - _INSIDE)
+    low, high = (np.log([span(key, name)[i] for key, name in free]) for i in (0, 1))
+    first = np.clip(np.log([_initial(at(given, key), key, name) for key, name in free]), low + _INSIDE, high - _INSIDE)
     weights = [
         np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts
     ]
@@ -277,10 +316,25 @@ def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, st
     return _with(given, free, found.x), found
 
 
-def _initial(base: Kernel | Link, name: str) -> float:
+def span(key: Key, name: str) -> tuple[float, float]:
+    """Return the physical range of a constant: that of its class, where it has one of its own."""
+    return RANGES.get(f"{key[0]}.{name}", RANGES[name])
+
+
+def _initial(base: Kernel | Link, key: Key, name: str) -> float:
     value = float(getattr(base, name) or 0.0)
-    low, high = _BOUNDS[name]
+    low, high = span(key, name)
     return value if low < value < high else _START[name]
+
+
+def _ended(profile: Calibration, free: Sequence[tuple[Key, str]]) -> list[tuple[Key, str]]:
+    """Return the constants that a fit has driven to the end of their range."""
+    out = []
+    for key, name in free:
+        value, (low, high) = float(getattr(at(profile, key), name)), span(key, name)
+        if not low * (1 + _NEAR) < value < high / (1 + _NEAR):
+            out.append((key, name))
+    return out
 
 
 def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.float64]) -> Calibration:

@@ -18,7 +18,8 @@ others                      ``rows cols``: one pass over a matrix
 
 with ``kernel``, ``dtype`` and ``measured_us`` in each. ``hardware`` says what was timed and ``stack`` (or ``source``) whose
 kernel it is; ``distribution`` how tokens fell on experts, ``l2_hot_weights`` that weights, or keys, stayed in the cache,
-``includes_act_quant`` whether the input's quantisation was timed too. What a kernel moves and multiplies is counted as
+``includes_act_quant`` whether the input's quantisation was timed too,
+``matrices`` how many an expert has (3, or 2 without a gate). What a kernel moves and multiplies is counted as
 :mod:`roofline.operators.transformer` counts it, so that constants fitted here serve there.
 """
 
@@ -38,8 +39,9 @@ from roofline.core.errors import DescriptorError, QuestionError, fault, near
 from roofline.core.units import MICRO, Seconds
 from roofline.hardware.constants import SAME, STACKS
 from roofline.hardware.hardware import Chip
-from roofline.models.dtypes import dtype
+from roofline.models.dtypes import DTYPES, dtype
 from roofline.operators.operations import Message, Op, Operation
+from roofline.operators.transformer.ffn import moe
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, attended
 
 NAMES: Final[Mapping[str, str]] = {
@@ -161,16 +163,18 @@ def _mla_prefill(c: Columns, form: str, rate: str) -> Op:
 
 
 def _moe(c: Columns, form: str, rate: str) -> Op:
-    element, slots = ACTIVATION.bytes, c["experts"] / c["ep"]
+    slots, matrices = c["experts"] / c["ep"], c["matrices"]
     rows, width = c["tokens"] * c["topk"] / c["ep"], c["inter"] / c["tp"]
     drawn = expected_distinct(slots, c["topk"] / c["experts"], c["tokens"])
     hit = np.where(c["balanced"] > 0, smaller(slots, larger(rows, 1.0)), drawn)
-    row = c["hidden"] * (element if rate in SIXTEEN_BIT else dtype(form).passed)
-    weights = 3 * c["hidden"] * width
-    aside = rows * (row + (c["hidden"] + 6 * width) * element)
+    passed = ACTIVATION.bytes if rate in SIXTEEN_BIT else dtype(form).passed
+    weights = matrices * c["hidden"] * width
+    strange = c["tokens"] * c["topk"] - rows
     return Op(
-        "experts", "moe", rate, 2 * weights * rows, hit * weights * dtype(form).bytes, 1.0, aside, c["hidden"] + width, slots,
-        form=form,
+        "experts", "moe", rate, 2 * weights * rows, hit * weights * dtype(form).bytes,
+        staging=moe.passes(c["tokens"], rows, c["hidden"], width, passed=passed, into=matrices - 1),
+        elsewhere=moe.passes(0.0, strange, c["hidden"], 0.0, passed=passed, into=matrices - 1),
+        items=slots, form=form,
     )  # fmt: skip
 
 
@@ -240,7 +244,7 @@ class Reading:
 def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> Reading:
     """Return the timings in rows of one chip, by kernel, format and stack.
 
-    Left aside, and counted by reason: formats none of whose rates the chip has, attention multiplied in 8 bits, products whose
+    Left aside, and counted by reason: formats none of whose rates the chip has, products whose
     weights and caches whose tokens stay on the chip from one run to the next, experts that got uneven numbers of tokens.
 
     Raises:
@@ -256,7 +260,7 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             aside[why] += 1
             continue
         kind = KINDS[name]
-        said = row.get(kind.form) or row.get("dtype") or "" if kind.form else ""
+        said = _format(row, kind)
         numbers = [_number(row, column, place) for column in (*kind.columns, "measured_us")]
         told = (
             float((row.get("includes_act_quant") or "1") != "0"),
@@ -264,14 +268,25 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
             float(row.get("l2_hot_weights") == "0"),
+            float(row.get("matrices") or 3),
         )
-        form = NAMES.get(said, said)
+        form = said
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
     try:
         out = [_timed(key, listed, chip, aside) for key, listed in groups.items()]
     except QuestionError as error:
         raise DescriptorError(f"{file}: {error}") from None
     return Reading(tuple(each for each in out if each is not None and each.count), dict(aside))
+
+
+def _format(row: Mapping[str, str], kind: Kind) -> str:
+    """Return the format that tells a row's kernel apart; of a narrow cache that is widened and multiplied in 16 bits, as of weights."""
+    said, multiplied = (
+        NAMES.get(text, text) for text in (row.get(kind.form) or row.get("dtype") or "", row.get("dtype") or "")
+    )
+    if kind.form != "kv_dtype" or said in SIXTEEN_BIT or said not in DTYPES:
+        return said if kind.form else ""
+    return said if multiplied == said else "w8a16" if dtype(said).bytes >= 1 else "w4a16"
 
 
 def _kernel(row: Mapping[str, str], place: str) -> str:
@@ -287,8 +302,6 @@ def _unfit(row: Mapping[str, str], name: str) -> str:
     """Return why a row says nothing of the constants; "" where it does."""
     if row.get("l2_hot_weights") == "1":
         return "weights that stay in the cache from one run to the next" if name == "gemm" else _STAYS
-    if name == "attn_prefill" and NAMES.get(row.get("dtype", ""), row.get("dtype")) == "fp8":
-        return "attention that multiplies in 8 bits"
     if name == "moe_ffn" and row.get("distribution") not in (None, "", "balanced", "uniform"):
         return "experts that got uneven numbers of tokens"
     return "launches without a graph" if "eager" in (row.get("kernel") or "") else ""
@@ -304,13 +317,14 @@ def _stack(row: Mapping[str, str]) -> str:
 def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[str]) -> Timings | None:
     name, form, stack = key
     kind, table = KINDS[name], np.array(listed, dtype=np.float64).T
-    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold")
+    names = (*kind.columns, "measured", "includes_act_quant", "balanced", "each", "back", "cold", "matrices")
     columns = dict(zip(names, table, strict=True))
     if kind.form == "dtype" and not kind.ways:
         rate = dtype(form).rate(chip.peak)
     else:
-        rate = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
-        _ = dtype(form) if kind.form else None
+        wide = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
+        # Weights widened in the kernel, or a cache, are told apart by "w8a16"; a narrow one is multiplied as it is.
+        rate = wide if not kind.form or form in SIXTEEN_BIT else _multiplied(form, chip)
     if rate is None:
         aside[f"{form}, which {chip.name} cannot multiply"] += len(listed)
         return None
@@ -320,6 +334,12 @@ def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[st
     cold = timed.select(~_warm(timed, chip, aside))
     # Every other row is marked: those are kept for the check.
     return attrs.evolve(cold, columns={**cold.columns, "check": np.arange(cold.count, dtype=np.float64) % 2})
+
+
+def _multiplied(form: str, chip: Chip) -> str | None:
+    """Return the rate at which a chip multiplies a cache: its format's own, or, widened, 16 bits."""
+    own = dtype(form).rates[0]
+    return own if own in chip.peak else None
 
 
 def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.energy import Energy
 from roofline.hardware.engines import Engine, runtime_of
@@ -335,7 +336,10 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         return generic
     part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
     kin = (part.name, part.silicon)
-    own: Calibration = _load("calibration", next((name for name in kin if name in names("calibration")), "generic"))
+    timed, far = _timed(part)
+    own: Calibration = _load("calibration", timed)
+    if far:
+        own = evolve(own, stands_for=part.name)
     # A chip that nobody was seen to train on goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
@@ -344,8 +348,20 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     return evolve(own, sustained=seen.value, facts=facts)
 
 
+def _timed(part: Chip) -> tuple[str, bool]:
+    """Return the profile of a chip: its own, that of its silicon, or that of its nearest relative; and whether it is a relative's."""
+    known, far = names("calibration"), False
+    while True:
+        kin = next((name for name in (part.name, part.silicon) if name in known), None)
+        if kin is not None:
+            return kin, far
+        if not part.relative:
+            return "generic", False
+        part, far = chip(part.relative), True
+
+
 def model(
-    given: str | Path | Mapping[str, Any] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
+    given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 

@@ -25,6 +25,7 @@ from roofline.hardware.constants import (
     Kernel,
     Link,
     Stack,
+    stacked,
 )
 from roofline.hardware.hardware import TOPOLOGIES, Chip, Fabric, Host, Memory, System, Tier
 from roofline.models.dtypes import DTYPES, PEAKS
@@ -57,12 +58,14 @@ def chip(root: Table, name: str) -> Chip:
         "best": {rate: reached / peak[rate] for rate, reached in ceiling.items() if rate in peak},
         "memory": _memory(memory, value),
         "cores": value(head, "cores", ONE, least=1),
+        "exponentials": value(head, "exponentials", FLOP_RATE, None),
         "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64, whole=True)),
         "power": value(head, "power", WATT, None),
         "price": value(head, "price", DOLLAR_RATE, None),
         "purchase": value(head, "purchase", DOLLAR, None),
         "announced": head.flag("announced"),
         "silicon": head.text("silicon", ""),
+        "relative": head.text("relative", ""),
         "generation": head.text("generation", ""),
         "vendor": head.text("vendor"),
         "title": head.text("title"),
@@ -251,9 +254,9 @@ def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
 
 
 _CONSTANTS: Final[Mapping[str, Unit]] = {
-    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "score": SECOND,
+    "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "eta_score": ONE,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "pair": ONE, "c": ONE, "error": ONE, "ranks": ONE, "bytes": BYTE,
+    "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))
@@ -283,6 +286,8 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
         if kind not in STACKS:
             raise stacks.fail(kind, "unknown software stack", near(kind, STACKS, "stacks"))
     differ = {kind: Stack(*_stack(stacks.table(kind), value)) for kind in stacks}
+    if base:
+        differ = stacked(base, kernels, links, differ)
     missing = [k for k in KERNELS if k not in BACKWARD.values() and not any(kind == k for kind, _ in kernels)] + [
         k for k in COLLECTIVES if k not in links
     ]
@@ -299,11 +304,13 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
         power.done()
         out: dict[str, Any] = {key: value(head, key, ONE) for key in margins}
         out["eager"], out["core"] = value(head, "eager", SECOND), value(head, "core", FLOP_RATE)
+        out["exponential"] = value(head, "exponential", FLOP_RATE)
     else:
         fraction, idle = base.power_fraction, base.idle_fraction
         out = {key: value(head, key, ONE, getattr(base, key)) for key in margins}
         out["eager"] = value(head, "eager", SECOND, base.eager)
         out["core"] = value(head, "core", FLOP_RATE, base.core)
+        out["exponential"] = value(head, "exponential", FLOP_RATE, base.exponential)
     vendors = head.words("vendors", base.vendors if base else ())
     head.done()
     found = tuple(_found(table) for table in root.tables("found")) if "found" in root else ()
@@ -367,7 +374,7 @@ def _found(table: Table) -> Found:
 
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:
     out = {key: value(table, key, _CONSTANTS[key]) for key in names if key in table}
-    for key in ("eta_compute", "eta_memory", "eta_staging", "eta_best", "eta", "far", "pair", "p"):
+    for key in ("eta_compute", "eta_memory", "eta_staging", "eta_score", "eta_best", "eta", "far", "pair", "p"):
         if out.get(key) == 0:
             raise table.fail(key, "must be above 0")
     if "error" not in out:

@@ -148,9 +148,17 @@ def _words(table: Table) -> dict[str, Any]:
         out["exchange"] = table.text("exchange")
         if out["exchange"] not in EXCHANGES:
             raise table.fail("exchange", "no such exchange", near(out["exchange"], EXCHANGES, "exchanges"))
+    if "index" in table:
+        out["index"] = table.text("index")
+        if out["index"] not in DTYPES:
+            raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
-    for key, known, what in (("fused", tuple(DTYPES), "formats"), ("captured", PASSES, "passes")):
+    for key, known, what in (
+        ("fused", tuple(DTYPES), "formats"),
+        ("attention", tuple(DTYPES), "formats"),
+        ("captured", PASSES, "passes"),
+    ):
         if table.raw(key, None) is not None:
             out[key] = table.words(key)
             for each in out[key]:

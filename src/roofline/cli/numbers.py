@@ -97,7 +97,7 @@ def to_real(type_: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ARG
 
 def to_quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
     """Return ``1.2 kW`` for ``1.2kW``: the form that :func:`roofline.core.units.parse` reads."""
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip())
+    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip()).strip()
 
 
 def _flag(token: cyclopts.Token) -> str:

@@ -42,6 +42,8 @@ _FP8: Final = {
     "half": "fp16",
     "bfloat16": "bf16",
     "float32": "fp32",
+    "awq": "int4-g128-zp",
+    "gptq": "int4-g128",
 }
 _ENGINES: Final = {"trt-llm": "trtllm", "tensorrt-llm": "trtllm", "tensorrt_llm": "trtllm"}
 _MODES: Final = {"SILICON": "calibrated", "HYBRID": "calibrated", "EMPIRICAL": "calibrated", "SOL": "ideal"}

@@ -6,8 +6,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 _WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
 
@@ -87,6 +90,15 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
         for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def plain_cell(value: T) -> T | str:
+    """Return a cell of a CSV file that no spreadsheet takes for a formula: text that begins like one is set behind an apostrophe.
+
+    >>> plain_cell("=1+1"), plain_cell("h100"), plain_cell(-1.0)
+    ("'=1+1", 'h100', -1.0)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def figure(value: float, digits: int = 4) -> str:

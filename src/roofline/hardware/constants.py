@@ -19,6 +19,9 @@ LEVELS: Final = ("ideal", "generic", "calibrated")
 SAME: Final = {"fp16": "bf16"}
 """Rates whose kernels are those of another: the two 16-bit formats run on the same data path."""
 
+NEAREST: Final = {**SAME, "int8": "fp8", "mxfp8": "fp8", "fp4": "nvfp4", "mxfp4": "nvfp4"}
+"""Formats whose constants serve where a class has none of a format: as many bits, multiplied by the same units."""
+
 KERNELS: Final = {
     "gemm": "matrix product of activations and weights, with the quantisation of its input",
     "attention_prefill": "flash attention over a prompt",
@@ -58,8 +61,8 @@ COLLECTIVES: Final = {
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches t0 + depth step + items / cores item + items turn + A / (eta_staging W)
-    + ||F / (eta_compute P) + scores / cores score, B / (eta_memory W)||_p``
+    ``T = launches t0 + depth step + items / cores item + items turn + (A + elsewhere A') / (eta_staging W)
+    + || ||F / (eta_compute P), scores / (eta_score X)||_2, B / (eta_memory W)||_p``
 
     Attributes:
         eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
@@ -67,8 +70,10 @@ class Kernel:
             None where it does not. In a format nobody measured, the best of the others bounds ``eta_compute``.
         t0: time of one launch.
         p: how compute and memory share the time: 1 in turn, infinity side by side.
-        step: time of one element of depth on one core; ``item``, of one work item; ``score``, of one exponential.
+        step: time of one element of depth on one core; ``item``, of one work item.
+        eta_score: part reached of the rate of exponentials, X; None where they are not counted.
         turn: time of one work item where these are taken one after another, whatever the cores.
+        elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
         error: half-width of the 80 % interval of ``T``, relative.
     """
 
@@ -78,11 +83,12 @@ class Kernel:
     p: float = float("inf")
     step: Seconds = 0.0
     item: Seconds = 0.0
-    score: Seconds = 0.0
+    eta_score: Ratio | None = None
     eta_staging: Ratio = 1.0
     eta_best: Ratio | None = None
     error: Ratio = 0.0
     turn: Seconds = 0.0
+    elsewhere: Ratio = 0.0
 
 
 @frozen(eq=False)
@@ -141,6 +147,23 @@ class Stack:
     links: Mapping[str, Link]
 
 
+def stacked(
+    base: Calibration,
+    kernels: Mapping[tuple[str, str], Kernel],
+    links: Mapping[str, Link],
+    own: Mapping[str, Stack],
+) -> dict[str, Stack]:
+    """Return the constants of stacks in a profile over a base: its own, and the base's of classes that it does not state anew."""
+    out = dict(own)
+    for name, theirs in base.stacks.items():
+        mine = own.get(name, Stack({}, {}))
+        old = {key: each for key, each in theirs.kernels.items() if kernels.get(key) is base.kernels.get(key)}
+        ways = {key: each for key, each in theirs.links.items() if links.get(key) is base.links.get(key)}
+        if old or ways or mine.kernels or mine.links:
+            out[name] = Stack({**old, **mine.kernels}, {**ways, **mine.links})
+    return out
+
+
 @frozen(eq=False)
 class Calibration:
     """A profile: the constants of every kernel class and link, and the margins that no kernel explains.
@@ -155,10 +178,12 @@ class Calibration:
         power_fraction: mean draw of a busy system over its rated power, and the least and the greatest seen.
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
         core: rate in 16 bits of the largest core that constants of a core were found on.
+        exponential: exponentials that a core takes a second, on a chip of which that is not stated.
         eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
             ``sustained_fp4``, of the part of the peak that 16 bits reach then, what products in narrow formats reach of theirs.
+        stands_for: the chip that the constants serve as its nearest relative's, where its own kernels were not timed.
         vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
         engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
         training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
@@ -179,11 +204,13 @@ class Calibration:
     power_fraction: tuple[Ratio, Ratio, Ratio] = (1.0, 1.0, 1.0)
     idle_fraction: Ratio = 0.0
     core: FlopPerSecond = float("inf")
+    exponential: FlopPerSecond = float("inf")
     eager: Seconds = 0.0
     host: Seconds = 0.0
     sustained: Ratio = 1.0
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
+    stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
     engine: Engine = Engine()
@@ -195,8 +222,11 @@ class Calibration:
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def key(self, name: str, rate: str, form: str = "") -> tuple[str, str]:
-        """Return under which key the profile keeps the constants of a kernel class: those of the format, of the rate, or of any."""
-        kept = ((name, SAME.get(key, key)) for key in (form, rate, "any"))
+        """Return under which key the profile has the constants of a kernel class.
+
+        Those of the format, of the nearest one, of the rate, of the nearest one, or of any.
+        """
+        kept = ((name, key) for one in (form, rate) for key in (SAME.get(one, one), NEAREST.get(one, one)))
         return next((pair for pair in kept if pair in self.kernels), (name, "any"))
 
     def kernel(self, name: str, rate: str, form: str = "") -> Kernel:
@@ -297,7 +327,7 @@ def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
     """
     slow = pace / rate
     return evolve(
-        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, score=kernel.score * slow,
+        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, eta_score=None if kernel.eta_score is None else kernel.eta_score / slow,
         eta_compute=smaller(kernel.eta_compute / slow, 1.0), eta_memory=smaller(kernel.eta_memory / pace, 1.0),
         eta_staging=smaller(kernel.eta_staging / pace, 1.0),
         eta_best=None if kernel.eta_best is None else kernel.eta_best / slow,

@@ -73,6 +73,8 @@ class Engine:
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
+        attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
+            16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
@@ -111,6 +113,8 @@ class Engine:
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""
     fused: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ("fp8",)
+    index: str = "fp8"
     launch: Ratio = 1.0
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES

@@ -62,12 +62,14 @@ class Chip:
         peak: dense FLOP/s of the matrix unit by rate (an integer operation counts as one FLOP).
         best: part of each peak that the quickest product of any shape was measured to reach; none where nobody has looked.
         cores: independent cores (SM, cube core) that share the work of a kernel.
+        exponentials: of a softmax that its special function units take a second; None where nobody has stated it.
         dies: dies in the package; a system may place one rank on each.
         power: rated power of the package (TDP); None where nobody has published it.
         price: rent of the package per second; None where no figure was found.
         purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
+        relative: the chip of its generation, or the one before, whose constants serve where neither it nor its silicon has any.
         generation: of the maker's chips that software treats alike, such as ``hopper``.
         limit: power cap of the package that is set below its rated power; None for none.
         clock: of the matrix units over the clock that ``peak`` was stated at before a power cap lowered it.
@@ -79,12 +81,14 @@ class Chip:
     memory: Memory = field()
     best: Mapping[str, Ratio] = field(factory=dict, converter=_peaks)
     cores: Count = positive(1.0)
+    exponentials: FlopPerSecond | None = unknown_or_positive()
     dies: int = 1
     power: Watts | None = unknown_or_positive()
     price: DollarsPerSecond | None = unknown_or_positive()
     purchase: Dollars | None = unknown_or_positive()
     announced: bool = False
     silicon: str = ""
+    relative: str = ""
     generation: str = ""
     vendor: str = ""
     title: str = ""
@@ -127,6 +131,7 @@ class Chip:
             peak={rate: peak / n for rate, peak in self.peak.items()},
             memory=Memory(memory.capacity / n, memory.bandwidth / n, memory.usable),
             cores=self.cores / n,
+            exponentials=part(self.exponentials),
             power=part(self.power),
             limit=part(self.limit),
             price=part(self.price),

@@ -53,7 +53,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
 
 def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
-    cut = sections(question, layout, system.chip)
+    cut = sections(question, layout, system.chip, engine)
     if engine.exchange == "all_to_all":
         return list(cut)
     return [evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut]

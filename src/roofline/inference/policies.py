@@ -89,4 +89,5 @@ def policy_of(engine: Engine, **words: Any) -> Policy:
     >>> policy_of(Engine(stack="sglang"), max_num_seqs=64).mixed
     False
     """
-    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **given(**words))
+    own = {} if engine.most is None else {"max_num_seqs": int(engine.most)}
+    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | given(**words))

@@ -10,7 +10,7 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import numpy as np
@@ -29,7 +29,7 @@ from roofline.operators.memory import Footprint
 from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
-from roofline.physics.queueing import Cadence, Pace, cadence, full_house, none_free, pace, saturation
+from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
 from roofline.physics.spans import Span, after
 from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
@@ -70,20 +70,32 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
+    # Lengths vary, whatever of them is cached.
+    varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     c = cadence(
         read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-        variation=q.variation, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
+        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
     alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
     both = Mixed(model, groups * beside, q.input + q.output / 2, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy,
                  q.draft_tokens, q.imbalance)  # fmt: skip
-    served = active / groups
+    # Those that decode: whoever waits costs the host nothing.
+    served = active / groups * c.decoding
     if q.requests_per_slot is not None and q.concurrency is not None:
         # Those who wait for a place are served in it later: a place serves more requests than a slot of the client sends.
         q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
+    lag: Num = 0.0
+    if not random:
+        # One that comes back meets a step in progress, if any time passes before it is back and others are there.
+        others = smaller(larger(each * layout.dp - 1, 0.0) * c.decoding, 1.0)
+        lag = share(residual(c.mixed, plain.time, mixed.time), mixed.time) * others * (engine.front > 0)
+        c = cadence(
+            read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
+            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
+        )  # fmt: skip
     return _Running(
         active,
         each,
@@ -100,6 +112,8 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             requests=each,
             ranks=layout.dp,
             lanes=layout.dp * layout.replicas,
+            lag=lag,
+            variation=varied,
             packed=_packed(plain, mixed, c, each),
         ),
     )
@@ -131,15 +145,19 @@ def _arrived(
     """
     full = running(most, rate)
     limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes)
-    asked = smaller(rate, limit)
+    asked = smaller(rate, limit * _BELOW)
 
     def off(run: _Running) -> Num:
-        return cast("Num", np.log(run.active / run.served / asked))
+        # So few in flight that prompts hardly share steps could not pass them all: more must be.
+        known = np.isfinite(run.served)
+        return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
 
     full = running(most, asked)
     small = running(smaller(asked * full.served, most) * _LEAST, asked)
     low, below = cast("Num", np.log(small.active)), off(small)
     high, above = cast("Num", np.log(most)), off(full)
+    # With every place taken it may still answer fewer than come: prompts that pass lengthen the answers.
+    limit = pick(above < 0, smaller(limit, most / full.served), limit)
     side: Any = 0.0
     found = full
     for _ in range(_ROUNDS):
@@ -159,6 +177,8 @@ def _arrived(
 
 
 _LEAST: Final = 1e-5
+_CROWDED: Final = 0.95
+_BELOW: Final = 1 - 1e-6
 
 
 def serve(question: Serve, system: System, layout: Layout, calibration: Calibration) -> Estimate:
@@ -191,7 +211,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         run = running(smaller(asked, larger(most, 1.0)))
     else:
         most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
-        run, limit = _arrived(q.rate, larger(most, 1.0), running, layout.dp, layout.dp * layout.replicas)
+        # More than decode when every step passes a full chunk are of no use: their places stay empty, whatever the memory.
+        steps = larger(q.output - 1, 0.0) / yielded(q)
+        useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
+        run, limit = _arrived(
+            q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas
+        )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
         stable = (Rule(SATURATES, ok, f"the service saturates {at}"),)
@@ -216,9 +241,19 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             waits, queue=waits.queue + waiting, chance=1 - (1 - waits.chance) * (1 - none_free(places, load))
         )
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
+    answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
+    cost = larger(mixed.time - plain.time, 0.0)
+    adds = c.chunks * cost / c.together
+    bursts: Num = 1.0
+    if q.rate is not None:
+        bursts = (1 - smaller(answered / (layout.dp * layout.replicas) * adds, _CROWDED)) ** -2.0
+    gaps = Gaps(
+        base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
+        each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
+        often=share(times.disturbed, c.gaps), bursts=bursts,
+    )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
-    answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     return Estimate(
         question, system, layout, calibration,
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
@@ -228,14 +263,18 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, demand=demanded(cycle, system),
+        waits=waits, gaps=gaps, demand=demanded(cycle, system),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *_load_notes(q, active),
+            *_load_notes(q, layout, c, active, asked / active if q.rate is None else q.rate / limit),
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
+
+
+ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
+"""What an answer says where its closed form is known to be off by more than a tenth."""
 
 
 def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
@@ -252,11 +291,35 @@ SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 
-def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+def _rough(q: Serve, layout: Layout, c: Cadence, part: Num) -> Iterator[str]:
+    """Yield why closed forms are known to be off by more than a tenth here, as the grid of ``scripts/queueing_grid.py`` shows.
+
+    Args:
+        part: share of the greatest rate that is asked, where requests come at a rate, or of the places that are taken.
+    """
+    if np.any(part > 1):
+        yield "the cache is full"
+    if np.any(c.passing > _BUSY):
+        yield "nearly every step passes prompts"
+    if np.any(layout.dp > 1):
+        yield "attention ranks work in lock-step"
+    if q.rate is not None and np.any((part > _HALF) & (c.most < 4 / 3)):
+        yield "long prompts come at random at a high load"
+    if q.rate is not None and np.any(c.gaps < _FEW):
+        yield "nearly all of a request is its prompt"
+
+
+_BUSY: Final = 0.7
+_HALF: Final = 0.45
+_FEW: Final = 8.0
+
+
+def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num) -> tuple[str, ...]:
     """Return what is assumed of the load."""
+    rough = tuple(_rough(q, layout, c, part))
+    out = [ESTIMATED.format(" and ".join(rough))] if rough else []
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
-    out = []
+        return (f"requests come at random: {_span(active, 3)} are in flight at once on average", *out)
     if q.requests_per_slot is None:
         out.append(
             "steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "

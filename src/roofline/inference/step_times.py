@@ -2,10 +2,10 @@ r"""Step times in tables: what a simulation of millions of steps looks up instea
 
 A step of B decoding sequences of mean context C that passes P prompt tokens, each of which attends to ``a`` tokens on average, takes
 
-.. math:: t(B, C, P, a) = M(B, P) + [D(B, C) - D(B, C_0)] + [Q(P, a) - Q(P, P/2)],
+.. math:: t(B, C, P, a) = M(B, C, P) + [Q(P, a) - Q(P, P/2)],
 
-M a mixed step at a reference context :math:`C_0` whose prompt has no past, D a decode step, Q a step that only passes prompts. All
-three are priced by :func:`roofline.inference.passes.step` on grids whose nodes lie at most 16 % apart (every batch up to 16), and
+M a mixed step whose prompt has no past, Q a step that only passes prompts; a step without prompts is D(B, C). All three are priced by
+:func:`roofline.inference.passes.step` on grids whose nodes lie at most 15 % apart in B and P (every number up to 16), and
 interpolated linearly. What the split into three tables and the interpolation cost is measured on random steps when the tables are
 made: :attr:`StepTimes.error`.
 """
@@ -28,6 +28,7 @@ from roofline.workload.questions import Decode, Mixed
 _APART: Final = 1.15
 _DENSE: Final = 16
 _CHECKED: Final = 400
+_COARSE: Final = 5
 
 Row = tuple[list[float], list[float]]
 
@@ -44,6 +45,16 @@ def _lines(x: list[float], y: NDArray[np.float64]) -> Row:
     at = np.asarray(x)
     slope = np.diff(y) / np.diff(at) if len(x) > 1 else np.zeros(1)
     return (y[: len(slope)] - slope * at[: len(slope)]).tolist(), slope.tolist()
+
+
+def _between(rows: list[Row], k: int, far: float, i: int, tokens: float) -> float:
+    """Return the value at ``tokens`` in the piece i, between the rows k and the next."""
+    row = rows[k]
+    out = row[0][i] + row[1][i] * tokens
+    if far:
+        row = rows[k + 1]
+        out += far * (row[0][i] + row[1][i] * tokens - out)
+    return out
 
 
 class StepTimes:
@@ -74,16 +85,20 @@ class StepTimes:
         self._context_top, self._chunk_top = len(self._contexts) - 2, len(self._chunks) - 2
         self._d = self._price_decode(batches[:, None], contexts[None, :])
         with_none = np.concatenate(([0.0], batches))
+        coarse = np.unique(np.concatenate((contexts[::_COARSE], contexts[-1:])))
+        self._coarse, self._coarse_top = coarse.tolist(), len(coarse) - 2
         self._with_none = with_none
         self._m = [
-            self._price_mixed(with_none[:, None], self._reference, chunks[None, :], chunks[None, :] / 2, busy)
+            self._price_mixed(
+                with_none[:, None, None], coarse[None, :, None], chunks[None, None, :], chunks[None, None, :] / 2, busy
+            )
             for busy in ((1.0, self._ranks) if self._ranks > 1 else (1.0,))
         ]
         q = self._price_mixed(0.0, self._reference, chunks[:, None], contexts[None, :], 1.0)
         base = self._price_mixed(0.0, self._reference, chunks, chunks / 2, 1.0)
         self._q = [_lines(self._contexts, row) for row in q - base[:, None]]
         self._decode_rows: dict[int, Row] = {}
-        self._mixed_rows: dict[int, list[Row]] = {}
+        self._mixed_rows: dict[int, list[list[Row]]] = {}
         self.error = self._check(float(batches[-1]), float(contexts[-1]), float(chunks[-1]))
 
     def _price_decode(self, batch: Any, context: Any) -> NDArray[np.float64]:
@@ -131,20 +146,20 @@ class StepTimes:
         """
         rows = self._mixed_rows.get(batch)
         if rows is None:
-            shift = self.decode(batch, self._reference) if batch else 0.0
             rows = self._mixed_rows[batch] = [
-                _lines(self._chunks, self._row(table, self._with_none, batch) - shift) for table in self._m
+                [_lines(self._chunks, each) for each in self._row(table, self._with_none, batch)] for table in self._m
             ]
         chunks = self._chunks
         i = bisect_right(chunks, tokens) - 1
         i = 0 if i < 0 else min(i, self._chunk_top)
-        row = rows[0]
-        out = row[0][i] + row[1][i] * tokens
-        if busy > 1.0 and len(rows) > 1:
-            row = rows[1]
-            out += (row[0][i] + row[1][i] * tokens - out) * (busy - 1.0) / (self._ranks - 1.0)
+        k, far = 0, 0.0
         if batch:
-            out += self.decode(batch, context)
+            k = bisect_right(self._coarse, context) - 1
+            k = 0 if k < 0 else min(k, self._coarse_top)
+            far = (context - self._coarse[k]) / (self._coarse[k + 1] - self._coarse[k])
+        out = _between(rows[0], k, far, i, tokens)
+        if busy > 1.0 and len(rows) > 1:
+            out += (_between(rows[1], k, far, i, tokens) - out) * (busy - 1.0) / (self._ranks - 1.0)
         j = bisect_right(self._contexts, attended) - 1
         j = 0 if j < 0 else min(j, self._context_top)
         part: float = (tokens - chunks[i]) / (chunks[i + 1] - chunks[i])

@@ -63,6 +63,10 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
         )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        if calibration.stands_for:
+            out.append(
+                f"no kernels of {calibration.stands_for} were timed: constants are those of {calibration.name}, its nearest relative"
+            )
         if chip.vendor not in calibration.vendors:
             out.append(
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"

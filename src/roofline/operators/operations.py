@@ -49,6 +49,7 @@ class Op:
         kept: bytes of a row that its gradients need later.
         helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
             writing the cache, sorting tokens by expert.
+        elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
         module: part of the model that it belongs to.
         role: what it does in that part.
         phase: pass that it runs in.
@@ -77,6 +78,7 @@ class Op:
     role: Role = ""
     phase: Phase = "forward"
     recompute: bool = False
+    elsewhere: Bytes = 0.0
 
     @property
     def traffic(self) -> Bytes:

@@ -1,11 +1,12 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A}{\eta_a W}
-          + \left\| \frac{F}{\eta_c P} + \frac{s}{c}\,t_s,\; \frac{B}{\eta_m W} \right\|_p
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A + e A'}{\eta_a W}
+          + \left\| \left\| \frac{F}{\eta_c P},\; \frac{s}{\eta_s X} \right\|_2,\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
 core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
-1969); i items with a fixed cost; s exponentials of a softmax, which no matrix unit does; A bytes of passes before and after.
+1969); i items with a fixed cost; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
+after, and A' those over rows of other ranks' experts, of which some kernels make a part e all the same.
 Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
 :math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import field, frozen
 
@@ -75,6 +77,10 @@ def attainable(intensity: FlopPerByte, peak: FlopPerSecond, bandwidth: BytesPerS
     return smaller(peak, bandwidth * intensity)
 
 
+_SOFTMAX: Final = 2.0
+"""How products and exponentials share the time of attention: between in turn, 1, and side by side, infinity."""
+
+
 def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
     """Return the part of a peak that a kernel reaches: of the best rate measured on the chip, where that is known.
 
@@ -98,9 +104,13 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
         raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
     k, engine = calibration.kernel(op.kernel, op.rate, op.form), calibration.engine
     fused = op.kernel == "gemm" and op.form in engine.fused
-    launches, staging = (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging)
+    launches, staging = (
+        (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
+    )
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
-    compute = op.flops / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate]) + op.scores * (k.score / units)
+    special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
+    products = op.flops / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
+    compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (

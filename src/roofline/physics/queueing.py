@@ -15,7 +15,8 @@ steps of each other in the k-th. Requests that come at random wait in a queue of
 
 from __future__ import annotations
 
-from typing import Final, cast
+from statistics import NormalDist
+from typing import Any, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -36,7 +37,7 @@ class Cadence:
     Attributes:
         gaps: steps in which a request emits tokens after its first; ``chunks``: steps that pass its prompt.
         wait: steps for which it waits before that; ``cycle``: all of them.
-        chunk: tokens of a chunk on average; ``together``: prompts in a chunk on average, ``most``: at most.
+        chunk: tokens of a chunk on average, of the longest of a step; ``together``: prompts in a chunk on average, ``most``: at most.
         arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
         passing: share of an attention rank's steps that pass prompts.
         mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
@@ -60,7 +61,8 @@ class Cadence:
 
 def cadence(
     input: Count, gaps: Count, requests: Count, ranks: Count, chunk: Count,
-    *, variation: Ratio = 0.0, slots: Count | None = None, random: bool = False, gathered: Ratio = 0.0,
+    *, variation: Ratio = 0.0, slots: Count | None = None, random: bool = False, lag: Count = 0.0,
+    gathered: Ratio = 0.0,
 ) -> Cadence:  # fmt: skip
     """Return the cadence of ``requests`` on each of ``ranks`` attention ranks in lock-step.
 
@@ -72,13 +74,23 @@ def cadence(
         slots: requests that each slot serves, all having begun at once; None for a service that has run for long.
         gathered: how far ranks hold prompts back until all of them have some, and pass them in the same steps, from 0 to 1.
         random: requests come at random, whatever happens to others; those who wait for their prompts are not counted.
+        lag: steps for which a request waits for the end of the one in progress when it comes.
     """
-    chunks, most = ceil(input / chunk), larger(floor(chunk / input), 1.0)
-    hold = chunks / most
+    full, most = larger(input / chunk, 1.0), larger(chunk / input, 1.0)
     others = requests if random else larger(requests - 1, 0.0)
+    # Where prompts wait for each other every chunk is full; where one is alone, its last chunk is not.
+    work = input / chunk
+    waiting = (
+        smaller(others * work / (gaps + full), 1.0)
+        if random
+        else share(others * work, larger(gaps + full, requests * work))
+    )
+    alone = whole_steps(input / chunk, variation)
+    chunks = alone + (full - alone) * waiting
+    hold = chunks / most
     # The root of the quadratic above in w.
-    slack = others * hold - gaps - chunks
-    wait = (slack + np.sqrt(slack * slack + 2 * others * hold * hold * (1 + variation * variation))) / 2
+    slack = others * hold - gaps - chunks - lag
+    wait = (slack + np.sqrt(slack * slack + 2 * others * hold * hold * (1 + variation * variation))) / 2 + lag
     cycle = gaps + chunks if random else larger(gaps + chunks + wait, requests * hold)
     rate = requests / cycle
     apart = others / larger(requests, 1.0)
@@ -91,11 +103,47 @@ def cadence(
     seen = ranks if random else ranks * (1 - 1 / group)
     loose = 1.0 if slots is None else _loose(passing, ranks, variation * gaps / cycle, slots)
     mixed = own + larger(_any(passing, seen) - own, 0.0) * loose * (1 - gathered)
+    busy = pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0)
+    # Of several ranks in a step the one with the longest chunk counts.
+    longest = input / chunks + (input / full - input / chunks) * (1 - 1 / larger(busy, 1.0))
     return Cadence(
         gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
-        chunk=input / chunks, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
-        busy=pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0), decoding=gaps / cycle,
+        chunk=longest, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
+        busy=busy, decoding=gaps / cycle,
     )  # fmt: skip
+
+
+def whole_steps(parts: Num, variation: Ratio) -> Count:
+    r"""Return the mean of :math:`\lceil x \rceil` where x is spread evenly, with this mean and standard deviation over the mean.
+
+    A law without cliffs: a prompt of 8,193 tokens takes about as long as one of 8,192, unless all are exactly so long.
+
+    >>> float(whole_steps(1.0, 0.0)), float(whole_steps(1.0, 0.2)), float(whole_steps(2.5, 0.2))
+    (1.0, 1.5, 3.0)
+    """
+    half = parts * smaller(3**0.5 * variation, 1.0)
+    low, high = parts - half, parts + half
+
+    def summed(x: Num) -> Num:
+        n = floor(x)
+        return n * (n + 1) / 2 + (n + 1) * (x - n)
+
+    even = high - low > _NARROW
+    mean = (summed(high) - summed(low)) / pick(even, high - low, 1.0)
+    return larger(pick(even, mean, ceil(parts)), 1.0)
+
+
+_NARROW: Final = 1e-6
+
+
+def residual(mixed: Ratio, decode: Seconds, lasts: Seconds) -> Seconds:
+    r"""Return how long the step in progress still takes when a request comes: :math:`E\,T^2 / 2\,E\,T` (renewal theory).
+
+    Args:
+        mixed: share of the steps that last ``lasts``; the others last ``decode``.
+    """
+    mean = (1 - mixed) * decode + mixed * lasts
+    return share((1 - mixed) * decode * decode + mixed * lasts * lasts, 2 * mean)
 
 
 def _any(chance: Ratio, draws: Count) -> Ratio:
@@ -184,7 +232,8 @@ def queue(
 
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
-    *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, packed: Seconds | None = None,
+    *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
+    packed: Seconds | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -195,11 +244,14 @@ def pace(
     Args:
         requests: n in flight on an attention rank.
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas, to which requests that come at random go by turns.
+        lag: mixed steps of the wait for the end of the step in progress, which ``c`` counts.
+        variation: of what is read of a prompt; None for that of the lengths.
         packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
             the same.
     """
+    varied = question.variation if variation is None else variation
     if question.rate is not None:
-        return _coming(question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes)
+        return _coming(question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes, variation=varied)
     slots = question.requests_per_slot
     steps = first_token(c, decode, mixed)
     cost = larger(mixed - decode, 0.0)
@@ -222,16 +274,20 @@ def pace(
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
     lone = c.chunks * (decode + cost / c.together)
+    # Where hardly anybody decodes, all wait for nearly as long: a round of the others.
     waits = Waits(
-        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone, 0.0), group=crowd * each / later,
-        bunched=bunched * each / later, weight=weight, begun=begun * each,
+        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone - lag * mixed, 0.0),
+        group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
+        own=lone, variation=varied, step=decode * (lag > 0), lasts=mixed * (lag > 0),
+        often=share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed), loose=np.sqrt(c.decoding),
     )  # fmt: skip
     return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 
 
 def _coming(
-    question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count
-) -> Pace:
+    question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count,
+    variation: Ratio,
+) -> Pace:  # fmt: skip
     """Return the times of a request that comes at random.
 
     A rank passes prompts for a share of the time; of the steps it is less, since those last longer.
@@ -239,11 +295,21 @@ def _coming(
     rate = cast("Num", question.rate) / lanes
     cost = larger(mixed - decode, 0.0)
     lone = c.chunks * (decode + cost / c.together)
-    wait = queue(c, rate, decode, mixed, variation=question.variation, coming=1 / lanes, busy=-np.expm1(-requests))
+    wait = queue(c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=-np.expm1(-requests))
     load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
-    disturbed = _disturbed(c, rate, decode, mixed, ranks)
-    chance = pick(c.most > 1, 1.0, load)
-    waits = Waits(base=lone, chance=chance, queue=wait, group=0.0, bunched=0.0, weight=0.0, begun=0.0)
+    busy = -np.expm1(-requests)
+    steps = _disturbed(c, rate, decode, mixed, ranks)
+    taken = share(steps, c.gaps)
+    # Of those that came while it waited, all pass while it decodes; where it ends, few are left, as most steps pass none.
+    behind = larger(rate * (lone + wait) * (1 - share(taken, load)), 0.0) * c.chunks / c.together
+    disturbed = smaller(steps + behind * share(mixed, (1 - load) * mixed + load * decode), c.gaps)
+    # It meets a decode step, or one that passes prompts; chunks of one prompt or more are the queue's.
+    met = busy * decode
+    long = pick(c.most > 1, busy * mixed, 0.0)
+    waits = Waits(
+        base=lone, chance=larger(load, _SHORT), queue=larger(wait - ((1 - load) * met + load * long) / 2, 0.0), group=0.0,
+        bunched=0.0, weight=0.0, begun=0.0, own=lone, variation=variation, step=met, lasts=long, often=load,
+    )  # fmt: skip
     return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 
 
@@ -311,6 +377,9 @@ class Waits:
         group: wait with those that end and begin with it; ``bunched``: mean wait behind those that keep together for ever.
         begun: mean wait in the first wave besides ``base``.
         place: wait for a place, which those of the first wave have half of; 0 where all have one.
+        own: part of ``base`` that grows with the request's own prompt; ``variation``, standard deviation of lengths over their mean.
+        step, lasts: a request meets a step in progress of the one length or the other, of the second with a chance ``often``.
+        loose: how far waits in the queue vary: 1 as an exponential, 0 not at all.
     """
 
     base: Seconds
@@ -321,15 +390,39 @@ class Waits:
     weight: Ratio
     begun: Seconds
     place: Seconds = 0.0
+    own: Seconds = 0.0
+    variation: Ratio = 0.0
+    step: Seconds = 0.0
+    lasts: Seconds = 0.0
+    often: Ratio = 0.0
+    loose: Ratio = 1.0
 
     def below(self, time: Seconds) -> Ratio:
         """Return the share of requests that have their first token by then."""
+        # Nodes of the own length and of the step in progress on an axis before all others.
+        shape = np.broadcast_shapes(
+            *(np.shape(each) for each in (time, self.base, self.queue, self.place, self.own, self.often))
+        )
+        axis = (slice(None), *(None,) * len(shape))
+        z, w, u, long = (each[axis] for each in _NODES)
+        sigma = np.sqrt(np.log1p(self.variation * self.variation))
+        length = np.exp(sigma * z - sigma * sigma / 2)
+        moved = self.own * (length - 1) + u * pick(long, self.lasts, self.step)
+        part = w * pick(long, self.often, 1 - self.often)
+        return cast("Num", (part * self._below(time - moved)).sum(axis=0)[()])
+
+    def _below(self, time: Seconds) -> Ratio:
+        """Return the same of requests of the mean length that meet no step in progress."""
         crowded = self.bunched > self.queue
+        # Of a wait that is nearly the same for all, only a part is spread out.
+        mean = share(self.queue, self.chance)
         start = self.base + self.place + self.group + pick(crowded, self.queue, 0.0)
         late = larger(time - start, 0.0)
+        fixed = (1 - self.loose) * mean
         with np.errstate(over="ignore"):
             even = smaller(share(late, 2 * self.bunched), 1.0)
-            tail = 1 - self.chance * np.exp(-share(late * self.chance, self.queue))
+            tail: Any = 1 - self.chance * np.exp(-share(larger(late - fixed, 0.0), self.loose * mean))
+            tail = pick(late < fixed, 1 - self.chance, tail)
             wave = smaller(share(larger(time - self.base, 0.0), 2 * self.begun + self.place), 1.0)
         steady = pick(time >= start, pick(crowded, even, tail), 0.0)
         return self.weight * pick(time >= self.base, wave, 0.0) + (1 - self.weight) * steady
@@ -337,16 +430,77 @@ class Waits:
     def percentile(self, p: Num) -> Seconds:
         """Return the time by which p per cent of requests have their first token, by halving an interval."""
         part = p / PERCENT
-        low: Num = 0.0 * self.base
+        longest = np.exp(_FARTHEST * np.sqrt(np.log1p(self.variation * self.variation)))
+        low: Any = 0.0 * self.base
         tail = share(self.queue, self.chance) * -np.log1p(-smaller(part, _ALWAYS))
-        high: Num = self.base + self.place + self.group + self.queue + tail + 2 * (self.bunched + self.begun)
+        # With room for what nodes of lengths and chances leave of a part.
+        high: Any = (
+            self.base + self.own * longest + self.place + self.group + self.queue + 2 * (self.bunched + self.begun)
+        )
+        high = high + self.step + self.lasts + _FARTHEST * tail
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             enough = self.below(middle) >= part
             low, high = pick(enough, low, middle), pick(enough, middle, high)
-        return high
+        return cast("Num", high)
+
+
+@frozen(eq=False)
+class Gaps:
+    r"""How the time per output token of requests is distributed, and the time between two of their steps.
+
+    A request decodes for a base time, and while it does some prompts of others pass, each of which adds as much: a compound Poisson
+    sum, taken as lognormal with its mean and variance.
+
+    Attributes:
+        base: time of the decode steps of a request that meets no prompt; ``tokens``: it gets after its first.
+        prompts: passed meanwhile, on average; ``each``: time that one adds; ``variation``: of that.
+        step, mixed: time of a decode step, and of one that passes prompts; ``often``: share of the latter.
+        bursts: variance of what passes over that of a Poisson sum. Where requests come at random, each prompt lengthens the answer,
+            so that :math:`\mu` more pass on average: a branching process, whose totals (Borel) make it :math:`1 / (1 - \mu)^2`.
+    """
+
+    base: Seconds
+    tokens: Count
+    prompts: Count
+    each: Seconds
+    variation: Ratio
+    step: Seconds
+    mixed: Seconds
+    often: Ratio
+    bursts: Ratio = 1.0
+
+    def percentile(self, p: Num) -> Seconds:
+        """Return the time per output token that p per cent of requests stay below."""
+        spread = share(self.bursts * (1 + self.variation * self.variation) ** 2, self.prompts)
+        sigma = np.sqrt(np.log1p(spread))
+        z = np.vectorize(NormalDist().inv_cdf, otypes=[float])(np.asarray(p) / PERCENT)[()]
+        added = self.prompts * self.each * np.exp(sigma * z - sigma * sigma / 2)
+        return pick(self.tokens > 0, share(self.base + added, self.tokens), np.nan)
+
+    def between(self, p: Num) -> Seconds:
+        """Return the time between two steps that p per cent of them stay below."""
+        return pick(p / PERCENT <= 1 - self.often, self.step, self.mixed)
+
+
+def _nodes() -> tuple[Any, Any, Any, Any]:
+    """Return standard normal quantiles, their weights, parts of a step that is in progress, and whether it is a long one."""
+    # The percentiles that are asked most lie inside a cell.
+    edges = np.array([0.0, 0.03, 0.12, 0.28, 0.42, 0.58, 0.74, 0.86, 0.935, 0.975, 0.995, 1.0])
+    normal = NormalDist()
+    z = [normal.inv_cdf(float(each)) for each in (edges[:-1] + edges[1:]) / 2]
+    parts = (np.arange(_PIECES) + 0.5) / _PIECES
+    grid = np.meshgrid(np.arange(len(z)), parts, [0.0, 1.0], indexing="ij")
+    which, u, long = (each.ravel() for each in grid)
+    i = which.astype(int)
+    return np.array(z)[i], np.diff(edges)[i] / _PIECES, u, long > 0
+
+
+_PIECES: Final = 4
+_FARTHEST: Final = 3.0
+_NODES: Final = _nodes()
 
 
 PERCENT: Final = 100.0
-_HALVINGS: Final = 48
+_HALVINGS: Final = 40
 _SHORT: Final = 1e-8

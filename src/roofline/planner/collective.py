@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 from attrs import evolve, frozen
@@ -16,10 +16,12 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Bytes, BytesPerSecond, Count, Num, Ratio, Seconds, parse, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Fabric, System, Tier
 from roofline.operators.operations import Message
 from roofline.physics.collectives import climb, price, shifted
+from roofline.results.answer import Text
 from roofline.results.notebook import Displayed
 
 if TYPE_CHECKING:
@@ -39,6 +41,17 @@ ALGORITHMS: Final = {
 _ENGINES: Final = ("one_shot", "two_shot")
 """Kernels of serving engines, which a collective library does not choose."""
 _LEAST, _MOST = 2.0, 2.0**60
+
+
+class CollectiveWords(TypedDict):
+    """Words of :func:`collective` besides what is sent and between how many."""
+
+    algorithm: str | None
+    fabric: str | Path | Fabric | None
+    in_network: bool | None
+    plane: str | None
+    copies: float
+    level: str | Path | Calibration
 
 
 @frozen(eq=False, repr=False)
@@ -64,10 +77,10 @@ class Collective(Displayed):
     level: str
     time: Seconds
     latency: Seconds
-    algorithm: Any
+    algorithm: Text
     error: Ratio
     algorithms: dict[str, Num]
-    options: dict[str, Any]
+    options: CollectiveWords
 
     @property
     def algbw(self) -> BytesPerSecond:
@@ -87,23 +100,28 @@ class Collective(Displayed):
                 return self.algbw
 
     @property
-    def bound(self) -> Any:
+    def bound(self) -> Text:
         """What most of the time is spent on: ``network``, or ``latency``."""
         named = np.where(self.latency > self.time / 2, "latency", "network")
-        return named if named.ndim else str(named)
+        return named if self.shape else str(named)
 
     @property
     def interval(self) -> tuple[Seconds, Seconds]:
         """80 % interval of the time."""
         return self.time / (1 + self.error), self.time * (1 + self.error)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return np.shape(self.time)
+
     def __repr__(self) -> str:
-        if np.ndim(self.time):
-            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, np.shape(self.time)))} points>"
+        if self.shape:
+            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, self.shape))} points>"
         return f"<Collective: {self.kind} of {show(float(self.bytes), BYTE)}, {float(self.ranks):,.0f} ranks of {self.system.name}: {show(float(self.time), SECOND, 3)}>"
 
     def __str__(self) -> str:
-        if np.ndim(self.time):
+        if self.shape:
             return repr(self)
         low, high = self.interval
         over = f", over {self.fabric}" if self.fabric else ""
@@ -121,7 +139,7 @@ class Collective(Displayed):
             ]
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the answer under names with units; arrays become lists."""
         low, high = self.interval
         return {
@@ -208,7 +226,7 @@ def collective(
     crossed = [
         c.fabric.name for c in climb(tiers, message.group, message.stride) if c.fabric is not None and np.any(c.fan > 1)
     ]
-    options = {
+    options: CollectiveWords = {
         "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "copies": copies, "level": level,
     }  # fmt: skip
     return Collective(

@@ -22,7 +22,7 @@ from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
-from roofline.planner.words import EstimateWords, ModelLike, TrainWords
+from roofline.planner.words import EstimateWords, ModelLike, QuestionWords, StepLayoutWords, TrainWords
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -94,7 +94,7 @@ def estimate(
     power: Num | str | None = None,
     power_cap: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[QuestionWords],
 ) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
@@ -128,9 +128,10 @@ def estimate(
         for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
             if value != usual:
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
+        own = cast("StepLayoutWords", words)
         return train(
             what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power,
-            power_cap=power_cap, price=price, **words,
+            power_cap=power_cap, price=price, **own,
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 
 from roofline import catalog
-from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.core.units import Count, Num
@@ -27,6 +26,7 @@ from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
 from roofline.planner.plans import limit
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.words import ModelLike, SystemLike
 from roofline.results.estimate import Estimate
 from roofline.results.simulation import SERIES, Simulation, Times
 from roofline.workload.layout import Layout
@@ -38,8 +38,8 @@ _MOST_INSTANCES: Final = 4096
 
 
 def simulate(
-    model: Model | str | Path | Mapping[str, Any],
-    system: System | str | Path,
+    model: ModelLike,
+    system: SystemLike,
     trace: Trace | str | Path,
     layout: Layout | None = None,
     *,
@@ -74,6 +74,7 @@ def simulate(
     block_size: int | None = None,
     reserve: float | None = None,
     mixed: bool | None = None,
+    shared_budget: bool | None = None,
     prefix_cache: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
@@ -91,7 +92,7 @@ def simulate(
         draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
         dtype, kv_dtype, engine, launch, level, power, price: as in :func:`roofline.estimate`.
         prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
-        router, order, max_num_seqs, block_size, reserve, mixed, prefix_cache: the scheduler, in place of the engine's own
+        router, order, max_num_seqs, block_size, reserve, mixed, shared_budget, prefix_cache: the scheduler, in place of the engine's own
             (:class:`roofline.inference.policies.Policy`).
         progress: called now and then with how many requests are answered, and how many there are.
 
@@ -118,7 +119,7 @@ def simulate(
     layout, profile, rack = est.layout, est.calibration, est.system
     policy = policy_of(
         profile.engine, router=router, order=order, max_num_seqs=max_num_seqs, block_size=block_size, reserve=reserve,
-        mixed=mixed, prefix_cache=prefix_cache,
+        mixed=mixed, shared_budget=shared_budget, prefix_cache=prefix_cache,
     )  # fmt: skip
     asked_question = cast("Serve", est.question)
     record = Record()
@@ -220,7 +221,7 @@ def cache_of(
     def filled(tokens: float, sequences: float) -> tuple[Any, Num]:
         memory, capacity, _ = fill(
             q.model, system, layout, profile, sequences=layout.pp * sequences, tokens=tokens, passing=new, logits=new,
-            prompt=smaller(chunk, q.input * sequences), drafting=drafts,
+            prompt=chunk, drafting=drafts,
         )  # fmt: skip
         return memory, capacity
 

@@ -72,10 +72,11 @@ def _answer(est: Estimate) -> Html:
         if np.isfinite(user):
             sure = within(est.interval("tokens_per_second_per_user"), figure)
             shown.append(Card("tokens/s a user", figure(user), sure))
-    for name, value in (("TTFT, time to first token", est.ttft), ("TPOT, time per output token", est.tpot)):
+    for quantity, name in (("ttft", "TTFT, time to first token"), ("tpot", "TPOT, time per output token")):
+        value = getattr(est, quantity)
         if value is not None and not np.isnan(value):
-            notes = within(est.interval(name[:4].lower()), seconds)
-            if name.startswith("TTFT") and est.waits is not None:
+            notes = within(est.interval(quantity), seconds)
+            if quantity == "ttft" and est.waits is not None:
                 late = (f"{p} % by {seconds(float(est.ttft_percentile(p) or 0.0))}" for p in PERCENTILES)
                 notes = (*notes, f"of all requests {', '.join(late)}")
             shown.append(Card(name, seconds(float(value)), notes))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 from attrs import field, frozen
 
 from roofline.core.arrays import share, smaller
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import dollars_per_token
-from roofline.physics.queueing import Waits
+from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import intervals, records
 from roofline.results.answer import LayoutAnswer
@@ -33,6 +34,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         cycle: time in which every request in flight is served once, in a service under load.
         in_flight: requests in flight in a service, on average.
         waits: how long requests wait for their first tokens.
+        gaps: how long they wait for each of the other tokens.
         max_concurrency: sequences whose caches fit.
         within: for each time, the span it consists of and the share of it that passes prompts.
         progress: spans and how often their operations bring a token further while the last step lasts.
@@ -64,6 +66,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     cycle: Seconds | None = None
     in_flight: Count | None = None
     waits: Waits | None = None
+    gaps: Gaps | None = None
     within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
     progress: tuple[tuple[Span, Num], ...] = ()
 
@@ -152,6 +155,22 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""
         return intervals.percentile(self, p)
 
+    def tpot_percentile(self, p: Num) -> Seconds | None:
+        """Return the time per output token that p per cent of the requests of a service stay below; None for what is no service.
+
+        >>> from roofline.planner.estimate import estimate
+        >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, rate=20.0)
+        >>> float(est.tpot_percentile(50)) < float(est.tpot_percentile(99))
+        True
+        """
+        intervals.asked_percentile(self, p)
+        return None if self.gaps is None else self.gaps.percentile(p)
+
+    def itl_percentile(self, p: Num) -> Seconds | None:
+        """Return the time between two steps that bring a request tokens, which p per cent of them stay below; None without."""
+        intervals.asked_percentile(self, p)
+        return None if self.gaps is None else self.gaps.between(p)
+
     def idealisation(self, quantity: str) -> tuple[Seconds, Seconds] | None:
         """Return a time as if resources worked side by side, and as if in turn; see :func:`roofline.results.intervals.idealisation`."""
         return intervals.idealisation(self, quantity)
@@ -169,6 +188,6 @@ class Estimate(LayoutAnswer[Question, Footprint]):
 
     # Machine-readable ------------------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_estimate(self)

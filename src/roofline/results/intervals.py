@@ -95,11 +95,20 @@ def percentile(est: Any, p: Num) -> Seconds | None:
     >>> float(est.ttft_percentile(50)) < float(est.ttft) < float(est.ttft_percentile(99))
     True
     """
+    asked_percentile(est, p)
+    return None if est.waits is None else cast("Num", est.waits.percentile(p))
+
+
+def asked_percentile(est: Any, p: Num) -> None:
+    """Refuse a share that is none, and an answer over more points than details are kept for.
+
+    Raises:
+        QuestionError: p is not in (0, 100), or details are gone.
+    """
     if np.any(~((np.asarray(p) > 0) & (np.asarray(p) < PERCENT))):
         raise QuestionError(fault("p", p, f"must be above 0 and below {PERCENT:g}", "such as 90"))
     if est.in_flight is not None:
         _ = est.whole
-    return None if est.waits is None else cast("Num", est.waits.percentile(p))
 
 
 def idealisation(est: Any, quantity: str) -> tuple[Seconds, Seconds] | None:

@@ -149,8 +149,9 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         **({} if isinstance(q, Prefill) else {"accept_length": plain(yielded(q))}),
         **_loads(est),
         "ttft_s": plain(est.ttft),
-        **{f"ttft_p{p}_s": None if est.waits is None else plain(est.ttft_percentile(p)) for p in PERCENTILES},
+        **_percentiles(est, "ttft"),
         "tpot_s": plain(est.tpot),
+        **_percentiles(est, "tpot"),
         "output_tokens_per_s": plain(est.tokens_per_second),
         "output_tokens_per_s_per_chip": plain(est.tokens_per_second_per_chip),
         "total_tokens_per_s_per_chip": total,
@@ -248,6 +249,13 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         if unknown:
             out[name] = f"no {word} of {' and '.join(sorted(unknown))} is known"
     return out
+
+
+def _percentiles(est: Any, name: str) -> dict[str, float | None]:
+    """Return the percentiles of a time of a service, all at once; null of what is no service."""
+    found = getattr(est, f"{name}_percentile")(np.array(PERCENTILES, dtype=np.float64))
+    values = [None] * len(PERCENTILES) if found is None else np.broadcast_to(found, len(PERCENTILES))
+    return {f"{name}_p{p}_s": plain(value) for p, value in zip(PERCENTILES, values, strict=True)}
 
 
 def _loads(est: Estimate) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -126,7 +127,7 @@ class Comparison(Displayed):
             if name in second and name in self.ratios
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the comparison under the field names of the machine-readable answer."""
         out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
         out["ratios"] = self.ratios
@@ -141,9 +142,7 @@ class Comparison(Displayed):
 
     def plot(self, style: str | None = None) -> Figure:
         """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
-        import matplotlib as mpl
-
-        with mpl.rc_context(plots("style").style(style).settings):
+        with plots("style").style(style).drawing():
             figure: Figure = plots("systems").draw(
                 [s.name for s in self.systems], [aggregates(s) for s in self.systems],
                 [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,
@@ -197,7 +196,19 @@ class Comparison(Displayed):
                 [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
                 for i, est in enumerate(self.estimates)
             ]
-        head = ["", "", "tokens/s", "80 % within", "a chip", "TPOT", "TTFT", "requests", "bound by", "layout"]
+        head = [
+            "",
+            "",
+            "tokens/s",
+            "80 % within",
+            "a chip",
+            "TPOT",
+            "TTFT",
+            "requests",
+            "J a token",
+            "bound by",
+            "layout",
+        ]
         notes = []
         for est in self.estimates:
             used = f"{float(est.chips):,.0f} chips"
@@ -210,7 +221,7 @@ class Comparison(Displayed):
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
         )
-        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7))
+        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7, 8))
         held = f"most output tokens per second, TTFT <= {show(self.patience, SECOND, 3)}"
         return "\n".join([f"{asked}: {held}", "", table, "", *notes, sources])
 
@@ -241,6 +252,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         f"{each:,.0f}",
         *shown,
         f"{float(best.concurrency):,.0f}",
+        "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
         str(best.bound),
         short(best),
     ]

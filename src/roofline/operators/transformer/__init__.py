@@ -11,6 +11,7 @@ from attrs import evolve
 
 from roofline.core.arrays import ceil
 from roofline.core.units import Count, Num
+from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Formats, Model, Moe
 from roofline.operators.operations import Message, Op, Operation, Section
@@ -176,16 +177,16 @@ def _normed(p: Flow) -> tuple[Op, ...]:
     return norms(p) if p.model.outer_norms else ()
 
 
-def sections(question: Pass, layout: Layout, chip: Chip) -> tuple[Section, ...]:
+def sections(question: Pass, layout: Layout, chip: Chip, engine: Engine | None = None) -> tuple[Section, ...]:
     """Return the operations of one pass in order, equal layers folded into one section with the number of times it is met.
 
     Layers of one kind cost the same wherever they stand, so attention and feed-forward kinds are counted apart. With pipeline
-    stages, times are those of the whole way through, every stage as slow as the fullest.
+    stages, times are those of the whole way through, every stage as slow as the fullest. Without an engine attention multiplies in 16 bits.
 
     Raises:
         QuestionError: the chip has no rate for one of the model's formats.
     """
-    p = flow(question, layout, chip)
+    p = flow(question, layout, chip, engine)
     model = question.model
     uneven = stage_share(model, layout.pp)
     out = [_begin(p), *(evolve(section, times=section.times * uneven) for section in layers(p)), _end(p)]

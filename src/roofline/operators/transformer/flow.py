@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from roofline.core.arrays import ceil, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import GIGA, Bytes, Count, Num, Ratio
+from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Model
 from roofline.models.dtypes import dtype
@@ -105,6 +106,8 @@ class Flow:
 
     Attributes:
         imbalance: tokens of the fullest expert shard over the mean of all; None for the law of even routing.
+        narrow: formats of a cache that attention multiplies as they are stored; others are widened to 16 bits.
+        index: format of the scores of sparse attention's index, where the chip multiplies it.
     """
 
     model: Model
@@ -112,6 +115,8 @@ class Flow:
     chip: Chip
     streams: tuple[Stream, ...]
     imbalance: Count | None = None
+    narrow: tuple[str, ...] = ()
+    index: str = "fp8"
 
     @property
     def tokens(self) -> Count:
@@ -135,8 +140,15 @@ class Flow:
 
     @property
     def sixteen(self) -> str:
-        """The chip's 16-bit rate: attention multiplies in it, a narrow cache is widened first."""
+        """The chip's 16-bit rate."""
         return next((rate for rate in SIXTEEN_BIT if rate in self.chip.peak), next(iter(self.chip.peak)))
+
+    @property
+    def attention(self) -> str:
+        """The rate at which attention multiplies: that of a narrow cache where the engine's kernels do, else 16 bits."""
+        kept: str = self.model.formats.kv
+        own = dtype(kept).rates[0]
+        return own if kept in self.narrow and own in self.chip.peak else self.sixteen
 
     def stored(self, component: str) -> Bytes:
         """Return the bytes of one stored element of a component."""
@@ -187,7 +199,7 @@ def _fullest(batch: Count, layout: Layout, lanes: Count) -> tuple[Count, Count]:
     return pick(layout.dp > 1, ceil(group / layout.dp), group), group
 
 
-def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
+def flow(question: Pass, layout: Layout, chip: Chip, engine: Engine | None = None) -> Flow:
     """Return the pass that a question asks of one rank.
 
     In steady state each pipeline stage works on a micro-batch of its own, so a decode step takes the batch in ``pp`` parts.
@@ -206,7 +218,8 @@ def flow(question: Pass, layout: Layout, chip: Chip) -> Flow:
                 question.prompts, question.prompts * question.busy, question.chunk, question.past, 1.0, decoding=False
             )
         )
-    return Flow(model, layout, chip, tuple(streams), question.imbalance)
+    narrow, index = ((), "fp8") if engine is None else (engine.attention, engine.index)
+    return Flow(model, layout, chip, tuple(streams), question.imbalance, narrow, index)
 
 
 def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:

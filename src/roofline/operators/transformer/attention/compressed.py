@@ -82,7 +82,7 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
     return Op(
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "mla_decode" if s.decoding else "mla_prefill",
-        p.sixteen,
+        p.attention,
         flops=4 * a.dim * heads * s.sequences * pairs,
         bytes=s.sequences * seen * a.dim * p.stored("kv") + 2 * s.tokens * heads * a.dim * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
@@ -90,6 +90,7 @@ def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
         helpers=6.0,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=(heads + 1) * a.dim * ACTIVATION.bytes,
         module="attention",

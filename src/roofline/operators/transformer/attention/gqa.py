@@ -100,7 +100,7 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     return Op(
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "attention_decode" if s.decoding else "attention_prefill",
-        p.sixteen,
+        p.attention,
         flops=2 * wide * heads * s.sequences * seen_pairs,
         bytes=s.sequences * seen * keys(a, tp) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
@@ -109,7 +109,7 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
         depth=seen,
         items=s.sequences * (a.kv_heads / smaller(tp, float(a.kv_heads)) if s.decoding else heads * ceil(s.new / TILE)),
         scores=heads * s.sequences * seen_pairs,
-        form=p.model.formats.kv,
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=(heads * a.head_dim + keys(a, tp)) * ACTIVATION.bytes,
         module="attention",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from roofline.core.arrays import smaller
 from roofline.core.units import Num
 from roofline.models.architecture import Indexer
+from roofline.models.dtypes import dtype
 from roofline.operators.operations import Op, Operation
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm
+
+SCALE: Final = 4.0
+"""Bytes of the scale of an index key in 8 bits."""
 
 
 def matrices(i: Indexer | None, hidden: int) -> tuple[Matrix, ...]:
@@ -38,11 +44,16 @@ def visible(i: Indexer, s: Stream) -> Num:
 
 
 def score(i: Indexer, p: Flow, s: Stream) -> tuple[Op, ...]:
-    """Return the scoring ``F = 2 heads dim pairs``, ``B`` = every index key, and the choice: scores written and read again."""
+    """Return the scoring ``F = 2 heads dim pairs``, ``B`` = every index key, and the choice: scores written and read again.
+
+    Shipped kernels score in fp8, one scale a key (:attr:`roofline.hardware.engines.Engine.index`); a chip without it in 16 bits.
+    """
     pairs = s.sequences * s.pairs(None) / i.pool
-    keys = s.sequences * (s.past + s.new) * cache(i) * p.stored("kv")
+    narrow = dtype(p.index).rate({p.index: 1.0}) if p.index in p.chip.peak else None
+    stored = 1.0 + SCALE / i.dim if narrow else p.stored("kv")
+    keys = s.sequences * (s.past + s.new) * cache(i) * stored
     scores = Op(
-        "index scores", "gemm", p.sixteen,
+        "index scores", "gemm", narrow or p.sixteen,
         flops=2 * i.heads * i.dim * pairs,
         bytes=keys + s.tokens * i.heads * i.dim * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,

@@ -110,14 +110,14 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
     attention = Op(
         "attention" if s.decoding or len(p.streams) == 1 else "prompt attention",
         "mla_decode" if s.decoding else "mla_prefill",
-        p.sixteen,
+        p.attention,
         flops=2 * heads * s.sequences * s.pairs(limit) * wide,
         bytes=s.sequences * seen * latent(a) * p.stored("kv") + s.tokens * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         helpers=_HELPERS,
         depth=seen,
         items=s.sequences * (1.0 if s.decoding else heads * ceil(s.new / TILE)),
-        form=p.model.formats.kv,
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=(heads + 1) * latent(a) * ACTIVATION.bytes,
         module="attention",
@@ -132,14 +132,14 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
     keys, values = _up(a)
     wide, tokens = a.nope_dim + a.rope_dim + a.value_dim, s.sequences * (s.past + s.new)
     attention = Op(
-        "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.sixteen,
+        "attention" if len(p.streams) == 1 else "prompt attention", "mla_prefill", p.attention,
         flops=2 * heads * s.sequences * s.pairs(None) * wide,
         bytes=(tokens + s.tokens) * heads * wide * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         helpers=_HELPERS,
         depth=s.past + s.new,
         items=s.sequences * heads * ceil(s.new / TILE),
-        form=p.model.formats.kv,
+        form=p.form("kv", p.attention),
         rows=s.tokens,
         kept=heads * (2 * (a.nope_dim + a.rope_dim) + a.value_dim) * ACTIVATION.bytes,
         module="attention",

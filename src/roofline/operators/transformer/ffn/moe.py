@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from attrs import evolve
 
-from roofline.core.arrays import ceil, expected_distinct, share, smaller
-from roofline.core.units import Bytes, Count, Ratio
+from roofline.core.arrays import ceil, expected_distinct, larger, pick, share, smaller
+from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.models.architecture import Dense, Moe
 from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.ffn import dense
@@ -66,12 +66,27 @@ def imbalance(tokens: Count, shards: Count) -> Ratio:
     return smaller(1 + np.sqrt(2 * np.log(shards) * share(shards, tokens)), shards)
 
 
+def passes(tokens: Count, rows: Count, hidden: Num, width: Num, *, passed: Bytes, into: Num) -> Bytes:
+    """Return the traffic of the passes around grouped products: quantise, gather, activate, add up again.
+
+    ``T H (2 a + q) + R (H (2 w + 2 a) + width (2 a into + 2 w))``: T tokens read, quantised (q = w in a narrow format, else 0) and
+    written as sums; R rows gathered, what ``into`` matrices made of them read and written by the activation, and added up; a bytes
+    of an activation in 16 bits, w as the experts take it.
+
+    >>> float(passes(1.0, 8.0, 4096.0, 1536.0, passed=2.0, into=2))
+    425984.0
+    """
+    a, narrow = ACTIVATION.bytes, passed < ACTIVATION.bytes
+    once = tokens * hidden * (2 * a + passed * narrow)
+    return once + rows * (hidden * (2 * passed + 2 * a) + width * (2 * a * into + 2 * passed))
+
+
 def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's mixture on one rank.
 
     Rows of the fullest shard ``R = u T k slots / (E + copies)`` for the T tokens of the stage, u the imbalance; ``F = 6 H width R /
     expert_tp`` gated; ``B`` = weights of the experts that are expected to be hit, ``slots (1 - (1 - u k / (E + copies))^T)``;
-    rows are permuted, quantised and added up again in passes of their own.
+    tokens are quantised, permuted and added up again in passes of their own (:func:`passes`).
     """
     layout, hidden = p.layout, f.latent or p.model.hidden
     router, *_ = matrices(f, p.model.hidden)
@@ -80,14 +95,18 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     uneven = imbalance(tokens * f.visits, layout.ep) if p.imbalance is None else smaller(p.imbalance, layout.ep)
     rows = uneven * tokens * f.visits * slots / copies
     hit = expected_distinct(slots, smaller(uneven * f.visits / copies, 1.0), tokens)
-    element, row = ACTIVATION.bytes, hidden * p.passed("experts")
-    between = (4 + 2 * f.gated) * f.width / cut
+    element, passed = ACTIVATION.bytes, p.passed("experts")
+    row = hidden * passed
+    # Tensor peers hold every token; where tokens travel, a rank meets those that it has an expert for.
+    travel = layout.dp > 1 if layout.etp is None else layout.ep > 0
+    met = pick(travel, smaller(uneven * expected_distinct(tokens, 1 / layout.ep, f.visits), tokens), tokens)
+    strange = pick(travel, 0.0 * rows, larger(tokens * f.visits - rows, 0.0))
     experts = Op(
         "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, p.model.hidden) * rows / cut,
         bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
-        staging=rows * (row + (hidden + between) * element),
-        depth=hidden + f.width / cut,
+        staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
+        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
         items=slots,
         # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
         helpers=6.0,
