@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
+from roofline.core.fields import given, number
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -85,6 +85,7 @@ def estimate(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    memory_fraction: Num | None = None,
     dtype: str | None = None,
     kv_dtype: str | None = None,
     tp: Num | None = None,
@@ -111,6 +112,8 @@ def estimate(
         engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
             an engine that nobody named (none at the ideal level).
         launch: ``graph``, or ``eager`` where the host launches kernels one by one.
+        memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,
+            ``--mem-fraction-static``); by default the engine's own.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
         power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
         price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
@@ -125,7 +128,12 @@ def estimate(
     (8, True)
     """
     if isinstance(what, TrainStep):
-        for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
+        for name, value, usual in (
+            ("engine", engine, None),
+            ("launch", launch, "graph"),
+            ("kv_dtype", kv_dtype, None),
+            ("memory_fraction", memory_fraction, None),
+        ):
             if value != usual:
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
         own = cast("StepLayoutWords", words)
@@ -135,6 +143,8 @@ def estimate(
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    if memory_fraction is not None:
+        profile = profile.filled(number(memory_fraction, "memory_fraction"))
     degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None

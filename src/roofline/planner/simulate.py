@@ -234,7 +234,7 @@ def cache_of(
     )
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
-    free = float(room - one.weights - one.activations) + working * lanes
+    free = float(room - one.weights - one.activations - one.runtime) + working * lanes
     return free / slope / lanes, seat / slope
 
 

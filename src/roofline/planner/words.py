@@ -91,6 +91,7 @@ class EstimateWords(MachineWords, LoadedServiceWords, total=False):
     chips: int | None
     engine: EngineLike | None
     launch: str
+    memory_fraction: Num | None
     kv_dtype: str | None
 
 

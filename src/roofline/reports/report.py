@@ -18,9 +18,9 @@ from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
 from roofline.planner.train import train as step
 from roofline.planner.words import ModelLike, ReportWords, SystemLike
-from roofline.reports import figures as interactive
-from roofline.reports import serving, training
+from roofline.reports import figures, serving, training
 from roofline.reports.html import page
+from roofline.reports.sections import top
 from roofline.results.estimate import Estimate
 from roofline.results.pools import Pools
 from roofline.results.training import Training
@@ -99,15 +99,15 @@ def report(
     >>> made.title, made.html.startswith("<!doctype html>")
     ('llama-3.1-8b on DGX H100', True)
     """
-    library = interactive.library()  # before anything is priced
+    library = figures.library()  # before anything is priced
     answer = _answered(what, system, layout, train=train, words={**words})
     answer.one()
     found: Any = _searched(answer, ttft, tpot) if frontier else None
     style, script = catalog.asset("style.css"), catalog.asset("script.js")
     about: Any = serving if isinstance(answer, Estimate) else training
-    parts, figures = about.contents(answer, found)
+    parts, drawn = about.contents(answer, found)
     title = about.title(answer)
-    html = page(title, parts, about.top(answer), figures, style=style, script=script, library=library)
+    html = page(title, parts, top(answer, title), drawn, style=style, script=script, library=library)
     return Report(title, html, answer)
 
 

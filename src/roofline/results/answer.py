@@ -25,7 +25,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
-from roofline.results import citations
+from roofline.results import citations, intervals
 from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
@@ -268,6 +268,8 @@ class Answer(Displayed, ABC):
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     return "-" if np.isnan(value) else figure(float(value))
@@ -340,6 +342,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         """Why the layout does not fit (some of the points, if there are many); empty if it does."""
         over = [] if np.all(self.memory.total <= self.capacity) else [f"{self.HELD} exceed the memory of a chip"]
         return (*broken(self.rules), *over)
+
+    @property
+    def fits_probability(self) -> Ratio:
+        """Chance that the fullest chip holds its part, where the layout can be laid out; see :func:`roofline.results.intervals.memory`."""
+        return intervals.chance_of_fitting(self) * self.divides
 
     @property
     def chips(self) -> Count:

@@ -8,8 +8,8 @@ from typing import ClassVar, cast
 import numpy as np
 from attrs import field, frozen
 
-from roofline.core.arrays import share, smaller
-from roofline.core.units import MILLION, SECOND, Count, Dollars, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.arrays import larger, share, smaller
+from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
@@ -53,6 +53,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         "prefill_tokens_per_s_per_chip": "prompt_tokens_per_second_per_chip",
         "memory_bytes_per_chip": "memory.total",
         "max_concurrency": "max_concurrency",
+        "kv_cache_tokens": "kv_cache_tokens",
         "energy_j_per_token": "joules_per_token",
         "usd_per_million_tokens": "dollars_per_million_tokens",
     }
@@ -112,6 +113,16 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return None if self.prompt_tokens_per_second is None else self.prompt_tokens_per_second / self.chips
 
     @property
+    def cache_room(self) -> Bytes:
+        """Bytes of the fullest chip that are left for KV cache and states."""
+        return larger(self.capacity - self.memory.total + self.memory.kv_cache, 0.0)
+
+    @property
+    def kv_cache_tokens(self) -> Count:
+        """Tokens that the cache of an attention rank holds, in sequences as long as those asked: what an engine's start-up log prints."""
+        return share(self.memory.tokens * self.cache_room, self.memory.kv_cache)
+
+    @property
     def working(self) -> Ratio:
         """Share of the replicas that have a request."""
         return smaller(self.concurrency / self.layout.replicas, 1.0)
@@ -148,7 +159,12 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
     def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; see :func:`roofline.results.intervals.interval`."""
+        """Return the 80 % interval of ``"ttft"``, ``"tpot"``, a rate, ``"memory"``, ``"max_concurrency"`` or ``"kv_cache_tokens"``.
+
+        See :func:`roofline.results.intervals.interval`.
+        """
+        if quantity in ("memory", "max_concurrency", "kv_cache_tokens"):
+            return intervals.memory(self, quantity)
         return intervals.interval(self, quantity)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:

@@ -6,9 +6,10 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from roofline.core.arrays import share
+from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Num, Seconds
+from roofline.core.units import Bytes, Num, Ratio, Seconds
+from roofline.operators.memory import placed
 from roofline.physics.queueing import PERCENT
 from roofline.results import citations, energy
 from roofline.workload.questions import KEPT_ERROR, guessed
@@ -82,6 +83,57 @@ def joules(est: Any, pair: tuple[Num, Num] | None, value: Num | None) -> tuple[N
     time = np.log(pair[1] / value) * energy.lingering(est, energy.SCOPE, at)
     half = np.sqrt(energy.error(est, energy.SCOPE, at) ** 2 + time**2)
     return each * np.exp(-half), each * np.exp(half)
+
+
+def memory_error(est: Any) -> Bytes:
+    """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
+
+    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
+    of activations and of what the allocator adds.
+    """
+    profile, memory = est.calibration, est.memory
+    if profile.level == "ideal":
+        return cast("Bytes", 0.0 * memory.total)
+    ranks = placed(est.system, est.layout)
+    other = profile.engine.memory.spread * ranks + profile.framework.memory_error * memory.activations
+    wide = WEIGHTS_ERROR * memory.weights
+    return cast("Bytes", np.sqrt(wide**2 + other**2))
+
+
+def memory(est: Any, quantity: str) -> tuple[Num, Num] | None:
+    """Return the 80 % interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
+    half = memory_error(est)
+    if est.calibration.level == "ideal":
+        return None
+    if quantity == "memory":
+        return est.memory.total - half, est.memory.total + half
+    room = est.cache_room
+    wide = np.sqrt(share(half, larger(room, half)) ** 2 + est.calibration.engine.memory.spread_cache**2)
+    each = share(getattr(est, quantity), room)
+    more = each * larger(half - room, 0.0)
+    value = getattr(est, quantity)
+    return value * larger(1 - wide, 0.0), value * (1 + wide) + more
+
+
+def chance_of_fitting(est: Any) -> Ratio:
+    """Return the chance that a chip holds its part: that of a logistic error whose 80 % interval is that of the memory.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
+    >>> float(est.fits_probability) > 0.99
+    True
+    """
+    half, left = memory_error(est), est.capacity - est.memory.total
+    if est.calibration.level == "ideal":
+        return cast("Ratio", (left >= 0) * 1.0)
+    return cast("Ratio", 1 / (1 + np.exp(-np.clip(_LOGIT_90 * left / larger(half, 1.0), -_FAR, _FAR))))
+
+
+_LOGIT_90: Final = 2.197
+"""Logit of 0.9: one tail of an 80 % interval."""
+_FAR: Final = 500.0
+WEIGHTS_ERROR: Final = 0.02
+"""Half-width of the 80 % interval of weights as loaded, relative."""
 
 
 def percentile(est: Any, p: Num) -> Seconds | None:

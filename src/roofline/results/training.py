@@ -165,6 +165,8 @@ class Training(LayoutAnswer[TrainStep, States]):
         if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
             pair, rate = self.interval("step_time"), getattr(self, quantity)
             return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
+        if quantity == "memory":
+            return intervals.memory(self, quantity)
         if quantity == "joules_per_token":
             return intervals.joules(self, self.interval("step_time"), self.step_time)
         if quantity == "dollars_per_trillion_tokens":
@@ -178,7 +180,7 @@ class Training(LayoutAnswer[TrainStep, States]):
                     "quantity",
                     quantity,
                     "has no interval",
-                    "ask for step_time, tokens_per_second, joules_per_token or dollars_per_trillion_tokens",
+                    "ask for step_time, tokens_per_second, joules_per_token, dollars_per_trillion_tokens or memory",
                 )
             )
         profile = self.calibration
