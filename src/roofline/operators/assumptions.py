@@ -59,7 +59,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     if as_served(model, calibration) != model:
         title = calibration.engine.title
         out.append(
-            f"{title} leaves out the sliding windows of {model.name} unless it is told: all tokens are seen and kept"
+            f"{title} leaves out the sliding windows of {model.name} unless configured: all tokens are seen and stored"
         )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")

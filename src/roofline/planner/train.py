@@ -71,13 +71,13 @@ def train(
         chips: chips to use; by default those that the degrees make if ``dp`` is given, else all of the system.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
         framework: what trains: a name in ``workloads/frameworks``, the path of a TOML file, ``none`` for the kernels alone; by
-            default a tuned one that nobody named (none at the ideal level).
+            default a generic, tuned one (none at the ideal level).
         dtype: multiply the layers' matrices in this format.
         tp, pp, vpp, cp, dp, ep, etp, sharding, schedule, sequence_parallel: as in :class:`Layout`.
         recompute, micro_batch: as in :class:`TrainStep`.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
         power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
-        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+        price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
@@ -203,7 +203,7 @@ def chosen_words(recompute: str | None, sharding: str | None, schedule: str | No
 
 
 def ordered(schedule: str | None) -> None:
-    """Refuse a schedule that nobody knows.
+    """Refuse an unknown schedule.
 
     Raises:
         UnknownNameError: it is one.
