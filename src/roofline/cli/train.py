@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from roofline import catalog
 from roofline.cli.console import say, wrote
 from roofline.cli.fit import required
-from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System, Trace, Why
+from roofline.cli.flags import Dtype, Json, ModelName, PowerCap, RequireFit, System, Trace, Why
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Step
 from roofline.core.errors import QuestionError, fault
 from roofline.planner.train import train
@@ -38,6 +38,7 @@ def train_(
         str | None, Parameter(help="Tokens of a whole run, 15T: adds its days, goodput, energy and cost.")
     ] = None,
     trace: Trace = None,
+    power_cap: PowerCap = None,
     require_fit: RequireFit = False,
     why: Why = False,
     json: Json = False,
@@ -47,7 +48,7 @@ def train_(
         raise QuestionError(fault("--trace", str(trace), "a trace is a JSON file", "end the file name in .json"))
     catalog.check_places([trace])
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
-    est = train(model, system, dtype=dtype, **words)
+    est = train(model, system, dtype=dtype, power_cap=power_cap, **words)
     run = None if tokens is None else campaign(est, tokens)
     say(json, lambda: _fields(est, run, why=why), lambda: _text(est, run, why=why))
     wrote((trace, lambda: _document(est), "; look at it in ui.perfetto.dev"))
