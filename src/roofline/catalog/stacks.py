@@ -13,7 +13,7 @@ A file holds one engine: ``[stack]``, and inside it tables for a ``runtime``, a 
     date = 2025-06-10
 
 What several tables state, the most special one does; what none states comes from ``generic``, its table of the runtime first. So an engine
-that nobody measured on a runtime goes by what others have in common there.
+that is not measured on a runtime goes by what others have in common there.
 """
 
 from __future__ import annotations
