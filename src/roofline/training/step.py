@@ -256,7 +256,11 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
     ``table`` is the gradient of the embedding or of the head in 16 bits, before it is added to those that are accumulated.
     """
     per_stage = ceil(depth / layout.pp) * one.kept
-    first = in_flight * per_stage + one.working
+    # Where embedding and head take the place of a layer each, the second stage holds more than the first, of one micro-batch less.
+    chunks = layout.pp * layout.vpp
+    spaced = (layout.pp > 1) & (depth % chunks != 0) & ((depth + 2) % chunks == 0)
+    ahead = larger(in_flight * (per_stage - one.kept), (in_flight - 1) * per_stage)
+    first = pick(spaced, ahead, in_flight * per_stage) + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last) + table
 
 
