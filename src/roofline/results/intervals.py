@@ -11,7 +11,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.operators.memory import placed, state_bytes
 from roofline.physics.queueing import PERCENT
-from roofline.results import citations
+from roofline.results import citations, energy
 from roofline.workload.questions import KEPT_ERROR, guessed
 
 FRONT_ERROR: Final = 0.7
@@ -37,12 +37,27 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     Raises:
         QuestionError: another quantity, or more points than details are kept for.
     """
+    if quantity == "joules_per_token":
+        return joules(
+            est, interval(est, "ttft" if est.tpot is None else "tpot"), est.ttft if est.tpot is None else est.tpot
+        )
+    if quantity == "dollars_per_million_tokens":
+        each, name = est.dollars_per_million_tokens, "ttft" if est.tpot is None else "tpot"
+        value, pair = getattr(est, name), interval(est, name)
+        return None if each is None or pair is None else (each * pair[0] / value, each * pair[1] / value)
     if quantity in _RATES:
         rate, name = getattr(est, quantity), _RATES[quantity]
         value, pair = getattr(est, name), interval(est, name)
         return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
     if quantity not in _RATES.values():
-        raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second"))
+        raise QuestionError(
+            fault(
+                "quantity",
+                quantity,
+                "has no interval",
+                "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens",
+            )
+        )
     value, whole, profile = getattr(est, quantity), est.whole, est.calibration
     if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
         return None
@@ -53,6 +68,21 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
         half = np.sqrt(half**2 + (KEPT_ERROR * guessed(est.question)) ** 2)
     half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
     return value * np.exp(-half), value * np.exp(half)
+
+
+def joules(est: Any, pair: tuple[Num, Num] | None, value: Num | None) -> tuple[Num, Num] | None:
+    """Return the 80 % interval of the energy of a token, from that of the time it takes.
+
+    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
+    and of time add in squares.
+    """
+    each = est.joules_per_token
+    if each is None or pair is None or value is None:
+        return None
+    at = est.working
+    time = np.log(pair[1] / value) * energy.lingering(est, energy.SCOPE, at)
+    half = np.sqrt(energy.error(est, energy.SCOPE, at) ** 2 + time**2)
+    return each * np.exp(-half), each * np.exp(half)
 
 
 def memory_error(est: Any) -> Bytes:
