@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
+from roofline.catalog.evidence import evidence
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -34,6 +35,7 @@ __all__ = [
     "chip",
     "engine",
     "engines",
+    "evidence",
     "fabric",
     "framework",
     "kind_of",
