@@ -58,6 +58,23 @@ def test_links_lead_somewhere():
             assert not anchor or anchor in anchors(found), f"{page.name}: {target}#{anchor}"
 
 
+_PATH = re.compile(r"`((?:src/roofline|tests|scripts|docs|hardware|workloads|benchmarks|\.ci)/[\w./-]*[\w/])`")
+"""A path of the repository as a page names it."""
+
+
+def test_paths_that_pages_name_exist():
+    """A name in capitals or angle brackets stands for one that the reader chooses; the changelog tells of files that were."""
+    pages = [page for page in (*PAGES, *ROOT.glob("*/*/README.md")) if page.name != "CHANGELOG.md"]
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in _PATH.findall(page.read_text(encoding="utf-8"))
+        if not re.search(r"\b[A-Z]+\.toml$", path)
+    }
+    assert len(named) > 50
+    assert not {(page, path) for page, path in named if not (ROOT / path).exists()}
+
+
 def test_ci_runs_the_readmes_own_command():
     shell = re.findall(
         r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL

@@ -143,7 +143,8 @@ def test_the_first_stage_keeps_as_many_micro_batches_as_there_are_stages():
         float(memory(deep, rl.Layout(pp=pp, vpp=vpp), batch=64).activations) for pp, vpp in ((1, 1), (4, 1), (4, 2))
     )
     assert four == pytest.approx(one, rel=0.01)
-    assert chunks / four == pytest.approx((4 + 3 / 2) / 4)
+    # But for the gradient of a table of ten words.
+    assert chunks / four == pytest.approx((4 + 3 / 2) / 4, rel=1e-4)
 
 
 def test_what_waits_in_the_host_is_not_kept():

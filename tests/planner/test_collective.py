@@ -114,6 +114,22 @@ def test_the_command_prints_the_fields_of_the_function(capsys):
     assert "bus bandwidth" in capsys.readouterr().out
 
 
+def test_it_is_an_answer_like_any_other():
+    grid = rl.collective("all-reduce", 2.0 ** np.array([20, 25, 30]), "dgx-h100", ranks=np.array([[8.0], [64.0]]))
+    one = rl.collective("all-reduce", 2.0**30, "dgx-h100", ranks=64)
+    assert grid.shape == (2, 3)
+    assert grid.at(-1, -1).to_dict() == one.to_dict()
+    assert grid.best("busbw").busbw == grid.busbw.max()
+    assert len(grid.frame.records()) == 6
+    assert "time_s_low" in grid.frame
+    assert "ring" in str(grid) or "in-network" in str(grid)
+    assert {fact.path.partition(".")[0] for fact in one.citations()} >= {"system", "link"}
+    assert rl.collective("all-reduce", 2.0**30, "dgx-h100", ranks=64, level="ideal").interval() is None
+    low, high = one.interval("busbw")
+    assert low < one.busbw < high
+    assert "bus bandwidth" in one._repr_html_()
+
+
 def test_a_picture_of_bus_bandwidth_against_size():
     axes = rl.collective("all-reduce", "1 GiB", "dgx-b200", ranks=64).plot()
     assert axes.get_ylabel() == "Bus bandwidth (GB/s)"

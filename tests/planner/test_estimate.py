@@ -325,7 +325,8 @@ def test_an_answer_is_told_in_a_line():
 def test_the_ideal_level_fits_where_the_generic_one_does():
     ideal, *real = (rl.estimate("llama-3.1-8b", "dgx-h100", level=level, concurrency=8) for level in made.LEVELS)
     for each in real:
-        assert float(ideal.capacity) == float(each.capacity)
+        # The driver keeps a part of what it reports.
+        assert float(ideal.capacity) >= float(each.capacity)
         assert float(ideal.joules_per_token) < float(each.joules_per_token)
 
 

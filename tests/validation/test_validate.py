@@ -142,7 +142,9 @@ def test_requests_that_do_not_fit_wait():
     most = float(served(1).max_concurrency)
     full, crowd = served(most), served(3 * most)
     found = asked(**words, concurrency=str(3 * most))
-    assert told(found, "tpot_s").predicted == pytest.approx(crowd.tpot) == pytest.approx(full.tpot)
+    assert told(found, "tpot_s").predicted == pytest.approx(crowd.tpot)
+    # A place serves three times as many requests, so fewer of them belong to the first wave.
+    assert crowd.tpot == pytest.approx(full.tpot, rel=0.03)
     assert told(found, "ttft_s").predicted == pytest.approx(crowd.ttft)
     assert crowd.ttft > full.ttft + full.cycle
     assert told(found, "ttft_s").low < 0.95 * told(found, "ttft_s").predicted

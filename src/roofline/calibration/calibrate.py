@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
@@ -20,9 +20,13 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns
 from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
 from roofline.results.notebook import Displayed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MACHINES: Final[Mapping[str, str]] = {
     "a100_sxm": "dgx-a100-80gb", "h100_sxm": "dgx-h100", "h200_sxm": "hgx-h200", "b200_sxm": "dgx-b200", "gb200": "gb200-nvl72",
@@ -333,9 +337,9 @@ class Calibrated(Displayed):
         more = ["", *loose, *self.notes] if loose or self.notes else []
         return "\n".join([told, "", columns(rows, head=head, right=range(2, 8)), *more])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the fits under names with units."""
-        out = []
+        out: list[dict[str, Any]] = []
         for each in (*self.fits, *self.own):
             kernel, _, form = each.name.partition(".")
             out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows,
@@ -344,7 +348,7 @@ class Calibrated(Displayed):
                         "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
                                       for key, c in each.constants.items()},
                         "undetermined": list(each.undetermined), "ended": list(each.ended)})  # fmt: skip
-        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": self.profile.sustained, "fits": out,
+        return {"profile": self.profile.name, "chip": self.chip.name, "sustained": float(self.profile.sustained), "fits": out,
                 "notes": list(self.notes)}  # fmt: skip
 
     def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
@@ -371,9 +375,10 @@ class Calibrated(Displayed):
                   f"how   = {json.dumps(how)}"]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw measured against fitted rates on the chip's roofline; see :func:`roofline.plots.calibrated`."""
-        return plots().calibrated(self, ax=ax, style=style, width=width)
+        drawn: Axes = plots().calibrated(self, ax=ax, style=style, width=width)
+        return drawn
 
 
 def _path(key: Key) -> str:

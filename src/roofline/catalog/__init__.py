@@ -22,6 +22,7 @@ from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
@@ -345,7 +346,7 @@ def _timed(part: Chip) -> tuple[str, bool]:
 
 
 def model(
-    given: str | Path | Mapping[str, Any] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
+    given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 

@@ -11,7 +11,7 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import near
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
-from roofline.core.units import ONE, SECOND, Unit
+from roofline.core.units import BYTE, ONE, SECOND, Unit
 from roofline.hardware.frameworks import UNFUSED, Framework
 
 MOST_YEARS: Final = 100.0
@@ -20,7 +20,8 @@ _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
-    "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE,
+    "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE, "memory_error": ONE,
+    "logits": BYTE, "gradients": BYTE,
 }  # fmt: skip
 
 
@@ -37,7 +38,14 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     bounds = dict.fromkeys(
         ("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
     ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0))
-    for key, (least, most) in {**bounds, "launch": (0.0, 20.0), "memory_fraction": (0.1, 1.0)}.items():
+    for key, (least, most) in {
+        **bounds,
+        "launch": (0.0, 20.0),
+        "memory_fraction": (0.1, 1.0),
+        "memory_error": (0.0, 1.0),
+        "logits": (2.0, 20.0),
+        "gradients": (1.0, 8.0),
+    }.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:

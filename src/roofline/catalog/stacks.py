@@ -31,7 +31,7 @@ from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, MILLION, ONE, SECOND, Unit
 from roofline.hardware.constants import STACKS
-from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RUNTIMES, Engine, StackMemory
+from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RULES, RUNTIMES, Engine, StackMemory
 from roofline.models.dtypes import DTYPES
 
 NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
@@ -44,7 +44,14 @@ NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
 
 _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
-_MEMORY: Final = ("context", "graphs", "workspace", "communicators")
+MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
+    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "spread"), (BYTE, 0.0, 64 * 2.0**30)),
+    "reserve_token": (BYTE, 0.0, 16 * 2.0**20), "large": (BYTE, 0.0, 2.0**40), "logit": (BYTE, 0.0, 32.0),
+    "small_tokens": (ONE, 16.0, MILLION), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
+    "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_room": (ONE, 0.0, 10.0),
+    "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0),
+}  # fmt: skip
+"""Numbers of ``[stack.memory]``, with their units and the range in which each must lie."""
 
 
 @frozen(eq=False)
@@ -107,10 +114,8 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
             stated[key] = evolve(facts.read[-1], path=f"{place}.{key}")
     values |= _words(table)
     if "memory" in table:
-        inner = table.table("memory")
-        values["memory"] = StackMemory(**{key: facts.value(inner, key, BYTE, 0.0) for key in _MEMORY})
-        inner.text("source", None)
-        inner.done()
+        values["memory"], of_memory = _memory(table.table("memory"), facts, place)
+        stated |= of_memory
     names = table.words("names", ())
     table.text("source", None)
     found = {
@@ -121,6 +126,26 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
     }
     table.done()
     return Layer(place, values, stated, names, found)
+
+
+def _memory(table: Table, facts: Facts, place: str) -> tuple[dict[str, Any], dict[str, Fact]]:
+    """Return what a table states of the memory that a stack takes, by field of :class:`StackMemory`, and its numbers as facts."""
+    out: dict[str, Any] = {}
+    stated: dict[str, Fact] = {}
+    for key, (unit, least, most) in MEMORY.items():
+        if key in table:
+            out[key] = facts.value(table, key, unit)
+            if not least <= out[key] <= most:
+                raise table.fail(key, f"must be from {least:g} to {most:g}{'' if unit == ONE else ' bytes'}")
+            stated[f"memory.{key}"] = evolve(facts.read[-1], path=f"{place}.memory.{key}")
+    if "rule" in table:
+        out["rule"] = table.text("rule")
+        if out["rule"] not in RULES:
+            raise table.fail("rule", "no such rule", near(out["rule"], RULES, "rules"))
+    out |= {key: table.flag(key) for key in ("paged", "uniform") if key in table}
+    table.text("source", None)
+    table.done()
+    return out, stated
 
 
 def _checked(outer: Table, selector: str, name: str) -> Table:
@@ -195,9 +220,13 @@ def resolve(name: str, own: Layer, generic: Layer, machine: Machine) -> Engine:
     for layer in layers:
         for key, value in layer.values.items():
             # A date and a title of its own has the engine, not what it inherits from.
-            if key != "date" or layer.place.startswith(name):
+            if key == "memory":
+                values[key] = values.get(key, {}) | value
+                origins[key] = layer.place
+            elif key != "date" or layer.place.startswith(name):
                 values[key], origins[key] = value, layer.place
         facts |= layer.facts
+    values["memory"] = StackMemory(**values.get("memory", {}))
     used = [layer.place for layer in reversed(layers) if layer.place in origins.values()]
     release = next((layer.place.rpartition(".release.")[2] for layer in layers if ".release." in layer.place), "")
     stated = tuple(evolve(fact, path=f"engine.{key}") for key, fact in facts.items())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from roofline import catalog, plots
+from roofline import catalog
 from roofline.calibration.calibrate import calibrate
-from roofline.cli.console import form_of, say, wrote
+from roofline.cli.console import drawn, form_of, say, wrote
 from roofline.cli.flags import Clouds, Joined, Json, Profile, Tables, Timed
 from roofline.core.errors import QuestionError
 from roofline.validation.own_stack import own_stack
@@ -41,7 +41,7 @@ def calibrate_(
         wrote((file, lambda: own.toml().encode(), f"; use it as --engine {file}"))
         return
     found = calibrate(tables, chip, system=system)
-    picture = b"" if plot is None else plots.render(found.plot().figure, form)
+    picture = b"" if plot is None else drawn(found.plot(), form)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.toml().encode(), f"; use it as --level {file}"), (plot, lambda: picture, ""))
 

@@ -80,7 +80,7 @@ def width() -> int | None:
 def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:  # closed before the program began
         return
-    print(printable(text, stream.encoding or "ascii"), file=stream, flush=True)
+    print(printable(text, stream.encoding or "utf-8"), file=stream, flush=True)
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:

@@ -113,6 +113,15 @@ Launch = Annotated[
     Literal["graph", "eager"] | None,
     Parameter(group=MACHINE, help="Kernels captured in a graph (default), or launched one by one by the host: eager."),
 ]
+MemoryFraction = Annotated[
+    float | None,
+    Parameter(
+        name=["--memory-fraction", "--gpu-memory-utilization", "--mem-fraction-static", "--free-gpu-memory-fraction"],
+        group=MACHINE,
+        converter=to_real,
+        help="Part of a chip's memory that the engine is given, in its own sense of it: 0.92 (default: the engine's).",
+    ),
+]
 Framework = Annotated[
     str | None,
     Parameter(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.text import plain_cell
+from roofline.core.values import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +70,11 @@ class Frame:
         """Rows of the table."""
         return next((len(values) for values in self.columns.values()), 0)
 
-    def row(self, i: int) -> dict[str, Any]:
+    def row(self, i: int) -> dict[str, Cell]:
         """Return one row as plain values; None for what has no meaning there."""
         return {name: _plain(values[i]) for name, values in self.columns.items()}
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[dict[str, Cell]]:
         """Return every row as plain values."""
         return [self.row(i) for i in range(self.rows)]
 
@@ -125,7 +126,7 @@ def wanted(imported: Callable[[], Any], what: str, package: str) -> Any:
         raise QuestionError(f"{what}: needs a package that is not here; pip install '{package}'") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Cell:
     if isinstance(value, str):
         return str(value)
     out = value.item() if isinstance(value, np.generic) else value

@@ -9,6 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from roofline.core.units import ONE, Unit, show
+from roofline.core.values import Record
 
 KINDS: Final = {
     "vendor": "the maker's own document",
@@ -55,7 +56,7 @@ class Fact:
         where = f"{self.source.title}{', ' + self.at if self.at else ''}"
         return f"{self.path} = {self.text} ({self.source.kind}: {where})"
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> Record:
         """Return the fields of the machine-readable answer."""
         source = self.source
         return {

@@ -9,8 +9,9 @@ from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.fields import refuse
 from roofline.core.provenance import Fact
-from roofline.core.units import Bytes, Count, FlopPerSecond, Ratio, Seconds
+from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 
@@ -275,6 +276,17 @@ class Calibration:
         own = self.on(engine.stack) if engine.stack else self
         share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
         return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
+
+    def filled(self, fraction: Num) -> Calibration:
+        """Return the profile of an engine that is given this fraction of a chip's memory, in the engine's own sense of it.
+
+        It is vLLM's ``--gpu-memory-utilization``, SGLang's ``--mem-fraction-static``, TensorRT-LLM's ``free_gpu_memory_fraction``.
+
+        Raises:
+            QuestionError: not in (0, 1].
+        """
+        refuse("memory_fraction", fraction, 0.0, 1.0, strict=True)
+        return evolve(self, memory_fraction=fraction, engine=evolve(self.engine, memory_fraction=fraction))
 
     def training(self, framework: Framework, *, narrow: bool = False) -> Calibration:
         """Return the profile as a framework trains with it: chips as hot as long steps make them, kernels as slow as its own are.

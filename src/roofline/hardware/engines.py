@@ -42,21 +42,57 @@ def runtime_of(vendor: str) -> str:
     return next((name for name, makers in RUNTIMES.items() if vendor in makers), "")
 
 
+RULES: Final = ("all", "static", "free")
+"""What the fraction of memory given to an engine is a fraction of, see :class:`StackMemory`."""
+
+
 @frozen
 class StackMemory:
-    """Memory that a stack takes for itself on each chip, besides weights, cache and activations.
+    """What a stack takes of a chip's memory besides weights and cache, and how it shares out the rest.
 
     Attributes:
-        context: the runtime's context and loaded kernels.
-        graphs: captured graphs.
-        workspace: of GEMM, attention and expert kernels.
-        communicators: buffers of collectives and of the exchange of experts.
+        rule: ``all``: the fraction holds weights, activations and cache (vLLM's ``--gpu-memory-utilization``); ``static``: weights and
+            cache alone (SGLang's ``--mem-fraction-static``); ``free``: cache takes the fraction of what is left after everything else
+            (TensorRT-LLM's ``free_gpu_memory_fraction``).
+        driver: of what a driver reports, bytes that no program is given.
+        context: the runtime's context, loaded kernels and workspaces of GEMM and attention.
+        communicators: buffers of collectives, where ranks of a node reach each other's memory; ``wired``, where they do not.
+        large: memory from which on the default limits hold; below it ``small_tokens`` and ``small_sequences``.
+        sequences: sequences whose logits are made at start, when the peak of activations is found.
+        logit: bytes of a logit while tokens are drawn: in 16 bits, in 32, sorted, and their order.
+        experts: buffers of experts over the rows that they read and write.
+        padding: experts in mxfp4 are stored in widths that are multiples of it.
+        paged: the cache is one pool of equal pages: a recurrent state takes a page of its own, a sequence whole pages.
+        state_pages: pages for a state, where paged; ``state_room``, room for states over that for the cache, where those are apart.
+        uniform: windows save no cache where layers differ in the bytes of a token.
+        reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
+            each rank of a replica, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
+        spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a sequence's cache, relative.
     """
 
+    rule: str = "all"
+    driver: Bytes = 0.0
     context: Bytes = 0.0
-    graphs: Bytes = 0.0
-    workspace: Bytes = 0.0
     communicators: Bytes = 0.0
+    wired: Bytes = 0.0
+    large: Bytes = 0.0
+    small_tokens: Count = BUDGET
+    sequences: Count = 0.0
+    small_sequences: Count = 0.0
+    logit: Bytes = 0.0
+    experts: Ratio = 0.0
+    padding: Count = 1.0
+    paged: bool = False
+    state_pages: Count = 1.0
+    state_room: Ratio = 0.0
+    uniform: bool = False
+    reserve: Bytes = 0.0
+    reserve_token: Bytes = 0.0
+    reserve_rank: Bytes = 0.0
+    reserve_share: Ratio = 0.0
+    reserve_share_rank: Ratio = 0.0
+    spread: Bytes = 0.0
+    spread_cache: Ratio = 0.0
 
 
 @frozen(eq=False)

@@ -7,10 +7,14 @@ from typing import Final
 from attrs import field, frozen
 
 from roofline.core.provenance import Fact
-from roofline.core.units import Ratio, Seconds
+from roofline.core.units import Bytes, Ratio, Seconds
 
 UNFUSED: Final = ("", "sinks", "all")
 """Kinds of attention that a framework may do in passes over memory."""
+
+
+FUSED_LOSS: Final = 6.0
+"""Bytes of a logit that a fused loss keeps: the logit in 16 bits, and its softmax in 32, which its gradient replaces."""
 
 
 @frozen(eq=False)
@@ -34,6 +38,8 @@ class Framework:
             besides, where the host starts one after another.
         of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
+        logits: bytes of a logit that the loss keeps; ``gradients``, of a gradient as it is accumulated where a run does not say.
+        memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
     """
 
@@ -60,4 +66,7 @@ class Framework:
     of: str = ""
     until: float = 0.0
     memory_fraction: Ratio = 1.0
+    logits: Bytes = FUSED_LOSS
+    gradients: Bytes = 4.0
+    memory_error: Ratio = 0.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -147,12 +147,16 @@ def _arrived(
     asked = smaller(rate, limit * _BELOW)
 
     def off(run: _Running) -> Num:
-        return cast("Num", np.log(run.active / run.served / asked))
+        # So few in flight that prompts hardly share steps could not pass them all: more must be.
+        known = np.isfinite(run.served)
+        return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
 
     full = running(most, asked)
     small = running(smaller(asked * full.served, most) * _LEAST, asked)
     low, below = cast("Num", np.log(small.active)), off(small)
     high, above = cast("Num", np.log(most)), off(full)
+    # With every place taken it may still answer fewer than come: prompts that pass lengthen the answers.
+    limit = pick(above < 0, smaller(limit, most / full.served), limit)
     side: Any = 0.0
     found = full
     for _ in range(_ROUNDS):

@@ -238,11 +238,6 @@ class Lane:
 
     # Steps -----------------------------------------------------------------------------------------------------------
 
-    def advance(self, until: float) -> None:
-        """Work until the step in progress at that time."""
-        while self.next <= until:
-            self.commit()
-
     def commit(self) -> None:
         """End the step, or the stretch of steps, that is in progress, and begin the next."""
         now, record, batch = self.next, self.record, self.batch

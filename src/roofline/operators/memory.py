@@ -18,7 +18,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Attention, Dense, FeedForward, Formats, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.transformer import attention, ffn, head, residual
-from roofline.operators.transformer.attention import cached
+from roofline.operators.transformer.attention import cached, indexer
 from roofline.operators.transformer.ffn import moe
 from roofline.operators.transformer.flow import ACTIVATION
 from roofline.workload.layout import Layout
@@ -30,16 +30,26 @@ _PARTS: Final = (
 
 @frozen(eq=False)
 class Footprint:
-    """Bytes on the fullest rank."""
+    """Bytes on the fullest rank.
+
+    Attributes:
+        weights: as they are loaded.
+        kv_cache: cache and states of all sequences.
+        activations: of the largest pass.
+        runtime: what the engine takes for itself: context, kernels, buffers of collectives, what it leaves free.
+        tokens: tokens that the cache holds, of all sequences on an attention rank.
+    """
 
     weights: Bytes
     kv_cache: Bytes
     activations: Bytes
+    runtime: Bytes = 0.0
+    tokens: Count = 0.0
 
     @property
     def total(self) -> Bytes:
-        """Weights + KV cache + activations."""
-        return self.weights + self.kv_cache + self.activations
+        """Weights + KV cache + activations + runtime."""
+        return self.weights + self.kv_cache + self.activations + self.runtime
 
 
 def parameters(model: Model) -> dict[str, int]:
@@ -122,10 +132,22 @@ def active_by_convention(model: Model) -> dict[str, int]:
     }
 
 
+INDEX: Final = 1.0 + 4 / 128
+"""Bytes of an element of an indexer's keys: fp8 with a scale in fp32 for 128 of them, whatever the cache's format (DeepSeek-V3.2)."""
+
+
+def _saved(mixer: Attention, width: Bytes) -> Bytes:
+    """Return the bytes a token that an indexer's keys take less than they would in the format of the cache."""
+    return indexer.cache(getattr(mixer, "indexer", None)) * max(width - INDEX, 0.0)
+
+
 def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
     """Return the cached bytes of one more token in the whole model, windows not yet full, without tensor parallelism."""
     width = dtype(model.formats.kv if kv is None else kv).bytes
-    return width * sum((run.count * cached(run.attention, 1.0, 1.0) for run in model.layers), start=0.0)
+    each = (
+        run.count * (width * cached(run.attention, 1.0, 1.0) - _saved(run.attention, width)) for run in model.layers
+    )
+    return sum(each, start=0.0)
 
 
 def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
@@ -210,7 +232,8 @@ def kv_cache(model: Model, layout: Layout, tokens: Count, *, drafting: Mask = Fa
     width, tp = dtype(model.formats.kv).bytes, layout.tp
     state = dtype(model.formats.state).bytes
     mixers = {
-        mixer: width * cached(mixer, tokens, tp) + state * attention.state(mixer, tp) for mixer, _ in _kinds(model)
+        mixer: width * cached(mixer, tokens, tp) - _saved(mixer, width) * tokens + state * attention.state(mixer, tp)
+        for mixer, _ in _kinds(model)
     }
     modules = drafting * 1.0 * model.mtp * cached(model.drafter.attention, tokens, tp)
     if model.speculator is not None:

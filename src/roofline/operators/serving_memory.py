@@ -1,14 +1,35 @@
-"""What serving keeps on a chip, and how many sequences fit."""
+r"""What a serving engine does with a chip's memory: weights as loaded, what it takes for itself, cache, and how many sequences fit.
+
+An engine starts in this order: it loads weights, runs the largest pass that its limits allow, and gives what is left to the cache.
+With M bytes that a driver gives to programs, a fraction f, weights W, runtime R (context, kernels, buffers of collectives) and the peak
+P of that pass, the cache gets
+
+.. math:: f M - W - R - P, \qquad f (M - R) - W, \qquad f (M - W - R - P)
+
+by the rules ``all`` (vLLM), ``static`` (SGLang) and ``free`` (TensorRT-LLM) of :class:`roofline.hardware.engines.StackMemory`.
+"""
 
 from __future__ import annotations
 
-from roofline.core.arrays import Mask, ceil
-from roofline.core.units import Bytes, Count
+import functools
+from typing import Final
+
+from attrs import evolve, frozen
+
+from roofline.core.arrays import Mask, ceil, larger, pick, smaller
+from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.hardware.constants import Calibration
+from roofline.hardware.engines import StackMemory
 from roofline.hardware.hardware import System
-from roofline.models.architecture import Model
-from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, placed, room, weights
+from roofline.models.architecture import Dense, Gqa, Layers, Model, Moe
+from roofline.models.dtypes import dtype
+from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, placed, state_bytes, weights
+from roofline.operators.transformer import attention
+from roofline.operators.transformer.flow import ACTIVATION
 from roofline.workload.layout import Layout
+
+_PADDED: Final = "mxfp4"
+"""Weights that kernels of experts want in widths of whole tiles."""
 
 
 def as_served(model: Model, calibration: Calibration) -> Model:
@@ -19,6 +40,150 @@ def as_served(model: Model, calibration: Calibration) -> Model:
 def drafting(model: Model, draft_tokens: Count) -> Mask:
     """Return where the model's own draft module is used."""
     return (draft_tokens > 0) & bool(model.mtp or model.speculator)
+
+
+def as_cached(model: Model, memory: StackMemory) -> Model:
+    """Return the model as an engine caches it: windows save nothing where its pages are of one size and layers are not alike."""
+    mixers = {run.attention for run in model.layers if isinstance(run.attention, Gqa) and not run.attention.shared_kv}
+    sizes = {float(attention.cached(evolve(mixer, window=None), 1.0, 1.0)) for mixer in mixers}
+    return model.unwindowed() if memory.uniform and len(sizes) > 1 else model
+
+
+@functools.lru_cache(maxsize=256)
+def as_loaded(model: Model, padding: float) -> Model:
+    """Return the model with the widths of its experts as kernels want them: whole multiples of ``padding`` in mxfp4.
+
+    gpt-oss-120b stores 2,880; vLLM loads 3,072.
+    """
+
+    def padded(run: Layers) -> Layers:
+        block = run.ffn
+        if not isinstance(block, Moe):
+            return run
+        return evolve(run, ffn=evolve(block, width=int(-(-block.width // padding) * padding)))
+
+    if padding <= 1 or not any(name.startswith(_PADDED) for name in model.formats.names("experts")):
+        return model
+    return evolve(model, layers=tuple(map(padded, model.layers)))
+
+
+@frozen(eq=False)
+class Room:
+    """A rank's memory as an engine shares it out.
+
+    Attributes:
+        memory: bytes that the driver gives to programs.
+        capacity: of them, those that the fraction covers, or all where what is left free counts as the engine's own.
+        runtime: bytes that the engine takes for itself, or leaves free.
+        activations: peak of the largest pass at start.
+        fraction: of the memory, given or by the engine's rule.
+    """
+
+    memory: Bytes
+    capacity: Bytes
+    runtime: Bytes
+    activations: Bytes
+    fraction: Ratio
+
+
+def driven_memory(system: System, memory: StackMemory) -> Bytes:
+    """Return the bytes of a rank that the driver gives to programs: what it reports, less its own where the chip states a report."""
+    whole = system.chip.memory
+    return whole.capacity * whole.usable - memory.driver / system.ranks_per_chip * (whole.usable != 1)
+
+
+def limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
+    """Return the tokens and the sequences of the largest pass that an engine tries at start."""
+    memory = calibration.engine.memory
+    big = system.chip.memory.capacity * system.chip.memory.usable >= memory.large
+    return (
+        pick(big, calibration.engine.budget, memory.small_tokens),
+        pick(big, memory.sequences, memory.small_sequences),
+    )
+
+
+def profiled(model: Model, system: System, layout: Layout, calibration: Calibration) -> Bytes:
+    """Return the peak of activations of the largest pass at start, on one rank.
+
+    The pass itself, or the logits of all sequences, whole on every rank: ``max(a C (4 H + widest), 12 n V)``; and the buffers of
+    experts, which stay: ``experts a C k (2 H + 3 w)``.
+    """
+    memory = calibration.engine.memory
+    tokens, sequences = limits(system, calibration)
+    widest: Num = 0.0
+    routed: Num = 0.0
+    for run in model.layers:
+        block = run.ffn
+        if isinstance(block, Moe):
+            routed = larger(routed, block.visits * (2 * model.hidden + 3 * block.width / layout.expert_tp))
+        elif isinstance(block, Dense):
+            widest = larger(widest, 3 * block.width / layout.tp)
+        widest = larger(widest, attention.width(run.attention) / layout.tp)
+    passed = ACTIVATION.bytes * tokens * (4 * model.hidden + widest) * (memory.logit > 0)
+    buffers = memory.experts * ACTIVATION.bytes * tokens * routed
+    return larger(passed, memory.logit * sequences * model.vocab) + buffers
+
+
+def _fraction(layout: Layout, calibration: Calibration, memory: Bytes) -> Ratio:
+    """Return the fraction of a rank's memory that an engine is given: the one stated, or its own rule for the machine."""
+    own = calibration.engine.memory
+    if own.rule != "static" or calibration.engine.memory_fraction is not None:
+        return calibration.memory_fraction
+    ranks = layout.tp * layout.pp
+    left = own.reserve + own.reserve_token * calibration.engine.budget + own.reserve_rank * ranks
+    return 1 - left / memory - own.reserve_share - own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
+
+
+_MOST_RANKS: Final = 9.0
+"""Ranks beyond one for which an older SGLang leaves more free: 0.88 of the memory on one rank, 0.79 on sixteen."""
+
+
+def room(model: Model, system: System, layout: Layout, calibration: Calibration) -> Room:
+    """Return a rank's memory as the engine of a profile shares it out among itself, weights, activations and cache."""
+    own = calibration.engine.memory
+    memory = driven_memory(system, own)
+    several = (layout.stage * layout.pp > 1) * 1.0
+    runtime = own.context + several * (own.communicators if system.tiers[0].load_store else own.wired)
+    peak = profiled(as_served(model, calibration), system, layout, calibration)
+    fraction = _fraction(layout, calibration, memory)
+    if own.rule == "static":
+        # What is left free holds activations and graphs.
+        left = larger(runtime + (1 - fraction) * (memory - runtime), runtime + peak)
+        return Room(memory, memory, left - peak, peak, fraction)
+    return Room(memory, memory * (fraction if own.rule == "all" else 1.0), runtime, peak, fraction)
+
+
+def cached_bytes(model: Model, layout: Layout, tokens: Count, calibration: Calibration, drafting: Mask = False) -> Bytes:  # fmt: skip
+    """Return the bytes of room that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
+
+    In a pool of equal pages (``paged``) a recurrent state takes a page of its own in every layer, and a sequence whole pages of
+    ``state / bytes of a token`` tokens; where states have a room of their own, of ``state_room`` times the cache's, the fuller counts.
+    """
+    own = calibration.engine.memory
+    model = as_cached(model, own)
+    exact = kv_cache(model, layout, tokens, drafting=drafting)
+    if not any(run.attention for run in model.layers if _recurrent(run)):
+        return exact
+    state = state_bytes(model, layout.tp) / layout.pp
+    if own.state_room:
+        return larger((exact - state) * (1 + own.state_room), state * (1 + own.state_room) / own.state_room)
+    if not own.paged:
+        return exact
+    width = dtype(model.formats.kv).bytes
+    full = [run for run in model.layers if not _recurrent(run) and attention.cached(run.attention, 1.0, 1.0) > 0]
+    layers = float(sum(run.count for run in full))
+    count = float(sum(run.count for run in model.layers if _recurrent(run)))
+    if not full:
+        return exact
+    each = width * attention.cached(full[0].attention, 1.0, layout.tp)
+    page = own.state_pages * state * layout.pp / count
+    pages = ceil(count / layers) * layers / count
+    length = page / each
+    return (exact - state) * ceil(tokens / length) * length / tokens + own.state_pages * state * pages
+
+
+def _recurrent(run: Layers) -> bool:
+    return bool(attention.state(run.attention, 1.0) > 0)
 
 
 def fill(
@@ -37,16 +202,19 @@ def fill(
     """
     n, pp = placed(system, layout), layout.pp
     model = as_served(model, calibration)
-    own = weights(model, layout, drafting=drafting)
-    beside = activations(model, layout, prompt, 0.0)
+    own = weights(as_loaded(model, float(calibration.engine.memory.padding)), layout, drafting=drafting)
+    shared = room(model, system, layout, calibration)
+    # Of the rule "free", a part of what is left after all else stays free.
+    spare = shared.fraction if calibration.engine.memory.rule == "free" else 1.0
+    beside = larger(activations(model, layout, prompt, 0.0), shared.activations)
     unit = activations(model, layout, passing, logits)
-    each = kv_cache(model, layout, tokens, drafting=drafting)
+    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting) / spare
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.
-    fixed = own + beside + (1 - 1 / pp) * unit
-    most = most_sequences(room(system, calibration), fixed, each + unit / pp)
+    fixed = own + shared.runtime + beside + (1 - 1 / pp) * unit
+    most = most_sequences(shared.capacity, fixed, each + unit / pp)
     return (
-        Footprint(own * n, each * sequences * n, work * n),
-        room(system, calibration) * n,
+        Footprint(own * n, each * sequences * n, work * n, shared.runtime * n, sequences * tokens),
+        shared.capacity * n,
         most * layout.dp * layout.replicas,
     )

@@ -110,10 +110,15 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
         return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
     # Of what is gathered a rank has its own part already.
+    each: Bytes = WEIGHT
+    if question.task == "lora":
+        # Frozen weights stay in the format in which they are multiplied.
+        plain = weights(evolve(model, formats=_PLAIN), layout)
+        each = WEIGHT * smaller(weights(model, layout) / plain, 1.0)
     others = sum((h.weights * (1 - 1 / h.shards) for h in own), start=0.0)
     gathered = others * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0
     return States(
-        WEIGHT * (part(own, 3) + gathered),
+        each * (part(own, 3) + gathered),
         question.gradient_bytes * part(trained, 2),
         ADAM * part(trained, 1),
         activations,

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict
 
 import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import ArrayLike
 
 from roofline import catalog
+from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
+from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Bytes, BytesPerSecond, Count, Num, Ratio, Seconds, parse, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Fabric, System, Tier
 from roofline.operators.operations import Message
 from roofline.physics.collectives import climb, price, shifted
+from roofline.physics.spans import Span, leaf
+from roofline.results.answer import Answer, Text
+from roofline.results.citations import cited
 from roofline.results.notebook import Displayed
 
 if TYPE_CHECKING:
@@ -41,33 +47,62 @@ _ENGINES: Final = ("one_shot", "two_shot")
 _LEAST, _MOST = 2.0, 2.0**60
 
 
+class CollectiveWords(TypedDict):
+    """Words of :func:`collective` besides what is sent and between how many."""
+
+    algorithm: str | None
+    fabric: str | Path | Fabric | None
+    in_network: bool | None
+    plane: str | None
+    copies: float
+    level: str | Path | Calibration
+
+
 @frozen(eq=False, repr=False)
-class Collective(Displayed):
+class Collective(Answer):
     """The time of a collective on a system, as nccl-tests counts its bytes. Quantities are floats, or arrays over the points asked.
 
     Attributes:
         kind: a key of :data:`KINDS`.
         bytes: of the whole buffer of one rank (all-gather: what it ends with; dispatch: one copy of its tokens).
         ranks: that take part, on neighbouring places.
-        system: on which; ``fabric``: the network between nodes that it crosses, "" inside one.
+        system: on which; ``tiers``: those that it meets; ``fabric``: the network between nodes that it crosses, "" inside one.
+        calibration: coefficients of the links.
         time: of the quickest algorithm, or of the one asked for; ``latency``: the part of it that no bandwidth shortens.
         algorithm: which that is.
         error: half-width of the 80 % interval, relative.
         algorithms: times of all that are open to it, by name.
+        whole: the message with its cost.
+        options: words that it was asked with.
     """
+
+    KIND: ClassVar[str] = "collective"
+    LEAST: ClassVar[tuple[str, ...]] = ("time", "latency")
+    KNOWN: ClassVar[str] = "such as time or busbw"
+    COLUMNS: ClassVar[Mapping[str, str]] = {
+        "time_s": "time", "busbw_bytes_per_s": "busbw", "algbw_bytes_per_s": "algbw", "algorithm": "algorithm",
+    }  # fmt: skip
+    SURE: ClassVar[Mapping[str, str]] = {"time_s": "time"}
 
     kind: str
     bytes: Bytes
     ranks: Count
     system: System
+    tiers: tuple[Tier, ...]
     fabric: str
-    level: str
+    calibration: Calibration
     time: Seconds
     latency: Seconds
-    algorithm: Any
+    algorithm: Text
     error: Ratio
     algorithms: dict[str, Num]
-    options: dict[str, Any]
+    whole: Span
+    options: CollectiveWords
+
+    @property
+    def level(self) -> str:
+        """Level of the coefficients: ``ideal``, ``generic`` or ``calibrated``."""
+        return self.calibration.level
 
     @property
     def algbw(self) -> BytesPerSecond:
@@ -87,25 +122,88 @@ class Collective(Displayed):
                 return self.algbw
 
     @property
-    def bound(self) -> Any:
+    def bound(self) -> Text:
         """What most of the time is spent on: ``network``, or ``latency``."""
         named = np.where(self.latency > self.time / 2, "latency", "network")
-        return named if named.ndim else str(named)
+        return named if self.shape else str(named)
+
+    def interval(self, quantity: str = "time") -> tuple[Num, Num] | None:
+        """Return the 80 % interval of ``time``, ``busbw`` or ``algbw``: the value over and times ``1 + error``; None at the ideal level.
+
+        Raises:
+            QuestionError: another quantity.
+        """
+        if quantity not in ("time", "busbw", "algbw"):
+            raise QuestionError(fault("quantity", quantity, "has no interval", "ask for time, busbw or algbw"))
+        value: Num = getattr(self, quantity)
+        return None if self.level == "ideal" else (value / (1 + self.error), value * (1 + self.error))
 
     @property
-    def interval(self) -> tuple[Seconds, Seconds]:
-        """80 % interval of the time."""
-        return self.time / (1 + self.error), self.time * (1 + self.error)
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return np.shape(self.time)
+
+    def at(self, *index: int) -> Collective:
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        place = self.place(index)
+        size, ranks = (np.asarray(each)[place] for each in (self.bytes, self.ranks))
+        return collective(self.kind, size, self.system, ranks=ranks, **self.options)
+
+    @property
+    def fits(self) -> Mask:
+        """True: a collective needs no memory that is counted here."""
+        return True
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Empty: every collective that is asked can be done."""
+        return ()
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was assumed to answer."""
+        named = self.options["algorithm"] is None
+        return ("algorithm: the quickest that a collective library has",) if named else ()
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        return {"kind": self.kind, "system": self.system.name, "level": self.level}
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Size and ranks."""
+        return {"bytes": self.bytes, "ranks": self.ranks}
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every number of the network, and every coefficient of its links, with its source."""
+        over = evolve(self.system, tiers=self.tiers) if self.options["plane"] is None else self.system
+        facts = cited(over, self.calibration, self.whole)
+        hidden = "chip." if self.options["plane"] is None else ("chip.", "system.")
+        planes = [fact for fact in self.system.facts if fact.path.startswith("system.plane[")]
+        return (
+            *(fact for fact in facts if not fact.path.startswith(hidden)),
+            *(planes if self.options["plane"] else ()),
+        )
 
     def __repr__(self) -> str:
-        if np.ndim(self.time):
-            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, np.shape(self.time)))} points>"
+        if self.shape:
+            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, self.shape))} points>"
         return f"<Collective: {self.kind} of {show(float(self.bytes), BYTE)}, {float(self.ranks):,.0f} ranks of {self.system.name}: {show(float(self.time), SECOND, 3)}>"
 
     def __str__(self) -> str:
-        if np.ndim(self.time):
-            return repr(self)
-        low, high = self.interval
+        if self.shape:
+            return super().__str__()
+        pair = self.interval()
+        sure = (
+            ""
+            if pair is None
+            else f"  (80 % interval {show(float(pair[0]), SECOND, 3)} to {show(float(pair[1]), SECOND, 3)})"
+        )
         over = f", over {self.fabric}" if self.fabric else ""
         others = ", ".join(
             f"{name} {show(float(t), SECOND, 3)}" for name, t in self.algorithms.items() if np.isfinite(t)
@@ -113,7 +211,7 @@ class Collective(Displayed):
         return "\n".join(
             [
                 f"{self.kind} of {show(float(self.bytes), BYTE)} over {float(self.ranks):,.0f} ranks of {self.system.title or self.system.name}{over}",
-                f"time                 {show(float(self.time), SECOND)}  (80 % interval {show(float(low), SECOND, 3)} to {show(float(high), SECOND, 3)})",
+                f"time                 {show(float(self.time), SECOND)}{sure}",
                 f"bus bandwidth        {show(float(self.busbw), BYTE_RATE)}",
                 f"algorithm bandwidth  {show(float(self.algbw), BYTE_RATE)}",
                 f"algorithm            {self.algorithm}  ({others})",
@@ -121,14 +219,17 @@ class Collective(Displayed):
             ]
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def _html_text(self) -> str:
+        return Displayed._html_text(self)  # noqa: SLF001
+
+    def to_dict(self) -> Record:
         """Return the answer under names with units; arrays become lists."""
-        low, high = self.interval
+        pair = self.interval()
         return {
             "kind": self.kind, "bytes": _plain(self.bytes), "ranks": _plain(self.ranks), "system": self.system.name,
             "fabric": self.fabric or None, "level": self.level, "time_s": _plain(self.time),
             "busbw_bytes_per_s": _plain(self.busbw), "algbw_bytes_per_s": _plain(self.algbw), "algorithm": _plain(self.algorithm),
-            "bound": _plain(self.bound), "interval": {"time_s": [_plain(low), _plain(high)]},
+            "bound": _plain(self.bound), "interval": {"time_s": None if pair is None else [_plain(each) for each in pair]},
         }  # fmt: skip
 
     def over(self, sizes: ArrayLike) -> Collective:
@@ -208,12 +309,12 @@ def collective(
     crossed = [
         c.fabric.name for c in climb(tiers, message.group, message.stride) if c.fabric is not None and np.any(c.fan > 1)
     ]
-    options = {
+    options: CollectiveWords = {
         "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "copies": copies, "level": level,
     }  # fmt: skip
     return Collective(
-        named, _scalar(buffer), _scalar(group), rack, crossed[-1] if crossed else "", profile.level, _scalar(cost.time),
-        _scalar(cost.latency), _scalar(chosen), _scalar(cost.error), {name: _scalar(t) for name, t in times.items()}, options,
+        named, _scalar(buffer), _scalar(group), rack, tiers, crossed[-1] if crossed else "", profile, _scalar(cost.time),
+        _scalar(cost.latency), _scalar(chosen), _scalar(cost.error), {name: _scalar(t) for name, t in times.items()}, leaf(message, cost), options,
     )  # fmt: skip
 
 

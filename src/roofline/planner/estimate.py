@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
+from roofline.core.fields import given, number
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -21,7 +21,7 @@ from roofline.planner.candidates import choose, holding, possible, ranks_of, und
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
-from roofline.planner.words import EstimateWords, ModelLike, TrainWords
+from roofline.planner.words import EstimateWords, ModelLike, QuestionWords, StepLayoutWords, TrainWords
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -84,6 +84,7 @@ def estimate(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    memory_fraction: Num | None = None,
     dtype: str | None = None,
     kv_dtype: str | None = None,
     tp: Num | None = None,
@@ -92,7 +93,7 @@ def estimate(
     ep: Num | None = None,
     power: Num | str | None = None,
     price: Num | str | None = None,
-    **words: Any,
+    **words: Unpack[QuestionWords],
 ) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
@@ -109,6 +110,8 @@ def estimate(
         engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
             an engine that nobody named (none at the ideal level).
         launch: ``graph``, or ``eager`` where the host launches kernels one by one.
+        memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,
+            ``--mem-fraction-static``); by default the engine's own.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
         price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
         dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
@@ -122,15 +125,23 @@ def estimate(
     (8, True)
     """
     if isinstance(what, TrainStep):
-        for name, value, usual in (("engine", engine, None), ("launch", launch, "graph"), ("kv_dtype", kv_dtype, None)):
+        for name, value, usual in (
+            ("engine", engine, None),
+            ("launch", launch, "graph"),
+            ("kv_dtype", kv_dtype, None),
+            ("memory_fraction", memory_fraction, None),
+        ):
             if value != usual:
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
+        own = cast("StepLayoutWords", words)
         return train(
             what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power, price=price,
-            **words,
+            **own,
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    if memory_fraction is not None:
+        profile = profile.filled(number(memory_fraction, "memory_fraction"))
     degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None

@@ -20,6 +20,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
+from roofline.core.values import Record
 from roofline.hardware.hardware import REACHED
 from roofline.operators.memory import kv_cache
 from roofline.operators.serving_memory import drafting
@@ -176,7 +177,7 @@ class Offload(Answer):
     def _alone(self) -> Seconds:
         return exposed(self.fetch, self.rest, self.est.question.model.depth)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         self.one()
         return {

@@ -15,6 +15,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
+from roofline.core.values import Record
 from roofline.results.estimate import Estimate
 from roofline.results.records import layout_fields, plain
 from roofline.results.training import Training
@@ -76,13 +77,13 @@ class Rejection:
     nearest: Estimate | Training | None = None
     better: bool = False
     told: str = ""
-    fields: Callable[[], dict[str, Any]] | None = None
+    fields: Callable[[], Record] | None = None
 
     def __str__(self) -> str:
         which = "the nearest that does better" if self.better else "the nearest"
         return f"{self.reason}; {which}: {self.told}" if self.told else self.reason
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the reason under the names of the machine-readable answer."""
         kept = ("kind", "reason", "plans", "layouts", "better")
         return {name: getattr(self, name) for name in kept} | {

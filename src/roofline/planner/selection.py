@@ -23,6 +23,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.physics.energy import drawn
@@ -405,7 +406,7 @@ class Search(Selection[Estimate]):
         """The best plan, or the nearest to one."""
         return cast("Estimate", self.best or self.nearest)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
         first = of_estimate(self._shown)
         return {
@@ -653,7 +654,7 @@ class Splits(Selection[Pools]):
         (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
         return f"{reading.short()} | {answering.short()}, {rate} tokens/s a chip"
 
-    def to_dict(self, together: float | None) -> dict[str, Any]:
+    def to_dict(self, together: float | None) -> Record:
         """Return what was found under the names of the machine-readable answer.
 
         Args:
@@ -896,7 +897,7 @@ class TrainingSearch(Selection[Training]):
         """The best plan, or the nearest to one."""
         return cast("Training", self.best or self.nearest)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
         first = of_training(self._shown)
         return {

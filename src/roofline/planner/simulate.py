@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,6 +26,7 @@ from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
 from roofline.planner.plans import limit
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.words import ModelLike, SystemLike
 from roofline.results.estimate import Estimate
 from roofline.results.simulation import SERIES, Simulation, Times
 from roofline.workload.layout import Layout
@@ -37,8 +38,8 @@ _MOST_INSTANCES: Final = 4096
 
 
 def simulate(
-    model: Model | str | Path | Mapping[str, Any],
-    system: System | str | Path,
+    model: ModelLike,
+    system: SystemLike,
     trace: Trace | str | Path,
     layout: Layout | None = None,
     *,
@@ -233,7 +234,7 @@ def cache_of(
     )
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
-    free = float(room - one.weights - one.activations) + working * lanes
+    free = float(room - one.weights - one.activations - one.runtime) + working * lanes
     return free / slope / lanes, seat / slope
 
 

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.core.units import Num
+from roofline.core.values import Json
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""A value as JSON has it."""
 ModelLike: TypeAlias = Model | str | Path | Mapping[str, Json]
 """A model, its name, the path of a config.json, or a parsed one."""
 SystemLike: TypeAlias = System | str | Path
@@ -53,8 +52,8 @@ class LoadedServiceWords(ServiceWords, total=False):
     rate: Num | None
 
 
-class StepWords(TypedDict, total=False):
-    """Words of a training step besides recomputation and micro-batch: see :class:`roofline.workload.questions.TrainStep`."""
+class StepSizes(TypedDict, total=False):
+    """Words of a training step that no service has."""
 
     global_batch: Num
     seq_len: Num
@@ -64,6 +63,11 @@ class StepWords(TypedDict, total=False):
     document: Num | None
     gradient_bytes: Num
     offload: Num
+
+
+class StepWords(StepSizes, total=False):
+    """Words of a training step besides recomputation and micro-batch: see :class:`roofline.workload.questions.TrainStep`."""
+
     imbalance: Num | None
 
 
@@ -86,11 +90,12 @@ class EstimateWords(MachineWords, LoadedServiceWords, total=False):
     chips: int | None
     engine: EngineLike | None
     launch: str
+    memory_fraction: Num | None
     kv_dtype: str | None
 
 
-class LaidStepWords(MachineWords, total=False):
-    """Words of how a step of training is laid out."""
+class StepLayoutWords(TypedDict, total=False):
+    """Words of how a step of training is laid out that no service has."""
 
     framework: FrameworkLike | None
     vpp: Num | None
@@ -99,6 +104,14 @@ class LaidStepWords(MachineWords, total=False):
     sharding: str | None
     schedule: str | None
     sequence_parallel: bool | None
+
+
+class LaidStepWords(MachineWords, StepLayoutWords, total=False):
+    """Words of how a step of training is laid out, and on which machine."""
+
+
+class QuestionWords(LoadedServiceWords, StepLayoutWords, total=False):
+    """Words of :func:`roofline.estimate` that are of one kind of question: a service, or a step of training."""
 
 
 class TrainWords(LaidStepWords, total=False):
@@ -112,6 +125,13 @@ class ScalingWords(LaidStepWords, StepWords, total=False):
 
     recompute: str
     micro_batch: Num
+
+
+class ReportWords(EstimateWords, StepLayoutWords, StepSizes, total=False):
+    """Words of :func:`roofline.report`: those of :func:`roofline.estimate` or of :func:`roofline.train`."""
+
+    recompute: str | None
+    micro_batch: Num | None
 
 
 class SweepWords(TypedDict, total=False):

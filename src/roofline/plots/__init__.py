@@ -22,6 +22,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
 from roofline.operators.operations import Op
 from roofline.physics.spans import Span
+from roofline.planner.collective import Collective
 from roofline.plots import _breakdown, _frontier, _load, _memory, _network, _pipeline, _roofline, _scaling, tornado
 from roofline.plots import _scatter as scattering
 from roofline.plots._breakdown import Breakdown
@@ -274,7 +275,7 @@ def scaling(
 
 
 def collective(
-    found: Any, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+    found: Collective, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
 ) -> Axes:
     """Draw the bus bandwidth of a collective against its size, with the 80 % interval and the algorithms."""
     ax = placed(ax, (5.6, 3.6), width, style)

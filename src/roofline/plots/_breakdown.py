@@ -14,19 +14,23 @@ from roofline.plots import paper, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OTHERS: Final = "the rest"
 _WIDE: Final = 0.055
 """Part of the axes that a bar must have for its share to be written on it."""
 
 
 @frozen
 class Part:
-    """A part of a step: its time, its share of the step, and what bounds it (a resource, or itself)."""
+    """A part of a step: its time, its share of the step, and what bounds it (a resource, or itself).
+
+    Attributes:
+        rest: whether these are the parts that are too short to be shown, together.
+    """
 
     name: str
     time: float
     share: float
     bound: str
+    rest: bool = False
 
 
 @frozen
@@ -61,7 +65,7 @@ class Breakdown:
         """Return what the picture shows as text, made of its numbers."""
         told = [f"Time by {self.by}: {self.title}."]
         for bar in self.bars:
-            parts = sorted(bar.parts, key=lambda part: (part.name == OTHERS, -part.time))
+            parts = sorted(bar.parts, key=lambda part: (part.rest, -part.time))
             said = [
                 f"{p.name} {p.share:.0%}{f' ({p.bound})' if self.by == 'operation' and p.bound else ''}" for p in parts
             ]
@@ -83,7 +87,7 @@ def operations(span: Span, most: int = 10) -> Bar:
     head = parts[:most]
     left = whole - sum(part.time for part in head)
     if left > whole / GIGA:
-        head.append(Part(OTHERS, left, left / whole, ""))
+        head.append(Part("the rest", left, left / whole, "", rest=True))
     return Bar(span.name, whole, tuple(head))
 
 

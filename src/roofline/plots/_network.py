@@ -19,9 +19,7 @@ def draw(ax: Axes, found: Any) -> None:
     """Draw bus bandwidth with its 80 % interval; sizes double along the axis, and the algorithm's changes are marked."""
     curve = found if np.ndim(found.bytes) == 1 and np.ndim(found.ranks) <= 1 else found.over(SIZES)
     size, bus = np.asarray(curve.bytes), np.asarray(curve.busbw) / GIGA
-    low, high = (
-        np.asarray(curve.busbw) * np.asarray(curve.time) / np.asarray(t) / GIGA for t in reversed(curve.interval)
-    )
+    low, high = (np.asarray(end) / GIGA for end in curve.interval("busbw") or (curve.busbw, curve.busbw))
     (line,) = ax.plot(size, bus, marker="o", markersize=3, label=f"{float(np.max(curve.ranks)):,.0f} ranks")
     ax.fill_between(size, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
     names = np.asarray(curve.algorithm)

@@ -18,8 +18,6 @@ from roofline.operators.operations import Message, Op
 from roofline.physics.collectives import sent
 from roofline.physics.spans import Span
 
-MEMORY: Final = "memory"
-"""What the roof of a chip's memory is called."""
 LEAST_SHARE: Final = 0.005
 """Points that take less of their step are left out."""
 
@@ -36,23 +34,29 @@ CLASSES: Final[Mapping[str, str]] = {
 
 @frozen
 class Roof:
-    """One roof of a rank: a flat one at a peak, or a slope at a bandwidth, of its memory or (``network``) of its links."""
+    """One roof of a rank: a flat one at a peak, or a slope at a bandwidth.
+
+    Attributes:
+        memory, network: whether the slope is that of the chip's memory, or of its links; that of a cache is neither.
+    """
 
     name: str
     peak: FlopPerSecond | None
     bandwidth: BytesPerSecond | None
     network: bool = False
+    memory: bool = False
 
 
 @frozen
 class Point:
-    """An operation, or a whole step (``name`` network), on the roofline.
+    """An operation, or a whole step (``network``), on the roofline.
 
     Attributes:
         intensity: FLOP for each byte of memory traffic, or of what the step sends over the network's tier.
         rate: FLOP/s reached, with the fixed time counted.
         share: part of the step's time; of a whole step, the part its messages take.
         tier: of a whole step, the tier it sends over.
+        network: whether this is the whole step against the bytes it sends.
     """
 
     name: str
@@ -61,11 +65,7 @@ class Point:
     rate: FlopPerSecond
     share: Ratio
     tier: str = ""
-
-    @property
-    def network(self) -> bool:
-        """Whether this is the whole step against the bytes it sends."""
-        return self.name == "network"
+    network: bool = False
 
 
 @frozen
@@ -122,6 +122,11 @@ class Sheet:
     tracks: tuple[Track, ...] = ()
     band: bool = False
 
+    @property
+    def memory(self) -> BytesPerSecond:
+        """Bandwidth of the rank's memory."""
+        return next(float(roof.bandwidth or 0.0) for roof in self.roofs if roof.memory)
+
     def alt(self) -> str:
         """Return what the sheet shows as text, made of its numbers."""
         flat = [
@@ -148,7 +153,7 @@ class Sheet:
 
 
 def _ridge(sheet: Sheet, roof: Roof) -> FlopPerByte:
-    return float((roof.peak or 0.0) / next(r.bandwidth for r in sheet.roofs if r.name == MEMORY and r.bandwidth))
+    return (roof.peak or 0.0) / sheet.memory
 
 
 def roofs(
@@ -160,7 +165,7 @@ def roofs(
     """
     flat = [Roof(rate, float(chip.peak[rate]), None) for rate in sorted(rates, key=lambda r: float(chip.peak[r]))]
     slopes = [] if cache is None else [Roof("cache", None, float(cache))]
-    slopes.append(Roof(MEMORY, None, float(chip.memory.bandwidth)))
+    slopes.append(Roof("memory", None, float(chip.memory.bandwidth), memory=True))
     met: dict[tuple[str, float], None] = dict.fromkeys((_short(each), float(each.bandwidth)) for each in _several(tier))
     slopes += [Roof(name, None, bandwidth, network=True) for name, bandwidth in met]
     return (*flat, *slopes)
@@ -208,7 +213,7 @@ def points(span: Span, system: System, tier: Tier | Sequence[Tier] | None = None
     out = [Point(n, span.name, f / b, f / t, t / whole) for n, (f, b, t) in found.items()]
     out.sort(key=lambda p: -p.share)
     out += [
-        Point("network", span.name, flops / w, flops / whole, float(span.network) / whole, _long(each))
+        Point("network", span.name, flops / w, flops / whole, float(span.network) / whole, _long(each), network=True)
         for w, each in zip(wire, tiers, strict=True)
         if w > 0
     ]

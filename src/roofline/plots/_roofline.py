@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline.core.units import BYTE_RATE, FLOP_RATE, TERA, show
 from roofline.plots import paper, style
-from roofline.plots._points import CLASSES, MEMORY, Cloud, Sheet, Track
+from roofline.plots._points import CLASSES, Cloud, Sheet, Track
 from roofline.plots.labels import Names, beside
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _Drawing:
 
     def _start(self, sheet: Sheet, roof: Any) -> tuple[float, float]:
         """Return the ridge at which a flat roof begins, or the tallest roof under which a slope ends."""
-        memory = _memory(sheet)
+        memory = sheet.memory
         tallest = max(r.peak for r in sheet.roofs if r.peak)
         if roof.peak:
             return float(roof.peak / memory), float(roof.peak / TERA)
@@ -137,13 +137,13 @@ class _Drawing:
             return
         far = self.left / 2
         dashed: Any = (0, (4, 2)) if roof.network else "-"
-        thin = roof.network or roof.name != MEMORY
+        thin = not roof.memory
         self.ax.plot([far, x], [y * far / x, y], color=color, linewidth=1.0 if thin else 1.4, linestyle=dashed,
                      alpha=0.8 if thin else 1.0, zorder=2)  # fmt: skip
 
     def _band(self, sheet: Sheet, color: str) -> None:
         """Shade the room between the tallest roof, max(), and what is left where compute and memory work in turn, sum()."""
-        memory, tallest = _memory(sheet), max(r.peak for r in sheet.roofs if r.peak)
+        memory, tallest = sheet.memory, max(r.peak for r in sheet.roofs if r.peak)
         at = np.geomspace(self.left, self.right, 200)
         side, turn = np.minimum(tallest, memory * at), 1 / (1 / tallest + 1 / (memory * at))
         self.ax.fill_between(at, turn / TERA, side / TERA, color=color, alpha=0.13, linewidth=0, zorder=1)
@@ -343,7 +343,3 @@ def _whole(mark: Any) -> str:
 def _apart(one: Any, other: Any) -> float:
     """Return how far apart two points are, in decades."""
     return float(np.hypot(np.log10(one.intensity / other.intensity), np.log10(one.rate / other.rate)))
-
-
-def _memory(sheet: Sheet) -> float:
-    return next(float(r.bandwidth) for r in sheet.roofs if r.name == MEMORY and r.bandwidth)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 NAMES: Final = {"ttft_s": "TTFT, s", "tpot_s": "TPOT, s", "output_tokens_per_s": "tokens/s", "step_time_s": "step, s"}
 
-_OTHERS: Final = "others"
 _MARKERS: Final = "osD^vPX"
 _MANY: Final = 500
 """Points beyond which those of a vector picture become one image."""
@@ -25,11 +24,11 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
     """Add the predictions to the axes, those of one ``key`` in one colour; the rarest share the last."""
     kept: Any = cast("Any", ax)
     look = style.of(ax)
-    groups = _few(by(predictions, lambda p: str(getattr(p.run, key)) or _OTHERS), len(look.palette))
+    groups = _few(by(predictions, lambda p: str(getattr(p.run, key))), len(look.palette))
     said: list[str] = []
     many = len(predictions) > _MANY
-    for i, (name, found) in enumerate(groups.items()):
-        color = look.grey(0.55) if name == _OTHERS else look.color(i)
+    for i, (group, found) in enumerate(groups.items()):
+        color, name = (look.color(i), group) if group else (look.grey(0.55), "others")
         error = score(found)
         x, y = [p.measured for p in found], [p.predicted for p in found]
         held = [p for p in found if p.low is not None]
@@ -70,8 +69,8 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
 
 
 def _few(groups: dict[str, list[Prediction]], most: int) -> dict[str, list[Prediction]]:
-    """Return the largest groups, as many as there are colours, and the rest together."""
-    ranked = sorted(groups, key=lambda name: (name == _OTHERS, -len(groups[name]), name))
-    first = [name for name in ranked if name != _OTHERS][:most]
+    """Return the largest groups, as many as there are colours, and the rest together under ""; so are runs without a name."""
+    ranked = sorted(groups, key=lambda name: (not name, -len(groups[name]), name))
+    first = [name for name in ranked if name][:most]
     rest = [p for name in ranked if name not in first for p in groups[name]]
-    return {name: groups[name] for name in first} | ({_OTHERS: rest} if rest else {})
+    return {name: groups[name] for name in first} | ({"": rest} if rest else {})

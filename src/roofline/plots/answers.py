@@ -208,7 +208,9 @@ def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
             if again.divides or layout is est.layout:
                 tried[name] = again
     kinds = tuple(
-        name for name in ("weights", "gradients", "optimizer", "kv_cache", "activations") if hasattr(est.memory, name)
+        name
+        for name in ("weights", "gradients", "optimizer", "kv_cache", "activations", "runtime")
+        if hasattr(est.memory, name)
     )
     order = sorted(tried, key=lambda name: tuple(float(getattr(tried[name].layout, key)) for key in ("pp", "tp", "dp")))
     title = f"{asked(est)}\n{est.system.name}, {float(est.chips):,.0f} chips: memory of a rank"

@@ -62,12 +62,11 @@ def axes(width: float | str = 7.6, height: float | None = 5.0, style: str | Styl
         height: inches; None for three quarters of the width.
         style: ``light``, ``dark`` or ``print``.
     """
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     chosen, across = styles.style(style), inches(width, 7.6)
-    with mpl.rc_context(chosen.settings):
+    with chosen.drawing():
         figure: Any = Figure(figsize=(across, 0.75 * across if height is None else height), layout="constrained")
         FigureCanvasAgg(figure)
         figure.roofline_style, figure.roofline_own = chosen, True
@@ -77,11 +76,9 @@ def axes(width: float | str = 7.6, height: float | None = 5.0, style: str | Styl
 
 def panels(count: int, width: float = 5.2, height: float = 5.0, style: str | Style | None = None) -> list[Axes]:
     """Return axes side by side on a new figure, each ``width`` x ``height`` inches."""
-    import matplotlib as mpl
-
     first = axes(width * count, height, style)
     figure: Any = first.figure
-    with mpl.rc_context(styles.of(first).settings):
+    with styles.of(first).drawing():
         figure.clear()
         figure.roofline_own = False
         return list(figure.subplots(1, count, squeeze=False)[0])
@@ -112,9 +109,9 @@ def tell(ax: Any, kind: str, text: str) -> None:
     ax.roofline_alts = {**getattr(ax, "roofline_alts", {}), kind: text.replace("\n", ", ")}
 
 
-def alt(what: Any) -> str:
+def alt(what: Axes | Figure) -> str:
     """Return the text that tells what axes, or all axes of a figure, show; "" where nothing was drawn by this library."""
-    every = [what] if hasattr(what, "get_xlabel") else what.axes
+    every: Any = [what] if hasattr(what, "get_xlabel") else what.axes
     return " ".join(text for ax in every for text in getattr(ax, "roofline_alts", {}).values())
 
 
@@ -124,8 +121,6 @@ def render(figure: Figure, form: str) -> bytes:
     Raises:
         QuestionError: not one of svg, pdf, png.
     """
-    import matplotlib as mpl
-
     if form not in FORMATS:
         raise QuestionError(fault("format", form, "a picture is svg, pdf or png", "end the file name in one of them"))
     told = alt(figure)
@@ -136,7 +131,7 @@ def render(figure: Figure, form: str) -> bytes:
         "png": {"Software": None, **({"Description": told} if told else {})},
     }
     out, chosen = io.BytesIO(), getattr(figure, "roofline_style", styles.STYLES["light"])
-    with mpl.rc_context(chosen.settings):
+    with chosen.drawing():
         figure.savefig(out, format=form, metadata=undated[form], dpi=200, facecolor=chosen.paper)
     data = out.getvalue()
     return _told(data.decode(), title, told).encode() if form == "svg" and told else data

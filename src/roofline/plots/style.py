@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
@@ -17,8 +17,10 @@ from roofline.core.errors import QuestionError, fault, near
 LEGIBLE: Final = 4.5
 """Least contrast of letters to their paper (WCAG 2.2, criterion 1.4.3)."""
 
+Dash: TypeAlias = str | tuple[float, tuple[float, ...]]
+"""How a line is dashed, as matplotlib takes it."""
 _SOLID: Final = ("-",) * 6
-_DASHES: Final = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1)), (0, (8, 3)))
+_DASHES: Final[tuple[Dash, ...]] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1)), (0, (8, 3)))
 _PLAIN: Final = ("",) * 6
 _HATCHES: Final = ("", "////", "\\\\\\\\", "xxxx", "----", "||||")
 
@@ -37,14 +39,14 @@ class Style:
     paper: str
     ink: str
     palette: tuple[str, ...]
-    dashes: tuple[Any, ...] = _SOLID
+    dashes: tuple[Dash, ...] = _SOLID
     hatches: tuple[str, ...] = _PLAIN
 
     def color(self, i: int) -> str:
         """Return the i-th colour; they begin again after the last."""
         return self.palette[i % len(self.palette)]
 
-    def dash(self, i: int) -> Any:
+    def dash(self, i: int) -> Dash:
         """Return how the i-th line is dashed."""
         return self.dashes[i % len(self.dashes)]
 
@@ -69,12 +71,12 @@ class Style:
         return self.ink if contrast(self.ink, color) >= contrast(self.paper, color) else self.paper
 
     @property
-    def halo(self) -> dict[str, Any]:
+    def halo(self) -> dict[str, str | float]:
         """Paper behind a name."""
         return {"facecolor": self.paper, "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
 
     @property
-    def settings(self) -> Any:
+    def settings(self) -> dict[str, str | float | bool | list[str]]:
         """What matplotlib is to draw with: the same bytes each time, text as text."""
         ink, paper = self.ink, self.paper
         return {
@@ -84,6 +86,15 @@ class Style:
             "figure.facecolor": paper, "axes.facecolor": paper, "savefig.facecolor": paper, "legend.facecolor": paper,
             "text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
         }  # fmt: skip
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Draw with these settings, and leave matplotlib's own as they were."""
+        import matplotlib as mpl
+
+        settings: Any = self.settings
+        with mpl.rc_context(settings):
+            yield
 
 
 STYLES: Final = {
@@ -141,10 +152,8 @@ def dress(ax: Any, name: str | Style | None) -> None:
 @contextmanager
 def inked(ax: Any) -> Iterator[Style]:
     """Draw with the style of the axes' figure, and leave matplotlib's settings as they were."""
-    import matplotlib as mpl
-
     found = of(ax)
-    with mpl.rc_context(found.settings):
+    with found.drawing():
         yield found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,11 +14,13 @@ from roofline.core.errors import UnknownNameError, fault, near
 from roofline.core.provenance import Fact
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
+from roofline.core.values import Json, Record
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import Chip, System, Tier
 from roofline.models.architecture import Model
 from roofline.operators.memory import active, kv_bytes_per_token, state_bytes, total
+from roofline.planner.words import ModelLike
 from roofline.reports.model_card import billions, card
 from roofline.studies.compare import aggregates
 
@@ -33,9 +34,9 @@ class Description:
     kind: str
     name: str
     text: str
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the fields."""
         return dict(self.fields)
 
@@ -43,7 +44,7 @@ class Description:
         return self.text
 
 
-def describe(what: str | Path | Chip | System | Model | Mapping[str, Any], kind: str | None = None) -> Description:
+def describe(what: Chip | System | ModelLike, kind: str | None = None) -> Description:
     """Return the description of a system, chip or model: an object, a name, or the path of a file.
 
     A TOML file is what its first table says; a config.json, or a directory holding one, is a model.
@@ -74,7 +75,7 @@ def describe(what: str | Path | Chip | System | Model | Mapping[str, Any], kind:
     return _chip(catalog.chip(what)) if kind == "chip" else _model(catalog.model(what))
 
 
-def listing(kind: str) -> list[dict[str, Any]]:
+def listing(kind: str) -> list[Record]:
     """Return what the library has of a kind: ``systems``, ``chips``, ``models``, ``engines`` or ``frameworks``, a dict for each.
 
     Raises:
@@ -87,7 +88,7 @@ def listing(kind: str) -> list[dict[str, Any]]:
         return [{"name": name, **_framework_row(catalog.framework(name))} for name in catalog.names("framework")]
     if singular not in KINDS:
         raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips, models, engines or frameworks"))
-    rows = []
+    rows: list[Record] = []
     for name in catalog.names(singular):
         if singular == "system":
             system = catalog.system(name)
@@ -167,7 +168,7 @@ def _model_row(model: Model) -> dict[str, Any]:
 
 def list_table(kind: str) -> str:
     """Return the list as text."""
-    rows = listing(kind)
+    rows: list[dict[str, Any]] = [*listing(kind)]
     if kind.startswith("system"):
         cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
@@ -282,7 +283,7 @@ def _chip(chip: Chip) -> Description:
             _facts(chip.facts),
         ]
     )
-    fields = {
+    fields: Record = {
         "name": chip.name,
         **_chip_row(chip),
         "ridge_flop_per_byte": ridges,
@@ -312,7 +313,7 @@ def _system(system: System) -> Description:
             _facts(facts),
         ]
     )
-    fields = {
+    fields: Record = {
         "name": system.name,
         "title": system.title,
         "chip": system.package.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import attrs
 import numpy as np
@@ -12,19 +12,20 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
-from roofline.planner import train as steps
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
-from roofline.reports import figures as interactive
-from roofline.reports import serving, training
+from roofline.planner.train import train as step
+from roofline.planner.words import ModelLike, ReportWords, SystemLike
+from roofline.reports import figures, serving, training
 from roofline.reports.html import page
+from roofline.reports.sections import top
 from roofline.results.estimate import Estimate
 from roofline.results.pools import Pools
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Serve, TrainStep
+from roofline.workload.questions import Question, Serve, TrainStep
 
 ENDINGS = (".html", ".htm")
 
@@ -69,15 +70,15 @@ def named(file: str | Path) -> Path:
 
 
 def report(
-    what: Any,
-    system: Any = None,
+    what: Estimate | Training | Question | TrainStep | ModelLike,
+    system: SystemLike | None = None,
     layout: Layout | None = None,
     *,
     train: bool = False,
     frontier: bool = True,
     ttft: float | str | None = PATIENCE,
     tpot: float | str | None = None,
-    **words: Any,
+    **words: Unpack[ReportWords],
 ) -> Report:
     """Make a page of an answer: one self-contained HTML file, interactive in a browser, plain on paper.
 
@@ -98,15 +99,15 @@ def report(
     >>> made.title, made.html.startswith("<!doctype html>")
     ('llama-3.1-8b on DGX H100', True)
     """
-    library = interactive.library()  # before anything is priced
-    answer = _answered(what, system, layout, train=train, words=words)
+    library = figures.library()  # before anything is priced
+    answer = _answered(what, system, layout, train=train, words={**words})
     answer.one()
     found: Any = _searched(answer, ttft, tpot) if frontier else None
     style, script = catalog.asset("style.css"), catalog.asset("script.js")
     about: Any = serving if isinstance(answer, Estimate) else training
-    parts, figures = about.contents(answer, found)
+    parts, drawn = about.contents(answer, found)
     title = about.title(answer)
-    html = page(title, parts, about.top(answer), figures, style=style, script=script, library=library)
+    html = page(title, parts, top(answer, title), drawn, style=style, script=script, library=library)
     return Report(title, html, answer)
 
 
@@ -125,7 +126,7 @@ def _answered(
     if system is None:
         raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
     if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:
-        return steps.train(what, system, layout, **words)
+        return step(what, system, layout, **words)
     return cast("Estimate", estimate(what, system, layout, **words))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,27 @@ from roofline.physics.spans import RESOURCES, Span, bound
 from roofline.plots._points import sheet, spanned
 from roofline.reports import figures
 from roofline.reports.figures import Picture
-from roofline.reports.html import Cell, Html, Part, drawing, folded, items, link, section, table, tag, toggles
+from roofline.reports.html import (
+    Card,
+    Cell,
+    Html,
+    Part,
+    bar,
+    drawing,
+    folded,
+    items,
+    link,
+    section,
+    table,
+    tag,
+    toggles,
+)
+from roofline.results.estimate import Estimate
+from roofline.results.labels import asked, headline
+from roofline.results.training import Training
+
+Parts: TypeAlias = list[tuple[str, str, Html]]
+"""Sections of a page: key, what the page's menu calls it, content."""
 
 _LEAST: Final = 0.002
 """Operations that take less of their step are put together."""
@@ -44,7 +64,57 @@ def resources(span: Span) -> list[Part]:
     ]
 
 
-def on_the_roofline(est: Any, steps: Sequence[Span], tier_ranks: float) -> tuple[Html, Picture]:
+def whole(value: float) -> str:
+    """Return a rate as a whole number."""
+    return f"{value:,.0f}"
+
+
+def top(est: Estimate | Training, title: str) -> Html:
+    """Return the head of a page: its title, what was asked, and whether it fits."""
+    said = [tag("h1", title), tag("p", headline(est)), tag("p", asked(est))]
+    if not est.fits:
+        said.append(tag("p", f"DOES NOT FIT: {'; '.join(est.reasons)}", class_="stop"))
+    return Html("".join(said))
+
+
+def closing(est: Estimate | Training, sure: Html) -> Parts:
+    """Return the last sections of a page; ``sure`` is that of the intervals."""
+    return [
+        ("assumptions", "Assumptions", assumptions(est.assumptions, est.calibration.level)),
+        ("sure", "How sure", sure),
+        ("sources", "Sources", sources(est.citations())),
+    ]
+
+
+def unpublished(what: str) -> Card:
+    """Return the card of an ``energy`` or a ``cost`` that no published number gives."""
+    why = {
+        "energy": "no rated power is published; give power",
+        "cost": "no trustworthy cost per hour was found; give price",
+    }
+    return Card(what, "–", (why[what],))
+
+
+def memory(est: Estimate | Training, kinds: Mapping[str, str]) -> Html:
+    """Return the bar of what the fullest chip stores; ``kinds`` are attributes of its memory, and what each is called."""
+    capacity = float(est.capacity)
+    sizes = {told: float(getattr(est.memory, name)) for name, told in kinds.items()}
+    parts = [Part(told, size / capacity, show(size, BYTE, 3), i) for i, (told, size) in enumerate(sizes.items())]
+    free = capacity - float(est.memory.total)
+    parts.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
+    return bar(f"memory of a chip, of which {show(capacity, BYTE, 3)} may be used", parts)
+
+
+def intervals(rows: Sequence[Sequence[Cell | str]], more: Sequence[str], notes: Sequence[str]) -> Html:
+    """Return the section of the intervals: a row a quantity, with ``more`` columns behind its value and its two ends."""
+    if not rows:
+        said = "The ideal level bounds, and does not predict: it has no interval."
+        return section("sure", "How sure", tag("p", said))
+    head = ("quantity", "value", "80 % low", "80 % high", *more)
+    return section("sure", "How sure", table("Intervals", head, rows, right=range(1, len(head))), items(notes))
+
+
+def on_the_roofline(est: Estimate | Training, steps: Sequence[Span], tier_ranks: float) -> tuple[Html, Picture]:
     """Return the section of the operations: the picture that can be asked, and the table that says the same."""
     drawn = figures.roofline(sheet(est.system, steps, spanned(est.system, tier_ranks)))
     said = (

@@ -12,30 +12,32 @@ from roofline.planner.candidates import load
 from roofline.planner.plans import layouts as layouts_of
 from roofline.planner.plans import records, spread
 from roofline.planner.selection import Search
-from roofline.reports import figures as interactive
-from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, items, section, table, tag, toggles
-from roofline.reports.sections import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within
+from roofline.reports import figures as drawings
+from roofline.reports.html import Card, Cell, Html, bar, cards, drawing, section, table, toggles
+from roofline.reports.sections import (
+    Parts,
+    closing,
+    intervals,
+    memory,
+    on_the_roofline,
+    resources,
+    seconds,
+    unpublished,
+    walk,
+    walked,
+    whole,
+    within,
+)
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, headline
 from roofline.results.records import PERCENTILES
 
-Parts = list[tuple[str, str, Html]]
-
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations"}
+_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _MOST_ROWS: Final = 24
 
 
 def title(est: Estimate) -> str:
     """Return what the page is about."""
     return f"{est.question.model.name} on {est.system.title or est.system.name}"
-
-
-def top(est: Estimate) -> Html:
-    """Return the head of the page: what was asked, and whether it fits."""
-    said = [tag("h1", title(est)), tag("p", headline(est)), tag("p", asked(est))]
-    if not est.fits:
-        said.append(tag("p", f"DOES NOT FIT: {'; '.join(est.reasons)}", class_="stop"))
-    return Html("".join(said))
 
 
 def contents(est: Estimate, found: Search | None) -> tuple[Parts, dict[str, Any]]:
@@ -51,53 +53,47 @@ def contents(est: Estimate, found: Search | None) -> tuple[Parts, dict[str, Any]
         figures["walked"] = picture
     if found is not None and est.fits:
         parts.append(("loads", "Loads", _loads(est)))
-    parts.append(("assumptions", "Assumptions", assumptions(est.assumptions, est.calibration.level)))
-    parts.append(("sure", "How sure", _sure(est)))
-    parts.append(("sources", "Sources", sources(est.citations())))
-    return parts, figures
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}"
+    return [*parts, *closing(est, _sure(est))], figures
 
 
 def _answer(est: Estimate) -> Html:
     shown: list[Card] = []
     if est.tokens_per_second is not None:
-        rate = within(est.interval("tokens_per_second"), _rate)
-        shown.append(Card("output tokens/s", _rate(float(est.tokens_per_second)), rate))
+        rate = within(est.interval("tokens_per_second"), whole)
+        shown.append(Card("output tokens/s", whole(float(est.tokens_per_second)), rate))
         each = within(est.interval("tokens_per_second_per_chip"), figure)
         shown.append(Card("tokens/s a chip", figure(float(est.tokens_per_second_per_chip or 0.0)), each))
         user = float(est.tokens_per_second_per_user or np.nan)
         if np.isfinite(user):
             sure = within(est.interval("tokens_per_second_per_user"), figure)
             shown.append(Card("tokens/s a user", figure(user), sure))
-    for name, value in (("TTFT, time to first token", est.ttft), ("TPOT, time per output token", est.tpot)):
+    for quantity, name in (("ttft", "TTFT, time to first token"), ("tpot", "TPOT, time per output token")):
+        value = getattr(est, quantity)
         if value is not None and not np.isnan(value):
-            notes = within(est.interval(name[:4].lower()), seconds)
-            if name.startswith("TTFT") and est.waits is not None:
+            notes = within(est.interval(quantity), seconds)
+            if quantity == "ttft" and est.waits is not None:
                 late = (f"{p} % by {seconds(float(est.ttft_percentile(p) or 0.0))}" for p in PERCENTILES)
                 notes = (*notes, f"of all requests {', '.join(late)}")
             shown.append(Card(name, seconds(float(value)), notes))
     if est.prompt_tokens_per_second_per_chip is not None:
-        read = _rate(float(est.prompt_tokens_per_second_per_chip))
+        read = whole(float(est.prompt_tokens_per_second_per_chip))
         shown.append(Card("prompt tokens/s a chip", read, ("reading prompts alone",)))
-    room = f"room for {float(est.max_concurrency):,.0f} requests at once"
+    room = f"max concurrency {float(est.max_concurrency):,.0f}"
     full = f"of {show(float(est.capacity), BYTE, 3)} that may be used"
     shown.append(Card("memory of the fullest chip", show(float(est.memory.total), BYTE, 3), (full, room)))
     use = f"memory bandwidth {float(est.bandwidth_utilization):.1%}"
     shown.append(Card("bound by", str(est.bound), (f"MFU {float(est.mfu):.1%}, {use}",)))
     joules, ends, dollars = est.joules_per_token, est.joules_range, est.dollars_per_million_tokens
     if joules is None or ends is None:
-        shown.append(Card("energy", "–", ("no rated power is published; give power",)))
+        shown.append(unpublished("energy"))
     elif np.isfinite(joules):
         low, high = (figure(float(end), 3) for end in ends)
         draws = f"{low} – {high} J by the draws that busy systems were seen to have"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
-        shown.append(Card("rent", "–", ("no trustworthy rent was found; give price",)))
+        shown.append(unpublished("cost"))
     elif np.isfinite(dollars):
-        shown.append(Card("rent of a million tokens", f"${figure(float(dollars), 3)}"))
+        shown.append(Card("cost of a million tokens", f"${figure(float(dollars), 3)}"))
     return section("answer", "The answer", cards(shown))
 
 
@@ -105,16 +101,7 @@ def _time(est: Estimate) -> Html:
     bars = [
         bar(f"{span.name}, {seconds(float(span.time))}, by what bounds it", resources(span)) for span in est.steps[:2]
     ]
-    memory, capacity = est.memory, float(est.capacity)
-    kinds = [
-        Part(told, float(getattr(memory, name)) / capacity, show(float(getattr(memory, name)), BYTE, 3), i)
-        for i, (name, told) in enumerate(_MEMORY.items())
-    ]
-    free = capacity - float(memory.total)
-    kinds.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
-    return section(
-        "time", "Where time and memory go", *bars, bar(f"memory of a chip, of which {show(capacity, BYTE, 3)} may be used", kinds)
-    )  # fmt: skip
+    return section("time", "Where time and memory go", *bars, memory(est, _MEMORY))
 
 
 def _frontier(est: Estimate, found: Search) -> tuple[Html, dict[str, Any]]:
@@ -136,7 +123,7 @@ def _frontier(est: Estimate, found: Search) -> tuple[Html, dict[str, Any]]:
     user, chip = (float(x or np.nan) for x in (est.tokens_per_second_per_user, est.tokens_per_second_per_chip))
     here = (user, chip) if est.fits and np.isfinite(user) and np.isfinite(chip) else None
     start = _nearest(lines, here)
-    drawn = interactive.frontier(lines, (curve.free_speed, curve.free_rate), start, here)
+    drawn = drawings.frontier(lines, (curve.free_speed, curve.free_rate), start, here)
     said = (
         f"What {est.system.name} could do for a user and for a chip with other layouts, loads and chunks: no plan beats these in "
         f"both. {int(found.kept.sum()):,} of {found.tried:,} plans are kept"
@@ -189,7 +176,7 @@ def _loads(est: Estimate) -> Html:
     rows = [
         [
             Cell(f"{n:,.0f}{' (this page)' if n == est.concurrency else ''}", float(n)),
-            Cell(_rate(rate), float(rate)),
+            Cell(whole(rate), float(rate)),
             Cell(figure(each), float(each)),
             Cell(seconds(tpot), None if np.isnan(tpot) else float(tpot)),
             Cell(seconds(ttft), None if np.isnan(ttft) else float(ttft)),
@@ -220,7 +207,7 @@ _SURE: Final = (
 def _sure(est: Estimate) -> Html:
     rows = []
     for name, quantity, told in (
-        ("output tokens/s", "tokens_per_second", _rate), ("TPOT", "tpot", seconds), ("TTFT", "ttft", seconds)
+        ("output tokens/s", "tokens_per_second", whole), ("TPOT", "tpot", seconds), ("TTFT", "ttft", seconds)
     ):  # fmt: skip
         value, pair = getattr(est, quantity), est.interval(quantity)
         if value is None or pair is None or not np.isfinite(pair[0]):
@@ -230,9 +217,4 @@ def _sure(est: Estimate) -> Html:
         low, high = float(pair[0]), float(pair[1])
         ends = told(high) if np.isfinite(high) else "no end"
         rows.append([name, told(float(value)), told(low), ends, f"× {float(value) / low:.2f}", ideal])
-    if not rows:
-        return section(
-            "sure", "How sure", tag("p", "The ideal level bounds, and does not predict: it has no interval.")
-        )
-    head = ("quantity", "value", "80 % low", "80 % high", "factor", "side by side – in turn")
-    return section("sure", "How sure", table("Intervals", head, rows, right=range(1, 6)), items(_SURE))
+    return intervals(rows, ("factor", "side by side – in turn"), _SURE)

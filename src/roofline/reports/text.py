@@ -29,7 +29,9 @@ from roofline.workload.questions import Serve
 CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"
 NO_POWER: Final = "no rated power is published; give power (--power 1.2kW)"
 NO_PRICE: Final = "no cost per hour is published; give price (--price 2.95USD/h)"
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations"}
+_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
+_SURE: Final = 0.9
+"""Chance of fitting from which on nothing is said of it."""
 _SATURATED: Final = (SATURATES, "pools_saturate")
 """Rules of an answer that fits and does not keep up."""
 
@@ -113,13 +115,16 @@ def _within(pair: tuple[Num, Num] | None, shown: Callable[[Num], str]) -> str:
 
 def _memory(est: Estimate | Training, kinds: dict[str, str]) -> list[str]:
     parts = ", ".join(f"{name} {_bytes(getattr(est.memory, kind))}" for kind, name in kinds.items())
-    return ["memory", f"{_bytes(est.memory.total)} of {_bytes(est.capacity)} per chip: {parts}"]
+    sure = _within(est.interval("memory"), _bytes)
+    return ["memory", f"{_bytes(est.memory.total)} of {_bytes(est.capacity)} per chip: {parts}{sure}"]
 
 
 def _status(est: Estimate | Training | Pools) -> list[list[str]]:
     """Return why it does not fit, or does not keep up; no row if it does."""
+    chance = float(getattr(est, "fits_probability", est.fits))
     if est.fits:
-        return []
+        likely = f"probably, with a chance of {chance:.0%}: memory is within its uncertainty"
+        return [["fits", likely]] if chance < _SURE else []
     saturated = [rule.reason for rule in est.rules if rule.key in _SATURATED and not np.all(rule.ok)]
     if saturated and len(saturated) == len(est.reasons):
         return [["CANNOT KEEP UP", f"{'; '.join(saturated)}; give more chips, or a lower rate"]]
@@ -169,7 +174,9 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         if isinstance(est.question, Serve) and np.isfinite(est.concurrency)
         else ""
     )
-    rows.append(["max concurrency", f"{_rate(est.max_concurrency)} requests{load_}"])
+    sure = _within(est.interval("max_concurrency"), _rate)
+    rows.append(["max concurrency", f"{_rate(est.max_concurrency)} requests{load_}{sure}"])
+    rows.append(["KV cache", f"{_rate(est.kv_cache_tokens)} tokens per attention rank"])
     if fetched is not None:
         rows.append(["kv offload", fetched.line()])
     rows += _bounds(est)

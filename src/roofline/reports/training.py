@@ -9,15 +9,26 @@ import numpy as np
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, GIGA, TERA, show
 from roofline.planner.selection import TrainingSearch
-from roofline.reports import figures as interactive
-from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, items, section, table, tag, toggles
-from roofline.reports.sections import assumptions, on_the_roofline, resources, seconds, sources, walk, walked, within
+from roofline.reports import figures as drawings
+from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, section, table, toggles
+from roofline.reports.sections import (
+    Parts,
+    closing,
+    intervals,
+    memory,
+    on_the_roofline,
+    resources,
+    seconds,
+    unpublished,
+    walk,
+    walked,
+    whole,
+    within,
+)
 from roofline.reports.text import CONVENTION
-from roofline.results.labels import asked, headline, told
+from roofline.results.labels import told
 from roofline.results.records import KINDS, PHASES
 from roofline.results.training import Training
-
-Parts = list[tuple[str, str, Html]]
 
 _MOST_ROWS: Final = 16
 _MOST_WAYS: Final = 8
@@ -26,14 +37,6 @@ _MOST_WAYS: Final = 8
 def title(est: Training) -> str:
     """Return what the page is about."""
     return f"Training {est.question.model.name} on {est.system.title or est.system.name}"
-
-
-def top(est: Training) -> Html:
-    """Return the head of the page: what was asked, and whether it fits."""
-    said = [tag("h1", title(est)), tag("p", headline(est)), tag("p", asked(est))]
-    if not est.fits:
-        said.append(tag("p", f"DOES NOT FIT: {'; '.join(est.reasons)}", class_="stop"))
-    return Html("".join(said))
 
 
 def contents(est: Training, found: TrainingSearch | None) -> tuple[Parts, dict[str, Any]]:
@@ -49,14 +52,7 @@ def contents(est: Training, found: TrainingSearch | None) -> tuple[Parts, dict[s
         edge, picture = _frontier(est, found)
         parts.append(("frontier", "Other plans", edge))
         figures["walked"] = picture
-    parts.append(("assumptions", "Assumptions", assumptions(est.assumptions, est.calibration.level)))
-    parts.append(("sure", "How sure", _sure(est)))
-    parts.append(("sources", "Sources", sources(est.citations())))
-    return parts, figures
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}"
+    return [*parts, *closing(est, _sure(est))], figures
 
 
 def _answer(est: Training) -> Html:
@@ -67,7 +63,7 @@ def _answer(est: Training) -> Html:
     room = f"of {show(float(est.capacity), BYTE, 3)} that may be used"
     shown = [
         Card("time of a step", seconds(time), within(est.interval(), seconds)),
-        Card("tokens/s", _rate(rate), within(est.interval("tokens_per_second"), _rate)),
+        Card("tokens/s", whole(rate), within(est.interval("tokens_per_second"), whole)),
         Card("tokens/s a chip", figure(float(est.tokens_per_second_per_chip)), each),
         Card("MFU", f"{float(est.mfu):.1%}", (flops, CONVENTION)),
         Card("a trillion tokens", f"{figure(TERA / rate / DAY, 3)} days", ("without a stop",)),
@@ -77,43 +73,37 @@ def _answer(est: Training) -> Html:
         Card("bound by", str(est.bound), (", ".join(f"{name} {float(part):.0%}" for name, part in est.bounds.items()),)),
     ]  # fmt: skip
     if joules is None:
-        shown.append(Card("energy", "–", ("no rated power is published; give power",)))
+        shown.append(unpublished("energy"))
     else:
         mean, *ends = est.calibration.power_fraction
         low, high = (figure(float(joules * end / mean), 3) for end in ends)
         draws = f"{low} – {high} J by the draws that busy systems were seen to have"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
-        shown.append(Card("rent", "–", ("no trustworthy rent was found; give price",)))
+        shown.append(unpublished("cost"))
     else:
-        shown.append(Card("rent of a trillion tokens", f"${_rate(float(dollars))}"))
+        shown.append(Card("cost of a trillion tokens", f"${whole(float(dollars))}"))
     return section("answer", "The answer", cards(shown))
 
 
 def _time(est: Training) -> Html:
-    whole, capacity, memory = float(est.step_time), float(est.capacity), est.memory
+    step = float(est.step_time)
     phases = [
-        Part(PHASES[name], float(time) / whole, f"{seconds(float(time))}, {float(time) / whole:.1%}", i)
+        Part(PHASES[name], float(time) / step, f"{seconds(float(time))}, {float(time) / step:.1%}", i)
         for i, (name, time) in enumerate(est.phases.items())
     ]
-    kinds = [
-        Part(name, float(getattr(memory, name)) / capacity, show(float(getattr(memory, name)), BYTE, 3), i)
-        for i, name in enumerate(KINDS)
-    ]
-    free = capacity - float(memory.total)
-    kinds.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
     return section(
         "time", "Where time and memory go",
-        bar(f"a step, {seconds(whole)}", phases),
+        bar(f"a step, {seconds(step)}", phases),
         bar("the step by what bounds it", resources(est.whole)),
-        bar(f"memory of a chip, of which {show(capacity, BYTE, 3)} may be used", kinds),
+        memory(est, dict(zip(KINDS, KINDS, strict=True))),
     )  # fmt: skip
 
 
 def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any]]:
     numbers, plans, words = found.tradeoff(), found.frontier, []
     for plan in plans:
-        size, time = interactive.sized(float(plan.memory.total), float(plan.step_time))
+        size, time = drawings.sized(float(plan.memory.total), float(plan.step_time))
         sure = within(plan.interval(), seconds)
         words.append(
             [
@@ -123,12 +113,12 @@ def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any
             ]
         )
     here = (float(est.memory.total), float(est.step_time)) if est.fits else None
-    drawn = interactive.tradeoff(numbers, words, 0, here)
+    drawn = drawings.tradeoff(numbers, words, 0, here)
     rows = [
         [
             told(plan),
             Cell(seconds(float(plan.step_time)), float(plan.step_time)),
-            Cell(_rate(float(plan.tokens_per_second)), float(plan.tokens_per_second)),
+            Cell(whole(float(plan.tokens_per_second)), float(plan.tokens_per_second)),
             *(Cell(f"{float(x):.1%}", float(x)) for x in (plan.mfu, plan.hfu, plan.bubble_fraction)),
             Cell(show(float(plan.memory.total), BYTE, 3), float(plan.memory.total)),
         ]
@@ -151,16 +141,13 @@ def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any
 def _sure(est: Training) -> Html:
     pair, rates = est.interval(), est.interval("tokens_per_second")
     if pair is None or rates is None:
-        return section(
-            "sure", "How sure", tag("p", "The ideal level bounds, and does not predict: it has no interval.")
-        )
+        return intervals([], (), ())
     rows = [
         ["time of a step", seconds(float(est.step_time)), *(seconds(float(end)) for end in pair)],
-        ["tokens/s", _rate(float(est.tokens_per_second)), *(_rate(float(end)) for end in rates)],
+        ["tokens/s", whole(float(est.tokens_per_second)), *(whole(float(end)) for end in rates)],
     ]
     said = (
         "An 80 % interval combines, in squares, how far published steps lie from their predictions, what is not known of experts, "
         "of the host and of messages, and each number of the machine that nobody has published."
     )
-    found = table("Intervals", ("quantity", "value", "80 % low", "80 % high"), rows, right=(1, 2, 3))
-    return section("sure", "How sure", found, items([said]))
+    return intervals(rows, (), [said])

@@ -6,7 +6,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 import attrs
 import numpy as np
@@ -20,6 +20,7 @@ from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
 from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Near
 from roofline.hardware.hardware import System
@@ -52,6 +53,20 @@ class Holding(Protocol):
     def total(self) -> Bytes:
         """Return the sum."""
         ...
+
+
+class PictureWords(TypedDict, total=False):
+    """Words of the pictures of an answer."""
+
+    levels: bool
+    band: bool
+    track: str | Sequence[str]
+    along: str
+    values: Sequence[float] | NDArray[np.float64]
+    by: str | Ratio
+    loads: Sequence[float] | NDArray[np.float64]
+    layouts: Sequence[Layout]
+    quantity: str
 
 
 AskedT = TypeVar("AskedT")
@@ -117,7 +132,7 @@ class Answer(Displayed, ABC):
         """Return every hardware number and constant that was used, with its source."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the answer for one point under the field names of the machine-readable form; units are in the names."""
 
     @property
@@ -253,6 +268,8 @@ class Answer(Displayed, ABC):
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     return "-" if np.isnan(value) else figure(float(value))
@@ -290,7 +307,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
     calibration: Calibration
     memory: HeldT = field(kw_only=True)
     capacity: Bytes = field(kw_only=True)
-    again: Callable[[Any, System, Layout, Calibration], LayoutAnswer[AskedT, HeldT]] = field(kw_only=True)
+    again: Callable[..., LayoutAnswer[AskedT, HeldT]] = field(kw_only=True)
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
@@ -329,6 +346,11 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
         """Why the layout does not fit (some of the points, if there are many); empty if it does."""
         over = [] if np.all(self.memory.total <= self.capacity) else [f"{self.HELD} exceed the memory of a chip"]
         return (*broken(self.rules), *over)
+
+    @property
+    def fits_probability(self) -> Ratio:
+        """Chance that the fullest chip holds its part, where the layout can be laid out; see :func:`roofline.results.intervals.memory`."""
+        return intervals.chance_of_fitting(self) * self.divides
 
     @property
     def chips(self) -> Count:
@@ -383,7 +405,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
-        width: float | str | None = None, **words: Any,
+        width: float | str | None = None, **words: Unpack[PictureWords],
     ) -> Axes:  # fmt: skip
         """Draw the answer, and return the axes (one point); see :mod:`roofline.plots.answers`.
 

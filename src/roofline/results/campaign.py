@@ -14,6 +14,7 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
 from roofline.core.text import figure
 from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
+from roofline.core.values import Record
 from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
 from roofline.physics import reliability
 from roofline.physics.energy import drawn
@@ -267,7 +268,7 @@ class Campaign(Answer):
             return None
         return value * pair[0] / self.training.step_time, value * pair[1] / self.training.step_time
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_campaign(self)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 from attrs import field, frozen
 
-from roofline.core.arrays import share, smaller
-from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.arrays import larger, share, smaller
+from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
@@ -52,6 +53,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         "prefill_tokens_per_s_per_chip": "prompt_tokens_per_second_per_chip",
         "memory_bytes_per_chip": "memory.total",
         "max_concurrency": "max_concurrency",
+        "kv_cache_tokens": "kv_cache_tokens",
         "energy_j_per_token": "joules_per_token",
         "usd_per_million_tokens": "dollars_per_million_tokens",
     }
@@ -123,6 +125,16 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return None if each is None else (each * low / mean, each * high / mean)
 
     @property
+    def cache_room(self) -> Bytes:
+        """Bytes of the fullest chip that are left for KV cache and states."""
+        return larger(self.capacity - self.memory.total + self.memory.kv_cache, 0.0)
+
+    @property
+    def kv_cache_tokens(self) -> Count:
+        """Tokens that the cache of an attention rank holds, in sequences as long as those asked: what an engine's start-up log prints."""
+        return share(self.memory.tokens * self.cache_room, self.memory.kv_cache)
+
+    @property
     def working(self) -> Ratio:
         """Share of the replicas that have a request."""
         return smaller(self.concurrency / self.layout.replicas, 1.0)
@@ -166,7 +178,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
     def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of a time, a percentile, a rate, energy or cost that holds a share of measurements.
+        """Return the interval of a time, a percentile, a rate, energy, cost or memory that holds a share of measurements.
 
         See :func:`roofline.results.intervals.interval`.
         """
@@ -209,6 +221,6 @@ class Estimate(LayoutAnswer[Question, Footprint]):
 
     # Machine-readable ------------------------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_estimate(self)

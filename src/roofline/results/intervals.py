@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from statistics import NormalDist
@@ -10,13 +11,14 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 
 from roofline import catalog
-from roofline.core.arrays import share
+from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Num, Ratio, Seconds
+from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Near, Subject
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.operators.memory import placed
 from roofline.operators.operations import Message
 from roofline.physics.queueing import PERCENT
 from roofline.results import citations
@@ -38,6 +40,9 @@ _RATES: Final[Mapping[str, str]] = {
 
 _OUTPUT: Final = ("tokens_per_second", "tokens_per_second_per_chip", "requests_per_second")
 """Rates of output: of a service a quantity with residuals, of a decode or training step the inverse of its time."""
+
+_HELD: Final = ("memory", "max_concurrency", "kv_cache_tokens")
+"""Quantities that memory decides."""
 
 _PERCENTILES: Final = re.compile(r"(ttft|tpot|itl)_p(\d{1,2}(?:\.\d+)?)")
 
@@ -68,7 +73,12 @@ def nearest(est: Any) -> Near:
     q, profile = est.question, est.calibration
     kind = "training" if isinstance(q, TrainStep) else "serving"
     own = profile.level != "generic" or catalog.profile("calibrated", est.system).level == "generic"
-    return catalog.evidence().nearest(subject_of(kind, profile, est.system, q.model), "family" if own else "maker")
+    return _nearest(subject_of(kind, profile, est.system, q.model), "family" if own else "maker")
+
+
+@functools.lru_cache(maxsize=512)
+def _nearest(subject: Subject, least: str) -> Near:
+    return catalog.evidence().nearest(subject, least)
 
 
 def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
@@ -86,6 +96,7 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     ``ttft_p99`` and such                   relative as of its mean
     ``dollars_per_million_tokens`` and such inverse rates
     ``joules_per_token``                    inverse rates, times the draws that busy systems were seen to have
+    ``memory``, ``max_concurrency``         see :func:`memory`
     ======================================= ===============================================================
 
     Args:
@@ -103,6 +114,10 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     >>> bool(wide[0] < low < est.tpot < high < wide[1])
     True
     """
+    if not 0 < float(coverage) < 1:
+        raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
+    if quantity == "memory" or (quantity in _HELD and not isinstance(est.question, TrainStep)):
+        return memory(est, quantity, coverage)
     logs = _logs(est, quantity, coverage)
     if logs is None:
         return None
@@ -198,6 +213,58 @@ def added(est: Any, name: str) -> Ratio:
     drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * guessed(est.question)
     assumed = citations.assumed(est.system, span) * est.calibration.assumed_error**2
     return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + assumed + drafts**2))
+
+
+def memory_error(est: Any) -> Bytes:
+    """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
+
+    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
+    of activations and of what the allocator adds.
+    """
+    profile, memory = est.calibration, est.memory
+    if profile.level == "ideal":
+        return cast("Bytes", 0.0 * memory.total)
+    ranks = placed(est.system, est.layout)
+    other = profile.engine.memory.spread * ranks + profile.framework.memory_error * memory.activations
+    wide = WEIGHTS_ERROR * memory.weights
+    return cast("Bytes", np.sqrt(wide**2 + other**2))
+
+
+def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+    """Return the interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
+    z = _scaled(coverage)
+    half = z * memory_error(est)
+    if est.calibration.level == "ideal":
+        return None
+    if quantity == "memory":
+        return est.memory.total - half, est.memory.total + half
+    room = est.cache_room
+    wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * est.calibration.engine.memory.spread_cache) ** 2)
+    each = share(getattr(est, quantity), room)
+    more = each * larger(half - room, 0.0)
+    value = getattr(est, quantity)
+    return value * larger(1 - wide, 0.0), value * (1 + wide) + more
+
+
+def chance_of_fitting(est: Any) -> Ratio:
+    """Return the chance that a chip holds its part: that of a logistic error whose 80 % interval is that of the memory.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
+    >>> float(est.fits_probability) > 0.99
+    True
+    """
+    half, left = memory_error(est), est.capacity - est.memory.total
+    if est.calibration.level == "ideal":
+        return cast("Ratio", (left >= 0) * 1.0)
+    return cast("Ratio", 1 / (1 + np.exp(-np.clip(_LOGIT_90 * left / larger(half, 1.0), -_FAR, _FAR))))
+
+
+_LOGIT_90: Final = 2.197
+"""Logit of 0.9: one tail of an 80 % interval."""
+_FAR: Final = 500.0
+WEIGHTS_ERROR: Final = 0.02
+"""Half-width of the 80 % interval of weights as loaded, relative."""
 
 
 def percentile(est: Any, p: Num) -> Seconds | None:

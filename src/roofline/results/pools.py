@@ -12,6 +12,7 @@ from roofline.core.arrays import Mask, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.values import Record
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
 from roofline.physics.pool_queueing import Round
@@ -272,7 +273,7 @@ class Pools(Answer):
             out |= {f"{name}_chips": est.chips, **{f"{name}_{key}": n for key, n in degrees(est.layout).items()}}
         return out
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_pools(self)
 

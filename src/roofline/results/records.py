@@ -146,6 +146,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         }
     if est.waits is not None:
         intervals |= {f"{name}_p{p}_s": est.interval(f"{name}_p{p}") for name in ("ttft", "tpot") for p in PERCENTILES}
+    intervals |= {name: est.interval(name) for name in ("max_concurrency", "kv_cache_tokens")}
     return {
         "model": q.model.name,
         "system": est.system.name,
@@ -169,12 +170,15 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "tokens_per_s_per_user": plain(est.tokens_per_second_per_user),
         "prefill_tokens_per_s_per_chip": plain(est.prompt_tokens_per_second_per_chip),
         "memory_bytes_per_chip": {
-            **{name: float(getattr(est.memory, name)) for name in ("weights", "kv_cache", "activations", "total")},
+            **{name: float(getattr(est.memory, name)) for name in ("weights", "kv_cache", "activations", "runtime", "total")},
             "capacity": float(est.capacity),
         },
+        "memory_interval_bytes_per_chip": _ends(est.interval("memory")),
         "fits": bool(est.fits),
+        "fits_probability": float(est.fits_probability),
         "reasons": list(est.reasons),
         "max_concurrency": int(est.max_concurrency),
+        "kv_cache_tokens": int(est.kv_cache_tokens),
         "mfu": float(est.mfu),
         "bandwidth_utilization": float(est.bandwidth_utilization),
         "energy_j_per_output_token": None if est.tokens_per_second is None else plain(est.joules_per_token),
@@ -324,7 +328,9 @@ def brief(est: Training) -> dict[str, Any]:
             **{name: float(getattr(memory, name)) for name in (*KINDS, "total")},
             "capacity": float(est.capacity),
         },
+        "memory_interval_bytes_per_chip": _ends(est.interval("memory")),
         "fits": bool(est.fits),
+        "fits_probability": float(est.fits_probability),
         "interval": {"step_time_s": _ends(pair)},
     }
 

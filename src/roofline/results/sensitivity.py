@@ -90,7 +90,7 @@ class Sensitivity:
 
         Numbers that do not matter are left out.
         """
-        rows = [row for row in self.frame.records() if row["kind"] == "hardware"]
+        rows: list[dict[str, Any]] = [row for row in self.frame.records() if row["kind"] == "hardware"]
         return {
             f"{row['name']} ({_shown(row)})": -row["elasticity"] if row["unit"] == str(SECOND) else row["elasticity"]
             for row in rows
@@ -117,7 +117,7 @@ class Sensitivity:
         frame = self.frame
         rows = []
         for k in range(frame.rows):
-            row = frame.row(k)
+            row: dict[str, Any] = frame.row(k)
             ends = [f"{row[end] / self.base - 1:+.1%}" for end in ("low", "high")]
             ends = [
                 end if row[f"{side}_fits"] else f"{end} (does not fit)"

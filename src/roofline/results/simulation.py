@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from attrs import field, frozen
@@ -13,6 +13,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots
 from roofline.core.units import MILLION, SECOND, Num, Ratio, show
+from roofline.core.values import Json, Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
@@ -20,6 +21,10 @@ from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
 from roofline.results.notebook import Displayed
 from roofline.workload.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 PERCENTILES: Final = (50, 90, 95, 99)
 TIMES: Final = {
@@ -104,7 +109,7 @@ class Simulation(Displayed):
     system: System
     layout: Layout
     trace: str
-    policy: dict[str, Any]
+    policy: dict[str, Json]
     requests: int
     refused: int
     columns: dict[str, NDArray[Any]]
@@ -290,7 +295,7 @@ class Simulation(Displayed):
             f"step times come from tables whose interpolation is off by {mean:.2%} on average, {most:.2%} in one of a hundred steps",
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the fields of the machine-readable answer; units are in the names."""
         classes: Any = np.unique(self.columns["priority"]) if self.completed else []
         within = {f"{name}_s": self.interval(name) for name in ("ttft", "tpot")} if self.completed else {}
@@ -377,7 +382,7 @@ class Simulation(Displayed):
         """One row for each request that was answered."""
         return Frame(self.columns)
 
-    def to_dataframe(self) -> Any:
+    def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each request that was answered, as a pandas data frame.
 
         Raises:
@@ -421,7 +426,7 @@ class Simulation(Displayed):
                 events.append({"name": name, "ph": "C", "pid": 0, "ts": float(now) * us, "args": {name: value}})
         return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}, allow_nan=False)
 
-    def plot(self, ax: Any = None, *, style: str | None = None, width: float | str | None = None) -> Any:
+    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw queue, cache and latency over time, and return the axes.
 
         Args:
@@ -430,7 +435,8 @@ class Simulation(Displayed):
         """
         if not self.completed:
             raise QuestionError(fault("simulation", self.trace, "answered no request: there is nothing to draw"))
-        return plots("traffic").plot(self, ax, {"style": style, "width": width})
+        drawn: Axes = plots("traffic").plot(self, ax, {"style": style, "width": width})
+        return drawn
 
 
 def _plain(value: Num | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from attrs import frozen
 
@@ -21,6 +21,7 @@ from roofline.core.units import (
     Seconds,
     show,
 )
+from roofline.core.values import Record
 from roofline.operators.operations import Op
 from roofline.operators.training_memory import States
 from roofline.physics.energy import dollars_per_token, joules_per_token
@@ -183,7 +184,7 @@ class Training(LayoutAnswer[TrainStep, States]):
         """Time of each part of the step: :data:`roofline.results.records.PHASES`; together they are its time."""
         return records.phases(self.whole, self.bubble)
 
-    def timeline(self) -> dict[str, Any]:
+    def timeline(self) -> Record:
         """Return the step on its pipeline as a trace for Perfetto, to be written as JSON: :func:`roofline.physics.pipeline_trace.trace`.
 
         Raises:
@@ -197,6 +198,6 @@ class Training(LayoutAnswer[TrainStep, States]):
             reduce=parts["exchange"], optimizer=parts["optimizer"],
         )  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the answer for one point under the names of the machine-readable form; units are in the names."""
         return records.of_training(self)

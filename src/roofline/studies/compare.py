@@ -15,6 +15,7 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -126,7 +127,7 @@ class Comparison(Displayed):
             if name in second and name in self.ratios
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the comparison under the field names of the machine-readable answer."""
         out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
         out["ratios"] = self.ratios
@@ -141,9 +142,7 @@ class Comparison(Displayed):
 
     def plot(self, style: str | None = None) -> Figure:
         """Return a figure of what the systems add up to: FLOP/s, bytes, bytes/s and watts, of the whole and of one chip."""
-        import matplotlib as mpl
-
-        with mpl.rc_context(plots("style").style(style).settings):
+        with plots("style").style(style).drawing():
             figure: Figure = plots("systems").draw(
                 [s.name for s in self.systems], [aggregates(s) for s in self.systems],
                 [s.power is None for s in self.systems], [s.package.announced for s in self.systems], style,

@@ -20,6 +20,7 @@ from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.text import figure
 from roofline.core.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Unit, show
+from roofline.core.values import Record
 from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.evaluation import one_block
@@ -68,7 +69,7 @@ class Needed(Displayed):
     high: float | None
     exists: bool
     targets: Mapping[str, float]
-    est: Any
+    est: Estimate | Training
     why: str
 
     def __repr__(self) -> str:
@@ -82,7 +83,7 @@ class Needed(Displayed):
         """The least that will do, or the most where less will do too; None where none does, or any."""
         return self.high if self.low is None else self.low
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return it under names of the machine-readable form."""
         return {
             "number": self.name, "unit": str(self.unit), "now": self.now, "exists": self.exists, "low": self.low, "high": self.high,

@@ -23,6 +23,7 @@ from roofline.core.fields import MOST_RANKS, number, refuse
 from roofline.core.lazy import plots
 from roofline.core.text import columns
 from roofline.core.units import SECOND, Num, parse, show
+from roofline.core.values import Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
@@ -113,7 +114,7 @@ class Scaling(Displayed):
         out: Floats = each / (known[0] if known.size else np.nan)
         return out
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the table as a mapping of lists, of the same length; what cannot be laid out is null."""
         columns_ = {
             "step_time_s": self.step_time, "tokens_per_s": self.tokens_per_second,

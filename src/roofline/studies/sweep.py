@@ -223,9 +223,6 @@ def _left(whole: Space, state: _State) -> Iterator[tuple[int, int, list[Block]]]
             yield task, family, wheres
 
 
-Steps = Iterator[tuple[int, int, Part]]
-
-
 def _here(whole: Space, wanted: Wanted, state: _State) -> Any:
     """Yield the tasks as this process does them."""
     plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())

@@ -16,6 +16,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.text import columns, figure
 from roofline.core.units import ONE, show
+from roofline.core.values import Record
 from roofline.hardware.numbers import SHORT, unit_of
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
@@ -182,7 +183,7 @@ class Sweep(Displayed):
         """Return the plans kept as a pandas data frame."""
         return self.frame.to_dataframe()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the plans kept and the reasons under names of the machine-readable form; units are in the names."""
         return {
             "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from roofline.core.arrays import ceil, larger, norm, share
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
 from roofline.operators.gradients import kept, of_inputs, of_weights, recast
 from roofline.operators.operations import Message, Op, Operation, Phase, Section, again
@@ -117,12 +118,22 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
             ended[m.section.place] = ended.get(m.section.place, 0.0) + m.span.time * slow
         ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
-    remembered, working = _remembered(inner, fused, question, p)
+    # Attention that only one kind of model has unfused keeps no scores: none of its runs would fit.
+    remembered, working = _remembered(inner if f.unfused == "all" else fused, fused, question, p)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layers"] / depth, ended["first"], ended["last"], hidden,
-        remembered / depth, working / depth, _sum(s.times * kept(s.operations) for s in closing),
+        remembered / depth, working / depth, _sum(s.times * kept(_lost(s.operations, f.logits)) for s in closing),
     )  # fmt: skip
+
+
+def _lost(operations: Iterable[Operation], logits: Bytes) -> Iterable[Operation]:
+    """Yield operations of which the loss keeps so many bytes a logit as the framework does."""
+    for work in operations:
+        if isinstance(work, Op) and work.module == "loss":
+            yield evolve(work, kept=work.kept * logits / FUSED_LOSS)
+        else:
+            yield work
 
 
 def _sum(values: Iterable[Num]) -> Num:
@@ -293,9 +304,12 @@ def _remembered(
 
 def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operation]:
     """Yield the operations of a section whose inputs are kept though some are done again."""
+    up = recompute not in ("none", "full") and "up" in modules(recompute)
     for work, plain in zip(section.operations, fused.operations, strict=True):
         if not _again(work, recompute):
-            yield work
+            # Queries, keys and values that are expanded again are not kept; what attention gives is the input of the next product.
+            expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
+            yield evolve(work, kept=0.0) if expanded and isinstance(work, Op) else work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION:
             yield plain
 

@@ -17,7 +17,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
-from roofline.core.units import Num, Ratio, Seconds
+from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import REACHED, System
 from roofline.operators.feasibility import Rule, training_rules
@@ -130,7 +130,8 @@ def played(
     slow = slowdown(layout.ranks / system.ranks_per_chip) * (calibration.level != "ideal")
     late = slow * sum((part.time for part in punctual), start=0.0)
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
-    activations = _activations(layout, one, over.in_flight, question.model.depth)
+    table = _EXCHANGED * question.model.vocab * question.model.hidden / layout.tp * (question.task != "lora")
+    activations = _activations(layout, one, over.in_flight, question.model.depth, table)
     kept = states(question, layout, activations * (1 - question.offload))
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
     n = placed(system, layout)
@@ -242,11 +243,14 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
     return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")
 
 
-def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int) -> Num:
-    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last's, and logits."""
+def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, table: Bytes) -> Num:
+    """Return the bytes of activations on the fullest rank: the first stage's micro-batches in flight, or the last's, and logits.
+
+    ``table`` is the gradient of the embedding or of the head in 16 bits, before it is added to those that are accumulated.
+    """
     per_stage = ceil(depth / layout.pp) * one.kept
     first = in_flight * per_stage + one.working
-    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last)
+    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last) + table
 
 
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
 from roofline.core.units import Ratio
+from roofline.validation.runs import ServingRun, TrainingRun
 
 
 @frozen
@@ -23,7 +23,7 @@ class Prediction:
         weight: of its error: repeats of one configuration may share that of one run.
     """
 
-    run: Any
+    run: ServingRun | TrainingRun
     quantity: str
     measured: float | None
     predicted: float | None

@@ -108,7 +108,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             limits = attrs.evolve(profile.engine, most=run.most / (run.pool.dp or 1.0), most_drafting=None)
             profile = attrs.evolve(profile, engine=limits)
         if run.memory_fraction:
-            profile = attrs.evolve(profile, memory_fraction=run.memory_fraction)
+            profile = profile.filled(run.memory_fraction)
         stored = model(run.model)
         asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
         drafts, kept, doubt = _drafts(run, said)

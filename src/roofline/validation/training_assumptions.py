@@ -36,6 +36,8 @@ _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
 
 _SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext-gpu")
 """Frameworks that share out weights (FSDP) unless they are told otherwise; the others share out the optimizer's states."""
+_PARTITIONED: Final = ("maxtext", "maxtext-gpu")
+"""Frameworks whose compiler cuts activations between layers over the tensor ranks."""
 _INTERLEAVED: Final = ("megatron", "megatron-core", "megatron-2021")
 """Frameworks whose recipes interleave chunks of layers on a pipeline's stages."""
 _CHUNKS: Final = 2
@@ -58,6 +60,11 @@ _CALLED: Final[Mapping[str, str]] = {
 _LISTED: Final = re.compile(r"recompute=(?:full on layers|selective) \[(\d{1,4}(?:, \d{1,4}){0,200})\]")
 _COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})")
 _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
+_HOSTED: Final = re.compile(r"remat_policy=\S*(?:offload)|remat_policy=custom \S*offload")
+"""A policy of MaxText that sends the inputs of layers, or what else it keeps, to the host."""
+_POLICY: Final = re.compile(r"remat_policy=(?!full)")
+"""A policy of MaxText, which names what is kept: how much else is done again depends on the compiler."""
+_ALTERNATE: Final = re.compile(r"every other matmul|llama3_8b\.toml\)")
 _OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
 _SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
 _GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
@@ -97,7 +104,8 @@ class TrainingCase:
         run: with its framework as it is filed, and the kind of its model.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         traits: what its note says of the software.
-        recompute, share: what is done again, and in which part of the layers.
+        recompute, share: what is done again, and in which part of the layers; ``stated``, whether the source says so to the last module;
+            ``hosted``, whether what is kept of a layer waits in the host's memory.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
         released: which release of its software it ran, as year.month; None where that is not known.
@@ -114,6 +122,8 @@ class TrainingCase:
     micro_batch: float
     recompute: str
     share: float
+    stated: bool
+    hosted: bool
     document: float
     offload: float
     released: float | None
@@ -125,7 +135,15 @@ class TrainingCase:
         run, layout = self.run, self.layouts
         software = (run.framework, self.framework.name, self.traits)
         words = (run.model, self.model.formats, run.system, software, run.task, self.recompute)
-        return (*words, layout.sharding, layout.fsdp, layout.sequence_parallel, np.size(layout.tp))
+        return (
+            *words,
+            self.stated,
+            self.hosted,
+            layout.sharding,
+            layout.fsdp,
+            layout.sequence_parallel,
+            np.size(layout.tp),
+        )
 
 
 def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Callable[[TrainingRun], TrainingCase]:
@@ -172,7 +190,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         offloaded = _OFFLOADED.search(run.note)
         said += traits
         return TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note),
+            bool(_HOSTED.search(run.note)),
             _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
             release, tuple(said),
         )  # fmt: skip
@@ -239,6 +258,9 @@ def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> 
     if run.recompute == "selective" and _CONTEXT.search(run.note):
         said.append("what attention gives is kept: nothing of weight is done again")
         return "none", 1.0
+    if run.recompute == "selective" and _ALTERNATE.search(run.note):
+        said.append("every other product is kept, and what is cheap is done again")
+        return "selective:activation+norm", 1.0
     if run.recompute != "unknown":
         return run.recompute, 1.0
     usual = _AGAIN.get((run.framework, run.task), "none")
@@ -278,6 +300,8 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
         said.append(f"the best layout: {', '.join(unknown)} not recorded")
     tp, pp, cp, dp, ep = np.array(rows).T
     split: Any = run.sequence_parallel
+    if "sequence_parallel" in run.assumed and run.framework in _PARTITIONED:
+        split = None
     if split is None:
         split = bool(np.any(tp > 1))
     if not run.sharding:

@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -17,6 +17,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, plain_cell
 from roofline.core.units import Ratio
+from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
 from roofline.results.notebook import Displayed
@@ -26,6 +27,7 @@ from roofline.validation.scoring import Prediction, Score, by, score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SHIPPED: Final = "serving"
 """The runs that come with the library."""
@@ -71,7 +73,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 def validate(
-    what: str | Path | Iterable[Mapping[str, object]] = SHIPPED,
+    what: str | Path | Iterable[Mapping[str, Cell]] = SHIPPED,
     *,
     level: str | Path | Calibration = "calibrated",
     progress: Progress | None = None,
@@ -200,7 +202,7 @@ class Validation(Displayed):
             table.writerow([plain_cell(p.run.id), p.quantity, *numbers, p.level, plain_cell(p.reason)])
         return out.getvalue()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """Return the scores under the names of the machine-readable answer; those of quality C under ``ambiguous``."""
         return {
             **self._scores(self.clear),
@@ -299,7 +301,7 @@ class Validation(Displayed):
         drawn_on: Axes = plots().scatter(drawn[quantity or next(iter(drawn))], ax=ax, key=key, style=style, width=width)
         return drawn_on
 
-    def figure(self) -> Any:
+    def figure(self) -> Figure:
         """Draw every quantity side by side, and return the figure.
 
         Raises:
@@ -308,7 +310,7 @@ class Validation(Displayed):
         drawn = self._drawn()
         for name, ax in zip(drawn, plots().panels(max(len(drawn), 1)), strict=False):
             out = self.plot(ax, quantity=name)
-        return self.plot().figure if not drawn else out.figure
+        return cast("Figure", out.figure if drawn else self.plot().figure)
 
     def _drawn(self) -> dict[str, list[Prediction]]:
         """Return what can be drawn of each quantity, the most first: of the clear runs, or of the others if there are none."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from attrs import evolve, field, frozen
+from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_RANKS, amount, degree, given, number, optional, refuse
@@ -140,7 +141,7 @@ class Layout:
         tp_, pp_, dp_, ep_, replicas = np.array(rows).T
         return cls(tp=tp_, pp=pp_, dp=dp_, ep=ep_, replicas=replicas)
 
-    def select(self, where: Any) -> Layout:
+    def select(self, where: NDArray[np.bool_] | NDArray[np.integer] | int) -> Layout:
         """Return the layouts at the places of a mask or index."""
         cut: Any = {name: value[where] for name in _DEGREES if np.ndim(value := getattr(self, name))}
         optionals = {"etp": self.etp, "fsdp": self.fsdp}

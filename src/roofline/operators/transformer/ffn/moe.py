@@ -116,7 +116,8 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         rows=rows,
         inputs=hidden,
         outputs=hidden,
-        kept=(hidden + (2 + f.gated) * f.width / cut) * element,
+        # Inputs of products as they are multiplied, of the activation between them in 16 bits.
+        kept=(hidden + f.width / cut) * p.passed("experts") + (1 + f.gated) * f.width / cut * element,
         module="experts",
     )  # fmt: skip
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)

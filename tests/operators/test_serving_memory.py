@@ -1,0 +1,160 @@
+"""Memory as engines share it out: fractions by each rule, states and windows in pages, peaks at start, by hand."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline import catalog
+from roofline.hardware.engines import Engine, StackMemory
+from roofline.operators import serving_memory
+from roofline.operators.memory import kv_cache
+
+GIB = 2.0**30
+RACK = rl.system("dgx-h100")
+PLAIN = rl.Model("plain", 1000, 10_000, (rl.Layers(4, rl.Gqa(10, 2, 100), rl.Dense(3000)),))
+HYBRID = rl.Model(
+    "hybrid", 1000, 10_000,
+    (rl.Layers(3, rl.Linear(key_heads=2, value_heads=4, key_dim=100, value_dim=100, conv=0), rl.Dense(3000)),
+     rl.Layers(1, rl.Gqa(10, 2, 100), rl.Dense(3000))),
+)  # fmt: skip
+OWN = StackMemory(context=GIB, spread=GIB)
+
+
+def driven(memory, fraction=0.5, budget=1000.0, **words):
+    engine = Engine("made", memory=memory, budget=budget, **words)
+    profile = rl.profile("generic", RACK).driven(engine)
+    return profile if fraction is None else profile.filled(fraction)
+
+
+def filled(model, profile, tokens=1000.0, sequences=1.0):
+    return serving_memory.fill(
+        model, RACK, rl.Layout(), profile, sequences=sequences, tokens=tokens, passing=1.0, logits=1.0
+    )
+
+
+@pytest.mark.parametrize("rule", ["all", "static", "free"])
+def test_the_cache_gets_what_each_rule_leaves_it(rule):
+    """Of M bytes: f M - W - R; f (M - R) - W; f (M - W - R)."""
+    profile = driven(attrs.evolve(OWN, rule=rule))
+    held, capacity, most = filled(PLAIN, profile)
+    whole, own = float(RACK.chip.memory.capacity * RACK.chip.memory.usable), float(held.weights)
+    left = {"all": whole / 2 - own - GIB, "static": (whole - GIB) / 2 - own, "free": (whole - own - GIB) / 2}[rule]
+    each = float(kv_cache(PLAIN, rl.Layout(), 1000.0))
+    # A sequence's own activations are small.
+    assert float(most) == pytest.approx(left / each, rel=0.05)
+    assert float(held.total) <= float(capacity)
+
+
+def test_by_default_a_static_engine_leaves_free_what_its_rule_says():
+    """512 MiB, 1 MiB for each of 1,000 tokens and 100 MiB for each of 8 ranks leave 2,312 MiB."""
+    memory = StackMemory(rule="static", reserve=512 * 2.0**20, reserve_token=2.0**20, reserve_rank=100 * 2.0**20)
+    room = serving_memory.room(PLAIN, RACK, rl.Layout(tp=8), driven(memory, None))
+    assert float(room.runtime) == pytest.approx(2312 * 2.0**20)
+
+
+def test_the_peak_at_start_is_the_largest_pass_or_the_logits():
+    """12 bytes for each of 100 sequences and 10,000 words, or 2 x 1,000 x (4 x 1,000 + 9,000)."""
+    memory = StackMemory(logit=12.0, sequences=100.0, small_sequences=100.0)
+    peaks = [float(serving_memory.profiled(PLAIN, RACK, rl.Layout(), driven(memory, budget=n))) for n in (10.0, 1000.0)]
+    assert peaks == [12 * 100 * 10_000, 2 * 1000 * 13_000]
+
+
+def test_buffers_of_experts_stay():
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(1, rl.Gqa(10, 2, 100), rl.Moe(experts=8, top_k=2, width=500)),))
+    memory = StackMemory(logit=12.0, sequences=100.0, small_sequences=100.0, experts=3.0)
+    found = float(serving_memory.profiled(model, RACK, rl.Layout(), driven(memory)))
+    # Beside residuals and heads of attention: three copies of the rows of two experts a token.
+    assert found == pytest.approx(2 * 1000 * (4 * 1000 + 3000) + 3 * 2 * 1000 * 2 * (2 * 1000 + 3 * 500))
+
+
+def test_a_state_takes_pages_and_a_sequence_whole_ones():
+    """A state of 4 x 100 x 100 elements; 400 elements a token: pages of 100 tokens. Three states and 3 pages for 250 tokens."""
+    state = serving_memory.state_bytes(HYBRID) / 3
+    token = float(kv_cache(HYBRID, rl.Layout(), 1.0)) - 3 * float(state)
+    length = float(state) / token
+    found = float(serving_memory.cached_bytes(HYBRID, rl.Layout(), 2.5 * length, driven(StackMemory(paged=True))))
+    assert found == pytest.approx(3 * float(state) + 3 * length * token)
+    twice = float(
+        serving_memory.cached_bytes(HYBRID, rl.Layout(), 2.5 * length, driven(StackMemory(paged=True, state_pages=2.0)))
+    )
+    assert twice == pytest.approx(6 * float(state) + 4 * length * token)
+
+
+def test_states_with_a_room_of_their_own_may_be_what_fills_first():
+    short, long = (
+        float(serving_memory.cached_bytes(HYBRID, rl.Layout(), n, driven(StackMemory(state_room=1.0))))
+        for n in (1.0, 1e6)
+    )
+    exact = float(kv_cache(HYBRID, rl.Layout(), 1e6)) - float(serving_memory.state_bytes(HYBRID))
+    assert short == pytest.approx(2 * float(serving_memory.state_bytes(HYBRID)))
+    assert long == pytest.approx(2 * exact)
+
+
+def test_windows_save_nothing_where_layers_differ_in_the_bytes_of_a_token():
+    narrow, wide = rl.Gqa(10, 2, 100, window=50), rl.Gqa(10, 2, 200)
+    mixed = attrs.evolve(PLAIN, layers=(rl.Layers(1, narrow, rl.Dense(3000)), rl.Layers(1, wide, rl.Dense(3000))))
+    alike = attrs.evolve(
+        PLAIN, layers=(rl.Layers(1, narrow, rl.Dense(3000)), rl.Layers(1, rl.Gqa(10, 2, 100), rl.Dense(3000)))
+    )
+    uniform = StackMemory(uniform=True)
+    assert serving_memory.as_cached(mixed, uniform) == mixed.unwindowed()
+    assert serving_memory.as_cached(mixed, StackMemory()) == mixed
+    assert serving_memory.as_cached(alike, uniform) == alike
+
+
+def test_experts_in_mxfp4_are_stored_in_whole_tiles():
+    model = rl.model("gpt-oss-120b")
+    loaded = serving_memory.as_loaded(model, 256.0)
+    assert {run.ffn.width for run in loaded.layers} == {3072}
+    assert serving_memory.as_loaded(model, 1.0) is model
+    assert serving_memory.as_loaded(rl.model("qwen3-30b-a3b"), 256.0) == rl.model("qwen3-30b-a3b")
+
+
+# What a user is told -----------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.3, 1.0), st.sampled_from(["vllm", "sglang", "trtllm", "generic"]))
+def test_a_greater_fraction_leaves_more_cache(fraction, engine):
+    small, large = (
+        rl.estimate(
+            rl.Decode(rl.model("llama-3.1-8b"), 4.0, 1000.0), RACK, rl.Layout(), engine=engine, memory_fraction=f
+        )
+        for f in (fraction * 0.9, fraction)
+    )
+    assert float(small.kv_cache_tokens) <= float(large.kv_cache_tokens)
+    assert float(small.fits_probability) <= float(large.fits_probability)
+
+
+def test_what_fits_within_its_uncertainty_fits_probably():
+    model = rl.model("gpt-oss-120b")
+    est = rl.estimate(rl.Decode(model, 8.0, 1000.0), RACK, rl.Layout(), engine="vllm")
+    low, high = est.interval("memory")
+    assert low < est.capacity < high
+    assert 0.1 < float(est.fits_probability) < 0.9
+    assert "probably" in str(est) or not est.fits
+    few, many = est.interval("max_concurrency")
+    assert few == 0 < many
+    sure = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8.0, 1000.0), RACK, rl.Layout(), engine="vllm")
+    assert float(sure.fits_probability) > 0.99
+
+
+def test_a_fraction_out_of_range_is_refused():
+    with pytest.raises(rl.QuestionError, match="memory_fraction"):
+        rl.estimate("llama-3.1-8b", RACK, tp=1, memory_fraction=1.2)
+
+
+def test_the_cache_of_a_small_model_as_a_log_prints_it():
+    """vLLM on 79.25 GiB at 0.92: 15.0 GiB of weights, 0.26 and 1.44 beside them, 460,496 tokens of 128 KiB."""
+    est = rl.estimate(
+        rl.Decode(rl.model("llama-3.1-8b"), 1.0, 131071.0), RACK, rl.Layout(), engine="vllm", memory_fraction=0.92
+    )
+    assert float(est.kv_cache_tokens) == pytest.approx(460_496, rel=0.02)
+
+
+def test_memory_of_an_engine_is_read_and_checked():
+    found = catalog.engine("sglang@0.5.0", RACK).memory
+    assert (found.rule, found.reserve_share) == ("static", 0.12)
+    assert catalog.engine("vllm-ascend").memory.state_pages == 2.0
+    assert catalog.engine("sglang", RACK).memory.reserve_share == 0.0
