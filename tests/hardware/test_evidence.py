@@ -83,7 +83,16 @@ def test_an_answer_names_its_evidence_and_a_bound_has_none():
 
 @pytest.mark.parametrize(
     "quantity",
-    ["tpot", "ttft", "tpot_p99", "ttft_p50", "tokens_per_second", "dollars_per_million_tokens", "joules_per_token", "memory"],
+    [
+        "tpot",
+        "ttft",
+        "tpot_p99",
+        "ttft_p50",
+        "tokens_per_second",
+        "dollars_per_million_tokens",
+        "joules_per_token",
+        "memory",
+    ],
 )
 def test_every_quantity_has_intervals_that_grow_with_their_coverage(quantity):
     est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm")

@@ -232,7 +232,9 @@ def test_citations_are_the_numbers_used():
 
 def test_intervals_widen_with_what_is_not_known():
     known = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), "dgx-h100", rl.Layout())
-    stranger = attrs.evolve(rl.system("dgx-h100"), package=attrs.evolve(rl.system("dgx-h100").package, name="strange", vendor="nobody"))
+    stranger = attrs.evolve(
+        rl.system("dgx-h100"), package=attrs.evolve(rl.system("dgx-h100").package, name="strange", vendor="nobody")
+    )
     unknown = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), stranger, rl.Layout())
     assert np.diff(unknown.interval("tpot")) > np.diff(known.interval("tpot"))
 

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 import roofline as rl
-from roofline.studies.compare import aggregates, compare
+from roofline.studies.compare import _served, aggregates, compare
 
 PAIR = ("cloudmatrix384", "gb200-nvl72")
 
@@ -53,7 +53,7 @@ def test_ranges_hold_the_ratio():
 
 
 def test_services_keep_their_limits():
-    found = compare(*PAIR, model="deepseek-v3", tpot=(0.02, 0.05))
+    found = compare(*PAIR, model="deepseek-v3", tpot=(0.02, 0.05), dtype="checkpoint")
     for row in found.under:
         fast, slow = row[0.02], row[0.05]
         assert fast.tpot <= 0.02
@@ -107,3 +107,34 @@ def test_power_of_chips_alone_is_not_compared_with_a_systems():
     assert "flops_per_joule" not in found.ratios
     assert "bf16_flops_per_s" in found.ratios
     assert "power of the chips alone" in found.table()
+
+
+def test_each_system_serves_in_the_format_of_its_services_and_like_for_like_is_beside_it():
+    found = compare(*PAIR, model="deepseek-v3", tpot=("50ms",))
+    cloud, rack = (est.question.model.formats for est in found.estimates)
+    assert cloud.names("experts", "dense") == ("int8",)
+    assert (rack.names("experts", "dense"), rack.kv) == (("nvfp4",), "fp8")
+    assert [est.question.model.formats.names("experts") for est in found.alike] == [("fp8-block",)] * 2
+    plain = compare(*PAIR, model="deepseek-v3", tpot=("50ms",), dtype="checkpoint")
+    assert not plain.alike
+    assert [est.to_dict() for est in plain.estimates] == [est.to_dict() for est in found.alike]
+    assert [est is None for est in found.to_dict()["alike"]] == [False, False]
+    assert "50 ms, like for like" in found.table()
+    assert "like for like" not in plain.table()
+
+
+@pytest.mark.parametrize(
+    ("model", "system", "form"),
+    [
+        ("deepseek-v3", "dgx-h100", "fp8-block"),  # 8 bits that Hopper multiplies
+        ("deepseek-v3", "cloudmatrix384", "int8"),  # as narrow, but the 910C has no fp8
+        ("gpt-oss-120b", "cloudmatrix384", "mxfp4"),  # narrower
+        ("gpt-oss-120b", "dgx-b200", "mxfp4"),
+        ("llama-3.1-70b", "dgx-h100", "fp8"),
+        ("llama-3.1-70b", "dgx-a100-80gb", "bf16"),  # nothing is stated of Ampere
+    ],
+)
+def test_a_checkpoint_that_is_as_narrow_stays_as_it_is(model, system, form):
+    stored = rl.model(model)
+    found = _served(stored, rl.system(system), None, None)
+    assert found.formats.names("experts" if stored.experts else "dense") == (form,)

@@ -105,7 +105,7 @@ def _systems_of(chip_: str) -> list[str]:
 
 
 def kind_of(given: str | Path) -> str | None:
-    """Return whether a name or path is that of a ``system``, a ``chip`` or a ``model``; None for a name nobody has.
+    """Return whether a name or path is that of a ``system``, a ``chip`` or a ``model``; None for a name that no descriptor has.
 
     Raises:
         DescriptorError: the file cannot be read.
@@ -325,7 +325,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     own: Calibration = _load("calibration", timed)
     if far:
         own = evolve(own, stands_for=part.name)
-    # A chip that nobody was seen to train on goes by the others of its maker.
+    # A chip without measured training runs goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
         return own

@@ -30,7 +30,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     """Return one pass as a tree of spans: sections, each a number of times its operations one after another, and the host.
 
     Args:
-        served: sequences whose tokens the host sends on while the chip works.
+        served: sequences whose tokens the host sends on while the chip computes.
     """
     if not calibration.engine.windows:
         question = evolve(question, model=as_served(question.model, calibration))

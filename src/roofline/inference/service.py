@@ -1,6 +1,6 @@
 r"""A service under load: requests always in flight, or coming at random, prompts passed in the decode steps of the others.
 
-The steps are counted in :mod:`roofline.physics.queueing` and priced here, as works:
+The steps are counted in :mod:`roofline.physics.queueing` and priced here, as operations:
 
 .. math:: \mathrm{TTFT} = (w + s)\,t_{mixed}, \qquad \mathrm{TPOT} = (t_{decode} + f_{any} (t_{mixed} - t_{decode})) / a,
           \qquad \mathrm{rate} = N O / (\mathrm{TTFT} + (O - 1)\,\mathrm{TPOT}) .

@@ -56,7 +56,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     if as_served(model, calibration) != model:
         title = calibration.engine.title
         out.append(
-            f"{title} leaves out the sliding windows of {model.name} unless it is told: all tokens are seen and kept"
+            f"{title} leaves out the sliding windows of {model.name} unless configured: all tokens are seen and stored"
         )
     if calibration.level != "ideal":
         out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
@@ -70,7 +70,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             )
     if system.power_per_chip is not None:
         mean, idle = calibration.power_fraction[0], calibration.idle_fraction
-        out.append(f"energy: what works draws {float(mean):.0%} of the rated power, what idles {float(idle):.0%}")
+        out.append(f"energy: a busy chip draws {float(mean):.0%} of the rated power, an idle one {float(idle):.0%}")
     if system.power is None and system.package.power is not None:
         out.append("energy counts the rated power of the chips alone: hosts, switches and cooling come on top")
     if system.package.announced:

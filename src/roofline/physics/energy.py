@@ -1,4 +1,4 @@
-"""Energy and money of a rate of tokens, from a system's rated power and its rent."""
+"""Energy and cost of a rate of tokens, from a system's rated power and its cost per hour."""
 
 from __future__ import annotations
 

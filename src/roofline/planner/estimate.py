@@ -108,12 +108,12 @@ def estimate(
         chips: chips to use; by default all of the system, or what the layout takes.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
         engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
-            an engine that nobody named (none at the ideal level).
+            a generic engine (none at the ideal level).
         launch: ``graph``, or ``eager`` where the host launches kernels one by one.
         memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,
             ``--mem-fraction-static``); by default the engine's own.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
-        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+        price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
         dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
 
     Raises:

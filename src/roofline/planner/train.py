@@ -69,12 +69,12 @@ def train(
         chips: chips to use; by default those that the degrees make if ``dp`` is given, else all of the system.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
         framework: what trains: a name in ``workloads/frameworks``, the path of a TOML file, ``none`` for the kernels alone; by
-            default a tuned one that nobody named (none at the ideal level).
+            default a generic, tuned one (none at the ideal level).
         dtype: multiply the layers' matrices in this format.
         tp, pp, vpp, cp, dp, ep, etp, sharding, schedule, sequence_parallel: as in :class:`Layout`.
         recompute, micro_batch: as in :class:`TrainStep`.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
-        price: rent of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+        price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
@@ -199,7 +199,7 @@ def chosen_words(recompute: str | None, sharding: str | None, schedule: str | No
 
 
 def ordered(schedule: str | None) -> None:
-    """Refuse a schedule that nobody knows.
+    """Refuse an unknown schedule.
 
     Raises:
         UnknownNameError: it is one.

@@ -18,7 +18,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Near, Subject
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.operators.memory import placed
+from roofline.operators.memory import placed, state_bytes
 from roofline.operators.operations import Message
 from roofline.physics.queueing import PERCENT
 from roofline.results import citations
@@ -218,7 +218,7 @@ def added(est: Any, name: str) -> Ratio:
 def memory_error(est: Any) -> Bytes:
     """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
 
-    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
+    Of serving ``sqrt((0.03 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
     of activations and of what the allocator adds.
     """
     profile, memory = est.calibration, est.memory
@@ -239,7 +239,9 @@ def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Nu
     if quantity == "memory":
         return est.memory.total - half, est.memory.total + half
     room = est.cache_room
-    wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * est.calibration.engine.memory.spread_cache) ** 2)
+    own = est.calibration.engine.memory
+    cached = own.spread_state if np.any(state_bytes(est.question.model) > 0) else own.spread_cache
+    wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * cached) ** 2)
     each = share(getattr(est, quantity), room)
     more = each * larger(half - room, 0.0)
     value = getattr(est, quantity)
@@ -263,7 +265,7 @@ def chance_of_fitting(est: Any) -> Ratio:
 _LOGIT_90: Final = 2.197
 """Logit of 0.9: one tail of an 80 % interval."""
 _FAR: Final = 500.0
-WEIGHTS_ERROR: Final = 0.02
+WEIGHTS_ERROR: Final = 0.03
 """Half-width of the 80 % interval of weights as loaded, relative."""
 
 

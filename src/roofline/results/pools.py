@@ -157,7 +157,7 @@ class Pools(Answer):
         """Return the interval of ``"ttft"``, ``"tpot"`` or a rate that holds a share of measurements; None at the ideal level.
 
         Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
-        of a time to the first token, and of a rate, the queue tells, which is asked again at the ends of each interval in turn; the
+        of a time to the first token, and of a rate, the queue tells, which is solved again at the ends of each interval in turn; the
         deviations add in squares. Near saturation a little more of a pass is much more of a wait.
 
         Raises:

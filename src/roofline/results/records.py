@@ -53,7 +53,7 @@ PHASES: Final = {
     "optimizer": "optimizer",
     "between": "between steps",
 }
-"""Parts of a step, in the order in which they are told, and what each is."""
+"""Parts of a step, in the order in which they are printed, and what each is."""
 _ASKED_OF_STEPS: Final = (
     "global_batch",
     "seq_len",
@@ -241,7 +241,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         out["interval"] = "the ideal level bounds, and does not predict"
     for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
-        ("usd_per_million_output_tokens", "price_per_chip", "trustworthy rent"),
+        ("usd_per_million_output_tokens", "price_per_chip", "trustworthy cost per hour"),
     ):
         unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, known) is None}
         if unknown:
@@ -284,7 +284,7 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
         out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_million_tokens is None:
         out["usd_per_million_output_tokens"] = (
-            f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
         )
     return out
 
@@ -382,7 +382,9 @@ def _missing_of_training(est: Training) -> dict[str, str]:
     if est.joules_per_token is None:
         out["energy_j_per_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_trillion_tokens is None:
-        out["usd_per_trillion_tokens"] = f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+        out["usd_per_trillion_tokens"] = (
+            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
+        )
     return out
 
 
@@ -417,7 +419,7 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
         ["energy", missing["energy_mwh"] if energy is None else f"{figure(energy)} MWh{mean}, PUE {float(run.pue):g}"]
     )
     hours = f"{figure(float(run.chip_hours) / MILLION)} million chip hours"
-    out.append(["rent", missing["cost_usd"] if cost is None else f"${figure(cost / MILLION)} million for {hours}"])
+    out.append(["cost", missing["cost_usd"] if cost is None else f"${figure(cost / MILLION)} million for {hours}"])
     return out
 
 
@@ -429,7 +431,9 @@ def fields_of_campaign(run: Campaign) -> dict[str, Any]:
     if run.joules is None:
         missing["energy_mwh"] = f"no rated power of {run.training.system.name} or {package} is published; give power"
     if run.dollars is None:
-        missing["cost_usd"] = f"no trustworthy rent of {run.training.system.name} or {package} was found; give price"
+        missing["cost_usd"] = (
+            f"no trustworthy cost per hour of {run.training.system.name} or {package} was found; give price"
+        )
     flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
     pairs = {
         "days": run.interval("days"),

@@ -1,4 +1,4 @@
-"""What a simulation of a trace tells: times at percentiles, rates, goodput, queue and cache over time."""
+"""Result of the simulation of a trace: times at percentiles, rates, goodput, queue and cache over time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Times:
 
 @frozen(eq=False, repr=False)
 class Simulation(Displayed):
-    """The answer to a trace: what each request saw, and how full the service was.
+    """The answer for a trace: what each request saw, and how full the service was.
 
     Attributes:
         trace: name of the trace; ``requests``: that came; ``refused``: those whose prompt no cache holds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
@@ -19,11 +19,15 @@ from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.models import dtypes
+from roofline.models.architecture import Model
+from roofline.models.dtypes import DTYPES, Dtype
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.search import search
+from roofline.planner.selection import Search
 from roofline.planner.words import ModelLike, ServiceWords
 from roofline.results.estimate import Estimate
 from roofline.results.notebook import Displayed
@@ -34,6 +38,11 @@ if TYPE_CHECKING:
 
 LIMITS: Final = (0.02, 0.05, 0.1)
 """Times per output token that services are held to: a fast reader, a usual promise, a patient one."""
+
+SERVED: Final = "served"
+"""The word for the format in which services hold large models on each system."""
+STORED: Final = "checkpoint"
+"""The word for the format that the model's own files have."""
 
 _MOST_COLUMNS: Final = 4
 
@@ -95,6 +104,8 @@ class Comparison(Displayed):
         under: for each system, the best service under each limit on TPOT; None where nothing keeps it.
         patience: the limit on TTFT that they keep too.
         asked: the estimates are of so many requests in flight as were asked for, and not among the best services.
+        alike: the best services under the middle limit with all weights as the checkpoint has them, where some of the estimates
+            have them in the format that services use on their system; None where nothing keeps it.
     """
 
     systems: tuple[System, ...]
@@ -102,6 +113,7 @@ class Comparison(Displayed):
     under: tuple[Mapping[float, Estimate | None], ...] = ()
     patience: float = PATIENCE
     asked: bool = False
+    alike: tuple[Estimate | None, ...] = ()
 
     def __repr__(self) -> str:
         served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
@@ -138,6 +150,7 @@ class Comparison(Displayed):
             out["under_tpot"] = [
                 {str(limit): None if est is None else est.to_dict() for limit, est in row.items()} for row in self.under
             ]
+            out["alike"] = [None if est is None else est.to_dict() for est in self.alike]
         return out
 
     def plot(self, style: str | None = None) -> Figure:
@@ -196,6 +209,15 @@ class Comparison(Displayed):
                 [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
                 for i, est in enumerate(self.estimates)
             ]
+        if self.alike:
+            rows += [
+                [
+                    f"{show(_middle(self.under[0]), SECOND, 3)}, like for like" if i == 0 else "",
+                    system.name,
+                    *_service(best, est),
+                ]
+                for i, (system, best, est) in enumerate(zip(self.systems, self.alike, self.estimates, strict=True))
+            ]
         head = ["", "", "tokens/s", "80 % within", "a chip", "TPOT", "TTFT", "requests", "bound by", "layout"]
         notes = []
         for est in self.estimates:
@@ -204,6 +226,14 @@ class Comparison(Displayed):
                 f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+        if self.alike:
+            same = next(
+                (est.question.model.formats_line for est in self.alike if est is not None), "no service keeps it"
+            )
+            notes.append(
+                f"each in the format that services use there; like for like, as the checkpoint has it: {same} "
+                f"(dtype={STORED}, or one format for all)"
+            )
         notes += first.model.notices
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
@@ -269,7 +299,7 @@ def compare(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     chips: int | None = None,
-    dtype: str | None = None,
+    dtype: str = SERVED,
     kv_dtype: str | None = None,
     concurrency: Num | None = None,
     progress: Progress | None = None,
@@ -286,8 +316,10 @@ def compare(
             services under the middle limit.
         progress: called now and then with the plans of a system priced, and all of them.
         level, engine, chips, kv_dtype: as in :func:`roofline.estimate`.
-        dtype: one format for all, like for like; a format that a chip cannot multiply is widened, and said. ``served``: on each
-            system the format in which large models are served best there (INT8 on Ascend 910, NVFP4 on Blackwell), as its stack says.
+        dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
+            with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
+            chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
+            for all, like for like; a format that a chip cannot multiply is widened, and said.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
 
     Raises:
@@ -301,35 +333,60 @@ def compare(
     racks = tuple(catalog.system(system) for system in systems)
     limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
-        asked = {"dtype": dtype, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
+        told = None if dtype == SERVED else dtype
+        asked = {"dtype": told, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
         for name, value in asked.items():
             if value is not None:
                 raise QuestionError(
                     fault(name, value, "says something of a service, but no model was given", "add model=")
                 )
         return Comparison(racks)
-    rows, chosen = [], []
+    stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
+    middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
     for rack in racks:
-        form = _served(rack, engine) if dtype == SERVED else dtype
-        made = catalog.model(model, dtype=form, kv_dtype=kv_dtype)
-        found = search(made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words)
+
+        def held(made: Model, rack: System = rack) -> Search:
+            return search(
+                made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words
+            )
+
+        made = _served(stored, rack, engine, kv_dtype) if dtype == SERVED else stored
+        found = held(made)
         row = {limit: found.held(tpot=limit).best for limit in limits}
         rows.append(row)
-        best = row[limits[len(limits) // 2]] or next((est for est in row.values() if est is not None), found.nearest)
+        best = row[middle] or next((est for est in row.values() if est is not None), found.nearest)
         if concurrency is not None or best is None:
             more: Any = {**words, "concurrency": concurrency} if concurrency is not None else words
             best = estimate(made, rack, chips=chips, level=level, engine=engine, **more)
         chosen.append(best)
-    return Comparison(racks, tuple(chosen), tuple(rows), patience, concurrency is not None)
+        alike.append(row[middle] if made is stored else held(stored).held(tpot=middle).best)
+        differs |= made is not stored
+    return Comparison(
+        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else ()
+    )
 
 
-SERVED: Final = "served"
-"""The word for the format that each system serves best."""
+def _middle(limits: Iterable[float]) -> float:
+    """Return the middle one of limits in order."""
+    each = tuple(limits)
+    return each[len(each) // 2]
 
 
-def _served(rack: System, engine: str | Path | Engine | None) -> str | None:
-    """Return the format that a system's stack serves best; None for the checkpoint's own."""
-    return catalog.engine("generic" if engine is None else engine, rack).served or None
+def _served(model: Model, rack: System, engine: str | Path | Engine | None, kv_dtype: str | None) -> Model:
+    """Return a model as services on a system hold it: in the stack's format, unless its own is as narrow and can be multiplied."""
+    stack = catalog.engine("generic" if engine is None else engine, rack)
+    if not stack.served:
+        return model
+    narrow, peaks = DTYPES[stack.served], rack.chip.peak
+    own = [dtypes.dtype(name) for name in model.formats.names("experts" if model.experts else "dense")]
+    if all(each.bytes < 0.75 * narrow.bytes or _as_narrow(each, narrow, peaks) for each in own):
+        return model
+    return model.stored(narrow.name, kv_dtype or stack.cache.get(narrow.name))
+
+
+def _as_narrow(own: Dtype, narrow: Dtype, peaks: Mapping[str, object]) -> bool:
+    """Return whether a format takes no more than another, to a tenth, and is multiplied in no more bits than it."""
+    return bool(own.bytes <= 1.1 * narrow.bytes) and own.rate(peaks) not in DTYPES["bf16"].rates
 
 
 def _limits(name: str, value: Any) -> tuple[float, ...]:
