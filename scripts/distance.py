@@ -343,6 +343,33 @@ def measured(known: Sequence[tuple[Any, Subject]]) -> list[list[object]]:
     ]
 
 
+PAGE = """# Intervals and the evidence
+
+Made by `python scripts/distance.py --write`. An interval is as wide as measured runs were spread at the distance of the question from
+the evidence. *Low* and *high* are the ends of the 80 % interval over the prediction; the last columns say which share of runs lies in
+intervals that claim 50, 80 and 95 %, when the intervals are made without the runs of the same source, model and system. Cells of
+(source, model, system, weights) weigh alike; runs of quality C, and those that do not say whether they drafted, take no part.
+
+{table}
+
+Each run is predicted with constants of stacks and frameworks fitted without any run nearer than the distance says. Fits are linearised
+around the shipped constants. Kernels and links keep their fits at the first three distances; at the last two, chips are priced with the
+constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. A distance with fewer
+than {least} cells takes the spread of the one before.
+
+What a run leaves open (the cache's format, the layout, the release) was chosen when it was priced, as it is for a question: what that
+choice costs is part of the spread. The list of what was measured is `hardware/evidence/measured.csv`, the spreads are
+`hardware/evidence/residuals.csv`.
+"""
+
+
+def page(rows: Sequence[Sequence[str]]) -> bytes:
+    """Return the page that tells the spreads and their coverage."""
+    head = ["", "nearest evidence", "cells", "runs", "low", "high", "in 50 %", "in 80 %", "in 95 %"]
+    lines = [head, ["---", "---", *["--:"] * 7], *rows]
+    return PAGE.format(table="\n".join(f"| {' | '.join(each)} |" for each in lines), least=LEAST_CELLS).encode()
+
+
 def main() -> None:
     """Compute the residuals, print their spreads and coverage, and write them if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -380,6 +407,7 @@ def main() -> None:
             ROOT / FOLDER / "residuals.csv", table(["quantity", "distance", "cells", "runs", *QUANTILES], rows)
         )
         output.write(ROOT / FOLDER / "measured.csv", table([*SUBJECT, "runs"], measured(every)))
+        output.write(ROOT / "docs" / "accuracy" / "intervals.md", page(shown))
 
 
 if __name__ == "__main__":
