@@ -176,12 +176,12 @@ def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
     drawn = est.joules_range
     if logs is None or drawn is None:
         return None
-    each, z = est.joules_per_token, _scaled(coverage)
+    each, z = est.joules_per_token, scaled(coverage)
     low, high = (z * np.log(end / each) for end in drawn)
     return -np.hypot(logs[0], low), np.hypot(logs[1], high)
 
 
-def _scaled(coverage: Ratio) -> Ratio:
+def scaled(coverage: Ratio) -> Ratio:
     """Return how much wider a normal interval of some coverage is than one of 80 %."""
     return NormalDist().inv_cdf((1 + float(coverage)) / 2) / NormalDist().inv_cdf((1 + COVERAGE) / 2)
 
@@ -193,7 +193,7 @@ def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
         return None
     spread = catalog.evidence().spread(name, nearest(est).distance)
     low, high = spread.ends(coverage)
-    middle, more = spread.at(0.5), _scaled(coverage) * added(est, name)
+    middle, more = spread.at(0.5), scaled(coverage) * added(est, name)
     blank = np.where(np.isnan(value), np.nan, 0.0)[()]
     return middle - np.hypot(middle - low, more) + blank, middle + np.hypot(high - middle, more) + blank
 
@@ -232,7 +232,7 @@ def memory_error(est: Any) -> Bytes:
 
 def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
     """Return the interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
-    z = _scaled(coverage)
+    z = scaled(coverage)
     half = z * memory_error(est)
     if est.calibration.level == "ideal":
         return None

@@ -111,7 +111,7 @@ def agreement(inside: Ratio, n: int) -> str:
     'outside more often than the intervals claim: 10 of 50 inside, 34 to 46 expected; fit the stack to the runs with roofline calibrate'
     """
     mean, wide = CLAIMED * n, 1.96 * float(np.sqrt(n * CLAIMED * (1 - CLAIMED)))
-    low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), round(inside * n)
+    low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), round(float(inside) * n)
     told = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
     if count < low:
         return f"outside more often than the intervals claim: {told}; fit the stack to the runs with roofline calibrate"
