@@ -14,7 +14,11 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
+<<<<<<< HEAD
 from roofline.catalog.evidence import evidence
+=======
+from roofline.catalog import energy as energies
+>>>>>>> main
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -24,6 +28,7 @@ from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
+from roofline.hardware.energy import Energy
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import Chip, Fabric, System, Tier
@@ -34,6 +39,7 @@ __all__ = [
     "asset",
     "check_places",
     "chip",
+    "energy",
     "engine",
     "engines",
     "evidence",
@@ -61,6 +67,7 @@ _LOG.addHandler(logging.NullHandler())
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
+_ENERGY: Final = "hardware/energy.toml"
 _MOST_KEPT: Final = 512
 
 
@@ -138,6 +145,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         return software.sustained(top), (path,)
     if kind == "operation":
         return operations.operation(top), (path,)
+    if kind == "energy":
+        return energies.energy(top), (path,)
     if kind == "calibration":
         return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
 
@@ -295,6 +304,17 @@ def operation(given: str | Path | Operation | None = None) -> Operation:
     if isinstance(given, Operation):
         return given
     return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
+
+
+def energy(given: str | Path | Energy | None = None) -> Energy:
+    """Return the coefficients of energy and money: ``hardware/energy.toml``, or the path of a TOML file like it.
+
+    Raises:
+        DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Energy):
+        return given
+    return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
 
 
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:

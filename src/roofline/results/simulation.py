@@ -16,7 +16,8 @@ from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.energy import dollars_per_token, joules_per_token, total
+from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
 from roofline.results.notebook import Displayed
@@ -269,12 +270,10 @@ class Simulation(Displayed):
     @property
     def joules_per_token(self) -> float | None:
         """Energy of an output token; None where no power is known, or where the pools are of two systems."""
-        power = self.system.power_per_chip
-        if power is None or self.estimate is None or self.prefill_system is not None or not self.completed:
+        if self.estimate is None or self.prefill_system is not None or not self.completed:
             return None
-        profile = self.estimate.calibration
-        part = drawn(profile.idle_fraction, profile.power_fraction[0], self.working)
-        return float(joules_per_token(power, part, self.chips, self.tokens_per_second))
+        split = parts(self.estimate, SCOPE, self.working)
+        return None if split is None else float(joules_per_token(total(split), self.chips, self.tokens_per_second))
 
     @property
     def dollars_per_million_tokens(self) -> float | None:

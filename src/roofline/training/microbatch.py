@@ -305,12 +305,16 @@ def _remembered(
 def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operation]:
     """Yield the operations of a section whose inputs are kept though some are done again."""
     up = recompute not in ("none", "full") and "up" in modules(recompute)
+    again_inside = recompute not in ("none", "full") and "activation" in modules(recompute)
     for work, plain in zip(section.operations, fused.operations, strict=True):
         expanding = up and isinstance(work, Op) and work.role == "up"
         expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
         if expanded and isinstance(work, Op) and not _again(work, recompute):
             # Queries, keys and values that are expanded again are not kept; what attention gives is the input of the next product.
             yield evolve(work, kept=0.0)
+        elif again_inside and isinstance(work, Op) and work.kernel == "moe" and not _again(work, recompute):
+            # The activation inside a grouped product is done again: the input of its second product, as wide as an expert, is not kept.
+            yield evolve(work, kept=work.kept - work.inner)
         elif expanding or not _again(work, recompute):
             yield work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION and not expanded:

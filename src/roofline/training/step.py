@@ -30,6 +30,7 @@ from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
 from roofline.physics.stragglers import slowdown
+from roofline.results.energy import demanded
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -144,7 +145,7 @@ def played(
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=demanded(step, system), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 
@@ -249,7 +250,11 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
     ``table`` is the gradient of the embedding or of the head in 16 bits, before it is added to those that are accumulated.
     """
     per_stage = ceil(depth / layout.pp) * one.kept
-    first = in_flight * per_stage + one.working
+    # Where embedding and head take the place of a layer each, the second stage holds more than the first, of one micro-batch less.
+    chunks = layout.pp * layout.vpp
+    spaced = (layout.pp > 1) & (depth % chunks != 0) & ((depth + 2) % chunks == 0)
+    ahead = larger(in_flight * (per_stage - one.kept), (in_flight - 1) * per_stage)
+    first = pick(spaced, ahead, in_flight * per_stage) + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last) + table
 
 
