@@ -14,11 +14,8 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
-<<<<<<< HEAD
-from roofline.catalog.evidence import evidence
-=======
 from roofline.catalog import energy as energies
->>>>>>> main
+from roofline.catalog.evidence import evidence
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config

@@ -20,11 +20,8 @@ from roofline.physics import reliability
 from roofline.physics.energy import total
 from roofline.results import records
 from roofline.results.answer import Answer, Text
-<<<<<<< HEAD
-from roofline.results.intervals import COVERAGE
-=======
 from roofline.results.energy import SCOPE, error, parts
->>>>>>> main
+from roofline.results.intervals import COVERAGE
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep

@@ -21,13 +21,8 @@ from roofline.models.architecture import Model
 from roofline.operators.memory import placed, state_bytes
 from roofline.operators.operations import Message
 from roofline.physics.queueing import PERCENT
-<<<<<<< HEAD
-from roofline.results import citations
-from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
-=======
 from roofline.results import citations, energy
-from roofline.workload.questions import KEPT_ERROR, guessed
->>>>>>> main
+from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
 
 FRONT_ERROR: Final = 0.7
 """Half-width of the 80 % interval of the front end's time, relative."""
@@ -119,38 +114,12 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     >>> bool(wide[0] < low < est.tpot < high < wide[1])
     True
     """
-<<<<<<< HEAD
     if not 0 < float(coverage) < 1:
         raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
     if quantity == "memory" or (quantity in _HELD and not isinstance(est.question, TrainStep)):
         return memory(est, quantity, coverage)
     logs = _logs(est, quantity, coverage)
     if logs is None:
-=======
-    if quantity == "joules_per_token":
-        return joules(
-            est, interval(est, "ttft" if est.tpot is None else "tpot"), est.ttft if est.tpot is None else est.tpot
-        )
-    if quantity == "dollars_per_million_tokens":
-        each, name = est.dollars_per_million_tokens, "ttft" if est.tpot is None else "tpot"
-        value, pair = getattr(est, name), interval(est, name)
-        return None if each is None or pair is None else (each * pair[0] / value, each * pair[1] / value)
-    if quantity in _RATES:
-        rate, name = getattr(est, quantity), _RATES[quantity]
-        value, pair = getattr(est, name), interval(est, name)
-        return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
-    if quantity not in _RATES.values():
-        raise QuestionError(
-            fault(
-                "quantity",
-                quantity,
-                "has no interval",
-                "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens",
-            )
-        )
-    value, whole, profile = getattr(est, quantity), est.whole, est.calibration
-    if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
->>>>>>> main
         return None
     value = _value(est, quantity)
     return value * np.exp(logs[0]), value * np.exp(logs[1])
@@ -203,13 +172,16 @@ def _inverse(logs: Ends | None) -> Ends | None:
 
 
 def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
-    """Return the ends with what is not known of the power drawn, which has nothing to do with the time."""
-    drawn = est.joules_range
-    if logs is None or drawn is None:
+    """Return the ends of the energy of a token, from those of the time it takes.
+
+    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
+    and of time add in squares.
+    """
+    if logs is None:
         return None
-    each, z = est.joules_per_token, scaled(coverage)
-    low, high = (z * np.log(end / each) for end in drawn)
-    return -np.hypot(logs[0], low), np.hypot(logs[1], high)
+    lasting = energy.lingering(est, energy.SCOPE, est.working)
+    power = scaled(coverage) * energy.error(est, energy.SCOPE, est.working)
+    return -np.hypot(logs[0] * lasting, power), np.hypot(logs[1] * lasting, power)
 
 
 def scaled(coverage: Ratio) -> Ratio:
@@ -244,21 +216,6 @@ def added(est: Any, name: str) -> Ratio:
     drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * guessed(est.question)
     assumed = citations.assumed(est.system, span) * est.calibration.assumed_error**2
     return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + assumed + drafts**2))
-
-
-def joules(est: Any, pair: tuple[Num, Num] | None, value: Num | None) -> tuple[Num, Num] | None:
-    """Return the 80 % interval of the energy of a token, from that of the time it takes.
-
-    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
-    and of time add in squares.
-    """
-    each = est.joules_per_token
-    if each is None or pair is None or value is None:
-        return None
-    at = est.working
-    time = np.log(pair[1] / value) * energy.lingering(est, energy.SCOPE, at)
-    half = np.sqrt(energy.error(est, energy.SCOPE, at) ** 2 + time**2)
-    return each * np.exp(-half), each * np.exp(half)
 
 
 def memory_error(est: Any) -> Bytes:

@@ -162,60 +162,7 @@ class Training(LayoutAnswer[TrainStep, States]):
         Raises:
             QuestionError: another quantity, a share that is none, or more points than details are kept for.
         """
-<<<<<<< HEAD
         return intervals.interval(self, quantity, coverage)
-=======
-        if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
-            pair, rate = self.interval("step_time"), getattr(self, quantity)
-            return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
-        if quantity == "memory":
-            return intervals.memory(self, quantity)
-        if quantity == "joules_per_token":
-            return intervals.joules(self, self.interval("step_time"), self.step_time)
-        if quantity == "dollars_per_trillion_tokens":
-            pair, cost = self.interval("step_time"), self.dollars_per_trillion_tokens
-            if pair is None or cost is None:
-                return None
-            return cost * pair[0] / self.step_time, cost * pair[1] / self.step_time
-        if quantity != "step_time":
-            raise QuestionError(
-                fault(
-                    "quantity",
-                    quantity,
-                    "has no interval",
-                    "ask for step_time, tokens_per_second, joules_per_token, dollars_per_trillion_tokens or memory",
-                )
-            )
-        profile = self.calibration
-        if profile.level == "ideal":
-            return None
-        whole = self.whole
-        own = profile.training_error**2 + citations.assumed(self.system, whole) * profile.assumed_error**2
-        half = np.sqrt(self._errors() ** 2 + own)
-        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
-        return self.step_time * np.exp(-half), self.step_time * np.exp(half)
-
-    def _errors(self) -> Ratio:
-        """Return what experts, host and messages add to the error of a step: their shares of its time, times what is not known."""
-        profile = self.calibration
-        loose: dict[str, Num] = {}
-        for work, cost, times in self.whole.leaves():
-            key = (
-                "host"
-                if work is None
-                else "experts"
-                if getattr(work, "kernel", "") == "moe"
-                else "messages"
-                if not isinstance(work, Op)
-                else ""
-            )
-            if key:
-                loose[key] = loose.get(key, 0.0) + cost.time * times
-        errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
-        return share(
-            np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
-        )
->>>>>>> main
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""
