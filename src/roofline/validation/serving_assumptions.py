@@ -18,6 +18,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.models.drafters import eagle3
 from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.estimate import estimate
 from roofline.validation.runs import Pool, ServingRun
@@ -77,7 +78,7 @@ class Case:
             run.launch,
             run.most,
         )
-        return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
+        return (*words, self.model.formats, self.model.speculator, np.size(self.layouts.tp), self.prompts is not None)
 
 
 Adjust = Callable[[Calibration], Calibration]
@@ -112,6 +113,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         stored = model(run.model)
         asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
         drafts, kept, doubt = _drafts(run, said)
+        if drafts > 0 and not asked.mtp and asked.speculator is None:
+            said.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
+            asked = asked.with_draft(eagle3(asked))
         layouts = _layouts(run.pool, asked, system, said)
         prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
         slots, variation = _client(run, said)
