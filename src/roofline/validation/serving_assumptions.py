@@ -23,7 +23,7 @@ from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.estimate import estimate
 from roofline.validation.runs import Pool, ServingRun
 from roofline.workload.layout import Layout
-from roofline.workload.questions import CHANCE_KEPT, KEPT_ERROR, Prefill, usually_kept
+from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usually_kept
 
 _WIDE: Final = ("bf16", "fp16")
 _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
@@ -112,8 +112,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             profile = profile.filled(run.memory_fraction)
         stored = model(run.model)
         asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
-        drafts, kept, doubt = _drafts(run, said)
-        if drafts > 0 and not asked.mtp and asked.speculator is None:
+        alone = not asked.mtp and asked.speculator is None
+        drafts, kept, doubt = _drafts(run, HEAD_KEPT if alone else CHANCE_KEPT, said)
+        if drafts > 0 and alone:
             said.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
             asked = asked.with_draft(eagle3(asked))
         layouts = _layouts(run.pool, asked, system, said)
@@ -210,7 +211,7 @@ _QUICKEST: Final = 2.2
 """What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), verifying takes time."""
 
 
-def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:
+def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, float, tuple[float, float]]:
     """Return draft tokens and accepted length of a step, and by what factors times per token may be shorter and longer.
 
     Where it is not known whether there were drafts at all, there were none, or as many as help.
@@ -224,9 +225,9 @@ def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
     if kept is None:
         if drafts:
-            said.append(f"{CHANCE_KEPT:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
+            said.append(f"{chance:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
-        return drafts, float(usually_kept(drafts)), (wide, wide)
+        return drafts, float(usually_kept(drafts, chance)), (wide, wide)
     return drafts, kept, (1.0, 1.0)
 
 
