@@ -1,6 +1,6 @@
 """What a part that is 10 % better buys.
 
-Each part of the machine in turn, the question asked again.
+Each part of the machine in turn, the question recomputed.
 """
 
 import roofline as rl

@@ -110,6 +110,12 @@ def test_output_that_arrives_in_pieces_is_one():
 
 def test_the_tables_are_those_of_the_descriptors():
     tables = loaded("tables")
-    for name in ("reference/hardware", "accuracy/operators", "accuracy/validation", "accuracy/training-runs"):
+    for name in (
+        "reference/hardware",
+        "accuracy/operators",
+        "accuracy/validation",
+        "accuracy/training-runs",
+        "accuracy/memory",
+    ):
         made = getattr(tables, name.partition("/")[2].replace("-", "_"))()
         assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == made, "run python docs/tables.py"

@@ -151,3 +151,37 @@ def test_what_waits_in_the_host_is_not_kept():
     plain, half = (memory(SMALL, rl.Layout(), offload=part) for part in (0.0, 0.5))
     assert half.activations == 0.5 * plain.activations
     assert half.weights == plain.weights
+
+
+def test_a_loss_that_is_not_fused_keeps_more_of_every_logit():
+    """1,000 tokens, a vocabulary of V: 14 - 6 bytes more of each logit."""
+    fused, plain = (
+        float(
+            memory(
+                SMALL,
+                rl.Layout(),
+                1000.0,
+                profile=rl.profile("ideal", RACK).training(attrs.evolve(catalog.framework("none"), logits=n)),
+            ).activations
+        )
+        for n in (6.0, 14.0)
+    )
+    assert plain - fused == pytest.approx(8 * 1000 * SMALL.vocab)
+
+
+def test_keys_that_are_expanded_again_are_not_kept():
+    """Eleven layers with 2 heads of 64 + 32 and 64: 2 (2 x 96 + 64) elements in 16 bits a token, but for the layer that is done again."""
+    mla = rl.Mla(heads=2, q_rank=64, kv_rank=64, nope_dim=64, rope_dim=32, value_dim=64)
+    model = attrs.evolve(SMALL, layers=(rl.Layers(11, mla, rl.Dense(100)),))
+    whole, again = (
+        float(memory(model, rl.Layout(), 1000.0, recompute=r).activations) for r in ("none", "selective:up")
+    )
+    assert whole - again == pytest.approx(10 * 1000 * 2 * 2 * (2 * 96 + 64))
+
+
+def test_frozen_weights_stay_narrow():
+    wide, narrow = (
+        float(memory(rl.model("llama-3.1-8b", dtype=name), rl.Layout(), task="lora").weights)
+        for name in ("bf16", "fp8")
+    )
+    assert 0.5 < narrow / wide < 0.65

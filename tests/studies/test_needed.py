@@ -175,7 +175,7 @@ def test_when_none_exists_it_says_what_is_in_the_way():
             lambda: rl.needed(
                 rl.estimate(rl.Decode("llama-3.1-70b", 64, 4096), "cloudmatrix384", rl.Layout(tp=8)), "price"
             ),
-            "nobody knows",
+            "is not known of",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_plans_of_a_sweep_have_odds():
         (lambda: rl.probability(OLD, served("dgx-h100", concurrency=np.array([1.0, 2]))), "one point each"),
         (
             lambda: rl.break_even(OLD, rl.estimate("llama-3.1-70b", "cloudmatrix384", concurrency=64)),
-            "nobody knows the rent",
+            "the cost per hour of",
         ),
     ],
 )

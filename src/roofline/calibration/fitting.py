@@ -29,8 +29,7 @@ from roofline.core.units import MICRO, MILLI, Ratio
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.hardware.hardware import Chip, Tier
 from roofline.operators.operations import Message, Op
-from roofline.physics import collectives
-from roofline.physics import kernels as roofline
+from roofline.physics import collectives, kernels
 
 Key: TypeAlias = str | tuple[str, str]
 """Where a profile keeps constants: a kernel class and a format, or a way of a message."""
@@ -151,7 +150,7 @@ def errors(part: Part, profile: Calibration) -> NDArray[np.float64]:
     work = part.timings.work
     match work:
         case Op():
-            time = roofline.price(work, part.chip, profile).time
+            time = kernels.price(work, part.chip, profile).time
         case Message():
             time = collectives.price(work, part.tiers, profile, part.timings.ways).time
     return np.asarray(np.log(time / part.timings.measured))
@@ -353,7 +352,7 @@ def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str]
     jacobian = found.jac
     noise = 2 * found.cost / max(len(found.fun) - len(free), 1)
     try:
-        # What rounding leaves below 0 is told by no row at all.
+        # What rounding leaves below 0 is determined by no row.
         with np.errstate(invalid="ignore"):
             spread = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * noise)
     except np.linalg.LinAlgError:

@@ -1,4 +1,4 @@
-"""Measured kernels and collectives as works: rows of simple columns, and what they timed.
+"""Measured kernels and collectives as operations: rows of simple columns, and what they timed.
 
 A row says what was given and how long it took. The columns are those of the tables in which such timings are published:
 
@@ -102,7 +102,7 @@ class Timings:
 
 
 def _each(work: Any, where: NDArray[np.bool_]) -> Any:
-    """Return the works of some rows: every number becomes an array."""
+    """Return the operation of some rows: every number becomes an array."""
     names = [f.name for f in attrs.fields(type(work)) if not isinstance(getattr(work, f.name), str)]
     return attrs.evolve(work, **{name: np.broadcast_to(getattr(work, name), where.shape)[where] for name in names})
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
+from roofline.catalog import energy as energies
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -23,6 +24,7 @@ from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
+from roofline.hardware.energy import Energy
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import Chip, Fabric, System, Tier
@@ -33,6 +35,7 @@ __all__ = [
     "asset",
     "check_places",
     "chip",
+    "energy",
     "engine",
     "engines",
     "fabric",
@@ -59,6 +62,7 @@ _LOG.addHandler(logging.NullHandler())
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
+_ENERGY: Final = "hardware/energy.toml"
 _MOST_KEPT: Final = 512
 
 
@@ -103,7 +107,7 @@ def _systems_of(chip_: str) -> list[str]:
 
 
 def kind_of(given: str | Path) -> str | None:
-    """Return whether a name or path is that of a ``system``, a ``chip`` or a ``model``; None for a name nobody has.
+    """Return whether a name or path is that of a ``system``, a ``chip`` or a ``model``; None for a name that no descriptor has.
 
     Raises:
         DescriptorError: the file cannot be read.
@@ -136,6 +140,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         return software.sustained(top), (path,)
     if kind == "operation":
         return operations.operation(top), (path,)
+    if kind == "energy":
+        return energies.energy(top), (path,)
     if kind == "calibration":
         return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
 
@@ -295,6 +301,17 @@ def operation(given: str | Path | Operation | None = None) -> Operation:
     return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
 
 
+def energy(given: str | Path | Energy | None = None) -> Energy:
+    """Return the coefficients of energy and money: ``hardware/energy.toml``, or the path of a TOML file like it.
+
+    Raises:
+        DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Energy):
+        return given
+    return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
+
+
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -323,7 +340,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     own: Calibration = _load("calibration", timed)
     if far:
         own = evolve(own, stands_for=part.name)
-    # A chip that nobody was seen to train on goes by the others of its maker.
+    # A chip without measured training runs goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
     if seen is None:
         return own

@@ -13,7 +13,7 @@ from roofline.core.provenance import Fact
 from roofline.core.units import BYTE_RATE, DAY, ONE, SECOND, BytesPerSecond, Ratio, Seconds
 
 OTHER: Final = "other"
-"""The entry of chips of which nobody has told how often they fail."""
+"""The entry of chips without a published failure rate."""
 
 _PATH: Final = "operation.mtbf."
 

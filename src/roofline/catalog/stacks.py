@@ -13,7 +13,7 @@ A file holds one engine: ``[stack]``, and inside it tables for a ``runtime``, a 
     date = 2025-06-10
 
 What several tables state, the most special one does; what none states comes from ``generic``, its table of the runtime first. So an engine
-that nobody measured on a runtime goes by what others have in common there.
+that is not measured on a runtime goes by what others have in common there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
     "reserve_token": (BYTE, 0.0, 16 * 2.0**20), "large": (BYTE, 0.0, 2.0**40), "logit": (BYTE, 0.0, 32.0),
     "small_tokens": (ONE, 16.0, MILLION), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
     "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_room": (ONE, 0.0, 10.0),
-    "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0),
+    "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0), "spread_state": (ONE, 0.0, 1.0),
 }  # fmt: skip
 """Numbers of ``[stack.memory]``, with their units and the range in which each must lie."""
 

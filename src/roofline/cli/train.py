@@ -8,7 +8,7 @@ from typing import Any, Final
 from roofline import catalog
 from roofline.cli.console import say, wrote
 from roofline.cli.fit import required
-from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System, Trace, Why
+from roofline.cli.flags import Dtype, Json, ModelName, PowerCap, RequireFit, System, Trace, Why
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Step
 from roofline.core.errors import QuestionError, fault
 from roofline.planner.train import train
@@ -30,6 +30,7 @@ def train_(
     degrees: Degrees = DEGREES,
     step: Step = STEP,
     trace: Trace = None,
+    power_cap: PowerCap = None,
     require_fit: RequireFit = False,
     why: Why = False,
     json: Json = False,
@@ -39,7 +40,7 @@ def train_(
         raise QuestionError(fault("--trace", str(trace), "a trace is a JSON file", "end the file name in .json"))
     catalog.check_places([trace])
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
-    est = train(model, system, dtype=dtype, **words)
+    est = train(model, system, dtype=dtype, power_cap=power_cap, **words)
     say(json, lambda: text.fields(est, why=why), lambda: text.sheet(est, why=why))
     wrote((trace, lambda: _document(est), "; look at it in ui.perfetto.dev"))
     required(est, asked=require_fit)

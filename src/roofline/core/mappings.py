@@ -14,7 +14,7 @@ _BIGGEST: Final = int(TERA)
 
 
 class Table:
-    """A mapping being read: each getter takes one key, and :meth:`done` refuses what nobody asked for.
+    """A mapping being read: each getter takes one key, and :meth:`done` refuses keys that were not read.
 
     Args:
         data: the mapping, as TOML or JSON gives it.

@@ -17,7 +17,7 @@ KINDS: Final = {
     "measured": "a measurement anyone can look up",
     "analyst": "an analyst's or the press's figure, not confirmed by the maker",
     "derived": "computed from other sourced figures; `how` says in what way",
-    "assumed": "nobody has published it; `why` says what the figure rests on, and the interval widens",
+    "assumed": "no source states it; `why` says what the figure rests on, and the interval widens",
 }
 
 

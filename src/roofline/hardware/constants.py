@@ -68,7 +68,7 @@ class Kernel:
     Attributes:
         eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
         eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
-            None where it does not. In a format nobody measured, the best of the others bounds ``eta_compute``.
+            None where it does not. In a format that is not measured, the best of the others bounds ``eta_compute``.
         t0: time of one launch.
         p: how compute and memory share the time: 1 in turn, infinity side by side.
         step: time of one element of depth on one core; ``item``, of one work item.

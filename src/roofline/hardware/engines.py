@@ -67,7 +67,8 @@ class StackMemory:
         uniform: windows save no cache where layers differ in the bytes of a token.
         reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
             each rank of a replica, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
-        spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a sequence's cache, relative.
+        spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a
+            sequence's cache, relative, and ``spread_state`` where it holds recurrent states.
     """
 
     rule: str = "all"
@@ -93,6 +94,7 @@ class StackMemory:
     reserve_share_rank: Ratio = 0.0
     spread: Bytes = 0.0
     spread_cache: Ratio = 0.0
+    spread_state: Ratio = 0.0
 
 
 @frozen(eq=False)

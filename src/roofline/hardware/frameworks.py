@@ -26,7 +26,7 @@ class Framework:
     Attributes:
         pace: time of all the chip's work over that of tuned kernels.
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
-        step: time of an optimizer step that is nobody's work: reading data, clipping, logging.
+        step: time of an optimizer step outside operations and messages: reading data, clipping, logging.
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
             ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
             cores that send where a schedule has two micro-batches go together (DualPipe).

@@ -26,7 +26,7 @@ from roofline.core.units import (
     Seconds,
     Watts,
 )
-from roofline.hardware import numbers as knobs
+from roofline.hardware import numbers as number_names
 
 
 def _peaks(peaks: Mapping[str, object]) -> dict[str, Num]:
@@ -60,17 +60,19 @@ class Chip:
 
     Attributes:
         peak: dense FLOP/s of the matrix unit by rate (an integer operation counts as one FLOP).
-        best: part of each peak that the quickest product of any shape was measured to reach; none where nobody has looked.
+        best: part of each peak that the quickest product of any shape was measured to reach; none where it is not measured.
         cores: independent cores (SM, cube core) that share the work of a kernel.
-        exponentials: of a softmax that its special function units take a second; None where nobody has stated it.
+        exponentials: of a softmax that its special function units take a second; None where it is not stated.
         dies: dies in the package; a system may place one rank on each.
-        power: rated power of the package (TDP); None where nobody has published it.
-        price: rent of the package per second; None where no figure was found.
+        power: rated power of the package (TDP); None where it is not published.
+        price: cost of the package per second; None where no figure was found.
         purchase: price of the package; None where no figure was found.
         announced: not on sale yet; its figures are the maker's intentions.
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
         relative: the chip of its generation, or the one before, whose constants serve where neither it nor its silicon has any.
         generation: of the maker's chips that software treats alike, such as ``hopper``.
+        limit: power cap of the package that is set below its rated power; None for none.
+        clock: of the matrix units over the clock that ``peak`` was stated at before a power cap lowered it.
         facts: each number as the descriptor states it, with its source.
     """
 
@@ -90,6 +92,8 @@ class Chip:
     generation: str = ""
     vendor: str = ""
     title: str = ""
+    limit: Watts | None = unknown_or_positive()
+    clock: Ratio = amount(1.0, high=1.0, strict=True)
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def units(self, core: FlopPerSecond) -> Count:
@@ -129,6 +133,7 @@ class Chip:
             cores=self.cores / n,
             exponentials=part(self.exponentials),
             power=part(self.power),
+            limit=part(self.limit),
             price=part(self.price),
             purchase=part(self.purchase),
             dies=1,
@@ -148,7 +153,7 @@ class Chip:
         >>> chip.memory.bandwidth, chip.peak["fp8"]
         (8000000000000.0, 4000000000000000.0)
         """
-        return cast("Chip", knobs.evolved(self, name, numbers))
+        return cast("Chip", number_names.evolved(self, name, numbers))
 
 
 TOPOLOGIES: Final = {
@@ -254,7 +259,7 @@ class Host:
 
     Attributes:
         bandwidth: of the link of each package, one way.
-        memory: of all hosts of the system as sold; None where nobody has published it.
+        memory: of all hosts of the system as sold; None where it is not published.
     """
 
     name: str
@@ -293,8 +298,8 @@ class System:
         package: the part one buys.
         chips: packages in the system as sold; its outer tiers may join more.
         ranks_per_chip: ranks on one package: 1, or its dies.
-        power: rated power of the whole system; None where nobody has published it.
-        price: rent of the whole system per second; None where no figure was found.
+        power: rated power of the whole system; None where it is not published.
+        price: cost of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
         host: its hosts' memory and the links to it; None where neither is known.
         planes: other networks of the system, beside the tiers.
@@ -346,7 +351,7 @@ class System:
     def scaled(self, name: str | None = None, *, chips: Num = 1.0, **factors: Num) -> System:
         """Return a system that does not exist: this one with its numbers multiplied.
 
-        ``chips`` multiplies the packages, and with them the tier that joins them all, power, rent and price of the whole. Factors
+        ``chips`` multiplies the packages, and with them the tier that joins them all, power, cost per hour and purchase price of the whole. Factors
         are of the words of ``SHORT`` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
         ``latency``, ``power``, ``price``) or of a path such as ``system.tier[1].bandwidth``. What is unknown stays unknown.
 
@@ -358,13 +363,13 @@ class System:
         >>> more.name, float(more.chips), round(more.chip.memory.bandwidth / 1e12, 3)
         ('dgx-h100 (chips x2, bandwidth x1.5)', 16.0, 5.025)
         """
-        return cast("System", knobs.scaled(self, name, number(chips, "chips"), factors))
+        return cast("System", number_names.scaled(self, name, number(chips, "chips"), factors))
 
     def evolve(self, name: str | None = None, *, package: Chip | None = None, **numbers: Num | str) -> System:
         """Return a system that does not exist: this one with another ``package``, other numbers, or a name of its own.
 
-        Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and rent are of each chip,
-        rent in dollars an hour.
+        Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and cost are of each chip,
+        cost in dollars an hour.
 
         Raises:
             UnknownNameError: no such number. QuestionError: it cannot have this value.
@@ -376,8 +381,8 @@ class System:
         rack = self if package is None else attrs.evolve(self, package=package)
         chips = number(numbers.pop("chips", rack.chips), "chips")
         if np.any(chips != rack.chips):
-            rack = knobs.scaled(rack, rack.name, chips / rack.chips, {})
+            rack = number_names.scaled(rack, rack.name, chips / rack.chips, {})
         for word, raw in numbers.items():
-            knobs.number_of(rack, word)
-            rack = knobs.with_number(rack, word, knobs.read_number(word, raw))
+            number_names.number_of(rack, word)
+            rack = number_names.with_number(rack, word, number_names.read_number(word, raw))
         return rack if name is None else attrs.evolve(rack, name=name, title=name)

@@ -39,7 +39,7 @@ SHORT: Final[Mapping[str, str]] = {
     "links": "bandwidth of a rank on every tier, told by that of the innermost",
     "latency": "of every tier, told by that of the innermost",
     "power": "rated power of each chip with its share of the system",
-    "price": "rent of each chip",
+    "price": "cost per hour of each chip",
 }
 """Short words for numbers of a system, and what they are."""
 
@@ -65,7 +65,7 @@ def unit_of(name: str) -> Unit:
 
 
 def read_number(name: str, value: Any) -> Num:
-    """Return a value of a number, or many: plain numbers, or text with a unit such as ``"8 TB/s"``; rent is in dollars an hour.
+    """Return a value of a number, or many: plain numbers, or text with a unit such as ``"8 TB/s"``; cost is in dollars an hour.
 
     Raises:
         QuestionError: not above 0 (a latency may be 0). UnitError: text of another unit.
@@ -91,12 +91,12 @@ def names_of(system: Any) -> tuple[str, ...]:
 
 
 def _peak(chip: Any) -> str:
-    """Return the rate that tells all others."""
+    """Return the rate that stands for all others."""
     return next((rate for rate in ("bf16", "fp16") if rate in chip.peak), next(iter(chip.peak)))
 
 
 def number_of(system: Any, name: str) -> Any:
-    """Return a number of a system by its name; None where nobody knows it.
+    """Return a number of a system by its name; None where it is not known.
 
     Raises:
         UnknownNameError: the system has no number of that name.
@@ -146,6 +146,9 @@ def with_number(system: _S, name: str, value: Num) -> _S:
     if name in ("power", "price"):
         whole = value * rack.chips
         facts = told(rack.facts, f"system.{name}", whole)
+        if name == "power" and rack.package.power is not None:
+            # The chips are rated in proportion.
+            rack = attrs.evolve(rack, package=attrs.evolve(rack.package, power=rack.package.power * value / before))
         return attrs.evolve(rack, facts=facts, **{name: whole})  # type: ignore[no-any-return]
     if tier:
         facts = told(rack.facts, path, value)
@@ -180,7 +183,7 @@ def _retiered(tiers: tuple[Any, ...], which: int, key: str, value: Num) -> tuple
 
 
 def told(facts: Iterable[Fact], path: str, value: Num | None) -> tuple[Fact, ...]:
-    """Return facts of which the one at a path has the value that a caller gave it; arrays are told where they are used."""
+    """Return facts of which the one at a path has the value that a caller gave it; arrays are reported where they are used."""
     if value is None or np.ndim(value):
         return tuple(facts)
 

@@ -51,7 +51,7 @@ class Policy:
     """How an engine schedules requests.
 
     Attributes:
-        mixed: prompts pass in decode steps of others; where not, in steps of their own while nobody decodes.
+        mixed: prompts pass in decode steps of others; where not, in separate steps while no request decodes.
         shared_budget: tokens of decoding sequences count against the budget of a step too.
         max_num_seqs: sequences that an attention rank runs at once at most.
         block_size: tokens of a cache block.

@@ -399,7 +399,7 @@ class Lane:
         rank.latest.append(request)
 
     def _evict(self, rank: Rank) -> None:
-        """Drop blocks that nobody uses, the least recently used first, where their place is needed."""
+        """Drop blocks that are not in use, the least recently used first, where their place is needed."""
         idle, size = rank.idle, self.hash_block
         while idle and rank.held + len(idle) * size > self.capacity:
             gone, _ = idle.popitem(last=False)
@@ -543,7 +543,7 @@ class Lane:
 
 
 def _nobody(request: Request, now: float) -> None:
-    """Tell nobody that a request ended."""
+    """Do nothing when a request ends."""
 
 
 class Router:

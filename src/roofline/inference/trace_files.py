@@ -71,7 +71,7 @@ class Opened:
 
 
 def opened(path: str | Path, *, hash_block: int = HASH_BLOCK) -> Opened:
-    """Return the requests of a file, whose form is told from its fields; those without tokens (failed ones) are left out.
+    """Return the requests of a file, whose form is recognised by its fields; those without tokens (failed ones) are left out.
 
     Raises:
         DescriptorError: the file cannot be read, or its first request has no meaning; later lines are checked when they come.

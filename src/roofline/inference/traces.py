@@ -184,7 +184,7 @@ class Trace:
         """Return the trace in a file, read when it is gone through: the forms are those of :mod:`roofline.inference.trace_files`.
 
         Args:
-            path: a CSV, JSONL or JSON file, plain or gzipped; the form is told from its fields.
+            path: a CSV, JSONL or JSON file, plain or gzipped; the form is recognised by its fields.
             hash_block: tokens of a block that a hash id names.
 
         Raises:

@@ -28,7 +28,7 @@ _PREFIXES: Final = (
 )  # fmt: skip
 """How names of a layer begin in checkpoints."""
 _LONGEST: Final = 500
-"""Letters of an entry: longer ones are nobody's module."""
+"""Letters of an entry: longer ones name no module."""
 
 
 def normal(entry: str) -> str:

@@ -16,7 +16,7 @@ Module: TypeAlias = Literal[
     "", "attention", "mlp", "experts", "shared", "router", "norm", "residual", "embedding", "head", "sampling", "loss", "draft",
     "adapter", "pipeline", "context", "data",
 ]  # fmt: skip
-"""The part of a model, or of a parallel layout, that an operation belongs to; empty where nobody said."""
+"""The part of a model, or of a parallel layout, that an operation belongs to; empty where it is not stated."""
 Role: TypeAlias = Literal["", "core", "activation", "up"]
 """What an operation does in its module: attention proper, a gated activation, a projection out of a latent."""
 Phase: TypeAlias = Literal["forward", "dgrad", "wgrad", "reduce", "optimizer"]

@@ -84,7 +84,7 @@ _SOFTMAX: Final = 2.0
 def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
     """Return the part of a peak that a kernel reaches: of the best rate measured on the chip, where that is known.
 
-    What keeps a chip below its peak, power or its clock, does so in every format: in one that nobody has measured it is
+    What keeps a chip below its peak, power or its clock, does so in every format: in one that is not measured it is
     not taken to come nearer to its peak than it was seen to in any other.
     """
     if k.eta_best is None or not chip.best:

@@ -125,7 +125,7 @@ class Round:
         return self._closed(self.requests) if self.requests is not None else self._open(cast("Num", self.rate))
 
     def _joins(self, others: Count) -> Seconds:
-        """Return the wait for the end of a step; there is none where nobody else decodes."""
+        """Return the wait for the end of a step; there is none where no other request decodes."""
         return -np.expm1(-others) * self.step / 2
 
     def _closed(self, requests: Count) -> Turn:

@@ -53,7 +53,7 @@ def worth_trying(model: Model, system: System, chips: int | None, given: Mapping
     """Return the layouts worth trying on so many chips, whether or not they can be laid out.
 
     Raises:
-        QuestionError: no layout has the degrees given; one that cuts the model nowhere is told as such, whatever the others are.
+        QuestionError: no layout has the degrees given; one that cuts the model nowhere is reported as such, whatever the others are.
     """
     ranks = ranks_of(system, chips)
     for name in ("tp", "pp"):

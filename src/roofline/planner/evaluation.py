@@ -35,8 +35,9 @@ _KEPT: Final = (
     "capacity",
     "max_concurrency",
     "in_flight",
+    "demand",
 )
-_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches")
+_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches", "demand")
 
 
 def _evaluate(question: Question, system: System, layout: Layout, calibration: Calibration) -> Estimate:

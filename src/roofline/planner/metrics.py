@@ -53,6 +53,10 @@ def _power(est: Any) -> Num | None:
     return None if each is None else each * est.chips
 
 
+def _hall(est: Any) -> Num | None:
+    return est.power("hall")  # type: ignore[no-any-return]
+
+
 def _rent(est: Any) -> Num | None:
     each = est.system.price_per_chip
     return None if each is None else each * est.chips
@@ -77,7 +81,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "tokens_per_second_per_chip": Metric("tokens_per_s_per_chip", "tokens/s a chip", HERTZ, sure="tokens_per_second_per_chip"),
     "tokens_per_second_per_user": Metric("tokens_per_s_per_user", "tokens/s a user", HERTZ, sure="tokens_per_second_per_user"),
     "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s a watt", of=_per_watt),
-    "tokens_per_second_per_dollar": Metric("tokens_per_usd", "tokens a dollar of rent", of=_per_dollar),
+    "tokens_per_second_per_dollar": Metric("tokens_per_usd", "tokens per dollar", of=_per_dollar),
     "prompt_tokens_per_second": Metric("prompt_tokens_per_s", "prompt tokens/s", HERTZ),
     "prompt_tokens_per_second_per_chip": Metric("prompt_tokens_per_s_per_chip", "prompt tokens/s a chip", HERTZ),
     "requests_per_second": Metric("requests_per_s", "requests/s", HERTZ),
@@ -87,10 +91,11 @@ METRICS: Final[Mapping[str, Metric]] = {
     "memory": Metric("memory_bytes", "bytes on the fullest chip", BYTE, least=True, of=_memory),
     "chips": Metric("chips", "chips", least=True),
     "power": Metric("power_w", "rated power", WATT, least=True, of=_power),
-    "rent": Metric("rent_usd_per_s", "rent", DOLLAR_RATE, least=True, of=_rent),
+    "hall_power": Metric("hall_power_w", "power drawn by the building", WATT, least=True, of=_hall),
+    "rent": Metric("rent_usd_per_s", "cost per hour", DOLLAR_RATE, least=True, of=_rent),
     "joules_per_token": Metric("joules_per_token", "energy a token", JOULE, least=True),
-    "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "rent of a million tokens", DOLLAR, least=True),
-    "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "rent of a trillion tokens", DOLLAR, least=True),
+    "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "cost of a million tokens", DOLLAR, least=True),
+    "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "cost of a trillion tokens", DOLLAR, least=True),
     "bubble": Metric("bubble_s", "bubble", SECOND, least=True),
     "exposed": Metric("exposed_s", "messages seen", SECOND, least=True),
 }  # fmt: skip
@@ -101,7 +106,7 @@ def metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        UnknownNameError: nobody knows it.
+        UnknownNameError: no such metric.
     """
     if name not in METRICS:
         raise unknown("metric", name, METRICS)
@@ -109,7 +114,7 @@ def metric(name: str) -> Metric:
 
 
 def measure(est: Any, name: str) -> Num | None:
-    """Return a metric of an answer; None where it has no meaning there, or where nobody knows what it rests on."""
+    """Return a metric of an answer; None where it has no meaning there, or where a number that it needs is not known."""
     of = METRICS[name].of
     return getattr(est, name, None) if of is None else of(est)
 

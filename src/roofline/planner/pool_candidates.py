@@ -91,7 +91,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
         given: degrees that both pools hold to.
 
     Raises:
-        QuestionError: an answer of one token, that nobody decodes, or fewer than two chips.
+        QuestionError: an answer of one token, which needs no decode pool, or fewer than two chips.
     """
     q, model = question, question.model
     if q.output <= 1:

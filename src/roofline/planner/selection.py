@@ -18,6 +18,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from roofline import catalog
 from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
@@ -65,7 +66,7 @@ OBJECTIVES: Final[Mapping[str, str]] = {
     "tokens_per_second_per_chip": "the most tokens/s a chip",
     "tokens_per_second_per_user": "the most tokens/s a user",
     "joules_per_token": "the least energy a token",
-    "dollars_per_million_tokens": "the least rent a token",
+    "dollars_per_million_tokens": "the least cost per token",
     "tpot": "the least TPOT",
     "ttft": "the least TTFT",
 }
@@ -395,7 +396,7 @@ class Search(Selection[Estimate]):
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
         return self.plans.among(places) if places.size else None
 
-    # What is told ----------------------------------------------------------------------------------------------------
+    # Output ----------------------------------------------------------------------------------------------------
 
     @property
     def _where(self) -> str:
@@ -599,9 +600,10 @@ class Splits(Selection[Pools]):
         if self.objective == "tokens_per_second_per_user":
             return self._speed
         if self.objective != "joules_per_token":
-            return self._rate  # rent is that of chips
+            return self._rate  # the cost is that of chips
         draw = [
-            drawn(self.profile.idle_fraction, self.profile.power_fraction[0], busy) for busy in (self.pairs.full, 1.0)
+            drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)
+            for busy in (self.pairs.full, 1.0)
         ]
         return np.asarray(
             -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate
@@ -648,7 +650,7 @@ class Splits(Selection[Pools]):
         )  # fmt: skip
         return curve
 
-    # What is told ----------------------------------------------------------------------------------------------------
+    # Output ----------------------------------------------------------------------------------------------------
 
     def _named(self, place: int) -> str:
         (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
@@ -890,7 +892,7 @@ class TrainingSearch(Selection[Training]):
     def _fits(self) -> NDArray[np.bool_]:
         return self._lawful & (self._memory <= self._room)
 
-    # What is told ----------------------------------------------------------------------------------------------------
+    # Output ----------------------------------------------------------------------------------------------------
 
     @property
     def _shown(self) -> Training:

@@ -15,6 +15,7 @@ from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.hardware.numbers import with_number
 
 
 def setting(
@@ -28,7 +29,7 @@ def setting(
 ) -> tuple[System, Calibration, list[str]]:
     """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
     described = catalog.system(system)
-    # Findings are of the descriptor, whatever power and rent are put in place of its own.
+    # Findings are of the descriptor, whatever power and cost are put in place of its own.
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
@@ -47,12 +48,12 @@ def _driven(profile: Calibration, rack: System, engine: str | Path | Engine | No
 
 
 def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
-    """Return the system with the power and rent that a caller puts in place of its own."""
+    """Return the system with the power and cost that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
         watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
         refuse("power", watts, 0.0, strict=True)
-        change["power"] = watts * rack.chips
+        rack = with_number(rack, "power", watts)
     if price is not None:
         rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
         refuse("price", rent * HOUR, 0.0, strict=True)

@@ -87,6 +87,7 @@ class MachineWords(TypedDict, total=False):
 class EstimateWords(MachineWords, LoadedServiceWords, total=False):
     """Words of :func:`roofline.estimate` about serving."""
 
+    power_cap: Num | str | None
     chips: int | None
     engine: EngineLike | None
     launch: str
@@ -117,6 +118,7 @@ class QuestionWords(LoadedServiceWords, StepLayoutWords, total=False):
 class TrainWords(LaidStepWords, total=False):
     """Words of :func:`roofline.train` of a step that is given."""
 
+    power_cap: Num | str | None
     chips: int | None
 
 

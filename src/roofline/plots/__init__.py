@@ -23,8 +23,18 @@ from roofline.hardware.hardware import Chip, System, Tier
 from roofline.operators.operations import Op
 from roofline.physics.spans import Span
 from roofline.planner.collective import Collective
-from roofline.plots import _breakdown, _frontier, _load, _memory, _network, _pipeline, _roofline, _scaling, tornado
-from roofline.plots import _scatter as scattering
+from roofline.plots import (
+    _breakdown,
+    _frontier,
+    _load,
+    _memory,
+    _network,
+    _pipeline,
+    _roofline,
+    _scaling,
+    _scatter,
+    tornado,
+)
 from roofline.plots._breakdown import Breakdown
 from roofline.plots._frontier import Curve
 from roofline.plots._load import Load
@@ -183,7 +193,7 @@ def scatter(
         )
     ax = placed(ax, (6.4, 5.6), width, style)
     with inked(ax):
-        scattering.draw(ax, found, key)
+        _scatter.draw(ax, found, key)
         settle(ax)
     return ax
 

@@ -111,7 +111,7 @@ def track(est: Any, operation: str, along: str = "", values: Sequence[float] | N
 
     Args:
         est: an answer about one point.
-        operation: its name, as ``why()`` tells it.
+        operation: its name, as ``why()`` names it.
         along: the size: ``concurrency``, ``batch``, ``context``, ``input``, ``micro_batch`` or ``seq_len``; by default the load.
         values: of the size; by default doublings up to eight times what was asked.
 

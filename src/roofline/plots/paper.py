@@ -1,4 +1,4 @@
-"""What pictures are drawn on, and the files they become: SVG, PDF or PNG, the same bytes each time, with a text that tells them.
+"""What pictures are drawn on, and the files they become: SVG, PDF or PNG, the same bytes each time, with a text that describes them.
 
 The text is made of the numbers that were drawn (:func:`alt`); an SVG has it as its title and description, so that a reader of
 screens, and a search, find what the picture shows.
@@ -55,7 +55,7 @@ def inches(width: float | str | None, usual: float) -> float:
 
 
 def axes(width: float | str = 7.6, height: float | None = 5.0, style: str | Style | None = None) -> Axes:
-    """Return axes on a new figure of ``width`` x ``height`` inches that belongs to nobody.
+    """Return axes on a new figure of ``width`` x ``height`` inches, outside pyplot's list of figures.
 
     Args:
         width: inches, or a name of :data:`WIDTHS`.
@@ -105,12 +105,12 @@ def placed(ax: Axes | None, size: tuple[float, float], width: float | str | None
 
 
 def tell(ax: Any, kind: str, text: str) -> None:
-    """Keep the text that tells what axes show; another of the same kind takes its place."""
+    """Store the text that describes what axes show; another of the same kind takes its place."""
     ax.roofline_alts = {**getattr(ax, "roofline_alts", {}), kind: text.replace("\n", ", ")}
 
 
 def alt(what: Axes | Figure) -> str:
-    """Return the text that tells what axes, or all axes of a figure, show; "" where nothing was drawn by this library."""
+    """Return the text that describes what axes, or all axes of a figure, show; "" where nothing was drawn by this library."""
     every: Any = [what] if hasattr(what, "get_xlabel") else what.axes
     return " ".join(text for ax in every for text in getattr(ax, "roofline_alts", {}).values())
 

@@ -127,7 +127,7 @@ def style(name: str | Style | None) -> Style:
 
 
 def of(ax: Any) -> Style:
-    """Return the style of the figure that axes lie on; ``light`` where nobody chose."""
+    """Return the style of the figure that axes lie on; ``light`` where none was chosen."""
     found: Style = getattr(ax.get_figure(root=True), "roofline_style", STYLES["light"])
     return found
 

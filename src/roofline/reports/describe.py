@@ -29,7 +29,7 @@ KINDS: Final = ("system", "chip", "model")
 
 @frozen(eq=False)
 class Description:
-    """A descriptor told: ``text`` for people, ``fields`` under the names of the machine-readable answer."""
+    """A descriptor described: ``text`` for people, ``fields`` under the names of the machine-readable answer."""
 
     kind: str
     name: str
@@ -50,7 +50,7 @@ def describe(what: Chip | System | ModelLike, kind: str | None = None) -> Descri
     A TOML file is what its first table says; a config.json, or a directory holding one, is a model.
 
     Args:
-        what: as above; of a name that two kinds have, the system is told.
+        what: as above; of a name that two kinds have, the system is described.
         kind: ``system``, ``chip`` or ``model``, where only that will do.
 
     Raises:
@@ -277,7 +277,7 @@ def _chip(chip: Chip) -> Description:
             f"{chip.name}: {chip.vendor} {chip.title}{', announced' if chip.announced else ''}",
             f"ridge points, FLOP/B: {', '.join(f'{rate} {ridge:.0f}' for rate, ridge in ridges.items())}",
             *([] if chip.power else ["rated power: not published"]),
-            *([] if chip.price else ["rent: no trustworthy figure found"]),
+            *([] if chip.price else ["cost per hour: no trustworthy figure found"]),
             *_looks_wrong(chip),
             "",
             _facts(chip.facts),

@@ -68,7 +68,7 @@ def _log(title: str, low: float, high: float) -> dict[str, Any]:
 
 
 def roofline(sheet: Sheet) -> Picture:
-    """Return the roofs of a rank with the operations of its steps on them, each a point that tells of itself."""
+    """Return the roofs of a rank with the operations of its steps on them, each a point with a description."""
     peaks = [float(roof.peak) for roof in sheet.roofs if roof.peak]
     slopes = [float(roof.bandwidth) for roof in sheet.roofs if roof.bandwidth]
     top, fastest = max(peaks), max(slopes)
@@ -118,7 +118,7 @@ def _roof(roof: Roof, top: float, ends: tuple[float, float], low: float, fastest
         speed = float(roof.bandwidth or 1.0)
         start = max(left, low / speed)
         xs, ys, at, place = [start, top / speed], [start * speed, top], 0, "bottom right"
-    # Lines on logarithmic axes are told of all along, not only at their ends.
+    # Lines on logarithmic axes are described all along, not only at their ends.
     along = np.geomspace(xs[0], xs[1], 24)
     rates = np.geomspace(ys[0], ys[1], 24)
     name = escape(_called(roof))

@@ -20,7 +20,7 @@ from roofline.workload.questions import Decode
 
 CACHES: Final = ("bf16", "fp8")
 CONTEXTS: Final = (1.0, 4096.0, 131072.0)
-"""Tokens before the one whose work is told."""
+"""Tokens before the one whose operations are counted."""
 
 _CONVENTIONS: Final = {
     "all": "every matrix a token meets, head and embedding included",

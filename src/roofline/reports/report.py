@@ -16,7 +16,7 @@ from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
-from roofline.planner.train import train as step
+from roofline.planner.train import train as train_
 from roofline.planner.words import ModelLike, ReportWords, SystemLike
 from roofline.reports import figures, serving, training
 from roofline.reports.html import page
@@ -126,7 +126,7 @@ def _answered(
     if system is None:
         raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
     if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:
-        return step(what, system, layout, **words)
+        return train_(what, system, layout, **words)
     return cast("Estimate", estimate(what, system, layout, **words))
 
 

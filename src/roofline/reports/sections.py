@@ -198,7 +198,7 @@ def walked(
 
 
 def walk(key: str, title: str, count: int, start: int) -> Html:
-    """Return the slider that walks along a figure's frontier, and where it tells what stands there."""
+    """Return the slider that walks along a figure's frontier, and the text of the plan that it is at."""
     slider = tag(
         "input", type="range", id=f"{key}-walk", min="0", max=str(count - 1), value=str(start), step="1", data_figure=key,
         aria_controls=f"{key}-told",

@@ -12,7 +12,7 @@ from roofline.planner.candidates import load
 from roofline.planner.plans import layouts as layouts_of
 from roofline.planner.plans import records, spread
 from roofline.planner.selection import Search
-from roofline.reports import figures as drawings
+from roofline.reports import figures
 from roofline.reports.html import Card, Cell, Html, bar, cards, drawing, section, table, toggles
 from roofline.reports.sections import (
     Parts,
@@ -45,15 +45,15 @@ def contents(est: Estimate, found: Search | None) -> tuple[Parts, dict[str, Any]
     steps = est.steps[:2]
     operations, drawn = on_the_roofline(est, steps, float(est.layout.stage))
     parts: Parts = [("answer", "Answer", _answer(est)), ("time", "Time and memory", _time(est))]
-    figures: dict[str, Any] = {"roofline": drawn.figure}
+    drawn_on: dict[str, Any] = {"roofline": drawn.figure}
     parts.append(("operations", "Operations", operations))
     if found is not None and found.frontier is not None:
         edge, picture = _frontier(est, found)
         parts.append(("frontier", "Frontier", edge))
-        figures["walked"] = picture
+        drawn_on["walked"] = picture
     if found is not None and est.fits:
         parts.append(("loads", "Loads", _loads(est)))
-    return [*parts, *closing(est, _sure(est))], figures
+    return [*parts, *closing(est, _sure(est))], drawn_on
 
 
 def _answer(est: Estimate) -> Html:
@@ -88,7 +88,7 @@ def _answer(est: Estimate) -> Html:
         shown.append(unpublished("energy"))
     elif np.isfinite(joules):
         low, high = (figure(float(end), 3) for end in ends)
-        draws = f"{low} – {high} J by the draws that busy systems were seen to have"
+        draws = f"{low} – {high} J by what is not known of power; the system as sold, at the wall"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
         shown.append(unpublished("cost"))
@@ -123,7 +123,7 @@ def _frontier(est: Estimate, found: Search) -> tuple[Html, dict[str, Any]]:
     user, chip = (float(x or np.nan) for x in (est.tokens_per_second_per_user, est.tokens_per_second_per_chip))
     here = (user, chip) if est.fits and np.isfinite(user) and np.isfinite(chip) else None
     start = _nearest(lines, here)
-    drawn = drawings.frontier(lines, (curve.free_speed, curve.free_rate), start, here)
+    drawn = figures.frontier(lines, (curve.free_speed, curve.free_rate), start, here)
     said = (
         f"What {est.system.name} could do for a user and for a chip with other layouts, loads and chunks: no plan beats these in "
         f"both. {int(found.kept.sum()):,} of {found.tried:,} plans are kept"
@@ -194,7 +194,7 @@ def _loads(est: Estimate) -> Html:
 _SURE: Final = (
     (
         "An 80 % interval combines, in squares, the errors of the kernels and links that were used, what is left when every "
-        "kernel is right, and each number of the machine that nobody has published; it is wider on chips unlike those that the "
+        "kernel is right, and each number of the machine that is not published; it is wider on chips unlike those that the "
         "constants were found on."
     ),
     (

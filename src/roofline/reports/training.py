@@ -9,7 +9,7 @@ import numpy as np
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, GIGA, TERA, show
 from roofline.planner.selection import TrainingSearch
-from roofline.reports import figures as drawings
+from roofline.reports import figures
 from roofline.reports.html import Card, Cell, Html, Part, bar, cards, drawing, section, table, toggles
 from roofline.reports.sections import (
     Parts,
@@ -47,12 +47,12 @@ def contents(est: Training, found: TrainingSearch | None) -> tuple[Parts, dict[s
         ("time", "Time and memory", _time(est)),
         ("operations", "Operations", operations),
     ]
-    figures: dict[str, Any] = {"roofline": drawn.figure}
+    drawn_on: dict[str, Any] = {"roofline": drawn.figure}
     if found is not None and found.best is not None:
         edge, picture = _frontier(est, found)
         parts.append(("frontier", "Other plans", edge))
-        figures["walked"] = picture
-    return [*parts, *closing(est, _sure(est))], figures
+        drawn_on["walked"] = picture
+    return [*parts, *closing(est, _sure(est))], drawn_on
 
 
 def _answer(est: Training) -> Html:
@@ -75,9 +75,8 @@ def _answer(est: Training) -> Html:
     if joules is None:
         shown.append(unpublished("energy"))
     else:
-        mean, *ends = est.calibration.power_fraction
-        low, high = (figure(float(joules * end / mean), 3) for end in ends)
-        draws = f"{low} – {high} J by the draws that busy systems were seen to have"
+        low, high = (figure(float(end), 3) for end in est.joules_range or (joules, joules))
+        draws = f"{low} – {high} J by what is not known of power; the system as sold, at the wall"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
         shown.append(unpublished("cost"))
@@ -103,7 +102,7 @@ def _time(est: Training) -> Html:
 def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any]]:
     numbers, plans, words = found.tradeoff(), found.frontier, []
     for plan in plans:
-        size, time = drawings.sized(float(plan.memory.total), float(plan.step_time))
+        size, time = figures.sized(float(plan.memory.total), float(plan.step_time))
         sure = within(plan.interval(), seconds)
         words.append(
             [
@@ -113,7 +112,7 @@ def _frontier(est: Training, found: TrainingSearch) -> tuple[Html, dict[str, Any
             ]
         )
     here = (float(est.memory.total), float(est.step_time)) if est.fits else None
-    drawn = drawings.tradeoff(numbers, words, 0, here)
+    drawn = figures.tradeoff(numbers, words, 0, here)
     rows = [
         [
             told(plan),
@@ -148,6 +147,6 @@ def _sure(est: Training) -> Html:
     ]
     said = (
         "An 80 % interval combines, in squares, how far published steps lie from their predictions, what is not known of experts, "
-        "of the host and of messages, and each number of the machine that nobody has published."
+        "of the host and of messages, and each number of the machine that is not published."
     )
     return intervals(rows, (), [said])

@@ -26,6 +26,7 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
 from roofline.results import citations, intervals
+from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
 from roofline.workload.layout import Layout
@@ -278,7 +279,7 @@ _DEGREES = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp")
 
 
 @frozen(eq=False, repr=False)
-class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
+class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     """An answer about one layout on one machine: the question, the layout, and what its time consists of.
 
     Attributes:
@@ -292,6 +293,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
         rules: conditions on the layout besides memory.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
+        demand: share of its rated power that a working chip asks for; above 1 where it is held back.
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
@@ -310,6 +312,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
+    demand: Ratio | None = field(kw_only=True, default=None)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
 

@@ -9,9 +9,9 @@ import numpy as np
 from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, Num, Ratio, Seconds
-from roofline.operators.memory import placed
+from roofline.operators.memory import placed, state_bytes
 from roofline.physics.queueing import PERCENT
-from roofline.results import citations
+from roofline.results import citations, energy
 from roofline.workload.questions import KEPT_ERROR, guessed
 
 FRONT_ERROR: Final = 0.7
@@ -37,12 +37,27 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     Raises:
         QuestionError: another quantity, or more points than details are kept for.
     """
+    if quantity == "joules_per_token":
+        return joules(
+            est, interval(est, "ttft" if est.tpot is None else "tpot"), est.ttft if est.tpot is None else est.tpot
+        )
+    if quantity == "dollars_per_million_tokens":
+        each, name = est.dollars_per_million_tokens, "ttft" if est.tpot is None else "tpot"
+        value, pair = getattr(est, name), interval(est, name)
+        return None if each is None or pair is None else (each * pair[0] / value, each * pair[1] / value)
     if quantity in _RATES:
         rate, name = getattr(est, quantity), _RATES[quantity]
         value, pair = getattr(est, name), interval(est, name)
         return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
     if quantity not in _RATES.values():
-        raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second"))
+        raise QuestionError(
+            fault(
+                "quantity",
+                quantity,
+                "has no interval",
+                "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens",
+            )
+        )
     value, whole, profile = getattr(est, quantity), est.whole, est.calibration
     if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
         return None
@@ -55,10 +70,25 @@ def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
     return value * np.exp(-half), value * np.exp(half)
 
 
+def joules(est: Any, pair: tuple[Num, Num] | None, value: Num | None) -> tuple[Num, Num] | None:
+    """Return the 80 % interval of the energy of a token, from that of the time it takes.
+
+    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
+    and of time add in squares.
+    """
+    each = est.joules_per_token
+    if each is None or pair is None or value is None:
+        return None
+    at = est.working
+    time = np.log(pair[1] / value) * energy.lingering(est, energy.SCOPE, at)
+    half = np.sqrt(energy.error(est, energy.SCOPE, at) ** 2 + time**2)
+    return each * np.exp(-half), each * np.exp(half)
+
+
 def memory_error(est: Any) -> Bytes:
     """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
 
-    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
+    Of serving ``sqrt((0.03 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
     of activations and of what the allocator adds.
     """
     profile, memory = est.calibration, est.memory
@@ -78,7 +108,9 @@ def memory(est: Any, quantity: str) -> tuple[Num, Num] | None:
     if quantity == "memory":
         return est.memory.total - half, est.memory.total + half
     room = est.cache_room
-    wide = np.sqrt(share(half, larger(room, half)) ** 2 + est.calibration.engine.memory.spread_cache**2)
+    own = est.calibration.engine.memory
+    cached = own.spread_state if np.any(state_bytes(est.question.model) > 0) else own.spread_cache
+    wide = np.sqrt(share(half, larger(room, half)) ** 2 + cached**2)
     each = share(getattr(est, quantity), room)
     more = each * larger(half - room, 0.0)
     value = getattr(est, quantity)
@@ -102,7 +134,7 @@ def chance_of_fitting(est: Any) -> Ratio:
 _LOGIT_90: Final = 2.197
 """Logit of 0.9: one tail of an 80 % interval."""
 _FAR: Final = 500.0
-WEIGHTS_ERROR: Final = 0.02
+WEIGHTS_ERROR: Final = 0.03
 """Half-width of the 80 % interval of weights as loaded, relative."""
 
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
+from roofline.hardware.energy import SCOPES
 from roofline.physics.spans import Span
+from roofline.results.energy import SCOPE
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Prefill, TrainStep, yielded
 
@@ -53,7 +55,7 @@ PHASES: Final = {
     "optimizer": "optimizer",
     "between": "between steps",
 }
-"""Parts of a step, in the order in which they are told, and what each is."""
+"""Parts of a step, in the order in which they are printed, and what each is."""
 _ASKED_OF_STEPS: Final = (
     "global_batch",
     "seq_len",
@@ -169,6 +171,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "mfu": float(est.mfu),
         "bandwidth_utilization": float(est.bandwidth_utilization),
         "energy_j_per_output_token": None if est.tokens_per_second is None else plain(est.joules_per_token),
+        "energy": energy_of(est),
         "usd_per_million_output_tokens": None if est.tokens_per_second is None else plain(est.dollars_per_million_tokens),
         "idealisation": {
             f"{name}_s": None if (pair := est.idealisation(name)) is None or np.isnan(pair[0]) else [float(pair[0]), float(pair[1])]
@@ -208,12 +211,29 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "tokens_per_s_per_user": plain(split.tokens_per_second_per_user),
         "prefill_chips_per_decode_chip": plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
         "energy_j_per_output_token": plain(split.joules_per_token),
+        "energy": energy_of(split),
         "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
         "null_because": _missing_of_pools(split),
         "warnings": list(split.question.model.notices),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
+
+
+def energy_of(est: Any) -> dict[str, Any] | None:
+    """Return energy and power by scope, and power by part; None where no rated power is known.
+
+    ``scope`` is that of the answer's own joules a token. A prefill makes prompt tokens.
+    """
+    if est.joules() is None:
+        return None
+    parts = cast("dict[str, Num]", est.power_parts("hall"))
+    return {
+        "scope": SCOPE,
+        "j_per_token": {scope: plain(est.joules(scope)) for scope in SCOPES},
+        "power_w": {scope: plain(est.power(scope)) for scope in SCOPES},
+        "hall_parts_w": {name: plain(watts) for name, watts in parts.items()},
+    }
 
 
 def _missing_of_pools(split: Pools) -> dict[str, str]:
@@ -227,7 +247,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         out["interval"] = "the ideal level bounds, and does not predict"
     for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
-        ("usd_per_million_output_tokens", "price_per_chip", "trustworthy rent"),
+        ("usd_per_million_output_tokens", "price_per_chip", "trustworthy cost per hour"),
     ):
         unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, known) is None}
         if unknown:
@@ -270,7 +290,7 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
         out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_million_tokens is None:
         out["usd_per_million_output_tokens"] = (
-            f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
         )
     return out
 
@@ -348,6 +368,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "time_s": {name: float(time) for name, time in phases(est.whole, est.bubble).items()},
         "reasons": list(est.reasons),
         "energy_j_per_token": plain(est.joules_per_token),
+        "energy": energy_of(est),
         "usd_per_trillion_tokens": plain(est.dollars_per_trillion_tokens),
         "null_because": _missing_of_training(est),
         "bound": est.bound,
@@ -367,7 +388,9 @@ def _missing_of_training(est: Training) -> dict[str, str]:
     if est.joules_per_token is None:
         out["energy_j_per_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_trillion_tokens is None:
-        out["usd_per_trillion_tokens"] = f"no trustworthy rent of {est.system.name} or {package} was found; give price"
+        out["usd_per_trillion_tokens"] = (
+            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
+        )
     return out
 
 
@@ -402,7 +425,7 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
         ["energy", missing["energy_mwh"] if energy is None else f"{figure(energy)} MWh{mean}, PUE {float(run.pue):g}"]
     )
     hours = f"{figure(float(run.chip_hours) / MILLION)} million chip hours"
-    out.append(["rent", missing["cost_usd"] if cost is None else f"${figure(cost / MILLION)} million for {hours}"])
+    out.append(["cost", missing["cost_usd"] if cost is None else f"${figure(cost / MILLION)} million for {hours}"])
     return out
 
 
@@ -414,7 +437,9 @@ def fields_of_campaign(run: Campaign) -> dict[str, Any]:
     if run.joules is None:
         missing["energy_mwh"] = f"no rated power of {run.training.system.name} or {package} is published; give power"
     if run.dollars is None:
-        missing["cost_usd"] = f"no trustworthy rent of {run.training.system.name} or {package} was found; give price"
+        missing["cost_usd"] = (
+            f"no trustworthy cost per hour of {run.training.system.name} or {package} was found; give price"
+        )
     flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
     pairs = {
         "days": run.interval("days"),

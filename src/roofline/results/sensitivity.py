@@ -155,7 +155,7 @@ def sensitivity(est: Any, quantity: str | None = None) -> Sensitivity:
         QuestionError: many points, or no such quantity.
     """
     if est.shape:
-        raise QuestionError(fault("shape", est.shape, "this is told of one point only", "pick one with .at(index)"))
+        raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
     name = quantity or ("tokens_per_second" if est.tokens_per_second is not None else "prompt_tokens_per_second")
     base = getattr(est, name, None)
     if isinstance(base, bool) or not isinstance(base, (float, np.floating)) or not np.isfinite(base) or not base:

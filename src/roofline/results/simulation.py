@@ -1,4 +1,4 @@
-"""What a simulation of a trace tells: times at percentiles, rates, goodput, queue and cache over time."""
+"""Result of the simulation of a trace: times at percentiles, rates, goodput, queue and cache over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from roofline.core.units import MILLION, SECOND, Num, show
 from roofline.core.values import Json, Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.energy import dollars_per_token, joules_per_token, total
+from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
 from roofline.results.notebook import Displayed
 from roofline.workload.layout import Layout
@@ -89,7 +90,7 @@ class Times:
 
 @frozen(eq=False, repr=False)
 class Simulation(Displayed):
-    """The answer to a trace: what each request saw, and how full the service was.
+    """The answer for a trace: what each request saw, and how full the service was.
 
     Attributes:
         trace: name of the trace; ``requests``: that came; ``refused``: those whose prompt no cache holds.
@@ -268,12 +269,10 @@ class Simulation(Displayed):
     @property
     def joules_per_token(self) -> float | None:
         """Energy of an output token; None where no power is known, or where the pools are of two systems."""
-        power = self.system.power_per_chip
-        if power is None or self.estimate is None or self.prefill_system is not None or not self.completed:
+        if self.estimate is None or self.prefill_system is not None or not self.completed:
             return None
-        profile = self.estimate.calibration
-        part = drawn(profile.idle_fraction, profile.power_fraction[0], self.working)
-        return float(joules_per_token(power, part, self.chips, self.tokens_per_second))
+        split = parts(self.estimate, SCOPE, self.working)
+        return None if split is None else float(joules_per_token(total(split), self.chips, self.tokens_per_second))
 
     @property
     def dollars_per_million_tokens(self) -> float | None:

@@ -16,7 +16,6 @@ from roofline.core.units import (
     Count,
     Dollars,
     FlopPerSecond,
-    Joules,
     Num,
     PerSecond,
     Ratio,
@@ -26,7 +25,7 @@ from roofline.core.units import (
 from roofline.core.values import Record
 from roofline.operators.operations import Op
 from roofline.operators.training_memory import States
-from roofline.physics.energy import dollars_per_token, joules_per_token
+from roofline.physics.energy import dollars_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
 from roofline.physics.stragglers import late, slowdown
@@ -106,17 +105,8 @@ class Training(LayoutAnswer[TrainStep, States]):
         return self.tokens_per_second / self.chips
 
     @property
-    def joules_per_token(self) -> Joules | None:
-        """Energy of a token; None where no power is known."""
-        power = self.system.power_per_chip
-        busy = self.calibration.power_fraction[0]
-        return None if power is None else joules_per_token(power, busy, self.chips, self.tokens_per_second)
-
-    @property
-    def joules_range(self) -> tuple[Joules, Joules] | None:
-        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
-        each, (mean, low, high) = self.joules_per_token, self.calibration.power_fraction
-        return None if each is None else (each * low / mean, each * high / mean)
+    def _made(self) -> PerSecond:
+        return self.tokens_per_second
 
     @property
     def dollars_per_trillion_tokens(self) -> Dollars | None:
@@ -177,9 +167,21 @@ class Training(LayoutAnswer[TrainStep, States]):
             return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
         if quantity == "memory":
             return intervals.memory(self, quantity)
+        if quantity == "joules_per_token":
+            return intervals.joules(self, self.interval("step_time"), self.step_time)
+        if quantity == "dollars_per_trillion_tokens":
+            pair, cost = self.interval("step_time"), self.dollars_per_trillion_tokens
+            if pair is None or cost is None:
+                return None
+            return cost * pair[0] / self.step_time, cost * pair[1] / self.step_time
         if quantity != "step_time":
             raise QuestionError(
-                fault("quantity", quantity, "has no interval", "ask for step_time, tokens_per_second or memory")
+                fault(
+                    "quantity",
+                    quantity,
+                    "has no interval",
+                    "ask for step_time, tokens_per_second, joules_per_token, dollars_per_trillion_tokens or memory",
+                )
             )
         profile = self.calibration
         if profile.level == "ideal":

@@ -27,7 +27,7 @@ def largest(
 
     Args:
         batch: sequences that are decoded, of ``context`` tokens each; others as in :func:`roofline.estimate`.
-        most: models that are told, the largest first.
+        most: models that are listed, the largest first.
 
     Raises:
         QuestionError: a number of no meaning; that no model fits is an answer without rows.

@@ -120,7 +120,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.79 ms, above 1 ms: bound by network
     """
     if est.shape:
-        raise QuestionError(fault("shape", est.shape, "this is told of one point only", "pick one with .at(index)"))
+        raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
     limits = {metric: bounded(metric, value) for metric, value in targets.items()}
     for metric in limits:
         if measure(est, metric) is None:
@@ -256,7 +256,7 @@ def _line(est: Any, name: str, limits: Mapping[str, float]) -> _Line:
     value = number_of(est.system, name)
     if value is None or not float(value) > 0:
         raise QuestionError(
-            fault(name, value, f"nobody knows it of {est.system.name}", "give it first: system.evolve(...)")
+            fault(name, value, f"is not known of {est.system.name}", "give it first: system.evolve(...)")
         )
 
     def put(x: Num) -> tuple[Any, Any, Any, Any]:

@@ -192,13 +192,13 @@ def probability(a: Answered, b: Answered, quantity: str = "tokens_per_second_per
 
 @frozen
 class BreakEven:
-    """The rent of a chip of one answer at which its tokens cost as much as those of another.
+    """The cost per hour of a chip of one answer at which its tokens cost as much as those of another.
 
     Attributes:
         price: dollars a second.
         low: lower end of its 80 % interval.
         high: upper end of it.
-        now: what is known of it; None where nobody knows.
+        now: what is known of it; None where it is not known.
     """
 
     price: float
@@ -218,10 +218,10 @@ class BreakEven:
 
 
 def break_even(a: Answered, b: Answered) -> BreakEven:
-    """Return the rent of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
+    """Return the cost per hour of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
 
     Raises:
-        QuestionError: nobody knows the rent of ``b``, or an answer has many points.
+        QuestionError: the cost per hour of ``b`` is not known, or an answer has many points.
 
     >>> from roofline.planner.estimate import estimate
     >>> new, old = (estimate("llama-3.1-70b", name, dtype="fp8", concurrency=64) for name in ("dgx-b200", "dgx-h100"))
@@ -230,7 +230,7 @@ def break_even(a: Answered, b: Answered) -> BreakEven:
     """
     rent = b.system.price_per_chip
     if rent is None:
-        raise QuestionError(fault("price", None, f"nobody knows the rent of {b.system.name}", "give price"))
+        raise QuestionError(fault("price", None, f"the cost per hour of {b.system.name} is not known", "give price"))
     name = "tokens_per_second_per_chip"
     mine, theirs = (measure(est, name) or measure(est, f"prompt_{name}") for est in (a, b))
     if mine is None or theirs is None or a.shape or b.shape:

@@ -236,7 +236,7 @@ def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
         if not (isinstance(value, str) and re.fullmatch(r"[0-9.]+x", value.strip())):
             return float(read_number(name, value))
         if before is None:
-            raise QuestionError(fault(name, value, f"nobody knows it of {system.name}", "give its value"))
+            raise QuestionError(fault(name, value, f"is not known of {system.name}", "give its value"))
         return float(value.strip()[:-1]) * float(before)
 
     out = np.array([one(value) for value in _listed(given)], dtype=np.float64)

@@ -72,7 +72,7 @@ def campaign(
         interval: useful work between checkpoints; by default the best, one step at least.
         pue: draw of the building over that of the machines in it.
         spares: chips that are rented beside those that work.
-        price: rent of each chip: US dollars an hour, or text; by default the system's.
+        price: cost of each chip: US dollars an hour, or text; by default the system's.
 
     Raises:
         QuestionError, UnitError: a word that is no number, of another unit, or out of bounds.
@@ -158,7 +158,7 @@ def _tokens(value: Num | str) -> Count:
 
 
 def _quantity(name: str, value: Num | str, unit: Unit) -> Num:
-    """Return a quantity, given in the library's unit or as text; rents are told by the hour."""
+    """Return a quantity, given in the library's unit or as text; costs are per hour."""
     if isinstance(value, str) and value.strip() != "inf":
         return parse(value, unit, name)
     return (np.inf if isinstance(value, str) else number(value, name)) / (HOUR if unit == DOLLAR_RATE else 1.0)

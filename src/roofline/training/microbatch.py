@@ -306,11 +306,14 @@ def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operat
     """Yield the operations of a section whose inputs are kept though some are done again."""
     up = recompute not in ("none", "full") and "up" in modules(recompute)
     for work, plain in zip(section.operations, fused.operations, strict=True):
-        if not _again(work, recompute):
+        expanding = up and isinstance(work, Op) and work.role == "up"
+        expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
+        if expanded and isinstance(work, Op) and not _again(work, recompute):
             # Queries, keys and values that are expanded again are not kept; what attention gives is the input of the next product.
-            expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
-            yield evolve(work, kept=0.0) if expanded and isinstance(work, Op) else work
-        elif isinstance(plain, Op) and plain.kernel in _ATTENTION:
+            yield evolve(work, kept=0.0)
+        elif expanding or not _again(work, recompute):
+            yield work
+        elif isinstance(plain, Op) and plain.kernel in _ATTENTION and not expanded:
             yield plain
 
 

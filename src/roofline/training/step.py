@@ -30,6 +30,7 @@ from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
 from roofline.physics.stragglers import slowdown
+from roofline.results.energy import demanded
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -144,7 +145,7 @@ def played(
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=demanded(step, system), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 

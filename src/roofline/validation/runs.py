@@ -22,7 +22,7 @@ from roofline.core.errors import DescriptorError, fault
 from roofline.core.fields import MOST_RANKS
 from roofline.core.units import GIGA, TERA
 from roofline.hardware.engines import KINDS
-from roofline.validation import names as prose
+from roofline.validation import names
 from roofline.validation.cells import Column, Row, numbers, read, text_of, word
 
 MODES: Final = ("online", "offline", "static", "prefill", "decode")
@@ -72,7 +72,7 @@ class ServingRun:
         slots: requests that each slot of a closed loop serves; ``variation``, standard deviation of the lengths over their mean.
         most: requests that the service lets in at most, where the note says it; None where it does not.
         fault: why the row is refused; "" where it is not.
-        quality: A all that matters is known, B but for what hardly does, C ambiguous; "" for nobody's judgement.
+        quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
     """
 
     id: str
@@ -267,7 +267,7 @@ def _training(row: Row, place: str, i: int) -> TrainingRun:
         micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
         sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
         task=word(row, "task", TASKS, place, "pretrain"),
-        framework=prose.framework(text_of(row, "framework"), (group, source, note)),
+        framework=names.framework(text_of(row, "framework"), (group, source, note)),
         step_time=n["step_time_s"], rate=n["tokens_per_s_per_chip"], assumed=tuple(assumed[1].split("+")) if assumed else (),
         quality=text_of(row, "quality").upper(), source=source, note=note,
     )  # fmt: skip
@@ -284,7 +284,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
         raise DescriptorError(fault(f"{place}: accept_length", text("accept_length"), rule))
     note, group, source = text("note"), text("group"), text("source")
-    filled, of = _FILLED.search(note), prose.collection(group, source)
+    filled, of = _FILLED.search(note), names.collection(group, source)
     slots, variation = _client(n, note)
     let_in = _LET_IN.search(note)
     apart = mode == "online" and n["decode_chips"] is not None
@@ -298,7 +298,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         **{name: text(name).lower() for name in ("weight_dtype", "kv_dtype", "act_dtype")},
         input=n["input_len"], output=n["output_len"], concurrency=n["concurrency"],
         draft_tokens=drafts, accept_length=kept,
-        engine=prose.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
+        engine=names.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
         ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
         memory_fraction=float(filled[1]) if filled else None,
         launch=word(row, "launch", KINDS, place, of.launch), slots=slots, most=float(let_in[1] or let_in[2]) if let_in else None,

@@ -182,7 +182,7 @@ def apart(b: Batch, prompts: Layout) -> Outcome:
     split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
     first, alone = _ends(split, "ttft", split.ttft), _ends(split.prompts, "ttft", _known(split.prompts.ttft))
     quantities = {
-        # Whether prompts were cached is not recorded: perhaps nobody waited.
+        # Whether prompts were cached is not recorded: perhaps no request waited.
         "ttft_s": (first[0], smaller(first[1], alone[1]), first[2]),
         "tpot_s": _ends(split, "tpot", split.tpot),
         "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),

@@ -35,7 +35,7 @@ _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
 """Frameworks that are another stack on the chips of another maker."""
 
 _SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext-gpu")
-"""Frameworks that share out weights (FSDP) unless they are told otherwise; the others share out the optimizer's states."""
+"""Frameworks that share out weights (FSDP) unless configured otherwise; the others share out the optimizer's states."""
 _PARTITIONED: Final = ("maxtext", "maxtext-gpu")
 """Frameworks whose compiler cuts activations between layers over the tensor ranks."""
 _INTERLEAVED: Final = ("megatron", "megatron-core", "megatron-2021")
@@ -47,7 +47,7 @@ _AGAIN: Final[Mapping[tuple[str, str], str]] = {
     ("torchtitan", "pretrain"): "selective",
     ("torchtitan", "finetune"): "selective",
 }
-"""What a framework does again for a task unless it is told otherwise; all others nothing."""
+"""What a framework does again for a task unless configured otherwise; all others nothing."""
 _PACKED: Final = 256.0
 """Mean tokens of a sample where NeMo packs short ones (SQuAD) into a sequence to fine-tune on."""
 
@@ -305,7 +305,7 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
     if split is None:
         split = bool(np.any(tp > 1))
     if not run.sharding:
-        said.append(f"sharding {_sharding(run)}, as {run.framework} does unless told otherwise: not recorded")
+        said.append(f"sharding {_sharding(run)}, as {run.framework} does by default: not recorded")
     etp = np.gcd(tp.astype(np.int64), np.maximum(tp * cp * dp // ep, 1).astype(np.int64)).astype(np.float64)
     return Layout(
         tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
@@ -355,7 +355,7 @@ def _divisors(number: float) -> list[float]:
 
 
 def _chunks(run: TrainingRun, model: Model, pp: Any, said: list[str]) -> Any:
-    """Return the chunks of a stage; where nobody states them, as many as divide its layers, up to :data:`_CHUNKS`."""
+    """Return the chunks of a stage; where they are not stated, as many as divide its layers, up to :data:`_CHUNKS`."""
     stated = run.vpp is not None and "vpp" not in run.assumed
     if stated or run.framework not in _INTERLEAVED or not np.any(pp > 1):
         return (run.vpp or 1.0) + 0 * pp

@@ -46,7 +46,7 @@ class _Kind:
     Attributes:
         read: makes runs of rows; ``predict``, predictions of runs.
         titles: what their quantities are called in tables.
-        keys: fields of a run by which scores are told; ``first``, that of the first table; ``tables``, of the others.
+        keys: fields of a run by which scores are grouped; ``first``, that of the first table; ``tables``, of the others.
         weighed: repeats of one configuration share the weight of one, in tables; answers for programs have both.
     """
 
@@ -293,7 +293,7 @@ class Validation(Displayed):
         """
         if key not in self._of.keys:
             known = f"known: {', '.join(self._of.keys)}"
-            raise QuestionError(fault("key", key, "runs are not told apart by it", known))
+            raise QuestionError(fault("key", key, "runs are not grouped by it", known))
         drawn = self._drawn()
         if not drawn or (quantity and quantity not in drawn):
             known = f"there are {', '.join(drawn)}" if drawn else "give runs with measured values"

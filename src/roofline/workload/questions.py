@@ -107,7 +107,7 @@ class Prefill:
 
 def _generates(_: object, __: object, model: Model) -> None:
     """Refuse a model that only reads, where tokens are to be generated."""
-    if isinstance(model, Model) and model.role == "encoder":  # a name is read later, and asked again
+    if isinstance(model, Model) and model.role == "encoder":  # a name is read later, and checked then
         raise QuestionError(
             fault(
                 "model",

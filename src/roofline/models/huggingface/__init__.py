@@ -146,7 +146,7 @@ _HARMLESS: Final = re.compile(
 _SHAPES: Final = re.compile(
     r"layer|head|expert|rank|dim|_size|width|table|mixer|^hc_|ngram|^mtp_|meta_tokens|expand|freq|pattern|block|kernel|group|shared"
 )
-"""What a name that counts or lays out anything is made of: such fields are told even if they sound harmless otherwise."""
+"""What a name that counts or lays out anything is made of: such fields are reported even if they sound harmless otherwise."""
 _PLAIN: Final = re.compile(
     r"layer_?norm_eps|_ids?$|^(num_expert_groups|num_limited_groups|order_of_interleaved_layers|use_parallel_block|layer_switch|use_parallel_embedding|"
     r"position_embedding_type|moe_multimodal_.*|use_grouped_mm|org_vocab_size|dense_list|pool_type|num_labels|head_type|scale_embedding|layerdrop|.*_layerdrop|mask_time_length|"

@@ -1,0 +1,103 @@
+"""Start-up logs of serving engines against the memory that is predicted: weights, room for cache, tokens, what starts.
+
+A row is one printed figure (``workloads/runs/memory.csv``): ``weights_gib_per_gpu``, ``kv_cache_gib_per_gpu``, ``kv_cache_tokens``,
+``max_concurrency_at_len`` (requests of ``length`` tokens), or ``starts`` (1 or 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from roofline import catalog
+from roofline.core.units import GIBI, Num
+from roofline.planner.estimate import estimate
+from roofline.results.estimate import Estimate
+from roofline.results.intervals import WEIGHTS_ERROR, memory_error
+from roofline.workload.layout import Layout
+from roofline.workload.questions import Decode
+
+_LENGTH: Final = 8192.0
+"""Tokens of a request where a log states no longest one."""
+
+
+@frozen
+class Logged:
+    """One figure of a log, and what is predicted.
+
+    Attributes:
+        row: the figure's columns.
+        measured, predicted: in the unit of the quantity.
+        low, high: ends of the 80 % interval.
+    """
+
+    row: Mapping[str, str]
+    measured: float
+    predicted: float
+    low: float
+    high: float
+
+    @property
+    def error(self) -> float:
+        """Predicted over measured, less one; of ``starts`` the difference."""
+        return self.predicted - self.measured if self.measured in (0.0, 1.0) else self.predicted / self.measured - 1
+
+    @property
+    def inside(self) -> bool:
+        """Whether the interval holds the figure."""
+        return self.low <= self.measured <= self.high
+
+
+def logs(rows: Sequence[Mapping[str, str]]) -> list[Logged]:
+    """Return what is predicted of each figure of start-up logs."""
+    return [_predicted(row) for row in rows]
+
+
+def _predicted(row: Mapping[str, str]) -> Logged:
+    system = catalog.system(row["system"])
+    model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
+    release = f"@{row['release']}" if row["release"][:1].isdigit() else ""
+    engine = catalog.engine(f"{row['engine']}{release}", system)
+    layout = Layout(tp=float(row["tp"]), pp=float(row["pp"]), dp=float(row["dp"]), ep=float(row["ep"]))
+    length = float(row["length"] or _LENGTH)
+    fraction = float(row["memory_fraction"]) if row["memory_fraction"] else None
+    est = estimate(Decode(model, 1.0, length - 1), system, layout, engine=engine, memory_fraction=fraction)
+    value, (low, high) = _QUANTITIES[row["quantity"]](est, length)
+    return Logged(row, float(row["value"]), float(value), float(low), float(high))
+
+
+def _weights(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
+    value = est.memory.weights / GIBI
+    return value, (value * (1 - WEIGHTS_ERROR), value * (1 + WEIGHTS_ERROR))
+
+
+def _room(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
+    value, half = est.cache_room / GIBI, memory_error(est) / GIBI
+    return value, (value - half, value + half)
+
+
+def _tokens(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
+    return est.kv_cache_tokens, est.interval("kv_cache_tokens") or (est.kv_cache_tokens, est.kv_cache_tokens)
+
+
+def _requests(est: Estimate, length: float) -> tuple[Num, tuple[Num, Num]]:
+    value, (low, high) = _tokens(est, length)
+    return value / length, (low / length, high / length)
+
+
+def _starts(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
+    chance = est.fits_probability
+    return est.fits * 1.0, ((chance > _TAIL) * (chance > 1 - _TAIL) * 1.0, (chance > _TAIL) * 1.0)
+
+
+_TAIL: Final = 0.1
+_QUANTITIES: Final[Mapping[str, Callable[[Estimate, float], tuple[Num, tuple[Num, Num]]]]] = {
+    "weights_gib_per_gpu": _weights,
+    "kv_cache_gib_per_gpu": _room,
+    "kv_cache_tokens": _tokens,
+    "max_concurrency_at_len": _requests,
+    "starts": _starts,
+}
+"""What each quantity of a log is of an estimate, with its interval."""
