@@ -15,6 +15,7 @@ from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
+from roofline.catalog.evidence import evidence
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -38,6 +39,7 @@ __all__ = [
     "energy",
     "engine",
     "engines",
+    "evidence",
     "fabric",
     "framework",
     "kind_of",
