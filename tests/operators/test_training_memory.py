@@ -185,3 +185,20 @@ def test_frozen_weights_stay_narrow():
         for name in ("bf16", "fp8")
     )
     assert 0.5 < narrow / wide < 0.65
+
+
+def test_an_activation_inside_experts_is_not_kept_where_it_is_done_again():
+    """Ten layers of two experts a token, 500 wide: 2 x 500 elements in 16 bits a token, but for the layer that is done again."""
+    model = attrs.evolve(SMALL, layers=(rl.Layers(10, rl.Gqa(10, 10, 100), rl.Moe(experts=8, top_k=2, width=500)),))
+    whole, again = (
+        float(memory(model, rl.Layout(), 1000.0, recompute=r, imbalance=1.0).activations)
+        for r in ("none", "selective:activation")
+    )
+    assert whole - again == pytest.approx(9 * 1000 * 2 * 500 * 2)
+
+
+def test_where_embedding_and_head_take_the_place_of_layers_the_first_stage_holds_one_less():
+    """14 layers on 4 stages: 3, 4, 4 and 3; the second holds 3 micro-batches of 4 layers, the first 4 of 3."""
+    deep, even = (attrs.evolve(SMALL, vocab=10, layers=(attrs.evolve(SMALL.layers[0], count=n),)) for n in (14, 16))
+    spaced, plain = (float(memory(each, rl.Layout(pp=4), batch=64).activations) for each in (deep, even))
+    assert spaced / plain == pytest.approx(12 / 16, rel=1e-3)

@@ -80,7 +80,8 @@ def test_every_kind_of_answer_has_them_sorted_by_size(est, quantity):
 
 def test_energy_hangs_on_power_and_rent_on_price():
     found = rl.estimate("llama-3.1-70b", "dgx-h100", concurrency=64)
-    assert found.sensitivity("joules_per_token").of("rated power") == pytest.approx(1)
+    # Hosts, fans and conversion do not grow with the rating of the chips.
+    assert 0.5 < found.sensitivity("joules_per_token").of("rated power") < 1
     assert found.sensitivity("dollars_per_million_tokens").of("rent") == pytest.approx(1)
     assert found.sensitivity("tpot").of("rent") == 0
 

@@ -51,9 +51,10 @@ def test_a_run_by_hand(llama):
     assert float(run.days) == pytest.approx(days)
     assert float(run.failures) == pytest.approx(days * 8)
     assert float(run.dollars) == pytest.approx(2 * (16384 + 100) * days * 24)
-    profile, down = llama.calibration, 1 - np.exp(-float(run.restart) / 10800)
-    busy = profile.power_fraction[0] + (profile.idle_fraction - profile.power_fraction[0]) * down
-    watts = 1.2 * float(llama.system.power_per_chip) * (16384 * busy + 100 * profile.idle_fraction)
+    down = 1 - np.exp(-float(run.restart) / 10800)
+    # Chips of 700 W: at work as the step says (no more than rated), else with a model loaded at 18 %; 215 W of host and fans; conversion.
+    busy = min(float(llama.demand), 1.0) * (1 - down) + 0.18 * down
+    watts = 1.2 * (16384 * (700 * busy + 215) + 100 * (700 * 0.18 + 215)) / 0.978
     assert float(run.megawatt_hours) == pytest.approx(watts * days * 24 / 1e6)
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
+from roofline.catalog import energy as energies
+from roofline.catalog.evidence import evidence
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -23,6 +25,7 @@ from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
+from roofline.hardware.energy import Energy
 from roofline.hardware.engines import Engine, runtime_of
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import Chip, Fabric, System, Tier
@@ -33,8 +36,10 @@ __all__ = [
     "asset",
     "check_places",
     "chip",
+    "energy",
     "engine",
     "engines",
+    "evidence",
     "fabric",
     "framework",
     "kind_of",
@@ -59,6 +64,7 @@ _LOG.addHandler(logging.NullHandler())
 _RUNS: Final = "workloads/runs"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
+_ENERGY: Final = "hardware/energy.toml"
 _MOST_KEPT: Final = 512
 
 
@@ -136,6 +142,8 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         return software.sustained(top), (path,)
     if kind == "operation":
         return operations.operation(top), (path,)
+    if kind == "energy":
+        return energies.energy(top), (path,)
     if kind == "calibration":
         return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
 
@@ -236,7 +244,8 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
         path = _found("engine", given)
         return stacks.resolve(path.stem, _load("engine", given), generic, evolve(machine, kind=kind))
     name, release, asked = stacks.split(str(given))
-    file, runtime = _engines().get(name, (name, ""))
+    # A file's own name needs no look into the other files.
+    file, runtime = (name, "") if name in names("engine") else _engines().get(name, (name, ""))
     if file not in names("engine"):
         raise unknown("engine", name, tuple(_engines()), "list them with `roofline list engines`")
     found = evolve(machine, release=release, kind=asked or kind)
@@ -295,6 +304,17 @@ def operation(given: str | Path | Operation | None = None) -> Operation:
     return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
 
 
+def energy(given: str | Path | Energy | None = None) -> Energy:
+    """Return the coefficients of energy and money: ``hardware/energy.toml``, or the path of a TOML file like it.
+
+    Raises:
+        DescriptorError: the file cannot be read.
+    """
+    if isinstance(given, Energy):
+        return given
+    return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
+
+
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -328,7 +348,8 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
-    return evolve(own, sustained=seen.value, facts=facts)
+    # The file says what part of the peak long GEMMs reach; kernels go by what that is of the part that single ones do.
+    return evolve(own, sustained=seen.value / own.kernel("gemm", "bf16").eta_compute, facts=facts)
 
 
 def _timed(part: Chip) -> tuple[str, bool]:

@@ -84,6 +84,13 @@ Power = Annotated[
         group=MACHINE, converter=to_quantity, help="Rated power per chip with its share of the system: 1.2kW (default: the published one)."
     ),
 ]  # fmt: skip
+PowerCap = Annotated[
+    str | None,
+    Parameter(
+        group=MACHINE, converter=to_quantity, help="Power cap per chip, below its rated power: 500W. The matrix units' clock falls; time and "
+        "energy follow."
+    ),
+]  # fmt: skip
 Price = Annotated[
     str | None,
     Parameter(
@@ -271,8 +278,12 @@ Sharding = Annotated[
     ),
 ]
 Recompute = Annotated[
-    Literal["none", "selective", "full"] | None,
-    Parameter(group=STEP, help="Activation recomputation in the backward pass: nothing, attention, or whole layers."),
+    str | None,
+    Parameter(
+        group=STEP,
+        help="Activation recomputation in the backward pass: none, selective (attention), full (whole layers), or modules"
+        " such as norm,activation (attention, norm, activation, up, ffn, experts).",
+    ),
 ]
 Schedule = Annotated[
     str | None,

@@ -71,6 +71,8 @@ class Chip:
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
         relative: the chip of its generation, or the one before, whose constants serve where neither it nor its silicon has any.
         generation: of the maker's chips that software treats alike, such as ``hopper``.
+        limit: power cap of the package that is set below its rated power; None for none.
+        clock: of the matrix units over the clock that ``peak`` was stated at before a power cap lowered it.
         facts: each number as the descriptor states it, with its source.
     """
 
@@ -90,6 +92,8 @@ class Chip:
     generation: str = ""
     vendor: str = ""
     title: str = ""
+    limit: Watts | None = unknown_or_positive()
+    clock: Ratio = amount(1.0, high=1.0, strict=True)
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def units(self, core: FlopPerSecond) -> Count:
@@ -129,6 +133,7 @@ class Chip:
             cores=self.cores / n,
             exponentials=part(self.exponentials),
             power=part(self.power),
+            limit=part(self.limit),
             price=part(self.price),
             purchase=part(self.purchase),
             dies=1,

@@ -146,6 +146,9 @@ def with_number(system: _S, name: str, value: Num) -> _S:
     if name in ("power", "price"):
         whole = value * rack.chips
         facts = told(rack.facts, f"system.{name}", whole)
+        if name == "power" and rack.package.power is not None:
+            # The chips are rated in proportion.
+            rack = attrs.evolve(rack, package=attrs.evolve(rack.package, power=rack.package.power * value / before))
         return attrs.evolve(rack, facts=facts, **{name: whole})  # type: ignore[no-any-return]
     if tier:
         facts = told(rack.facts, path, value)

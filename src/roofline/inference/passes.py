@@ -21,6 +21,7 @@ from roofline.operators.transformer import sections
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
+from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Mixed, Pass, Prefill, yielded
@@ -137,7 +138,7 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
-        rules=serving_rules(question.model, system, layout), steps=(span,), within={"tpot": (span, 0.0)},
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"tpot": (span, 0.0)},
         progress=((span, yields / new),),
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
@@ -160,6 +161,6 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
         question, system, layout, calibration,
         ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=question.batch * read * layout.pp / span.time,
         memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
-        rules=serving_rules(question.model, system, layout), steps=(span,), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
         remarks=notes(question.model, question.input, system, calibration),
     )  # fmt: skip

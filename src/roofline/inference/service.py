@@ -31,6 +31,7 @@ from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
 from roofline.physics.spans import Span, after
+from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.layout import Layout
@@ -262,7 +263,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps,
+        waits=waits, gaps=gaps, demand=demanded(cycle, system),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
-from roofline.core.units import Count
+from roofline import catalog
+from roofline.core.units import Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
@@ -69,10 +72,19 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
             )
     if system.power_per_chip is not None:
-        mean, idle = calibration.power_fraction[0], calibration.idle_fraction
-        out.append(f"energy: a busy chip draws {float(mean):.0%} of the rated power, an idle one {float(idle):.0%}")
-    if system.power is None and system.package.power is not None:
-        out.append("energy counts the rated power of the chips alone: hosts, switches and cooling come on top")
+        out.append(_energy(system))
     if system.package.announced:
         out.append(f"{system.package.name} is announced, not shipped: its figures are the maker's intentions")
     return tuple(out)
+
+
+def _energy(system: System) -> str:
+    """Return what energy rests on."""
+    table, chip = catalog.energy(), system.package
+    draw, rated = table.draw(chip), float(np.mean(cast("Num", table.rated(system))))
+    of = "" if chip.power is not None else f" (assumed: {table.share:.0%} of the system's share a chip)"
+    seen = "" if table.seen(chip) else "; no power under load of this chip was fitted: a wide interval"
+    return (
+        f"energy is of the system as sold, at the wall: a chip of {rated:,.0f} W{of} draws {draw.awake:.0%} of it with kernels "
+        f"running, and more with what they do{seen}"
+    )

@@ -46,7 +46,7 @@ class Op:
         rows: rows, or elements, of activations that go through it.
         inputs: of a GEMM, elements of a row before it.
         outputs: of a GEMM, elements of a row after it.
-        kept: bytes of a row that its gradients need later.
+        kept: bytes of a row that its gradients need later; ``inner``, those of them that an activation inside of it writes.
         helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
             writing the cache, sorting tokens by expert.
         elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
@@ -73,6 +73,7 @@ class Op:
     inputs: Count = 0.0
     outputs: Count = 0.0
     kept: Bytes = 0.0
+    inner: Bytes = 0.0
     helpers: Count = 0.0
     module: Module = ""
     role: Role = ""

@@ -1,29 +1,161 @@
-"""Energy and cost of a rate of tokens, from a system's rated power and its cost per hour."""
+r"""Power of a chip from what it does, of what surrounds it, and the energy and money of a rate of tokens.
+
+.. math:: P = P_{rated} \min(c,\; a + e_F u_F + e_B u_B + e_N u_N),
+
+where a is the share of the rated power that is drawn by running kernels at all (less of it while the chip waits), u are the shares of the peaks of matrix units, memory
+and links that are used over the time, and c is the cap. Under a clock f (1 at full clock) ``a`` is ``idle + (a - idle) f^k`` and
+the term of the matrix units, whose peak falls with the clock, is multiplied by ``f^k``; memory and links keep their clocks. Clocks that
+a chip lowers at its *rated* power are in the calibration of its kernels already, so the cap alone is applied there.
+"""
 
 from __future__ import annotations
 
-from roofline.core.units import Count, Dollars, DollarsPerSecond, Joules, PerSecond, Ratio, Watts
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from roofline.core.arrays import share, smaller
+from roofline.core.units import (
+    HOUR,
+    Count,
+    Dollars,
+    DollarsPerSecond,
+    Joules,
+    Num,
+    PerSecond,
+    Ratio,
+    Watts,
+)
+from roofline.hardware.energy import ChipDraw, Surroundings
+from roofline.hardware.hardware import System
+from roofline.operators.operations import Op
+from roofline.physics.spans import Span
+
+YEAR: Final = 8766 * HOUR
+_TWICE: Final = "all_reduce"
 
 
-def joules_per_token(power: Watts, fraction: Ratio, chips: Count, rate: PerSecond) -> Joules:
-    """Return ``fraction * power * chips / rate``: the draw of the chips used over the tokens they make.
+@frozen(eq=False)
+class Uses:
+    """Shares of a chip's peaks that are used on average over the time.
 
-    ``power`` is rated power for each chip with its share of the system, ``fraction`` its mean draw over it, as
-    :func:`drawn` gives it.
+    Attributes:
+        compute: of the matrix units, formats by their own peaks.
+        memory: of the bandwidth of memory.
+        links: of the bandwidth of the innermost tier.
+        busy: share of the time in which kernels or messages run; the chip waits for its host, or for others, in the rest.
+    """
 
-    >>> joules_per_token(2000.0, 0.7, 8.0, 5600.0)
+    compute: Ratio
+    memory: Ratio
+    links: Ratio
+    busy: Ratio = 1.0
+
+
+def uses(span: Span, system: System) -> Uses:
+    """Return what a span uses of the chip that it runs on; nothing where it takes no time.
+
+    A collective over g ranks sends ``(g - 1) / g`` of its buffer from each rank, an all-reduce twice that.
+    """
+    chip = system.chip
+    compute: Num = 0.0
+    memory: Num = 0.0
+    links: Num = 0.0
+    busy: Num = 0.0
+    for work, cost, times in span.leaves():
+        busy = busy + times * cost.time * (work is not None)
+        if isinstance(work, Op):
+            compute = compute + times * work.flops / chip.peak[work.rate]
+            memory = memory + times * work.traffic
+        elif work is not None:
+            twice = 2.0 if work.collective == _TWICE else 1.0
+            links = links + times * twice * work.size * (1 - share(1.0, work.group))
+    bandwidth = chip.memory.bandwidth
+    return Uses(
+        share(compute, span.time),
+        smaller(share(memory / bandwidth, span.time), 1.0),
+        smaller(share(links / system.tiers[0].bandwidth, span.time), 1.0),
+        smaller(share(busy, span.time), 1.0),
+    )
+
+
+def parts_of_chip(draw: ChipDraw, used: Uses, clock: Ratio = 1.0) -> dict[str, Ratio]:
+    """Return the shares of the rated power that a working chip asks for, by what draws them; together they may exceed 1.
+
+    >>> from roofline.hardware.energy import ChipDraw
+    >>> draw = ChipDraw(0.15, 0.2, 0.3, 0.5, 1.5, 0.5, 0.2, 1.4, 0.2, 0.3)
+    >>> parts_of_chip(draw, Uses(0.2, 0.4, 0.0))
+    {'awake': 0.3, 'compute': 0.30000000000000004, 'memory': 0.2, 'links': 0.0}
+    """
+    slowed = clock**draw.clock
+    awake = draw.loaded + (draw.awake - draw.loaded) * (draw.waiting + (1 - draw.waiting) * used.busy)
+    return {
+        "awake": draw.idle + (awake - draw.idle) * slowed,
+        "compute": draw.compute * used.compute * slowed,
+        "memory": draw.memory * used.memory,
+        "links": draw.links * used.links,
+    }
+
+
+def demand(draw: ChipDraw, used: Uses, clock: Ratio = 1.0) -> Ratio:
+    """Return the share of its rated power that a working chip would draw if nothing limited it."""
+    return sum(parts_of_chip(draw, used, clock).values(), start=0.0)
+
+
+def drawn(draw: ChipDraw, asked: Ratio, working: Ratio = 1.0, cap: Ratio = 1.0) -> Ratio:
+    """Return the share of the rated power that a chip draws on average: ``loaded + (min(cap, asked) - loaded) working``.
+
+    Args:
+        asked: :func:`demand`.
+        working: share of the chips, or of the time, that work; the rest wait with a model loaded.
+        cap: limit over the rated power.
+
+    >>> from roofline.hardware.energy import ChipDraw
+    >>> draw = ChipDraw(0.15, 0.2, 0.3, 0.5, 1.5, 0.5, 0.2, 1.4, 0.2, 0.3)
+    >>> [float(drawn(draw, 1.4)), float(drawn(draw, 0.8, working=0.5))]
+    [1.0, 0.5]
+    """
+    rest = smaller(draw.loaded, cap)
+    return rest + (smaller(asked, cap) - rest) * working
+
+
+def surrounded(chips: Watts, around: Surroundings, scope: str, outer: Num, pue: Ratio) -> dict[str, Watts]:
+    """Return the power of each part within a scope, for each chip; together they are the power of the scope.
+
+    Args:
+        chips: power of the chip itself.
+        scope: of :data:`roofline.hardware.energy.SCOPES`.
+        outer: bandwidth of the chip into the network between systems, over the rate that its power is stated for.
+        pue: draw of the building over that of the machines in it.
+    """
+    out: dict[str, Watts] = {"chips": chips}
+    if scope == "chip":
+        return out
+    out |= {"hosts": around.hosts, "fans": around.fans}
+    if scope != "node":
+        out |= {"switches": around.switches, "optics": around.optics}
+    if scope == "hall":
+        out["switches"] = out["switches"] + around.outer_switches * outer
+        out["optics"] = out["optics"] + around.outer_optics * outer
+    out["conversion"] = total(out) * (1 / around.conversion - 1)
+    if scope == "hall":
+        out["cooling"] = total(out) * (pue - 1)
+    return out
+
+
+def total(parts: Mapping[str, Num]) -> Num:
+    """Return the sum of all parts."""
+    return sum(parts.values(), start=0.0)
+
+
+def joules_per_token(power: Watts, chips: Count, rate: PerSecond) -> Joules:
+    """Return ``power * chips / rate``: the draw for each chip, times the chips used, over the tokens they make.
+
+    >>> joules_per_token(1400.0, 8.0, 5600.0)
     2.0
     """
-    return fraction * power * chips / rate
-
-
-def drawn(idle: Ratio, busy: Ratio, working: Ratio) -> Ratio:
-    """Return the draw over the rated power of a system of which a part works: ``idle + (busy - idle) working``.
-
-    >>> drawn(0.25, 0.75, 0.5)
-    0.5
-    """
-    return idle + (busy - idle) * working
+    return power * chips / rate
 
 
 def dollars_per_token(price: DollarsPerSecond, chips: Count, rate: PerSecond) -> Dollars:
@@ -33,3 +165,21 @@ def dollars_per_token(price: DollarsPerSecond, chips: Count, rate: PerSecond) ->
     2e-06
     """
     return price * chips / rate
+
+
+def ownership(purchase: Dollars, power: Watts, *, years: Num, utilisation: Ratio, power_price: Num) -> DollarsPerSecond:
+    r"""Return what a chip that one owns costs for each second in which it works.
+
+    .. math:: c = (C / T + P\,p) / u
+
+    Args:
+        purchase: price C of the chip with its share of the system.
+        power: draw P at the meter of the building.
+        years: T, in which the purchase is paid off.
+        utilisation: share u of the time in which the chip works; the rest is paid for too.
+        power_price: p, US dollars a joule.
+
+    >>> round(3600 * ownership(40_000.0, 1_000.0, years=4, utilisation=0.8, power_price=0.1 / 3.6e6), 3)
+    1.551
+    """
+    return (purchase / (years * YEAR) + power * power_price) / utilisation

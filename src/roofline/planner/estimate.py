@@ -18,6 +18,7 @@ from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
+from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
@@ -92,6 +93,7 @@ def estimate(
     dp: Num | None = None,
     ep: Num | None = None,
     power: Num | str | None = None,
+    power_cap: Num | str | None = None,
     price: Num | str | None = None,
     **words: Unpack[QuestionWords],
 ) -> Estimate | Training:
@@ -113,6 +115,7 @@ def estimate(
         memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,
             ``--mem-fraction-static``); by default the engine's own.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
+        power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
         price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
         dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
 
@@ -135,8 +138,8 @@ def estimate(
                 raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
         own = cast("StepLayoutWords", words)
         return train(
-            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power, price=price,
-            **own,
+            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power,
+            power_cap=power_cap, price=price, **own,
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
     rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
@@ -161,7 +164,8 @@ def estimate(
         notes.append(
             f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
         )
-    return est.noted(notes)
+    est = est.noted(notes)
+    return est if power_cap is None else capped(est, power_cap)
 
 
 def _candidates(chips: int | None, *, free_chunk: bool) -> Candidates:

@@ -53,6 +53,10 @@ def _power(est: Any) -> Num | None:
     return None if each is None else each * est.chips
 
 
+def _hall(est: Any) -> Num | None:
+    return est.power("hall")  # type: ignore[no-any-return]
+
+
 def _rent(est: Any) -> Num | None:
     each = est.system.price_per_chip
     return None if each is None else each * est.chips
@@ -87,6 +91,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "memory": Metric("memory_bytes", "bytes on the fullest chip", BYTE, least=True, of=_memory),
     "chips": Metric("chips", "chips", least=True),
     "power": Metric("power_w", "rated power", WATT, least=True, of=_power),
+    "hall_power": Metric("hall_power_w", "power drawn by the building", WATT, least=True, of=_hall),
     "rent": Metric("rent_usd_per_s", "cost per hour", DOLLAR_RATE, least=True, of=_rent),
     "joules_per_token": Metric("joules_per_token", "energy a token", JOULE, least=True),
     "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "cost of a million tokens", DOLLAR, least=True),

@@ -18,6 +18,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from roofline import catalog
 from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
@@ -601,7 +602,8 @@ class Splits(Selection[Pools]):
         if self.objective != "joules_per_token":
             return self._rate  # the cost is that of chips
         draw = [
-            drawn(self.profile.idle_fraction, self.profile.power_fraction[0], busy) for busy in (self.pairs.full, 1.0)
+            drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)
+            for busy in (self.pairs.full, 1.0)
         ]
         return np.asarray(
             -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate

@@ -15,6 +15,7 @@ from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.hardware.numbers import with_number
 
 
 def setting(
@@ -52,7 +53,7 @@ def _with(rack: System, power: Num | str | None, price: Num | str | None) -> Sys
     if power is not None:
         watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
         refuse("power", watts, 0.0, strict=True)
-        change["power"] = watts * rack.chips
+        rack = with_number(rack, "power", watts)
     if price is not None:
         rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
         refuse("price", rent * HOUR, 0.0, strict=True)

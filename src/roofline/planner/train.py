@@ -19,6 +19,7 @@ from roofline.hardware.hardware import System
 from roofline.operators import assumptions
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
+from roofline.planner.capping import capped
 from roofline.planner.evaluation import step
 from roofline.planner.settings import setting
 from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Split, Words, best, plain, priced
@@ -55,6 +56,7 @@ def train(
     sequence_parallel: bool | None = None,
     micro_batch: Num | None = None,
     power: Num | str | None = None,
+    power_cap: Num | str | None = None,
     price: Num | str | None = None,
     **words: Unpack[StepWords],
 ) -> Training:
@@ -74,6 +76,7 @@ def train(
         tp, pp, vpp, cp, dp, ep, etp, sharding, schedule, sequence_parallel: as in :class:`Layout`.
         recompute, micro_batch: as in :class:`TrainStep`.
         power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
+        power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
         price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
 
     Raises:
@@ -131,7 +134,8 @@ def train(
         notes.append(_said(est, fitting, placed))
         est = est if held else attrs.evolve(est, candidates=candidates)
     added = assumptions.notes(question.model, question.seq_len, rack, profile)
-    return est.noted([*notes, *(note for note in added if note not in est.remarks)])
+    est = est.noted([*notes, *(note for note in added if note not in est.remarks)])
+    return est if power_cap is None else capped(est, power_cap)
 
 
 def asked(

@@ -87,6 +87,7 @@ class MachineWords(TypedDict, total=False):
 class EstimateWords(MachineWords, LoadedServiceWords, total=False):
     """Words of :func:`roofline.estimate` about serving."""
 
+    power_cap: Num | str | None
     chips: int | None
     engine: EngineLike | None
     launch: str
@@ -117,7 +118,22 @@ class QuestionWords(LoadedServiceWords, StepLayoutWords, total=False):
 class TrainWords(LaidStepWords, total=False):
     """Words of :func:`roofline.train` of a step that is given."""
 
+    power_cap: Num | str | None
     chips: int | None
+
+
+class CampaignWords(LaidStepWords, StepWords, total=False):
+    """Words of :func:`roofline.campaign`: those of a step, of :func:`roofline.train`, and of the run."""
+
+    recompute: str
+    micro_batch: Num
+    mtbf: Num | str | None
+    checkpoint: Num | str | None
+    storage: Num | str | None
+    restart: Num | str | None
+    interval: Num | str | None
+    pue: Num | None
+    spares: Num
 
 
 class ScalingWords(LaidStepWords, StepWords, total=False):

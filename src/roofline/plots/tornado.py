@@ -7,7 +7,7 @@ Of a part's elasticity e, :math:`\mathrm{d} \ln \text{rate} / \mathrm{d} \ln \te
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from attrs import frozen
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from roofline.results.estimate import Estimate
     from roofline.results.training import Training
 
-    Answered = Estimate | Training
+    Answered: TypeAlias = Estimate | Training
 
 BETTER: Final = 0.1
 

@@ -88,7 +88,7 @@ def _answer(est: Estimate) -> Html:
         shown.append(unpublished("energy"))
     elif np.isfinite(joules):
         low, high = (figure(float(end), 3) for end in ends)
-        draws = f"{low} – {high} J by the draws that busy systems were seen to have"
+        draws = f"{low} – {high} J by what is not known of power; the system as sold, at the wall"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
         shown.append(unpublished("cost"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline.core.provenance import Fact
 from roofline.core.text import figure
-from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, Num, show
+from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, WATT, Num, show
 from roofline.inference.service import SATURATES
 from roofline.operators.operations import Message, Op
 from roofline.physics.spans import Span
@@ -184,9 +184,24 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
     rows.append(["sensitivity", est.sensitivity().line()])
     joules, dollars = est.joules_per_token, est.dollars_per_million_tokens
     if joules is None or np.isfinite(joules):  # a service that saturates has no load, and no energy of one
-        rows.append(["energy", NO_POWER if joules is None else _joules(float(joules), est.joules_range)])
+        ends = est.interval("joules_per_token") or est.joules_range
+        rows.append(["energy", NO_POWER if joules is None else _joules(float(joules), ends)])
+        rows += _power(est)
     rows.append(["cost", NO_PRICE if dollars is None else f"${figure(float(dollars), 3)} per million output tokens"])
     return rows
+
+
+def _power(est: Any) -> list[list[str]]:
+    """Return the row of the power of a deployment, by part; none where it is not known."""
+    split = est.power_parts()
+    if split is None:
+        return []
+    whole = float(est.power())
+    shares = ", ".join(
+        f"{name} {float(watts) / whole:.0%}" for name, watts in split.items() if float(watts) > whole / 200
+    )
+    hall = show(float(est.power("hall")), WATT, 3)
+    return [["power", f"{show(whole, WATT, 3)} at the wall: {shares}; {hall} of the building"]]
 
 
 def _joules(mean: float, ends: tuple[Num, Num] | None) -> str:
@@ -268,6 +283,7 @@ def _step(est: Training) -> list[list[str]]:
         *_bounds(est),
         ["sensitivity", est.sensitivity().line()],
         ["energy", _step_energy(est)],
+        *_power(est),
         ["cost", NO_PRICE if dollars is None else f"${_rate(dollars)} per trillion tokens"],
     ]
 
@@ -276,8 +292,9 @@ def _step_energy(est: Training) -> str:
     joules = est.joules_per_token
     if joules is None:
         return NO_POWER
-    mean, low, high = est.calibration.power_fraction
-    near, far = (figure(float(joules * end / mean), 3) for end in (low, high))
+    near, far = (
+        figure(float(end), 3) for end in est.interval("joules_per_token") or est.joules_range or (joules, joules)
+    )
     return f"{figure(float(joules), 3)} J ({near} - {far}) per token"
 
 

@@ -75,9 +75,8 @@ def _answer(est: Training) -> Html:
     if joules is None:
         shown.append(unpublished("energy"))
     else:
-        mean, *ends = est.calibration.power_fraction
-        low, high = (figure(float(joules * end / mean), 3) for end in ends)
-        draws = f"{low} – {high} J by the draws that busy systems were seen to have"
+        low, high = (figure(float(end), 3) for end in est.joules_range or (joules, joules))
+        draws = f"{low} – {high} J by what is not known of power; the system as sold, at the wall"
         shown.append(Card("energy a token", f"{figure(float(joules), 3)} J", (draws,)))
     if dollars is None:
         shown.append(unpublished("cost"))

@@ -22,10 +22,12 @@ from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import Near
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
 from roofline.results import citations, intervals
+from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
 from roofline.workload.layout import Layout
@@ -123,8 +125,8 @@ class Answer(Displayed, ABC):
         """The resource that bounds the most time: compute, memory, network or latency."""
 
     @abstractmethod
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of a quantity; None where it has none, and at the ideal level."""
+    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of a quantity that holds a share of measurements; None where it has none, and at the ideal level."""
 
     @abstractmethod
     def citations(self) -> tuple[Fact, ...]:
@@ -278,7 +280,7 @@ _DEGREES = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp")
 
 
 @frozen(eq=False, repr=False)
-class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
+class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     """An answer about one layout on one machine: the question, the layout, and what its time consists of.
 
     Attributes:
@@ -292,6 +294,7 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
         rules: conditions on the layout besides memory.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
+        demand: share of its rated power that a working chip asks for; above 1 where it is held back.
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
@@ -310,13 +313,20 @@ class LayoutAnswer(Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
+    demand: Ratio | None = field(kw_only=True, default=None)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
 
     @property
+    def evidence(self) -> Near:
+        """The nearest measured runs, by which the interval is as wide as it is: :func:`roofline.results.intervals.nearest`."""
+        return intervals.nearest(self)
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was chosen or assumed to answer."""
-        return (*self.choices, *self.remarks)
+        """What was chosen or assumed to answer, and what its interval rests on; a bound has none."""
+        rests = () if self.calibration.level == "ideal" else (str(self.evidence),)
+        return (*self.choices, *self.remarks, *rests)
 
     def noted(self, notes: Iterable[str]) -> Self:
         """Return the answer with more said about what it rests on."""

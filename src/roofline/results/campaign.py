@@ -17,9 +17,11 @@ from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSeco
 from roofline.core.values import Record
 from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
 from roofline.physics import reliability
-from roofline.physics.energy import drawn
+from roofline.physics.energy import total
 from roofline.results import records
 from roofline.results.answer import Answer, Text
+from roofline.results.energy import SCOPE, error, parts
+from roofline.results.intervals import COVERAGE
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
@@ -219,22 +221,17 @@ class Campaign(Answer):
     @property
     def joules(self) -> Joules | None:
         """Energy at the meter of the building; None where no power is known."""
-        return self._joules(0)
+        training, down = self.training, self.shares["restarts"]
+        busy, idle = parts(training, SCOPE, 1 - down), parts(training, SCOPE, 0.0)
+        if busy is None or idle is None:
+            return None
+        return self.pue * (training.chips * total(busy) + self.spares * total(idle)) * self.days * DAY
 
     @property
     def joules_range(self) -> tuple[Joules, Joules] | None:
-        """The least and the greatest energy, over the draws that busy systems were seen to have."""
-        low, high = self._joules(1), self._joules(2)
-        return None if low is None or high is None else (low, high)
-
-    def _joules(self, which: int) -> Joules | None:
-        """Return the energy at the mean (0), the least (1) or the greatest (2) draw of busy systems."""
-        power, profile = self.training.system.power_per_chip, self.training.calibration
-        if power is None:
-            return None
-        idle = profile.idle_fraction
-        mean = drawn(idle, profile.power_fraction[which], 1 - self.shares["restarts"])
-        return self.pue * power * (self.training.chips * mean + self.spares * idle) * self.days * DAY
+        """The 80 % interval of the energy, over what is not known of power."""
+        joules, half = self.joules, error(self.training)
+        return None if joules is None else (joules * np.exp(-half), joules * np.exp(half))
 
     @property
     def megawatt_hours(self) -> Num | None:
@@ -252,7 +249,7 @@ class Campaign(Answer):
         """Hours of all chips at work, restarts included."""
         return self.training.chips * self.days * DAY / HOUR
 
-    def interval(self, quantity: str = "days") -> tuple[Num, Num] | None:
+    def interval(self, quantity: str = "days", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the 80 % interval of a quantity as that of the step carries over to it; None at the ideal level.
 
         How often chips fail is not in it: see :attr:`goodput_range`.
@@ -262,7 +259,7 @@ class Campaign(Answer):
         """
         if quantity not in _SCALED:
             raise QuestionError(fault("quantity", quantity, "has no interval", f"ask for {', '.join(_SCALED)}"))
-        value, pair = getattr(self, quantity), self.training.interval("step_time")
+        value, pair = getattr(self, quantity), self.training.interval("step_time", coverage)
         if value is None or pair is None:
             return None
         return value * pair[0] / self.training.step_time, value * pair[1] / self.training.step_time

@@ -9,11 +9,11 @@ import numpy as np
 from attrs import field, frozen
 
 from roofline.core.arrays import larger, share, smaller
-from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
-from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.energy import dollars_per_token
 from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import intervals, records
@@ -113,18 +113,6 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return None if self.prompt_tokens_per_second is None else self.prompt_tokens_per_second / self.chips
 
     @property
-    def joules_per_token(self) -> Joules | None:
-        """Energy of an output token (of a prompt token, for a prefill); None where no power is known."""
-        rate, power = self._rate, self.system.power_per_chip
-        return None if rate is None or power is None else joules_per_token(power, self._drawn[0], self.chips, rate)
-
-    @property
-    def joules_range(self) -> tuple[Joules, Joules] | None:
-        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
-        each, (mean, low, high) = self.joules_per_token, self._drawn
-        return None if each is None else (each * low / mean, each * high / mean)
-
-    @property
     def cache_room(self) -> Bytes:
         """Bytes of the fullest chip that are left for KV cache and states."""
         return larger(self.capacity - self.memory.total + self.memory.kv_cache, 0.0)
@@ -140,20 +128,13 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return smaller(self.concurrency / self.layout.replicas, 1.0)
 
     @property
-    def _drawn(self) -> tuple[Ratio, Ratio, Ratio]:
-        """Mean, least and greatest draw over the rated power: of busy systems where replicas work, of idle ones elsewhere."""
-        profile = self.calibration
-        mean, low, high = (drawn(profile.idle_fraction, busy, self.working) for busy in profile.power_fraction)
-        return mean, low, high
-
-    @property
     def dollars_per_million_tokens(self) -> Dollars | None:
         """Rent for a million output tokens (prompt tokens, for a prefill); None where no price is known."""
-        rate, price = self._rate, self.system.price_per_chip
+        rate, price = self._made, self.system.price_per_chip
         return None if rate is None or price is None else MILLION * dollars_per_token(price, self.chips, rate)
 
     @property
-    def _rate(self) -> PerSecond | None:
+    def _made(self) -> PerSecond | None:
         return self.prompt_tokens_per_second if self.tokens_per_second is None else self.tokens_per_second
 
     # What it consists of ---------------------------------------------------------------------------------------------
@@ -177,14 +158,12 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         """Compulsory memory traffic over what the memory could move in the time taken."""
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"``, a rate, ``"memory"``, ``"max_concurrency"`` or ``"kv_cache_tokens"``.
+    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of a time, a percentile, a rate, energy, cost or memory that holds a share of measurements.
 
         See :func:`roofline.results.intervals.interval`.
         """
-        if quantity in ("memory", "max_concurrency", "kv_cache_tokens"):
-            return intervals.memory(self, quantity)
-        return intervals.interval(self, quantity)
+        return intervals.interval(self, quantity, coverage)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, sizes, smaller, take
+from roofline.core.arrays import Mask, larger, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.provenance import Fact
-from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
 from roofline.core.values import Record
 from roofline.operators.feasibility import Rule, broken, kept
-from roofline.physics.energy import dollars_per_token, drawn, joules_per_token
+from roofline.physics.energy import dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import records
 from roofline.results.answer import Answer, Text, degrees, numbers
+from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import FRONT_ERROR
+from roofline.results.intervals import COVERAGE, FRONT_ERROR
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -123,24 +124,48 @@ class Pools(Answer):
     @property
     def joules_per_token(self) -> Joules | None:
         """Energy of an output token, of both pools; None where no power is known."""
-        return self._joules(0)
+        return self.joules()
 
     @property
     def joules_range(self) -> tuple[Joules, Joules] | None:
-        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
-        low, high = self._joules(1), self._joules(2)
-        return None if low is None or high is None else (low, high)
+        """The 80 % interval of the energy of a token, over what is not known of power."""
+        each = self.joules_per_token
+        half = larger(
+            *(error(est, SCOPE, at) for est, at in zip((self.prompts, self.answers), self.working, strict=True))
+        )
+        return None if each is None else (each * np.exp(-half), each * np.exp(half))
 
-    def _joules(self, which: int) -> Joules | None:
-        """Return the energy of a token at the mean (0), the least (1) or the greatest (2) draw of busy systems."""
-        total: Num = 0.0
+    def joules(self, scope: str = SCOPE) -> Joules | None:
+        """Return the energy of an output token of both pools within a scope; None where no power is known.
+
+        Raises:
+            QuestionError: no such scope.
+        """
+        watts = self.power(scope)
+        return None if watts is None else watts / self.tokens_per_second
+
+    def power_parts(self, scope: str = SCOPE) -> dict[str, Watts] | None:
+        """Return the power of both pools by part within a scope; see :meth:`roofline.results.energy.Powered.power_parts`.
+
+        Raises:
+            QuestionError: no such scope.
+        """
+        out: dict[str, Watts] = {}
         for est, working in zip((self.prompts, self.answers), self.working, strict=True):
-            power, profile = est.system.power_per_chip, est.calibration
-            if power is None:
+            split = parts(est, scope, working)
+            if split is None:
                 return None
-            fraction = drawn(profile.idle_fraction, profile.power_fraction[which], working)
-            total = total + joules_per_token(power, fraction, est.chips, self.tokens_per_second)
-        return total
+            out = {name: out.get(name, 0.0) + watts * est.chips for name, watts in split.items()}
+        return out
+
+    def power(self, scope: str = SCOPE) -> Watts | None:
+        """Return the power of both pools within a scope.
+
+        Raises:
+            QuestionError: no such scope.
+        """
+        split = self.power_parts(scope)
+        return None if split is None else total(split)
 
     @property
     def dollars_per_million_tokens(self) -> Dollars | None:
@@ -153,8 +178,8 @@ class Pools(Answer):
             total = total + MILLION * dollars_per_token(price, est.chips, self.tokens_per_second)
         return total
 
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; None without meaning, and at the ideal level.
+    def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of ``"ttft"``, ``"tpot"`` or a rate that holds a share of measurements; None at the ideal level.
 
         Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
         of a time to the first token, and of a rate, the queue tells, which is solved again at the ends of each interval in turn; the
@@ -164,13 +189,13 @@ class Pools(Answer):
             QuestionError: another quantity, or more points than details are kept for.
         """
         if quantity in ("tpot", "tokens_per_second_per_user"):
-            pair = self.answers.interval("tpot")
+            pair = self.answers.interval("tpot", coverage)
             return pair if pair is None or quantity == "tpot" else (1 / pair[1], 1 / pair[0])
         if quantity not in ("ttft", "tokens_per_second", "tokens_per_second_per_chip"):
             raise QuestionError(
                 fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second")
             )
-        read, made = self.prompts.interval("ttft"), self.answers.interval("tpot")
+        read, made = self.prompts.interval("ttft", coverage), self.answers.interval("tpot", coverage)
         if read is None or made is None:
             return None
         name = "ttft" if quantity == "ttft" else "answered"

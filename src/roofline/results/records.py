@@ -11,7 +11,9 @@ import numpy as np
 
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
+from roofline.hardware.energy import SCOPES
 from roofline.physics.spans import Span
+from roofline.results.energy import SCOPE
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Prefill, TrainStep, yielded
 
@@ -122,6 +124,11 @@ def _ends(pair: tuple[Num, Num] | None) -> list[float | None] | None:
     return None if pair is None or np.isnan(pair[0]) else [plain(pair[0]), plain(pair[1])]
 
 
+def _evidence(est: LayoutAnswer[Any, Any]) -> dict[str, Any] | None:
+    """Return the nearest measured runs; null for a bound, which has no interval."""
+    return None if est.calibration.level == "ideal" else est.evidence.to_dict()
+
+
 # Serving -------------------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +140,14 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
     if est.cycle is not None and each is not None:
         total = float(each * (q.input + q.output) / chips)
     intervals = {f"{name}_s": est.interval(name) for name in ("tpot", "ttft")}
+    if est.tokens_per_second is not None:
+        intervals |= {
+            "output_tokens_per_s": est.interval("tokens_per_second"),
+            "energy_j_per_output_token": est.interval("joules_per_token"),
+            "usd_per_million_output_tokens": est.interval("dollars_per_million_tokens"),
+        }
+    if est.waits is not None:
+        intervals |= {f"{name}_p{p}_s": est.interval(f"{name}_p{p}") for name in ("ttft", "tpot") for p in PERCENTILES}
     intervals |= {name: est.interval(name) for name in ("max_concurrency", "kv_cache_tokens")}
     return {
         "model": q.model.name,
@@ -169,6 +184,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "mfu": float(est.mfu),
         "bandwidth_utilization": float(est.bandwidth_utilization),
         "energy_j_per_output_token": None if est.tokens_per_second is None else plain(est.joules_per_token),
+        "energy": energy_of(est),
         "usd_per_million_output_tokens": None if est.tokens_per_second is None else plain(est.dollars_per_million_tokens),
         "idealisation": {
             f"{name}_s": None if (pair := est.idealisation(name)) is None or np.isnan(pair[0]) else [float(pair[0]), float(pair[1])]
@@ -178,6 +194,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
+        "evidence": _evidence(est),
         "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
@@ -208,12 +225,29 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "tokens_per_s_per_user": plain(split.tokens_per_second_per_user),
         "prefill_chips_per_decode_chip": plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
         "energy_j_per_output_token": plain(split.joules_per_token),
+        "energy": energy_of(split),
         "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
         "null_because": _missing_of_pools(split),
         "warnings": list(split.question.model.notices),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
+
+
+def energy_of(est: Any) -> dict[str, Any] | None:
+    """Return energy and power by scope, and power by part; None where no rated power is known.
+
+    ``scope`` is that of the answer's own joules a token. A prefill makes prompt tokens.
+    """
+    if est.joules() is None:
+        return None
+    parts = cast("dict[str, Num]", est.power_parts("hall"))
+    return {
+        "scope": SCOPE,
+        "j_per_token": {scope: plain(est.joules(scope)) for scope in SCOPES},
+        "power_w": {scope: plain(est.power(scope)) for scope in SCOPES},
+        "hall_parts_w": {name: plain(watts) for name, watts in parts.items()},
+    }
 
 
 def _missing_of_pools(split: Pools) -> dict[str, str]:
@@ -348,12 +382,14 @@ def of_training(est: Training) -> dict[str, Any]:
         "time_s": {name: float(time) for name, time in phases(est.whole, est.bubble).items()},
         "reasons": list(est.reasons),
         "energy_j_per_token": plain(est.joules_per_token),
+        "energy": energy_of(est),
         "usd_per_trillion_tokens": plain(est.dollars_per_trillion_tokens),
         "null_because": _missing_of_training(est),
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": told["interval"],
         "warnings": list(est.question.model.notices),
+        "evidence": _evidence(est),
         "assumptions": list(est.assumptions),
     }
 
@@ -422,6 +458,7 @@ def fields_of_campaign(run: Campaign) -> dict[str, Any]:
     flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
     pairs = {
         "days": run.interval("days"),
+        "goodput": run.goodput_range,
         "energy_mwh": run.interval("megawatt_hours"),
         "cost_usd": run.interval("dollars"),
     }

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, cast
 
-import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import share
-from roofline.core.errors import QuestionError, fault
 from roofline.core.units import (
     SECOND,
     TERA,
     Count,
     Dollars,
     FlopPerSecond,
-    Joules,
     Num,
     PerSecond,
     Ratio,
@@ -26,11 +23,11 @@ from roofline.core.units import (
 from roofline.core.values import Record
 from roofline.operators.operations import Op
 from roofline.operators.training_memory import States
-from roofline.physics.energy import dollars_per_token, joules_per_token
+from roofline.physics.energy import dollars_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
 from roofline.physics.stragglers import late, slowdown
-from roofline.results import citations, intervals, records
+from roofline.results import intervals, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
@@ -106,17 +103,8 @@ class Training(LayoutAnswer[TrainStep, States]):
         return self.tokens_per_second / self.chips
 
     @property
-    def joules_per_token(self) -> Joules | None:
-        """Energy of a token; None where no power is known."""
-        power = self.system.power_per_chip
-        busy = self.calibration.power_fraction[0]
-        return None if power is None else joules_per_token(power, busy, self.chips, self.tokens_per_second)
-
-    @property
-    def joules_range(self) -> tuple[Joules, Joules] | None:
-        """The least and the greatest energy of a token, over the draws that busy systems were seen to have."""
-        each, (mean, low, high) = self.joules_per_token, self.calibration.power_fraction
-        return None if each is None else (each * low / mean, each * high / mean)
+    def _made(self) -> PerSecond:
+        return self.tokens_per_second
 
     @property
     def dollars_per_trillion_tokens(self) -> Dollars | None:
@@ -166,50 +154,15 @@ class Training(LayoutAnswer[TrainStep, States]):
         """Part of the step that is bubble."""
         return share(self.bubble, self.step_time)
 
-    def interval(self, quantity: str = "step_time") -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``step_time`` or a rate; None at the ideal level, which only bounds.
+    def interval(self, quantity: str = "step_time", coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of ``step_time``, a rate, energy or cost that holds a share of measurements; None at the ideal level.
+
+        See :func:`roofline.results.intervals.interval`.
 
         Raises:
-            QuestionError: another quantity, or more points than details are kept for.
+            QuestionError: another quantity, a share that is none, or more points than details are kept for.
         """
-        if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
-            pair, rate = self.interval("step_time"), getattr(self, quantity)
-            return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
-        if quantity == "memory":
-            return intervals.memory(self, quantity)
-        if quantity != "step_time":
-            raise QuestionError(
-                fault("quantity", quantity, "has no interval", "ask for step_time, tokens_per_second or memory")
-            )
-        profile = self.calibration
-        if profile.level == "ideal":
-            return None
-        whole = self.whole
-        own = profile.training_error**2 + citations.assumed(self.system, whole) * profile.assumed_error**2
-        half = np.sqrt(self._errors() ** 2 + own)
-        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
-        return self.step_time * np.exp(-half), self.step_time * np.exp(half)
-
-    def _errors(self) -> Ratio:
-        """Return what experts, host and messages add to the error of a step: their shares of its time, times what is not known."""
-        profile = self.calibration
-        loose: dict[str, Num] = {}
-        for work, cost, times in self.whole.leaves():
-            key = (
-                "host"
-                if work is None
-                else "experts"
-                if getattr(work, "kernel", "") == "moe"
-                else "messages"
-                if not isinstance(work, Op)
-                else ""
-            )
-            if key:
-                loose[key] = loose.get(key, 0.0) + cost.time * times
-        errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
-        return share(
-            np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
-        )
+        return intervals.interval(self, quantity, coverage)
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""

@@ -218,7 +218,19 @@ class Comparison(Displayed):
                 ]
                 for i, (system, best, est) in enumerate(zip(self.systems, self.alike, self.estimates, strict=True))
             ]
-        head = ["", "", "tokens/s", "80 % within", "a chip", "TPOT", "TTFT", "requests", "bound by", "layout"]
+        head = [
+            "",
+            "",
+            "tokens/s",
+            "80 % within",
+            "a chip",
+            "TPOT",
+            "TTFT",
+            "requests",
+            "J a token",
+            "bound by",
+            "layout",
+        ]
         notes = []
         for est in self.estimates:
             used = f"{float(est.chips):,.0f} chips"
@@ -239,7 +251,7 @@ class Comparison(Displayed):
         sources = (
             f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
         )
-        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7))
+        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7, 8))
         held = f"most output tokens per second, TTFT <= {show(self.patience, SECOND, 3)}"
         return "\n".join([f"{asked}: {held}", "", table, "", *notes, sources])
 
@@ -270,6 +282,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         f"{each:,.0f}",
         *shown,
         f"{float(best.concurrency):,.0f}",
+        "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
         str(best.bound),
         short(best),
     ]

@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 from roofline.core.arrays import ceil, larger, pick, share, smaller
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import REACHED, System
 from roofline.operators.feasibility import Rule, training_rules
 from roofline.operators.memory import placed, room
@@ -30,6 +31,7 @@ from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
 from roofline.physics.stragglers import slowdown
+from roofline.results.energy import demanded
 from roofline.results.training import Training
 from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
 from roofline.workload.layout import Layout
@@ -86,7 +88,7 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time, pair)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
     update = _optimizer(question, layout, own, p)
-    reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
+    reduced = _reduced(question, layout, own, one=one, price=price, framework=calibration.framework)
     return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
 
 
@@ -144,7 +146,7 @@ def played(
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=demanded(step, system), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 
@@ -189,12 +191,17 @@ def _reduced(
     *,
     one: MicroBatch,
     price: Price,
-    part: Ratio,
+    framework: Framework,
 ) -> list[tuple[Span, Seconds]]:
-    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
-    window = one.backward.time + one.weights.time
-    # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
-    every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
+    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients.
+
+    Micro-batches add their gradients up where they are, and the sum is reduced once a step. Only FSDP, which keeps a part of the
+    sum, reduces those of every micro-batch; on a pipeline it waits for the last one too (torch.distributed.pipelining).
+    """
+    window, part = one.backward.time + one.weights.time, framework.dp
+    each = layout.sharding == "zero2" and framework.reduced == "micro-batch"
+    several = question.global_batch / (question.micro_batch * layout.dp)
+    every = pick(layout.pp > 1, 1.0, several) if each else 1.0
     scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
     for group, name, there in zip(own, ("", " of experts"), (True, bool(question.model.experts)), strict=True):
         if not there:
@@ -249,7 +256,11 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
     ``table`` is the gradient of the embedding or of the head in 16 bits, before it is added to those that are accumulated.
     """
     per_stage = ceil(depth / layout.pp) * one.kept
-    first = in_flight * per_stage + one.working
+    # Where embedding and head take the place of a layer each, the second stage holds more than the first, of one micro-batch less.
+    chunks = layout.pp * layout.vpp
+    spaced = (layout.pp > 1) & (depth % chunks != 0) & ((depth + 2) % chunks == 0)
+    ahead = larger(in_flight * (per_stage - one.kept), (in_flight - 1) * per_stage)
+    first = pick(spaced, ahead, in_flight * per_stage) + one.working
     return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last) + table
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from attrs import evolve, frozen
@@ -121,6 +122,7 @@ class TrainingRun:
         batch: sequences of a step in the whole deployment; ``micro_batch`` of them a data-parallel rank and micro-batch.
         tp, pp, vpp, cp, ep, dp: degrees in chips; ``etp`` of an expert. ``vpp`` chunks of a stage are interleaved.
         sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
+        document: tokens that attend to each other, where several documents are packed into a sequence.
         rate: tokens per second per chip, as measured.
         assumed: columns whose values the file's maker put in, by the note.
         kind: ``dense`` or ``MoE``, once its model is known.
@@ -135,6 +137,7 @@ class TrainingRun:
     node: float | None = None
     dtype: str = ""
     length: float | None = None
+    document: float | None = None
     batch: float | None = None
     micro_batch: float | None = None
     tp: float | None = None
@@ -193,12 +196,40 @@ TASKS: Final = ("pretrain", "finetune", "lora")
 TRAINING: Final[Mapping[str, Column]] = {
     **dict.fromkeys(("chips", "chips_per_node", "tp", "pp", "vpp", "cp", "ep", "dp", "etp"), _DEGREE),
     "seq_len": Column(1),
+    "document": Column(1),
     "global_batch": Column(strict=True),
     "micro_batch": Column(strict=True),
     "sequence_parallel": Column(0, 1, whole=True),
     **dict.fromkeys(("step_time_s", "tokens_per_s_per_chip"), _MEASURED),
 }
 """Columns of numbers of a training run. The others are text."""
+
+TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "serving": (
+        "id", "group", "model", "system", "mode", "weight_dtype", "kv_dtype", "act_dtype", "engine", "engine_version", "launch",
+        "quality", "source", "note",
+    ),
+    "training": (
+        "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "quality", "source", "note",
+    ),
+}  # fmt: skip
+"""Columns of text of runs of each kind."""
+
+
+def unread(columns: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return the columns of a file that are of no use to runs of a kind, each with what it may have been meant to be.
+
+    >>> unread(["model", "system", "input_len", "outptu_len"], "serving")
+    ('outptu_len: did you mean output_len?',)
+    """
+    known = (*TEXTS[name], *(SERVING if name == "serving" else TRAINING))
+    out = []
+    for column in columns:
+        if column not in known:
+            meant = get_close_matches(column.lower(), known, 1, 0.8)
+            out.append(f"{column}: did you mean {meant[0]}?" if meant else column)
+    return tuple(out)
+
 
 _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": ("input_len",),
@@ -263,7 +294,7 @@ def _training(row: Row, place: str, i: int) -> TrainingRun:
     return TrainingRun(
         id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"),
         chips=n["chips"], tp=n["tp"], pp=n["pp"], vpp=n["vpp"], cp=n["cp"], ep=n["ep"], dp=n["dp"],
-        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], batch=n["global_batch"],
+        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], document=n["document"], batch=n["global_batch"],
         micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
         sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
         task=word(row, "task", TASKS, place, "pretrain"),

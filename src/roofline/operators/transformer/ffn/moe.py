@@ -118,6 +118,7 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         outputs=hidden,
         # Inputs of products as they are multiplied, of the activation between them in 16 bits.
         kept=(hidden + f.width / cut) * p.passed("experts") + (1 + f.gated) * f.width / cut * element,
+        inner=f.width / cut * p.passed("experts"),
         module="experts",
     )  # fmt: skip
     into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
