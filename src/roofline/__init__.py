@@ -99,6 +99,7 @@ _NAMES = {
         "Splits",
         "TrainingSearch",
     ),
+    "planner.campaign": ("campaign",),
     "planner.simulate": ("simulate",),
     "planner.train": ("train",),
     "reports.describe": (
@@ -135,7 +136,6 @@ _NAMES = {
     ),
     "studies.sweep": ("sweep",),
     "studies.sweep_result": ("Sweep",),
-    "training.campaign": ("campaign",),
     "validation.runs": (
         "ServingRun",
         "TrainingRun",

@@ -47,6 +47,7 @@ from roofline.operators.memory import Footprint as Footprint
 from roofline.operators.operations import Message as Message
 from roofline.operators.operations import Op as Op
 from roofline.physics.spans import Span as Span
+from roofline.planner.campaign import campaign as campaign
 from roofline.planner.collective import Collective as Collective
 from roofline.planner.collective import collective as collective
 from roofline.planner.estimate import estimate as estimate
@@ -83,7 +84,6 @@ from roofline.studies.scaling import Scaling as Scaling
 from roofline.studies.scaling import scaling as scaling
 from roofline.studies.sweep import sweep as sweep
 from roofline.studies.sweep_result import Sweep as Sweep
-from roofline.training.campaign import campaign as campaign
 from roofline.validation.runs import ServingRun as ServingRun
 from roofline.validation.runs import TrainingRun as TrainingRun
 from roofline.validation.scoring import Prediction as Prediction

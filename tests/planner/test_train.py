@@ -227,12 +227,18 @@ def test_layers_are_whole():
     assert 0.2 < est.bubble_fraction < 0.25
 
 
-def test_zero2_exchanges_gradients_of_every_micro_batch():
+@pytest.mark.parametrize(
+    ("framework", "pp", "every"), [("generic", 1, False), ("llm-foundry", 1, True), ("llm-foundry", 2, False)]
+)
+def test_zero2_reduces_every_micro_batch_only_under_fsdp_without_a_pipeline(framework, pp, every):
+    """Elsewhere micro-batches add their gradients up and reduce the sum once a step."""
     ours = [
-        step(rl.TrainStep(SMALL, 256, 4096), RACK, rl.Layout(tp=2, dp=16, sharding=name), profile())
+        rl.train(
+            rl.TrainStep(SMALL, 256, 4096), RACK, rl.Layout(tp=2, pp=pp, dp=16, sharding=name), framework=framework
+        )
         for name in ("zero1", "zero2")
     ]
-    assert ours[1].exposed > ours[0].exposed
+    assert (ours[1].exposed > ours[0].exposed) == every
     assert ours[1].memory.gradients < ours[0].memory.gradients
 
 

@@ -1,6 +1,7 @@
 """Laws of a step of training, and published steps against what is predicted of them, untuned."""
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,8 +112,9 @@ def test_bytes_of_messages_by_hand():
     model = rl.Model("small", 1000, 10_000, (rl.Layers(1, rl.Gqa(10, 10, 100), rl.Dense(4000, gated=False)),))
     question = rl.TrainStep(model, 32, 1000)
 
-    def sent(layout, where=question):
-        est = step(where, rl.system("dgx-h100"), layout, profile(rl.system("dgx-h100")))
+    def sent(layout, where=question, framework="generic"):
+        constants = profile(rl.system("dgx-h100"), framework=rl.framework(framework))
+        est = step(where, rl.system("dgx-h100"), layout, constants)
         return {
             w.label: (float(w.size), float(n), float(w.group))
             for w, _, n in est.whole.leaves()
@@ -122,7 +124,8 @@ def test_bytes_of_messages_by_hand():
     dp = {name: value for name, value in sent(rl.Layout(dp=8)).items() if value[2] > 1}
     assert dp == {"scatter gradients": (64e6, 1, 8), "gather weights": (64e6, 1, 8)}
     assert sent(rl.Layout(dp=8, sharding="none"))["reduce gradients"] == (64e6, 1, 8)
-    assert sent(rl.Layout(dp=8, sharding="zero2"))["scatter gradients"] == (64e6, 4, 8)
+    assert sent(rl.Layout(dp=8, sharding="zero2"))["scatter gradients"] == (64e6, 1, 8)
+    assert sent(rl.Layout(dp=8, sharding="zero2"), framework="llm-foundry")["scatter gradients"] == (64e6, 4, 8)
     full = sent(rl.Layout(dp=8, sharding="zero3"))
     assert (
         full["gather weights"] == full["dgrad gather weights"] == full["scatter gradients of weights"] == (64e6, 4, 8)
@@ -241,3 +244,22 @@ def test_selective_recomputation_as_published(row):
     """22 to 1,000 10^9 parameters on A100, all of a layer done again or only its attention: arXiv:2205.05198, table 5."""
     (p,) = rl.validate([row]).predictions
     assert p.predicted == pytest.approx(p.measured, rel=0.15)
+
+
+def test_errors_of_kernels_and_links_count_in_the_interval():
+    """Constants that are off by 90 % each leave a step that is no surer than they are."""
+    system = rl.system("dgx-h100")
+    sure = profile(system)
+    loose = attrs.evolve(
+        sure,
+        kernels={key: attrs.evolve(each, error=0.9) for key, each in sure.kernels.items()},
+        links={key: attrs.evolve(each, error=0.9) for key, each in sure.links.items()},
+    )
+    question = rl.TrainStep(rl.model("llama-3.1-8b"), 512, 4096)
+
+    def half(constants):
+        est = step(question, system, rl.Layout(tp=2, dp=16), constants)
+        return np.log(est.interval()[1] / est.step_time)
+
+    assert half(sure) < 0.3
+    assert half(loose) > 0.5

@@ -119,6 +119,8 @@ def test_a_framework_that_is_not_described_is_any():
      ({"recompute": "unknown", "framework": "torchtitan"}, "selective", 1.0, "not recorded"), ({"recompute": "selective"}, "selective", 1.0, ""),
      ({"recompute": "selective", "note": "recompute=selective:mla_up_proj+mlp"}, "selective:up+ffn", 1.0, ""),
      ({"recompute": "selective", "note": "recompute=selective:core_attn (mcore default)"}, "selective:attention", 1.0, ""),
+     ({"recompute": "selective", "note": "recompute=layernorm,moe"}, "selective:norm+experts", 1.0, ""),
+     ({"recompute": "selective", "note": "recompute=norm,act; ETP=1"}, "selective:norm+activation", 1.0, ""),
      ({"recompute": "selective", "note": "recompute=selective [8, 4, 4, 0]"}, "full", 0.5, ""), ({"recompute": "full", "note": "recompute=full on layers [6, 2]"}, "full", 0.25, ""),
      ({"recompute": "full", "note": "recompute=full method=block num_layers=4", "pp": "4", "dp": "2"}, "full", 0.5, ""),
      ({"recompute": "full", "note": "recompute=full method=uniform num_layers=1"}, "full", 1.0, ""),
@@ -148,13 +150,14 @@ def test_samples_are_packed_where_nemo_fine_tunes(words, document, told):
     ("note", "change"),
     [("cuda_graph=none:full_iteration", {"launch": 0.0}), ("cuda_graph=full_iteration:[]", {"launch": 0.0}), ("cuda_graph=local:full_iteration", {"launch": 0.0}),
      ("cuda_graph=transformer_engine:['attn']", {"launch": 0.5}), ("FP8_ACT=1,MCORE_CUDA_GRAPH=1", {"launch": 0.5}), ("cuda_graph=none:[]", {}),
-     ("LAYER_CUDA_GRAPH=0,MCORE_CUDA_GRAPH=0", {}), ("flags: use-mc2,use-fused-rmsnorm", {"unfused": "all"}), ("flags: use-mc2,use-flash-attn", {}),
+     ("LAYER_CUDA_GRAPH=0,MCORE_CUDA_GRAPH=0", {}), ("flags: use-mc2,use-fused-rmsnorm", {"unfused": "all"}), ("async TP; torch.compile", {"tp": "overlapped"}), ("flags: use-mc2,use-flash-attn", {}), ("FP8_DPA=1", {"narrow": True}), ("NVTE_FP8_DPA_BWD=1,FP8_DPA=0", {}),
      ("moe_a2a_overlap; dispatcher=hybridep", {"ep": "paired"}), ("version 1.0.RC3", {})],
 )  # fmt: skip
 def test_a_note_changes_the_framework(note, change):
     plain, found = case().framework, case(note=note).framework
     for name, value in change.items():
-        expected = getattr(plain, value, value) if isinstance(value, str) else value * getattr(plain, name)
+        scaled = value * getattr(plain, name) if isinstance(value, float) else value
+        expected = getattr(plain, value, value) if isinstance(value, str) else scaled
         assert getattr(found, name) == expected
     assert attrs.evolve(found, **{name: getattr(plain, name) for name in change}).launch == plain.launch
     assert bool(change) == bool(case(note=note).traits)
@@ -240,6 +243,13 @@ def test_chunks_that_nobody_states():
     assert "vpp is not stated" in said(**words, note="assumed=vpp")
     assert float(case(**words, vpp="", framework="llm-foundry").layouts.vpp[0]) == 1
     assert float(case(vpp="").layouts.vpp[0]) == 1
+
+
+def test_chunks_that_a_file_puts_in_are_possible():
+    """Of 8 chunks put in, Llama 3.1 8B's 32 layers on 4 stages take 8; where stages do not divide the micro-batches, none is possible."""
+    words = {"pp": "4", "dp": "2", "note": "assumed=vpp", "vpp": "8"}
+    assert float(case(**words).layouts.vpp[0]) == 8
+    assert float(case(**words, global_batch="12").layouts.vpp[0]) == 1
 
 
 def test_a_row_may_say_little():
@@ -352,10 +362,10 @@ def test_predictions_are_written_in_the_columns_of_serving():
 
 def test_the_table_and_the_picture(whole):
     words = whole.table()
-    for each in ("1,212 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):
+    for each in ("1,302 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):
         assert each in words
     assert all(line == line.rstrip() for line in words.splitlines())
-    assert repr(whole).startswith("<Validation: 1,212 runs of training; mean errors step ")
+    assert repr(whole).startswith("<Validation: 1,302 runs of training; mean errors step ")
     ax = rl.validate(hand_made(), level="generic").plot(key="framework")
     assert ax.get_xlabel() == "step, s, measured"
 

@@ -12,16 +12,16 @@ from roofline.core.errors import near
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, ONE, SECOND, Unit
-from roofline.hardware.frameworks import UNFUSED, Framework
+from roofline.hardware.frameworks import REDUCED, UNFUSED, Framework
 
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
-    "pace": ONE, "launch": ONE, "step": SECOND, "tp": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
+    "pace": ONE, "launch": ONE, "step": SECOND, "captured": ONE, "tp": ONE, "overlapped": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
-    "attention": ONE, "synchronous": ONE, "backward": ONE, "experts": ONE, "expert": SECOND, "memory_fraction": ONE, "memory_error": ONE,
-    "logits": BYTE, "gradients": BYTE,
+    "attention": ONE, "synchronous": ONE, "backward": ONE, "passes": ONE, "eager": ONE, "experts": ONE, "expert": SECOND,
+    "memory_fraction": ONE, "memory_error": ONE, "logits": BYTE, "gradients": BYTE,
 }  # fmt: skip
 
 
@@ -36,8 +36,8 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
     bounds = dict.fromkeys(
-        ("tp", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
-    ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "experts"), (0.05, 10.0))
+        ("captured", "tp", "overlapped", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
+    ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "passes", "eager", "experts"), (0.05, 10.0))
     for key, (least, most) in {
         **bounds,
         "launch": (0.0, 20.0),
@@ -50,16 +50,19 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:
         raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    reduced = head.text("reduced", base.reduced)
+    if reduced not in REDUCED:
+        raise head.fail("reduced", "says how often gradients are reduced", near(reduced, REDUCED, "words"))
     title, unfused = head.text("title", name), head.text("unfused", base.unfused)
     of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
-    return Framework(name, title, unfused, **out, of=of, until=until, facts=(*read, *inherited))
+    return Framework(name, title, unfused, reduced, base.narrow, **out, of=of, until=until, facts=(*read, *inherited))
 
 
 def sustained(root: Table) -> dict[str, Fact]:
-    """Return the part of the rate of single products that those of a long step reach, with its source, by chip and by maker.
+    """Return the part of the peak in 16 bits that GEMMs of a long step reach, with its source, by chip and by maker.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.
@@ -71,8 +74,8 @@ def sustained(root: Table) -> dict[str, Fact]:
         for name in table:
             if name != "source":
                 value = facts.value(table, name, ONE)
-                if not 0.1 <= value <= 2:
-                    raise table.fail(name, "must be a number from 0.1 to 2")
+                if not 0.1 <= value <= 1:
+                    raise table.fail(name, "must be a part of the peak, from 0.1 to 1")
                 out[name] = attrs.evolve(facts.read[-1], path="calibration.sustained")
     facts.done()
     return out

@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 from roofline.cli import (
     break_even,
     calibrate,
+    campaign,
     collective,
     compare,
     estimate,
@@ -67,6 +68,7 @@ _add(app, list_.list_, "list", list_.EXAMPLES)
 _add(app, show.show, "show", show.EXAMPLES)
 _add(app, estimate.estimate_, "estimate", estimate.EXAMPLES)
 _add(app, train.train_, "train", train.EXAMPLES)
+_add(app, campaign.campaign_, "campaign", campaign.EXAMPLES)
 app.command(searches)
 _add(searches, search.serve, "serve", search.SERVE)
 _add(searches, search.train, "train", search.TRAIN)

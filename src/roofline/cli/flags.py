@@ -278,8 +278,12 @@ Sharding = Annotated[
     ),
 ]
 Recompute = Annotated[
-    Literal["none", "selective", "full"] | None,
-    Parameter(group=STEP, help="Activation recomputation in the backward pass: nothing, attention, or whole layers."),
+    str | None,
+    Parameter(
+        group=STEP,
+        help="Activation recomputation in the backward pass: none, selective (attention), full (whole layers), or modules"
+        " such as norm,activation (attention, norm, activation, up, ffn, experts).",
+    ),
 ]
 Schedule = Annotated[
     str | None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from json import dumps
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
 
 from roofline import catalog
 from roofline.cli.console import say, wrote
@@ -13,7 +15,10 @@ from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Step
 from roofline.core.errors import QuestionError, fault
 from roofline.planner.train import train
 from roofline.reports import text
+from roofline.results.campaign import Campaign
+from roofline.results.records import fields_of_campaign
 from roofline.results.training import Training
+from roofline.training.campaign import campaign
 
 EXAMPLES: Final = (
     "roofline train llama-3.1-70b --system dgx-h100 --chips 64 --global-batch 256 --seq-len 8192",
@@ -29,6 +34,9 @@ def train_(
     dtype: Dtype = None,
     degrees: Degrees = DEGREES,
     step: Step = STEP,
+    tokens: Annotated[
+        str | None, Parameter(help="Tokens of a whole run, 15T: adds its days, goodput, energy and cost.")
+    ] = None,
     trace: Trace = None,
     power_cap: PowerCap = None,
     require_fit: RequireFit = False,
@@ -41,9 +49,20 @@ def train_(
     catalog.check_places([trace])
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
     est = train(model, system, dtype=dtype, power_cap=power_cap, **words)
-    say(json, lambda: text.fields(est, why=why), lambda: text.sheet(est, why=why))
+    run = None if tokens is None else campaign(est, tokens)
+    say(json, lambda: _fields(est, run, why=why), lambda: _text(est, run, why=why))
     wrote((trace, lambda: _document(est), "; look at it in ui.perfetto.dev"))
     required(est, asked=require_fit)
+
+
+def _fields(est: Training, run: Campaign | None, *, why: bool) -> dict[str, Any]:
+    """Return the fields of a step, and of the run that it is a step of."""
+    return text.fields(est, why=why) | ({} if run is None else {"campaign": fields_of_campaign(run)})
+
+
+def _text(est: Training, run: Campaign | None, *, why: bool) -> str:
+    """Return the sheet of a step, and of the run that it is a step of."""
+    return text.sheet(est, why=why) + ("" if run is None else f"\n\n{text.sheet(run)}")
 
 
 def _document(est: Training) -> bytes:

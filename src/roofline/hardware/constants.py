@@ -305,6 +305,7 @@ class Calibration:
                 wide = self.kernels[name, "bf16"]
                 best = None if wide.eta_best is None else wide.eta_best * part
                 kernels[name, rate] = evolve(kernel, eta_compute=wide.eta_compute * part, eta_best=best)
+        kernels.update(_grouped(kernels))
         share = f.memory_fraction if self.level != "ideal" else self.memory_fraction
         return evolve(
             self, framework=f, engine=Engine(), memory_fraction=share, facts=(*self.facts, *f.facts),
@@ -319,11 +320,28 @@ class Calibration:
 def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kernel:
     match name:
         case "elementwise" | "sampling":
-            return _slower(kernel, f.pace, 1.0)
+            return _slower(kernel, f.pace * f.passes, 1.0)
         case "moe":
             return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert)
+        case _ if name.startswith(("attention", "mla")):
+            # Exponentials and softmax leave the matrix unit cool: clocks stay as they were timed.
+            return _slower(kernel, f.pace, f.attention)
         case _:
-            return _slower(kernel, f.pace, sustained * (f.attention if name.startswith(("attention", "mla")) else 1.0))
+            return _slower(kernel, f.pace, sustained)
+
+
+def _grouped(kernels: Mapping[tuple[str, str], Kernel]) -> dict[tuple[str, str], Kernel]:
+    """Return the constants of grouped GEMMs as training runs them: long GEMMs, with the passes that permute tokens.
+
+    Those timed for inference hold the fixed costs of kernels for a few tokens an expert.
+    """
+    timed = {rate: kernel for (name, rate), kernel in kernels.items() if name == "moe"}
+    usual = next((timed[rate] for rate in ("any", "bf16") if rate in timed), None)
+    return {
+        ("moe", rate): evolve(kernel, eta_staging=own.eta_staging, error=own.error)
+        for (name, rate), kernel in kernels.items()
+        if name == "gemm" and (own := timed.get(rate, usual)) is not None
+    }
 
 
 _LONG: Final = ("gemm", "moe")

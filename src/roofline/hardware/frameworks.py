@@ -11,6 +11,8 @@ from roofline.core.units import Bytes, Ratio, Seconds
 
 UNFUSED: Final = ("", "sinks", "all")
 """Kinds of attention that a framework may do in passes over memory."""
+REDUCED: Final = ("step", "micro-batch")
+"""How often sharded gradients (ZeRO-2) are reduced: once a step, or for every micro-batch where no pipeline holds them back."""
 
 
 FUSED_LOSS: Final = 6.0
@@ -26,13 +28,18 @@ class Framework:
     Attributes:
         pace: time of all the chip's work over that of tuned kernels.
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
-        step: time of an optimizer step outside operations and messages: reading data, clipping, logging.
+        step: time of an optimizer step outside operations and messages: reading data, clipping, logging; ``captured``, the part of it that is
+            left where the whole iteration is one graph.
         tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
-            ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
+            ``overlapped``, of the collectives of tensor parallelism where they are cut into pieces and overlapped with the GEMMs
+            next to them; ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
             cores that send where a schedule has two micro-batches go together (DualPipe).
         contention: what operations lose to messages that hide behind them, as a part of the time hidden.
         attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
+        passes: time of elementwise operations over that of fused kernels; ``eager``, where nothing compiles and fuses them.
+        reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
+        narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
             besides, where the host starts one after another.
@@ -46,10 +53,14 @@ class Framework:
     name: str = "none"
     title: str = ""
     unfused: str = ""
+    reduced: str = "step"
+    narrow: bool = False
     pace: Ratio = 1.0
     launch: Ratio = 0.0
     step: Seconds = 0.0
+    captured: Ratio = 1.0
     tp: Ratio = 0.0
+    overlapped: Ratio = 0.0
     cp: Ratio = 0.0
     ep: Ratio = 0.0
     paired: Ratio = 0.0
@@ -61,6 +72,8 @@ class Framework:
     attention: Ratio = 1.0
     synchronous: Ratio = 1.0
     backward: Ratio = 1.0
+    passes: Ratio = 1.0
+    eager: Ratio = 1.0
     experts: Ratio = 1.0
     expert: Seconds = 0.0
     of: str = ""

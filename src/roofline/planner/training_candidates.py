@@ -27,7 +27,7 @@ from roofline.operators.feasibility import Rule, some_tp, tensor_rules
 from roofline.planner.evaluation import Progress, steps
 from roofline.planner.frontier import order
 from roofline.results.training import Training
-from roofline.workload.layout import Layout
+from roofline.workload.layout import Layout, expert_tensors
 from roofline.workload.questions import TrainStep
 
 LONG: Final = 16384.0
@@ -100,6 +100,10 @@ class Split:
         return np.broadcast_to(value, self.whole.shape)
 
 
+_USUAL: Final = 0
+"""Stands for the expert tensor parallel degree that frameworks choose: no degree is 0."""
+
+
 def domain(system: System) -> int:
     """Return the ranks of the scale-up domain: those that read and write each other's memory, or share the innermost network."""
     inner = [tier.size for tier in system.tiers[:-1] if tier.load_store] or [tier.size for tier in system.tiers[:-1]][
@@ -120,12 +124,14 @@ def laid(
         QuestionError: no split has the degrees given.
     """
     model = question.model
+    # Where tensors and experts are split as stated, so is an expert: as frameworks do unless told otherwise.
+    usual = [_USUAL] if {"tp", "ep"} <= given.keys() else []
     inner = np.array([
         (tp, cp, ep, etp, size)
         for tp in _held(given, "tp", [n for n in _divisors(ranks) if n <= domain(system)])
         for cp in _held(given, "cp", [n for n in _divisors(ranks) if n <= _cp(question)])
         for ep in _held(given, "ep", [n for n in _divisors(max(model.experts, 1)) if n <= ranks])
-        for etp in (_held(given, "etp", sorted({1, tp})) if model.experts else [given.get("etp", tp)])
+        for etp in (_held(given, "etp", usual or sorted({1, tp})) if model.experts else [given.get("etp", tp)])
         for size in micro_batches
     ]).T[:, :, None]  # fmt: skip
     outer = np.array([
@@ -147,6 +153,7 @@ def laid(
                 "tp * cp * pp * dp must be the ranks; give other degrees, or chips",
             )
         )
+    etp = np.where(etp == _USUAL, expert_tensors(tp, cp, np.where(whole, dp, 1.0), ep), etp)
     parallel = bool((tp > 1).any())
     layout = Layout(
         tp=tp,

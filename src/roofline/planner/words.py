@@ -122,6 +122,20 @@ class TrainWords(LaidStepWords, total=False):
     chips: int | None
 
 
+class CampaignWords(LaidStepWords, StepWords, total=False):
+    """Words of :func:`roofline.campaign`: those of a step, of :func:`roofline.train`, and of the run."""
+
+    recompute: str
+    micro_batch: Num
+    mtbf: Num | str | None
+    checkpoint: Num | str | None
+    storage: Num | str | None
+    restart: Num | str | None
+    interval: Num | str | None
+    pue: Num | None
+    spares: Num
+
+
 class ScalingWords(LaidStepWords, StepWords, total=False):
     """Words of :func:`roofline.scaling`: those of a step, and of :func:`roofline.train`."""
 

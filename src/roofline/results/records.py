@@ -443,6 +443,7 @@ def fields_of_campaign(run: Campaign) -> dict[str, Any]:
     flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
     pairs = {
         "days": run.interval("days"),
+        "goodput": run.goodput_range,
         "energy_mwh": run.interval("megawatt_hours"),
         "cost_usd": run.interval("dollars"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -33,6 +33,9 @@ from roofline.results import citations, intervals, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
+
+_HOST_ERROR: Final = 0.5
+"""Half-width of the 80 % interval of the time that a chip waits for its host, relative."""
 
 
 @frozen(eq=False, repr=False)
@@ -188,27 +191,19 @@ class Training(LayoutAnswer[TrainStep, States]):
             return None
         whole = self.whole
         own = profile.training_error**2 + citations.assumed(self.system, whole) * profile.assumed_error**2
-        half = np.sqrt(self._errors() ** 2 + own)
+        half = np.sqrt(whole.error() ** 2 + self._errors() ** 2 + own)
         half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
         return self.step_time * np.exp(-half), self.step_time * np.exp(half)
 
     def _errors(self) -> Ratio:
-        """Return what experts, host and messages add to the error of a step: their shares of its time, times what is not known."""
+        """Return what host and experts add to the errors of kernels and links: their shares of the time, times what is not known."""
         profile = self.calibration
         loose: dict[str, Num] = {}
         for work, cost, times in self.whole.leaves():
-            key = (
-                "host"
-                if work is None
-                else "experts"
-                if getattr(work, "kernel", "") == "moe"
-                else "messages"
-                if not isinstance(work, Op)
-                else ""
-            )
+            key = "host" if work is None else "experts" if getattr(work, "kernel", "") == "moe" else ""
             if key:
                 loose[key] = loose.get(key, 0.0) + cost.time * times
-        errors = {"host": 0.5, "experts": profile.experts_error, "messages": 0.5}
+        errors = {"host": _HOST_ERROR, "experts": profile.experts_error}
         return share(
             np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
         )

@@ -17,7 +17,7 @@ from roofline.operators.gradients import kept, of_inputs, of_weights, recast
 from roofline.operators.operations import Message, Op, Operation, Phase, Section, again
 from roofline.operators.training_memory import WEIGHT, Held, adapters
 from roofline.operators.transformer import attention, ends, layers
-from roofline.operators.transformer.flow import ACTIVATION, TILE, Flow
+from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
 from roofline.physics.kernels import Cost
 from roofline.physics.spans import Span, after, leaf
 from roofline.workload.questions import TrainStep, modules
@@ -81,6 +81,8 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     inner = fused
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
         inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in fused)
+    if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
+        inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -324,6 +326,11 @@ def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operat
 def _sinks(model: Model) -> bool:
     """Return whether queries may attend to nothing."""
     return any(getattr(run.attention, "sinks", False) for run in model.layers)
+
+
+def _narrow(work: Operation) -> Operation:
+    """Return attention computed in fp8: scores and values at its rate, what goes in and comes out in 16 bits as before."""
+    return evolve(work, rate="fp8") if isinstance(work, Op) and work.kernel in _ATTENTION else work
 
 
 def _unfused(work: Operation, p: Flow) -> Operation:

@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 from roofline.core.arrays import ceil, larger, pick, share, smaller
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import REACHED, System
 from roofline.operators.feasibility import Rule, training_rules
 from roofline.operators.memory import placed, room
@@ -87,7 +88,7 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time, pair)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
     update = _optimizer(question, layout, own, p)
-    reduced = _reduced(question, layout, own, one=one, price=price, part=calibration.framework.dp)
+    reduced = _reduced(question, layout, own, one=one, price=price, framework=calibration.framework)
     return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
 
 
@@ -190,12 +191,17 @@ def _reduced(
     *,
     one: MicroBatch,
     price: Price,
-    part: Ratio,
+    framework: Framework,
 ) -> list[tuple[Span, Seconds]]:
-    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients."""
-    window = one.backward.time + one.weights.time
-    # Gradients of which a rank keeps its part only are exchanged for every micro-batch.
-    every = question.global_batch / (question.micro_batch * layout.dp) if layout.sharding == "zero2" else 1.0
+    """Return the exchange of gradients and weights between data-parallel ranks, behind the last micro-batch's gradients.
+
+    Micro-batches add their gradients up where they are, and the sum is reduced once a step. Only FSDP, which keeps a part of the
+    sum, reduces those of every micro-batch; on a pipeline it waits for the last one too (torch.distributed.pipelining).
+    """
+    window, part = one.backward.time + one.weights.time, framework.dp
+    each = layout.sharding == "zero2" and framework.reduced == "micro-batch"
+    several = question.global_batch / (question.micro_batch * layout.dp)
+    every = pick(layout.pp > 1, 1.0, several) if each else 1.0
     scattered, gathered = list[tuple[Message, Num, Ratio]](), list[tuple[Message, Num, Ratio]]()
     for group, name, there in zip(own, ("", " of experts"), (True, bool(question.model.experts)), strict=True):
         if not there:

@@ -38,7 +38,8 @@ FRAMEWORKS: Final[Mapping[str, str]] = {
     "neuron": r"neuron(?:x-distributed)?",
     "rocm": r"rocm|llmboost",
     "megatron-core": r"megatron-core|simumax|megatron-lm",
-    "megatron": r"megatron(?:-bridge)?|nemo|dgxc|mlperf|megascale",
+    "megatron-mlperf": r"mlperf(?:-v[\d.]+)?[a-z0-9-]*|training_results_v[\d.]+",
+    "megatron": r"megatron(?:-bridge)?|nemo|dgxc|megascale",
 }
 """Training frameworks, as above; but the first that any text names counts, since a collection's name may hold runs of several.
 

@@ -121,6 +121,7 @@ class TrainingRun:
         batch: sequences of a step in the whole deployment; ``micro_batch`` of them a data-parallel rank and micro-batch.
         tp, pp, vpp, cp, ep, dp: degrees in chips; ``etp`` of an expert. ``vpp`` chunks of a stage are interleaved.
         sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
+        document: tokens that attend to each other, where several documents are packed into a sequence.
         rate: tokens per second per chip, as measured.
         assumed: columns whose values the file's maker put in, by the note.
         kind: ``dense`` or ``MoE``, once its model is known.
@@ -135,6 +136,7 @@ class TrainingRun:
     node: float | None = None
     dtype: str = ""
     length: float | None = None
+    document: float | None = None
     batch: float | None = None
     micro_batch: float | None = None
     tp: float | None = None
@@ -193,6 +195,7 @@ TASKS: Final = ("pretrain", "finetune", "lora")
 TRAINING: Final[Mapping[str, Column]] = {
     **dict.fromkeys(("chips", "chips_per_node", "tp", "pp", "vpp", "cp", "ep", "dp", "etp"), _DEGREE),
     "seq_len": Column(1),
+    "document": Column(1),
     "global_batch": Column(strict=True),
     "micro_batch": Column(strict=True),
     "sequence_parallel": Column(0, 1, whole=True),
@@ -263,7 +266,7 @@ def _training(row: Row, place: str, i: int) -> TrainingRun:
     return TrainingRun(
         id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"),
         chips=n["chips"], tp=n["tp"], pp=n["pp"], vpp=n["vpp"], cp=n["cp"], ep=n["ep"], dp=n["dp"],
-        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], batch=n["global_batch"],
+        node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], document=n["document"], batch=n["global_batch"],
         micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
         sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
         task=word(row, "task", TASKS, place, "pretrain"),

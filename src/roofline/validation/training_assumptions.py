@@ -21,7 +21,8 @@ from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.validation.runs import TrainingRun
-from roofline.workload.layout import Layout
+from roofline.workload.layout import Layout, expert_tensors
+from roofline.workload.questions import MODULES, recomputation
 
 Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
@@ -31,6 +32,7 @@ _ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
     ("maxtext", "AMD"): "maxtext-gpu",
     ("megatron", "AMD"): "rocm",
     ("megatron-core", "AMD"): "rocm",
+    ("megatron-mlperf", "AMD"): "rocm",
 }
 """Frameworks that are another stack on the chips of another maker."""
 
@@ -38,7 +40,7 @@ _SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext
 """Frameworks that share out weights (FSDP) unless configured otherwise; the others share out the optimizer's states."""
 _PARTITIONED: Final = ("maxtext", "maxtext-gpu")
 """Frameworks whose compiler cuts activations between layers over the tensor ranks."""
-_INTERLEAVED: Final = ("megatron", "megatron-core", "megatron-2021")
+_INTERLEAVED: Final = ("megatron", "megatron-mlperf", "megatron-core", "megatron-2021")
 """Frameworks whose recipes interleave chunks of layers on a pipeline's stages."""
 _CHUNKS: Final = 2
 """Chunks that such a recipe has on a stage, at most, where it does not say."""
@@ -52,11 +54,7 @@ _PACKED: Final = 256.0
 """Mean tokens of a sample where NeMo packs short ones (SQuAD) into a sequence to fine-tune on."""
 
 _BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")
-_MODULES: Final = re.compile(r"recompute=selective:([a-z_]+(?:\+[a-z_]+)*)")
-_CALLED: Final[Mapping[str, str]] = {
-    "core_attn": "attention", "mla_up_proj": "up", "layernorm": "norm", "moe_act": "activation", "mlp": "ffn", "moe": "experts",
-}  # fmt: skip
-"""What Megatron calls the modules that are done again."""
+_MODULES: Final = re.compile(r"recompute=(selective:)?([a-z_]+(?:[+,][a-z_]+)*)(?![a-z_])")
 _LISTED: Final = re.compile(r"recompute=(?:full on layers|selective) \[(\d{1,4}(?:, \d{1,4}){0,200})\]")
 _COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})")
 _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
@@ -70,15 +68,29 @@ _SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
 _GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
 _SPREAD: Final = re.compile(r"deep-?ep|hybrid-?ep", re.IGNORECASE)
 _RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
+_CANDIDATE: Final = re.compile(r"(?<![\d.])v?1\.0\.RC([1-4])")
+"""Release candidates of MindSpeed-LLM 1.0, one a quarter of 2024."""
 
 _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
     "the whole step is one graph": (
         re.compile(r"cuda_graph=\w+:full_iteration|cuda_graph=full_iteration"),
-        lambda f: attrs.evolve(f, launch=0.0),
+        lambda f: attrs.evolve(f, launch=0.0, step=f.captured * f.step),
     ),
     "parts of a step are graphs": (
         re.compile(r"cuda_graph=transformer_engine|(?:LAYER|MCORE)_CUDA_GRAPH=1|used CUDA graphs"),
         lambda f: attrs.evolve(f, launch=0.5 * f.launch),
+    ),
+    "collectives of tensor parallelism overlap with pieces of their GEMMs": (
+        re.compile(r"[Aa]sync TP|tp_comm_overlap=True"),
+        lambda f: attrs.evolve(f, tp=f.overlapped),
+    ),
+    "attention in fp8": (
+        re.compile(r"(?<![A-Z_])FP8_DPA=1|fp8_dot_product_attention=(?:True|1)|fp8 attention", re.IGNORECASE),
+        lambda f: attrs.evolve(f, narrow=True),
+    ),
+    "eager, not compiled": (
+        re.compile(r"^torchtitan: (?!.*compile)"),
+        lambda f: attrs.evolve(f, passes=f.eager),
     ),
     "attention is not fused": (
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),
@@ -182,7 +194,9 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         asked = model(run.model, _dtype(run, said))
         named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
-        traits = tuple(words for words, (pattern, _) in _TRAITS.items() if pattern.search(run.note))
+        traits = tuple(
+            words for words, (pattern, _) in _TRAITS.items() if pattern.search(f"{run.framework}: {run.note}")
+        )
         release = released(run.note)
         profile, framework = setting(system, _described(run.framework, release, known, said), traits)
         layouts = _layouts(run, asked, system, said)
@@ -202,10 +216,12 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
 def released(note: str) -> float | None:
     """Return the release of a run's software, as year.month: the first that its note names.
 
-    >>> released("container 26.06; GBS preset 64"), released("mock data")
-    (26.06, None)
+    >>> released("container 26.06; GBS preset 64"), released("mock data"), released("version 1.0.RC3")
+    (26.06, None, 24.09)
     """
-    found = _RELEASED.search(note)
+    found, candidate = _RELEASED.search(note), _CANDIDATE.search(note)
+    if candidate:
+        return 24 + 3 * float(candidate[1]) / 100
     return float(found[1]) if found else None
 
 
@@ -236,6 +252,8 @@ def _document(run: TrainingRun, said: list[str]) -> float:
     """Return the tokens that attend to each other."""
     assert run.length is not None  # noqa: S101 (a run without it is refused before)
     told = _SAMPLES.search(run.note)
+    if run.document is not None:
+        return min(run.document, run.length)
     if told:
         return min(float(told[1]), run.length)
     if run.task == "pretrain" or run.framework != "megatron" or "mlperf" in run.group.lower():
@@ -251,10 +269,13 @@ def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> 
         return "full", min(sum(map(float, told[1].split(","))) / model.depth, 1.0)
     if counted:
         return "full", min(float(counted[1]) * float(np.max(layouts.pp)) / model.depth, 1.0)
-    if modules:
-        named = [_CALLED.get(name, "") for name in modules[1].split("+")]
-        said += [f"{name} done again is not known" for name in modules[1].split("+") if name not in _CALLED]
-        return (f"selective:{'+'.join(filter(None, named))}" if any(named) else "none"), 1.0
+    named = {
+        name: recomputation(name).removeprefix("selective:") for name in re.split("[+,]", modules[2] if modules else "")
+    }
+    if modules and (modules[1] or any(module in MODULES for module in named.values())):
+        said += [f"recomputation of {name} is not known" for name, module in named.items() if module not in MODULES]
+        known = dict.fromkeys(module for module in named.values() if module in MODULES)
+        return (f"selective:{'+'.join(known)}" if known else "none"), 1.0
     if run.recompute == "selective" and _CONTEXT.search(run.note):
         said.append("what attention gives is kept: nothing of weight is done again")
         return "none", 1.0
@@ -306,9 +327,9 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
         split = bool(np.any(tp > 1))
     if not run.sharding:
         said.append(f"sharding {_sharding(run)}, as {run.framework} does by default: not recorded")
-    etp = np.gcd(tp.astype(np.int64), np.maximum(tp * cp * dp // ep, 1).astype(np.int64)).astype(np.float64)
+    etp = expert_tensors(tp, cp, dp, ep)
     return Layout(
-        tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
+        tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, dp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
         sharding=run.sharding or _sharding(run), fsdp=_grouped(run, dp), sequence_parallel=bool(split),
     )  # fmt: skip
 
@@ -354,14 +375,20 @@ def _divisors(number: float) -> list[float]:
     return [float(n) for n in range(1, min(whole, 4096) + 1) if whole % n == 0]
 
 
-def _chunks(run: TrainingRun, model: Model, pp: Any, said: list[str]) -> Any:
-    """Return the chunks of a stage; where they are not stated, as many as divide its layers, up to :data:`_CHUNKS`."""
+def _chunks(run: TrainingRun, model: Model, pp: Any, dp: Any, said: list[str]) -> Any:
+    """Return the chunks of a stage: as stated; else the most that are possible, up to what the file puts in or a recipe has.
+
+    Chunks must divide the layers of a stage, and stages the micro-batches.
+    """
     stated = run.vpp is not None and "vpp" not in run.assumed
-    if stated or run.framework not in _INTERLEAVED or not np.any(pp > 1):
+    usual = _CHUNKS if run.framework in _INTERLEAVED else 1
+    most = max(int(run.vpp or 1), usual)
+    if stated or most == 1 or not np.any(pp > 1):
         return (run.vpp or 1.0) + 0 * pp
     per = np.where(model.depth % pp == 0, model.depth, model.depth + 2) / pp
+    batches = (run.batch or 1.0) / ((run.micro_batch or 1.0) * dp)
     best = 0 * pp + 1
-    for v in range(2, _CHUNKS + 1):
-        best = np.where((pp > 1) & (per % v == 0), v, best)
-    said.append(f"as many chunks a stage as divide its layers, up to {_CHUNKS}: vpp is not stated")
+    for v in range(2, most + 1):
+        best = np.where((pp > 1) & (per % v == 0) & (batches % pp == 0), v, best)
+    said.append(f"as many chunks a stage as divide its layers, up to {most}: vpp is not stated")
     return best

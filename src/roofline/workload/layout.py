@@ -188,3 +188,15 @@ def one(name: str, value: object) -> float:
             fault(name, value, "must be one number where layouts are chosen", "pass a Layout of arrays instead")
         )
     return found
+
+
+def expert_tensors(tp: Count, cp: Count, dp: Count, ep: Count) -> Count:
+    """Return the ranks that share the tensors of an expert where nobody states them: ``gcd(tp, tp cp dp / ep)``.
+
+    Megatron-Core takes ``tp`` (``--expert-tensor-parallel-size``); what does not divide the ranks left by ``ep`` is no choice.
+
+    >>> float(expert_tensors(4.0, 1.0, 8.0, 8.0)), float(expert_tensors(4.0, 1.0, 2.0, 8.0))
+    (4.0, 1.0)
+    """
+    left = np.maximum(np.floor_divide(tp * cp * dp, ep), 1.0)
+    return np.gcd(np.asarray(tp, np.int64), np.asarray(left, np.int64)).astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -216,6 +217,27 @@ MODULES: Final = {
 """Modules that a selective recomputation may name."""
 
 
+_CALLED: Final[Mapping[str, str]] = {
+    "core_attn": "attention", "attn": "attention", "mla_up_proj": "up", "layernorm": "norm", "norms": "norm", "moe_act": "activation",
+    "act": "activation", "mlp": "ffn", "shared_experts": "ffn", "shared_expert": "ffn", "moe": "experts",
+}  # fmt: skip
+"""What frameworks call the modules that are recomputed."""
+
+
+def recomputation(words: str) -> str:
+    """Return what is recomputed in this library's words: a list of modules is selective whether it says so or not.
+
+    >>> recomputation("layernorm,moe"), recomputation("selective:core_attn+mlp"), recomputation("full")
+    ('selective:norm+experts', 'selective:attention+ffn', 'full')
+    """
+    head, colon, named = words.partition(":")
+    if not (colon and head == "selective"):
+        head, named = "selective", words
+    listed = [_CALLED.get(name, name) for name in re.split(r"[+,]", named.replace(" ", "")) if name]
+    known = [name for name in listed if name in MODULES]
+    return f"{head}:{'+'.join(dict.fromkeys(listed))}" if known else words
+
+
 def modules(recompute: str) -> tuple[str, ...]:
     """Return the modules that a selective recomputation does again.
 
@@ -224,6 +246,10 @@ def modules(recompute: str) -> tuple[str, ...]:
     """
     head, _, named = recompute.partition(":")
     return tuple(named.split("+")) if named else ("attention",) if head == "selective" else ()
+
+
+def _recomputing(words: str) -> str:
+    return recomputation(words) if isinstance(words, str) else words
 
 
 def _recomputed(_: object, attribute: Any, value: object) -> None:
@@ -264,7 +290,7 @@ class TrainStep:
     global_batch: Count = amount(high=MOST_TOKENS, low=1)
     seq_len: Count = size(4096.0, high=MOST_TOKENS)
     micro_batch: Count = amount(1.0, high=MOST_TOKENS, low=1)
-    recompute: str = field(default="none", validator=_recomputed)
+    recompute: str = field(default="none", converter=_recomputing, validator=_recomputed)
     share: Ratio = amount(1.0, high=1.0)
     task: str = field(default="pretrain", validator=_one_of(TASKS))
     rank: Count = amount(16.0, low=1, high=MOST_TOKENS)

@@ -1,0 +1,63 @@
+"""``roofline campaign``: a whole training run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from roofline.cli.console import say
+from roofline.cli.fit import required
+from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System
+from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Options, Step
+from roofline.planner.campaign import campaign
+from roofline.reports import text
+
+EXAMPLES: Final = (
+    "roofline campaign llama-3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T",
+    "roofline campaign llama-3.1-70b -s gb200-nvl72 --tokens 15T --deadline '30 days' --json",
+)
+Tokens = Annotated[str, Parameter(help="Tokens of the whole run: 15T (default).")]
+
+
+def campaign_(
+    model: ModelName,
+    *,
+    system: System,
+    tokens: Tokens = "15T",
+    deadline: Annotated[
+        str | None,
+        Parameter(help="Days the run may take, 90 or '90 days': answers with the fewest chips that keep it."),
+    ] = None,
+    mtbf: Annotated[
+        str | None,
+        Parameter(help="Mean time between failures of the whole run: '3 h' (default: published failures of the chip)."),
+    ] = None,
+    storage: Annotated[str | None, Parameter(help="Rate at which storage takes in checkpoints: '2 TB/s'.")] = None,
+    restart: Annotated[
+        str | None, Parameter(help="Time from a failure to the loading of a checkpoint: '5 min'.")
+    ] = None,
+    pue: Annotated[float | None, Parameter(help="Draw of the building over that of its machines: 1.2.")] = None,
+    spares: Annotated[float | None, Parameter(help="Chips that wait to replace others.")] = None,
+    machine: Machine = MACHINE,
+    dtype: Dtype = None,
+    degrees: Degrees = DEGREES,
+    step: Step = STEP,
+    require_fit: RequireFit = False,
+    json: Json = False,
+) -> None:
+    """Estimate a whole training run: days, goodput under failures, energy and cost, and how certain these are."""
+    of_run = {
+        "deadline": deadline,
+        "mtbf": mtbf,
+        "storage": storage,
+        "restart": restart,
+        "pue": pue,
+        "spares": spares,
+        "dtype": dtype,
+    }
+    words: dict[str, Any] = machine.words() | degrees.words() | Options.words(step)
+    words |= {name: value for name, value in of_run.items() if value is not None}
+    run = campaign(model, system, tokens, **words)
+    say(json, run.to_dict, lambda: text.sheet(run))
+    required(run, asked=require_fit)
