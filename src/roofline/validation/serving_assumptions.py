@@ -18,11 +18,12 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.models.drafters import eagle3
 from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.estimate import estimate
 from roofline.validation.runs import Pool, ServingRun
 from roofline.workload.layout import Layout
-from roofline.workload.questions import CHANCE_KEPT, KEPT_ERROR, Prefill, usually_kept
+from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usually_kept
 
 _WIDE: Final = ("bf16", "fp16")
 _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
@@ -77,7 +78,7 @@ class Case:
             run.launch,
             run.most,
         )
-        return (*words, self.model.formats, np.size(self.layouts.tp), self.prompts is not None)
+        return (*words, self.model.formats, self.model.speculator, np.size(self.layouts.tp), self.prompts is not None)
 
 
 Adjust = Callable[[Calibration], Calibration]
@@ -111,7 +112,11 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             profile = profile.filled(run.memory_fraction)
         stored = model(run.model)
         asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
-        drafts, kept, doubt = _drafts(run, said)
+        alone = not asked.mtp and asked.speculator is None
+        drafts, kept, doubt = _drafts(run, HEAD_KEPT if alone else CHANCE_KEPT, said)
+        if drafts > 0 and alone:
+            said.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
+            asked = asked.with_draft(eagle3(asked))
         layouts = _layouts(run.pool, asked, system, said)
         prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
         slots, variation = _client(run, said)
@@ -206,7 +211,7 @@ _QUICKEST: Final = 2.2
 """What drafts make of a decode step at most: 2.6 tokens of three drafts are kept (DeepSeek-V3's module), verifying takes time."""
 
 
-def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float, float]]:
+def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, float, tuple[float, float]]:
     """Return draft tokens and accepted length of a step, and by what factors times per token may be shorter and longer.
 
     Where it is not known whether there were drafts at all, there were none, or as many as help.
@@ -220,9 +225,9 @@ def _drafts(run: ServingRun, said: list[str]) -> tuple[float, float, tuple[float
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
     if kept is None:
         if drafts:
-            said.append(f"{CHANCE_KEPT:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
+            said.append(f"{chance:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
-        return drafts, float(usually_kept(drafts)), (wide, wide)
+        return drafts, float(usually_kept(drafts, chance)), (wide, wide)
     return drafts, kept, (1.0, 1.0)
 
 
