@@ -232,7 +232,9 @@ def test_citations_are_the_numbers_used():
 
 def test_intervals_widen_with_what_is_not_known():
     known = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), "dgx-h100", rl.Layout())
-    stranger = attrs.evolve(rl.system("dgx-h100"), package=attrs.evolve(rl.system("dgx-h100").package, vendor="nobody"))
+    stranger = attrs.evolve(
+        rl.system("dgx-h100"), package=attrs.evolve(rl.system("dgx-h100").package, name="strange", vendor="nobody")
+    )
     unknown = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 100), stranger, rl.Layout())
     assert np.diff(unknown.interval("tpot")) > np.diff(known.interval("tpot"))
 
@@ -375,7 +377,8 @@ def test_a_rate_has_an_interval_that_moves_with_its_time():
     low, high = (float(x) for x in est.interval("tokens_per_second"))
     times = [float(x) for x in est.interval("tpot")]
     assert low < float(est.tokens_per_second) < high
-    assert high / low == pytest.approx(times[1] / times[0])
+    user = [float(x) for x in est.interval("tokens_per_second_per_user")]
+    assert user == pytest.approx([1 / times[1], 1 / times[0]])
     prompt = rl.estimate(rl.Prefill(rl.model("llama-3.1-8b"), 1, 4096), "dgx-h100")
     assert prompt.interval("prompt_tokens_per_second")[0] < prompt.prompt_tokens_per_second
     assert prompt.interval("tokens_per_second") is None

@@ -25,7 +25,7 @@ ROW = {
     "tp": "2", "pp": "1", "dp": "1", "ep": "1", "mode": "online", "input_len": "1024", "output_len": "256", "concurrency": "32", "draft_tokens": "0",
     "accept_length": "1", "engine": "vllm", "output_tokens_per_s": "", "ttft_s": "0.05", "tpot_s": "0.006", "quality": "A", "source": "here", "note": "",
 }  # fmt: skip
-SCORE = {"n", "skipped", "mape", "median_ape", "p90_ape", "bias", "inside_interval"}
+SCORE = {"n", "skipped", "mape", "median_ape", "p90_ape", "bias", "inside_interval", "typical"}
 
 
 def text(rows):

@@ -32,7 +32,7 @@ from roofline.core.units import GIGA, MICRO, Count, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Fabric, Tier
 from roofline.operators.operations import Message
-from roofline.physics.collectives import price, shifted
+from roofline.physics.collectives import price, shifted, unnamed
 
 _HELD: Final[Mapping[str, tuple[str, ...]]] = {
     "ring": ("ring", "gather"), "tree": ("tree",), "nvls": ("in_network",), "collnet": ("in_network", "gather"),
@@ -104,7 +104,8 @@ def _row(row: Mapping[str, str], level: str) -> Row:
             kind, kind, size, ranks, copies=float(_COPIES), rows=float(row["tokens"]) * bool(row["proxy"])
         )
     elif kind == "send_recv":
-        message, tiers = shifted(size, ranks, tiers)
+        # What many nodes leave of a spine was fitted, and is no bound.
+        message, tiers = shifted(size, ranks, unnamed(tiers) if level == "ideal" else tiers)
     else:
         message = Message(kind, kind, size, ranks)
     return Row(

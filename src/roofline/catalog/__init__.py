@@ -15,6 +15,7 @@ from attrs import evolve
 
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
+from roofline.catalog.evidence import evidence
 from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
@@ -38,6 +39,7 @@ __all__ = [
     "energy",
     "engine",
     "engines",
+    "evidence",
     "fabric",
     "framework",
     "kind_of",
@@ -242,7 +244,8 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
         path = _found("engine", given)
         return stacks.resolve(path.stem, _load("engine", given), generic, evolve(machine, kind=kind))
     name, release, asked = stacks.split(str(given))
-    file, runtime = _engines().get(name, (name, ""))
+    # A file's own name needs no look into the other files.
+    file, runtime = (name, "") if name in names("engine") else _engines().get(name, (name, ""))
     if file not in names("engine"):
         raise unknown("engine", name, tuple(_engines()), "list them with `roofline list engines`")
     found = evolve(machine, release=release, kind=asked or kind)

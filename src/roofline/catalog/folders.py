@@ -21,6 +21,7 @@ FOLDERS: Final = {
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 
+@functools.cache
 def root() -> Path:
     """Return the folder that holds ``hardware/`` and ``workloads/``: inside the wheel, or at the top of a checkout."""
     here = Path(__file__).resolve()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias, TypeVar, cast
+from weakref import WeakSet
 
 import attrs
 import numpy as np
@@ -103,9 +104,19 @@ def _fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind) if field.init)
 
 
+_BARE: Final[WeakSet[Any]] = WeakSet()
+"""Nouns that hold no array: models and systems are asked that for every block of points. They are values, and never change."""
+
+
 def _arrays(noun: object) -> list[NDArray[Any]]:
+    kind: Any = noun.__class__
+    kept = bool(_fields(kind))
+    if kept and noun in _BARE:
+        return []
     found: list[NDArray[Any]] = []
     _gather(noun, found)
+    if kept and not found:
+        _BARE.add(noun)
     return found
 
 
@@ -120,7 +131,8 @@ def _gather(noun: object, found: list[NDArray[Any]]) -> None:
     if isinstance(noun, (tuple, dict)):
         items: Any = noun.values() if isinstance(noun, dict) else noun
     else:
-        items = (getattr(noun, name) for name in _fields(cast("Any", noun.__class__)))
+        kind: Any = noun.__class__
+        items = [getattr(noun, name) for name in _fields(kind)]
     for item in items:
         if item.__class__ not in _PLAIN:
             _gather(item, found)

@@ -71,17 +71,17 @@ _DISTANCE: Final = 0.1
 
 @frozen(eq=False)
 class Climb:
-    """One tier of a group's climb: ranks met below it, how many times as many are met with it, what they can use of it."""
+    """One tier of a group's climb: ranks met below it, how many times as many are met with it, what they can use of it.
+
+    Attributes:
+        used: 1 where the group really climbs this tier, else 0.
+    """
 
     tier: Tier
     met: Count
     fan: Count
     use: Usable
-
-    @property
-    def used(self) -> Num:
-        """1 where the group really climbs this tier, else 0."""
-        return (self.fan > 1) * 1.0
+    used: Num
 
     @property
     def fabric(self) -> Fabric | None:
@@ -104,8 +104,19 @@ def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]
         reach = larger(group / larger(ceil(group / held), 1.0), met)
         fan = reach / met
         start = larger(stride * met / below, 1.0)
-        yield Climb(tier, met, fan, usable(tier, tier.size / below, start, fan))
+        yield Climb(tier, met, fan, usable(tier, tier.size / below, start, fan), (fan > 1) * 1.0)
         met, below = reach, tier.size
+
+
+def _climbed(climbs: Sequence[Climb]) -> list[Climb]:
+    """Return the climbs without the outermost tiers that no group of any point reaches: nothing is sent there.
+
+    The innermost tier stays, and so does one that shares the links of the tier inside it.
+    """
+    out = list(climbs)
+    while len(out) > 1 and not out[-1].tier.same_ports and not np.any(out[-1].used):
+        out.pop()
+    return out
 
 
 @frozen(eq=False)
@@ -161,6 +172,8 @@ def _route(
     share: _Amount = _share,
     *,
     one_sided: bool = False,
+    open_: Mask = True,
+    ring: float = 0.0,
 ) -> _Route:
     """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
@@ -178,7 +191,9 @@ def _route(
         ports = ports + busy if c.tier.same_ports else busy
         kind = "cards" if carded else "near" if c.tier.load_store else "far"
         longest[kind] = larger(longest[kind], ports)
-    return _Route(latency, longest["near"], longest["far"], longest["cards"], posts, one_sided=one_sided)
+    return _Route(
+        latency, longest["near"], longest["far"], longest["cards"], posts, ring, open_, one_sided=one_sided
+    )  # fmt: skip
 
 
 def _group(climbs: Sequence[Climb]) -> Count:
@@ -228,7 +243,7 @@ def _summed(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return c.fabric.sums if c.fabric is not None and c.tier.in_network else _share(c)
 
     inside = sum((c.used for c in climbs if c.tier.in_network), start=0.0) > 0
-    return evolve(_route(climbs, moved, taken, share=share), open=inside)
+    return _route(climbs, moved, taken, share=share, open_=inside)
 
 
 def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
@@ -244,20 +259,20 @@ def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return 2 * (np.log2(c.fan) if c.use.any_to_any else c.use.steps)
 
     joined = sum((c.used for c in climbs if c.use.any_to_any), start=0.0) > 0
-    return evolve(_route(climbs, moved, steps), open=joined)
+    return _route(climbs, moved, steps, open_=joined)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     wire, ring_steps = _ring(climbs, size, 2.0)
-    routes = {"ring": evolve(_route(climbs, wire, ring_steps), ring=2.0), "tree": _tree(climbs, size)}
-    routes["halving"] = evolve(_route(climbs, wire, lambda c: 2 * np.log2(c.fan)), open=_halves(climbs))
+    routes = {"ring": _route(climbs, wire, ring_steps, ring=2.0), "tree": _tree(climbs, size)}
+    routes["halving"] = _route(climbs, wire, lambda c: 2 * np.log2(c.fan), open_=_halves(climbs))
     if any(c.tier.in_network for c in climbs):
         routes["in_network"] = _summed(climbs, size)
     if any(c.tier.load_store for c in climbs):
         # Only where every tier that is climbed lets a rank read its peers' memory.
         direct = sum((c.used for c in climbs if not c.tier.load_store), start=0.0) == 0
-        routes["one_shot"] = evolve(_route(climbs, lambda c: size * c.met * (c.fan - 1), lambda c: c.used), open=direct)
-        routes["two_shot"] = evolve(_route(climbs, wire, lambda c: 2 * c.used), open=direct)
+        routes["one_shot"] = _route(climbs, lambda c: size * c.met * (c.fan - 1), lambda c: c.used, open_=direct)
+        routes["two_shot"] = _route(climbs, wire, lambda c: 2 * c.used, open_=direct)
     return routes
 
 
@@ -277,8 +292,8 @@ def _anywhere(climbs: Sequence[Climb]) -> Mask:
 
 def _one_pass(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     wire, ring_steps = _ring(climbs, size, 1.0)
-    halving = evolve(_route(climbs, wire, lambda c: np.log2(c.fan)), open=_halves(climbs))
-    return {"gather": evolve(_route(climbs, wire, ring_steps), ring=1.0), "halving": halving}
+    halving = _route(climbs, wire, lambda c: np.log2(c.fan), open_=_halves(climbs))
+    return {"gather": _route(climbs, wire, ring_steps, ring=1.0), "halving": halving}
 
 
 def _broadcast(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -475,10 +490,14 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
     """
     if not tiers:
         raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
-    climbs = list(climb(unnamed(tiers) if calibration.level == "ideal" else tiers, message.group, message.stride))
+    spanned = list(climb(unnamed(tiers) if calibration.level == "ideal" else tiers, message.group, message.stride))
+    climbs = _climbed(spanned)
     routes = _routes(message, climbs)
     sent = ((message.group > 1) & (message.size > 0)) * 1.0
     two = message.group == 2
+    nodes = _nodes(climbs)
+    waits = {one_sided: _begins(climbs, one_sided=one_sided) for one_sided in {r.one_sided for r in routes.values()}}
+    scale = _doublings(message.group), _doublings(message.size)
     time: Num = np.inf
     network: Num = 0.0
     latency: Num = 0.0
@@ -488,27 +507,34 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
         if ways is not None and name not in ways:
             continue
         link: Link = calibration.link(name)
-        peers = message.group if route.in_turn else message.group / _nodes(climbs)
-        begun = link.alpha + link.peer * (peers - 1) + link.start * _begins(climbs, route)
+        peers = message.group if route.in_turn else message.group / nodes
+        begun = link.alpha + link.peer * (peers - 1) + link.start * waits[route.one_sided]
         inside = begun + link.hop * route.steps
         t0 = inside + route.posts
         near, far = route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far
         x = route.both(near, far, route.cards)
         plain = 2 * np.sqrt(link.c * inside * route.both(near, far, 0.0))
         total = t0 + x + larger(plain, _filled(climbs, link, begun if route.ring else t0, route)) + route.proxied
-        taken[name] = pick(route.open, total, np.inf)
-        better = taken[name] < time
-        time, network = pick(better, taken[name], time), pick(better, taken[name] - t0, network)
-        latency = pick(better, t0, latency)
-        moving = smaller(x / larger(total, np.finfo(float).tiny), 1.0)
-        error = pick(better, _error(message, climbs, link, moving, one_sided=route.one_sided), error)
+        taken[name] = cost = pick(route.open, total, np.inf)
+        wrong = _error(scale, climbs, link, x, total, one_sided=route.one_sided)
+        if len(taken) == 1:
+            time, network, latency, error = (
+                cost,
+                pick(cost < np.inf, cost - t0, 0.0),
+                pick(cost < np.inf, t0, 0.0),
+                wrong,
+            )
+            continue
+        better = cost < time
+        time, network = pick(better, cost, time), pick(better, cost - t0, network)
+        latency, error = pick(better, t0, latency), pick(better, wrong, error)
     return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=taken)
 
 
-def _begins(climbs: Sequence[Climb], route: _Route) -> Seconds:
+def _begins(climbs: Sequence[Climb], *, one_sided: bool) -> Seconds:
     """Return the latency that the beginning of a collective is counted in: of the slowest tier that is climbed inside a node."""
     first = climbs[0].tier
-    counted = [c for c in climbs if c.fabric is None or route.one_sided]
+    counted = [c for c in climbs if c.fabric is None or one_sided]
     slowest: Num = 0.0
     some: Num = 0.0
     for c in counted:
@@ -526,21 +552,34 @@ def _filled(climbs: Sequence[Climb], link: Link, t0: Seconds, route: _Route) -> 
     return most
 
 
-def _error(message: Message, climbs: Sequence[Climb], link: Link, part: Ratio, *, one_sided: bool) -> Ratio:
+def _error(
+    scale: tuple[Num, Num], climbs: Sequence[Climb], link: Link, moving: Seconds, total: Seconds, *, one_sided: bool
+) -> Ratio:
     """Return the half-width of the 80 % interval of a time: of what was fitted, and more with the distance from it.
 
     Between nodes the transfer and all the rest have errors of their own, so that short messages are the less certain.
+
+    Args:
+        scale: doublings of the ranks and of the bytes of a message.
+        moving: time of its transfer, of the ``total``.
     """
     known = (link.ranks > 0) & (link.bytes > 0)
-    away = known * (_beyond(message.group, link.ranks) + 0.5 * _beyond(message.size, link.bytes))
-    out = np.hypot(link.error, _DISTANCE * away)
+    away = _DISTANCE * known * (_beyond(scale[0], link.ranks) + 0.5 * _beyond(scale[1], link.bytes))
+    out: Num = np.sqrt(link.error**2 + away * away)
     for c in climbs:
         if c.fabric is not None and not one_sided:
+            part = smaller(moving / larger(total, np.finfo(float).tiny), 1.0)
             mixed = part * c.fabric.error + (1 - part) * c.fabric.short
-            out = pick(c.used > 0, np.hypot(mixed, _DISTANCE * _beyond(c.fan, c.fabric.nodes)), out)
+            further = _DISTANCE * _beyond(_doublings(c.fan), c.fabric.nodes)
+            out = pick(c.used > 0, np.sqrt(mixed * mixed + further * further), out)
     return out
 
 
-def _beyond(value: Num, most: Num) -> Num:
+def _doublings(value: Num) -> Num:
+    """Return by how many doublings a value lies above one, 0 below it."""
+    return np.log2(larger(value, 1.0))
+
+
+def _beyond(doublings: Num, most: Num) -> Num:
     """Return by how many doublings a value lies above what was fitted."""
-    return np.log2(larger(value / larger(most, 1.0), 1.0))
+    return larger(doublings - _doublings(most), 0.0)

@@ -26,6 +26,7 @@ from roofline.physics.collectives import climb, price, shifted
 from roofline.physics.spans import Span, leaf
 from roofline.results.answer import Answer, Text
 from roofline.results.citations import cited
+from roofline.results.intervals import COVERAGE, scaled
 from roofline.results.notebook import Displayed
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ class Collective(Answer):
         named = np.where(self.latency > self.time / 2, "latency", "network")
         return named if self.shape else str(named)
 
-    def interval(self, quantity: str = "time") -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``time``, ``busbw`` or ``algbw``: the value over and times ``1 + error``; None at the ideal level.
+    def interval(self, quantity: str = "time", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of ``time``, ``busbw`` or ``algbw``: at 80 % the value over and times ``1 + error``; None at the ideal level.
 
         Raises:
             QuestionError: another quantity.
@@ -136,7 +137,8 @@ class Collective(Answer):
         if quantity not in ("time", "busbw", "algbw"):
             raise QuestionError(fault("quantity", quantity, "has no interval", "ask for time, busbw or algbw"))
         value: Num = getattr(self, quantity)
-        return None if self.level == "ideal" else (value / (1 + self.error), value * (1 + self.error))
+        wide = (1 + self.error) ** scaled(coverage)
+        return None if self.level == "ideal" else (value / wide, value * wide)
 
     @property
     def shape(self) -> tuple[int, ...]:

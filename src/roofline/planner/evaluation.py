@@ -144,10 +144,14 @@ class _Everywhere:
         """Take in one block."""
         for name, value in numbers.items():
             if value is not None:
-                self.numbers.setdefault(name, np.full(self.shape, np.nan))[where] = value
+                if name not in self.numbers:
+                    self.numbers[name] = np.full(self.shape, np.nan)
+                self.numbers[name][where] = value
         self.said |= dict.fromkeys(part.remarks)
         for rule in part.rules:
-            whole = self.rules.setdefault(rule.key, attrs.evolve(rule, ok=np.ones(self.shape, dtype=bool)))
+            if rule.key not in self.rules:
+                self.rules[rule.key] = attrs.evolve(rule, ok=np.ones(self.shape, dtype=bool))
+            whole = self.rules[rule.key]
             cast("NDArray[np.bool_]", whole.ok)[where] = rule.ok
             self.rules[rule.key] = attrs.evolve(whole, limit=np.maximum(np.max(whole.limit), np.max(rule.limit)))
 

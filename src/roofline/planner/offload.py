@@ -29,6 +29,7 @@ from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
 from roofline.results.answer import Answer, Text
 from roofline.results.estimate import Estimate
+from roofline.results.intervals import COVERAGE
 from roofline.results.records import plain
 from roofline.workload.questions import Prefill, Serve
 
@@ -126,9 +127,9 @@ class Offload(Answer):
         """Whether what the times consist of is kept."""
         return self.est.detailed
 
-    def interval(self, quantity: str = "ttft") -> tuple[Num, Num] | None:
+    def interval(self, quantity: str = "ttft", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the 80 % interval of ``"ttft"``, that of the service and what is seen of fetching; of all else, the service's."""
-        pair = self.est.interval(quantity)
+        pair = self.est.interval(quantity, coverage)
         return pair if pair is None or quantity != "ttft" else (pair[0] + self.seen, pair[1] + self.seen)
 
     def citations(self) -> tuple[Fact, ...]:

@@ -22,6 +22,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import Near
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
@@ -124,8 +125,8 @@ class Answer(Displayed, ABC):
         """The resource that bounds the most time: compute, memory, network or latency."""
 
     @abstractmethod
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of a quantity; None where it has none, and at the ideal level."""
+    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of a quantity that holds a share of measurements; None where it has none, and at the ideal level."""
 
     @abstractmethod
     def citations(self) -> tuple[Fact, ...]:
@@ -317,9 +318,15 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     candidates: Candidates | None = field(kw_only=True, default=None)
 
     @property
+    def evidence(self) -> Near:
+        """The nearest measured runs, by which the interval is as wide as it is: :func:`roofline.results.intervals.nearest`."""
+        return intervals.nearest(self)
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
-        """What was chosen or assumed to answer."""
-        return (*self.choices, *self.remarks)
+        """What was chosen or assumed to answer, and what its interval rests on; a bound has none."""
+        rests = () if self.calibration.level == "ideal" else (str(self.evidence),)
+        return (*self.choices, *self.remarks, *rests)
 
     def noted(self, notes: Iterable[str]) -> Self:
         """Return the answer with more said about what it rests on."""

@@ -21,6 +21,7 @@ from roofline.physics.energy import total
 from roofline.results import records
 from roofline.results.answer import Answer, Text
 from roofline.results.energy import SCOPE, error, parts
+from roofline.results.intervals import COVERAGE
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
@@ -248,7 +249,7 @@ class Campaign(Answer):
         """Hours of all chips at work, restarts included."""
         return self.training.chips * self.days * DAY / HOUR
 
-    def interval(self, quantity: str = "days") -> tuple[Num, Num] | None:
+    def interval(self, quantity: str = "days", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the 80 % interval of a quantity as that of the step carries over to it; None at the ideal level.
 
         How often chips fail is not in it: see :attr:`goodput_range`.
@@ -258,7 +259,7 @@ class Campaign(Answer):
         """
         if quantity not in _SCALED:
             raise QuestionError(fault("quantity", quantity, "has no interval", f"ask for {', '.join(_SCALED)}"))
-        value, pair = getattr(self, quantity), self.training.interval("step_time")
+        value, pair = getattr(self, quantity), self.training.interval("step_time", coverage)
         if value is None or pair is None:
             return None
         return value * pair[0] / self.training.step_time, value * pair[1] / self.training.step_time

@@ -158,14 +158,12 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         """Compulsory memory traffic over what the memory could move in the time taken."""
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"``, a rate, ``"memory"``, ``"max_concurrency"`` or ``"kv_cache_tokens"``.
+    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of a time, a percentile, a rate, energy, cost or memory that holds a share of measurements.
 
         See :func:`roofline.results.intervals.interval`.
         """
-        if quantity in ("memory", "max_concurrency", "kv_cache_tokens"):
-            return intervals.memory(self, quantity)
-        return intervals.interval(self, quantity)
+        return intervals.interval(self, quantity, coverage)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""

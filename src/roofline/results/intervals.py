@@ -1,88 +1,221 @@
-"""How sure an answer is: the interval that errors of kernels and assumptions leave, and what the idealisation leaves open."""
+"""How sure an answer is: the interval in which measurements lie, what it rests on, and what the idealisation leaves open."""
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+import functools
+import re
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
+from roofline import catalog
 from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, Num, Ratio, Seconds
+from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import Near, Subject
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
 from roofline.operators.memory import placed, state_bytes
+from roofline.operators.operations import Message
 from roofline.physics.queueing import PERCENT
 from roofline.results import citations, energy
-from roofline.workload.questions import KEPT_ERROR, guessed
+from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
 
 FRONT_ERROR: Final = 0.7
 """Half-width of the 80 % interval of the front end's time, relative."""
 
 
-_RATES = {
-    "tokens_per_second": "tpot",
-    "tokens_per_second_per_chip": "tpot",
+COVERAGE: Final = 0.8
+"""Share of measurements that an interval holds, where none is asked."""
+
+_RATES: Final[Mapping[str, str]] = {
     "tokens_per_second_per_user": "tpot",
     "prompt_tokens_per_second": "ttft",
+    "prompt_tokens_per_second_per_chip": "ttft",
 }
-"""Rates, and the times they move with."""
+"""Rates that are the inverse of a time."""
+
+_OUTPUT: Final = ("tokens_per_second", "tokens_per_second_per_chip", "requests_per_second")
+"""Rates of output: of a service a quantity with residuals, of a decode or training step the inverse of its time."""
+
+_HELD: Final = ("memory", "max_concurrency", "kv_cache_tokens")
+"""Quantities that memory decides."""
+
+_PERCENTILES: Final = re.compile(r"(ttft|tpot|itl)_p(\d{1,2}(?:\.\d+)?)")
 
 
-def interval(est: Any, quantity: str) -> tuple[Num, Num] | None:
-    """Return the 80 % interval of a time or a rate of an answer; None without meaning, and at the ideal level, which only bounds.
+def subject_of(kind: str, profile: Calibration, system: System, model: Model) -> Subject:
+    """Return what a question is about, as measured runs are filed.
 
-    The half-width, in logarithms, combines in squares the errors of the kernels and links used, what is left when every kernel is
-    right, and what was assumed about the hardware and of drafts; it is widened on chips unlike those the constants were found on.
-    A rate moves as its time does.
+    Args:
+        kind: ``serving`` or ``training``.
+        profile: with its engine and framework.
+        system: the machine.
+        model: the model.
+    """
+    chip = system.package
+    software = profile.framework.name if kind == "training" else profile.engine.name
+    return Subject(kind, software, chip.silicon or chip.name, chip.vendor, model.family, model.name)
+
+
+def nearest(est: Any) -> Near:
+    """Return the nearest measured runs of an answer.
+
+    Where a chip's kernels were timed and the answer goes by those of all chips (level ``generic``), it is as far as another chip's.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> nearest(estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm")).distance
+    'family'
+    """
+    q, profile = est.question, est.calibration
+    kind = "training" if isinstance(q, TrainStep) else "serving"
+    own = profile.level != "generic" or catalog.profile("calibrated", est.system).level == "generic"
+    return _nearest(subject_of(kind, profile, est.system, q.model), "family" if own else "maker")
+
+
+@functools.lru_cache(maxsize=512)
+def _nearest(subject: Subject, least: str) -> Near:
+    return catalog.evidence().nearest(subject, least)
+
+
+def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+    r"""Return the interval of a quantity that holds a share of measurements; None without meaning, and at the ideal level.
+
+    .. math:: y e^{q_-}, \; y e^{q_+}, \qquad q_\pm = m \pm \sqrt{(q_\pm' - m)^2 + z^2 \textstyle\sum_k h_k^2}
+
+    with quantiles :math:`q'` and median :math:`m` of log(measured / predicted) of runs as far from the evidence as the question is
+    (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, assumed numbers of the hardware,
+    and an acceptance of drafts that was not given; ``z`` scales half-widths of 80 % to the share that is asked.
+
+    ======================================= ===============================================================
+    ``ttft``, ``tpot``, ``step_time``       residuals of their own
+    ``tokens_per_second`` of a service      residuals of its own; other rates are inverse times
+    ``ttft_p99`` and such                   relative as of its mean
+    ``dollars_per_million_tokens`` and such inverse rates
+    ``joules_per_token``                    inverse rates, times the draws that busy systems were seen to have
+    ``memory``, ``max_concurrency``         see :func:`memory`
+    ======================================= ===============================================================
+
+    Args:
+        est: an answer about serving or a step of training.
+        quantity: as above.
+        coverage: the share.
 
     Raises:
-        QuestionError: another quantity, or more points than details are kept for.
+        QuestionError: another quantity, a share that is none, or more points than details are kept for.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm")
+    >>> low, high = interval(est, "tpot")
+    >>> wide = interval(est, "tpot", 0.95)
+    >>> bool(wide[0] < low < est.tpot < high < wide[1])
+    True
     """
-    if quantity == "joules_per_token":
-        return joules(
-            est, interval(est, "ttft" if est.tpot is None else "tpot"), est.ttft if est.tpot is None else est.tpot
-        )
-    if quantity == "dollars_per_million_tokens":
-        each, name = est.dollars_per_million_tokens, "ttft" if est.tpot is None else "tpot"
-        value, pair = getattr(est, name), interval(est, name)
-        return None if each is None or pair is None else (each * pair[0] / value, each * pair[1] / value)
-    if quantity in _RATES:
-        rate, name = getattr(est, quantity), _RATES[quantity]
-        value, pair = getattr(est, name), interval(est, name)
-        return None if rate is None or pair is None else (rate * value / pair[1], rate * value / pair[0])
-    if quantity not in _RATES.values():
-        raise QuestionError(
-            fault(
-                "quantity",
-                quantity,
-                "has no interval",
-                "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens",
-            )
-        )
-    value, whole, profile = getattr(est, quantity), est.whole, est.calibration
-    if value is None or np.all(np.isnan(value)) or profile.level == "ideal":
+    if not 0 < float(coverage) < 1:
+        raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
+    if quantity == "memory" or (quantity in _HELD and not isinstance(est.question, TrainStep)):
+        return memory(est, quantity, coverage)
+    logs = _logs(est, quantity, coverage)
+    if logs is None:
         return None
-    span, prompts = est.within.get(quantity, (whole, 0.0))
-    rest = prompts * profile.prompt_error + (1 - prompts) * profile.step_error
-    half = np.sqrt(span.error() ** 2 + rest**2 + citations.assumed(est.system, span) * profile.assumed_error**2)
-    if quantity == "tpot":
-        half = np.sqrt(half**2 + (KEPT_ERROR * guessed(est.question)) ** 2)
-    half = half * (1.0 if est.system.chip.vendor in profile.vendors else profile.elsewhere)
-    return value * np.exp(-half), value * np.exp(half)
+    value = _value(est, quantity)
+    return value * np.exp(logs[0]), value * np.exp(logs[1])
 
 
-def joules(est: Any, pair: tuple[Num, Num] | None, value: Num | None) -> tuple[Num, Num] | None:
-    """Return the 80 % interval of the energy of a token, from that of the time it takes.
+def _value(est: Any, quantity: str) -> Num:
+    asked = _PERCENTILES.fullmatch(quantity)
+    return getattr(est, f"{asked[1]}_percentile")(float(asked[2])) if asked else getattr(est, quantity)  # type: ignore[no-any-return]
+
+
+Ends: TypeAlias = tuple[Num, Num]
+
+
+def _logs(est: Any, quantity: str, coverage: Ratio) -> Ends | None:
+    """Return the logarithms of the ends of an interval over the value."""
+    training = isinstance(est.question, TrainStep)
+    times = ("step_time",) if training else ("tpot", "ttft")
+    asked = _PERCENTILES.fullmatch(quantity)
+    costs = ("dollars_per_trillion_tokens",) if training else ("dollars_per_million_tokens",)
+    if quantity in _OUTPUT and not training and est.tokens_per_second is None:
+        return None
+    if quantity in times:
+        return _of_time(est, quantity, coverage)
+    if asked and not training:
+        return (
+            None
+            if _value(est, quantity) is None
+            else _of_time(est, asked[1] if asked[1] != "itl" else "tpot", coverage)
+        )
+    if quantity in _RATES and not training:
+        return None if getattr(est, quantity) is None else _inverse(_of_time(est, _RATES[quantity], coverage))
+    if quantity in _OUTPUT:
+        if training:
+            return _inverse(_of_time(est, "step_time", coverage))
+        if est.cycle is None:
+            return _inverse(_of_time(est, "tpot", coverage))
+        return _of_time(est, "rate", coverage)
+    if quantity in (*costs, "joules_per_token"):
+        rate = "tokens_per_second" if training or est.tokens_per_second is not None else "prompt_tokens_per_second"
+        if getattr(est, quantity) is None:
+            return None
+        logs = _inverse(_logs(est, rate, coverage))
+        return _with_power(est, logs, coverage) if quantity == "joules_per_token" else logs
+    known = ", ".join((*times, "tokens_per_second", *costs, "joules_per_token"))
+    raise QuestionError(fault("quantity", quantity, "has no interval", f"ask for {known}"))
+
+
+def _inverse(logs: Ends | None) -> Ends | None:
+    return None if logs is None else (-logs[1], -logs[0])
+
+
+def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
+    """Return the ends of the energy of a token, from those of the time it takes.
 
     What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
     and of time add in squares.
     """
-    each = est.joules_per_token
-    if each is None or pair is None or value is None:
+    if logs is None:
         return None
-    at = est.working
-    time = np.log(pair[1] / value) * energy.lingering(est, energy.SCOPE, at)
-    half = np.sqrt(energy.error(est, energy.SCOPE, at) ** 2 + time**2)
-    return each * np.exp(-half), each * np.exp(half)
+    lasting = energy.lingering(est, energy.SCOPE, est.working)
+    power = scaled(coverage) * energy.error(est, energy.SCOPE, est.working)
+    return -np.hypot(logs[0] * lasting, power), np.hypot(logs[1] * lasting, power)
+
+
+def scaled(coverage: Ratio) -> Ratio:
+    """Return how much wider a normal interval of some coverage is than one of 80 %."""
+    return NormalDist().inv_cdf((1 + float(coverage)) / 2) / NormalDist().inv_cdf((1 + COVERAGE) / 2)
+
+
+def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
+    """Return the ends of what has residuals of its own: a time, or ``rate``, the output of a service."""
+    value = est.tokens_per_second if name == "rate" else getattr(est, name)
+    if value is None or np.all(np.isnan(value)) or est.calibration.level == "ideal":
+        return None
+    spread = catalog.evidence().spread(name, nearest(est).distance)
+    low, high = spread.ends(coverage)
+    middle, more = spread.at(0.5), scaled(coverage) * added(est, name)
+    blank = np.where(np.isnan(value), np.nan, 0.0)[()]
+    return middle - np.hypot(middle - low, more) + blank, middle + np.hypot(high - middle, more) + blank
+
+
+def added(est: Any, name: str) -> Ratio:
+    """Return the half-width, in logarithms, of what a question adds to the spread of the runs nearest to it.
+
+    These are errors of collectives, which grow beyond the ranks and sizes that were timed; numbers of the hardware that are assumed; and
+    the tokens that a step with drafts yields where that was not given.
+    """
+    span = est.whole
+    if not isinstance(est.question, TrainStep):
+        span, _ = est.within.get("tpot" if name == "rate" else name, (est.whole, 0.0))
+    links = sum(
+        (cost.time * cost.error * times for work, cost, times in span.leaves() if isinstance(work, Message)), start=0.0
+    )
+    drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * guessed(est.question)
+    assumed = citations.assumed(est.system, span) * est.calibration.assumed_error**2
+    return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + assumed + drafts**2))
 
 
 def memory_error(est: Any) -> Bytes:
@@ -100,9 +233,10 @@ def memory_error(est: Any) -> Bytes:
     return cast("Bytes", np.sqrt(wide**2 + other**2))
 
 
-def memory(est: Any, quantity: str) -> tuple[Num, Num] | None:
-    """Return the 80 % interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
-    half = memory_error(est)
+def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+    """Return the interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
+    z = scaled(coverage)
+    half = z * memory_error(est)
     if est.calibration.level == "ideal":
         return None
     if quantity == "memory":
@@ -110,7 +244,7 @@ def memory(est: Any, quantity: str) -> tuple[Num, Num] | None:
     room = est.cache_room
     own = est.calibration.engine.memory
     cached = own.spread_state if np.any(state_bytes(est.question.model) > 0) else own.spread_cache
-    wide = np.sqrt(share(half, larger(room, half)) ** 2 + cached**2)
+    wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * cached) ** 2)
     each = share(getattr(est, quantity), room)
     more = each * larger(half - room, 0.0)
     value = getattr(est, quantity)
@@ -173,7 +307,7 @@ def idealisation(est: Any, quantity: str) -> tuple[Seconds, Seconds] | None:
     Raises:
         QuestionError: another quantity, or more points than details are kept for.
     """
-    if quantity not in _RATES.values():
+    if quantity not in ("ttft", "tpot"):
         raise QuestionError(fault("quantity", quantity, "has no such range", "ask for ttft or tpot"))
     value, whole = getattr(est, quantity), est.whole
     if value is None:

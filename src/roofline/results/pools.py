@@ -20,7 +20,7 @@ from roofline.results import records
 from roofline.results.answer import Answer, Text, degrees, numbers
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import FRONT_ERROR
+from roofline.results.intervals import COVERAGE, FRONT_ERROR
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ class Pools(Answer):
             total = total + MILLION * dollars_per_token(price, est.chips, self.tokens_per_second)
         return total
 
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, ``"tpot"`` or a rate; None without meaning, and at the ideal level.
+    def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of ``"ttft"``, ``"tpot"`` or a rate that holds a share of measurements; None at the ideal level.
 
         Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
         of a time to the first token, and of a rate, the queue tells, which is solved again at the ends of each interval in turn; the
@@ -189,13 +189,13 @@ class Pools(Answer):
             QuestionError: another quantity, or more points than details are kept for.
         """
         if quantity in ("tpot", "tokens_per_second_per_user"):
-            pair = self.answers.interval("tpot")
+            pair = self.answers.interval("tpot", coverage)
             return pair if pair is None or quantity == "tpot" else (1 / pair[1], 1 / pair[0])
         if quantity not in ("ttft", "tokens_per_second", "tokens_per_second_per_chip"):
             raise QuestionError(
                 fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second")
             )
-        read, made = self.prompts.interval("ttft"), self.answers.interval("tpot")
+        read, made = self.prompts.interval("ttft", coverage), self.answers.interval("tpot", coverage)
         if read is None or made is None:
             return None
         name = "ttft" if quantity == "ttft" else "answered"

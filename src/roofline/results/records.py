@@ -124,6 +124,11 @@ def _ends(pair: tuple[Num, Num] | None) -> list[float | None] | None:
     return None if pair is None or np.isnan(pair[0]) else [plain(pair[0]), plain(pair[1])]
 
 
+def _evidence(est: LayoutAnswer[Any, Any]) -> dict[str, Any] | None:
+    """Return the nearest measured runs; null for a bound, which has no interval."""
+    return None if est.calibration.level == "ideal" else est.evidence.to_dict()
+
+
 # Serving -------------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +140,14 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
     if est.cycle is not None and each is not None:
         total = float(each * (q.input + q.output) / chips)
     intervals = {f"{name}_s": est.interval(name) for name in ("tpot", "ttft")}
+    if est.tokens_per_second is not None:
+        intervals |= {
+            "output_tokens_per_s": est.interval("tokens_per_second"),
+            "energy_j_per_output_token": est.interval("joules_per_token"),
+            "usd_per_million_output_tokens": est.interval("dollars_per_million_tokens"),
+        }
+    if est.waits is not None:
+        intervals |= {f"{name}_p{p}_s": est.interval(f"{name}_p{p}") for name in ("ttft", "tpot") for p in PERCENTILES}
     intervals |= {name: est.interval(name) for name in ("max_concurrency", "kv_cache_tokens")}
     return {
         "model": q.model.name,
@@ -181,6 +194,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
+        "evidence": _evidence(est),
         "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
@@ -375,6 +389,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": told["interval"],
         "warnings": list(est.question.model.notices),
+        "evidence": _evidence(est),
         "assumptions": list(est.assumptions),
     }
 

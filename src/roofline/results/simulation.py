@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots
-from roofline.core.units import MILLION, SECOND, Num, show
+from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
+from roofline.results.intervals import COVERAGE
 from roofline.results.notebook import Displayed
 from roofline.workload.layout import Layout
 
@@ -186,12 +187,12 @@ class Simulation(Displayed):
             "e2e": Times.of(self.columns["e2e_s"][mine]),
         }  # fmt: skip
 
-    def interval(self, quantity: str) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of the mean ``"ttft"`` or ``"tpot"``: as wide, relatively, as that of the closed form."""
+    def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of the mean ``"ttft"`` or ``"tpot"``: as wide, relatively, as that of the closed form."""
         if quantity not in ("ttft", "tpot"):
             raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft or tpot"))
         est = self.estimate
-        pair, value = (None, None) if est is None else (est.interval(quantity), getattr(est, quantity))
+        pair, value = (None, None) if est is None else (est.interval(quantity, coverage), getattr(est, quantity))
         if pair is None or value is None or not np.isfinite(value):
             return None
         mean = self.times(quantity).mean

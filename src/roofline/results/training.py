@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Final, cast
+from typing import ClassVar, cast
 
-import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import share
-from roofline.core.errors import QuestionError, fault
 from roofline.core.units import (
     SECOND,
     TERA,
@@ -29,13 +27,10 @@ from roofline.physics.energy import dollars_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
 from roofline.physics.stragglers import late, slowdown
-from roofline.results import citations, intervals, records
+from roofline.results import intervals, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
-
-_HOST_ERROR: Final = 0.5
-"""Half-width of the 80 % interval of the time that a chip waits for its host, relative."""
 
 
 @frozen(eq=False, repr=False)
@@ -159,54 +154,15 @@ class Training(LayoutAnswer[TrainStep, States]):
         """Part of the step that is bubble."""
         return share(self.bubble, self.step_time)
 
-    def interval(self, quantity: str = "step_time") -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``step_time`` or a rate; None at the ideal level, which only bounds.
+    def interval(self, quantity: str = "step_time", coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+        """Return the interval of ``step_time``, a rate, energy or cost that holds a share of measurements; None at the ideal level.
+
+        See :func:`roofline.results.intervals.interval`.
 
         Raises:
-            QuestionError: another quantity, or more points than details are kept for.
+            QuestionError: another quantity, a share that is none, or more points than details are kept for.
         """
-        if quantity in ("tokens_per_second", "tokens_per_second_per_chip"):
-            pair, rate = self.interval("step_time"), getattr(self, quantity)
-            return None if pair is None else (rate * self.step_time / pair[1], rate * self.step_time / pair[0])
-        if quantity == "memory":
-            return intervals.memory(self, quantity)
-        if quantity == "joules_per_token":
-            return intervals.joules(self, self.interval("step_time"), self.step_time)
-        if quantity == "dollars_per_trillion_tokens":
-            pair, cost = self.interval("step_time"), self.dollars_per_trillion_tokens
-            if pair is None or cost is None:
-                return None
-            return cost * pair[0] / self.step_time, cost * pair[1] / self.step_time
-        if quantity != "step_time":
-            raise QuestionError(
-                fault(
-                    "quantity",
-                    quantity,
-                    "has no interval",
-                    "ask for step_time, tokens_per_second, joules_per_token, dollars_per_trillion_tokens or memory",
-                )
-            )
-        profile = self.calibration
-        if profile.level == "ideal":
-            return None
-        whole = self.whole
-        own = profile.training_error**2 + citations.assumed(self.system, whole) * profile.assumed_error**2
-        half = np.sqrt(whole.error() ** 2 + self._errors() ** 2 + own)
-        half = half * (1.0 if self.system.chip.vendor in profile.vendors else profile.elsewhere)
-        return self.step_time * np.exp(-half), self.step_time * np.exp(half)
-
-    def _errors(self) -> Ratio:
-        """Return what host and experts add to the errors of kernels and links: their shares of the time, times what is not known."""
-        profile = self.calibration
-        loose: dict[str, Num] = {}
-        for work, cost, times in self.whole.leaves():
-            key = "host" if work is None else "experts" if getattr(work, "kernel", "") == "moe" else ""
-            if key:
-                loose[key] = loose.get(key, 0.0) + cost.time * times
-        errors = {"host": _HOST_ERROR, "experts": profile.experts_error}
-        return share(
-            np.sqrt(sum(((errors[key] * time) ** 2 for key, time in loose.items()), start=0.0)), self.step_time
-        )
+        return intervals.interval(self, quantity, coverage)
 
     def why(self) -> str:
         """Return the step as a tree of text: every operation, its time and share, what bounds it (one point)."""

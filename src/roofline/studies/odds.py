@@ -98,20 +98,18 @@ def doubt(est: Answered, name: str) -> _Doubt:
         raise QuestionError(
             fault("level", est.calibration.level, "a bound has no odds", "ask at the level generic or calibrated")
         )
-    profile, wider = (
-        priced.calibration,
-        1.0 if priced.system.chip.vendor in priced.calibration.vendors else priced.calibration.elsewhere,
-    )
-    if isinstance(priced.question, TrainStep):
-        whole = float(np.log(pair[1] / pair[0])) / 2
-        assumed = wider * math.sqrt(float(citations.assumed(priced.system, priced.whole))) * profile.assumed_error
-        return _Doubt({}, math.sqrt(max(whole**2 - assumed**2, 0.0)), assumed, 0.0)
-    span, prompts = priced.within.get(name, (priced.whole, 0.0))
-    rest = float(prompts * profile.prompt_error + (1 - prompts) * profile.step_error)
-    assumed = math.sqrt(float(citations.assumed(priced.system, span))) * profile.assumed_error
+    half = float(np.log(pair[1] / pair[0])) / 2
+    training = isinstance(priced.question, TrainStep)
+    span = priced.whole if training else priced.within.get(name, (priced.whole, 0.0))[0]
+    assumed = math.sqrt(float(citations.assumed(priced.system, span))) * priced.calibration.assumed_error
     drafts = KEPT_ERROR * bool(guessed(priced.question)) if name == "tpot" else 0.0
-    classes = {key: wider * half for key, half in _classes(span).items()}
-    return _Doubt(classes, wider * rest, wider * assumed, wider * drafts)
+    own = math.sqrt(max(half**2 - assumed**2 - drafts**2, 0.0))
+    # What runs near the question differ by holds the errors of kernels and links; these may not exceed it.
+    classes = _classes(span)
+    kernels = math.sqrt(sum(each**2 for each in classes.values()))
+    part = min(1.0, own / kernels) if kernels else 0.0
+    rest = math.sqrt(max(own**2 - (part * kernels) ** 2, 0.0))
+    return _Doubt({key: part * each for key, each in classes.items()}, rest, assumed, drafts)
 
 
 def _classes(span: Span) -> dict[str, float]:

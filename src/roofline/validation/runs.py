@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from attrs import evolve, frozen
@@ -202,6 +203,33 @@ TRAINING: Final[Mapping[str, Column]] = {
     **dict.fromkeys(("step_time_s", "tokens_per_s_per_chip"), _MEASURED),
 }
 """Columns of numbers of a training run. The others are text."""
+
+TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "serving": (
+        "id", "group", "model", "system", "mode", "weight_dtype", "kv_dtype", "act_dtype", "engine", "engine_version", "launch",
+        "quality", "source", "note",
+    ),
+    "training": (
+        "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "quality", "source", "note",
+    ),
+}  # fmt: skip
+"""Columns of text of runs of each kind."""
+
+
+def unread(columns: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return the columns of a file that are of no use to runs of a kind, each with what it may have been meant to be.
+
+    >>> unread(["model", "system", "input_len", "outptu_len"], "serving")
+    ('outptu_len: did you mean output_len?',)
+    """
+    known = (*TEXTS[name], *(SERVING if name == "serving" else TRAINING))
+    out = []
+    for column in columns:
+        if column not in known:
+            meant = get_close_matches(column.lower(), known, 1, 0.8)
+            out.append(f"{column}: did you mean {meant[0]}?" if meant else column)
+    return tuple(out)
+
 
 _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": ("input_len",),

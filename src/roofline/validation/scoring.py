@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import numpy as np
 from attrs import frozen
@@ -41,6 +42,7 @@ class Score:
 
     Attributes:
         skipped: measured values that could not be predicted; they count as outside the interval.
+        typical: :math:`\\exp(\\mathrm{mean} |\\ln (1 + e)|) - 1`: three times too slow counts like three times too fast.
         mape: mean of :math:`|e|`; ``median_ape`` and ``p90_ape``: its median, and what nine of ten stay below.
         bias: :math:`\\exp(\\mathrm{median} \\log (1 + e)) - 1`.
         inside_interval: share of all measured values inside their interval; None where no interval was given.
@@ -53,12 +55,13 @@ class Score:
     p90_ape: Ratio | None
     bias: Ratio | None
     inside_interval: Ratio | None
+    typical: Ratio | None = None
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the score under the names of the machine-readable answer."""
         return {
             name: getattr(self, name)
-            for name in ("n", "skipped", "mape", "median_ape", "p90_ape", "bias", "inside_interval")
+            for name in ("n", "skipped", "mape", "median_ape", "p90_ape", "bias", "inside_interval", "typical")
         }
 
 
@@ -91,7 +94,30 @@ def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
         _quantile(error, 0.9, weights),
         float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1),
         inside / counted if held else None,
+        float(np.expm1(np.average(np.abs(np.log(ratio)), weights=weights))),
     )
+
+
+CLAIMED: Final = 0.8
+"""Share of measurements that an interval claims to hold."""
+
+
+def agreement(inside: Ratio, n: int) -> str:
+    """Return whether so many measurements agree with their 80 % intervals: by the 95 % range of a binomial count of n.
+
+    >>> agreement(0.78, 50)
+    'agrees with the intervals: 39 of 50 inside, 34 to 46 expected'
+    >>> agreement(0.2, 50)
+    'outside more often than the intervals claim: 10 of 50 inside, 34 to 46 expected; fit the stack to the runs with roofline calibrate'
+    """
+    mean, wide = CLAIMED * n, 1.96 * float(np.sqrt(n * CLAIMED * (1 - CLAIMED)))
+    low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), round(float(inside) * n)
+    told = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
+    if count < low:
+        return f"outside more often than the intervals claim: {told}; fit the stack to the runs with roofline calibrate"
+    if count > high:
+        return f"inside more often than the intervals claim: {told}; they are wider than these runs need"
+    return f"agrees with the intervals: {told}"
 
 
 def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:

@@ -128,10 +128,10 @@ def online(b: Batch) -> Outcome:
     ttft, each = _ends(est, "ttft", _known(est.ttft)), _ends(est, "tpot", _known(est.tpot))
     # The last requests of a benchmark drain: slots are empty while the longest are still answered.
     rate = _known(est.tokens_per_second) / (1 + DRAIN * b.variation / b.requests_per_slot)
-    # A request of one token out has no time per token: its rate moves with the time to the first.
-    pace: Any = tuple(np.where(np.isnan(each[0]), a, b) for a, b in zip(ttft, each, strict=True))
+    whole = _ends(est, "tokens_per_second", _known(est.tokens_per_second))
+    ends: Any = tuple(rate * share(end, whole[0]) for end in whole)
     return Outcome(
-        {"ttft_s": ttft, "tpot_s": each, "output_tokens_per_s": _rate(pace, rate)},
+        {"ttft_s": ttft, "tpot_s": each, "output_tokens_per_s": ends},
         rate,
         (est,),
         (

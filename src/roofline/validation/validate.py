@@ -22,8 +22,8 @@ from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
 from roofline.results.notebook import Displayed
 from roofline.validation import replay, training_replay
-from roofline.validation.runs import kind, serving_runs, training_runs
-from roofline.validation.scoring import Prediction, Score, by, score
+from roofline.validation.runs import kind, serving_runs, training_runs, unread
+from roofline.validation.scoring import Prediction, Score, agreement, by, score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ def validate(
     catalog.profile(level, "dgx-h100")
     name = kind(rows[0], label)
     found = _KINDS[name].predict(_KINDS[name].read(rows, label), level, progress)
-    return Validation(found, label, name)
+    return Validation(found, label, name, unread(rows[0], name))
 
 
 def _rows(what: object) -> tuple[str, Sequence[Mapping[str, object]]]:
@@ -119,11 +119,13 @@ class Validation(Displayed):
         predictions: one for each quantity of each run, in the order of the file.
         source: the file.
         kind: ``serving`` or ``training``.
+        unread: columns of the file that are of no use.
     """
 
     predictions: tuple[Prediction, ...]
     source: str
     kind: str = "serving"
+    unread: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         scores = self.quantities(weighed=self._of.weighed)
@@ -210,6 +212,8 @@ class Validation(Displayed):
             **({"by_configuration": self._scores(self.clear, weighed=True)} if self._of.weighed else {}),
             "skipped": [{"id": name, "reason": reason} for name, reason in self.skipped.items()],
             "assumptions": [{"assumption": words, "runs": count} for words, count in self.assumptions.items()],
+            "agreement": dict(self.agreement),
+            "unread_columns": list(self.unread),
             "source": self.source,
             "runs": self.runs,
             "levels": sorted({p.level for p in self.predictions if p.level}),
@@ -222,6 +226,15 @@ class Validation(Displayed):
                 key: {value: {name: each.to_dict() for name, each in told.items()} for value, told in found.items()}
                 for key, found in self.groups(of, weighed=weighed).items()
             },
+        }
+
+    @property
+    def agreement(self) -> dict[str, str]:
+        """Whether the clear runs agree with the 80 % intervals, by quantity, and what to do where they do not."""
+        return {
+            name: agreement(each.inside_interval, each.n + each.skipped)
+            for name, each in self.quantities().items()
+            if each.inside_interval is not None
         }
 
     @property
@@ -243,6 +256,9 @@ class Validation(Displayed):
             parts.append(self._by_first(self.clear, once, weighed=True))
         if self.ambiguous:
             parts.append(self._by_first(self.ambiguous, "quality C: the source leaves open what matters"))
+        parts.append("\n".join(f"{self._of.titles[name]}: {words}" for name, words in self.agreement.items()))
+        if self.unread:
+            parts.append(f"columns that are not read: {', '.join(self.unread)}")
         parts += [self._by(name) for name in self._of.tables]
         for title, told in (("not priced", Counter(self.skipped.values())), ("assumed", self.assumptions)):
             if told:

@@ -1,0 +1,38 @@
+"""Reads what was measured, and how far measurements were from predictions: ``hardware/evidence``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from roofline.catalog.files import read_rows
+from roofline.catalog.folders import root
+from roofline.hardware.evidence import Evidence, Spread, Subject
+
+FOLDER: Final = "hardware/evidence"
+QUANTILES: Final = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
+"""Columns of quantiles, as :data:`roofline.hardware.evidence.SHARES` counts them."""
+SUBJECT: Final = ("kind", "software", "chip", "maker", "family", "model")
+"""Columns that say what runs are about."""
+
+
+@functools.cache
+def evidence() -> Evidence:
+    """Return the evidence that comes with the library.
+
+    >>> found = evidence()
+    >>> low, high = found.spread("tpot", "family").ends(0.8)
+    >>> bool(low < 0 < high)
+    True
+    """
+    folder = root() / FOLDER
+    measured = {
+        Subject(*(row[name] for name in SUBJECT)): int(row["runs"]) for row in read_rows(folder / "measured.csv")
+    }
+    spreads = {
+        (row["quantity"], row["distance"]): Spread(
+            int(row["cells"]), int(row["runs"]), tuple(float(row[name]) for name in QUANTILES)
+        )
+        for row in read_rows(folder / "residuals.csv")
+    }
+    return Evidence(measured, spreads)

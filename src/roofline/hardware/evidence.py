@@ -1,0 +1,189 @@
+r"""How far a question is from what was measured, and how far measurements were from predictions at that distance.
+
+A prediction is as sure as the nearest measured runs are near. Five distances are told apart (:data:`DISTANCES`). For each there is
+the distribution of
+
+.. math:: \epsilon = \ln (\mathrm{measured} / \mathrm{predicted})
+
+over runs that were predicted with constants fitted without any run nearer than that. Its quantiles are data
+(``hardware/evidence/residuals.toml``, made by ``scripts/distance.py``); so is the list of what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.errors import QuestionError, fault
+from roofline.core.units import Ratio
+
+DISTANCES: Final = ("family", "stack", "chip", "maker", "other")
+"""Names of the distances, the nearest first, as the data files spell them."""
+
+WORDS: Final[Mapping[str, str]] = {
+    "family": "same software stack, chip and model family",
+    "stack": "same software stack and chip, other model family",
+    "chip": "same chip, other software stack",
+    "maker": "same maker, other chip",
+    "other": "other maker's chip",
+}
+"""What each distance means: what the nearest measured runs have in common with the question."""
+
+SHARES: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+"""Shares of measurements at which quantiles are stored: the ends of intervals of 95, 80 and 50 %, and the median."""
+
+UNNAMED: Final = ("", "none", "generic")
+"""Names of software that stand for no particular one."""
+
+_NORMAL: Final = NormalDist()
+_SCORES: Final = np.array([_NORMAL.inv_cdf(share) for share in SHARES])
+
+
+@frozen
+class Subject:
+    """What a question or a measured run is about.
+
+    Attributes:
+        kind: ``serving`` or ``training``.
+        software: engine or framework; one of :data:`UNNAMED` where none is named.
+        chip: the package, by the silicon it has.
+        maker: who makes the chip.
+        family: of models.
+        model: name of the model.
+    """
+
+    kind: str
+    software: str
+    chip: str
+    maker: str
+    family: str
+    model: str
+
+    def distance(self, other: Subject) -> str:
+        """Return how far a measured run of another subject is from a question about this one.
+
+        >>> asked = Subject("serving", "vllm", "h100", "NVIDIA", "llama", "llama-3.1-8b")
+        >>> asked.distance(Subject("serving", "vllm", "h200", "NVIDIA", "llama", "llama-3.1-8b"))
+        'maker'
+        >>> asked.distance(Subject("serving", "vllm", "h100", "NVIDIA", "qwen3", "qwen3-32b"))
+        'stack'
+        """
+        if self.chip != other.chip:
+            return "maker" if self.maker == other.maker else "other"
+        if self.software != other.software or self.software in UNNAMED:
+            return "chip"
+        return "family" if self.family and self.family == other.family else "stack"
+
+
+@frozen
+class Spread:
+    """Quantiles of log(measured / predicted) of one quantity at one distance.
+
+    Attributes:
+        cells: sources x models x systems x formats that the runs are of, each of one weight.
+        runs: runs.
+        logs: the quantiles at :data:`SHARES`.
+    """
+
+    cells: int
+    runs: int
+    logs: tuple[float, ...]
+
+    def at(self, share: Ratio) -> Ratio:
+        """Return a quantile; between stored ones linear in the normal score, and so beyond the outermost.
+
+        >>> spread = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
+        >>> [round(float(spread.at(share)), 3) for share in (0.1, 0.5, 0.9)]
+        [-0.2, 0.0, 0.2]
+        """
+        score = np.asarray(_NORMAL.inv_cdf(float(share)))
+        inner = np.interp(score, _SCORES, self.logs)
+        low, high = ((self.logs[i] - self.logs[i - 1]) / (_SCORES[i] - _SCORES[i - 1]) for i in (1, len(_SCORES) - 1))
+        beyond = low * np.minimum(score - _SCORES[0], 0) + high * np.maximum(score - _SCORES[-1], 0)
+        return float(inner + beyond)
+
+    def ends(self, coverage: Ratio = 0.8) -> tuple[Ratio, Ratio]:
+        """Return the logarithms of both ends of the interval that holds a share of measurements, over the prediction.
+
+        Raises:
+            QuestionError: the share is not in (0, 1).
+        """
+        if not 0 < float(coverage) < 1:
+            raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
+        return self.at((1 - coverage) / 2), self.at((1 + coverage) / 2)
+
+
+@frozen
+class Near:
+    """The nearest measured runs of a question.
+
+    Attributes:
+        distance: one of :data:`DISTANCES`.
+        subject: what most of the runs at that distance are about; None where nothing was measured.
+        runs: of that subject.
+    """
+
+    distance: str
+    subject: Subject | None
+    runs: int
+
+    def __str__(self) -> str:
+        if self.subject is None:
+            return "nearest evidence: none; the widest spread is taken"
+        software = f" under {self.subject.software}" if self.subject.software not in UNNAMED else ""
+        about = f"{self.subject.model} on {self.subject.chip}{software}"
+        return (
+            f"nearest evidence: {about}, {self.runs:,} {'run' if self.runs == 1 else 'runs'} ({WORDS[self.distance]})"
+        )
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        """Return it under the names of the machine-readable form."""
+        found = self.subject
+        named = {
+            name: None if found is None else getattr(found, name) for name in ("software", "chip", "maker", "model")
+        }
+        return {"distance": self.distance, "means": WORDS[self.distance], **named, "runs": self.runs}
+
+
+@frozen(eq=False)
+class Evidence:
+    """What was measured, and how far measurements were from predictions at each distance.
+
+    Attributes:
+        measured: subjects with the number of runs of each.
+        spreads: by quantity and distance.
+    """
+
+    measured: Mapping[Subject, int]
+    spreads: Mapping[tuple[str, str], Spread]
+
+    def nearest(self, asked: Subject, least: str = "family") -> Near:
+        """Return the nearest measured runs of a question; at a distance of ``least`` or further.
+
+        Among runs at one distance those of the same model come first, then of the same family, then of the same software, then the
+        most.
+        """
+        floor = DISTANCES.index(least)
+        best: tuple[tuple[int, ...], Subject, int] | None = None
+        for subject, runs in self.measured.items():
+            if subject.kind != asked.kind:
+                continue
+            far = max(DISTANCES.index(asked.distance(subject)), floor)
+            alike = (subject.chip == asked.chip, subject.model == asked.model, subject.family == asked.family,
+                     subject.software == asked.software)  # fmt: skip
+            rank = (-far, *map(int, alike), runs)
+            if best is None or rank > best[0]:
+                best = rank, subject, runs
+        if best is None:
+            return Near(DISTANCES[-1], None, 0)
+        return Near(DISTANCES[-best[0][0]], best[1], best[2])
+
+    def spread(self, quantity: str, distance: str) -> Spread:
+        """Return the spread of a quantity at a distance; where none is stored, that of the next further, else of the next nearer."""
+        start = DISTANCES.index(distance)
+        order: Iterable[str] = (*DISTANCES[start:], *reversed(DISTANCES[:start]))
+        return next(self.spreads[quantity, name] for name in order if (quantity, name) in self.spreads)

@@ -1,0 +1,103 @@
+"""Distances of questions from what was measured, and spreads of residuals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline import catalog
+from roofline.hardware.evidence import DISTANCES, SHARES, Evidence, Near, Spread, Subject
+
+ASKED = Subject("serving", "vllm", "h100", "NVIDIA", "llama", "llama-3.1-8b")
+SPREAD = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.2, 0.4, 0.8))
+
+
+def other(**changes):
+    fields = {name: getattr(ASKED, name) for name in ("kind", "software", "chip", "maker", "family", "model")}
+    return Subject(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "distance"),
+    [
+        ({"model": "llama-3.1-70b"}, "family"),
+        ({"family": "qwen3"}, "stack"),
+        ({"software": "sglang"}, "chip"),
+        ({"chip": "h200"}, "maker"),
+        ({"chip": "mi300x", "maker": "AMD"}, "other"),
+    ],
+)
+def test_a_distance_is_what_both_have_in_common(changes, distance):
+    assert ASKED.distance(other(**changes)) == distance
+
+
+def test_software_that_is_not_named_is_like_no_other():
+    assert other(software="generic").distance(other(software="generic")) == "chip"
+
+
+def test_the_nearest_runs_come_first_and_then_the_most():
+    far, near, more = other(chip="h200"), other(family="qwen3"), other(family="gpt2")
+    found = Evidence({far: 900, near: 3, more: 7}, {}).nearest(ASKED)
+    assert (found.distance, found.subject, found.runs) == ("stack", more, 7)
+    assert Evidence({near: 3}, {}).nearest(ASKED, "maker").distance == "maker"
+    assert Evidence({}, {}).nearest(ASKED) == Near("other", None, 0)
+
+
+def test_stored_quantiles_are_returned_and_beyond_them_the_slope_goes_on():
+    assert [SPREAD.at(share) for share in SHARES] == pytest.approx(SPREAD.logs)
+    assert SPREAD.at(0.99) > 0.8
+    assert SPREAD.ends() == pytest.approx((-0.2, 0.4))
+    with pytest.raises(rl.QuestionError, match="above 0 and below 1"):
+        SPREAD.ends(1.0)
+
+
+@given(st.floats(0.01, 0.98), st.floats(0.001, 0.01))
+def test_a_wider_coverage_is_a_wider_interval(coverage, more):
+    (low, high), (below, above) = SPREAD.ends(coverage), SPREAD.ends(coverage + more)
+    assert below <= low <= high <= above
+
+
+def test_shipped_spreads_are_in_order_and_hold_the_prediction():
+    found = catalog.evidence()
+    for (quantity, distance), spread in found.spreads.items():
+        assert distance in DISTANCES
+        assert list(spread.logs) == sorted(spread.logs)
+        assert spread.ends(0.95)[0] < 0 < spread.ends(0.95)[1], (quantity, distance)
+    assert {quantity for quantity, _ in found.spreads} == {"tpot", "ttft", "rate", "step_time"}
+
+
+def test_a_distance_without_runs_takes_the_next_further():
+    found = Evidence({}, {("tpot", "maker"): SPREAD})
+    assert found.spread("tpot", "family") is found.spread("tpot", "other") is SPREAD
+
+
+def test_an_answer_names_its_evidence_and_a_bound_has_none():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm")
+    assert est.to_dict()["evidence"]["distance"] == "family"
+    assert any(note.startswith("nearest evidence: llama-3.1") for note in est.assumptions)
+    ideal = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, level="ideal")
+    assert ideal.to_dict()["evidence"] is None
+    assert not any("nearest evidence" in note for note in ideal.assumptions)
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    [
+        "tpot",
+        "ttft",
+        "tpot_p99",
+        "ttft_p50",
+        "tokens_per_second",
+        "dollars_per_million_tokens",
+        "joules_per_token",
+        "memory",
+    ],
+)
+def test_every_quantity_has_intervals_that_grow_with_their_coverage(quantity):
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm")
+    low, high = est.interval(quantity)
+    below, above = est.interval(quantity, 0.95)
+    assert np.all(below < low < high < above)
+    with pytest.raises(rl.QuestionError, match="coverage"):
+        est.interval(quantity, 80)
