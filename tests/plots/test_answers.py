@@ -189,7 +189,7 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
         ("breakdown", {}, ["experts", "host", "bound by memory", "the rest"]),
         ("breakdown", {"by": "bound"}, ["compute", "latency", "decode"]),
         ("load", {}, ["requests in flight", "caches full: 26,856", "TTFT (right)", "seconds"]),
-        ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 179 GB"]),
+        ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 178 GB"]),
         ("tornado", {}, ["memory bandwidth (8 TB/s)", "all of it", "more tokens per second"]),
     ],
 )
