@@ -44,7 +44,7 @@ def test_a_pair_is_what_its_pools_are(found):
     places = np.linspace(0, apart.kept.size - 1, 40).astype(int)
     full, pairs = apart._full(places), apart.pairs
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
-        np.testing.assert_allclose(quantity, getattr(pairs, name)[places], rtol=1e-2)
+        np.testing.assert_allclose(quantity, getattr(pairs, name)[places], rtol=1.5e-2)
     assert (full.chips == sum(pairs.chips)[places]).all()
 
 

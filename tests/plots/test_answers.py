@@ -108,7 +108,8 @@ def test_memory_is_that_of_each_layout(step, est):
 def test_a_timeline_is_the_step(step):
     line = pictures.pipeline(step)
     assert (line.schedule, line.ranks) == ("1f1b", 8)
-    assert line.end == pytest.approx(float(step.step_time), rel=0.02)
+    (late,) = (part for part in step.whole.parts if part.name == "stragglers")  # no rank works in that time
+    assert line.end == pytest.approx(float(step.step_time - late.time), rel=0.02)
     assert line.idle == pytest.approx(float(step.bubble_fraction), abs=0.03)
     per_rank = [sum(bar.kind == "forward" for bar in line.bars if bar.rank == rank) for rank in range(8)]
     assert per_rank == [16] * 8
@@ -188,7 +189,7 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
         ("roofline", {"track": "experts", "values": [64, 8192]}, ["experts, concurrency 8,192", "concurrency 64"]),
         ("breakdown", {}, ["experts", "host", "bound by memory", "the rest"]),
         ("breakdown", {"by": "bound"}, ["compute", "latency", "decode"]),
-        ("load", {}, ["requests in flight", "caches full: 26,856", "TTFT (right)", "seconds"]),
+        ("load", {}, ["requests in flight", "caches full: 24,912", "TTFT (right)", "seconds"]),
         ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 178 GB"]),
         ("tornado", {}, ["memory bandwidth (8 TB/s)", "all of it", "more tokens per second"]),
     ],

@@ -87,7 +87,7 @@ def test_the_step_is_that_of_the_verb():
         (p,) = rl.validate([row], level="generic").predictions
         question = TrainStep(
             rl.model(row["model"], dtype=row["dtype"]), float(row["global_batch"]), float(row["seq_len"]), float(row["micro_batch"]),
-            recompute=found.recompute, share=found.share, offload=found.offload, imbalance=1.0,
+            recompute=found.recompute, share=found.share, offload=found.offload, imbalance=1.0, gradient_bytes=found.framework.gradients,
         )  # fmt: skip
         layout = found.layouts.select(0)
         est = train(question, row["system"], layout, level="generic", framework=found.framework)

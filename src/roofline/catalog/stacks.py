@@ -29,7 +29,7 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
-from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, Unit
+from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, Unit, TERA
 from roofline.hardware.constants import STACKS
 from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RULES, RUNTIMES, Engine, StackMemory
 from roofline.models.dtypes import DTYPES
@@ -46,7 +46,7 @@ _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
 MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
     **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "spread"), (BYTE, 0.0, 64.0 * GIBI)),
-    "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "large": (BYTE, 0.0, 1024.0 * GIBI), "logit": (BYTE, 0.0, 32.0),
+    "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "large": (BYTE, 0.0, 2 * TERA), "logit": (BYTE, 0.0, 32.0),
     "small_tokens": (ONE, 16.0, MILLION), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
     "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_room": (ONE, 0.0, 10.0),
     "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0), "spread_state": (ONE, 0.0, 1.0),

@@ -245,7 +245,7 @@ def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Nu
     own = est.calibration.engine.memory
     cached = own.spread_state if np.any(state_bytes(est.question.model) > 0) else own.spread_cache
     wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * cached) ** 2)
-    each = share(getattr(est, quantity), room)
+    each = share(getattr(est, quantity), larger(room, 1.0))  # a room below a byte holds nothing
     more = each * larger(half - room, 0.0)
     value = getattr(est, quantity)
     return value * larger(1 - wide, 0.0), value * (1 + wide) + more
