@@ -29,7 +29,7 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
-from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, Unit, TERA
+from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, TERA, Unit
 from roofline.hardware.constants import STACKS
 from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RULES, RUNTIMES, Engine, StackMemory
 from roofline.models.dtypes import DTYPES
