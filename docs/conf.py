@@ -34,10 +34,13 @@ nitpick_ignore_regex = [
     ("py:class", ".*"),
     ("py:exc", ".*"),
     ("py:mod", r"roofline\.[\w.]+"),
+    ("py:(func|data|meth|attr)", r"roofline\.[\w.]+"),  # of modules that have no page of their own
 ]  # those of numpy, and names of one module in its own signatures
-nitpick_ignore = [("py:data", name) for name in ("SERVING", "TRAINING", "MOST_EVENTS")] + [
-    ("py:func", name) for name in ("queue", "saved")
-]
+nitpick_ignore = (
+    [("py:data", name) for name in ("SERVING", "TRAINING", "MOST_EVENTS", "REDUCED")]
+    + [("py:func", name) for name in ("queue", "saved", "memory")]
+    + [("py:meth", "Answer.best")]
+)
 
 
 def without_gallery(app, docname, source):
