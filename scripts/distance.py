@@ -355,7 +355,7 @@ intervals that claim 50, 80 and 95 %, when the intervals are made without the ru
 Each run is predicted with constants of stacks and frameworks fitted without any run nearer than the distance says. Fits are linearised
 around the shipped constants. Kernels and links keep their fits at the first three distances; at the last two, chips are priced with the
 constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. A distance with fewer
-than {least} cells takes the spread of the one before.
+than {least} cells takes the spread of the next farther distance, and of the next nearer one where there is none.
 
 What a run leaves open (the cache's format, the layout, the release) was chosen when it was priced, as it is for a question: what that
 choice costs is part of the spread. The list of what was measured is `hardware/evidence/measured.csv`, the spreads are
