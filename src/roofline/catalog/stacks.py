@@ -179,6 +179,8 @@ def _words(table: Table) -> dict[str, Any]:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
+    if "systems" in table:
+        out["systems"] = table.words("systems")
     for key, known, what in (
         ("fused", tuple(DTYPES), "formats"),
         ("attention", tuple(DTYPES), "formats"),

@@ -133,6 +133,7 @@ class Engine:
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
             0 to 1.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
+        systems: those whose best published services of large models run under it.
         served: format in which large models are served best on these chips, as published services do; "" for the checkpoint's own.
         cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
@@ -172,6 +173,7 @@ class Engine:
     most_drafting: Count | None = None
     exchange: str = "all_to_all"
     windows: bool = True
+    systems: tuple[str, ...] = ()
     served: str = ""
     cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None

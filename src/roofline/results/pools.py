@@ -13,6 +13,8 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
 from roofline.core.values import Record
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, total
 from roofline.physics.pool_queueing import Round
@@ -21,6 +23,7 @@ from roofline.results.answer import Answer, Text, degrees, numbers
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE, FRONT_ERROR
+from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -88,6 +91,21 @@ class Pools(Answer):
         times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
         told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
         return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def system(self) -> System:
+        """The machine that decodes."""
+        return self.answers.system
+
+    @property
+    def calibration(self) -> Calibration:
+        """The constants of the pool that decodes."""
+        return self.answers.calibration
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the pool that decodes."""
+        return self.answers.layout
 
     @property
     def chips(self) -> Count:
