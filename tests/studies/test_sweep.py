@@ -161,6 +161,7 @@ def test_processes_price_the_same():
         assert small(top=20, executor=pool).csv() == small(top=20).csv()
 
 
+@pytest.mark.thorough
 def test_dask_workers_price_the_same():
     distributed = pytest.importorskip("distributed")
     words = {
