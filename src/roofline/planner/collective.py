@@ -161,11 +161,12 @@ class Collective(Answer):
         shorter, longer = np.exp(-np.hypot(own, low)), np.exp(np.hypot(own, high))
         return (value * shorter, value * longer) if quantity == "time" else (value / longer, value / shorter)
 
-    def _others(self, coverage: Ratio) -> tuple[Ratio, Ratio]:
+    def _others(self, coverage: Ratio) -> tuple[Num, Num]:
         """Return how much shorter, and longer, other people's figures of the time may be, as logarithms."""
-        known, (none, one) = catalog.evidence(), (0.0, 1.0)
+        known = catalog.evidence()
+        none, one = 0.0, 1.0
         if self.kind in ("dispatch", "combine"):
-            parts = {"exchange": one}
+            parts: dict[str, Num] = {"exchange": one}
         elif self.fabric:
             return none, none
         else:
