@@ -91,7 +91,7 @@ def alone(rows: Sequence[Row], fabric: Fabric) -> Fabric:
 def uncertain(name: str, fabrics: Mapping[str, Fabric], rows: Sequence[Row]) -> Fabric:
     """Return a fabric with its errors, such that four in five of its own rows lie in the interval.
 
-    None is surer than large messages of a source that was left out; short ones of a fabric of which none was published are no surer
+    None is surer than large messages of a source that was left out, nor are short messages surer than large ones; short ones of a fabric of which none was published are no surer
     than those of fabrics that were left out. Both are widened together until the interval holds what it claims.
     """
     mine, fabric = [r for r in rows if r.fabric == name], fabrics[name]
@@ -103,6 +103,7 @@ def uncertain(name: str, fabrics: Mapping[str, Fabric], rows: Sequence[Row]) -> 
         "error": max(reached(off[large]), strange) if large.any() else strange,
         "short": max(reached(off[~large]), strange) if (~large).any() else unknown,
     }
+    wide["short"] = max(wide.values())
     for more in np.arange(1.0, 3.0, 0.02):
         found = attrs.evolve(fabric, **{key: float(np.expm1(more * value)) for key, value in wide.items()})
         if float(np.mean(off <= np.log1p(predicted([r.on(found) for r in mine])))) >= min(CLAIMED, 1 - 1 / len(mine)):
