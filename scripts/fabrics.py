@@ -91,8 +91,8 @@ def alone(rows: Sequence[Row], fabric: Fabric) -> Fabric:
 def uncertain(name: str, fabrics: Mapping[str, Fabric], rows: Sequence[Row]) -> Fabric:
     """Return a fabric with its errors, such that four in five of its own rows lie in the interval.
 
-    None is surer than large messages of a source that was left out, nor are short messages surer than large ones; short ones of a fabric of which none was published are no surer
-    than those of fabrics that were left out. Both are widened together until the interval holds what it claims.
+    None is surer than large messages of a source that was left out, nor are short messages surer than large ones; short
+    ones of a fabric of which none was published are no surer than those of fabrics that were left out. Both are widened together until the interval holds what it claims.
     """
     mine, fabric = [r for r in rows if r.fabric == name], fabrics[name]
     if not mine:
