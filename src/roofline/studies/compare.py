@@ -31,6 +31,7 @@ from roofline.planner.search import search
 from roofline.planner.selection import Search
 from roofline.planner.words import ModelLike, ServiceWords
 from roofline.results.estimate import Estimate
+from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.workload.questions import Serve, usually_kept
@@ -242,7 +243,7 @@ class Comparison(Displayed):
         for est in self.estimates:
             used, stack = f"{float(est.chips):,.0f} chips", est.calibration.engine.title or "no engine"
             notes.append(
-                f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {est.calibration.level} constants"
+                f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
         if self.alike:
@@ -299,7 +300,7 @@ def _service(best: Service | None, any_: Service) -> list[str]:
 def _layout(best: Service) -> str:
     """Return the layout of a service; of both pools, where it has two."""
     if not isinstance(best, Pools):
-        return short(best)
+        return ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part)
     read, made = best.prompts, best.answers
     return f"{float(read.chips):,.0f} chips prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
