@@ -114,6 +114,7 @@ class Engine:
         attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
             16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
+        formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
@@ -155,6 +156,7 @@ class Engine:
     attention: tuple[str, ...] = ("fp8",)
     index: str = "fp8"
     launch: Ratio = 1.0
+    formats: Mapping[str, Ratio] = field(factory=dict)
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
     compute: Ratio = 1.0
