@@ -107,6 +107,8 @@ _NAMES = {
         "describe",
         "listing",
     ),
+    "reports.launch": ("launch",),
+    "reports.launch.flags": ("Launch",),
     "reports.report": (
         "Report",
         "report",

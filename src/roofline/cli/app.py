@@ -23,6 +23,7 @@ from roofline.cli import (
     collective,
     compare,
     estimate,
+    launch,
     needed,
     plot,
     report,
@@ -74,6 +75,7 @@ _add(searches, search.serve, "serve", search.SERVE)
 _add(searches, search.train, "train", search.TRAIN)
 _add(app, compare.compare_, "compare", compare.EXAMPLES)
 _add(app, collective.collective_, "collective", collective.EXAMPLES)
+_add(app, launch.launch_, "launch", launch.EXAMPLES)
 _add(app, simulate.simulate_, "simulate", simulate.EXAMPLES)
 _add(app, sweep.sweep_, "sweep", sweep.EXAMPLES)
 _add(app, needed.needed_, "needed", needed.EXAMPLES)
