@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -31,11 +31,6 @@ from roofline.core.errors import QuestionError
 from roofline.planner.estimate import estimate, service
 from roofline.planner.pools import pools
 from roofline.planner.train import train
-
-EXAMPLES: Final = (
-    "roofline launch llama-3.1-70b -s dgx-h100 --engine vllm --concurrency 64 --checkpoint meta-llama/Llama-3.1-70B-Instruct",
-    "roofline launch deepseek-v3 -s dgx-h100 --tool megatron --chips 256 --global-batch 1024 --seq-len 4096 -o run/",
-)
 
 ToolName = Annotated[
     str,
