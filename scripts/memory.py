@@ -70,8 +70,11 @@ def fitted(logs: Sequence[Sequence[Mapping[str, str]]]) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print what each log misses whose figures set no constant, and the mean errors."""
     rows = [row for row in catalog.read_rows(LOGS) if row["engine"] == "vllm" and row["quantity"] in SIZES]
-    logs = [list(own) for _, own in groupby(rows, lambda row: (row["model"], row["system"], row["release"], row["length"]))]
+    logs = [
+        list(own) for _, own in groupby(rows, lambda row: (row["model"], row["system"], row["release"], row["length"]))
+    ]
     found: list[Logged] = []
     before: list[Logged] = []
     for i, log in enumerate(logs):

@@ -101,10 +101,15 @@ def test_windows_and_compressors_hold_the_tokens_of_a_pass_besides():
     wide, narrow = rl.Gqa(10, 2, 100), rl.Gqa(10, 2, 100, window=50)
     model = attrs.evolve(PLAIN, layers=(rl.Layers(1, wide, rl.Dense(3000)), rl.Layers(1, narrow, rl.Dense(3000))))
     profile = driven(StackMemory(chunked=True))
-    found = float(serving_memory.cached_bytes(model, rl.Layout(), 1000.0, profile, False, 200.0))
+    found = float(serving_memory.cached_bytes(model, rl.Layout(), 1000.0, profile, passing=200.0))
     assert found == pytest.approx(2 * 400 * (1000 + 250))
-    mixer = Compressed(10, 100, 50, 1, 10, window=50, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64))
-    assert serving_memory.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),))) == 3 * 4 * 228 * 4
+    mixer = Compressed(
+        10, 100, 50, 1, 10, window=50, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
+    )
+    assert (
+        serving_memory.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
+        == 3 * 4 * 228 * 4
+    )
 
 
 def test_buffers_of_experts_come_on_top_of_the_pass():
@@ -223,7 +228,8 @@ def test_the_same_model_leaves_more_cache_where_tokens_are_not_sorted():
     model = rl.model("qwen3-235b-a22b", dtype="fp8-block", kv_dtype="bf16")
     question, layout = rl.Decode(model, 1.0, 40_959.0), rl.Layout(tp=4)
     old, sglang = (
-        rl.estimate(question, RACK, layout, engine=e, memory_fraction=f) for e, f in (("vllm@0.9.2", 0.9), ("sglang@0.4.9", 0.93))
+        rl.estimate(question, RACK, layout, engine=e, memory_fraction=f)
+        for e, f in (("vllm@0.9.2", 0.9), ("sglang@0.4.9", 0.93))
     )
     assert float(old.kv_cache_tokens) == pytest.approx(178_880, rel=0.15)
     assert float(sglang.kv_cache_tokens) == pytest.approx(367_404, rel=0.06)

@@ -144,7 +144,9 @@ def profiled(model: Model, system: System, layout: Layout, calibration: Calibrat
         index = getattr(run.attention, "indexer", None)
         if index is not None and not index.reused:
             scored = larger(scored, context / index.pool)
-    passed = ACTIVATION.bytes * tokens * (4 * model.hidden + widest) * (memory.logit > 0) + memory.index * tokens * scored
+    passed = (
+        ACTIVATION.bytes * tokens * (4 * model.hidden + widest) * (memory.logit > 0) + memory.index * tokens * scored
+    )
     buffers = memory.experts * ACTIVATION.bytes * tokens * routed
     drawn = larger(passed + buffers, memory.logit * sequences * model.vocab)
     return larger(drawn, memory.encoder * memory.encoded * bool(model.towers))
@@ -185,7 +187,13 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration,
 
 
 def cached_bytes(
-    model: Model, layout: Layout, tokens: Count, calibration: Calibration, drafting: Mask = False, passing: Count = 0.0
+    model: Model,
+    layout: Layout,
+    tokens: Count,
+    calibration: Calibration,
+    *,
+    drafting: Mask = False,
+    passing: Count = 0.0,
 ) -> Bytes:
     """Return the bytes of room that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
 
@@ -260,7 +268,7 @@ def fill(
     beside = larger(activations(model, layout, prompt, 0.0), shared.activations)
     unit = activations(model, layout, passing, logits)
     chunk, _ = limits(system, calibration)
-    each = cached_bytes(model, layout, tokens, calibration, drafting, chunk) / spare
+    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting, passing=chunk) / spare
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.
     fixed = own + shared.runtime + beside + (1 - 1 / pp) * unit
