@@ -175,7 +175,7 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration,
     memory = driven_memory(system, own)
     several = (layout.stage * layout.pp > 1) * 1.0
     runtime = own.context + several * (own.communicators if system.tiers[0].load_store else own.wired)
-    if calibration.engine.captured:
+    if calibration.engine.captured and calibration.host <= 0:
         runtime = runtime + own.graph * ceil(model.depth / layout.pp)
     peak = profiled(as_served(model, calibration), system, layout, calibration, context)
     fraction = _fraction(layout, calibration, memory)
@@ -232,12 +232,12 @@ def compressor_bytes(model: Model) -> Bytes:
 
     ``4 x 2 (1 + overlap) (dim + index dim)`` in each layer with a compressed stream (DeepSeek-V4).
     """
-    out = 0.0
+    out: Num = 0.0
     for run in model.layers:
         mixer = run.attention
         if isinstance(mixer, Compressed) and mixer.ratio:
             wide = mixer.dim + (0 if mixer.indexer is None else mixer.indexer.dim)
-            out += run.count * 2 * (1 + mixer.overlap) * wide * dtype("fp32").bytes
+            out = out + run.count * 2 * (1 + mixer.overlap) * wide * dtype("fp32").bytes
     return out
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given, number
+from roofline.core.fields import given
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -142,9 +142,9 @@ def estimate(
             power_cap=power_cap, price=price, **own,
         )  # fmt: skip
     question = _asked(what, dtype, kv_dtype, words)
-    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
-    if memory_fraction is not None:
-        profile = profile.filled(number(memory_fraction, "memory_fraction"))
+    rack, profile, notes = setting(
+        system, level=level, engine=engine, launch=launch, power=power, price=price, memory_fraction=memory_fraction
+    )
     degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None

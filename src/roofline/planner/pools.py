@@ -83,6 +83,7 @@ def pools(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    memory_fraction: Num | None = None,
     dtype: str | None = None,
     kv_dtype: str | None = None,
     tp: Num | None = None,
@@ -101,7 +102,7 @@ def pools(
         system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
         layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
             ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
-        level, engine, launch: as in :func:`roofline.estimate`.
+        level, engine, launch, memory_fraction: as in :func:`roofline.estimate`, of both pools.
         dtype, kv_dtype: formats, as in :func:`roofline.estimate`.
         power, price: of each chip of both pools.
         words: ``input``, ``output``, ``concurrency``, ``rate`` and others of :class:`Serve`.
@@ -125,7 +126,9 @@ def pools(
     layout = _laid(layout, ("chips", chips), asked, decodes, level=level, tp=tp, pp=pp, dp=dp, ep=ep)
     lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
     prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)
-    machine: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    machine: Any = {
+        "level": level, "engine": engine, "launch": launch, "power": power, "price": price, "memory_fraction": memory_fraction,
+    }  # fmt: skip
     # Ranks that work in lock-step are one lane: a prompt on any of them occupies all.
     lanes, ranks = prefill_layout.replicas, prefill_layout.dp
     alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **machine)

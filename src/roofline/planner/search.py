@@ -48,6 +48,7 @@ def search(
     level: str | Calibration = "calibrated",
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    memory_fraction: Num | None = None,
     dtype: str | None = None,
     kv_dtype: str | None = None,
     tp: Num | None = None,
@@ -74,7 +75,7 @@ def search(
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
-        model, system, chips, level, engine, launch, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
+        model, system, chips, level, engine, launch, memory_fraction, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
             :func:`roofline.estimate`.
 
     Raises:
@@ -90,7 +91,9 @@ def search(
     question = service(
         catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**cast("Mapping[str, Num | None]", words), **load}
     )
-    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    rack, profile, notes = setting(
+        system, level=level, engine=engine, launch=launch, power=power, price=price, memory_fraction=memory_fraction
+    )
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
     if disaggregated and load:

@@ -26,6 +26,7 @@ def setting(
     launch: str,
     power: Num | str | None,
     price: Num | str | None,
+    memory_fraction: Num | None = None,
 ) -> tuple[System, Calibration, list[str]]:
     """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
     described = catalog.system(system)
@@ -33,6 +34,8 @@ def setting(
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
+    if memory_fraction is not None:
+        profile = profile.filled(number(memory_fraction, "memory_fraction"))
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     return rack, profile, notes

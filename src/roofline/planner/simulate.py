@@ -61,6 +61,7 @@ def simulate(
     imbalance: float | None = None,
     engine: str | Path | Engine | None = None,
     launch: str = "graph",
+    memory_fraction: float | None = None,
     level: str | Calibration = "calibrated",
     power: float | str | None = None,
     price: float | str | None = None,
@@ -90,7 +91,7 @@ def simulate(
         concurrency: ignore the trace's times: as many requests always in flight.
         ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
         draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
-        dtype, kv_dtype, engine, launch, level, power, price: as in :func:`roofline.estimate`.
+        dtype, kv_dtype, engine, launch, memory_fraction, level, power, price: as in :func:`roofline.estimate`.
         prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
         router, order, max_num_seqs, block_size, reserve, mixed, shared_budget, prefix_cache: the scheduler, in place of the engine's own
             (:class:`roofline.inference.policies.Policy`).
@@ -107,7 +108,9 @@ def simulate(
     asked, notes = _loaded(trace, requests, rate, concurrency)
     limits = {name: limit(name, value) for name, value in (("ttft", ttft), ("tpot", tpot)) if value is not None}
     mean_input, mean_output, own_rate = asked.means()
-    words: dict[str, Any] = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    words: dict[str, Any] = {
+        "level": level, "engine": engine, "launch": launch, "power": power, "price": price, "memory_fraction": memory_fraction,
+    }  # fmt: skip
     plan = given(draft_tokens=draft_tokens or None, accept_length=accept_length, chunk=chunk, imbalance=imbalance)
     question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
     apart = prefill_layout is not None or prefill_chips is not None

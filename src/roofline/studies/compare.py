@@ -316,6 +316,7 @@ def compare(
     dtype: str = SERVED,
     kv_dtype: str | None = None,
     concurrency: Num | None = None,
+    memory_fraction: Num | None = None,
     progress: Progress | None = None,
     **words: Unpack[ServiceWords],
 ) -> Comparison:
@@ -329,7 +330,7 @@ def compare(
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called now and then with the plans of a system priced, and all of them.
-        level, engine, chips, kv_dtype: as in :func:`roofline.estimate`.
+        level, engine, chips, kv_dtype, memory_fraction: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
@@ -348,7 +349,14 @@ def compare(
     limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
         told = None if dtype == SERVED else dtype
-        asked = {"dtype": told, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
+        asked = {
+            "dtype": told,
+            "kv_dtype": kv_dtype,
+            "concurrency": concurrency,
+            "chips": chips,
+            "memory_fraction": memory_fraction,
+            **words,
+        }
         for name, value in asked.items():
             if value is not None:
                 raise QuestionError(
@@ -361,8 +369,9 @@ def compare(
 
         def held(made: Model, rack: System = rack) -> Search:
             return search(
-                made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words
-            )
+                made, rack, chips=chips, ttft=patience, level=level, engine=engine, memory_fraction=memory_fraction,
+                progress=progress, **words,
+            )  # fmt: skip
 
         made = _served(stored, rack, engine, kv_dtype) if dtype == SERVED else stored
         found = held(made)
@@ -371,7 +380,9 @@ def compare(
         best = row[middle] or next((est for est in row.values() if est is not None), found.nearest)
         if concurrency is not None or best is None:
             more: Any = {**words, "concurrency": concurrency} if concurrency is not None else words
-            best = estimate(made, rack, chips=chips, level=level, engine=engine, **more)
+            best = estimate(
+                made, rack, chips=chips, level=level, engine=engine, memory_fraction=memory_fraction, **more
+            )
         chosen.append(best)
         alike.append(row[middle] if made is stored else held(stored).held(tpot=middle).best)
         differs |= made is not stored

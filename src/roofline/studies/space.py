@@ -115,7 +115,7 @@ class Space:
 def space(
     models: Any, systems: Any, phases: str | Sequence[str], *, chips: Any, layout: Layout | None, vary: Mapping[str, Any],
     level: str | Calibration, engine: Any, framework: Any, launch: str, power: Any, price: Any, dtype: Any, kv_dtype: Any,
-    degrees: Mapping[str, Num], words: Mapping[str, Any],
+    degrees: Mapping[str, Num], words: Mapping[str, Any], memory_fraction: Num | None = None,
 ) -> Space:  # fmt: skip
     """Return the space that words span; see :func:`roofline.studies.sweep.sweep`.
 
@@ -136,8 +136,9 @@ def space(
                 rack, profile, said = trained_on(system, level=level, framework=framework, power=power, price=price)
             else:
                 rack, profile, said = setting(
-                    system, level=level, engine=engine, launch=launch, power=power, price=price
-                )
+                    system, level=level, engine=engine, launch=launch, power=power, price=price,
+                    memory_fraction=memory_fraction,
+                )  # fmt: skip
             notes |= dict.fromkeys(said)
             base = {"model": noun.name, "system": rack.name, "phase": phase, "dtype": noun.dtype}
             if cache is not None:

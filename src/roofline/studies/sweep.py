@@ -60,6 +60,7 @@ def sweep(
     engine: EngineLike | None = None,
     framework: FrameworkLike | None = None,
     launch: str = "graph",
+    memory_fraction: Num | None = None,
     dtype: str | Sequence[str] | None = None,
     kv_dtype: str | Sequence[str] | None = None,
     tp: Num | None = None,
@@ -97,7 +98,8 @@ def sweep(
         progress: called now and then with the plans seen, and all of them.
         words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
             ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
-        level, engine, framework, launch, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats may be lists.
+        level, engine, framework, launch, memory_fraction, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats
+            may be lists.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
@@ -112,7 +114,7 @@ def sweep(
     wanted = _wanted(usual if by is None else by, top, frontier, limits or {})
     whole = space(
         models, systems, phases, chips=chips, layout=layout, vary=vary or {}, level=level, engine=engine, framework=framework,
-        launch=launch, power=power, price=price, dtype=dtype, kv_dtype=kv_dtype, words=words,
+        launch=launch, memory_fraction=memory_fraction, power=power, price=price, dtype=dtype, kv_dtype=kv_dtype, words=words,
         degrees=given(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=vpp),
     )  # fmt: skip
     groups = (per,) if isinstance(per, str) else tuple(per)
