@@ -533,6 +533,7 @@ def _mlperf(text: str) -> _Run:
         number("samples per second", "completed samples per second"),
     )
     run.fill("output_tokens_per_s", rate)
+    run.cells["samples_per_s"] = samples
     run.fill(
         "output_len",
         rate / samples if rate and samples else None,
