@@ -16,6 +16,7 @@ from roofline.core.provenance import Fact, spread
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
 from roofline.core.values import Record
+from roofline.hardware.aggregates import aggregates
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -30,6 +31,7 @@ from roofline.planner.search import search
 from roofline.planner.selection import Search
 from roofline.planner.words import ModelLike, ServiceWords
 from roofline.results.estimate import Estimate
+from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve
 
@@ -58,25 +60,6 @@ _ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
     ("power_w", "power, rated", WATT),
     ("flops_per_joule", "bf16 per watt", ONE),
 )
-
-
-def aggregates(system: System) -> dict[str, float | None]:
-    """Return what a system adds up to: chips times what one package has, and its rated power.
-
-    ``scale_up`` is the one-way bandwidth of the widest tier beyond the package and inside the system, over all ranks.
-    """
-    package, chips, power = system.package, float(system.chips), system.power_per_chip
-    ranks = float(system.ranks)
-    inner = [float(tier.bandwidth) for tier in system.tiers if system.ranks_per_chip < float(tier.size) <= ranks]
-    out: dict[str, float | None] = {"chips": chips}
-    out |= {f"{rate}_flops_per_s": float(peak) * chips for rate, peak in package.peak.items()}
-    out["memory_bytes"] = float(package.memory.capacity) * chips
-    out["memory_bandwidth_bytes_per_s"] = float(package.memory.bandwidth) * chips
-    out["scale_up_bytes_per_s"] = max(inner) * ranks if inner else None
-    out["power_w"] = None if power is None else float(power) * chips
-    flops = out.get("bf16_flops_per_s")
-    out["flops_per_joule"] = None if flops is None or not out["power_w"] else flops / out["power_w"]
-    return out
 
 
 def _ranges(system: System) -> dict[str, tuple[float, float]]:
@@ -235,7 +218,7 @@ class Comparison(Displayed):
         for est in self.estimates:
             used = f"{float(est.chips):,.0f} chips"
             notes.append(
-                f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
+                f"{est.system.name}: {used}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
         if self.alike:
@@ -284,7 +267,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         f"{float(best.concurrency):,.0f}",
         "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
         str(best.bound),
-        short(best),
+        ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part),
     ]
 
 
