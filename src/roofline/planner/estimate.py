@@ -17,6 +17,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
@@ -157,6 +158,9 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    if profile.level != "ideal":
+        named = "generic" if engine is None and isinstance(level, str) else engine
+        est = attrs.evolve(est, open=left_open(question.model, rack, profile, named, cache=kv_dtype is None))
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:

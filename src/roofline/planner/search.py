@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+import attrs
 import numpy as np
 
 from roofline import catalog
@@ -20,6 +21,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -101,6 +103,9 @@ def search(
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
+    if profile.level != "ideal":
+        named = "generic" if engine is None and isinstance(level, str) else engine
+        plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, named, cache=kv_dtype is None))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
