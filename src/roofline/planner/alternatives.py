@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from roofline import catalog
+from roofline.catalog.folders import looks_like_path
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -16,24 +16,24 @@ from roofline.models.architecture import Model
 from roofline.results.alternatives import Alternative
 
 
-def left_open(
-    model: Model, system: System, profile: Calibration, named: str | Path | Engine | None, *, cache: bool
-) -> tuple[Alternative, ...]:
-    """Return the other answers that a question may have meant.
+def left_open(model: Model, system: System, profile: Calibration, words: Mapping[str, Any]) -> tuple[Alternative, ...]:
+    """Return the other answers that a question may have meant; a bound, and an engine given as an object, leave nothing open.
 
     Args:
-        named: the engine as it was asked for; one that is given as an object, or none, leaves nothing open.
-        cache: whether the format of the cache was left out.
+        words: of the question: ``engine``, ``kv_dtype`` and ``level`` of :func:`roofline.estimate` matter.
 
     >>> profile = catalog.profile("calibrated", "dgx-h100").driven(catalog.engine("vllm", "dgx-h100"))
     >>> model = catalog.model("llama-3.1-8b", dtype="fp8")
-    >>> [each.open for each in left_open(model, catalog.system("dgx-h100"), profile, "vllm", cache=True)]
+    >>> [each.open for each in left_open(model, catalog.system("dgx-h100"), profile, {"engine": "vllm"})]
     ['the format of the cache', 'the kind of launch']
     """
-    if not isinstance(named, str) or named == "none":
+    named = words.get("engine")
+    if named is None and isinstance(words.get("level", ""), str):
+        named = "generic"
+    if not isinstance(named, str) or named in ("", "none") or profile.level == "ideal":
         return ()
-    found = [*(_caches(model, system, profile.engine, named) if cache else ()), *_stacks(system, profile.engine, named)]
-    return tuple(found)
+    caches = _caches(model, system, profile.engine, named) if words.get("kv_dtype") is None else ()
+    return (*caches, *(() if looks_like_path(named) else _stacks(system, profile.engine, named)))
 
 
 def _caches(model: Model, system: System, engine: Engine, named: str) -> Iterator[Alternative]:

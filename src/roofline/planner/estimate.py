@@ -142,9 +142,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
-    if profile.level != "ideal":
-        named = "generic" if engine is None and isinstance(level, str) else engine
-        est = attrs.evolve(est, open=left_open(question.model, rack, profile, named, cache=kv_dtype is None))
+    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words))
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:

@@ -96,9 +96,7 @@ def search(
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
-    if profile.level != "ideal":
-        named = "generic" if engine is None and isinstance(level, str) else engine
-        plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, named, cache=kv_dtype is None))
+    plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, words))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
