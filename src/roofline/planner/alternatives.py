@@ -64,12 +64,17 @@ def _stacks(system: System, engine: Engine, named: str) -> Iterator[Alternative]
     name, release, kind = catalog.split_engine(named)
     for other in catalog.releases(name)[-1:] if not release else ():
         found = catalog.engine(f"{name}@{other}", system, kind=engine.stated_kind)
-        if found.origins != engine.origins:
+        if _paced(found) != _paced(engine):
             yield _of_stack("the release", "the newest", f"as {found.title} {other}", found)
     if not kind and not engine.stated_kind:
         found = catalog.engine(name if not release else f"{name}@{release}", system, kind="tuned")
-        if found.origins != engine.origins:
+        if _paced(found) != _paced(engine):
             yield _of_stack("the kind of launch", "as the engine's page says", "tuned", found)
+
+
+def _paced(engine: Engine) -> dict[str, str]:
+    """Return where the numbers of a stack come from that make a step slower or quicker."""
+    return {key: origin for key, origin in engine.origins.items() if key not in ("memory", "title", "date")}
 
 
 def _of_stack(what: str, taken: str, other: str, found: Engine) -> Alternative:
