@@ -53,12 +53,13 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     reduced = head.text("reduced", base.reduced)
     if reduced not in REDUCED:
         raise head.fail("reduced", "says how often gradients are reduced", near(reduced, REDUCED, "words"))
+    scattered = head.flag("scattered") if "scattered" in head else base.scattered
     title, unfused = head.text("title", name), head.text("unfused", base.unfused)
     of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
-    return Framework(name, title, unfused, reduced, base.narrow, **out, of=of, until=until, facts=(*read, *inherited))
+    return Framework(name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, facts=(*read, *inherited))
 
 
 def sustained(root: Table) -> dict[str, Fact]:

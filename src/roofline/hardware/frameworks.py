@@ -39,6 +39,8 @@ class Framework:
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         passes: time of elementwise operations over that of fused kernels; ``eager``, where nothing compiles and fuses them.
         reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
+        scattered: whether the gradients of sharded states (ZeRO-1) are reduced as they are made where one micro-batch makes the step, so that
+            a rank holds its share of them alone.
         narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
@@ -55,6 +57,7 @@ class Framework:
     unfused: str = ""
     reduced: str = "step"
     narrow: bool = False
+    scattered: bool = False
     pace: Ratio = 1.0
     launch: Ratio = 0.0
     step: Seconds = 0.0

@@ -134,7 +134,7 @@ def played(
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     table = _EXCHANGED * question.model.vocab * question.model.hidden / layout.tp * (question.task != "lora")
     activations = _activations(layout, one, over.in_flight, question.model.depth, table)
-    kept = states(question, layout, activations * (1 - question.offload))
+    kept = states(question, layout, activations * (1 - question.offload), scattered=f.scattered)
     memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
     n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
