@@ -7,7 +7,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, smaller
-from roofline.core.units import Bytes, Count
+from roofline.core.units import Bytes, Count, Ratio
 from roofline.models.architecture import Formats, Model, Moe
 from roofline.operators.memory import weights
 from roofline.operators.transformer import attention, ffn
@@ -73,6 +73,14 @@ def held(model: Model, layout: Layout) -> tuple[Held, Held]:
         _held(whole - routed, layout.cp * layout.dp, layout.tp, layout),
         _held(routed, larger(layout.stage / placed.sharing, 1.0), placed.sharing, layout),
     )
+
+
+def copies(model: Model, layout: Layout) -> Ratio:
+    """Return how many times what the fullest stage holds a rank does that holds two stages, one from each end: at most 2."""
+    placed = evolve(layout, etp=layout.tp if layout.etp is None else layout.etp)
+    plain = evolve(model, formats=_PLAIN)
+    two, one = (weights(plain, placed, drafting=bool(model.mtp), paired=both) for both in (True, False))
+    return two / one
 
 
 def _held(weights: Count, copies: Count, stride: Count, layout: Layout) -> Held:
