@@ -47,7 +47,7 @@ class Framework:
             besides, where the host starts one after another.
         of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
-        logits: bytes of a logit that the loss keeps; ``gradients``, of a gradient as it is accumulated where a run does not say;
+        logits: bytes of a logit that the loss keeps, and ``logits_eager`` more where nothing compiles it; ``gradients``, of a gradient as it is accumulated where a run does not say;
             ``gates``, of an input of a gated activation in experts that is done again, where products are in 8 bits.
         memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
@@ -84,6 +84,7 @@ class Framework:
     until: float = 0.0
     memory_fraction: Ratio = 1.0
     logits: Bytes = FUSED_LOSS
+    logits_eager: Bytes = 0.0
     gradients: Bytes = 4.0
     gates: Bytes = 2.0
     memory_error: Ratio = 0.0
