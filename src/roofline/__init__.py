@@ -105,8 +105,10 @@ _NAMES = {
     "reports.describe": (
         "Description",
         "describe",
-        "listing",
     ),
+    "reports.launch": ("launch",),
+    "reports.launch.flags": ("Launch",),
+    "reports.listing": ("listing",),
     "reports.report": (
         "Report",
         "report",

@@ -43,6 +43,7 @@ __all__ = [
     "fabric",
     "framework",
     "kind_of",
+    "launch",
     "lines_of",
     "measured",
     "model",
@@ -63,6 +64,7 @@ _LOG: Final = logging.getLogger("roofline")
 _LOG.addHandler(logging.NullHandler())
 """What a reader is unsure of: silent in a program that listens to no log; the command line prints each line once."""
 _RUNS: Final = "workloads/runs"
+_LAUNCH: Final = "workloads/launch"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
 _ENERGY: Final = "hardware/energy.toml"
@@ -223,14 +225,14 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
-def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:
+def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
     Engines have a file in ``workloads/stacks`` or another name inside one (``vllm-ascend``); ``none`` adds nothing to kernels. Without a
     system the stack is that of the engine's own runtime, or of none in particular.
 
     Args:
-        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``.
+        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``; as ``default`` where it is not known.
 
     Raises:
         UnknownNameError: no such name or kind. DescriptorError: the file cannot be read.
@@ -264,6 +266,22 @@ def served_by(system_: System | str | Path) -> str:
     on = system(system_).name
     stated = ((name, _load("engine", name).values.get("systems", ())) for name in names("engine"))
     return next((name for name, systems in stated if on in systems), "generic")
+
+
+def split_engine(given: str) -> tuple[str, str, str]:
+    """Return the engine, the release and the kind of launch that ``ENGINE[@RELEASE][+KIND]`` names; "" for what it does not."""
+    return stacks.split(given)
+
+
+def releases(name: str) -> tuple[str, ...]:
+    """Return the releases of an engine that its file describes, the oldest first.
+
+    >>> releases("sglang")[-1]
+    '0.5.4'
+    """
+    file = name if name in names("engine") else _engines().get(name, (name, ""))[0]
+    layer: stacks.Layer = _load("engine", file)
+    return tuple(layer.inner.get("release", {}))
 
 
 def engines() -> tuple[str, ...]:
@@ -417,6 +435,19 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(Path(text).expanduser())
+
+
+def launch(name: str) -> Table:
+    """Return the table of the flags that a tool takes, of ``workloads/launch``.
+
+    Raises:
+        UnknownNameError: no such tool.
+    """
+    known = sorted(path.stem for path in (root() / _LAUNCH).glob("*.toml"))
+    if name not in known:
+        raise unknown("tool", name, known)
+    path = root() / _LAUNCH / f"{name}.toml"
+    return Table(read_toml(path), path.name)
 
 
 def asset(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 import numpy as np
@@ -14,10 +13,10 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.text import columns
-from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
-from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
+from roofline.hardware.aggregates import aggregates
+from roofline.hardware.constants import IDEAL, Calibration
 from roofline.hardware.hardware import System
 from roofline.models import dtypes
 from roofline.models.architecture import Model
@@ -29,7 +28,17 @@ from roofline.planner.plans import limit, short
 from roofline.planner.pools import filling
 from roofline.planner.search import search
 from roofline.planner.selection import Search
-from roofline.planner.words import ModelLike, ServiceWords
+from roofline.planner.words import (
+    ComparedOnWords,
+    CompareWords,
+    EngineLike,
+    ModelLike,
+    ServiceWords,
+    SystemLike,
+    keywords,
+    part,
+    refuse_others,
+)
 from roofline.results.estimate import Estimate
 from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
@@ -64,25 +73,6 @@ _ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
     ("power_w", "power, rated", WATT),
     ("flops_per_joule", "bf16 per watt", ONE),
 )
-
-
-def aggregates(system: System) -> dict[str, float | None]:
-    """Return what a system adds up to: chips times what one package has, and its rated power.
-
-    ``scale_up`` is the one-way bandwidth of the widest tier beyond the package and inside the system, over all ranks.
-    """
-    package, chips, power = system.package, float(system.chips), system.power_per_chip
-    ranks = float(system.ranks)
-    inner = [float(tier.bandwidth) for tier in system.tiers if system.ranks_per_chip < float(tier.size) <= ranks]
-    out: dict[str, float | None] = {"chips": chips}
-    out |= {f"{rate}_flops_per_s": float(peak) * chips for rate, peak in package.peak.items()}
-    out["memory_bytes"] = float(package.memory.capacity) * chips
-    out["memory_bandwidth_bytes_per_s"] = float(package.memory.bandwidth) * chips
-    out["scale_up_bytes_per_s"] = max(inner) * ranks if inner else None
-    out["power_w"] = None if power is None else float(power) * chips
-    flops = out.get("bf16_flops_per_s")
-    out["flops_per_joule"] = None if flops is None or not out["power_w"] else flops / out["power_w"]
-    return out
 
 
 def _ranges(system: System) -> dict[str, tuple[float, float]]:
@@ -321,19 +311,14 @@ def _descriptive(system: System) -> dict[str, Any]:
     }
 
 
+@keywords(CompareWords)
 def compare(
-    *systems: System | str | Path,
+    *systems: SystemLike,
     model: ModelLike | None = None,
     tpot: float | str | Sequence[float | str] = LIMITS,
     ttft: float | str = PATIENCE,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    chips: int | None = None,
-    dtype: str = SERVED,
-    kv_dtype: str | None = None,
-    concurrency: Num | None = None,
     progress: Progress | None = None,
-    **words: Unpack[ServiceWords],
+    **words: Unpack[CompareWords],
 ) -> Comparison:
     """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
 
@@ -348,7 +333,7 @@ def compare(
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
             draft token of the model's own module if it has one.
-        level, chips, kv_dtype: as in :func:`roofline.estimate`.
+        level, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
@@ -364,41 +349,42 @@ def compare(
     if len(systems) < 2:
         raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
     racks = tuple(catalog.system(system) for system in systems)
+    refuse_others("compare", words, CompareWords)
+    dtype, concurrency, kv_dtype = words.get("dtype", SERVED), words.get("concurrency"), words.get("kv_dtype")
     limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
-        told = None if dtype == SERVED else dtype
-        asked = {"dtype": told, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
-        for name, value in asked.items():
-            if value is not None:
+        for name, value in words.items():
+            if value is not None and name not in ("level", "engine") and (name, value) != ("dtype", SERVED):
                 raise QuestionError(
                     fault(name, value, "says something of a service, but no model was given", "add model=")
                 )
         return Comparison(racks)
     stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
+    placed, own = part(words, ComparedOnWords), part(words, ServiceWords)
     middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
-    served: Mapping[str, Any] = words
-    said: tuple[str, ...] = ()
-    if engine is None:
+    engine, said = words.get("engine"), cast("tuple[str, ...]", ())
+    level = words.get("level")
+    # A bound knows no engine.
+    ideal = (level.level if isinstance(level, Calibration) else level) == IDEAL.level
+    free, served = engine is None and not ideal, cast("dict[str, Any]", dict(own))
+    if free:
         served, said = _usual(stored, served)
     for rack in racks:
-        stack = f"{catalog.served_by(rack)}+tuned" if engine is None else engine
+        stack = f"{catalog.served_by(rack)}+tuned" if free else engine
 
-        def held(
-            made: Model, rack: System = rack, stack: str | Path | Engine = stack
-        ) -> Mapping[float, Service | None]:
+        def held(made: Model, rack: System = rack, stack: EngineLike | None = stack) -> Mapping[float, Service | None]:
             found = _searched(
-                made, rack, split=engine is None, chips=chips, ttft=patience, level=level, engine=stack, progress=progress,
-                **served,
-            )  # fmt: skip
-            return {limit: _best(found, limit, chips) for limit in limits}
+                made, rack, split=free, ttft=patience, progress=progress, **{**placed, **served, "engine": stack}
+            )
+            return {limit: _best(found, limit, placed.get("chips")) for limit in limits}
 
         made = _served(stored, rack, stack, kv_dtype) if dtype == SERVED else stored
         row = held(made)
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
         if concurrency is not None or best is None:
-            more: Any = {**served, "concurrency": concurrency} if concurrency is not None else served
-            best = estimate(made, rack, chips=chips, level=level, engine=stack, **more)
+            more: Any = {**placed, **served, "engine": stack, "concurrency": concurrency}
+            best = estimate(made, rack, **more)
         chosen.append(best)
         alike.append(row[middle] if made is stored else held(stored)[middle])
         differs |= made is not stored
@@ -453,7 +439,7 @@ def _middle(limits: Iterable[float]) -> float:
     return each[len(each) // 2]
 
 
-def _served(model: Model, rack: System, engine: str | Path | Engine | None, kv_dtype: str | None) -> Model:
+def _served(model: Model, rack: System, engine: EngineLike | None, kv_dtype: str | None) -> Model:
     """Return a model as services on a system hold it: in the stack's format, unless its own is as narrow and can be multiplied."""
     stack = catalog.engine("generic" if engine is None else engine, rack)
     if not stack.served:
