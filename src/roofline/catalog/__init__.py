@@ -16,7 +16,7 @@ from attrs import evolve
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
 from roofline.catalog.evidence import evidence
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
+from roofline.catalog.files import LARGEST, lines_of, located, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
@@ -44,6 +44,7 @@ __all__ = [
     "framework",
     "kind_of",
     "lines_of",
+    "located",
     "measured",
     "model",
     "names",
@@ -78,7 +79,7 @@ def _found(kind: str, text: object) -> Path:
         raise QuestionError(fault(kind, text, "must be a name or a path"))
     given = str(text)
     if isinstance(text, Path) or looks_like_path(given):
-        return Path(given).expanduser()
+        return located(kind, given)
     name = as_name(given)
     if NAME.fullmatch(name) and name in names(kind):
         return root() / FOLDERS[kind] / f"{name}.toml"
@@ -116,7 +117,7 @@ def kind_of(given: str | Path) -> str | None:
     """
     text = str(given)
     if text.endswith(".toml") and (isinstance(given, Path) or looks_like_path(text)):
-        tables = read_toml(Path(text).expanduser())
+        tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
     found = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
@@ -404,7 +405,7 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
         looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
-    return Path(text).name, read_rows(Path(text).expanduser())
+    return Path(text).name, read_rows(located("rows", text))
 
 
 def asset(name: str) -> str:

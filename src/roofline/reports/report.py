@@ -63,7 +63,7 @@ def named(file: str | Path) -> Path:
     Raises:
         QuestionError: its name does not end in .html.
     """
-    path = Path(file).expanduser()
+    path = catalog.located("file", file)
     if path.suffix.lower() not in ENDINGS:
         raise QuestionError(fault("file", path.name, "a report is one HTML page", "end the file name in .html"))
     return path
