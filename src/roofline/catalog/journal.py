@@ -82,7 +82,7 @@ class Journal:
         Raises:
             DescriptorError: the file is of something else, or is not what was written.
         """
-        first = self._line(json.dumps(dict(self._head)))
+        first = self._line(dict(self._head))
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
             for number, line in enumerate(iter(lambda: file.readline(LONGEST_RECORD + 1), b"")):
@@ -109,7 +109,7 @@ class Journal:
         Raises:
             QuestionError: it cannot be written.
         """
-        line = self._line(json.dumps(record, separators=(",", ":")))
+        line = self._line(record)
         left = memoryview(line)
         try:
             while left:
@@ -139,7 +139,8 @@ class Journal:
     def _next(self, record: bytes) -> str:
         return hashlib.sha256(self._sum.encode() + record).hexdigest()[:_SUM]
 
-    def _line(self, text: str) -> bytes:
+    def _line(self, record: Any) -> bytes:
+        text = json.dumps(record, separators=(",", ":"))
         return f"{self._next(text.encode())} {text}\n".encode()
 
     def _refused(self, rule: str, remedy: str = "") -> QuestionError:

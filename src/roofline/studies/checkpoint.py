@@ -62,7 +62,7 @@ def restored(
 
 
 def _read(record: Any, metrics: int) -> tuple[int, int, Part]:
-    places = np.array(record["places"], dtype=np.int64)
+    places = np.array([_count(each) for each in record["places"]], dtype=np.int64)
     values = np.array(record["values"], dtype=np.float64).reshape(metrics, len(places))
     rejected = {
         str(key): Refusal(str(text), _count(plans), float(limit))
