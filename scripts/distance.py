@@ -226,19 +226,7 @@ def of_frameworks() -> Terms:
 
 def stated() -> np.ndarray:
     """Return the shipped constants of frameworks, as logarithms of their ratios to what is expected."""
-    out = np.zeros(len(frameworks.NAMES))
-    shipped = catalog.profile("generic", "dgx-h100")
-    for i, name in enumerate(frameworks.NAMES):
-        head, _, key = name.partition(".")
-        if head == "sustained":
-            chip = next((each for each in catalog.names("chip") if frameworks.ALIKE.get(each, each) == key), key)
-            value = catalog.profile("calibrated", chip).sustained
-        elif not key:
-            value = getattr(shipped, head)
-        else:
-            value = getattr(catalog.framework(head), key)
-        out[i] = np.log(float(value) / frameworks.PRIOR[name][0])
-    return out
+    return np.array([np.log(value / frameworks.PRIOR[name][0]) for name, value in frameworks.shipped().items()])
 
 
 # Residuals -----------------------------------------------------------------------------------------------------------

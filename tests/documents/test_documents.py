@@ -111,6 +111,7 @@ def test_output_that_arrives_in_pieces_is_one():
     assert one == other == ["one twothree"]
 
 
+@pytest.mark.thorough
 def test_the_tables_are_those_of_the_descriptors():
     tables = loaded("tables")
     for name in (

@@ -23,17 +23,20 @@ def found(script):
     return script.check()
 
 
+@pytest.mark.thorough
 def test_no_measurement_beats_ideal_without_a_reason(script, found):
     beaten = bounds.explained([each for part in found for each in part.beaten], script.BEATEN)
     assert [(b.file, b.key, b.check, b.count, round(b.ratio, 3)) for b in beaten if not b.reason] == []
 
 
+@pytest.mark.thorough
 def test_every_reason_is_needed(script, found):
     beaten = {(b.file, b.key, b.check) for part in found for b in part.beaten}
     listed = {(row["file"], row["key"], row["check"]) for row in bounds.catalog.read_rows(script.BEATEN)}
     assert listed <= beaten
 
 
+@pytest.mark.thorough
 def test_most_measurements_are_held_to_a_bound(found):
     assert [part.count >= least for part, least in zip(found, (7000, 1200, 60, 90000, 250), strict=True)] == [True] * 5
 

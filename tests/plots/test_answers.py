@@ -413,6 +413,7 @@ def test_widths():
         paper.inches("colum", 6.0)
 
 
+@pytest.mark.thorough
 def test_notebooks_show_every_answer(est, step):
     answers = [
         est, step, rl.campaign(step, "1T"), rl.pools(rl.Serve(rl.model("llama-3.1-8b")), "dgx-h100", prefill_chips=4, chips=4),

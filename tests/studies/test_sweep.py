@@ -164,6 +164,7 @@ def test_processes_price_the_same():
         assert small(top=20, executor=pool).csv() == small(top=20).csv()
 
 
+@pytest.mark.thorough
 def test_dask_workers_price_the_same():
     distributed = pytest.importorskip("distributed")
     words = {
@@ -177,7 +178,7 @@ def test_dask_workers_price_the_same():
 
     serial = ask()
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         assert len(client.scheduler_info()["workers"]) == 2

@@ -247,7 +247,7 @@ def test_selective_recomputation_as_published(row):
 
 
 def test_errors_of_kernels_and_links_count_in_the_interval():
-    """Constants that are off by 90 % each leave a step that is no surer than they are."""
+    """Constants that are off by 90 % each leave a step that is hardly surer than they are: classes of kernel add in squares."""
     system = rl.system("dgx-h100")
     sure = profile(system)
     loose = attrs.evolve(
@@ -262,4 +262,6 @@ def test_errors_of_kernels_and_links_count_in_the_interval():
         return np.log(est.interval()[1] / est.step_time)
 
     assert half(sure) < 0.3
-    assert half(loose) > half(sure)
+    assert half(loose) > 0.5
+    own = attrs.evolve(sure, kernels=loose.kernels)
+    assert half(sure) < half(own) <= half(loose)

@@ -39,6 +39,7 @@ def test_a_log_is_compared_in_its_own_unit():
     assert row.error == pytest.approx(row.predicted / 400 - 1)
 
 
+@pytest.mark.thorough
 def test_published_training_runs_are_not_refused():
     found = rl.validate(RUNS / "training.csv").predictions
     refused = sum(BEYOND in each.said for each in found)

@@ -54,6 +54,7 @@ def whole():
     return rl.validate("training", level="generic")
 
 
+@pytest.mark.thorough
 def test_every_shipped_run_is_priced(whole):
     assert whole.kind == "training"
     assert len(whole.skipped) < 0.01 * whole.runs
@@ -65,6 +66,7 @@ def test_every_shipped_run_is_priced(whole):
     assert whole.quantities()["step_time_s"].median_ape < 0.25
 
 
+@pytest.mark.thorough
 def test_one_array_says_what_one_by_one_does(whole):
     together = {p.run.id: p for p in whole.predictions}
     for row in SHIPPED[::67]:
@@ -360,6 +362,7 @@ def test_predictions_are_written_in_the_columns_of_serving():
     assert float(rows[0]["low"]) < float(rows[0]["predicted"]) < float(rows[0]["high"])
 
 
+@pytest.mark.thorough
 def test_the_table_and_the_picture(whole):
     words = whole.table()
     for each in ("1,302 runs", "configurations once", "step, lora", "llm-foundry", "MoE", "mxfp8", "assumed"):

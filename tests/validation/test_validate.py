@@ -78,6 +78,7 @@ def test_the_shipped_runs_have_sources_and_names_that_resolve():
         rl.model(name)
 
 
+@pytest.mark.thorough
 def test_nearly_every_shipped_run_is_priced(whole):
     assert len(whole.skipped) < 0.03 * whole.runs
     for p in whole.predictions:
@@ -86,6 +87,7 @@ def test_nearly_every_shipped_run_is_priced(whole):
             assert 0 < p.low <= p.predicted <= p.high < np.inf
 
 
+@pytest.mark.thorough
 def test_one_array_says_what_one_by_one_does(whole):
     together = {(p.run.id, p.quantity): p for p in whole.predictions}
     some = [
@@ -423,6 +425,7 @@ def test_predictions_are_written_and_read_again(tmp_path, capsys):
     assert "no such system" in rows[-1]["reason"]
 
 
+@pytest.mark.thorough
 def test_the_table_says_all(whole):
     said = whole.table()
     for words in (

@@ -33,6 +33,7 @@ def evidence() -> Evidence:
         (row["quantity"], row["distance"]): Spread(
             int(row["cells"]), int(row["runs"]), tuple(float(row[name]) for name in QUANTILES)
         )
-        for row in read_rows(folder / "residuals.csv")
+        for name in ("residuals.csv", "collectives.csv")
+        for row in read_rows(folder / name)
     }
     return Evidence(measured, spreads)

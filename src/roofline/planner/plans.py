@@ -17,6 +17,7 @@ from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.core.values import Record
 from roofline.results.estimate import Estimate
+from roofline.results.labels import SURE, fitting
 from roofline.results.records import layout_fields, plain
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
@@ -94,7 +95,9 @@ class Rejection:
 def missed(kind: str, est: Estimate) -> str:
     """Return by what a plan misses that is rejected for a reason of this kind."""
     if kind == "memory":
-        return f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+        chance = float(est.fits_probability)
+        likely = f", {fitting(chance)}" if chance > 1 - SURE else ""
+        return f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip{likely}"
     if kind == "rate":
         return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
     names = kind.split(" and ")
@@ -119,10 +122,12 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
     values = _columns(est, numbers)
     pairs = {name: est.interval(quantity) or (None, None) for name, quantity in _SURE.items()}
     low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
+    chances = _columns(est, {"fits": est.fits_probability})["fits"]
     return [
         {
             "layout": layout_fields(layout, training=False, experts=bool(q.model.experts)),
             **{name: plain(column[i]) for name, column in values.items()},
+            "fits_probability": plain(chances[i]),
             "interval": {
                 name: None if np.isnan(low[name][i]) else [plain(low[name][i]), plain(high[name][i])] for name in _SURE
             },
@@ -133,7 +138,13 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
 
 def csv_of(est: Estimate | None) -> str:
     """Return the points of an answer as the text of a CSV file, each number with the ends of its interval."""
-    names = [*_DEGREES, "concurrency", "chunk", *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high"))]
+    names = [
+        *_DEGREES,
+        "concurrency",
+        "chunk",
+        "fits_probability",
+        *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high")),
+    ]
     out = io.StringIO()
     table = csv.DictWriter(out, names, lineterminator="\n")
     table.writeheader()
@@ -142,6 +153,7 @@ def csv_of(est: Estimate | None) -> str:
             **{name: each["layout"][name] for name in _DEGREES},
             "concurrency": each["concurrency"],
             "chunk": each["chunk"],
+            "fits_probability": each["fits_probability"],
         }
         for name in _SURE:
             low, high = each["interval"][name] or (None, None)
@@ -178,7 +190,7 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
         figure(each["concurrency"], 3),
         "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
-        layout.short(),
+        ", ".join(part for part in (layout.short(), fitting(each["fits_probability"])) if part),
     ]
 
 

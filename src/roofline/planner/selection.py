@@ -49,7 +49,7 @@ from roofline.planner.pools import pools
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, headline, told
+from roofline.results.labels import asked, fitting, headline, told
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.results.records import brief, layout_fields, of_estimate, of_training
@@ -439,7 +439,7 @@ class Search(Selection[Estimate]):
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
             said = f"NO PLAN {self._missing[0]}{near}"
         else:
-            said = f"{OBJECTIVES[self.objective]}: {short(one)}, {yields(one)}, bound by {one.bound}"
+            said = f"{OBJECTIVES[self.objective]}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
         parts = [headline(one), asked, "", said]
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
@@ -821,7 +821,7 @@ class TrainingSearch(Selection[Training]):
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
         place, better = self._nearest_of(mask, miss)
         est, count = self.at(place), int(mask.sum())
-        text = f"needs {show(float(est.memory.total), BYTE, 3)}, {_time(est)}, {told(est)}"
+        text = f"needs {show(float(est.memory.total), BYTE, 3)}, {_time(est)}, {told(est)}{_surely(est)}"
         return Rejection(kind, reason, count, count, est, better, text, lambda: brief(est))
 
     @property
@@ -938,7 +938,7 @@ class TrainingSearch(Selection[Training]):
         if self.best is None:
             parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
-            parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}")
+            parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
             front = [self.frontier[i] for i in _spread(len(self.frontier), _MOST_LINES)]
             parts += ["", "time against memory: none is better in both", _lines(front)]
             parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(self.ways[:_MOST_WAYS])]
@@ -979,6 +979,12 @@ class TrainingSearch(Selection[Training]):
         return found
 
 
+def _surely(est: Estimate | Training) -> str:
+    """Return how surely a plan fits, where that is not sure, behind a comma."""
+    said = fitting(float(est.fits_probability))
+    return f", {said}" if said else ""
+
+
 def _time(est: Training) -> str:
     return f"{show(float(est.step_time), SECOND, 3)} a step"
 
@@ -1007,7 +1013,7 @@ def _lines(plans: Sequence[Training]) -> str:
                 f"{float(est.tokens_per_second):,.0f}",
                 *shares,
                 size,
-                told(est),
+                f"{told(est)}{_surely(est)}",
             ]
         )
     return columns(rows, head=_STEPS_HEAD, right=range(len(_STEPS_HEAD) - 1))

@@ -108,7 +108,7 @@ def memory(est: Estimate | Training, kinds: Mapping[str, str]) -> Html:
 def intervals(rows: Sequence[Sequence[Cell | str]], more: Sequence[str], notes: Sequence[str]) -> Html:
     """Return the section of the intervals: a row a quantity, with ``more`` columns behind its value and its two ends."""
     if not rows:
-        said = "The ideal level bounds, and does not predict: it has no interval."
+        said = "The ideal level is a bound, not a prediction: it has no interval."
         return section("sure", "How sure", tag("p", said))
     head = ("quantity", "value", "80 % low", "80 % high", *more)
     return section("sure", "How sure", table("Intervals", head, rows, right=range(1, len(head))), items(notes))
@@ -210,7 +210,7 @@ def walk(key: str, title: str, count: int, start: int) -> Html:
 def assumptions(notes: Sequence[str], level: str) -> Html:
     """Return the section of what was chosen or assumed."""
     levels = {
-        "ideal": "The constants are ideal: every operation at its roofline, one after another. This bounds, and does not predict.",
+        "ideal": "The constants are ideal: every operation at its roofline, one after another. This is a bound, not a prediction.",
         "generic": "The constants are generic: they hold across chips, and were not fitted to this one.",
         "calibrated": "The constants were fitted to timings of this chip.",
     }

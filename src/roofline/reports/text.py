@@ -20,7 +20,7 @@ from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, headline
+from roofline.results.labels import SURE, asked, headline
 from roofline.results.pools import Pools
 from roofline.results.records import KINDS, PERCENTILES, PHASES, rows_of_campaign
 from roofline.results.training import Training
@@ -30,8 +30,6 @@ CONVENTION: Final = "attention counts its causal half, the head counts, the embe
 NO_POWER: Final = "no rated power is published; give power (--power 1.2kW)"
 NO_PRICE: Final = "no cost per hour is published; give price (--price 2.95USD/h)"
 _MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
-_SURE: Final = 0.9
-"""Chance of fitting from which on nothing is said of it."""
 _SATURATED: Final = (SATURATES, "pools_saturate")
 """Rules of an answer that fits and does not keep up."""
 
@@ -124,11 +122,12 @@ def _status(est: Estimate | Training | Pools) -> list[list[str]]:
     chance = float(getattr(est, "fits_probability", est.fits))
     if est.fits:
         likely = f"probably, with a chance of {chance:.0%}: memory is within its uncertainty"
-        return [["fits", likely]] if chance < _SURE else []
+        return [["fits", likely]] if chance < SURE else []
     saturated = [rule.reason for rule in est.rules if rule.key in _SATURATED and not np.all(rule.ok)]
     if saturated and len(saturated) == len(est.reasons):
         return [["CANNOT KEEP UP", f"{'; '.join(saturated)}; give more chips, or a lower rate"]]
-    return [["DOES NOT FIT", "; ".join(est.reasons)]]
+    near = f"; with a chance of {chance:.0%} it does: memory is within its uncertainty" if chance > 1 - SURE else ""
+    return [["DOES NOT FIT", f"{'; '.join(est.reasons)}{near}"]]
 
 
 def _misfit(est: Estimate | Training, kinds: dict[str, str]) -> Section:
@@ -272,6 +271,7 @@ def _step(est: Training) -> list[list[str]]:
     again = "with recomputation" if float(est.hfu - est.mfu) > 0 else "as well: nothing is recomputed"
     dollars = est.dollars_per_trillion_tokens
     return [
+        *_status(est),
         ["step", f"{_time(time)}{_within(est.interval('step_time'), _time)}"],
         ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
         ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
+from attrs import evolve
 
 from roofline import catalog
 from roofline.core.arrays import larger, share
@@ -19,8 +20,9 @@ from roofline.hardware.evidence import Near, Subject
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.memory import placed, state_bytes
-from roofline.operators.operations import Message
+from roofline.operators.operations import Message, Op
 from roofline.physics.queueing import PERCENT
+from roofline.physics.spans import Span
 from roofline.results import citations, energy
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
 
@@ -87,8 +89,9 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     .. math:: y e^{q_-}, \; y e^{q_+}, \qquad q_\pm = m \pm \sqrt{(q_\pm' - m)^2 + z^2 \textstyle\sum_k h_k^2}
 
     with quantiles :math:`q'` and median :math:`m` of log(measured / predicted) of runs as far from the evidence as the question is
-    (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, assumed numbers of the hardware,
-    and an acceptance of drafts that was not given; ``z`` scales half-widths of 80 % to the share that is asked.
+    (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, of kernels of a profile of one's
+    own, assumed numbers of the hardware, and an acceptance of drafts that was not given; ``z`` scales half-widths of 80 % to the share
+    that is asked.
 
     ======================================= ===============================================================
     ``ttft``, ``tpot``, ``step_time``       residuals of their own
@@ -204,8 +207,9 @@ def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
 def added(est: Any, name: str) -> Ratio:
     """Return the half-width, in logarithms, of what a question adds to the spread of the runs nearest to it.
 
-    These are errors of collectives, which grow beyond the ranks and sizes that were timed; numbers of the hardware that are assumed; and
-    the tokens that a step with drafts yields where that was not given.
+    These are errors of collectives, which grow beyond the ranks and sizes that were timed; of kernels, as far as they exceed those of the
+    shipped profile, by which the runs were predicted; numbers of the hardware that are assumed; and the tokens that a step with drafts
+    yields where that was not given.
     """
     span = est.whole
     if not isinstance(est.question, TrainStep):
@@ -215,7 +219,34 @@ def added(est: Any, name: str) -> Ratio:
     )
     drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * guessed(est.question)
     assumed = citations.assumed(est.system, span) * est.calibration.assumed_error**2
-    return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + assumed + drafts**2))
+    return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + _of_kernels(est, span) + assumed + drafts**2))
+
+
+def _of_kernels(est: Any, span: Span) -> Ratio:
+    """Return the square of the half-width by which errors of kernels exceed those of the shipped profile.
+
+    Errors of one class of kernel go together and are summed; classes add in squares. None is added by the shipped profile itself.
+    """
+    shipped = _shipped(est)
+    mine: dict[str, Num] = {}
+    theirs: dict[str, Num] = {}
+    for work, cost, times in span.leaves():
+        if isinstance(work, Op):
+            known = shipped.kernel(work.kernel, work.rate, work.form).error
+            mine[work.kernel] = mine.get(work.kernel, 0.0) + cost.time * cost.error * times
+            theirs[work.kernel] = theirs.get(work.kernel, 0.0) + cost.time * known * times
+    more = sum((larger(mine[name] ** 2 - theirs[name] ** 2, 0.0) for name in mine), start=0.0)
+    return share(more, span.time**2)
+
+
+def _shipped(est: Any) -> Calibration:
+    """Return the shipped profile that stands in the place of an answer's own: of its level, with its software."""
+    own = est.calibration
+    found = catalog.profile("generic" if own.level == "generic" else "calibrated", est.system)
+    if isinstance(est.question, TrainStep):
+        return found.training(own.framework)
+    stack = found.stacks.get(own.engine.stack)
+    return evolve(found, kernels={**found.kernels, **stack.kernels}) if stack else found
 
 
 def memory_error(est: Any) -> Bytes:

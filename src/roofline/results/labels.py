@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from roofline.core.text import figure
@@ -29,9 +31,39 @@ def degrees(layout: Layout) -> str:
     )
 
 
+def constants(level: str) -> str:
+    """Return what constants an answer is made with; those of the ideal level make a bound.
+
+    >>> constants("generic"), constants("ideal")
+    ('generic constants', 'ideal constants: a bound, not a prediction')
+    """
+    return f"{level} constants{': a bound, not a prediction' if level == 'ideal' else ''}"
+
+
+SURE: Final = 0.9
+"""Chance of fitting from which on an answer just fits, and nothing is said of it; below one less that it does not."""
+
+
+def fitting(chance: float) -> str:
+    """Return how surely memory holds a layout: nothing where it does for sure.
+
+    >>> fitting(0.99), fitting(0.64), fitting(0.32), fitting(0.0)
+    ('', 'fits probably (64 %)', 'may fit (32 %)', 'does not fit')
+    """
+    if chance >= SURE:
+        return ""
+    return (
+        f"fits probably ({chance:.0%})"
+        if chance >= 0.5
+        else f"may fit ({chance:.0%})"
+        if chance > 1 - SURE
+        else "does not fit"
+    ).replace("%", " %")
+
+
 def headline(est: Estimate | Training) -> str:
     """Return what was asked, on what, laid out how, in one line."""
-    q, level = est.question, f"{est.calibration.level} constants"
+    q, level = est.question, constants(est.calibration.level)
     where = f"{q.model.name} on {est.system.name}: {float(est.chips):,.0f} chips"
     if isinstance(est, Training):
         return f"{where}, {told(est)}; {q.model.dtype}; {level}"

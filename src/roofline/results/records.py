@@ -155,6 +155,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "chips": int(chips),
         "layout": layout_of(est),
         "level": est.calibration.level,
+        "bound_only": est.calibration.level == "ideal",
         "calibration": est.calibration.name,
         "engine": est.calibration.engine.name,
         "dtype": q.model.dtype,
@@ -215,7 +216,7 @@ def of_pools(split: Pools) -> dict[str, Any]:
     return {
         "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name) and name != "chunk"},
-        "chips": int(split.chips), "pools": each,
+        "chips": int(split.chips), "pools": each, "bound_only": split.prompts.calibration.level == "ideal",
         "concurrency": plain(split.in_flight), "request_rate_per_s": plain(q.rate),
         "requests_per_s": float(split.requests_per_second),
         "ttft_s": plain(split.ttft), "tpot_s": plain(split.tpot), "wait_s": plain(split.wait),
@@ -258,7 +259,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
     if np.isnan(split.ttft):
         out["ttft_s"] = "more requests come than are answered: they wait without end"
     if split.prompts.calibration.level == "ideal":
-        out["interval"] = "the ideal level bounds, and does not predict"
+        out["interval"] = "the ideal level is a bound, not a prediction"
     for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
         ("usd_per_million_output_tokens", "price_per_chip", "trustworthy cost per hour"),
@@ -299,7 +300,7 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
     if est.ttft is not None and np.isnan(est.ttft):
         out["ttft_s"] = "more requests come than are answered: they wait without end"
     if est.calibration.level == "ideal":
-        out["interval"] = "the ideal level bounds, and does not predict"
+        out["interval"] = "the ideal level is a bound, not a prediction"
     if est.joules_per_token is None:
         out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_million_tokens is None:
@@ -369,6 +370,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "chips": int(est.chips),
         "layout": told.pop("layout"),
         "level": est.calibration.level,
+        "bound_only": est.calibration.level == "ideal",
         "calibration": est.calibration.name,
         "framework": est.calibration.framework.name,
         "dtype": q.model.dtype,
@@ -399,7 +401,7 @@ def _missing_of_training(est: Training) -> dict[str, str]:
     package = est.system.package.name
     out: dict[str, str] = {}
     if est.calibration.level == "ideal":
-        out["interval"] = "the ideal level bounds, and does not predict"
+        out["interval"] = "the ideal level is a bound, not a prediction"
     if est.joules_per_token is None:
         out["energy_j_per_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
     if est.dollars_per_trillion_tokens is None:

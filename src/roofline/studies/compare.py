@@ -30,6 +30,7 @@ from roofline.planner.search import search
 from roofline.planner.selection import Search
 from roofline.planner.words import ModelLike, ServiceWords
 from roofline.results.estimate import Estimate
+from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
 from roofline.workload.questions import Serve
 
@@ -235,7 +236,7 @@ class Comparison(Displayed):
         for est in self.estimates:
             used = f"{float(est.chips):,.0f} chips"
             notes.append(
-                f"{est.system.name}: {used}, {est.question.model.formats_line}, {est.calibration.level} constants"
+                f"{est.system.name}: {used}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
         if self.alike:
@@ -284,7 +285,7 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         f"{float(best.concurrency):,.0f}",
         "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
         str(best.bound),
-        short(best),
+        ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part),
     ]
 
 

@@ -20,6 +20,7 @@ from roofline.core.units import Ratio
 from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
+from roofline.results.labels import constants
 from roofline.results.notebook import Displayed
 from roofline.validation import replay, training_replay
 from roofline.validation.runs import kind, serving_runs, training_runs, unread
@@ -245,10 +246,10 @@ class Validation(Displayed):
 
     def table(self) -> str:
         """Return the scores as text."""
-        levels = ", ".join(sorted({p.level for p in self.predictions if p.level})) or "no"
+        levels = ", ".join(sorted(constants(name) for name in {p.level for p in self.predictions if p.level}))
         missing = len(self.skipped)
         parts = [
-            f"{self.source}: {self.runs:,} runs, {levels} constants, {missing:,} not priced",
+            f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not priced",
             self._by_first(self.clear, ""),
         ]
         if self._of.weighed:
