@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
+from typing import Any
 
 
 def _orphaned() -> None:
@@ -30,7 +31,7 @@ def _begin() -> None:
 @contextmanager
 def _starting() -> Iterator[None]:
     """Have processes that are started inherit no Ctrl-C, and not run the script that this process runs: it may be without a guard."""
-    main = vars(sys.modules["__main__"])
+    main: Any = vars(sys.modules["__main__"])
     hidden = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
