@@ -12,10 +12,10 @@ from roofline import catalog
 from roofline.calibration.timings import read
 from roofline.core.arrays import expected_distinct
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, GIBI, GIGA, MICRO, SECOND, TERA, WATT, Unit, show
+from roofline.hardware.aggregates import aggregates
 from roofline.models.dtypes import dtype
 from roofline.physics.collectives import price as send
 from roofline.physics.kernels import price
-from roofline.studies.compare import aggregates
 from roofline.validation import runs
 from roofline.validation.memory import Logged, logs
 from roofline.validation.training_assumptions import opener

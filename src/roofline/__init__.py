@@ -105,8 +105,8 @@ _NAMES = {
     "reports.describe": (
         "Description",
         "describe",
-        "listing",
     ),
+    "reports.listing": ("listing",),
     "reports.report": (
         "Report",
         "report",

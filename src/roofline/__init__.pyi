@@ -64,7 +64,7 @@ from roofline.planner.simulate import simulate as simulate
 from roofline.planner.train import train as train
 from roofline.reports.describe import Description as Description
 from roofline.reports.describe import describe as describe
-from roofline.reports.describe import listing as listing
+from roofline.reports.listing import listing as listing
 from roofline.reports.report import Report as Report
 from roofline.reports.report import report as report
 from roofline.results.campaign import Campaign as Campaign

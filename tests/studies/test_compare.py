@@ -4,7 +4,8 @@ import attrs
 import pytest
 
 import roofline as rl
-from roofline.studies.compare import _served, aggregates, compare
+from roofline.hardware.aggregates import aggregates
+from roofline.studies.compare import _served, compare
 
 PAIR = ("cloudmatrix384", "gb200-nvl72")
 

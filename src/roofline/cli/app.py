@@ -10,38 +10,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import cyclopts
 from cyclopts import App, Parameter
 
-from roofline.cli import (
-    break_even,
-    calibrate,
-    campaign,
-    collective,
-    compare,
-    estimate,
-    needed,
-    plot,
-    report,
-    search,
-    sensitivity,
-    show,
-    simulate,
-    sweep,
-    train,
-    validate,
-)
-from roofline.cli import list as list_
 from roofline.cli.console import NARROWEST, Warned, complain
+from roofline.cli.examples import EXAMPLES
 from roofline.cli.peers import explained, translated
 from roofline.core.errors import RooflineError
 
 
-def _examples(lines: Sequence[str]) -> str:
-    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+def _examples(words: str) -> str:
+    return "\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES[words])])
 
 
 app = App(
@@ -50,7 +32,7 @@ app = App(
     version_flags=["--version"],
     help_format="plaintext",
     default_parameter=Parameter(show_default=False),  # the help of a flag says its default
-    help_epilogue=_examples(estimate.EXAMPLES),
+    help_epilogue=_examples("estimate"),
 )
 searches = App(
     name="search",
@@ -59,30 +41,41 @@ searches = App(
 )
 
 
-def _add(to: App, run: Callable[..., None], name: str, examples: Sequence[str]) -> None:
-    to.command(run, name=name, help_epilogue=_examples(examples))
+def _add(words: str, run: str) -> None:
+    """Add the command of some words; its module is imported when the command is run, or all commands are listed."""
+    to, name = (searches, words.removeprefix("search ")) if words.startswith("search ") else (app, words)
+    to.command(f"roofline.cli.{run}", name=name, help_epilogue=_examples(words))
+
+
+def _describe(typed: Sequence[str]) -> None:
+    """Import the commands that a list of commands will describe: all, or those of ``search``."""
+    named = [word for word in typed[:2] if not word.startswith("-")]
+    for to, above in ((app, []), (searches, ["search"])):
+        if named == above and typed != ["--version"]:
+            for name in to:
+                to[name]
 
 
 app.register_install_completion_command(add_to_startup=False)
-_add(app, list_.list_, "list", list_.EXAMPLES)
-_add(app, show.show, "show", show.EXAMPLES)
-_add(app, estimate.estimate_, "estimate", estimate.EXAMPLES)
-_add(app, train.train_, "train", train.EXAMPLES)
-_add(app, campaign.campaign_, "campaign", campaign.EXAMPLES)
+_add("list", "list:list_")
+_add("show", "show:show")
+_add("estimate", "estimate:estimate_")
+_add("train", "train:train_")
+_add("campaign", "campaign:campaign_")
 app.command(searches)
-_add(searches, search.serve, "serve", search.SERVE)
-_add(searches, search.train, "train", search.TRAIN)
-_add(app, compare.compare_, "compare", compare.EXAMPLES)
-_add(app, collective.collective_, "collective", collective.EXAMPLES)
-_add(app, simulate.simulate_, "simulate", simulate.EXAMPLES)
-_add(app, sweep.sweep_, "sweep", sweep.EXAMPLES)
-_add(app, needed.needed_, "needed", needed.EXAMPLES)
-_add(app, sensitivity.sensitivity_, "sensitivity", sensitivity.EXAMPLES)
-_add(app, break_even.break_even_, "break-even", break_even.EXAMPLES)
-_add(app, plot.plot_, "plot", plot.EXAMPLES)
-_add(app, report.report_, "report", report.EXAMPLES)
-_add(app, validate.validate_, "validate", validate.EXAMPLES)
-_add(app, calibrate.calibrate_, "calibrate", calibrate.EXAMPLES)
+_add("search serve", "search:serve")
+_add("search train", "search:train")
+_add("compare", "compare:compare_")
+_add("collective", "collective:collective_")
+_add("simulate", "simulate:simulate_")
+_add("sweep", "sweep:sweep_")
+_add("needed", "needed:needed_")
+_add("sensitivity", "sensitivity:sensitivity_")
+_add("break-even", "break_even:break_even_")
+_add("plot", "plot:plot_")
+_add("report", "report:report_")
+_add("validate", "validate:validate_")
+_add("calibrate", "calibrate:calibrate_")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -97,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     warned = Warned()
     logging.getLogger("roofline").addHandler(warned)
     try:
+        _describe(typed)
         app(translated(typed), exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
         complain(explained(error, app))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from attrs import evolve
 from cyclopts import Parameter
@@ -11,11 +11,6 @@ from roofline.cli.console import say
 from roofline.cli.flags import Json, ModelName
 from roofline.cli.point import POINT, Point
 from roofline.studies.odds import break_even
-
-EXAMPLES: Final = (
-    "roofline break-even dgx-b200 dgx-h100 llama-3.1-70b --dtype fp8 --concurrency 64",
-    "roofline break-even gb200-nvl72 dgx-h100 deepseek-v3 --price 2.5USD/h",
-)
 
 
 def break_even_(

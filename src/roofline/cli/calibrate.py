@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from roofline import catalog
 from roofline.calibration.calibrate import calibrate
@@ -11,12 +10,6 @@ from roofline.cli.console import drawn, form_of, say, wrote
 from roofline.cli.flags import Clouds, Joined, Json, Profile, Tables, Timed
 from roofline.core.errors import QuestionError
 from roofline.validation.own_stack import own_stack
-
-EXAMPLES: Final = (
-    "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",
-    "roofline calibrate my-serving-runs.csv -o my-stack.toml",
-    "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
-)
 
 
 def calibrate_(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,10 +13,6 @@ from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Optio
 from roofline.planner.campaign import campaign
 from roofline.reports import text
 
-EXAMPLES: Final = (
-    "roofline campaign llama-3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T",
-    "roofline campaign llama-3.1-70b -s gb200-nvl72 --tokens 15T --deadline '30 days' --json",
-)
 Tokens = Annotated[str, Parameter(help="Tokens of the whole run: 15T (default).")]
 
 

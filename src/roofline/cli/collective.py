@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -10,11 +10,6 @@ from roofline.cli.console import say
 from roofline.cli.flags import Json, Level, System
 from roofline.cli.numbers import to_whole
 from roofline.planner.collective import collective
-
-EXAMPLES: Final = (
-    "roofline collective all-reduce 1GiB --system gb200-nvl72 --ranks 72",
-    "roofline collective all-to-all 64MiB -s dgx-h100 --ranks 64 --fabric efa-v2 --json",
-)
 
 
 def collective_(

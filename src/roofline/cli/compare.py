@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from roofline import catalog, plots
 from roofline.cli.console import form_of, say, watched, wrote
@@ -10,11 +10,6 @@ from roofline.cli.flags import AtModel, Chips, Json, Level, SystemNames, Systems
 from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
 from roofline.core.fields import given
 from roofline.studies.compare import LIMITS, compare
-
-EXAMPLES: Final = (
-    "roofline compare cloudmatrix384 gb200-nvl72",
-    "roofline compare dgx-h100 dgx-b200 --model llama-3.1-70b --tpot 50ms --input 4096 --output 1024",
-)
 
 
 def compare_(

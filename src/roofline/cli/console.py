@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
-from roofline import catalog, plots
+from roofline import catalog
 from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import plots
 from roofline.core.text import fitted, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PATIENT: Final = 1.0
 """Seconds before progress is shown."""
@@ -114,7 +114,7 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
     if file is None:
         return ""
     form = file.suffix.removeprefix(".").lower()
-    if form not in (*plots.FORMATS, *also):
+    if form not in (*plots().FORMATS, *also):
         rule = f"a picture is svg, pdf or png{''.join(f', a table {other}' for other in also)}"
         raise QuestionError(fault(word, str(file), rule, "end the file name in one of them"))
     return form
@@ -122,7 +122,7 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
 
 def drawn(ax: Axes, form: str) -> bytes:
     """Return the picture that axes lie on."""
-    return plots.render(cast("Figure", ax.figure), form)
+    return cast("bytes", plots().render(ax.figure, form))
 
 
 def wrote(*files: tuple[Path | None, Callable[[], bytes], str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from roofline import catalog
 from roofline.catalog.models import named
@@ -16,11 +16,6 @@ from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
 from roofline.reports import text
-
-EXAMPLES: Final = (
-    "roofline estimate deepseek-v3 --system gb200-nvl72 --input 4096 --output 1024 --concurrency 1024",
-    "roofline estimate llama-3.1-70b -s dgx-h100 --tp 8 --dtype fp8 --rate 2.5 --why",
-)
 
 
 def estimate_(

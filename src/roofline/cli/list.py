@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from roofline.cli.console import say
 from roofline.cli.flags import Json
-from roofline.reports.describe import list_table, listing
-
-EXAMPLES: Final = ("roofline list systems", "roofline list models --json")
+from roofline.reports.listing import list_table, listing
 
 
 def list_(kind: Literal["systems", "chips", "models", "engines", "frameworks"], /, *, json: Json = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,11 +13,6 @@ from roofline.cli.point import POINT, Point
 from roofline.core.errors import unknown
 from roofline.planner.metrics import METRICS
 from roofline.studies.needed import needed
-
-EXAMPLES: Final = (
-    "roofline needed bandwidth llama-3.1-70b --system dgx-h100 --phase decode --batch 64 --context 4096 --target tpot=12ms",
-    "roofline needed chips llama-3.1-70b -s dgx-h100 --concurrency 256 --target tpot=30ms",
-)
 
 Number = Annotated[
     str,

@@ -54,10 +54,6 @@ from roofline.studies.scaling import scaling
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EXAMPLES: Final = (
-    "roofline plot llama-3.1-70b --system dgx-h100 -s dgx-b200 --concurrency 64 -o roofline.svg",
-    "roofline plot llama-3.1-70b -s dgx-h100 --chips 64 --global-batch 256 --kind timeline -o step.pdf",
-)
 SHARED: Final = ("roofline", "load", "frontier", "scaling")
 """Kinds of which several systems fit on one picture."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from roofline import catalog
 from roofline.cli.console import wrote
@@ -23,11 +23,6 @@ from roofline.cli.options import (
     either,
 )
 from roofline.reports.report import named, report
-
-EXAMPLES: Final = (
-    "roofline report deepseek-v3 --system gb200-nvl72 --concurrency 1024 -o deepseek.html",
-    "roofline report llama-3.1-70b -s dgx-h100 --chips 64 --global-batch 256 -o training.html",
-)
 
 
 def report_(

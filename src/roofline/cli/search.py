@@ -37,10 +37,6 @@ from roofline.core.fields import given
 from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
 
-SERVE: Final = (
-    "roofline search serve llama-3.1-70b --system dgx-h100 --dtype fp8 --tpot 50ms --ttft 2s",
-    "roofline search serve deepseek-v3 -s gb200-nvl72 --tpot 30ms --disaggregated -o frontier.svg",
-)
 TRAIN: Final = (
     "roofline search train llama-3.1-70b --system dgx-h100 --chips 64 --global-batch 256 --memory 60GB",
     "roofline search train deepseek-v3 -s gb200-nvl72 --global-batch 4096 --step-time 20s -o frontier.csv",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from roofline.cli.console import say
 from roofline.cli.flags import LIMIT, Json, ModelName, System
 from roofline.cli.point import POINT, Point
-
-EXAMPLES: Final = (
-    "roofline sensitivity deepseek-v3 --system gb200-nvl72 --concurrency 2048",
-    "roofline sensitivity llama-3.1-70b -s dgx-h100 --phase decode --batch 64 --context 4096 --of tpot",
-)
 
 Of = Annotated[str | None, Parameter(group=LIMIT, help="Of which quantity: tpot, ttft (default: tokens per second).")]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from roofline.cli.console import say
 from roofline.cli.flags import Json
 from roofline.reports.describe import describe
-
-EXAMPLES: Final = ("roofline show gb200-nvl72", "roofline show h100 --kind chip --json")
 
 
 def show(

@@ -17,11 +17,6 @@ from roofline.core.errors import QuestionError, fault
 from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
 
-EXAMPLES: Final = (
-    "roofline simulate llama-3.1-8b --system dgx-h100 --trace mooncake.jsonl --ttft 2s --tpot 50ms",
-    "roofline simulate llama-3.1-70b -s dgx-h100 --rate 2.5 --requests 1000 --input 4096 --output 1024 -o requests.csv",
-)
-
 TRAFFIC = Group("Traffic", sort_key=3)
 SCHEDULER = Group("Scheduler (what is left out is the engine's default)", sort_key=6)
 

@@ -22,11 +22,6 @@ from roofline.core.fields import given
 from roofline.studies.space import PHASES
 from roofline.studies.sweep import sweep
 
-EXAMPLES: Final = (
-    "roofline sweep llama-3.1-70b --system dgx-h100 --set batch=64..4096*2 --set context=4096 --limit tpot=30ms",
-    "roofline sweep deepseek-v3 -s gb200-nvl72 --phase serve --set concurrency=256..8192*2 --vary bandwidth=1x,1.5x -o kept.csv",
-)
-
 _NUMBERS: Final = "one, or a list such as 1,2,4, 1..8, 1024..32768+1024 or 1..4096*2"
 
 Phases = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json import dumps
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -19,11 +19,6 @@ from roofline.results.campaign import Campaign
 from roofline.results.records import fields_of_campaign
 from roofline.results.training import Training
 from roofline.training.campaign import campaign
-
-EXAMPLES: Final = (
-    "roofline train llama-3.1-70b --system dgx-h100 --chips 64 --global-batch 256 --seq-len 8192",
-    "roofline train deepseek-v3 -s dgx-h100 --chips 2048 --global-batch 8192 --pp 16 --ep 64 --dtype fp8 --why",
-)
 
 
 def train_(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from roofline import catalog, plots
 from roofline.cli.console import form_of, say, watched, wrote
 from roofline.cli.flags import Json, Level, Predictions, Runs, Scatter
 from roofline.validation.validate import SHIPPED, validate
-
-EXAMPLES: Final = ("roofline validate serving", "roofline validate runs.csv -o predictions.csv --plot errors.svg")
 
 
 def validate_(

@@ -40,6 +40,7 @@ nodes (``hardware/timings/collectives_at_scale.csv``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -47,6 +48,7 @@ from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, unknown
+from roofline.core.remember import remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
 from roofline.hardware.hardware import Fabric, Tier
@@ -65,6 +67,9 @@ _HANDSHAKE: Final = 2
 """Steps of a transfer between nodes: the receiver posts its buffer, the sender writes."""
 _STEP: Final = 1 * MICRO
 """Latency of a step inside a node where a system has none: what starting a collective is counted in."""
+_HOSTED: Final = "low_latency"
+"""The way whose messages a thread of the host may have to send."""
+_TINY: Final = float(np.finfo(float).tiny)
 _DISTANCE: Final = 0.1
 """What each doubling beyond the fitted ranks, nodes or bytes adds to the error, as a part of the time; root of the sum of squares."""
 
@@ -415,18 +420,6 @@ def transfer_time(t0: Seconds, x: Seconds, c: Ratio) -> Seconds:
     return t0 + x + 2 * np.sqrt(c * t0 * x)
 
 
-def filling(t0: Seconds, x: Seconds, c: Ratio, fill: Ratio) -> Seconds:
-    """Return what filling a pipeline costs whose chunks cannot grow for ever: ``2 sqrt(c T0 x)``, but never above ``fill T0``.
-
-    The two are joined as ``1 / (1/a + 1/b)``.
-
-    >>> round(float(filling(1.0, 1.0, 4.0, 4.0)), 3), round(float(filling(1.0, 1e9, 4.0, 4.0)), 3)
-    (2.0, 4.0)
-    """
-    free, most = 2 * np.sqrt(c * t0 * x), fill * t0
-    return free * most / larger(free + most, np.finfo(float).tiny)
-
-
 def unnamed(tiers: Sequence[Tier]) -> tuple[Tier, ...]:
     """Return tiers as links alone, whatever fabric they are: what bounds, and the ideal level, go by."""
     return tuple(tier if tier.fabric is None else evolve(tier, fabric=None) for tier in tiers)
@@ -480,6 +473,90 @@ def shifted(size: Bytes, ranks: Count, tiers: Sequence[Tier]) -> tuple[Message, 
     return message, tuple(met)
 
 
+@frozen(eq=False)
+class _Way:
+    """A way of a message as it is whatever the message's size: every tier's time is in proportion to the bytes.
+
+    Attributes:
+        open: where the way can be gone at all.
+        fixed: the time of an empty message.
+        byte: transfer time of each byte.
+        root: what filling the pipelines inside nodes costs for each root of a byte.
+        fills: the same for each fabric: where it is climbed, the cost for each root of a byte, and the most it may be.
+        posted: time of the host for each row of a message; None where no host sends.
+    """
+
+    name: str
+    link: Link
+    open: Mask
+    fixed: Seconds
+    byte: Num
+    root: Num
+    fills: tuple[tuple[Num, Num, Seconds], ...]
+    posted: Seconds | None
+    one_sided: bool
+
+    def time(self, message: Message, root: Num) -> Seconds:
+        """Return the time of a message of ``root`` squared bytes.
+
+        Chunks cannot grow for ever: filling a fabric costs ``1 / (1 / a + 1 / b)``, a what it would and b the most it may.
+        """
+        filled = self.root * root
+        for used, each, most in self.fills:
+            free = each * root
+            filled = larger(filled, used * (free * most / larger(free + most, _TINY)))
+        total = self.fixed + message.size * self.byte + filled
+        if self.posted is not None:
+            total = total + message.rows * self.posted
+        return total if self.open is True else pick(self.open, total, np.inf)
+
+
+@remembered(256)
+def _ways(
+    collective: str, shape: tuple[Count, ...], tiers: tuple[Tier, ...], calibration: Calibration
+) -> tuple[tuple[Climb, ...], tuple[_Way, ...]]:
+    """Return the climbs of a group, and the ways that a message of any size can go.
+
+    Args:
+        shape: group, stride, copies, groups and among of the message.
+    """
+    group, stride, copies, groups, among = shape
+    spanned = climb(unnamed(tiers) if calibration.level == "ideal" else tiers, group, stride)
+    climbs = _climbed(list(spanned))
+    unit = Message("", collective, 1.0, group, stride, copies, rows=1.0, groups=groups, among=among)
+    routes = _routes(unit, climbs)
+    nodes, two = _nodes(climbs), group == 2
+    waits = {one_sided: _begins(climbs, one_sided=one_sided) for one_sided in {r.one_sided for r in routes.values()}}
+    out = []
+    for name, route in routes.items():
+        link: Link = calibration.link(name)
+        peers = group if route.in_turn else group / nodes
+        begun = link.alpha + link.peer * (peers - 1) + link.start * waits[route.one_sided]
+        inside = begun + link.hop * route.steps
+        fixed = inside + route.posts
+        near, far = route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far
+        fills = []
+        for c in climbs:
+            if c.fabric is not None:
+                depth = (begun if route.ring else fixed) + route.ring * np.log2(c.fan) * c.fabric.step
+                free = 2 * np.sqrt(link.c * c.fabric.rounding * depth * route.cards)
+                fills.append((c.used, free, c.fabric.fill * depth))
+        out.append(
+            _Way(
+                name,
+                link,
+                route.open if np.ndim(route.open) or not route.open else True,
+                fixed,
+                route.both(near, far, route.cards),
+                2 * np.sqrt(link.c * inside * route.both(near, far, 0.0)),
+                tuple(fills),
+                route.proxied if name == _HOSTED else None,
+                route.one_sided,
+            )
+        )
+    return tuple(climbs), tuple(out)
+
+
 def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
     """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
 
@@ -490,45 +567,46 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
     """
     if not tiers:
         raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
-    spanned = list(climb(unnamed(tiers) if calibration.level == "ideal" else tiers, message.group, message.stride))
-    climbs = _climbed(spanned)
-    routes = _routes(message, climbs)
-    sent = ((message.group > 1) & (message.size > 0)) * 1.0
-    two = message.group == 2
-    nodes = _nodes(climbs)
-    waits = {one_sided: _begins(climbs, one_sided=one_sided) for one_sided in {r.one_sided for r in routes.values()}}
-    scale = _doublings(message.group), _doublings(message.size)
+    m = message
+    climbs, every = _ways(m.collective, (m.group, m.stride, m.copies, m.groups, m.among), tuple(tiers), calibration)
+    allowed = every if ways is None else tuple(way for way in every if way.name in ways)
+    root = np.sqrt(m.size)
     time: Num = np.inf
-    network: Num = 0.0
     latency: Num = 0.0
-    error: Num = 0.0
-    taken: dict[str, Num] = {}
-    for name, route in routes.items():
-        if ways is not None and name not in ways:
-            continue
-        link: Link = calibration.link(name)
-        peers = message.group if route.in_turn else message.group / nodes
-        begun = link.alpha + link.peer * (peers - 1) + link.start * waits[route.one_sided]
-        inside = begun + link.hop * route.steps
-        t0 = inside + route.posts
-        near, far = route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far
-        x = route.both(near, far, route.cards)
-        plain = 2 * np.sqrt(link.c * inside * route.both(near, far, 0.0))
-        total = t0 + x + larger(plain, _filled(climbs, link, begun if route.ring else t0, route)) + route.proxied
-        taken[name] = cost = pick(route.open, total, np.inf)
-        wrong = _error(scale, climbs, link, x, total, one_sided=route.one_sided)
-        if len(taken) == 1:
-            time, network, latency, error = (
-                cost,
-                pick(cost < np.inf, cost - t0, 0.0),
-                pick(cost < np.inf, t0, 0.0),
-                wrong,
-            )
+    for i, way in enumerate(allowed):
+        cost = way.time(m, root)
+        if i == 0:
+            time, latency = cost, way.fixed
             continue
         better = cost < time
-        time, network = pick(better, cost, time), pick(better, cost - t0, network)
-        latency, error = pick(better, t0, latency), pick(better, wrong, error)
-    return Cost(time=sent * time, network=sent * network, latency=sent * latency, error=error, ways=taken)
+        time, latency = pick(better, cost, time), pick(better, way.fixed, latency)
+    network = time - latency
+    if not any(way.open is True for way in allowed):
+        shut = np.logical_not(time < np.inf)
+        network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
+    sent = ((m.group > 1) & (m.size > 0)) * 1.0
+    return Cost(
+        time=sent * time, network=sent * network, latency=sent * latency, error=partial(_wrong, m, climbs, allowed),
+        ways=partial(_taken, m, allowed),
+    )  # fmt: skip
+
+
+def _taken(message: Message, ways: Sequence[_Way]) -> dict[str, Seconds]:
+    """Return the time of a message by each way."""
+    root = np.sqrt(message.size)
+    return {way.name: way.time(message, root) for way in ways}
+
+
+def _wrong(message: Message, climbs: Sequence[Climb], ways: Sequence[_Way]) -> Ratio:
+    """Return the error of a message by the quickest of its ways."""
+    scale = _doublings(message.group), _doublings(message.size)
+    time: Num = np.inf
+    error: Num = 0.0
+    for i, (way, cost) in enumerate(zip(ways, _taken(message, ways).values(), strict=True)):
+        own = _error(scale, climbs, way.link, message.size * way.byte, cost, one_sided=way.one_sided)
+        better = cost < time
+        time, error = (cost, own) if i == 0 else (pick(better, cost, time), pick(better, own, error))
+    return error
 
 
 def _begins(climbs: Sequence[Climb], *, one_sided: bool) -> Seconds:
@@ -540,16 +618,6 @@ def _begins(climbs: Sequence[Climb], *, one_sided: bool) -> Seconds:
     for c in counted:
         slowest, some = larger(slowest, c.used * c.tier.latency), some + c.used
     return pick(some > 0, slowest, first.latency if first.fabric is None else _STEP)
-
-
-def _filled(climbs: Sequence[Climb], link: Link, t0: Seconds, route: _Route) -> Seconds:
-    """Return what filling the pipelines between nodes costs, by the fabric that does it worst."""
-    most: Num = 0.0
-    for c in climbs:
-        if c.fabric is not None:
-            depth = t0 + route.ring * np.log2(c.fan) * c.fabric.step
-            most = larger(most, c.used * filling(depth, route.cards, link.c * c.fabric.rounding, c.fabric.fill))
-    return most
 
 
 def _error(

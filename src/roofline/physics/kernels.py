@@ -14,7 +14,7 @@ Every constant is a time of something or a part of a peak. At the ideal level al
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import field, frozen
@@ -36,8 +36,6 @@ class Cost:
         compute, memory, network: time each resource needs alone, at the fraction of its peak that is reached; of a
             message, all but its fixed time.
         latency: fixed time, when no resource is busy.
-        error: half-width of the 80 % interval of the time, relative.
-        ways: the ways considered and their times, where there was a choice.
     """
 
     time: Seconds
@@ -45,8 +43,18 @@ class Cost:
     memory: Seconds = 0.0
     network: Seconds = 0.0
     latency: Seconds = 0.0
-    error: Ratio = 0.0
-    ways: Mapping[str, Seconds] = field(factory=dict)
+    _error: Ratio | Callable[[], Ratio] = field(default=0.0, repr=False)
+    _ways: Mapping[str, Seconds] | Callable[[], Mapping[str, Seconds]] = field(factory=dict, repr=False)
+
+    @property
+    def error(self) -> Ratio:
+        """Half-width of the 80 % interval of the time, relative: of a message worked out where it is asked for."""
+        return self._error() if callable(self._error) else self._error
+
+    @property
+    def ways(self) -> Mapping[str, Seconds]:
+        """The ways considered and their times, where there was a choice."""
+        return self._ways() if callable(self._ways) else self._ways
 
     @property
     def overlapped(self) -> Seconds:

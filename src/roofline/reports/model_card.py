@@ -12,7 +12,15 @@ from roofline.core.text import columns
 from roofline.core.units import BYTE, FLOP_, GIGA, MEBI, show
 from roofline.hardware.hardware import Chip, Memory
 from roofline.models.architecture import COMPONENTS, Absent, Indexer, Layers, Model
-from roofline.operators.memory import active_by_convention, kv_bytes_per_token, kv_cache, parameters, state_bytes, total
+from roofline.operators.memory import (
+    active,
+    active_by_convention,
+    kv_bytes_per_token,
+    kv_cache,
+    parameters,
+    state_bytes,
+    total,
+)
 from roofline.operators.operations import Op
 from roofline.operators.transformer import sections
 from roofline.workload.layout import Layout
@@ -159,3 +167,17 @@ def words(kind: Any) -> str:
         if default is NOTHING or value != default
     ]
     return " ".join([type(kind).__name__, *said])
+
+
+def row(model: Model) -> dict[str, Any]:
+    """Return the row of a model in a list."""
+    return {
+        "family": model.family,
+        "layers": model.depth,
+        "parameters_total": total(model),
+        "parameters_active": active(model),
+        "dtype": model.dtype,
+        "max_context": model.max_context or None,
+        "cache_bytes_per_token": float(kv_bytes_per_token(model)),
+        "state_bytes_per_sequence": float(state_bytes(model)),
+    }

@@ -1,0 +1,173 @@
+"""What the library has of each kind: a row for each system, chip, model, engine and framework, as records and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from roofline import catalog
+from roofline.core.errors import UnknownNameError, fault
+from roofline.core.lazy import reports
+from roofline.core.text import columns
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
+from roofline.core.values import Record
+from roofline.hardware.aggregates import aggregates
+from roofline.hardware.engines import Engine
+from roofline.hardware.frameworks import Framework
+from roofline.hardware.hardware import Chip
+
+KINDS: Final = ("system", "chip", "model")
+"""Kinds of descriptors that have names."""
+
+
+def listing(kind: str) -> list[Record]:
+    """Return what the library has of a kind: ``systems``, ``chips``, ``models``, ``engines`` or ``frameworks``, a dict for each.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    singular = kind.removesuffix("s")
+    if singular == "engine":
+        return [{"name": name, **_engine_row(catalog.engine(name, _home(name)))} for name in catalog.engines()]
+    if singular == "framework":
+        return [{"name": name, **_framework_row(catalog.framework(name))} for name in catalog.names("framework")]
+    if singular not in KINDS:
+        raise UnknownNameError(fault("kind", kind, "no such list", "systems, chips, models, engines or frameworks"))
+    rows: list[Record] = []
+    for name in catalog.names(singular):
+        if singular == "system":
+            system = catalog.system(name)
+            rows.append(
+                {
+                    "name": name,
+                    "title": system.title,
+                    "announced": system.package.announced,
+                    "power_of_chips_alone": system.power is None,
+                    "vendor": system.vendor,
+                    "chip": system.package.name,
+                    **aggregates(system),
+                }
+            )
+        elif singular == "chip":
+            rows.append({"name": name, **chip_row(catalog.chip(name))})
+        else:
+            rows.append({"name": name, **reports("model_card").row(catalog.model(name))})
+    return rows
+
+
+_HOMES: Final = ("dgx-h100", "atlas-800i-a3", "tpu-v6e-pod", "mi300x-8")
+
+
+def _home(name: str) -> str:
+    """Return a system of the runtime on which an engine is at home: the first on which tables of its own count, else of any."""
+    runtime = catalog.engine(name).runtime
+    for system in _HOMES:
+        found = catalog.engine(name, system)
+        if found.runtime == runtime or (
+            not runtime and any(".runtime." in each for each in found.chain if each.startswith(found.name))
+        ):
+            return system
+    return _HOMES[0]
+
+
+def _engine_row(engine: Engine) -> dict[str, Any]:
+    return {
+        "title": engine.title,
+        "runtime": engine.runtime or None,
+        "kernels": engine.stack or None,
+        "captured": list(engine.captured),
+        "launch": float(engine.launch),
+        "launch_host_s": float(engine.launch_host),
+        "rests_on": list(engine.chain),
+        "sources": sorted({fact.source.title for fact in engine.facts}),
+        "gap_s": float(engine.gap),
+        "prompt_gap_s": float(engine.prompt_gap),
+        "sequence_s": float(engine.sequence + engine.stream),
+        "front_s": float(engine.front),
+        "budget": float(engine.budget),
+        "reserve": float(engine.reserve),
+    }
+
+
+def _framework_row(framework: Framework) -> dict[str, Any]:
+    kept = ("pace", "launch", "tp", "ep", "memory_fraction")
+    return {
+        "title": framework.title,
+        "step_s": float(framework.step),
+        **{name: float(getattr(framework, name)) for name in kept},
+    }
+
+
+def list_table(kind: str) -> str:
+    """Return the list as text."""
+    rows: list[dict[str, Any]] = [*listing(kind)]
+    if kind.startswith("system"):
+        cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
+        return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
+    if kind.startswith("engine"):
+        cells = [
+            [r["name"], r["title"], r["runtime"] or "any", r["kernels"] or "any", ", ".join(r["captured"]) or "none", f"{r['launch']:.2f}",
+             show(r["launch_host_s"], SECOND, 3), show(r["gap_s"], SECOND, 3), show(r["front_s"], SECOND, 3), " <- ".join(r["rests_on"])]
+            for r in rows
+        ]  # fmt: skip
+        head = [
+            "name",
+            "",
+            "runtime",
+            "kernels",
+            "in a graph",
+            "launch there",
+            "launch by the host",
+            "between steps",
+            "front end",
+            "rests on",
+        ]
+        return columns(cells, head=head, right=range(5, 9))
+    if kind.startswith("framework"):
+        cells = [[r["name"], r["title"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
+                  f"{r['memory_fraction']:.0%}"] for r in rows]  # fmt: skip
+        head = ["name", "", "a step besides", "pace", "launch", "tp seen", "ep seen", "memory"]
+        return columns(cells, head=head, right=range(2, 8))
+    if kind.startswith("chip"):
+        cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
+        return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
+    card = reports("model_card")
+    cells = [[r["name"], r["family"], str(r["layers"]), card.billions(r["parameters_total"], 1), card.billions(r["parameters_active"], 1),
+              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-",
+              show(r["state_bytes_per_sequence"], BYTE, 3) if r["state_bytes_per_sequence"] else "-", r["dtype"]]
+             for r in rows]  # fmt: skip
+    head = ["name", "family", "layers", "parameters", "active", "cache a token", "state", "dtype"]
+    return columns(cells, head=head, right=range(2, 7))
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['title']}{' (announced)' if row['announced'] else ''}"
+
+
+def _sizes(row: Mapping[str, Any]) -> list[str]:
+    units = {
+        "bf16_flops_per_s": FLOP_RATE,
+        "memory_bytes": BYTE,
+        "memory_bandwidth_bytes_per_s": BYTE_RATE,
+        "power_w": WATT,
+    }
+    *cells, power = (or_dash(row.get(name), unit) for name, unit in units.items())
+    return [*cells, f"({power})" if row.get("power_of_chips_alone") and power != "-" else power]
+
+
+def or_dash(value: float | None, unit: Any) -> str:
+    """Return a value in its unit, and a dash where there is none."""
+    return "-" if value is None else show(value, unit)
+
+
+def chip_row(chip: Chip) -> dict[str, Any]:
+    """Return the row of a chip."""
+    return {
+        "title": chip.title,
+        "vendor": chip.vendor,
+        "announced": chip.announced,
+        "bf16_flops_per_s": None if "bf16" not in chip.peak else float(chip.peak["bf16"]),
+        "memory_bytes": float(chip.memory.capacity),
+        "memory_bandwidth_bytes_per_s": float(chip.memory.bandwidth),
+        "power_w": None if chip.power is None else float(chip.power),
+    }
