@@ -23,6 +23,7 @@ from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.signatures import typed
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.energy import Energy
@@ -185,6 +186,7 @@ def _load(kind: str, given: object) -> Any:
     return noun
 
 
+@typed
 def chip(given: str | Path | Chip) -> Chip:
     """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
 
@@ -203,6 +205,7 @@ def fabric(given: str | Path | Fabric) -> Fabric:
     return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
+@typed
 def system(given: str | Path | System) -> System:
     """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
 
@@ -223,6 +226,7 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
+@typed
 def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
@@ -283,6 +287,7 @@ def _machine(on: System | None) -> stacks.Machine:
     return stacks.Machine(runtime_of(part.vendor), kin, on.cpu)
 
 
+@typed
 def framework(given: str | Path | Framework) -> Framework:
     """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
@@ -316,6 +321,7 @@ def energy(given: str | Path | Energy | None = None) -> Energy:
     return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
 
 
+@typed
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -365,6 +371,7 @@ def _timed(part: Chip) -> tuple[str, bool]:
         part, far = chip(part.relative), True
 
 
+@typed
 def model(
     given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:

@@ -130,7 +130,7 @@ def sweep_(
     form = _table(file)
     catalog.check_places([file, checkpoint])
     if not 1 <= workers <= MOST_WORKERS:
-        raise QuestionError(fault("--workers", workers, f"must be from 1 to {MOST_WORKERS}"))
+        raise QuestionError(fault("--workers", workers, f"must be at least 1 and at most {MOST_WORKERS:,}"))
     words: dict[str, Any] = degrees.words() | machine.words() | software.words() | _sizes(sizes, phase or ["decode"])
     words |= given(chips=None if chips is None else wholes("--chips", chips))
     with processes(workers) as executor, watched("configurations") as progress:

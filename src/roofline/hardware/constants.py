@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import refuse
+from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
@@ -58,6 +59,18 @@ COLLECTIVES: Final = {
 """Ways to move a message, each with constants of its own."""
 
 
+def _numbers(constants: Any) -> None:
+    """Refuse a constant that is no number; they are made often, so that floats are looked at only.
+
+    Raises:
+        QuestionError: the first such constant.
+    """
+    for name in constants.__slots__:
+        value = getattr(constants, name, None) if name != "__weakref__" else None
+        if value.__class__ is not float and value is not None and value.__class__ is not np.ndarray:
+            number(value, name)
+
+
 @frozen(eq=False)
 class Kernel:
     """Constants of one kernel class at one rate.
@@ -91,6 +104,9 @@ class Kernel:
     turn: Seconds = 0.0
     elsewhere: Ratio = 0.0
 
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
+
 
 @frozen(eq=False)
 class Link:
@@ -119,6 +135,9 @@ class Link:
     error: Ratio = 0.0
     ranks: Count = 0.0
     bytes: Bytes = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
 
 
 @frozen

@@ -17,6 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -284,6 +285,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
+@typed
 def collective(
     kind: str,
     size: float | str | ArrayLike,

@@ -12,6 +12,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given, number
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -76,6 +77,7 @@ def estimate(
 ) -> Estimate: ...
 
 
+@typed
 def estimate(
     what: Question | TrainStep | ModelLike,
     system: System | str | Path,

@@ -19,6 +19,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import floor, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
+from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -70,6 +71,7 @@ def transfer(
     return larger(*times)
 
 
+@typed
 def pools(
     what: Serve | ModelLike,
     system: System | str | Path,

@@ -12,6 +12,7 @@ from roofline import catalog
 from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -35,6 +36,7 @@ from roofline.workload.layout import Layout, one
 from roofline.workload.questions import TrainStep
 
 
+@typed
 def search(
     model: ModelLike,
     system: System | str | Path,
@@ -120,6 +122,7 @@ def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, 
     return tuple(Rejection("rule", each.reason, each.plans, each.plans) for each in found)
 
 
+@typed
 def search_training(
     what: TrainStep | ModelLike,
     system: System | str | Path,

@@ -12,6 +12,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -37,6 +38,7 @@ _ALL_AT_ONCE: Final = 256
 _MOST_INSTANCES: Final = 4096
 
 
+@typed
 def simulate(
     model: ModelLike,
     system: SystemLike,

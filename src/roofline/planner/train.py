@@ -12,6 +12,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
@@ -34,6 +35,7 @@ TRIED_SHARDINGS: Final = ("zero1", "zero2", "zero3")
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 
 
+@typed
 def train(
     what: TrainStep | ModelLike,
     system: System | str | Path,

@@ -12,6 +12,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
@@ -69,6 +70,7 @@ def named(file: str | Path) -> Path:
     return path
 
 
+@typed
 def report(
     what: Estimate | Training | Question | TrainStep | ModelLike,
     system: SystemLike | None = None,

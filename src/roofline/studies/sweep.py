@@ -21,6 +21,7 @@ from roofline.catalog.journal import Journal
 from roofline.core.arrays import blocks, sizes, take
 from roofline.core.errors import QuestionError, RooflineError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress, one_block
@@ -46,6 +47,7 @@ MOST: Final = 10_000
 """Plans that are kept at most; a sweep is for finding some among many."""
 
 
+@typed
 def sweep(
     models: ModelLike | Sequence[ModelLike],
     systems: SystemLike | Sequence[SystemLike],
