@@ -152,7 +152,7 @@ def finite(answer):
 @cache
 def scratch():
     """Return a folder in memory, where there is one."""
-    shm = Path("/dev/shm")  # noqa: S108
+    shm = Path("/dev/shm")
     return Path(tempfile.mkdtemp(prefix="fuzz-", dir=shm if shm.is_dir() else None))
 
 
@@ -354,9 +354,8 @@ def swept():
     """Return a small sweep, its checkpoint and its answer."""
     sweeping.BLOCK, sweeping.TASK = 7, 2
     whole = sweeping.space(
-        "llama-3.1-70b", "dgx-h100", ["decode"], chips=None, layout=None, vary={}, level="calibrated", engine=None, framework=None, launch="graph",
-        power=None, price=None, dtype=None, kv_dtype=None, degrees={}, words={"batch": [8.0, 24.0, 64.0], "context": [1000.0, 4096.0]},
-    )  # fmt: skip
+        "llama-3.1-70b", "dgx-h100", ["decode"], {"batch": [8.0, 24.0, 64.0], "context": [1000.0, 4096.0]}
+    )
     wanted = sweeping.Wanted(("tokens_per_second_per_chip",), 3, (("tpot", 0.05),))
     path = scratch() / "sweep.log"
     path.unlink(missing_ok=True)

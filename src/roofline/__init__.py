@@ -106,6 +106,8 @@ _NAMES = {
         "Description",
         "describe",
     ),
+    "reports.launch": ("launch",),
+    "reports.launch.flags": ("Launch",),
     "reports.listing": ("listing",),
     "reports.report": (
         "Report",

@@ -64,6 +64,8 @@ from roofline.planner.simulate import simulate as simulate
 from roofline.planner.train import train as train
 from roofline.reports.describe import Description as Description
 from roofline.reports.describe import describe as describe
+from roofline.reports.launch import launch as launch
+from roofline.reports.launch.flags import Launch as Launch
 from roofline.reports.listing import listing as listing
 from roofline.reports.report import Report as Report
 from roofline.reports.report import report as report
@@ -123,6 +125,7 @@ __all__ = [
     "Hyper",
     "Indexer",
     "Kernel",
+    "Launch",
     "Layers",
     "Layout",
     "Lengths",
@@ -176,6 +179,7 @@ __all__ = [
     "estimate",
     "framework",
     "largest",
+    "launch",
     "listing",
     "model",
     "names",

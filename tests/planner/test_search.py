@@ -236,7 +236,7 @@ def test_a_nearer_miss_that_does_better_is_told(found):
     ("words", "says"),
     [({"objective": "speed"}, "no such objective"), ({"tpot": "50"}, "has no unit"), ({"tpot": "50xs"}, "is not a time"), ({"tpot": 0}, "above 0"),
      ({"ttft": -1.0}, "above 0"), ({"ttft": np.array([1.0, 2.0])}, "above 0"), ({"tp": 3}, "must divide"), ({"chips": 99999}, "at most"),
-     ({"input": np.array([1.0, 2.0])}, "one service"), ({"speed": 3}, "no word of a service"), ({"concurrency": np.ones(2)}, "one service"),
+     ({"input": np.array([1.0, 2.0])}, "one service"), ({"speed": 3}, "no keyword of a service"), ({"concurrency": np.ones(2)}, "one service"),
      ({"concurrency": 3, "rate": 1}, "rate"),
      ({"objective": "dollars_per_million_tokens", "system": "cloudmatrix384"}, "give power or price")],
 )  # fmt: skip

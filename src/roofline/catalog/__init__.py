@@ -44,6 +44,7 @@ __all__ = [
     "fabric",
     "framework",
     "kind_of",
+    "launch",
     "lines_of",
     "located",
     "measured",
@@ -64,6 +65,7 @@ _LOG: Final = logging.getLogger("roofline")
 _LOG.addHandler(logging.NullHandler())
 """What a reader is unsure of: silent in a program that listens to no log; the command line prints each line once."""
 _RUNS: Final = "workloads/runs"
+_LAUNCH: Final = "workloads/launch"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
 _ENERGY: Final = "hardware/energy.toml"
@@ -413,6 +415,19 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(located("rows", text))
+
+
+def launch(name: str) -> Table:
+    """Return the table of the flags that a tool takes, of ``workloads/launch``.
+
+    Raises:
+        UnknownNameError: no such tool.
+    """
+    known = sorted(path.stem for path in (root() / _LAUNCH).glob("*.toml"))
+    if name not in known:
+        raise unknown("tool", name, known)
+    path = root() / _LAUNCH / f"{name}.toml"
+    return Table(read_toml(path), path.name)
 
 
 def asset(name: str) -> str:

@@ -45,6 +45,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline collective all-reduce 1GiB --system gb200-nvl72 --ranks 72",
         "roofline collective all-to-all 64MiB -s dgx-h100 --ranks 64 --fabric efa-v2 --json",
     ),
+    "launch": (
+        "roofline launch llama-3.1-70b -s dgx-h100 --engine vllm --concurrency 64 --checkpoint meta-llama/Llama-3.1-70B-Instruct",
+        "roofline launch deepseek-v3 -s dgx-h100 --tool megatron --chips 256 --global-batch 1024 --seq-len 4096 -o run/",
+    ),
     "simulate": (
         "roofline simulate llama-3.1-8b --system dgx-h100 --trace mooncake.jsonl --ttft 2s --tpot 50ms",
         "roofline simulate llama-3.1-70b -s dgx-h100 --rate 2.5 --requests 1000 --input 4096 --output 1024 -o requests.csv",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Unpack, cast, overload
+from typing import Any, Final, Unpack, cast, overload
 
 import attrs
 import numpy as np
@@ -15,7 +14,6 @@ from roofline.core.fields import given, number
 from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
@@ -23,7 +21,21 @@ from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
-from roofline.planner.words import EstimateWords, ModelLike, QuestionWords, StepLayoutWords, TrainWords
+from roofline.planner.words import (
+    AnyEstimateWords,
+    CapWords,
+    DegreeWords,
+    EngineWords,
+    EstimateWords,
+    FormatWords,
+    FractionWords,
+    ModelLike,
+    PlacedStepWords,
+    SystemLike,
+    keywords,
+    part,
+    rest,
+)
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -31,18 +43,13 @@ from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
 
 
-def asked_of_service(
-    what: Serve | ModelLike,
-    dtype: str | None,
-    kv_dtype: str | None,
-    words: Mapping[str, Any],
-) -> Serve:
+def asked_of_service(what: Serve | ModelLike, words: Mapping[str, Any]) -> Serve:
     """Return the service that is asked: one, or a model and its words.
 
     Raises:
         QuestionError: another question, or words beside a service.
     """
-    found = _asked(what, dtype, kv_dtype, words)
+    found = asked_question(what, words)
     if not isinstance(found, Serve):
         raise QuestionError(fault("what", type(found).__name__, "is no service", "give a Serve, or a model"))
     return found
@@ -57,47 +64,30 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
     known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
     for word in words:
         if word not in known:
-            raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
+            raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
     own: Any = given(**words)
     return Serve(model, **own)
 
 
 @overload
 def estimate(
-    what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Unpack[TrainWords]
+    what: TrainStep, system: SystemLike, layout: Layout | None = None, **words: Unpack[PlacedStepWords]
 ) -> Training: ...
 
 
 @overload
 def estimate(
-    what: Question | ModelLike,
-    system: System | str | Path,
-    layout: Layout | None = None,
-    **words: Unpack[EstimateWords],
+    what: Question | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[EstimateWords]
 ) -> Estimate: ...
 
 
+@keywords(AnyEstimateWords)
 @typed
 def estimate(
     what: Question | TrainStep | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     layout: Layout | None = None,
-    *,
-    chips: int | None = None,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    launch: str = "graph",
-    memory_fraction: Num | None = None,
-    dtype: str | None = None,
-    kv_dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    power: Num | str | None = None,
-    power_cap: Num | str | None = None,
-    price: Num | str | None = None,
-    **words: Unpack[QuestionWords],
+    **words: Unpack[AnyEstimateWords],
 ) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
@@ -130,24 +120,18 @@ def estimate(
     (8, True)
     """
     if isinstance(what, TrainStep):
-        for name, value, usual in (
-            ("engine", engine, None),
-            ("launch", launch, "graph"),
-            ("kv_dtype", kv_dtype, None),
-            ("memory_fraction", memory_fraction, None),
-        ):
+        for name, usual in _OF_SERVING.items():
+            value = words.get(name, usual)
             if value != usual:
-                raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
-        own = cast("StepLayoutWords", words)
-        return train(
-            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power,
-            power_cap=power_cap, price=price, **own,
-        )  # fmt: skip
-    question = _asked(what, dtype, kv_dtype, words)
-    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
-    if memory_fraction is not None:
-        profile = profile.filled(number(memory_fraction, "memory_fraction"))
-    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+                raise QuestionError(fault(name, value, "is no keyword of training", "framework says what trains"))
+        own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
+        return train(what, system, layout, **own)
+    chips, fraction, power_cap = words.get("chips"), words.get("memory_fraction"), words.get("power_cap")
+    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords, FractionWords))
+    rack, profile, notes = setting(system, **part(words, EngineWords))
+    if fraction is not None:
+        profile = profile.filled(number(fraction, "memory_fraction"))
+    degrees: dict[str, Num] = given(**part(words, DegreeWords))
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None
     if layout is not None:
@@ -170,6 +154,10 @@ def estimate(
     return est if power_cap is None else capped(est, power_cap)
 
 
+_OF_SERVING: Final = {"engine": None, "launch": "graph", "kv_dtype": None, "memory_fraction": None}
+"""Keywords of serving alone, and what each is where it is left out."""
+
+
 def _candidates(chips: int | None, *, free_chunk: bool) -> Candidates:
     """Return what answers a question under every layout of so many chips, those asked unless others are given."""
 
@@ -187,12 +175,18 @@ def _chunk(question: Question) -> str:
     return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
 
 
-def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: Mapping[str, Any]) -> Question:
+def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
+    """Return the question that is asked, in the number formats of ``words``: one, or a model and the words of a service.
+
+    Raises:
+        QuestionError: words besides formats with a question that states them.
+    """
+    formats, words = part(words, FormatWords), rest(words, FormatWords)
     if not isinstance(what, (Prefill, Decode, Serve)):
-        return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
+        return service(catalog.model(what, **formats), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
-    return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype))
+    return attrs.evolve(what, model=catalog.model(what.model, **formats))
 
 
 def _chosen(

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from roofline.reports.launch.flags import Launch
+
 Candidates: TypeAlias = Callable[
     [Any, System, Calibration, int | None], "Sequence[tuple[LayoutAnswer[Any, Any], Mask]]"
 ]
@@ -413,6 +415,20 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that was used, with its source; one that was changed since says so."""
         return citations.cited(self.system, self.calibration, self.whole)
+
+    def launch(self, tool: str = "", *, model: str = "", per_node: int | None = None) -> Launch:
+        """Return how to start this plan, in the words of the engine or framework that would run it (one point).
+
+        Args:
+            tool: ``vllm``, ``vllm-ascend``, ``sglang``, ``trtllm`` or ``mindie`` for a service, ``megatron``, ``torchtitan`` or ``mindspeed`` for a step; by default that of the software asked for.
+            model: what the tool loads: a path, or a name of a hub.
+            per_node: devices of a host; by default those of the system.
+
+        Raises:
+            QuestionError: another tool, many points, or a plan that does not fit; see :func:`roofline.reports.launch.launch`.
+        """
+        found: Launch = reports("launch").launch(self, tool, model=model, per_node=per_node)
+        return found
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,

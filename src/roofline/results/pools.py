@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask, larger, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
 from roofline.core.values import Record
@@ -25,6 +26,8 @@ from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from roofline.reports.launch.flags import Launch
 
 
 @frozen(eq=False, repr=False)
@@ -297,6 +300,20 @@ class Pools(Answer):
         for name, est in (("prefill", self.prompts), ("decode", self.answers)):
             out |= {f"{name}_chips": est.chips, **{f"{name}_{key}": n for key, n in degrees(est.layout).items()}}
         return out
+
+    def launch(self, tool: str = "", *, model: str = "", per_node: int | None = None) -> Launch:
+        """Return how to start this plan, in the words of the engine or framework that would run it (one point).
+
+        Args:
+            tool: ``dynamo`` or ``llm-d``; by default that of the software asked for.
+            model: what the tool loads: a path, or a name of a hub.
+            per_node: devices of a host; by default those of the system.
+
+        Raises:
+            QuestionError: another tool, many points, or a plan that does not fit; see :func:`roofline.reports.launch.launch`.
+        """
+        found: Launch = reports("launch").launch(self, tool, model=model, per_node=per_node)
+        return found
 
     def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 import numpy as np
@@ -15,11 +14,9 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.signatures import typed
 from roofline.core.text import columns
-from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Num, Unit, show
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
 from roofline.hardware.aggregates import aggregates
-from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models import dtypes
 from roofline.models.architecture import Model
@@ -30,7 +27,17 @@ from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.search import search
 from roofline.planner.selection import Search
-from roofline.planner.words import ModelLike, ServiceWords
+from roofline.planner.words import (
+    ComparedOnWords,
+    CompareWords,
+    EngineLike,
+    ModelLike,
+    ServiceWords,
+    SystemLike,
+    keywords,
+    part,
+    refuse_others,
+)
 from roofline.results.estimate import Estimate
 from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
@@ -288,20 +295,15 @@ def _descriptive(system: System) -> dict[str, Any]:
     }
 
 
+@keywords(CompareWords)
 @typed
 def compare(
-    *systems: System | str | Path,
+    *systems: SystemLike,
     model: ModelLike | None = None,
     tpot: float | str | Sequence[float | str] = LIMITS,
     ttft: float | str = PATIENCE,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    chips: int | None = None,
-    dtype: str = SERVED,
-    kv_dtype: str | None = None,
-    concurrency: Num | None = None,
     progress: Progress | None = None,
-    **words: Unpack[ServiceWords],
+    **words: Unpack[CompareWords],
 ) -> Comparison:
     """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
 
@@ -329,33 +331,31 @@ def compare(
     if len(systems) < 2:
         raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
     racks = tuple(catalog.system(system) for system in systems)
+    refuse_others("compare", words, CompareWords)
+    dtype, concurrency, kv_dtype = words.get("dtype", SERVED), words.get("concurrency"), words.get("kv_dtype")
     limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
-        told = None if dtype == SERVED else dtype
-        asked = {"dtype": told, "kv_dtype": kv_dtype, "concurrency": concurrency, "chips": chips, **words}
-        for name, value in asked.items():
-            if value is not None:
+        for name, value in words.items():
+            if value is not None and name not in ("level", "engine") and (name, value) != ("dtype", SERVED):
                 raise QuestionError(
                     fault(name, value, "says something of a service, but no model was given", "add model=")
                 )
         return Comparison(racks)
     stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
+    placed, own = part(words, ComparedOnWords), part(words, ServiceWords)
     middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
     for rack in racks:
 
         def held(made: Model, rack: System = rack) -> Search:
-            return search(
-                made, rack, chips=chips, ttft=patience, level=level, engine=engine, progress=progress, **words
-            )
+            return search(made, rack, ttft=patience, progress=progress, **placed, **own)
 
-        made = _served(stored, rack, engine, kv_dtype) if dtype == SERVED else stored
+        made = _served(stored, rack, words.get("engine"), kv_dtype) if dtype == SERVED else stored
         found = held(made)
         row = {limit: found.held(tpot=limit).best for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), found.nearest)
         if concurrency is not None or best is None:
-            more: Any = {**words, "concurrency": concurrency} if concurrency is not None else words
-            best = estimate(made, rack, chips=chips, level=level, engine=engine, **more)
+            best = estimate(made, rack, **placed, **own, concurrency=concurrency)
         chosen.append(best)
         alike.append(row[middle] if made is stored else held(stored).held(tpot=middle).best)
         differs |= made is not stored
@@ -370,7 +370,7 @@ def _middle(limits: Iterable[float]) -> float:
     return each[len(each) // 2]
 
 
-def _served(model: Model, rack: System, engine: str | Path | Engine | None, kv_dtype: str | None) -> Model:
+def _served(model: Model, rack: System, engine: EngineLike | None, kv_dtype: str | None) -> Model:
     """Return a model as services on a system hold it: in the stack's format, unless its own is as narrow and can be multiplied."""
     stack = catalog.engine("generic" if engine is None else engine, rack)
     if not stack.served:

@@ -10,7 +10,6 @@ n\ :sub:`0` the smallest size that can be laid out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
@@ -28,7 +27,7 @@ from roofline.core.values import Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
-from roofline.planner.words import ModelLike, ScalingWords
+from roofline.planner.words import LaidStepWords, ModelLike, ScalingWords, SystemLike, keywords, part, rest
 from roofline.results.notebook import Displayed
 from roofline.results.records import layout_of
 from roofline.results.training import Training
@@ -166,10 +165,11 @@ class Scaling(Displayed):
         return axes
 
 
+@keywords(ScalingWords)
 @typed
 def scaling(
     what: TrainStep | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     chips: Sequence[int],
     *,
     mode: str = "strong",
@@ -202,12 +202,8 @@ def scaling(
     if mode not in MODES:
         raise QuestionError(fault("mode", mode, "no such scaling", near(str(mode), MODES, "modes")))
     rack, sizes = catalog.system(system), _sizes(chips)
-    other: dict[str, Any] = dict(words)
-    if isinstance(what, TrainStep):
-        question = what
-    else:
-        known = {name: other.pop(name) for name in _WORDS if name in other}
-        question = TrainStep(catalog.model(what), **known)
+    question = what if isinstance(what, TrainStep) else TrainStep(catalog.model(what), **rest(words, LaidStepWords))
+    other: Any = part(words, LaidStepWords) if question is not what else words
     answers: list[Training | None] = []
     runs: list[Campaign | None] = []
     reasons: list[str] = []
@@ -230,9 +226,6 @@ def scaling(
         runs.append(campaign(est, est.tokens, mtbf=failing, checkpoint=checkpoint, restart=restart, pue=1.0))
         reasons.append("; ".join(est.reasons))
     return Scaling(question.model, rack, mode, sizes, tuple(answers), tuple(runs), tuple(reasons))
-
-
-_WORDS: Final = tuple(name for name in TrainStep.__annotations__ if name != "model")
 
 
 def _seconds(value: Num | str) -> Num:
