@@ -68,6 +68,7 @@ def refuse(
     Raises:
         QuestionError: the first such number, and the rule.
     """
+    value = number(value, name) if value.__class__ not in (float, np.float64) else value
     bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
     if whole:
         bad = bad | (np.floor(value) != value)

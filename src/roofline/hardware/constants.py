@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
@@ -67,7 +66,7 @@ def _numbers(constants: Any) -> None:
     """
     for name in constants.__slots__:
         value = getattr(constants, name, None) if name != "__weakref__" else None
-        if value.__class__ is not float and value is not None and value.__class__ is not np.ndarray:
+        if value.__class__ is not float and value is not None:
             number(value, name)
 
 

@@ -368,8 +368,8 @@ def _bytes(size: float | str | ArrayLike) -> Num:
     if not isinstance(size, str):
         return number(size, "size")
     plain = size.strip()
-    if re.fullmatch(r"[0-9.]+([eE][+-]?[0-9]+)?", plain):
-        return float(plain)
+    if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", plain):
+        return number(float(plain), "size")
     return parse(re.sub(r"(?<=[0-9.])(?=[A-Za-z])", " ", plain, count=1), BYTE, "size")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given, number
+from roofline.core.fields import given
 from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
@@ -28,7 +28,6 @@ from roofline.planner.words import (
     EngineWords,
     EstimateWords,
     FormatWords,
-    FractionWords,
     ModelLike,
     PlacedStepWords,
     SystemLike,
@@ -126,11 +125,9 @@ def estimate(
                 raise QuestionError(fault(name, value, "is no keyword of training", "framework says what trains"))
         own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
         return train(what, system, layout, **own)
-    chips, fraction, power_cap = words.get("chips"), words.get("memory_fraction"), words.get("power_cap")
-    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords, FractionWords))
+    chips, power_cap = words.get("chips"), words.get("power_cap")
+    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords))
     rack, profile, notes = setting(system, **part(words, EngineWords))
-    if fraction is not None:
-        profile = profile.filled(number(fraction, "memory_fraction"))
     degrees: dict[str, Num] = given(**part(words, DegreeWords))
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None

@@ -71,7 +71,7 @@ def search(
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
-        model, system, chips, level, engine, launch, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
+        model, system, chips, level, engine, launch, memory_fraction, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
             :func:`roofline.estimate`.
 
     Raises:
