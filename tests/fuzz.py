@@ -531,6 +531,9 @@ def api(dice):
             words = dict(nouns[noun])
             name = dice.choice(sorted(words))
             never &= isinstance(words[name], (int, float)) and not (name == "cores" or name == "size")
+            never &= (
+                np.size(new) > 0 if isinstance(new, (list, np.ndarray)) else True
+            )  # an array of no points is one of a noun's
             noun(**(words | {name: new}))
         case 6:
             name = dice.choice(

@@ -16,7 +16,7 @@ from attrs import evolve
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
 from roofline.catalog.evidence import evidence
-from roofline.catalog.files import LARGEST, lines_of, located, read_bytes, read_json, read_rows, read_toml
+from roofline.catalog.files import LARGEST, is_file, lines_of, located, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
@@ -410,9 +410,7 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     known = sorted(path.stem for path in (root() / _RUNS).glob("*.csv"))
     if isinstance(given, str) and text in known:
         return text, read_rows(root() / _RUNS / f"{text}.csv")
-    if isinstance(given, str) and not (
-        looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
-    ):
+    if isinstance(given, str) and not (looks_like_path(text) or Path(text).suffix or "/" in text or is_file(text)):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(located("rows", text))
 

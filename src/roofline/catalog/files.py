@@ -46,6 +46,14 @@ def located(what: str, text: object) -> Path:
         ) from None
 
 
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a regular file; one that no system takes is none."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """Return a regular file's content.
 

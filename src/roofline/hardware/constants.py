@@ -66,8 +66,12 @@ def _numbers(constants: Any) -> None:
     """
     for name in constants.__slots__:
         value = getattr(constants, name, None) if name != "__weakref__" else None
-        if value.__class__ is not float and value is not None:
-            number(value, name)
+        if (
+            value is not None
+            and (value.__class__ is not float or value != value)
+            and np.isnan(number(value, name)).any()
+        ):
+            raise QuestionError(fault(name, value, "must be a number"))
 
 
 @frozen(eq=False)

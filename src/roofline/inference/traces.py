@@ -304,7 +304,7 @@ class Trace:
         def drawn() -> Iterator[Request]:
             dice, gaps = np.random.default_rng(seed), _gaps(rate, 1.0, seed + 1)
             now, fresh = 0.0, 1 << 32
-            for number in range(int(sessions)):
+            for talk in range(int(sessions)):
                 now += next(gaps)
                 news, tells = asked.draw(dice, turns), answered.draw(dice, turns)
                 pauses = dice.exponential(think, turns).tolist() if think else [0.0] * turns
@@ -314,7 +314,7 @@ class Trace:
                     while len(ids) < length // HASH_BLOCK:
                         ids.append(fresh)
                         fresh += 1
-                    chain.append(Request(now, length, told, tuple(ids), session=str(number)))
+                    chain.append(Request(now, length, told, tuple(ids), session=str(talk)))
                     length += told
                 for i in range(turns - 1):
                     chain[i].then = (pauses[i], chain[i + 1])
