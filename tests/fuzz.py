@@ -574,7 +574,7 @@ def api(dice):
 
 
 KINDS = {each.__name__: each for each in (config, toml, table, trace, foreign, checkpoint, command, api)}
-SHARES = {"config": 30, "toml": 14, "table": 19, "trace": 16, "foreign": 8, "checkpoint": 3, "command": 4, "api": 6}
+SHARES = {"config": 32, "toml": 14, "table": 20, "trace": 19, "foreign": 3, "checkpoint": 2, "command": 4, "api": 6}
 """How many of a hundred cases are of a kind."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
@@ -66,11 +68,9 @@ def _numbers(constants: Any) -> None:
     """
     for name in constants.__slots__:
         value = getattr(constants, name, None) if name != "__weakref__" else None
-        if (
-            value is not None
-            and (value.__class__ is not float or value != value)
-            and np.isnan(number(value, name)).any()
-        ):
+        if value is None or (value.__class__ is float and not math.isnan(value)):
+            continue
+        if np.isnan(number(value, name)).any():
             raise QuestionError(fault(name, value, "must be a number"))
 
 
