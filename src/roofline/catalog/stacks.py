@@ -87,7 +87,7 @@ class Machine:
     generation: str = ""
     cpu: str = "x86"
     release: str = ""
-    kind: str = "default"
+    kind: str = ""
 
 
 def read(root: Table, name: str) -> Layer:
@@ -207,6 +207,7 @@ def resolve(name: str, own: Layer, generic: Layer, machine: Machine) -> Engine:
     Raises:
         QuestionError: no such kind of launch.
     """
+    stated, machine = machine.kind, evolve(machine, kind=machine.kind or KINDS[0])
     if machine.kind not in KINDS:
         raise QuestionError(fault("kind", machine.kind, "no such kind of launch", ", ".join(KINDS)))
     # What a kind of launch changes, it changes for every engine.
@@ -229,10 +230,10 @@ def resolve(name: str, own: Layer, generic: Layer, machine: Machine) -> Engine:
     values["memory"] = StackMemory(**values.get("memory", {}))
     used = [layer.place for layer in reversed(layers) if layer.place in origins.values()]
     release = next((layer.place.rpartition(".release.")[2] for layer in layers if ".release." in layer.place), "")
-    stated = tuple(evolve(fact, path=f"engine.{key}") for key, fact in facts.items())
+    read_ = tuple(evolve(fact, path=f"engine.{key}") for key, fact in facts.items())
     return Engine(
-        name, **values, runtime=machine.runtime, release=release, kind=machine.kind, chain=tuple(dict.fromkeys(used)),
-        origins={key: f"{place}.{key}" for key, place in origins.items()}, facts=stated,
+        name, **values, runtime=machine.runtime, release=release, kind=machine.kind, stated_kind=stated, chain=tuple(dict.fromkeys(used)),
+        origins={key: f"{place}.{key}" for key, place in origins.items()}, facts=read_,
     )  # fmt: skip
 
 

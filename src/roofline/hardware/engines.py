@@ -122,7 +122,7 @@ class Engine:
 
     Attributes:
         runtime, release, date: of the stack; "" or None where it is of all of them.
-        kind: how it was launched, one of :data:`KINDS`.
+        kind: how it was launched, one of :data:`KINDS`; ``stated_kind``, the same where that is known, else "".
         chain: the tables that its numbers came from, the most special first.
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
@@ -163,6 +163,7 @@ class Engine:
     release: str = ""
     date: date | None = None
     kind: str = "default"
+    stated_kind: str = ""
     chain: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""

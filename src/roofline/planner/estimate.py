@@ -16,6 +16,7 @@ from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
@@ -140,6 +141,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words))
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import attrs
 import numpy as np
 
 from roofline import catalog
@@ -16,6 +17,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -96,6 +98,7 @@ def search(
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
+    plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, words))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))

@@ -271,11 +271,8 @@ class Validation(Displayed):
     @property
     def agreement(self) -> dict[str, str]:
         """Whether the clear runs agree with the 80 % intervals, by quantity, and what to do where they do not."""
-        return {
-            name: agreement(each.inside_interval, each.n + each.skipped)
-            for name, each in self.quantities().items()
-            if each.inside_interval is not None
-        }
+        told = {name: agreement(each) for name, each in by(self.clear, lambda p: p.quantity).items()}
+        return {name: told[name] for name in self._of.titles if told.get(name)}
 
     @property
     def assumptions(self) -> dict[str, int]:
@@ -300,7 +297,7 @@ class Validation(Displayed):
             parts.append(self._by_first(self.ambiguous, "quality C: the source leaves open what matters"))
         parts.append("\n".join(f"{self._of.titles[name]}: {words}" for name, words in self.agreement.items()))
         if self.unread:
-            parts.append(f"columns that are not read: {', '.join(self.unread)}")
+            parts.append(f"columns that are not read: {'; '.join(self.unread)}")
         parts += [self._by(name) for name in self._of.tables]
         for title, told in (
             ("not priced", Counter(self.skipped.values())),
