@@ -19,7 +19,7 @@ from roofline.core.errors import QuestionError, fault
 F = TypeVar("F", bound=Callable[..., Any])
 Test = Callable[[Any], bool]
 
-_MOST: Final = 1000
+_MOST: Final = 1024
 """Members of a list that are looked at."""
 
 
