@@ -534,6 +534,7 @@ def api(dice):
             never &= (
                 np.size(new) > 0 if isinstance(new, (list, np.ndarray)) else True
             )  # an array of no points is one of a noun's
+            never &= noun not in (rl.Kernel, rl.Link) or not (isinstance(new, complex) or new is np.ma.masked)
             noun(**(words | {name: new}))
         case 6:
             name = dice.choice(

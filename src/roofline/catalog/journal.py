@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from roofline.catalog.output import check_places
-from roofline.core.errors import DescriptorError, QuestionError, fault
+from roofline.core.errors import DescriptorError, QuestionError, fault, shown
 from roofline.core.units import MEBI
 
 try:
@@ -91,7 +91,9 @@ class Journal:
                 found = _LINE.fullmatch(line)
                 if found is None or found[1].decode() != self._next(found[2]):
                     rule = "is damaged" if number else "is no checkpoint of this version"
-                    raise DescriptorError(f"{self.path}: line {number + 1}: {rule}; remove it, or name another file")
+                    raise DescriptorError(
+                        f"{shown(str(self.path))}: line {number + 1}: {rule}; remove it, or name another file"
+                    )
                 self._sum, self._end = found[1].decode(), self._end + len(line)
                 record = json.loads(found[2])
                 if number:
@@ -128,13 +130,15 @@ class Journal:
 
     def _same(self, head: Any) -> None:
         if not isinstance(head, dict) or set(head) != set(self._head):
-            raise DescriptorError(f"{self.path}: is no checkpoint of this version; remove it, or name another file")
+            raise DescriptorError(
+                f"{shown(str(self.path))}: is no checkpoint of this version; remove it, or name another file"
+            )
         for name, ours in self._head.items():
             if head[name] != ours:
                 rule = (
                     f"was written by {name} {head[name]}, not {ours}" if name == "version" else f"is of another {name}"
                 )
-                raise DescriptorError(f"{self.path}: {rule}; name another file, or remove this one")
+                raise DescriptorError(f"{shown(str(self.path))}: {rule}; name another file, or remove this one")
 
     def _next(self, record: bytes) -> str:
         return hashlib.sha256(self._sum.encode() + record).hexdigest()[:_SUM]

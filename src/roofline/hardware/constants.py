@@ -60,6 +60,10 @@ COLLECTIVES: Final = {
 """Ways to move a message, each with constants of its own."""
 
 
+_STRANGE: Final = (str, bytes, bool, float, list, tuple, dict, set, complex, np.datetime64, np.ma.MaskedArray)
+"""Classes of what is no number; a float that comes so far is NaN. Any other that multiplies may be a formula's own kind of number."""
+
+
 def _numbers(constants: Any) -> None:
     """Refuse a constant that is no number; they are made often, so that floats are looked at only.
 
@@ -70,7 +74,8 @@ def _numbers(constants: Any) -> None:
         value = getattr(constants, name, None) if name != "__weakref__" else None
         if value is None or (value.__class__ is float and not math.isnan(value)):
             continue
-        if np.isnan(number(value, name)).any():
+        strange = isinstance(value, _STRANGE) or callable(value) or value.__class__ is object
+        if strange or (isinstance(value, np.ndarray) and np.isnan(number(value, name)).any()):
             raise QuestionError(fault(name, value, "must be a number"))
 
 

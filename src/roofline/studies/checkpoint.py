@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from roofline.core.errors import DescriptorError
+from roofline.core.errors import DescriptorError, shown
 from roofline.planner.frontier import Part, Refusal, Wanted
 from roofline.studies.space import Family
 
@@ -56,7 +56,9 @@ def restored(
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
             ours = False
         if not ours:
-            raise DescriptorError(f"{file}: is no checkpoint of this sweep; remove it, or name another file")
+            raise DescriptorError(
+                f"{shown(str(file))}: is no checkpoint of this sweep; remove it, or name another file"
+            )
         seen.add(task)
         yield task, family, part
 
