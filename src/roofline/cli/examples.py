@@ -86,5 +86,6 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",
         "roofline calibrate my-serving-runs.csv -o my-stack.toml",
         "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
+        "roofline calibrate all_reduce_perf.txt --system dgx-h100 -o links.toml",
     ),
 }
