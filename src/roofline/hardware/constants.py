@@ -72,7 +72,7 @@ def _numbers(constants: Any) -> None:
     """
     for name in constants.__slots__:
         value = getattr(constants, name, None) if name != "__weakref__" else None
-        if value is None or (value.__class__ is float and not math.isnan(value)):
+        if value is None or (isinstance(value, float) and not math.isnan(value)):
             continue
         strange = isinstance(value, _STRANGE) or callable(value) or value.__class__ is object
         if strange or (isinstance(value, np.ndarray) and np.isnan(number(value, name)).any()):
