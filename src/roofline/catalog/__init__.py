@@ -54,6 +54,7 @@ __all__ = [
     "read_rows",
     "read_toml",
     "root",
+    "served_by",
     "system",
     "template",
     "write",
@@ -257,6 +258,17 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
     if runtime and not found.runtime:
         found = evolve(found, runtime=runtime)
     return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def served_by(system_: System | str | Path) -> str:
+    """Return the engine under which the best published services of large models on a system run; ``generic`` where none is stated.
+
+    >>> served_by("cloudmatrix384"), served_by("gb200-nvl72"), served_by("gaudi3-8")
+    ('cloudmatrix-infer', 'trtllm', 'generic')
+    """
+    on = system(system_).name
+    stated = ((name, _load("engine", name).values.get("systems", ())) for name in names("engine"))
+    return next((name for name, systems in stated if on in systems), "generic")
 
 
 def split_engine(given: str) -> tuple[str, str, str]:
