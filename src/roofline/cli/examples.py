@@ -93,7 +93,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline calibrate all_reduce_perf.txt --system dgx-h100 -o links.toml",
     ),
     "mcp": (
-        "roofline mcp",
+        "roofline mcp --help",
         "roofline mcp --transport stdio",
     ),
 }
