@@ -299,7 +299,8 @@ def test_no_two_chunks_are_the_same_question(read):
 
 
 def test_a_comparison_is_a_search():
-    pair = rl.compare("dgx-h100", "dgx-b200", model="llama-3.1-70b", dtype="fp8", tpot=("20ms", "50ms"), ttft="1s")
+    words = {"dtype": "fp8", "tpot": ("20ms", "50ms"), "ttft": "1s", "engine": "generic"}
+    pair = rl.compare("dgx-h100", "dgx-b200", model="llama-3.1-70b", **words)
     for row, name in zip(pair.under, ("dgx-h100", "dgx-b200"), strict=True):
         for tpot, est in row.items():
             best = rl.search("llama-3.1-70b", name, dtype="fp8", tpot=tpot, ttft="1s").best
