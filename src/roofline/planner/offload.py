@@ -15,10 +15,9 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, larger, pick, share, sizes, smaller, take
+from roofline.core.arrays import Mask, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
-from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.core.values import Record
 from roofline.hardware.hardware import REACHED
@@ -27,7 +26,7 @@ from roofline.operators.serving_memory import drafting
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
-from roofline.results.answer import Answer, Text
+from roofline.results.answer import Derived
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
 from roofline.results.records import plain
@@ -41,7 +40,7 @@ FILLED: Final = 0.8
 
 
 @frozen(eq=False, repr=False)
-class Offload(Answer):
+class Offload(Derived):
     """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -69,6 +68,8 @@ class Offload(Answer):
         "chip_tokens": "beside",
     }
     SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft"}
+    PARTS = ("est",)
+    NUMBERS = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside")
 
     est: Estimate
     fetch: Seconds
@@ -79,32 +80,13 @@ class Offload(Answer):
     tokens: Count | None
     beside: Count
 
-    def __repr__(self) -> str:
-        where = f"{self.est.question.model.name} on {self.est.system.name}"
-        return (
-            f"<Offload: {where}, {' x '.join(map(str, self.shape))} points>"
-            if self.shape
-            else f"<Offload: {where}: {self.line()}>"
-        )
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.est.question.model.name} on {self.est.system.name}"
 
     @property
-    def _numbers(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in _NUMBERS)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the points asked; () for one."""
-        return np.broadcast_shapes(sizes(self._numbers), self.est.shape)
-
-    def at(self, *index: int) -> Offload:
-        """Return the answer at one point; a negative index counts from the end of its axis.
-
-        Raises:
-            QuestionError: the index picks no point.
-        """
-        place = self.place(index)
-        values = dict(zip(_NUMBERS, take(self._numbers, place), strict=True))
-        return attrs.evolve(self, est=self.est.part(place), **values)
+    def _given_in_words(self) -> str:
+        return f": {self.line()}"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -117,24 +99,10 @@ class Offload(Answer):
         """What was chosen or assumed to answer."""
         return (*self.est.assumptions, f"caches may fill {FILLED:.0%} of the hosts' memory")
 
-    @property
-    def bound(self) -> Text:
-        """The resource that bounds the most time of the service."""
-        return self.est.bound
-
-    @property
-    def detailed(self) -> bool:
-        """Whether what the times consist of is kept."""
-        return self.est.detailed
-
     def interval(self, quantity: str = "ttft", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the 80 % interval of ``"ttft"``, that of the service and what is seen of fetching; of all else, the service's."""
         pair = self.est.interval(quantity, coverage)
         return pair if pair is None or quantity != "ttft" else (pair[0] + self.seen, pair[1] + self.seen)
-
-    def citations(self) -> tuple[Fact, ...]:
-        """Return every hardware number and constant that the service rests on, with its source."""
-        return self.est.citations()
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
@@ -142,16 +110,6 @@ class Offload(Answer):
     ) -> Axes:  # fmt: skip
         """Draw the service, and return the axes (one point); see :meth:`roofline.results.answer.LayoutAnswer.plot`."""
         return self.est.plot(ax, label, kind=kind, style=style, width=width)
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Words that are the same at all points."""
-        return self.est.labels
-
-    @property
-    def inputs(self) -> Mapping[str, Num]:
-        """Sizes of the question, chips, and degrees of the layout."""
-        return self.est.inputs
 
     @property
     def ttft(self) -> Seconds:
@@ -200,10 +158,6 @@ class Offload(Answer):
             return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {room}"
         added = f"{show(float(self.seen), SECOND, 3)} of it seen: TTFT {show(float(self.ttft), SECOND, 3)}"
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
-
-
-_NUMBERS: Final = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside")
-"""What is cut to a point; the service is asked afresh."""
 
 
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
