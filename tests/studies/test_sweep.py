@@ -301,7 +301,7 @@ def test_nothing_kept_is_an_answer():
     assert (found.kept, found.best, found.frame.rows) == (0, None, 0)
     assert "no plan is kept" in found.table()
     assert found.csv().startswith("model,")
-    with pytest.raises(rl.QuestionError, match="0 are kept"):
+    with pytest.raises(rl.QuestionError, match="0 are retained"):
         found.estimate(0)
     assert found.to_dict()["plans"] == []
 
