@@ -76,6 +76,25 @@ Checkpoint = Annotated[
 
 @Parameter(name="*")
 @frozen
+class Ranking(Options):
+    """What is retained: limits, and the metrics to rank by."""
+
+    limit: Bounds = None
+    by: By = None
+    top: Top = 10
+    frontier: Metrics = None
+    per: Per = None
+
+    def words(self) -> dict[str, Any]:
+        """Return the words of a sweep."""
+        return {
+            "limits": limits("--limit", self.limit), "by": self.by, "top": self.top, "frontier": _apart(self.frontier),
+            "per": _apart(self.per) or (),
+        }  # fmt: skip
+
+
+@Parameter(name="*")
+@frozen
 class Software(Options):
     """What serves or trains."""
 
@@ -94,6 +113,7 @@ class Machine(Options):
     price: flags.Price = None
 
 
+_RANKING: Final = Ranking()
 _SOFTWARE: Final = Software()
 _MACHINE: Final = Machine()
 _WORDS: Final = ("sharding", "schedule", "sequence_parallel", "replicas", "etp", "cp", "vpp")
@@ -107,11 +127,7 @@ def sweep_(
     chips: ChipCounts = None,
     sizes: Sizes = None,
     vary: Vary = None,
-    limit: Bounds = None,
-    by: By = None,
-    top: Top = 10,
-    frontier: Metrics = None,
-    per: Per = None,
+    ranking: Ranking = _RANKING,
     dtype: Formats = None,
     degrees: Degrees = DEGREES,
     machine: Machine = _MACHINE,
@@ -137,9 +153,8 @@ def sweep_(
     pool: Any = nullcontext() if workers == 1 else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     with pool as executor, watched("configurations") as progress:
         found = sweep(
-            list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), by=by, top=top,
-            limits=limits("--limit", limit), frontier=_apart(frontier), per=_apart(per) or (), dtype=_apart(dtype),
-            executor=executor, checkpoint=checkpoint, progress=progress, **words,
+            list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), dtype=_apart(dtype),
+            executor=executor, checkpoint=checkpoint, progress=progress, **ranking.words(), **words,
         )  # fmt: skip
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.parquet() if form == "parquet" else found.csv().encode(), ""))

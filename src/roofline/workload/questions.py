@@ -12,7 +12,17 @@ from attrs import Factory, field, frozen
 
 from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, optional, size
+from roofline.core.fields import (
+    MOST_TOKENS,
+    TO_NUMBER,
+    TO_NUMBER_OR_NONE,
+    amount,
+    checked,
+    flow,
+    one_of,
+    optional,
+    size,
+)
 from roofline.core.units import Count, Num, PerSecond, Ratio
 from roofline.models.architecture import Model
 
@@ -191,14 +201,6 @@ class Serve:
     variation: Ratio = amount(0.2, high=10.0)
 
 
-def _one_of(known: Mapping[str, str]) -> Any:
-    def validate(_: object, attribute: Any, value: object) -> None:
-        if value not in known:
-            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
-
-    return validate
-
-
 RECOMPUTE: Final = {
     "none": "everything that gradients need is kept",
     "selective": "some modules of a layer are done again, attention unless others are named: selective:norm+activation",
@@ -292,7 +294,7 @@ class TrainStep:
     micro_batch: Count = amount(1.0, high=MOST_TOKENS, low=1)
     recompute: str = field(default="none", converter=_recomputing, validator=_recomputed)
     share: Ratio = amount(1.0, high=1.0)
-    task: str = field(default="pretrain", validator=_one_of(TASKS))
+    task: str = field(default="pretrain", validator=one_of(TASKS))
     rank: Count = amount(16.0, low=1, high=MOST_TOKENS)
     document: Count | None = optional(1, MOST_TOKENS)
     gradient_bytes: Count = amount(4.0, low=1, high=8)
