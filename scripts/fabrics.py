@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, fabric in found.items():
             path = ROOT / "hardware" / "fabrics" / f"{name}.toml"
             catalog.write(path, rewritten(path.read_text(encoding="utf-8"), fabric).encode())
-        catalog.write(SPREADS, table(["quantity", "distance", "cells", "runs", *QUANTILES], spreads(rows)))
+        catalog.write(SPREADS, table(["quantity", "distance", "launch", "cells", "runs", *QUANTILES], spreads(rows)))
         catalog.write(PAGE, page(rows, priced, found).encode())
     print(page(rows, priced, found))
 
@@ -167,7 +167,7 @@ def spreads(rows: Sequence[Row]) -> list[list[object]]:
         weights = np.array([1 / np.sum(groups == each) for each in groups])
         cells = len(set(groups))
         logs = [quantile(values, weights, float(np.clip(0.5 + (s - 0.5) * (cells + 1) / cells, 0, 1))) for s in SHARES]
-        out.append([name, "chip", cells, values.size, *(f"{each:.4f}" for each in logs)])
+        out.append([name, "chip", "", cells, values.size, *(f"{each:.4f}" for each in logs)])
     return out
 
 

@@ -224,14 +224,14 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
-def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:
+def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
     Engines have a file in ``workloads/stacks`` or another name inside one (``vllm-ascend``); ``none`` adds nothing to kernels. Without a
     system the stack is that of the engine's own runtime, or of none in particular.
 
     Args:
-        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``.
+        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``; as ``default`` where it is not known.
 
     Raises:
         UnknownNameError: no such name or kind. DescriptorError: the file cannot be read.
@@ -254,6 +254,22 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
     if runtime and not found.runtime:
         found = evolve(found, runtime=runtime)
     return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def split_engine(given: str) -> tuple[str, str, str]:
+    """Return the engine, the release and the kind of launch that ``ENGINE[@RELEASE][+KIND]`` names; "" for what it does not."""
+    return stacks.split(given)
+
+
+def releases(name: str) -> tuple[str, ...]:
+    """Return the releases of an engine that its file describes, the oldest first.
+
+    >>> releases("sglang")[-1]
+    '0.5.4'
+    """
+    file = name if name in names("engine") else _engines().get(name, (name, ""))[0]
+    layer: stacks.Layer = _load("engine", file)
+    return tuple(layer.inner.get("release", {}))
 
 
 def engines() -> tuple[str, ...]:

@@ -80,6 +80,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "validate": (
         "roofline validate serving",
         "roofline validate runs.csv -o predictions.csv --plot errors.svg",
+        "roofline validate bench-serve.json --system dgx-h100 --tp 8 --engine vllm",
     ),
     "calibrate": (
         "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",

@@ -431,7 +431,8 @@ Joined = Annotated[
 ]  # fmt: skip
 Runs = Annotated[
     str,
-    Parameter(help="CSV file of measured runs, plain or gzipped; or serving or training, the runs that ship with the library."),
+    Parameter(help="CSV file of measured runs, plain or gzipped; a result file of vLLM, SGLang, InferenceX, AIPerf, GuideLLM or MLPerf, or a directory "
+        "of them; or serving or training, the runs that ship with the library."),
 ]  # fmt: skip
 
 # Pictures -------------------------------------------------------------------------------------------------------------

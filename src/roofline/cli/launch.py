@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from roofline import catalog
 from roofline.cli.console import say, wrote
-from roofline.cli.flags import OUTPUT, Json, MemoryFraction, ModelName, System
+from roofline.cli.flags import OUTPUT, Json, ModelName, System
 from roofline.cli.numbers import to_whole
 from roofline.cli.options import (
     DEGREES,
@@ -70,7 +70,6 @@ def launch_(
     load: Load = LOAD,
     step: Step = STEP,
     pool: Pool = POOL,
-    memory_fraction: MemoryFraction = None,
     file: Place = None,
     json: Json = False,
 ) -> None:
@@ -85,10 +84,10 @@ def launch_(
         if "prefill_chips" not in apart:
             raise QuestionError("--prefill-chips: is missing; give the chips of the prefill pool too")
         stored = {name: asked.pop(name) for name in ("dtype", "kv_dtype") if name in asked}
-        own = {name: asked.pop(name) for name in ("engine", "launch") if name in asked}
+        own = {name: asked.pop(name) for name in ("engine", "launch", "memory_fraction") if name in asked}
         answer = pools(service(catalog.model(model, **stored), asked), system, **apart, **where, **own)
     else:
-        answer = estimate(model, system, memory_fraction=memory_fraction, **where, **asked)
+        answer = estimate(model, system, **where, **asked)
     found = answer.launch(tool, model=checkpoint, per_node=per_node)
     places = (
         {} if file is None else {file / name: text for name, text in {"launch.sh": found.script, **found.files}.items()}

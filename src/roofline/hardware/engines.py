@@ -6,6 +6,7 @@ come from the files in ``workloads/stacks``, where :mod:`roofline.catalog.softwa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from typing import Final
@@ -57,14 +58,21 @@ class StackMemory:
         driver: of what a driver reports, bytes that no program is given.
         context: the runtime's context, loaded kernels and workspaces of GEMM and attention.
         communicators: buffers of collectives, where ranks of a node reach each other's memory; ``wired``, where they do not.
-        large: memory from which on the default limits hold; below it ``small_tokens`` and ``small_sequences``.
+        large: memory from which on the default limits hold; below it ``small_tokens`` and ``small_sequences``; from ``huge`` on
+            ``huge_tokens``.
         sequences: sequences whose logits are made at start, when the peak of activations is found.
-        logit: bytes of a logit while tokens are drawn: in 16 bits, in 32, sorted, and their order.
+        logit: bytes of a logit while tokens are drawn: in 16 bits and in 32, and what sorting takes where tokens are sorted.
         experts: buffers of experts over the rows that they read and write.
+        encoder: bytes that an encoder of images takes at start for each of the ``encoded`` tokens that it is tried with.
+        index: bytes of the score of a token of the pass and a key of sparse attention's index, where all of them are made at once.
+        graph: what captured graphs take for each layer, where that is set aside before the cache.
         padding: experts in mxfp4 are stored in widths that are multiples of it.
         paged: the cache is one pool of equal pages: a recurrent state takes a page of its own, a sequence whole pages.
-        state_pages: pages for a state, where paged; ``state_room``, room for states over that for the cache, where those are apart.
+        state_pages: size of the page for a state over the state, where paged; ``state_copies``, pages that a state of a sequence takes:
+            the running one, and one kept for prefixes to come; ``state_room``, room for states over that for the cache, where those
+            are apart.
         uniform: windows save no cache where layers differ in the bytes of a token.
+        chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
         reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
             each rank of a replica, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
         spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a
@@ -78,15 +86,23 @@ class StackMemory:
     wired: Bytes = 0.0
     large: Bytes = 0.0
     small_tokens: Count = BUDGET
+    huge: Bytes = math.inf
+    huge_tokens: Count = BUDGET
     sequences: Count = 0.0
     small_sequences: Count = 0.0
     logit: Bytes = 0.0
     experts: Ratio = 0.0
+    encoder: Bytes = 0.0
+    encoded: Count = 0.0
+    index: Bytes = 0.0
+    graph: Bytes = 0.0
     padding: Count = 1.0
     paged: bool = False
     state_pages: Count = 1.0
+    state_copies: Count = 1.0
     state_room: Ratio = 0.0
     uniform: bool = False
+    chunked: bool = False
     reserve: Bytes = 0.0
     reserve_token: Bytes = 0.0
     reserve_rank: Bytes = 0.0
@@ -106,7 +122,7 @@ class Engine:
 
     Attributes:
         runtime, release, date: of the stack; "" or None where it is of all of them.
-        kind: how it was launched, one of :data:`KINDS`.
+        kind: how it was launched, one of :data:`KINDS`; ``stated_kind``, the same where that is known, else "".
         chain: the tables that its numbers came from, the most special first.
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
@@ -147,6 +163,7 @@ class Engine:
     release: str = ""
     date: date | None = None
     kind: str = "default"
+    stated_kind: str = ""
     chain: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""

@@ -10,11 +10,12 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given, number
+from roofline.core.fields import given
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
@@ -27,7 +28,6 @@ from roofline.planner.words import (
     EngineWords,
     EstimateWords,
     FormatWords,
-    FractionWords,
     ModelLike,
     PlacedStepWords,
     SystemLike,
@@ -124,11 +124,9 @@ def estimate(
                 raise QuestionError(fault(name, value, "is no keyword of training", "framework says what trains"))
         own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
         return train(what, system, layout, **own)
-    chips, fraction, power_cap = words.get("chips"), words.get("memory_fraction"), words.get("power_cap")
-    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords, FractionWords))
+    chips, power_cap = words.get("chips"), words.get("power_cap")
+    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords))
     rack, profile, notes = setting(system, **part(words, EngineWords))
-    if fraction is not None:
-        profile = profile.filled(number(fraction, "memory_fraction"))
     degrees: dict[str, Num] = given(**part(words, DegreeWords))
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None
@@ -141,6 +139,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words))
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:

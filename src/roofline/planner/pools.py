@@ -96,7 +96,7 @@ def pools(
         system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
         layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
             ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
-        level, engine, launch: as in :func:`roofline.estimate`.
+        level, engine, launch, memory_fraction: as in :func:`roofline.estimate`, of both pools.
         dtype, kv_dtype: formats, as in :func:`roofline.estimate`.
         power, price: of each chip of both pools.
         words: ``input``, ``output``, ``concurrency``, ``rate`` and others of :class:`Serve`.

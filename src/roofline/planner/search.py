@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import attrs
 import numpy as np
 
 from roofline import catalog
@@ -15,6 +16,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -69,7 +71,7 @@ def search(
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
-        model, system, chips, level, engine, launch, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
+        model, system, chips, level, engine, launch, memory_fraction, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
             :func:`roofline.estimate`.
 
     Raises:
@@ -94,6 +96,7 @@ def search(
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
+    plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, words))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))

@@ -49,7 +49,7 @@ from roofline.planner.pools import pools
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, fitting, headline, told
+from roofline.results.labels import asked, fitting, headline, machine, told
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.results.records import brief, layout_fields
@@ -568,7 +568,10 @@ class Search(LayoutSelection[Estimate]):
         none = "" if self._order.size else f" (none {self._missing[0]})"
         told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
-        title = f"{q.model.name}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+        title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+        if at.size:
+            here = self._edge[at[0]]
+            title = f"best: {figure(float(y[here]))} tokens/s per chip at {figure(float(x[here]))} per user\n{title}"
         curve: Curve = plots().Curve(
             label or told,
             title + (f"\nTTFT <= {show(limit, SECOND, 3)}" if limit else ""),
@@ -1054,7 +1057,9 @@ class TrainingSearch(LayoutSelection[Training]):
         sure = None if pairs[0] is None else np.array([[float(end) for end in pair or ()] for pair in pairs]).T
         where = f"{one.system.name}: {float(one.chips):,.0f} chips, {one.question.model.dtype}"
         found: Tradeoff = plots("tradeoff").Tradeoff(
-            label or where, f"{one.question.model.name}: {asked(one).split(', ')[0]}",
+            label or where,
+            f"fastest: {show(float(one.step_time), SECOND, 3)} in {show(float(one.memory.total), BYTE, 3)} per chip\n"
+            f"{one.question.model.name} on {machine(one.system)}: {asked(one).split(', ')[0]}",
             np.array([float(each.memory.total) for each in front]), np.array([float(each.step_time) for each in front]), sure,
             tuple(told(each) for each in front), self._memory[self.kept], self._time[self.kept], float(np.min(self._room)),
         )  # fmt: skip

@@ -25,6 +25,7 @@ def setting(
     launch: str = "graph",
     power: Num | str | None = None,
     price: Num | str | None = None,
+    memory_fraction: Num | None = None,
 ) -> tuple[System, Calibration, list[str]]:
     """Return the machine and its calibration coefficients as an engine serves with them, and what was chosen or assumed."""
     described = catalog.system(system)
@@ -32,6 +33,8 @@ def setting(
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
+    if memory_fraction is not None:
+        profile = profile.filled(number(memory_fraction, "memory_fraction"))
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     return rack, profile, notes

@@ -75,7 +75,7 @@ def simulate(
         concurrency: ignore the trace's times: as many requests always in flight.
         ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
         draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
-        dtype, kv_dtype, engine, launch, level, power, price: as in :func:`roofline.estimate`.
+        dtype, kv_dtype, engine, launch, memory_fraction, level, power, price: as in :func:`roofline.estimate`.
         prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
         router, order, max_num_seqs, block_size, reserve, mixed, shared_budget, prefix_cache: the scheduler, in place of the engine's own
             (:class:`roofline.inference.policies.Policy`).

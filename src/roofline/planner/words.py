@@ -181,6 +181,7 @@ class EngineWords(MachineWords, total=False):
 
     engine: EngineLike | None
     launch: str
+    memory_fraction: Num | None
 
 
 class FrameworkWords(MachineWords, total=False):
@@ -254,13 +255,7 @@ class SchedulerWords(TypedDict, total=False):
 # Verbs ----------------------------------------------------------------------------------------------------------------
 
 
-class FractionWords(TypedDict, total=False):
-    """The part of a chip's memory that an engine is given."""
-
-    memory_fraction: Num | None
-
-
-class EstimateWords(ServedWords, LoadedServiceWords, CapWords, FractionWords, total=False):
+class EstimateWords(ServedWords, LoadedServiceWords, CapWords, total=False):
     """Of :func:`roofline.estimate` about serving."""
 
 
@@ -327,6 +322,7 @@ class ComparedOnWords(TypedDict, total=False):
 
     level: str | Calibration
     engine: EngineLike | None
+    memory_fraction: Num | None
     chips: int | None
 
 

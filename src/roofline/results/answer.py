@@ -26,7 +26,8 @@ from roofline.hardware.evidence import Near
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
-from roofline.results import citations, intervals
+from roofline.results import alternatives, citations, intervals
+from roofline.results.alternatives import Alternative
 from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
@@ -317,6 +318,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
+        open: other answers that the question may have meant: it does not state the format of the cache, a release, the kind of launch.
     """
 
     HELD: ClassVar[str]
@@ -335,6 +337,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     demand: Ratio | None = field(kw_only=True, default=None)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
+    open: tuple[Alternative, ...] = field(kw_only=True, default=())
 
     @property
     def evidence(self) -> Near:
@@ -344,8 +347,10 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed to answer, and what its interval rests on; a bound has none."""
-        rests = () if self.calibration.level == "ideal" else (str(self.evidence),)
-        return (*self.choices, *self.remarks, *rests)
+        if self.calibration.level == "ideal":
+            return (*self.choices, *self.remarks)
+        left = () if self.shape else alternatives.sentences(self)
+        return (*self.choices, *self.remarks, *left, str(self.evidence))
 
     def noted(self, notes: Iterable[str]) -> Self:
         """Return the answer with more said about what it rests on."""
@@ -486,7 +491,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
         """Return the answer at other points with what was chosen for this one."""
-        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates))
+        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates, open=self.open))
 
     @property
     def _asked_in_words(self) -> str:

@@ -21,7 +21,7 @@ from roofline.results import records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE, FRONT_ERROR
+from roofline.results.intervals import COVERAGE, front
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Pools(Derived):
         factors: dict[str, tuple[Num, Num]] = {
             "reading": (read[0] / one, read[1] / one),
             "decoding": (made[0] / each, made[1] / each),
-            "after": (np.exp(-FRONT_ERROR), np.exp(FRONT_ERROR)),
+            "after": (np.exp(front(coverage)[0]), np.exp(front(coverage)[1])),
         }
         below, above = (np.zeros(np.shape(base))[()] for _ in range(2))
         for what, scale in ((what, scale) for what, pair in factors.items() for scale in pair):

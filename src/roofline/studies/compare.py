@@ -313,7 +313,7 @@ def compare(
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called now and then with the plans of a system priced, and all of them.
-        level, engine, chips, kv_dtype: as in :func:`roofline.estimate`.
+        level, engine, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format

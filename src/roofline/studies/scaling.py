@@ -27,6 +27,7 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
 from roofline.planner.words import LaidStepWords, ModelLike, ScalingWords, SystemLike, keywords, part, rest
+from roofline.results.labels import machine
 from roofline.results.notebook import Displayed
 from roofline.results.records import layout_of
 from roofline.results.training import Training
@@ -147,17 +148,25 @@ class Scaling(Displayed):
         table = columns(rows, head=head, right=range(7))
         return "\n".join([asked, "", table, "", "what was chosen or assumed", *(f"  - {note}" for note in notes)])
 
+    def _finding(self) -> str:
+        """Return what becomes of a chip's rate from the smallest size that fits to the largest, as the end of a title."""
+        each, at = self.tokens_per_second / np.array(self.chips), np.flatnonzero(self.fits)
+        if at.size < 2:
+            return ": fits nowhere" if not at.size else f": fits on {self.chips[at[0]]:,} chips only"
+        change = each[at[-1]] / each[at[0]] - 1
+        return f": per chip {change:+.0%} from {self.chips[at[0]]:,} chips to {self.chips[at[-1]]:,}"
+
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
     ) -> Axes:
         """Draw tokens per second and chip against chips, and return the axes; another on the same axes is added in the next colour.
 
-        The dotted line is the rate of a chip at the smallest size, the dashed one what failures leave; hollow points do not fit
-        into memory.
+        The dotted line is the rate of a chip at the smallest size that fits, the dashed one what failures leave. Sizes that do
+        not fit are named at the foot.
         """
         chips = np.array(self.chips, dtype=np.float64)
         known = plots().Growth(
-            label or self.system.name, f"{self.model.name}, {self.mode} scaling", chips,
+            label or self.system.name, f"{self.model.name} on {machine(self.system)}, {self.mode} scaling{self._finding()}", chips,
             self.tokens_per_second / chips, self.useful_tokens_per_second / chips, self.mfu, self.fits,
         )  # fmt: skip
         axes: Axes = plots().scaling(known, ax=ax, style=style, width=width)

@@ -78,7 +78,8 @@ def sweep(
         progress: called now and then with the plans seen, and all of them.
         words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
             ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
-        level, engine, framework, launch, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats may be lists.
+        level, engine, framework, launch, memory_fraction, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats
+            may be lists.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.

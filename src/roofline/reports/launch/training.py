@@ -160,7 +160,7 @@ def megatron(est: Training, *, model: str = "", per_node: int | None = None) -> 
     if layout.sharding == "zero1":
         flags.add("--use-distributed-optimizer")
     elif layout.sharding in ("zero2", "zero3"):
-        flags.add("--use-distributed-optimizer").add("--use-megatron-fsdp")
+        flags.add("--use-distributed-optimizer").add("--use-megatron-fsdp").add("--ckpt-format", "fsdp_dtensor")
         flags.add(
             "--data-parallel-sharding-strategy", "optim_grads" if layout.sharding == "zero2" else "optim_grads_params"
         )
