@@ -71,6 +71,9 @@ def calibrate(
         base: the profile whose constants stay where the rows say nothing.
         name: what to call the profile; by default after the chip.
 
+    Returns:
+        The fitted profile, its errors, and what was not fitted.
+
     Raises:
         DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
     """

@@ -54,16 +54,16 @@ Bounds = Annotated[
 By = Annotated[
     str | None, Parameter(group=LIMIT, help="Metric to rank by: tokens_per_second (default: tokens/s per chip).")
 ]
-Top = Annotated[int, Parameter(converter=to_whole, group=LIMIT, help="Configurations to keep: 10 (default).")]
+Top = Annotated[int, Parameter(converter=to_whole, group=LIMIT, help="Configurations to retain: 10 (default).")]
 Metrics = Annotated[
     str | None,
-    Parameter(group=LIMIT, help="Two or three metrics, apart by commas: keep what no other configuration beats in all."),
+    Parameter(group=LIMIT, help="Two or three metrics, separated by commas: retain what no other configuration beats in all."),
 ]  # fmt: skip
 Per = Annotated[
-    str | None, Parameter(group=LIMIT, help="Keep as many of each model, system, phase or dtype: model,system.")
+    str | None, Parameter(group=LIMIT, help="Retain as many of each model, system, phase or dtype: model,system.")
 ]
 Formats = Annotated[
-    str | None, Parameter(group=flags.MACHINE, help="Number formats of the weights, apart by commas: bf16,fp8.")
+    str | None, Parameter(group=flags.MACHINE, help="Number formats of the weights, separated by commas: bf16,fp8.")
 ]
 Workers = Annotated[
     int, Parameter(converter=to_whole, group=OUTPUT, help="Processes that compute: 4 (default: 1, this one alone).")
@@ -138,7 +138,7 @@ def sweep_(
     file: Rows = None,
     json: Json = False,
 ) -> None:
-    """Estimate every combination of models, systems, layouts, sizes and hardware; keep the best that fit, and say why not the others.
+    """Estimate every combination of models, systems, layouts, sizes and hardware; retain the best that fit, and say why not the others.
 
     An interrupt (Ctrl-C) ends the sweep with what it has; with --checkpoint the same command continues where it stopped.
     """

@@ -314,6 +314,9 @@ def collective(
         copies: experts of each token, of a dispatch or combine.
         level: as in :func:`roofline.estimate`.
 
+    Returns:
+        The time in seconds, bus and algorithm bandwidth in bytes per second, the algorithm, and the interval.
+
     Raises:
         QuestionError: a word is not known, or a number is out of range.
 

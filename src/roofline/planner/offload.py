@@ -165,8 +165,11 @@ def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | 
 
     Args:
         est: the answer for a service; the ``cached`` tokens of its question are fetched.
-        memory: of all hosts of the system as sold, and ``bandwidth`` of the link of each chip, one way: SI numbers, or text such as
-            ``"2 TB"`` and ``"64 GB/s"``; by default what the descriptor says.
+        memory: of all hosts of the system as sold: bytes, or text such as ``"2 TB"``; by default what the descriptor says.
+        bandwidth: of the link of each chip to its host, one way: bytes per second, or text such as ``"64 GB/s"``; by default the same.
+
+    Returns:
+        The answer for the service with what is fetched for each prompt, and whether that pays.
 
     Raises:
         QuestionError: the answer is not of a service, or no link to a host is known.

@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from roofline.plots.tradeoff import Tradeoff
 
 OBJECTIVES: Final[Mapping[str, str]] = {
-    "tokens_per_second_per_chip": "the most tokens/s a chip",
-    "tokens_per_second_per_user": "the most tokens/s a user",
-    "joules_per_token": "the least energy a token",
+    "tokens_per_second_per_chip": "the most tokens/s per chip",
+    "tokens_per_second_per_user": "the most tokens/s per user",
+    "joules_per_token": "the least energy per token",
     "dollars_per_million_tokens": "the least cost per token",
     "tpot": "the least TPOT",
     "ttft": "the least TTFT",
@@ -80,16 +80,16 @@ _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
 _MOST_POOL_LINES: Final = 8
 _POOLS_HEAD: Final = (
-    "a user",
-    "a chip",
+    "per user",
+    "per chip",
     "80 % within",
     "TPOT",
     "TTFT",
     "requests",
     "chips",
-    "that read",
+    "prefill",
     "chips",
-    "that decode",
+    "decode",
 )
 
 
@@ -139,7 +139,7 @@ class Found(Displayed, ABC, Generic[AnswerT]):
         return "\n".join([*self._lines(), *(notes if self.assumptions else ())])
 
     def __repr__(self) -> str:
-        best = "none is kept" if self.best is None else self._best_in_words(self.best)
+        best = "none is accepted" if self.best is None else self._best_in_words(self.best)
         return f"<{type(self).__name__}: {self._asked_in_words}: {best}>"
 
     @property
@@ -401,7 +401,7 @@ class Search(LayoutSelection[Estimate]):
 
     @cached_property
     def frontier(self) -> Estimate | None:
-        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         return self._among(self._edge)
 
     @cached_property
@@ -535,7 +535,7 @@ class Search(LayoutSelection[Estimate]):
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both for a user and for a chip", front]
+            parts += ["", "the frontier: none is better both per user and per chip", front]
             parts += ["", "the best plan of each layout", best]
         apart = [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return [*parts, *self._reasons(), *apart]
@@ -625,7 +625,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def frontier(self) -> Pools | None:
-        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         places = self._edge
         if not places.size:
             return None
@@ -643,8 +643,8 @@ class Splits(Selection[Pools]):
         reading, decoding = self.pairs.misfits
         units = (
             ("rule", "units that cannot be laid out", self.pairs.refused),
-            ("memory", "units that read: weights and a prompt exceed the memory of a chip", reading),
-            ("memory", "units that decode: weights and the cache of one request exceed the memory of a chip", decoding),
+            ("memory", "prefill units: weights and a prompt exceed the memory of a chip", reading),
+            ("memory", "decode units: weights and the cache of one request exceed the memory of a chip", decoding),
             ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
         )
         out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
@@ -735,7 +735,7 @@ class Splits(Selection[Pools]):
             for est in (front.prompts, front.answers)
         ]
         curve: Curve = plots().Curve(
-            f"{self.system.name}: prompts on chips of their own", title, x, y,
+            f"{self.system.name}: disaggregated", title, x, y,
             None if pair is None else (np.asarray(pair[0]) / y, np.asarray(pair[1]) / y),
             tuple(f"{read} | {made}" for read, made in zip(*sides, strict=True)),
             int(at[0]) if at.size else None, far[0], far[1], self.limits.get("tpot"),
@@ -746,7 +746,7 @@ class Splits(Selection[Pools]):
 
     def _named(self, place: int) -> str:
         (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
-        return f"{reading.short()} | {answering.short()}, {rate} tokens/s a chip"
+        return f"{reading.short()} | {answering.short()}, {rate} tokens/s per chip"
 
     def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
@@ -780,17 +780,17 @@ class Splits(Selection[Pools]):
         """Return what was found as lines of text; ``together`` as above."""
         does = "keep the limits" if self.limits else "fit"
         counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
-        head = f"with prompts on chips of their own: {counted}"
+        head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
         why = ["why others were rejected", columns(rows, right=(0,))] if rows else []
         if best is None or front is None:
             return [f"{head}: NONE", *why]
         each = float(best.tokens_per_second_per_chip)
-        times = "" if not together else f", {figure(each / together, 3)} times those of chips that do both"
-        chips = f"{float(best.prompts.chips):g} chips that read and {float(best.answers.chips):g} that decode"
-        best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s a chip{times}"
-        ratio = f"in balance at {figure(float(best.balance), 3)} chips that read for each that decodes"
+        times = "" if not together else f", {figure(each / together, 3)} times those of one pool"
+        chips = f"{float(best.prompts.chips):g} prefill chips and {float(best.answers.chips):g} decode chips"
+        best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s per chip{times}"
+        ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
         rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
@@ -1050,7 +1050,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """
         if self.best is None:
             raise QuestionError(
-                fault("plans", 0, "no plan is kept, so there is no frontier to draw", "loosen the limits")
+                fault("plans", 0, "no plan is accepted, so there is no frontier to draw", "loosen the limits")
             )
         front, one = self.frontier, self.best
         pairs = [each.interval() for each in front]
@@ -1077,7 +1077,7 @@ def _time(est: Training) -> str:
 
 
 def _memory(est: Training) -> str:
-    return f"{show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+    return f"{show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} per chip"
 
 
 def _spread(count: int, most: int) -> Sequence[int]:

@@ -399,7 +399,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
             QuestionError: over more points than details are kept for.
         """
         if not self.steps:
-            raise QuestionError(f"{self.KIND}: keeps no details over so many points; pick one with .at(index)")
+            raise QuestionError(f"{self.KIND}: has no details over so many points; pick one with .at(index)")
         return self.steps[-1]
 
     @property

@@ -256,10 +256,10 @@ class Pools(Derived):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the layouts do not fit; empty if they do."""
-        out = [f"chips that read prompts: {reason}" for reason in self.prompts.reasons]
-        out += [f"chips that decode: {reason}" for reason in broken(self.answers.rules)]
+        out = [f"prefill pool: {reason}" for reason in self.prompts.reasons]
+        out += [f"decode pool: {reason}" for reason in broken(self.answers.rules)]
         if not np.all(self.answers.max_concurrency >= 1):
-            out.append("chips that decode: weights, and the cache of one request, exceed the memory of a chip")
+            out.append("decode pool: weights, and the cache of one request, exceed the memory of a chip")
         return (*out, *broken(self.rules))
 
     @property

@@ -49,7 +49,7 @@ KINDS: Final = ("weights", "gradients", "optimizer", "activations")
 """What memory is filled with."""
 PHASES: Final = {
     "forward": "forward passes",
-    "recompute": "what is done again",
+    "recompute": "recomputation",
     "backward": "gradients of inputs",
     "weight_gradients": "gradients of weights",
     "bubble": "waiting for other stages",
@@ -423,7 +423,7 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
     spread_ = run.goodput_range
     span = "" if spread_ is None else f"   {float(spread_[0]):.1%} - {float(spread_[1]):.1%} by published failures"
     out.append(["goodput", f"{useful:.1%} of the time{span}"])
-    out.append(["", f"checkpoints {saving:.1%}, restarts {restarting:.1%}, work done again {redone:.1%}"])
+    out.append(["", f"checkpoints {saving:.1%}, restarts {restarting:.1%}, work lost and repeated {redone:.1%}"])
     failing = "none" if np.isinf(run.mtbf) else f"{float(run.failures):,.0f}, one in {_time(float(run.mtbf))}"
     out.append(["failures", f"{failing}; back in {_time(float(run.restart))}"])
     often = "none needed" if np.isinf(run.checkpoint_interval) else f"one in {_time(float(run.checkpoint_interval))}"

@@ -217,7 +217,7 @@ class Sweep(Found[Estimate | Training]):
             told.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
         best = "what no other plan beats in" if self.wanted.most is None else "the best by"
-        told += ["", f"{best} {names}" if self.places else "no plan is kept", *self._rows(), *self._why()]
+        told += ["", f"{best} {names}" if self.places else "no plan is accepted", *self._rows(), *self._why()]
         return told
 
     def _rows(self) -> Iterator[str]:

@@ -73,7 +73,7 @@ def _either(question: Any, attribute: Any, value: Num | None) -> None:
             fault(
                 "concurrency",
                 value,
-                f"is not to be given beside rate={question.rate}" if value is not None else "or rate must be given",
+                f"is not to be given with rate={question.rate}" if value is not None else "or rate must be given",
                 "requests always in flight, or requests that come in a second: exactly one of concurrency and rate",
             )
         )
@@ -202,16 +202,16 @@ class Serve:
 
 
 RECOMPUTE: Final = {
-    "none": "everything that gradients need is kept",
-    "selective": "some modules of a layer are done again, attention unless others are named: selective:norm+activation",
-    "full": "only the input of each layer is kept, and the layer is done again",
+    "none": "everything that gradients need is stored",
+    "selective": "some modules of a layer are recomputed, attention unless others are named: selective:norm+activation",
+    "full": "only the input of each layer is stored, and the layer is recomputed",
 }
 """What is computed again in the backward pass instead of being kept (Korthikanti and others, arXiv:2205.05198, section 5)."""
 
 MODULES: Final = {
     "attention": "attention itself, from queries, keys and values",
     "norm": "normalisations",
-    "activation": "what stands between the products of a feed-forward block",
+    "activation": "the operations between the GEMMs of a feed-forward block",
     "up": "the way out of the latents of queries, keys and values",
     "ffn": "dense feed-forward blocks, shared experts among them",
     "experts": "routed experts, once their tokens have come",
@@ -268,7 +268,7 @@ def _recomputed(_: object, attribute: Any, value: object) -> None:
 TASKS: Final = {
     "pretrain": "all weights are trained",
     "finetune": "all weights are trained, from a checkpoint",
-    "lora": "low-rank adapters are trained beside frozen weights (Hu and others, arXiv:2106.09685)",
+    "lora": "low-rank adapters are trained next to frozen weights (Hu and others, arXiv:2106.09685)",
 }
 """What is trained."""
 
