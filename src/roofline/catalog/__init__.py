@@ -54,7 +54,9 @@ __all__ = [
     "read_rows",
     "read_toml",
     "root",
+    "served_by",
     "system",
+    "template",
     "write",
     "write_all",
 ]
@@ -215,7 +217,7 @@ def fabric(given: str | Path | Fabric) -> Fabric:
 
 
 def system(given: str | Path | System) -> System:
-    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
     Args:
         given: an object, a name (``roofline list systems``), or a path.
@@ -235,6 +237,8 @@ def system(given: str | Path | System) -> System:
     alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
     if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
         return _alone(chip(alone))
+    if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
+        return _alone(chip(given))
     return _load("system", given)  # type: ignore[no-any-return]
 
 
@@ -274,6 +278,17 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
     if runtime and not found.runtime:
         found = evolve(found, runtime=runtime)
     return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def served_by(system_: System | str | Path) -> str:
+    """Return the engine under which the best published services of large models on a system run; ``generic`` where none is stated.
+
+    >>> served_by("cloudmatrix384"), served_by("gb200-nvl72"), served_by("gaudi3-8")
+    ('cloudmatrix-infer', 'trtllm', 'generic')
+    """
+    on = system(system_).name
+    stated = ((name, _load("engine", name).values.get("systems", ())) for name in names("engine"))
+    return next((name for name, systems in stated if on in systems), "generic")
 
 
 def split_engine(given: str) -> tuple[str, str, str]:
@@ -484,6 +499,27 @@ def launch(name: str) -> Table:
         raise unknown("tool", name, known)
     path = root() / _LAUNCH / f"{name}.toml"
     return Table(read_toml(path), path.name)
+
+
+TEMPLATES: Final[Mapping[str, str]] = {
+    "chip": "chip.toml", "system": "system.toml", "model": "model.json", "trace": "trace.csv", "runs": "runs.csv", "timings": "timings.csv",
+}  # fmt: skip
+"""Files to begin with, by what they describe."""
+
+
+def template(kind: str) -> tuple[str, str]:
+    """Return a file to begin with, which loads as it stands: the end of its name, and its text.
+
+    >>> template("chip")[0], template("trace")[1].splitlines()[0]
+    ('.toml', 'arrival_s,input_len,output_len')
+
+    Raises:
+        QuestionError: no template of this kind.
+    """
+    if kind not in TEMPLATES:
+        raise QuestionError(fault("kind", kind, "has no template", f"there is {', '.join(TEMPLATES)}"))
+    path = Path(__file__).with_name("templates") / TEMPLATES[kind]
+    return path.suffix, read_bytes(path).decode()
 
 
 def asset(name: str) -> str:

@@ -113,6 +113,8 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
                 raise table.fail(key, f"must be a number from {least:g} to {most:g}")
             stated[key] = evolve(facts.read[-1], path=f"{place}.{key}")
     values |= _words(table)
+    if "formats" in table:
+        values["formats"] = _formats(table.table("formats"), facts)
     if "memory" in table:
         values["memory"], of_memory = _memory(table.table("memory"), facts, place)
         stated |= of_memory
@@ -126,6 +128,22 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
     }
     table.done()
     return Layer(place, values, stated, names, found)
+
+
+def _formats(table: Table, facts: Facts) -> dict[str, float]:
+    """Return the time of a launch by format of the weights, over that of others."""
+    out = {}
+    for form in table:
+        if form == "source":
+            continue
+        if form not in DTYPES:
+            raise table.fail(form, "no such format", near(form, DTYPES, "formats"))
+        out[form] = facts.value(table, form, ONE)
+        if not 0.1 <= out[form] <= 10.0:
+            raise table.fail(form, "must be a number from 0.1 to 10")
+    table.text("source", None)
+    table.done()
+    return out
 
 
 def _memory(table: Table, facts: Facts, place: str) -> tuple[dict[str, Any], dict[str, Fact]]:
@@ -179,6 +197,8 @@ def _words(table: Table) -> dict[str, Any]:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
+    if "systems" in table:
+        out["systems"] = table.words("systems")
     for key, known, what in (
         ("fused", tuple(DTYPES), "formats"),
         ("attention", tuple(DTYPES), "formats"),

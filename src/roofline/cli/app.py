@@ -59,6 +59,7 @@ def _describe(typed: Sequence[str]) -> None:
 app.register_install_completion_command(add_to_startup=False)
 _add("list", "list:list_")
 _add("show", "show:show")
+_add("new", "new:new")
 _add("estimate", "estimate:estimate_")
 _add("train", "train:train_")
 _add("campaign", "campaign:campaign_")

@@ -130,6 +130,7 @@ class Engine:
         attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
             16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
+        formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
@@ -149,6 +150,7 @@ class Engine:
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
             0 to 1.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
+        systems: those whose best published services of large models run under it.
         served: format in which large models are served best on these chips, as published services do; "" for the checkpoint's own.
         cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
@@ -171,6 +173,7 @@ class Engine:
     attention: tuple[str, ...] = ("fp8",)
     index: str = "fp8"
     launch: Ratio = 1.0
+    formats: Mapping[str, Ratio] = field(factory=dict)
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
     compute: Ratio = 1.0
@@ -189,6 +192,7 @@ class Engine:
     most_drafting: Count | None = None
     exchange: str = "all_to_all"
     windows: bool = True
+    systems: tuple[str, ...] = ()
     served: str = ""
     cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None
