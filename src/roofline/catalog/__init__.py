@@ -201,7 +201,7 @@ def chip(given: str | Path | Chip) -> Chip:
         UnknownNameError: no such name.
         DescriptorError: the file cannot be read.
 
-    >>> chip("h100-sxm").memory.capacity / 1e9  # GB
+    >>> chip("h100").memory.capacity / 1e9  # GB
     80.0
     """
     return given if isinstance(given, Chip) else _load("chip", given)
