@@ -18,6 +18,7 @@ from attrs import frozen
 from roofline.core.arrays import Mask, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
+from roofline.core.signatures import typed
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.core.values import Record
 from roofline.hardware.hardware import REACHED
@@ -160,6 +161,7 @@ class Offload(Derived):
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
 
 
+@typed
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
     """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
 
