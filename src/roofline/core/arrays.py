@@ -29,19 +29,30 @@ DETAILED: Final = 8192
 _TINY: Final = 1e-300
 
 
+_ONE: Final = frozenset((float, np.float64))
+"""Classes of single numbers, of which a ufunc makes the same in several times as long."""
+_YES_OR_NO: Final = frozenset((bool, np.bool_))
+
+
 def pick(where: Mask, yes: Num, no: Num) -> Num:
     """Return ``yes`` where the mask holds and ``no`` elsewhere; a float stays a float."""
+    if where.__class__ in _YES_OR_NO and yes.__class__ in _ONE and no.__class__ in _ONE:
+        return np.float64(yes if where else no)
     return cast("Num", np.where(where, yes, no)[()])
 
 
 def smaller(a: Num, b: Num) -> Num:
     """Return the lesser, element by element."""
-    return cast("Num", np.minimum(a, b))
+    if a.__class__ in _ONE and b.__class__ in _ONE:
+        return np.float64(a if a <= b or a != a else b)  # noqa: PLR0124, the only number that is not itself
+    return np.minimum(a, b)
 
 
 def larger(a: Num, b: Num) -> Num:
     """Return the greater, element by element."""
-    return cast("Num", np.maximum(a, b))
+    if a.__class__ in _ONE and b.__class__ in _ONE:
+        return np.float64(a if a >= b or a != a else b)  # noqa: PLR0124
+    return np.maximum(a, b)
 
 
 def ceil(a: Num) -> Num:
@@ -76,6 +87,8 @@ def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
 
     ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin.
     """
+    if chance.__class__ in _ONE and chance < 1:
+        return cast("Num", -bins * np.expm1(draws * np.log1p(-chance)))
     with np.errstate(divide="ignore", invalid="ignore"):
         missed = np.where(np.asarray(chance) >= 1, -np.inf, np.log1p(-np.minimum(chance, 1.0)))
         return cast("Num", (-bins * np.expm1(draws * missed))[()])

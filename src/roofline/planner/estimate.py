@@ -190,7 +190,8 @@ def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: Mapping[st
         return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
-    return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype))
+    model = catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype)
+    return what if model is what.model else attrs.evolve(what, model=model)
 
 
 def _chosen(
