@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 _SMALL = 512
 """Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
+
+
+class Later(Generic[R]):
+    """A value that is worked out when it is first asked for: what most answers hold and few are asked.
+
+    >>> later = Later(lambda: print("asked") or 7)
+    >>> later(), later()
+    asked
+    (7, 7)
+    """
+
+    __slots__ = ("_found", "_make")
+
+    def __init__(self, make: Callable[[], R]) -> None:
+        self._make: Callable[[], R] | None = make
+        self._found: R | None = None
+
+    def __call__(self) -> R:
+        """Return the value."""
+        if self._make is not None:
+            self._found, self._make = self._make(), None
+        return cast("R", self._found)
 
 
 class _Call:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve
 
 from roofline.core.arrays import ceil, larger, share, smaller
+from roofline.core.remember import Later
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -138,7 +140,7 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"tpot": (span, 0.0)},
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"tpot": (span, 0.0)},
         progress=((span, yields / new),),
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
@@ -161,6 +163,6 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
         question, system, layout, calibration,
         ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=question.batch * read * layout.pp / span.time,
         memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
         remarks=notes(question.model, question.input, system, calibration),
     )  # fmt: skip

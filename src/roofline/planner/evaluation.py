@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, cast
 
 import attrs
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.core.arrays import DETAILED, blocks, sizes, take
+from roofline.core.remember import Later
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.passes import decode, prefill
@@ -39,9 +41,8 @@ _KEPT: Final = (
     "capacity",
     "max_concurrency",
     "in_flight",
-    "demand",
 )
-_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches", "demand")
+_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches")
 
 
 def _evaluate(question: Question, system: System, layout: Layout, calibration: Calibration) -> Estimate:
@@ -131,7 +132,24 @@ def _everywhere(
         if progress is not None:
             done += int(np.prod([s.stop - s.start for s in where]))
             progress(done, points)
-    return [each.answer(asked, kept, memory(**{name: each.numbers[name] for name in stored})) for each in found]
+    return [
+        each.answer(
+            asked,
+            kept,
+            memory(**{name: each.numbers[name] for name in stored}),
+            Later(partial(_demanded, asked, price, i)),
+        )
+        for i, each in enumerate(found)
+    ]
+
+
+def _demanded(asked: tuple[Any, ...], price: Callable[..., Sequence[Any]], which: int) -> NDArray[np.float64]:
+    """Return what the chips of an answer over many points ask for: worked out again, for the few who ask."""
+    shape = sizes(*asked)
+    out = np.empty(shape)
+    for where in blocks(shape):
+        out[where] = price(*take(asked, where))[which].demand
+    return out
 
 
 def listed(
@@ -187,7 +205,9 @@ def listed(
             done += np.size(chunks) * np.size(columns)
             progress(done, points)
     assert out is not None  # noqa: S101, there are points
-    return cast("Estimate", out.answer(asked, _KEPT, Footprint(**{name: out.numbers[name] for name in stored})))
+    memory = Footprint(**{name: out.numbers[name] for name in stored})
+    demand = Later(partial(_demanded, asked, lambda *each: (_evaluate(*each),), 0))
+    return cast("Estimate", out.answer(asked, _KEPT, memory, demand))
 
 
 def _tables(
@@ -238,12 +258,15 @@ class _Everywhere:
             cast("NDArray[np.bool_]", whole.ok)[where] = cut(rule.ok)
             self.rules[rule.key] = attrs.evolve(whole, limit=np.maximum(np.max(whole.limit), np.max(rule.limit)))
 
-    def answer(self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any) -> Any:
+    def answer(
+        self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any, demand: Later[NDArray[np.float64]]
+    ) -> Any:
         """Return the whole."""
         return type(self.first)(
             *asked,
             **{name: self.numbers.get(name) for name in kept},
             memory=memory,
+            demand=demand,
             again=self.first.again,
             rules=tuple(self.rules.values()),
             remarks=tuple(self.said),

@@ -18,6 +18,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
+from roofline.core.remember import Later
 from roofline.core.text import columns, figure
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.core.values import Record
@@ -294,7 +295,6 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         rules: conditions on the layout besides memory.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
-        demand: share of its rated power that a working chip asks for; above 1 where it is held back.
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
@@ -313,9 +313,14 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
-    demand: Ratio | None = field(kw_only=True, default=None)
+    _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
+
+    @property
+    def demand(self) -> Ratio | None:
+        """Share of its rated power that a working chip asks for; above 1 where it is held back."""
+        return self._demand() if isinstance(self._demand, Later) else self._demand
 
     @property
     def evidence(self) -> Near:

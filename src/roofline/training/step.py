@@ -11,12 +11,14 @@ but for a part that belongs to the framework; the whole waits for the slowest of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.remember import Later
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
@@ -146,7 +148,7 @@ def played(
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), demand=demanded(step, system), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=Later(partial(demanded, step, system)), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 
