@@ -121,6 +121,11 @@ _BARE: Final[WeakSet[Any]] = WeakSet()
 """Nouns that hold no array: models and systems are asked that for every block of points. They are values, and never change."""
 
 
+def bare(noun: object) -> bool:
+    """Return whether there is no array inside a noun."""
+    return not _arrays(noun)
+
+
 def _arrays(noun: object) -> list[NDArray[Any]]:
     kind: Any = noun.__class__
     kept = bool(_fields(kind))
@@ -214,6 +219,20 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
             blocks((*before, *after), limit) if inner > limit else [tuple(slice(0, n) for n in (*before, *after))]
         ):
             yield (*rest[:axis], here, *rest[axis:])
+
+
+def settled(value: Num) -> Num:
+    """Return a number without the axes along which it does not change, each left with size one; what follows from it is worked out once.
+
+    >>> settled(np.array([[1.0, 2.0], [1.0, 2.0]])), settled(np.ones(3))
+    (array([[1., 2.]]), array([1.]))
+    """
+    out = value
+    for axis in range(np.ndim(value)):
+        first = np.take(out, [0], axis)
+        if np.shape(out)[axis] > 1 and bool(np.all(first == out)):
+            out = first
+    return out
 
 
 def share(part: Num, whole: Num) -> Ratio:

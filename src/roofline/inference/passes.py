@@ -10,11 +10,11 @@ import numpy as np
 from attrs import evolve
 
 from roofline.core.arrays import ceil, larger, share, smaller
-from roofline.core.remember import Later
+from roofline.core.remember import Later, remembered
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
-from roofline.hardware.hardware import System
+from roofline.hardware.hardware import Chip, System
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.operations import Message, Operation, Section, launched
@@ -36,7 +36,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
         served: sequences whose tokens the host sends on while the chip computes.
     """
     if not calibration.engine.windows:
-        question = evolve(question, model=as_served(question.model, calibration))
+        served_as = as_served(question.model, calibration)
+        question = question if served_as == question.model else evolve(question, model=served_as)
     cut = _sections(question, system, layout, calibration.engine)
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
@@ -55,10 +56,15 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
 
 def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
-    cut = sections(question, layout, system.chip, engine)
+    return list(_compiled(question, layout, system.chip, engine))
+
+
+@remembered(64)
+def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tuple[Section, ...]:
+    cut = sections(question, layout, chip, engine)
     if engine.exchange == "all_to_all":
-        return list(cut)
-    return [evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut]
+        return cut
+    return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}

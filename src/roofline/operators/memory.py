@@ -12,6 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import Mask, ceil, floor, larger, pick, smaller
+from roofline.core.remember import remembered
 from roofline.core.units import Bytes, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -205,6 +206,11 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     Matrices are cut by tensor parallelism as their kind allows, experts over shards, layers over stages; embedding and head lie on
     the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last.
     """
+    return _weights(model, layout, drafting)
+
+
+@remembered(64)
+def _weights(model: Model, layout: Layout, drafting: Mask) -> Bytes:
     each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
     stage = ceil(model.depth / layout.pp)
     out = _fullest(model, layout.pp, each)
