@@ -449,8 +449,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         Raises:
             QuestionError: the index picks no point.
         """
-        found = self.again(*take(self._asked, self.place(index)))
-        return self._like(found)
+        return self._like(self.again(*self.asked_at(*index)))
+
+    def asked_at(self, *index: int) -> tuple[AskedT, System, Layout, Calibration]:
+        """Return the question, the machine, the layout and the constants at one point, as :meth:`at` takes them."""
+        return take(self._asked, self.place(index))
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
