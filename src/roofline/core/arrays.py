@@ -167,7 +167,8 @@ def mapped(noun: N, change: Callable[[NDArray[Any]], Any]) -> N:
     if isinstance(noun, dict):
         return cast("N", {key: mapped(item, change) for key, item in noun.items()})
     names = _fields(cast("Any", noun.__class__))
-    return cast("N", attrs.evolve(cast("Any", noun), **{name: mapped(getattr(noun, name), change) for name in names}))
+    changed = {name.lstrip("_"): mapped(getattr(noun, name), change) for name in names}
+    return cast("N", attrs.evolve(cast("Any", noun), **changed))
 
 
 def take(noun: N, where: tuple[slice | int, ...]) -> N:
