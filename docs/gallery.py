@@ -13,9 +13,9 @@ from pathlib import Path
 HERE = Path(__file__).parent / "gallery"
 
 ORDER = (
-    "one_rack", "two_racks", "every_level", "as_batch_grows", "training_roofline", "where_time_goes", "by_bound", "training_phases",
+    "one_rack", "two_racks", "every_level", "as_batch_grows", "training_roofline", "where_time_goes", "token_phases", "by_bound", "training_phases",
     "load", "memory", "training_memory", "frontier", "time_against_memory", "pipeline", "zero_bubble", "scaling", "tornado",
-    "predicted_measured", "column", "slide", "run",
+    "collective", "simulated", "predicted_measured", "column", "slide", "run",
 )  # fmt: skip
 """Examples as the page shows them."""
 

@@ -1,5 +1,9 @@
 """How far measurements are from predictions, by how near the evidence was: ``python scripts/distance.py --write``.
 
+Writes the spreads that intervals are made of (``hardware/evidence``), the page of scores ``docs/accuracy/index.md`` with its reliability
+diagram, the page of spreads, and the table of the README. ``--keep FOLDER`` keeps the linearised predictions there, and a later call
+with the same folder starts from them. Five minutes on one core.
+
 Every shipped run is predicted with constants of software stacks and frameworks fitted without the runs that are nearer to it than a
 distance, and only where runs at that distance are left:
 
@@ -17,6 +21,8 @@ Fits are linearised around the shipped constants (``scripts/engines.py``, ``scri
 a linear system. Kernels and links keep their fits down to the same chip; at the distances ``maker`` and ``other`` chips are priced with
 the constants of all chips (``generic``). These come from chips of one maker, which therefore has no runs at the distance ``other``.
 
+Where it is known how a service was launched, tuned or as its engine's page says, the spread is that of such runs.
+
 A cell (source, model, system, weights) weighs as one. Runs whose source leaves open what matters (quality C) take no part.
 """
 
@@ -26,6 +32,8 @@ import argparse
 import contextlib
 import csv
 import io
+import pickle
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -38,13 +46,15 @@ from attrs import evolve, frozen
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import engines
 import frameworks
+import matplotlib as mpl
 
-from roofline import catalog
+from roofline import catalog, plots
 from roofline.catalog import output
 from roofline.catalog.evidence import FOLDER, QUANTILES, SUBJECT
 from roofline.core.errors import RooflineError
 from roofline.core.text import columns
 from roofline.hardware.evidence import DISTANCES, SHARES, WORDS, Spread, Subject
+from roofline.plots._roofline import PALETTE
 from roofline.results.intervals import subject_of
 from roofline.validation.runs import ServingRun, TrainingRun, serving_runs, training_runs
 from roofline.validation.serving_assumptions import opener as serving_opener
@@ -58,8 +68,8 @@ MOST = 5
 """Runs of a cell that take part."""
 FOLDS, ROUNDS = 40, 10
 """Folds of a distance at most, and rounds of a fit."""
-LEAST_CELLS = 8
-"""Cells that a spread of a distance needs."""
+LEAST_CELLS, FEWEST_CELLS = 8, 3
+"""Cells that make a spread, and that make one together with the nearer distance."""
 
 
 @frozen
@@ -70,6 +80,11 @@ class Row:
         quantity: one of :data:`NAMES`.
         subject: what the run is about.
         source: collection, model and system; ``cell``: that with the weights' format.
+        pair: model and system.
+        form: format of the weights, or of the products of a step.
+        year: of the software, "" where it is not known; ``group``: the collection.
+        launch: how the service was launched, "" where it is not known.
+        measured: what was measured.
         fold: keys of the runs that are left out at each distance.
     """
 
@@ -78,6 +93,12 @@ class Row:
     subject: Subject
     source: str
     cell: str
+    pair: str
+    form: str
+    year: str
+    group: str
+    launch: str
+    measured: float
 
     @property
     def fold(self) -> Mapping[str, str]:
@@ -168,8 +189,12 @@ def cell(run: Any) -> str:
 
 def row(run: Any, quantity: str, subject: Subject) -> Row:
     """Return a row; one of quality C takes part in fits, and in no spread."""
-    name = NAMES[quantity] if run.quality != "C" else ""
-    return Row(run.id, name, subject, f"{run.group} {run.model} {run.system}", cell(run))
+    name, serves = NAMES[quantity] if run.quality != "C" else "", isinstance(run, ServingRun)
+    return Row(
+        run.id, name, subject, f"{run.group} {run.model} {run.system}", cell(run), f"{run.model} {run.system}",
+        run.weight_dtype if serves else run.dtype, engines.year(run) if serves else "", run.group,
+        run.launch if serves else "", run.measured.get(quantity) or np.nan,
+    )  # fmt: skip
 
 
 def serving(known: Sequence[tuple[ServingRun, Subject]]) -> dict[str, Linear]:
@@ -231,13 +256,16 @@ def stated() -> np.ndarray:
 
 # Residuals -----------------------------------------------------------------------------------------------------------
 
+Found = list[tuple[Row, float, str]]
+"""Rows with log(measured / predicted), and how far the nearest runs are that were not left out."""
 
-def residuals(linear: Linear, distance: str) -> list[tuple[Row, float]]:
-    """Return log(measured / predicted) of the runs that have evidence at a distance, with all that is nearer left out.
+
+def without(linear: Linear, key: Callable[[Row], str]) -> list[tuple[Row, float, set[str]]]:
+    """Return the rows, each predicted with constants fitted without the rows that share its key, and how far the others are.
 
     Where there are many keys, some are left out together.
     """
-    keys = np.array([row.fold[distance] for row in linear.rows])
+    keys = np.array([key(row) for row in linear.rows])
     names = sorted(set(keys))
     order = np.random.default_rng(0).permutation(len(names))
     folds = [np.array(names)[order[i::FOLDS]] for i in range(min(FOLDS, len(names)))]
@@ -248,22 +276,52 @@ def residuals(linear: Linear, distance: str) -> list[tuple[Row, float]]:
         mine = [linear.rows[i] for i in np.flatnonzero(left)]
         known = {subject: {subject.distance(each) for each in others} for subject in {row.subject for row in mine}}
         for row, r in zip(mine, linear.without(left), strict=True):
-            if row.quantity and np.isfinite(r) and distance in known[row.subject]:
-                out.append((row, -float(r)))
+            if row.quantity and np.isfinite(r):
+                out.append((row, -float(r), known[row.subject]))
     return out
+
+
+def residuals(linear: Linear, distance: str) -> list[tuple[Row, float]]:
+    """Return log(measured / predicted) of the runs that have evidence at a distance, with all that is nearer left out."""
+    return [(row, r) for row, r, far in without(linear, lambda row: row.fold[distance]) if distance in far]
+
+
+def left_out(linear: Linear, key: Callable[[Row], str], least: str = "family") -> Found:
+    """Return rows predicted without those that share their key, and how far the nearest others are, at ``least`` or further.
+
+    Chips that are priced with the constants of all chips are at ``maker`` or further.
+    """
+    floor, last = DISTANCES.index(least), len(DISTANCES) - 1
+    return [
+        (row, r, DISTANCES[max(floor, min((DISTANCES.index(each) for each in far), default=last))])
+        for row, r, far in without(linear, key)
+    ]
+
+
+def in_fold(linear: Linear) -> Found:
+    """Return the rows with the shipped constants, and how far the nearest runs are: they themselves."""
+    return [
+        (row, -float(r), row.subject.distance(row.subject))
+        for row, r in zip(linear.rows, linear.r, strict=True)
+        if row.quantity and np.isfinite(r)
+    ]
 
 
 def collected(linear: Mapping[str, Linear]) -> dict[tuple[str, str], list[tuple[Row, float]]]:
     """Return the residuals by quantity and distance."""
     out: dict[tuple[str, str], list[tuple[Row, float]]] = defaultdict(list)
     for distance in DISTANCES:
-        level = "generic" if distance in ("maker", "other") else "calibrated"
-        for each, r in residuals(linear[level], distance):
+        for each, r in residuals(linear[level_of(distance)], distance):
             # Constants of all chips come from one maker's: none of its chips is far from them.
             if distance == "other" and each.subject.maker in FITTED_ON:
                 continue
             out[each.quantity, distance].append((each, r))
     return out
+
+
+def level_of(distance: str) -> str:
+    """Return the constants of kernels and links by which rows at a distance are priced."""
+    return "generic" if distance in ("maker", "other") else "calibrated"
 
 
 FITTED_ON = catalog.profile("generic", "dgx-h100").vendors
@@ -282,34 +340,217 @@ def quantile(values: np.ndarray, w: np.ndarray, share: float) -> float:
     return float(np.interp(share * w.sum(), middle, v))
 
 
-def spread(found: Sequence[tuple[Row, float]]) -> Spread:
-    """Return the quantiles of residuals, cells weighing alike, widened by what so few cells leave open."""
-    rows, values = [row for row, _ in found], np.array([r for _, r in found])
-    w, cells = weights(rows), len({row.cell for row in rows})
+Pairs = Sequence[tuple[Row, float]]
+"""Rows with log(measured / predicted)."""
+
+
+def spread(found: Pairs, nearer: Pairs = ()) -> Spread:
+    """Return the quantiles of residuals, cells weighing alike, widened by what so few cells leave open.
+
+    Args:
+        nearer: residuals of the nearer distance, which fill a few cells up to :data:`FILLED`.
+    """
+    rows, cells = [row for row, _ in found], len({row.cell for row, _ in found})
+    values, w = np.array([r for _, r in (*found, *nearer)]), weights(rows)
+    if nearer:
+        more = weights([row for row, _ in nearer])
+        w, cells = np.concatenate([w, more * (FILLED - cells) / more.sum()]), FILLED
 
     # The ends of an interval that holds a share of the next cell lie further out than that share of those seen (split conformal).
     def outward(share: float) -> float:
         return float(np.clip(0.5 + (share - 0.5) * (cells + 1) / cells, 0.5 / cells, 1 - 0.5 / cells))
 
-    return Spread(cells, len(rows), tuple(quantile(values, w, outward(share)) for share in SHARES))
+    return Spread(
+        len({row.cell for row in rows}), len(rows), tuple(quantile(values, w, outward(share)) for share in SHARES)
+    )
 
 
-def coverage(found: Sequence[tuple[Row, float]], claimed: float) -> float:
+FILLED = 16
+"""Cells up to which the nearer distance fills a spread of fewer than :data:`LEAST_CELLS`."""
+
+
+def coverage(found: Pairs, nearer: Pairs, claimed: float) -> float:
     """Return the share of runs, cells weighing alike, inside intervals made without the runs of the same source, model and system."""
+    spreads = apart(found, nearer)
+    inside = [low <= r <= high for row, r in found for low, high in [spreads[row.source].ends(claimed)]]
+    return float(np.average(inside, weights=weights([row for row, _ in found])))
+
+
+def apart(found: Pairs, nearer: Pairs) -> dict[str, Spread]:
+    """Return for each source, model and system the spread without it; some are left out together."""
     sources = sorted({row.source for row, _ in found})
     order = np.random.default_rng(0).permutation(len(sources))
-    inside, rows = [], []
-    for part in (order[i::10] for i in range(10)):
+    out = {}
+    for part in (order[i::PARTS] for i in range(min(PARTS, len(sources)))):
         left = {sources[j] for j in part}
         rest = [pair for pair in found if pair[0].source not in left]
-        if not rest or not left:
-            continue
-        low, high = spread(rest).ends(claimed)
-        for row, r in found:
-            if row.source in left:
-                inside.append(low <= r <= high)
-                rows.append(row)
-    return float(np.average(inside, weights=weights(rows))) if rows else float("nan")
+        out |= dict.fromkeys(left, spread(rest or found, [pair for pair in nearer if pair[0].source not in left]))
+    return out
+
+
+PARTS = 10
+Residuals = Mapping[tuple[str, str, str], tuple[Pairs, Pairs]]
+"""Residuals by quantity, distance and kind of launch, with those of the nearer distance where they are few."""
+
+
+def sorted_by_launch(found: Mapping[tuple[str, str], Pairs]) -> Residuals:
+    """Return the residuals by kind of launch too, those of all kinds under ""; only such as hold enough cells."""
+    out: dict[tuple[str, str, str], tuple[Pairs, Pairs]] = {}
+    for (quantity, distance), each in found.items():
+        nearer = found.get((quantity, DISTANCES[DISTANCES.index(distance) - 1]), ())
+        for launch in ("", *LAUNCHES):
+            some = [pair for pair in each if launch in ("", pair[0].launch)]
+            cells = len({row.cell for row, _ in some})
+            if cells >= LEAST_CELLS:
+                out[quantity, distance, launch] = some, ()
+            elif cells >= FEWEST_CELLS and nearer and not launch:
+                out[quantity, distance, launch] = some, nearer
+    return out
+
+
+LAUNCHES = ("default", "tuned")
+"""Kinds of launch with a spread of their own."""
+
+
+def ends_of(
+    row: Row, distance: str, spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]], claimed: float
+) -> tuple[float, float]:
+    """Return the ends of a row's interval, made without the runs of its source, as :class:`roofline.hardware.evidence.Evidence` looks it up."""
+    start = DISTANCES.index(distance)
+    order = [
+        (row.quantity, distance, row.launch),
+        *((row.quantity, each, "") for each in (*DISTANCES[start:], *reversed(DISTANCES[:start]))),
+    ]
+    found = next(spreads[key] for key in order if key in spreads)
+    return found.get(row.source, found[EVERY]).ends(claimed)
+
+
+EVERY = ""
+"""Key of the spread with all sources."""
+
+
+# Scores --------------------------------------------------------------------------------------------------------------
+
+TITLES = {"tpot": "TPOT", "ttft": "TTFT", "rate": "tokens/s", "step_time": "training step"}
+CLAIMS = (0.5, 0.8, 0.95)
+SCORED: Sequence[tuple[str, str, Callable[[Row], str]]] = (
+    ("its model and system", "calibrated", lambda row: row.pair),
+    ("its engine or framework", "calibrated", lambda row: row.subject.software),
+    ("its format", "calibrated", lambda row: row.form),
+    ("its year", "calibrated", lambda row: row.year),
+    ("its source", "calibrated", lambda row: row.group),
+    ("its chip", "generic", lambda row: row.subject.chip),
+    ("its maker", "generic", lambda row: row.subject.maker),
+)  # fmt: skip
+"""What is left out, at which level of constants, and what a row shares with what is left out with it."""
+
+
+@frozen
+class Score:
+    """How far off the rows of one quantity are, cells weighing alike.
+
+    Attributes:
+        typical: exp(mean of abs(log)) - 1; ``mape``, mean of abs(predicted / measured - 1); ``median``, of the same.
+        inside: share inside the intervals of :data:`CLAIMS`; ``width``, median factor from the middle to an end of the 80 % interval.
+    """
+
+    cells: int
+    typical: float
+    mape: float
+    median: float
+    inside: tuple[float, ...]
+    width: float
+
+
+def scored(found: Found, spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]) -> Score:
+    """Return the score of rows."""
+    rows, r = [row for row, _, _ in found], np.array([r for _, r, _ in found])
+    w, off = weights(rows), np.abs(np.expm1(-r))
+    ends = {c: np.array([ends_of(row, far, spreads, c) for row, _, far in found]) for c in CLAIMS}
+    inside = [float(np.average((ends[c][:, 0] <= r) & (r <= ends[c][:, 1]), weights=w)) for c in CLAIMS]
+    half = (ends[0.8][:, 1] - ends[0.8][:, 0]) / 2
+    return Score(
+        len({row.cell for row in rows}), float(np.expm1(np.average(np.abs(r), weights=w))), float(np.average(off, weights=w)),
+        quantile(off, w, 0.5), tuple(inside), float(np.exp(quantile(half, w, 0.5))),
+    )  # fmt: skip
+
+
+def scores(
+    linear: Mapping[str, Linear], spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]
+) -> dict[tuple[str, str], Score]:
+    """Return the scores by quantity and by what was left out."""
+    every: dict[str, Found] = {"nothing: in fold": in_fold(linear["calibrated"])}
+    for title, level, key in SCORED:
+        floor = "maker" if level == "generic" else "family"
+        some = [row for row in linear[level].rows if key(row)]
+        if len({key(row) for row in some}) > 1:
+            found = left_out(linear[level], key, floor)
+            # Constants of all chips come from one maker's.
+            every[title] = [
+                each
+                for each in found
+                if key(each[0]) and (title != "its maker" or each[0].subject.maker not in FITTED_ON)
+            ]
+    return {
+        (quantity, title): scored(some, spreads)
+        for title, found in every.items()
+        for quantity in NAMES.values()
+        for some in [[each for each in found if each[0].quantity == quantity]]
+        if some
+    }
+
+
+def reliability(
+    linear: Mapping[str, Linear], spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]
+) -> dict[tuple[str, bool], list[float]]:
+    """Return the observed coverage at :data:`CURVE` by quantity, in fold and with model and system left out."""
+    out = {}
+    for inner, found in (
+        (True, in_fold(linear["calibrated"])),
+        (False, left_out(linear["calibrated"], lambda row: row.pair)),
+    ):
+        for quantity in NAMES.values():
+            some = [each for each in found if each[0].quantity == quantity]
+            if some:
+                w = weights([row for row, _, _ in some])
+                out[quantity, inner] = [
+                    float(
+                        np.average(
+                            [low <= r <= high for row, r, far in some for low, high in [ends_of(row, far, spreads, c)]],
+                            weights=w,
+                        )
+                    )
+                    for c in CURVE
+                ]
+    return out
+
+
+CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+def drawn(curves: Mapping[tuple[str, bool], Sequence[float]]) -> bytes:
+    """Return the reliability diagram as SVG: claimed against observed coverage, in fold and out of fold."""
+    with mpl.rc_context({**plots.STYLE, "font.size": 8.0}):
+        figure = plots.axes(6.4, 3.3).figure
+        figure.clear()
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for ax, inner, title in zip(panels, (True, False), ("in fold", "model and system left out"), strict=True):
+            ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=1)
+            ax.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color="0.93", linewidth=0, zorder=0)
+            for i, (quantity, name) in enumerate(TITLES.items()):
+                if (quantity, inner) in curves:
+                    ax.plot(
+                        CURVE, curves[quantity, inner], "o-", color=PALETTE[i], markersize=3, linewidth=1.1, label=name
+                    )
+            ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            ax.set_title(title, fontsize=8.5, loc="left")
+            ticks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+            ax.set_xticks(ticks, [f"{each:.0%}" for each in ticks])
+            ax.set_yticks(ticks, [f"{each:.0%}" for each in ticks])
+        panels[0].set_ylabel("share of cells inside")
+        figure.supxlabel("share that the interval claims", fontsize=8)
+        panels[0].legend(loc="lower right", fontsize=7.5, frameon=False)
+        return bytes(plots.render(figure, "svg"))
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -343,60 +584,211 @@ intervals that claim 50, 80 and 95 %, when the intervals are made without the ru
 Each run is predicted with constants of stacks and frameworks fitted without any run nearer than the distance says. Fits are linearised
 around the shipped constants. Kernels and links keep their fits at the first three distances; at the last two, chips are priced with the
 constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. A distance with fewer
-than {least} cells takes the spread of the next farther distance, and of the next nearer one where there is none.
+than {launched} cells is filled up to {filled} with runs of the nearer distance; one with fewer than {least} takes the spread of the next
+farther distance, or of the next nearer one where there is none. Where it is known that a service was launched as its engine's page says,
+or tuned, and {launched} cells were, the spread is theirs.
 
 What a run leaves open (the cache's format, the layout, the release) was chosen when it was priced, as it is for a question: what that
 choice costs is part of the spread. The list of what was measured is `hardware/evidence/measured.csv`, the spreads are
-`hardware/evidence/residuals.csv`.
+`hardware/evidence/residuals.csv`. `front` is the front end of a service: how far the fitted times of engines are from that of any engine.
+"""
+
+INDEX = """# How accurate, and how that was checked
+
+Made by `python scripts/distance.py --write`, at the level of constants that a user gets who names none (`calibrated`).
+
+A reviewer's way through these pages:
+
+1. The table below: errors and coverage in fold, and with a model and system, an engine, a format, a year, a source, a chip or a maker left out.
+2. The worst rows, and every run with its prediction: [serving](validation.md), [training](training-runs.md);
+   `roofline validate serving -o predictions.csv` and `roofline validate training -o predictions.csv` write them anew.
+3. [The spreads that intervals are made of](intervals.md), and [the law that uses them](../concepts/intervals.md).
+4. What was fitted to what: [kernels and links](fits.md) to timings of their own, [engines](engines.md) and [frameworks](frameworks.md)
+   to these runs, [collectives between nodes](networks.md), [memory](memory.md), [energy](energy.md), [operators](operators.md).
+5. What each term of the model is worth: [terms](terms.md). One published machine in detail: [CloudMatrix 384](cloudmatrix.md).
+
+## Errors and coverage
+
+A cell (source, model, system, weights) weighs as one, at most {most} runs of each, quality A and B: {runs} runs. *Typical error* is exp(mean of
+abs(ln(predicted / measured))) - 1, *MAPE* the mean of abs(predicted / measured - 1), *median* that of the same. *In 50, 80, 95 %*: share
+inside the interval that claims so much, made without the runs of the same source, model and system. *Width*: the median factor from the
+middle of the 80 % interval to its ends.
+
+*Left out* says which runs took no part in fitting the constants with which a run is predicted: those that share its model and system,
+its engine (or framework), and so on. Constants of kernels and links are fitted to timings, not to runs; they are kept, except where a chip or
+a maker is left out: there chips are priced with the constants of all chips, and runs of the maker that these come from ({fitted}) have no
+row. Fits are linearised around the shipped constants.
+
+{scores}
+
+## Reliability of the intervals
+
+![Claimed against observed coverage, in fold and with model and system left out](../figures/reliability.svg)
+
+Grey: within five points.
+
+## The worst twenty
+
+In fold, of all quantities, at most two of one cell.
+
+{worst}
 """
 
 
-def page(rows: Sequence[Sequence[str]]) -> bytes:
-    """Return the page that tells the spreads and their coverage."""
-    head = ["", "nearest evidence", "cells", "runs", "low", "high", "in 50 %", "in 80 %", "in 95 %"]
-    lines = [head, ["---", "---", *["--:"] * 7], *rows]
-    return PAGE.format(table="\n".join(f"| {' | '.join(each)} |" for each in lines), least=LEAST_CELLS).encode()
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2) -> str:
+    """Return a table, its first columns words and the others numbers."""
+    lines = [head, [*["---"] * words, *["--:"] * (len(head) - words)], *rows]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
+
+
+def spread_rows(found: Residuals) -> tuple[list[list[str]], list[list[object]]]:
+    """Return the rows of the page and those of the file."""
+    shown, rows = [], []
+    for (quantity, distance, launch), (each, nearer) in sorted(
+        found.items(), key=lambda item: (item[0][0], DISTANCES.index(item[0][1]), item[0][2])
+    ):
+        s = spread(each, nearer)
+        rows.append([quantity, distance, launch, s.cells, s.runs, *(f"{v:.4f}" for v in s.logs)])
+        low, high = s.ends(0.8)
+        told = [f"{coverage(each, nearer, c):.0%}" for c in CLAIMS]
+        about = f"{WORDS[distance]}{f'; {launch} launch' if launch else ''}"
+        shown.append([quantity, about, str(s.cells), str(s.runs), f"x{np.exp(low):.2f}", f"x{np.exp(high):.2f}", *told])
+    return shown, rows
+
+
+def fronts() -> list[object]:
+    """Return the row of the front end: quantiles of how far the fitted times of engines are from that of any engine."""
+    prior = {name: engines.PRIOR[name][0] for name in engines.NAMES if name.endswith(".front") and ".kind." not in name}
+    x = dict(zip(engines.NAMES, engines.start(), strict=True))
+    values = {name: prior[name] * float(np.exp(x[name])) for name in prior}
+    usual = values.pop("generic.front")
+    logs, n = np.log([each / usual for each in values.values()]), len(values)
+    shares = [float(np.clip(0.5 + (share - 0.5) * (n + 1) / n, 0.0, 1.0)) for share in SHARES]
+    return ["front", "chip", "", n, n, *(f"{quantile(logs, np.ones(n), share):.4f}" for share in shares)]
+
+
+def score_table(found: Mapping[tuple[str, str], Score]) -> str:
+    """Return the one table of scores."""
+    head = ["", "left out", "cells", "typical error", "MAPE", "median", *(f"in {c:.0%}" for c in CLAIMS), "width"]
+    titles = ["nothing: in fold", *(title for title, _, _ in SCORED)]
+    rows = [
+        [
+            name,
+            title,
+            str(s.cells),
+            f"{s.typical:.0%}",
+            f"{s.mape:.0%}",
+            f"{s.median:.0%}",
+            *(f"{each:.0%}" for each in s.inside),
+            f"x{s.width:.2f}",
+        ]
+        for quantity, name in TITLES.items()
+        for title in titles
+        if (quantity, title) in found
+        for s in [found[quantity, title]]
+    ]
+    return markdown(head, rows)
+
+
+def worst_table(linears: Sequence[Mapping[str, Linear]]) -> str:
+    """Return the worst rows in fold, at most two of a cell."""
+    every = sorted((each for one in linears for each in in_fold(one["calibrated"])), key=lambda each: -abs(each[1]))
+    rows: list[list[str]] = []
+    count: Counter[str] = Counter()
+    for row, r, _ in every:
+        count[row.cell] += 1
+        if count[row.cell] <= MOST_WORST and len(rows) < WORST:
+            about = f"{row.subject.model} on {row.pair.rpartition(' ')[2]}, {row.subject.software}"
+            rows.append(
+                [
+                    f"`{row.id}`",
+                    about,
+                    TITLES[row.quantity],
+                    f"{row.measured:.4g}",
+                    f"{row.measured * np.exp(-r):.4g}",
+                    f"x{np.exp(-r):.2f}",
+                ]
+            )
+    return markdown(["run", "", "", "measured", "predicted", "ratio"], rows, 3)
+
+
+WORST, MOST_WORST = 20, 2
+README = {"tpot": "TPOT", "rate": "tokens/s", "ttft": "TTFT", "step_time": "training step"}
+
+
+def readme(text: str, found: Mapping[tuple[str, str], Score]) -> str:
+    """Return the README with the numbers of the page in its table."""
+    for quantity, name in README.items():
+        cells = [
+            found[quantity, title] for title in ("nothing: in fold", "its model and system", "its engine or framework")
+        ]
+        new = f"| {name} | {' | '.join(f'{each.typical * 100:.0f} %' for each in cells)} | {cells[1].inside[1] * 100:.0f} % |"
+        text = re.sub(rf"^\| {re.escape(name)} \|.*$", new, text, flags=re.MULTILINE)
+    return text
+
+
+def kept(folder: Path | None, kind: str, make: Callable[[], dict[str, Linear]]) -> dict[str, Linear]:
+    """Return linearised predictions, from the folder where they were kept before."""
+    path = None if folder is None else folder / f"{kind}.pickle"
+    if path is not None and path.is_file():
+        return pickle.loads(path.read_bytes())  # type: ignore[no-any-return]  # noqa: S301  written by this script
+    made = make()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(made))
+    return made
 
 
 def main() -> None:
     """Compute the residuals, print their spreads and coverage, and write them if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"write {FOLDER}")
-    parser.add_argument("--kind", choices=("serving", "training"), action="append")
+    parser.add_argument("--write", action="store_true", help=f"write {FOLDER}, the pages and the table of the README")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder: keep the linearised predictions there, or start from those that are"
+    )
     given = parser.parse_args()
-    kinds = given.kind or ["serving", "training"]
     make: Mapping[str, Callable[..., dict[str, Linear]]] = {"serving": serving, "training": training}
     found: dict[tuple[str, str], list[tuple[Row, float]]] = {}
     every: list[tuple[Any, Subject]] = []
-    for kind in kinds:
+    linears: list[dict[str, Linear]] = []
+    for kind, linearise in make.items():
         known = opened(kind)
-        found |= collected(make[kind](known))
+        linears.append(kept(given.keep, kind, lambda known=known, linearise=linearise: linearise(known)))
+        found |= collected(linears[-1])
         every += known
-    shown, rows = [], []
-    for (quantity, distance), each in sorted(found.items(), key=lambda item: (item[0][0], DISTANCES.index(item[0][1]))):
-        if len({row.cell for row, _ in each}) < LEAST_CELLS:
-            continue
-        s = spread(each)
-        rows.append([quantity, distance, s.cells, s.runs, *(f"{v:.4f}" for v in s.logs)])
-        low, high = s.ends(0.8)
-        told = [f"{coverage(each, c):.0%}" for c in (0.5, 0.8, 0.95)]
-        shown.append(
-            [quantity, WORDS[distance], str(s.cells), str(s.runs), f"x{np.exp(low):.2f}", f"x{np.exp(high):.2f}", *told]
-        )
-    print(
-        columns(
-            shown,
-            head=["", "nearest evidence", "cells", "runs", "80 % low", "high", "50 %", "80 %", "95 %"],
-            right=range(2, 9),
-        )
-    )
-    if given.write:
-        output.write(
-            ROOT / FOLDER / "residuals.csv", table(["quantity", "distance", "cells", "runs", *QUANTILES], rows)
-        )
-        output.write(ROOT / FOLDER / "measured.csv", table([*SUBJECT, "runs"], measured(every)))
-        output.write(ROOT / "docs" / "accuracy" / "intervals.md", page(shown))
+    by_launch = sorted_by_launch(found)
+    spreads = {key: {**apart(*each), EVERY: spread(*each)} for key, each in by_launch.items()}
+    shown, rows = spread_rows(by_launch)
+    head = ["", "nearest evidence", "cells", "runs", "80 % low", "high", *(f"{c:.0%}" for c in CLAIMS)]
+    print(columns(shown, head=head, right=range(2, 9)), flush=True)
+    result: dict[tuple[str, str], Score] = {}
+    curves: dict[tuple[str, bool], list[float]] = {}
+    for linear in linears:
+        result |= scores(linear, spreads)
+        curves |= reliability(linear, spreads)
+    print(score_table(result), worst_table(linears), sep="\n\n")
+    if not given.write:
+        return
+    runs = len({row.id for linear in linears for row in linear["calibrated"].rows if row.quantity})
+    texts = {
+        f"{FOLDER}/residuals.csv": table(["quantity", "distance", "launch", "cells", "runs", *QUANTILES], [fronts(), *rows]),
+        f"{FOLDER}/measured.csv": table([*SUBJECT, "runs"], measured(every)),
+        "docs/accuracy/intervals.md": PAGE.format(
+            table=markdown(["", "nearest evidence", "cells", "runs", "low", "high", *(f"in {c:.0%}" for c in CLAIMS)], shown),
+            least=FEWEST_CELLS, launched=LEAST_CELLS, filled=FILLED,
+        ).encode(),
+        "docs/accuracy/index.md": INDEX.format(
+            most=MOST, runs=f"{runs:,}", scores=score_table(result), worst=worst_table(linears), fitted=", ".join(FITTED_ON)
+        ).encode(),
+        "docs/figures/reliability.svg": drawn(curves),
+        "README.md": readme((ROOT / "README.md").read_text(encoding="utf-8"), result).encode(),
+    }  # fmt: skip
+    for name, text in texts.items():
+        output.write(ROOT / name, text)
 
 
 if __name__ == "__main__":
-    main()
+    # As a module, so that what is kept can be read by other scripts.
+    import distance
+
+    distance.main()

@@ -1,6 +1,6 @@
 """Where the time goes, by what bounds it.
 
-Prefill and decode, one bar each.
+One output token and the first token, one bar each.
 """
 
 import roofline as rl

@@ -102,10 +102,16 @@ _NAMES = {
     "planner.campaign": ("campaign",),
     "planner.simulate": ("simulate",),
     "planner.train": ("train",),
+    "plots.measured": (
+        "Measured",
+        "roofline",
+    ),
     "reports.describe": (
         "Description",
         "describe",
     ),
+    "reports.launch": ("launch",),
+    "reports.launch.flags": ("Launch",),
     "reports.listing": ("listing",),
     "reports.report": (
         "Report",

@@ -62,8 +62,12 @@ from roofline.planner.selection import Splits as Splits
 from roofline.planner.selection import TrainingSearch as TrainingSearch
 from roofline.planner.simulate import simulate as simulate
 from roofline.planner.train import train as train
+from roofline.plots.measured import Measured as Measured
+from roofline.plots.measured import roofline as roofline
 from roofline.reports.describe import Description as Description
 from roofline.reports.describe import describe as describe
+from roofline.reports.launch import launch as launch
+from roofline.reports.launch.flags import Launch as Launch
 from roofline.reports.listing import listing as listing
 from roofline.reports.report import Report as Report
 from roofline.reports.report import report as report
@@ -123,12 +127,14 @@ __all__ = [
     "Hyper",
     "Indexer",
     "Kernel",
+    "Launch",
     "Layers",
     "Layout",
     "Lengths",
     "Linear",
     "Link",
     "Mamba",
+    "Measured",
     "Memory",
     "Message",
     "Mla",
@@ -176,6 +182,7 @@ __all__ = [
     "estimate",
     "framework",
     "largest",
+    "launch",
     "listing",
     "model",
     "names",
@@ -185,6 +192,7 @@ __all__ = [
     "probability",
     "profile",
     "report",
+    "roofline",
     "scaling",
     "search",
     "search_training",

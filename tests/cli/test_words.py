@@ -177,3 +177,21 @@ def test_the_module_runs():
         env={**os.environ, "COLUMNS": "0"},
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "estimate llama-3.1-8b -s l4 --tp 1 --chips 1 --gpu-memory-utilization",
+        "search serve llama-3.1-8b -s l4 --mem-fraction-static",
+        "compare l4 a100-pcie-80gb --model llama-3.1-8b --memory-fraction",
+        "sweep llama-3.1-8b -s l4 --set batch=1,8,64 --set context=8192 --gpu-memory-utilization",
+        "simulate llama-3.1-8b -s l4 --tp 1 --chips 1 --rate 0.5 --requests 4 --mem-fraction-static",
+    ],
+)
+def test_the_share_of_memory_is_a_flag_of_every_command_that_serves(capsys, line):
+    """At 0.6 of its memory an L4 does not hold 15 GiB of weights and a cache."""
+    answers = [run(capsys, f"{line} {fraction} --json")[:2] for fraction in ("0.95", "0.6")]
+    assert [status for status, _ in answers] == [0, 0]
+    assert answers[0] != answers[1]
+    assert run(capsys, f"{line} 1.5")[0] == 2

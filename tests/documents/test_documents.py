@@ -123,3 +123,24 @@ def test_the_tables_are_those_of_the_descriptors():
     ):
         made = getattr(tables, name.partition("/")[2].replace("-", "_"))()
         assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == made, "run python docs/tables.py"
+
+
+def test_the_readme_has_the_numbers_of_the_page_of_scores():
+    """Typical errors in fold, and with model and system, and engine or framework left out; the coverage of the second."""
+
+    def rows(name, wide):
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        cells = [
+            [cell.strip().replace(" %", "%") for cell in line.strip("|").split("|")]
+            for line in lines
+            if line.startswith("|")
+        ]
+        return [row for row in cells if len(row) == wide]
+
+    page = {(row[0], row[1]): row for row in rows("docs/accuracy/index.md", 10)}
+    readme = {row[0]: row[1:] for row in rows("README.md", 5)}
+    for name in ("TPOT", "tokens/s", "TTFT", "training step"):
+        inner, pair, software = (
+            page[name, left] for left in ("nothing: in fold", "its model and system", "its engine or framework")
+        )
+        assert readme[name] == [inner[3], pair[3], software[3], pair[7]], "run python scripts/distance.py --write"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline import catalog
+from roofline.hardware.engines import KINDS
 from roofline.hardware.evidence import DISTANCES, SHARES, Evidence, Near, Spread, Subject
 
 ASKED = Subject("serving", "vllm", "h100", "NVIDIA", "llama", "llama-3.1-8b")
@@ -60,15 +61,17 @@ def test_a_wider_coverage_is_a_wider_interval(coverage, more):
 
 def test_shipped_spreads_are_in_order_and_hold_the_prediction():
     found = catalog.evidence()
-    for (quantity, distance), spread in found.spreads.items():
+    for (quantity, distance, launch), spread in found.spreads.items():
         assert distance in DISTANCES
+        assert launch in ("", *KINDS)
         assert list(spread.logs) == sorted(spread.logs)
         assert spread.ends(0.95)[0] < 0 < spread.ends(0.95)[1], (quantity, distance)
-    assert {quantity for quantity, _ in found.spreads} == {"tpot", "ttft", "rate", "step_time"}
+    runs, others = {"tpot", "ttft", "rate", "step_time"}, {"front", "collective_long", "collective_short", "exchange"}
+    assert {quantity for quantity, _, _ in found.spreads} == runs | others
 
 
 def test_a_distance_without_runs_takes_the_next_further():
-    found = Evidence({}, {("tpot", "maker"): SPREAD})
+    found = Evidence({}, {("tpot", "maker", ""): SPREAD})
     assert found.spread("tpot", "family") is found.spread("tpot", "other") is SPREAD
 
 
@@ -101,3 +104,11 @@ def test_every_quantity_has_intervals_that_grow_with_their_coverage(quantity):
     assert np.all(below < low < high < above)
     with pytest.raises(rl.QuestionError, match="coverage"):
         est.interval(quantity, 80)
+
+
+def test_a_spread_of_the_kind_of_launch_is_taken_where_there_is_one():
+    narrow, wide = (Spread(9, 90, tuple(each * z for z in (-2, -1.3, -0.7, 0, 0.7, 1.3, 2))) for each in (0.1, 0.2))
+    found = Evidence({}, {("tpot", "stack", "tuned"): narrow, ("tpot", "stack", ""): wide, ("tpot", "maker", ""): wide})
+    assert found.spread("tpot", "stack", "tuned") is narrow
+    assert found.spread("tpot", "stack", "default") is wide
+    assert found.spread("tpot", "chip", "tuned") is wide

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import catalog
 from roofline.hardware.engines import Engine, StackMemory
+from roofline.models.architecture import Compressed, Tower
 from roofline.operators import serving_memory
 from roofline.operators.memory import kv_cache
 
@@ -61,7 +62,57 @@ def test_the_peak_at_start_is_the_largest_pass_or_the_logits():
     assert peaks == [12 * 100 * 10_000, 2 * 1000 * 13_000]
 
 
-def test_buffers_of_experts_stay():
+def test_an_encoder_is_tried_with_as_much_as_the_limits_allow():
+    """50 bytes for each of 1,000,000 tokens of images, more than the pass of 1,000 tokens."""
+    memory = StackMemory(logit=12.0, encoder=50.0, encoded=1e6)
+    seeing = attrs.evolve(PLAIN, towers=(Tower("vision tower", 10),))
+    assert float(serving_memory.profiled(seeing, RACK, rl.Layout(), driven(memory))) == 5e7
+    assert float(serving_memory.profiled(PLAIN, RACK, rl.Layout(), driven(memory))) == 2 * 1000 * 13_000
+
+
+def test_scores_of_an_index_are_those_of_all_tokens_and_keys():
+    """12 bytes for 1,000 tokens of a pass and each of 100,000 keys, beside the pass."""
+    mixer = rl.Gqa(10, 2, 100, indexer=rl.Indexer(heads=4, dim=128, top_k=64))
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(1, mixer, rl.Dense(3000)),))
+    plain, scored = (
+        float(serving_memory.profiled(model, RACK, rl.Layout(), driven(StackMemory(logit=12.0, index=b)), 1e5))
+        for b in (0.0, 12.0)
+    )
+    assert scored - plain == 12 * 1000 * 1e5
+
+
+def test_limits_of_a_pass_grow_with_the_memory():
+    memory = StackMemory(large=1e9, small_tokens=10.0, sequences=7.0, small_sequences=3.0)
+    assert serving_memory.limits(RACK, driven(memory)) == (1000, 7)
+    assert serving_memory.limits(RACK, driven(attrs.evolve(memory, large=1e12))) == (10, 3)
+    assert serving_memory.limits(RACK, driven(attrs.evolve(memory, huge=2e9, huge_tokens=2000.0))) == (2000, 7)
+
+
+def test_graphs_take_memory_for_each_layer_unless_none_are_captured():
+    def runtime(**words):
+        return float(serving_memory.room(PLAIN, RACK, rl.Layout(), driven(StackMemory(graph=1e7), **words)).runtime)
+
+    assert runtime() == 4e7
+    assert runtime(captured=()) == 0.0
+
+
+def test_windows_and_compressors_hold_the_tokens_of_a_pass_besides():
+    """A window of 50 and a pass of 200 in one of two layers; an entry of content and gate, twice, of 100 + 128 elements of 4 bytes."""
+    wide, narrow = rl.Gqa(10, 2, 100), rl.Gqa(10, 2, 100, window=50)
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(1, wide, rl.Dense(3000)), rl.Layers(1, narrow, rl.Dense(3000))))
+    profile = driven(StackMemory(chunked=True))
+    found = float(serving_memory.cached_bytes(model, rl.Layout(), 1000.0, profile, passing=200.0))
+    assert found == pytest.approx(2 * 400 * (1000 + 250))
+    mixer = Compressed(
+        10, 100, 50, 1, 10, window=50, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
+    )
+    assert (
+        serving_memory.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
+        == 3 * 4 * 228 * 4
+    )
+
+
+def test_buffers_of_experts_come_on_top_of_the_pass():
     model = attrs.evolve(PLAIN, layers=(rl.Layers(1, rl.Gqa(10, 2, 100), rl.Moe(experts=8, top_k=2, width=500)),))
     memory = StackMemory(logit=12.0, sequences=100.0, small_sequences=100.0, experts=3.0)
     found = float(serving_memory.profiled(model, RACK, rl.Layout(), driven(memory)))
@@ -80,6 +131,9 @@ def test_a_state_takes_pages_and_a_sequence_whole_ones():
         serving_memory.cached_bytes(HYBRID, rl.Layout(), 2.5 * length, driven(StackMemory(paged=True, state_pages=2.0)))
     )
     assert twice == pytest.approx(6 * float(state) + 4 * length * token)
+    kept = driven(StackMemory(paged=True, state_copies=2.0))
+    more = float(serving_memory.cached_bytes(HYBRID, rl.Layout(), 2.5 * length, kept))
+    assert more == pytest.approx(6 * float(state) + 3 * length * token)
 
 
 def test_states_with_a_room_of_their_own_may_be_what_fills_first():
@@ -129,7 +183,7 @@ def test_a_greater_fraction_leaves_more_cache(fraction, engine):
 
 def test_what_fits_within_its_uncertainty_fits_probably():
     model = rl.model("gpt-oss-120b")
-    est = rl.estimate(rl.Decode(model, 8.0, 1000.0), RACK, rl.Layout(), engine="vllm")
+    est = rl.estimate(rl.Decode(model, 8.0, 1000.0), RACK, rl.Layout(), engine="vllm", memory_fraction=0.88)
     low, high = est.interval("memory")
     assert low < est.capacity < high
     assert 0.1 < float(est.fits_probability) < 0.9
@@ -158,3 +212,79 @@ def test_memory_of_an_engine_is_read_and_checked():
     assert (found.rule, found.reserve_share) == ("static", 0.12)
     assert catalog.engine("vllm-ascend").memory.state_pages == 2.0
     assert catalog.engine("sglang", RACK).memory.reserve_share == 0.0
+
+
+@pytest.mark.parametrize("release", ["0.10.1", "0.14.1"])
+def test_gpt_oss_does_not_start_on_one_h100(release):
+    """vLLM issues 23278 and 33155: 64.4 to 66.0 GiB of weights, -2.14 GiB for the cache."""
+    question = rl.Decode(rl.model("gpt-oss-120b"), 1.0, 1000.0)
+    est = rl.estimate(question, RACK, rl.Layout(), engine=f"vllm@{release}")
+    assert not est.fits
+    assert float(est.fits_probability) < 0.35
+
+
+def test_the_same_model_leaves_more_cache_where_tokens_are_not_sorted():
+    """vLLM issue 21348: 178,880 tokens by vLLM of July 2025, 367,404 by SGLang at 0.93, of 48,128 bytes on each of four H100."""
+    model = rl.model("qwen3-235b-a22b", dtype="fp8-block", kv_dtype="bf16")
+    question, layout = rl.Decode(model, 1.0, 40_959.0), rl.Layout(tp=4)
+    old, sglang = (
+        rl.estimate(question, RACK, layout, engine=e, memory_fraction=f)
+        for e, f in (("vllm@0.9.2", 0.9), ("sglang@0.4.9", 0.93))
+    )
+    assert float(old.kv_cache_tokens) == pytest.approx(178_880, rel=0.15)
+    assert float(sglang.kv_cache_tokens) == pytest.approx(367_404, rel=0.06)
+    assert old.interval("kv_cache_tokens")[0] < 178_880
+
+
+def test_limits_of_vllm_by_chip():
+    """8,192 tokens and 1,024 sequences from 70 GiB on, never on A100; 16,384 tokens from 160 GiB on, since August 2026."""
+
+    def asked(system, release=""):
+        rack = rl.system(system)
+        return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine(f"vllm{release}", rack)))
+
+    assert asked("dgx-h100") == (8192, 1024)
+    assert asked("dgx-a100-80gb") == (2048, 256)
+    assert asked("l40s") == (2048, 256)
+    assert asked("dgx-b200") == (16384, 1024)
+    assert asked("dgx-b200", "@0.19") == (8192, 1024)
+
+
+def test_the_share_of_the_memory_is_that_of_the_release():
+    assert catalog.engine("vllm@0.11", RACK).memory_fraction == 0.9
+    assert catalog.engine("vllm", RACK).memory_fraction == 0.92
+
+
+def test_windows_with_a_pool_of_their_own():
+    """Two layers of 400 elements a token, one with a window of 100: a pool of T tokens takes 800 (1 + 0.5) T."""
+    wide, narrow = rl.Gqa(10, 2, 100), rl.Gqa(10, 2, 100, window=100)
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(1, wide, rl.Dense(3000)), rl.Layers(1, narrow, rl.Dense(3000))))
+    profile = driven(StackMemory(window_room=0.5))
+
+    def room(tokens):
+        return float(serving_memory.cached_bytes(model, rl.Layout(), tokens, profile))
+
+    assert room(1000.0) == pytest.approx(800 * 1.5 * 1000)
+    # Of 50 tokens windows hold all, which takes a pool of 100.
+    assert room(50.0) == pytest.approx(800 * 1.5 * 100)
+
+
+def test_a_fraction_is_less_for_long_requests():
+    memory = StackMemory(rule="static", long=1000.0, long_share=0.5)
+    rooms = [serving_memory.room(PLAIN, RACK, rl.Layout(), driven(memory, 0.8), n).fraction for n in (999.0, 1001.0)]
+    assert [float(each) for each in rooms] == [0.8, 0.4]
+
+
+def test_minimax_m2_on_mi300x_as_sglang_serves_it():
+    """About 1.5 million tokens on four of them: 0.85 of the default fraction, by AITER at long contexts."""
+    question = rl.Decode(rl.model("minimax-m2"), 1.0, 32_767.0)
+    est = rl.estimate(question, "mi300x-8", rl.Layout(tp=4), engine="sglang")
+    assert float(est.kv_cache_tokens) == pytest.approx(1.5e6, rel=0.05)
+
+
+def test_chunks_of_sglang_by_memory():
+    def tokens(system):
+        rack = rl.system(system)
+        return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine("sglang", rack)))[0]
+
+    assert [tokens(name) for name in ("rtx-4090", "l40s", "dgx-h100", "dgx-b200")] == [2048, 4096, 8192, 16384]

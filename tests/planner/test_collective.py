@@ -134,7 +134,7 @@ def test_it_is_an_answer_like_any_other():
 
 def test_a_picture_of_bus_bandwidth_against_size():
     axes = rl.collective("all-reduce", "1 GiB", "dgx-b200", ranks=64).plot()
-    assert axes.get_ylabel() == "Bus bandwidth (GB/s)"
+    assert axes.get_ylabel() == "bus bandwidth, GB/s"
     assert len(axes.lines[0].get_xdata()) > 20
 
 

@@ -289,7 +289,7 @@ def test_the_verb_and_the_one_verb_are_one():
     assert float(rl.estimate(question, "dgx-h100", chips=64, tp=4, pp=2, framework="none").step_time) < float(
         est.step_time
     )
-    with pytest.raises(rl.QuestionError, match="no word of training"):
+    with pytest.raises(rl.QuestionError, match="no keyword of training"):
         rl.estimate(question, "dgx-h100", PLAIN, engine="vllm")
 
 
@@ -315,7 +315,7 @@ def test_long_sequences_are_shared():
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [({}, "global_batch: is missing"), ({"global_batch": 64, "batch": 3}, "is no word of training"), ({"global_batch": 0}, "of at least 1"),
+    [({}, "global_batch: is missing"), ({"global_batch": 64, "batch": 3}, "is no keyword of training"), ({"global_batch": 0}, "of at least 1"),
      ({"global_batch": 64, "tp": 3}, "tp must divide"), ({"global_batch": 64, "tp": 2.5}, "whole number"), ({"global_batch": 64, "pp": 3}, "no such split"),
      ({"global_batch": 63, "micro_batch": 2}, "must divide the global batch"), ({"global_batch": 64, "sharding": "zero4"}, "did you mean"),
      ({"global_batch": 64, "schedule": "1f2b"}, "1f1b"), ({"global_batch": 64, "recompute": "half"}, "recompute='half'"),

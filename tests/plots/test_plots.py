@@ -12,6 +12,7 @@ import pytest
 import roofline as rl
 from roofline import catalog, plots
 from roofline.plots import _roofline
+from roofline.plots import answers as pictures
 
 TIMINGS = Path(__file__).parents[2] / "hardware" / "timings"
 
@@ -67,16 +68,55 @@ def test_roofs_and_ridges_are_named_in_place(drawn):
 
 
 def test_the_largest_operations_are_named(drawn, est):
-    biggest = plots.points(est.steps[1], est.system)[0]
-    assert f"{biggest.name} {biggest.share:.0%}" in texts(drawn)
+    # Shares are of the time of a request, whose headline they add up to.
+    biggest = max((p for p in pictures.sheet(est).points if not p.network), key=lambda p: p.share)
+    assert any(text.startswith(biggest.name) and text.endswith("%") for text in texts(drawn))
     legend = [text.get_text() for text in drawn.get_legend().get_texts()]
     assert legend == [
-        "gb200-nvl72: dp=64 ep=64, fp8-block, 4,096 sequences", "prefill", "decode", "whole step, per byte sent",
-        "area: share of the step's time",
+        "gb200-nvl72: dp=64 ep=64, fp8-block, 4,096 sequences", "decode with a prefill chunk", "bound by compute",
+        "bound by memory", "bound by latency", "roofs that kernels reach", "whole step, per byte sent",
+        "size, %: share of a request's time",
     ]  # fmt: skip
-    assert drawn.get_title(loc="left") == "deepseek-v3, input 4,096, output 1,024 tokens"
-    # The diamonds are told apart by their steps, with the part that messages take.
-    assert [text for text in texts(drawn) if text.startswith(("prefill ", "decode "))] != []
+    finding, asked = drawn.get_title(loc="left").split("\n")
+    assert finding == f"{est.bound} bounds {est.bounds[est.bound]:.0%} of the time on GB200 NVL72 (chip: GB200)"
+    assert asked == "deepseek-v3, input 4,096, output 1,024 tokens"
+    # The diamonds are told apart by their steps, with the part that communication takes.
+    assert [text for text in texts(drawn) if text.startswith("communication (")] != []
+
+
+def test_shares_of_a_service_are_of_what_runs(est):
+    """What the picture decomposes is the headline: no step that never runs has a point."""
+    runs = pictures.running(est)
+    assert sum(float(span.time) for span, _ in runs) == pytest.approx(
+        float(est.cycle - est.waits.base) + float(est.waits.base), rel=0.02
+    )
+    assert {span.name for span, _ in runs} <= {"decode", "mixed"}
+
+
+def test_points_say_what_bounds_them(est, drawn):
+    sheet = pictures.sheet(est)
+    for mark in (m for m in sheet.points if not m.network):
+        leaves = [(c, n) for span, _ in pictures.running(est) if span.name == mark.step for w, c, n in span.leaves()
+                  if w is not None and w.label == mark.name]  # fmt: skip
+        busy = {
+            name: sum(float(getattr(c, name) * n) for c, n in leaves)
+            for name in ("compute", "memory", "network", "latency")
+        }
+        assert mark.bound == max(busy, key=busy.get)
+    # A point has the colour of what bounds it, the same as in the breakdown.
+    palette = drawn.figure.roofline_style.palette
+    colors = {tuple(np.round(c.get_edgecolor()[0][:3], 3)) for c in drawn.collections if len(c.get_edgecolor())}
+    named = {tuple(np.round([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)], 3)) for color in palette[:4]}
+    assert colors <= named
+
+
+def test_attainable_roofs_lie_below_the_peaks(est):
+    sheet = pictures.sheet(est)
+    peaks = {roof.name: roof.peak or roof.bandwidth for roof in sheet.roofs}
+    assert {roof.name for roof in sheet.attainable} == {"bf16", "fp8", "memory"}
+    assert all((roof.peak or roof.bandwidth) < 0.99 * peaks[roof.name] for roof in sheet.attainable)
+    ideal = rl.estimate("llama-3.1-8b", "dgx-h100", concurrency=64, level="ideal")
+    assert pictures.sheet(ideal).attainable == ()
 
 
 def test_labels_do_not_cover_each_other(drawn):
@@ -96,8 +136,7 @@ def test_labels_do_not_cover_each_other(drawn):
 
 def test_areas_are_shares(drawn, est):
     sizes = sorted(float(c.get_sizes()[0]) for c in drawn.collections)
-    tier = plots.spanned(est.system, 64.0)
-    shares = [p.share for span in est.steps[:2] for p in plots.points(span, est.system, tier) if p.share >= 0.005]
+    shares = [p.share for p in pictures.sheet(est).points]
     np.testing.assert_allclose(sizes, sorted(12 + 700 * np.array(shares)))
 
 
@@ -106,8 +145,8 @@ def test_two_systems_share_a_sheet(est):
     ax = other.plot(ax=est.plot())
     labels = texts(ax)
     assert "gb200-nvl72: memory 8 TB/s" in labels
-    assert "cloudmatrix384: memory 1.6 TB/s" in labels
-    assert "cloudmatrix384: UB 196 GB/s" in labels
+    assert "cloudmatrix384: memory 3.2 TB/s" in labels
+    assert "cloudmatrix384: UB 392 GB/s" in labels
     colors = {line.get_color() for line in ax.lines}
     assert set(_roofline.PALETTE[:2]) <= colors
 
@@ -169,11 +208,34 @@ def test_what_is_on_the_axes_stays(est):
     assert len(ax.lines) == len(fresh.lines) + 1
 
 
-def test_a_plan_that_does_not_fit_says_so_and_a_die_is_called_one():
+def test_a_plan_that_does_not_fit_says_so_and_packages_are_on_one_scale():
     est = rl.estimate("llama-3.1-405b", "dgx-h100", rl.Layout(tp=8))
     assert est.plot().get_legend().get_texts()[0].get_text().endswith("(DOES NOT FIT)")
     rack = rl.estimate("deepseek-r1", "cloudmatrix384", rl.Layout(dp=32, ep=32), dtype="int8")
-    assert rack.plot().get_ylabel() == "performance of one die, TFLOP/s"
+    ax = rack.plot()
+    assert ax.get_ylabel() == "performance of one chip, TFLOP/s"
+    assert "Ascend 910C, 2 dies" in ax.get_title(loc="left")
+    roofs = {roof.name: roof.peak or roof.bandwidth for roof in pictures.sheet(rack).roofs}
+    assert roofs["int8"] == pytest.approx(2 * rack.system.chip.peak["int8"])
+    assert roofs["memory"] == pytest.approx(2 * rack.system.chip.memory.bandwidth)
+
+
+def test_titles_limits_and_legends_of_ones_own_stay(est):
+    from matplotlib.figure import Figure
+
+    for kind in ("roofline", "load", "breakdown", "memory"):
+        ax = Figure().add_subplot()
+        ax.set_title("mine")
+        ax.set_xlabel("my axis")
+        ax.plot([1, 2], [1, 2], label="my line")
+        legend = ax.legend()
+        ax.set_ylim(1.0, 50.0)
+        est.plot(ax=ax, kind=kind)
+        assert ax.get_title() == "mine"
+        assert ax.get_title(loc="left") == ""
+        assert ax.get_xlabel() == "my axis"
+        assert ax.get_legend() is legend
+        assert kind in ("breakdown", "memory") or ax.get_ylim() == (1.0, 50.0)
 
 
 def timed(chip, *tables):

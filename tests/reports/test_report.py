@@ -1,9 +1,13 @@
 """Pages: whole, alone, safe from what strangers write, and usable in a real browser with a keyboard, on a phone and on paper."""
 
+import base64
+import hashlib
 import json
 import re
+import shlex
 import sys
-from html import escape, unescape
+from datetime import date
+from html import unescape
 
 import attrs
 import pytest
@@ -11,9 +15,10 @@ import pytest
 import browser
 import roofline as rl
 from roofline.cli import app
+from roofline.reports import page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"
-SERVING = ["answer", "time", "operations", "frontier", "loads", "assumptions", "sure", "sources"]
+SERVING = ["answer", "time", "operations", "frontier", "loads", "sensitivity", "assumptions", "sure", "sources"]
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +47,63 @@ def test_a_page_asks_for_nothing(served):
     assert not re.search(r"<(link|img|iframe|object|embed)\b|\bsrc=|@import|url\(", ours)
     # Addresses stand in links, which are followed only by whoever clicks.
     assert set(re.findall(r'(\w+)="https?://', ours)) == {"href"}
-    assert served.html.count("plotly.js v") == 1
+    # Scripts and style are allowed by their hashes, and by nothing else.
+    policy = unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', served.html)[1])
+    assert "unsafe" not in policy
+    assert len(served.html.encode()) < 1_000_000
+    for kind, found in (("script-src", re.findall(r"<script>(.*?)</script>", served.html, re.DOTALL)),
+                        ("style-src", re.findall(r"<style>(.*?)</style>", served.html, re.DOTALL))):  # fmt: skip
+        told = re.search(rf"{kind} ([^;]*)", policy)[1].split()
+        assert told == [
+            f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in found
+        ]
+    assert not re.search(r"<\w[^>]* (style|on\w+)=", ours)
     assert served.html == rl.report("deepseek-v3", "gb200-nvl72", concurrency=1024, tpot="50ms").html
 
 
 def test_a_page_says_what_the_answer_says(served):
-    est, html = served.answer, served.html
+    est, html = served.answer, unescape(served.html)
     assert sections(served) == SERVING
     for text in (f"{est.tokens_per_second:,.0f}", *est.assumptions, *(fact.text for fact in est.citations())):
-        assert escape(text) in html
+        assert text in html
     assert html.index('id="sources"') > html.index('id="sure"') > html.index('id="frontier"')
     walk = figures(served)["walked"]["walk"]
     assert len(walk["x"]) == len(walk["told"]) > 10
     assert walk["y"] == sorted(walk["y"], reverse=True)
+
+
+def test_a_page_says_who_made_it_when_and_how_again(served, trained):
+    for made in (served, trained):
+        head = made.html[: made.html.index("<main")]
+        assert date.today().isoformat() in head
+        assert f"roofline {rl.__version__}" in head
+        told = unescape(re.search(r"<code>(.*?)</code>", head)[1])
+        assert told.startswith("roofline report ")
+    est = served.answer
+    assert f"{est.tokens_per_second:,.0f} output tokens/s" in served.html[: served.html.index("<main")]
+    again = rl.report(est, made=date(2026, 1, 2), frontier=False)
+    assert "2026-01-02" in again.html
+
+
+def test_its_command_gives_the_same_answer(served, trained, tmp_path, capsys):
+    for made in (served, trained):
+        told = shlex.split(page.command(made.answer))
+        app.main([*told[1:], "--no-frontier", "-o", str(tmp_path / "again.html")])
+        again = (tmp_path / "again.html").read_text(encoding="utf-8")
+        assert unescape(re.search(r'class="verdict">(.*?)</p>', again)[1]) == page.verdict(made.answer)
+
+
+def test_training_is_about_the_best_of_its_frontier(trained):
+    walk = figures(trained)["walked"]["walk"]
+    assert float(trained.answer.step_time) == pytest.approx(min(walk["y"]))
+
+
+def test_every_source_stands_once_with_its_numbers(served):
+    block = unescape(served.html[served.html.index('id="sources"') :])
+    titles = {fact.source.title for fact in served.answer.citations()}
+    for title in titles:
+        assert block.count(f">{title}<") == 1
+    assert block.count("<tr") <= len({(f.source.kind, f.source.title) for f in served.answer.citations()}) + 1
 
 
 def test_training_has_pages(trained):
@@ -98,7 +147,7 @@ def test_what_strangers_write_is_text():
         assert "<img" not in made.html
         assert HOSTILE not in made.html
         assert "&lt;/script&gt;&lt;img src=x" in made.html
-        assert made.html.count("</script>") == 3
+        assert made.html.count("</script>") == 3  # figures, what draws, what listens
 
 
 def test_only_addresses_of_the_web_are_links():
@@ -122,8 +171,8 @@ def test_a_page_is_written_whole_or_not_at_all(served, tmp_path):
 
 
 def test_a_missing_extra_is_told_at_once(monkeypatch):
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    page.template.cache_clear()
     with pytest.raises(rl.QuestionError, match=r"install the extra, pip install 'roofline\[report\]'"):
         rl.report("no-such-model", "dgx-h100")
 
@@ -174,9 +223,9 @@ alone = pytest.mark.skipif(not browser.found(), reason=browser.MISSING)
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    with browser.opened(tmp_path_factory.mktemp("profile")) as window:
-        yield window
+def window(tmp_path_factory):
+    with browser.opened(tmp_path_factory.mktemp("profile")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -189,94 +238,94 @@ def files(served, trained, tmp_path_factory):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["served", "trained"])
-def test_a_browser_shows_it(page, files, name, width, scheme):
-    page.open(files[name], width=width, scheme=scheme)
-    assert page.complaints() == []
-    assert page.ask("performance.getEntriesByType('resource').length") == 0
+def test_a_browser_shows_it(window, files, name, width, scheme):
+    window.open(files[name], width=width, scheme=scheme)
+    assert window.complaints() == []
+    assert window.ask("performance.getEntriesByType('resource').length") == 0
     # Nothing is wider than the screen but tables, which scroll by themselves.
-    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
-    assert page.ask("document.querySelectorAll('.main-svg').length") >= 2
-    paper = page.ask("getComputedStyle(document.body).backgroundColor")
+    assert window.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert window.ask("document.querySelectorAll('svg.drawn').length") == 2
+    paper = window.ask("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-    ink = page.ask("getComputedStyle(document.querySelector('#roofline .xtitle')).fill")
-    assert ink == page.ask("getComputedStyle(document.body).color")
-    marks = "[...document.querySelectorAll('#roofline .scatterlayer .points path')].length"
-    assert page.ask(marks) > 5
+    ink = window.ask("getComputedStyle(document.querySelector('#roofline .xtitle')).fill")
+    assert ink == window.ask("getComputedStyle(document.body).color")
+    marks = "[...document.querySelectorAll('#roofline .points path')].length"
+    assert window.ask(marks) > 5
 
 
 @alone
-def test_switches_by_keyboard(page, files):
+def test_switches_by_keyboard(window, files):
     from selenium.webdriver.common.keys import Keys
 
-    page.open(files["served"])
-    page.focus("input[data-figure=roofline]")
-    assert page.ask("document.getElementById('roofline').data[0].visible !== false")
-    page.press(Keys.SPACE)
-    page.until("document.getElementById('roofline').data[0].visible === false")
-    page.press(Keys.SPACE)
-    page.until("document.getElementById('roofline').data[0].visible === true")
-    assert page.complaints() == []
+    window.open(files["served"])
+    window.focus("input[data-figure=roofline]")
+    assert window.ask("document.getElementById('roofline').data[0].visible !== false")
+    window.press(Keys.SPACE)
+    window.until("document.getElementById('roofline').data[0].visible === false")
+    window.press(Keys.SPACE)
+    window.until("document.getElementById('roofline').data[0].visible === true")
+    assert window.complaints() == []
 
 
 @alone
-def test_heads_sort_by_keyboard(page, files):
+def test_heads_sort_by_keyboard(window, files):
     from selenium.webdriver.common.keys import Keys
 
-    page.open(files["served"])
+    window.open(files["served"])
     values = "[...document.querySelectorAll('#operations tbody tr')].map(row => Number(row.cells[3].dataset.value))"
-    page.focus("#operations thead th:nth-child(4) button")
-    page.press(Keys.ENTER)
-    assert page.ask(values) == sorted(page.ask(values), reverse=True)
-    page.press(Keys.ENTER)
-    assert page.ask(values) == sorted(page.ask(values))
-    assert page.ask("document.querySelector('#operations thead th:nth-child(4)').ariaSort") == "ascending"
-    page.focus("#operations thead th:nth-child(1) button")
-    page.press(Keys.ENTER)
-    names = page.ask("[...document.querySelectorAll('#operations tbody tr')].map(row => row.cells[0].textContent)")
+    window.focus("#operations thead th:nth-child(4) button")
+    window.press(Keys.ENTER)
+    assert window.ask(values) == sorted(window.ask(values), reverse=True)
+    window.press(Keys.ENTER)
+    assert window.ask(values) == sorted(window.ask(values))
+    assert window.ask("document.querySelector('#operations thead th:nth-child(4)').ariaSort") == "ascending"
+    window.focus("#operations thead th:nth-child(1) button")
+    window.press(Keys.ENTER)
+    names = window.ask("[...document.querySelectorAll('#operations tbody tr')].map(row => row.cells[0].textContent)")
     assert [n.lower() for n in names] == sorted(n.lower() for n in names)
-    assert page.ask("document.querySelectorAll('#operations [aria-sort]').length") == 1
+    assert window.ask("document.querySelectorAll('#operations [aria-sort]').length") == 1
 
 
 @alone
 @pytest.mark.parametrize("name", ["served", "trained"])
-def test_a_walk_by_keyboard(page, files, name):
+def test_a_walk_by_keyboard(window, files, name):
     from selenium.webdriver.common.keys import Keys
 
-    page.open(files[name])
-    page.focus("#walked-walk")
-    page.press(Keys.HOME)
+    window.open(files[name])
+    window.focus("#walked-walk")
+    window.press(Keys.HOME)
     told = "document.getElementById('walked-told').textContent"
-    first, at = page.ask(told), "document.getElementById('walked').data.at(-1).x[0]"
-    place = page.ask(at)
-    page.press(Keys.ARROW_RIGHT)
-    page.until(f"{at} !== {place}")
-    assert page.ask(told) != first
-    assert page.ask("document.getElementById('walked-walk').ariaValueText.length") > 20
+    first, at = window.ask(told), "document.getElementById('walked').data.at(-1).x[0]"
+    place = window.ask(at)
+    window.press(Keys.ARROW_RIGHT)
+    window.until(f"{at} !== {place}")
+    assert window.ask(told) != first
+    assert window.ask("document.getElementById('walked-walk').ariaValueText.length") > 20
 
 
 @alone
-def test_an_operation_shows_its_point(page, files):
-    page.open(files["served"])
-    page.focus(".spot")
-    page.until("document.querySelector('#roofline .hoverlayer').textContent.includes('FLOP/B')")
-    assert page.ask(
+def test_an_operation_shows_its_point(window, files):
+    window.open(files["served"])
+    window.focus(".spot")
+    window.until("document.querySelector('#roofline .hoverlayer').textContent.includes('FLOP/B')")
+    assert window.ask(
         "document.querySelector('#roofline .hoverlayer').textContent.includes(document.activeElement.textContent)"
     )
-    assert page.ask("getComputedStyle(document.activeElement).outlineStyle") in ("solid", "none")
+    assert window.ask("getComputedStyle(document.activeElement).outlineStyle") in ("solid", "none")
 
 
 @alone
-def test_the_first_tab_skips_to_the_answer(page, files):
+def test_the_first_tab_skips_to_the_answer(window, files):
     from selenium.webdriver.common.keys import Keys
 
-    page.open(files["trained"], width=390)
-    page.press(Keys.TAB)
-    assert page.ask("document.activeElement.className") == "skip"
-    assert page.ask("document.activeElement.getBoundingClientRect().left >= 0")
-    page.press(Keys.ENTER)
-    assert page.ask("document.activeElement.id") == "main"
+    window.open(files["trained"], width=390)
+    window.press(Keys.TAB)
+    assert window.ask("document.activeElement.className") == "skip"
+    assert window.ask("document.activeElement.getBoundingClientRect().left >= 0")
+    window.press(Keys.ENTER)
+    assert window.ask("document.activeElement.id") == "main"
     # Whatever can be focused has a name.
-    nameless = page.ask(
+    nameless = window.ask(
         "[...document.querySelectorAll('a[href], button, input, [tabindex=\"0\"]')].filter(each => !(each.textContent.trim() || each.ariaLabel "
         "|| each.title || each.dataset.title || each.labels?.length)).map(each => each.outerHTML.slice(0, 200))"
     )
@@ -284,8 +333,8 @@ def test_the_first_tab_skips_to_the_answer(page, files):
 
 
 @alone
-def test_paper(page, files):
-    page.open(files["served"], scheme="dark")
-    assert page.paper().startswith(b"%PDF")
-    page.until("document.querySelectorAll('details[open]').length === 0")
-    assert page.complaints() == []
+def test_paper(window, files):
+    window.open(files["served"], scheme="dark")
+    assert window.paper().startswith(b"%PDF")
+    window.until("document.querySelectorAll('details[open]').length === 0")
+    assert window.complaints() == []

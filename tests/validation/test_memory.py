@@ -24,9 +24,8 @@ def test_logs_are_met():
 
     assert error("weights_gib_per_gpu", np.mean) <= 0.02
     assert error("kv_cache_gib_per_gpu", np.mean) <= 0.05
-    # A few hybrids with towers that are not counted are far off.
-    assert error("kv_cache_tokens", np.median) <= 0.05
-    assert error("max_concurrency_at_len", np.median) <= 0.10
+    assert error("kv_cache_tokens", np.mean) <= 0.10
+    assert error("max_concurrency_at_len", np.mean) <= 0.10
     assert 0.75 <= np.mean([each.inside for each in found]) <= 0.9
 
 

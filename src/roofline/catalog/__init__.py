@@ -47,6 +47,7 @@ __all__ = [
     "fabric",
     "framework",
     "kind_of",
+    "launch",
     "lines_of",
     "measured",
     "model",
@@ -57,7 +58,9 @@ __all__ = [
     "read_rows",
     "read_toml",
     "root",
+    "served_by",
     "system",
+    "template",
     "write",
     "write_all",
 ]
@@ -66,6 +69,7 @@ _LOG: Final = logging.getLogger("roofline")
 _LOG.addHandler(logging.NullHandler())
 """What a reader is unsure of: silent in a program that listens to no log; the command line prints each line once."""
 _RUNS: Final = "workloads/runs"
+_LAUNCH: Final = "workloads/launch"
 _SUSTAINED: Final = "hardware/sustained.toml"
 _OPERATION: Final = "hardware/operation.toml"
 _ENERGY: Final = "hardware/energy.toml"
@@ -217,7 +221,7 @@ def fabric(given: str | Path | Fabric) -> Fabric:
 
 
 def system(given: str | Path | System) -> System:
-    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
@@ -227,6 +231,8 @@ def system(given: str | Path | System) -> System:
     alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
     if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
         return _alone(chip(alone))
+    if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
+        return _alone(chip(given))
     return _load("system", given)  # type: ignore[no-any-return]
 
 
@@ -236,14 +242,14 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
-def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "default") -> Engine:
+def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
     Engines have a file in ``workloads/stacks`` or another name inside one (``vllm-ascend``); ``none`` adds nothing to kernels. Without a
     system the stack is that of the engine's own runtime, or of none in particular.
 
     Args:
-        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``.
+        kind: of the launch, where ``given`` names none: ``default``, ``tuned`` or ``day-0``; as ``default`` where it is not known.
 
     Raises:
         UnknownNameError: no such name or kind. DescriptorError: the file cannot be read.
@@ -266,6 +272,33 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
     if runtime and not found.runtime:
         found = evolve(found, runtime=runtime)
     return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def served_by(system_: System | str | Path) -> str:
+    """Return the engine under which the best published services of large models on a system run; ``generic`` where none is stated.
+
+    >>> served_by("cloudmatrix384"), served_by("gb200-nvl72"), served_by("gaudi3-8")
+    ('cloudmatrix-infer', 'trtllm', 'generic')
+    """
+    on = system(system_).name
+    stated = ((name, _load("engine", name).values.get("systems", ())) for name in names("engine"))
+    return next((name for name, systems in stated if on in systems), "generic")
+
+
+def split_engine(given: str) -> tuple[str, str, str]:
+    """Return the engine, the release and the kind of launch that ``ENGINE[@RELEASE][+KIND]`` names; "" for what it does not."""
+    return stacks.split(given)
+
+
+def releases(name: str) -> tuple[str, ...]:
+    """Return the releases of an engine that its file describes, the oldest first.
+
+    >>> releases("sglang")[-1]
+    '0.5.4'
+    """
+    file = name if name in names("engine") else _engines().get(name, (name, ""))[0]
+    layer: stacks.Layer = _load("engine", file)
+    return tuple(layer.inner.get("release", {}))
 
 
 def engines() -> tuple[str, ...]:
@@ -425,6 +458,40 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     ):
         raise unknown("run", text, known, "or give the path of a CSV file")
     return Path(text).name, read_rows(Path(text).expanduser())
+
+
+def launch(name: str) -> Table:
+    """Return the table of the flags that a tool takes, of ``workloads/launch``.
+
+    Raises:
+        UnknownNameError: no such tool.
+    """
+    known = sorted(path.stem for path in (root() / _LAUNCH).glob("*.toml"))
+    if name not in known:
+        raise unknown("tool", name, known)
+    path = root() / _LAUNCH / f"{name}.toml"
+    return Table(read_toml(path), path.name)
+
+
+TEMPLATES: Final[Mapping[str, str]] = {
+    "chip": "chip.toml", "system": "system.toml", "model": "model.json", "trace": "trace.csv", "runs": "runs.csv", "timings": "timings.csv",
+}  # fmt: skip
+"""Files to begin with, by what they describe."""
+
+
+def template(kind: str) -> tuple[str, str]:
+    """Return a file to begin with, which loads as it stands: the end of its name, and its text.
+
+    >>> template("chip")[0], template("trace")[1].splitlines()[0]
+    ('.toml', 'arrival_s,input_len,output_len')
+
+    Raises:
+        QuestionError: no template of this kind.
+    """
+    if kind not in TEMPLATES:
+        raise QuestionError(fault("kind", kind, "has no template", f"there is {', '.join(TEMPLATES)}"))
+    path = Path(__file__).with_name("templates") / TEMPLATES[kind]
+    return path.suffix, read_bytes(path).decode()
 
 
 def asset(name: str) -> str:

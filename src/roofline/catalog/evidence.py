@@ -30,7 +30,7 @@ def evidence() -> Evidence:
         Subject(*(row[name] for name in SUBJECT)): int(row["runs"]) for row in read_rows(folder / "measured.csv")
     }
     spreads = {
-        (row["quantity"], row["distance"]): Spread(
+        (row["quantity"], row["distance"], row["launch"]): Spread(
             int(row["cells"]), int(row["runs"]), tuple(float(row[name]) for name in QUANTILES)
         )
         for name in ("residuals.csv", "collectives.csv")

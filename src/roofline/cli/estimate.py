@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from roofline import catalog
-from roofline.catalog.models import named
 from roofline.cli.console import say
+from roofline.cli.drafts import drafted
 from roofline.cli.fit import required
-from roofline.cli.flags import DraftModel, Json, KvOffload, MemoryFraction, ModelName, PowerCap, RequireFit, System, Why
+from roofline.cli.flags import DraftModel, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
 from roofline.cli.options import DEGREES, LOAD, MACHINE, POOL, SOFTWARE, Degrees, Load, Machine, Pool, Software
 from roofline.core.errors import QuestionError
-from roofline.models.architecture import Model
 from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
@@ -28,7 +27,6 @@ def estimate_(
     load: Load = LOAD,
     pool: Pool = POOL,
     draft_model: DraftModel = None,
-    memory_fraction: MemoryFraction = None,
     kv_offload: KvOffload = False,
     power_cap: PowerCap = None,
     require_fit: RequireFit = False,
@@ -38,11 +36,7 @@ def estimate_(
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
     words = machine.words() | software.words() | degrees.words()
     asked: dict[str, Any] = load.words()
-    target: str | Model = model
-    if draft_model is not None:
-        drafter = named(draft_model)
-        target = catalog.model(model).with_draft(drafter)
-        asked.setdefault("draft_tokens", drafter.proposed)
+    target = drafted(model, draft_model, asked)
     apart: dict[str, Any] = pool.words()
     if apart:
         if "prefill_chips" not in apart:
@@ -51,8 +45,6 @@ def estimate_(
             )
         if power_cap is not None:
             raise QuestionError("--power-cap: is of chips that prefill and decode; leave out --prefill-chips")
-        if memory_fraction is not None:
-            raise QuestionError("--memory-fraction: is of one pool of chips; leave out --prefill-chips")
         if kv_offload:
             raise QuestionError("--kv-offload: is of chips that prefill and decode; leave out --prefill-chips")
         stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
@@ -60,7 +52,7 @@ def estimate_(
         say(json, lambda: text.fields(split, why=why), lambda: text.sheet(split, why=why))
         required(split, asked=require_fit)
         return
-    est = estimate(target, system, power_cap=power_cap, memory_fraction=memory_fraction, **words, **asked)
+    est = estimate(target, system, power_cap=power_cap, **words, **asked)
     answer = offload(est) if kv_offload else est
     say(json, lambda: text.fields(answer, why=why), lambda: text.sheet(answer, why=why))
     required(est, asked=require_fit)

@@ -17,6 +17,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline show gb200-nvl72",
         "roofline show h100 --kind chip --json",
     ),
+    "new": (
+        "roofline new chip my-chip",
+        "roofline new runs -o measured.csv",
+    ),
     "estimate": (
         "roofline estimate deepseek-v3 --system gb200-nvl72 --input 4096 --output 1024 --concurrency 1024",
         "roofline estimate llama-3.1-70b -s dgx-h100 --tp 8 --dtype fp8 --rate 2.5 --why",
@@ -44,6 +48,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "collective": (
         "roofline collective all-reduce 1GiB --system gb200-nvl72 --ranks 72",
         "roofline collective all-to-all 64MiB -s dgx-h100 --ranks 64 --fabric efa-v2 --json",
+    ),
+    "launch": (
+        "roofline launch llama-3.1-70b -s dgx-h100 --engine vllm --concurrency 64 --checkpoint meta-llama/Llama-3.1-70B-Instruct",
+        "roofline launch deepseek-v3 -s dgx-h100 --tool megatron --chips 256 --global-batch 1024 --seq-len 4096 -o run/",
     ),
     "simulate": (
         "roofline simulate llama-3.1-8b --system dgx-h100 --trace mooncake.jsonl --ttft 2s --tpot 50ms",
@@ -76,10 +84,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "validate": (
         "roofline validate serving",
         "roofline validate runs.csv -o predictions.csv --plot errors.svg",
+        "roofline validate bench-serve.json --system dgx-h100 --tp 8 --engine vllm",
     ),
     "calibrate": (
         "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",
         "roofline calibrate my-serving-runs.csv -o my-stack.toml",
         "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
+        "roofline calibrate all_reduce_perf.txt --system dgx-h100 -o links.toml",
     ),
 }

@@ -43,6 +43,7 @@ class Software(Options):
 
     engine: flags.Engine = None
     launch: flags.Launch = None
+    memory_fraction: flags.MemoryFraction = None
     dtype: flags.Dtype = None
     kv_dtype: flags.KvDtype = None
 

@@ -81,6 +81,7 @@ class Software(Options):
 
     engine: flags.Engine = None
     launch: flags.Launch = None
+    memory_fraction: flags.MemoryFraction = None
     framework: flags.Framework = None
 
 
@@ -180,5 +181,5 @@ def _sizes(typed: list[str] | None, phases: Sequence[str]) -> dict[str, Any]:
 
 _FLAGS: Final = (
     "system", "phase", "chips", "vary", "limit", "by", "top", "frontier", "per", "dtype", "tp", "pp", "dp", "ep", "level", "power",
-    "price", "engine", "launch", "framework", "workers", "checkpoint",
+    "price", "engine", "launch", "memory_fraction", "framework", "workers", "checkpoint",
 )  # fmt: skip

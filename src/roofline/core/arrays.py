@@ -82,15 +82,19 @@ def norm(a: Num, b: Num, p: float) -> Num:
     return high * cast("Num", (1 + (low / (high + _TINY)) ** p) ** (1 / p))
 
 
+_SURELY: Final = 1e300
+"""Minus the logarithm of a chance of none, so large that any draw is certain, and finite, so that no draw is none."""
+
+
 def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
     """Return how many of ``bins`` are hit by ``draws`` draws, each of which hits a given bin with ``chance``.
 
-    ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin.
+    ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin, unless nothing is drawn.
     """
     if chance.__class__ in _ONE and chance < 1:
         return cast("Num", -bins * np.expm1(draws * np.log1p(-chance)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        missed = np.where(np.asarray(chance) >= 1, -np.inf, np.log1p(-np.minimum(chance, 1.0)))
+        missed = np.where(np.asarray(chance) >= 1, -_SURELY, np.log1p(-np.minimum(chance, 1.0)))
         return cast("Num", (-bins * np.expm1(draws * missed))[()])
 
 

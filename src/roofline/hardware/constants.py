@@ -181,6 +181,7 @@ class Calibration:
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
         core: rate in 16 bits of the largest core that constants of a core were found on.
         exponential: exponentials that a core takes a second, on a chip of which that is not stated.
+        tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
         eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
@@ -212,6 +213,7 @@ class Calibration:
     sustained: Ratio = 1.0
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
+    tile: Ratio = 0.0
     stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0

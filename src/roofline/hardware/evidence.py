@@ -155,11 +155,11 @@ class Evidence:
 
     Attributes:
         measured: subjects with the number of runs of each.
-        spreads: by quantity and distance.
+        spreads: by quantity, distance and kind of launch; those of all kinds together under "".
     """
 
     measured: Mapping[Subject, int]
-    spreads: Mapping[tuple[str, str], Spread]
+    spreads: Mapping[tuple[str, str, str], Spread]
 
     def nearest(self, asked: Subject, least: str = "family") -> Near:
         """Return the nearest measured runs of a question; at a distance of ``least`` or further.
@@ -182,8 +182,15 @@ class Evidence:
             return Near(DISTANCES[-1], None, 0)
         return Near(DISTANCES[-best[0][0]], best[1], best[2])
 
-    def spread(self, quantity: str, distance: str) -> Spread:
-        """Return the spread of a quantity at a distance; where none is stored, that of the next further, else of the next nearer."""
+    def spread(self, quantity: str, distance: str, launch: str = "") -> Spread:
+        """Return the spread of a quantity at a distance; where none is stored, that of the next further, else of the next nearer.
+
+        Args:
+            launch: how the service was launched, where that is known: that spread at this distance, if enough runs were of it.
+        """
+        own = self.spreads.get((quantity, distance, launch))
+        if own is not None:
+            return own
         start = DISTANCES.index(distance)
         order: Iterable[str] = (*DISTANCES[start:], *reversed(DISTANCES[:start]))
-        return next(self.spreads[quantity, name] for name in order if (quantity, name) in self.spreads)
+        return next(self.spreads[quantity, name, ""] for name in order if (quantity, name, "") in self.spreads)

@@ -33,9 +33,9 @@ from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
 from roofline.physics.spans import Span, after
+from roofline.results import intervals
 from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import FRONT_ERROR
 from roofline.workload.layout import Layout
 from roofline.workload.questions import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
 
@@ -205,7 +205,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
-    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=FRONT_ERROR))
+    low, high = intervals.front()
+    front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=(high - low) / 2))
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from typing import Final
 
+import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask, ceil, larger, pick, smaller
@@ -21,7 +22,7 @@ from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import StackMemory
 from roofline.hardware.hardware import System
-from roofline.models.architecture import Dense, Gqa, Layers, Model, Moe
+from roofline.models.architecture import Compressed, Dense, Gqa, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, placed, state_bytes, weights
 from roofline.operators.transformer import attention
@@ -42,11 +43,30 @@ def drafting(model: Model, draft_tokens: Count) -> Mask:
     return (draft_tokens > 0) & bool(model.mtp or model.speculator)
 
 
-def as_cached(model: Model, memory: StackMemory) -> Model:
-    """Return the model as an engine caches it: windows save nothing where its pages are of one size and layers are not alike."""
+def as_cached(model: Model, memory: StackMemory, passing: Count = 0.0) -> Model:
+    """Return the model as an engine caches it.
+
+    Windows save nothing where its pages are of one size and layers are not alike; where its blocks of a window are given back after a
+    pass (``chunked``), a window holds the ``passing`` tokens of the largest pass besides.
+    """
     mixers = {run.attention for run in model.layers if isinstance(run.attention, Gqa) and not run.attention.shared_kv}
     sizes = {float(attention.cached(evolve(mixer, window=None), 1.0, 1.0)) for mixer in mixers}
-    return model.unwindowed() if memory.uniform and len(sizes) > 1 else model
+    if memory.uniform and len(sizes) > 1:
+        return model.unwindowed()
+    return _widened(model, int(np.max(passing))) if memory.chunked else model
+
+
+@functools.lru_cache(maxsize=256)
+def _widened(model: Model, passing: int) -> Model:
+    """Return the model with every window wider by so many tokens."""
+
+    def wide(run: Layers) -> Layers:
+        mixer = run.attention
+        if not isinstance(mixer, (Gqa, Compressed)) or not mixer.window:
+            return run
+        return evolve(run, attention=evolve(mixer, window=mixer.window + passing))
+
+    return evolve(model, layers=tuple(map(wide, model.layers)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -95,23 +115,26 @@ def driven_memory(system: System, memory: StackMemory) -> Bytes:
 def limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
     """Return the tokens and the sequences of the largest pass that an engine tries at start."""
     memory = calibration.engine.memory
-    big = system.chip.memory.capacity * system.chip.memory.usable >= memory.large
-    return (
-        pick(big, calibration.engine.budget, memory.small_tokens),
-        pick(big, memory.sequences, memory.small_sequences),
-    )
+    whole = system.chip.memory.capacity * system.chip.memory.usable
+    big = whole >= memory.large
+    tokens = pick(whole >= memory.huge, memory.huge_tokens, calibration.engine.budget)
+    few = pick(whole < memory.tiny, memory.tiny_tokens, memory.small_tokens)
+    return pick(big, tokens, few), pick(big, memory.sequences, memory.small_sequences)
 
 
-def profiled(model: Model, system: System, layout: Layout, calibration: Calibration) -> Bytes:
+def profiled(model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0) -> Bytes:
     """Return the peak of activations of the largest pass at start, on one rank.
 
-    The pass itself, or the logits of all sequences, whole on every rank: ``max(a C (4 H + widest), 12 n V)``; and the buffers of
-    experts, which stay: ``experts a C k (2 H + 3 w)``.
+    What one pass holds is free when the next thing is tried, so the largest counts: the pass itself with the buffers of its experts,
+    ``a C (4 H + widest) + experts a C k (2 H + 3 w)``; the logits of all sequences, whole on every rank, ``logit n V``; an encoder with
+    as much as the limits allow, ``encoder encoded``. Where an index of sparse attention scores all ``context`` keys of a token at once,
+    the pass holds ``index C context / pool`` of one layer.
     """
     memory = calibration.engine.memory
     tokens, sequences = limits(system, calibration)
     widest: Num = 0.0
     routed: Num = 0.0
+    scored: Num = 0.0
     for run in model.layers:
         block = run.ffn
         if isinstance(block, Moe):
@@ -119,33 +142,46 @@ def profiled(model: Model, system: System, layout: Layout, calibration: Calibrat
         elif isinstance(block, Dense):
             widest = larger(widest, 3 * block.width / layout.tp)
         widest = larger(widest, attention.width(run.attention) / layout.tp)
-    passed = ACTIVATION.bytes * tokens * (4 * model.hidden + widest) * (memory.logit > 0)
+        index = getattr(run.attention, "indexer", None)
+        if index is not None and not index.reused:
+            scored = larger(scored, context / index.pool)
+    passed = (
+        ACTIVATION.bytes * tokens * (4 * model.hidden + widest) * (memory.logit > 0) + memory.index * tokens * scored
+    )
     buffers = memory.experts * ACTIVATION.bytes * tokens * routed
-    return larger(passed, memory.logit * sequences * model.vocab) + buffers
+    drawn = larger(passed + buffers, memory.logit * sequences * model.vocab)
+    return larger(drawn, memory.encoder * memory.encoded * bool(model.towers))
 
 
-def _fraction(layout: Layout, calibration: Calibration, memory: Bytes) -> Ratio:
+def _fraction(system: System, layout: Layout, calibration: Calibration, context: Count) -> Ratio:
     """Return the fraction of a rank's memory that an engine is given: the one stated, or its own rule for the machine."""
     own = calibration.engine.memory
+    less = pick(context > own.long, own.long_share, 1.0)
     if own.rule != "static" or calibration.engine.memory_fraction is not None:
-        return calibration.memory_fraction
-    ranks = layout.tp * layout.pp
-    left = own.reserve + own.reserve_token * calibration.engine.budget + own.reserve_rank * ranks
-    return 1 - left / memory - own.reserve_share - own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
+        return calibration.memory_fraction * less
+    ranks, (tokens, sequences) = layout.tp * layout.pp, limits(system, calibration)
+    left = own.reserve + own.reserve_token * tokens + own.reserve_rank * ranks + own.reserve_sequence * sequences
+    share = own.reserve_share + own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
+    return less * (1 - left / driven_memory(system, own) - share)
 
 
 _MOST_RANKS: Final = 9.0
 """Ranks beyond one for which an older SGLang leaves more free: 0.88 of the memory on one rank, 0.79 on sixteen."""
 
 
-def room(model: Model, system: System, layout: Layout, calibration: Calibration) -> Room:
-    """Return a rank's memory as the engine of a profile shares it out among itself, weights, activations and cache."""
+def room(model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0) -> Room:
+    """Return a rank's memory as the engine of a profile shares it out among itself, weights, activations and cache.
+
+    ``context`` is the longest request that it is started for.
+    """
     own = calibration.engine.memory
     memory = driven_memory(system, own)
     several = (layout.stage * layout.pp > 1) * 1.0
     runtime = own.context + several * (own.communicators if system.tiers[0].load_store else own.wired)
-    peak = profiled(as_served(model, calibration), system, layout, calibration)
-    fraction = _fraction(layout, calibration, memory)
+    if calibration.engine.captured and calibration.host <= 0:
+        runtime = runtime + own.graph * ceil(model.depth / layout.pp)
+    peak = profiled(as_served(model, calibration), system, layout, calibration, context)
+    fraction = _fraction(system, layout, calibration, context)
     if own.rule == "static":
         # What is left free holds activations and graphs.
         left = larger(runtime + (1 - fraction) * (memory - runtime), runtime + peak)
@@ -153,15 +189,28 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration)
     return Room(memory, memory * (fraction if own.rule == "all" else 1.0), runtime, peak, fraction)
 
 
-def cached_bytes(model: Model, layout: Layout, tokens: Count, calibration: Calibration, drafting: Mask = False) -> Bytes:  # fmt: skip
+def cached_bytes(
+    model: Model,
+    layout: Layout,
+    tokens: Count,
+    calibration: Calibration,
+    *,
+    drafting: Mask = False,
+    passing: Count = 0.0,
+) -> Bytes:
     """Return the bytes of room that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
 
-    In a pool of equal pages (``paged``) a recurrent state takes a page of its own in every layer, and a sequence whole pages of
-    ``state / bytes of a token`` tokens; where states have a room of their own, of ``state_room`` times the cache's, the fuller counts.
+    In a pool of equal pages (``paged``) a recurrent state takes pages of its own in every layer, ``state_copies`` of them, and a sequence
+    whole pages of ``state / bytes of a token`` tokens; where states have a room of their own, of ``state_room`` times the cache's, the
+    fuller counts. ``passing`` are the tokens of the largest pass, which windows and compressors hold besides (``chunked``).
     """
     own = calibration.engine.memory
-    model = as_cached(model, own)
+    model = as_cached(model, own, passing)
     exact = kv_cache(model, layout, tokens, drafting=drafting)
+    if own.window_room:
+        exact = _apart(model, layout, tokens, exact, own.window_room)
+    if own.chunked:
+        exact = exact + smaller(tokens, passing) * compressor_bytes(model) / layout.pp
     if not any(run.attention for run in model.layers if _recurrent(run)):
         return exact
     state = state_bytes(model, layout.tp) / layout.pp
@@ -179,7 +228,43 @@ def cached_bytes(model: Model, layout: Layout, tokens: Count, calibration: Calib
     page = own.state_pages * state * layout.pp / count
     pages = ceil(count / layers) * layers / count
     length = page / each
-    return (exact - state) * ceil(tokens / length) * length / tokens + own.state_pages * state * pages
+    whole = ceil(tokens / length) * length / tokens
+    return (exact - state) * whole + own.state_copies * own.state_pages * state * pages
+
+
+def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Ratio) -> Bytes:
+    """Return the bytes of room of a sequence where windows have room for ``ratio`` tokens to each of full attention.
+
+    Of f and w bytes a token in either kind, a pool of T tokens takes ``(f + ratio w) T``; a sequence of S tokens needs
+    ``max(S, min(S, window) / ratio)`` of them.
+    """
+    windows = {bool(run.attention.window) for run in model.layers if isinstance(run.attention, Gqa)}
+    if windows != {True, False}:
+        return exact
+    each: dict[bool, Num] = {True: 0.0, False: 0.0}
+    longest = 0
+    for run in model.layers:
+        mixer = run.attention
+        windowed = isinstance(mixer, Gqa) and bool(mixer.window)
+        if isinstance(mixer, Gqa) and mixer.window:
+            longest, mixer = max(longest, mixer.window), evolve(mixer, window=None)
+        each[windowed] = each[windowed] + run.count * attention.cached(mixer, 1.0, layout.tp)
+    width = dtype(model.formats.kv).bytes / layout.pp
+    return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
+
+
+def compressor_bytes(model: Model) -> Bytes:
+    """Return the bytes of a token that compressors hold until an entry is made of it, in 32 bits: content and gate of each projection.
+
+    ``4 x 2 (1 + overlap) (dim + index dim)`` in each layer with a compressed stream (DeepSeek-V4).
+    """
+    out: Num = 0.0
+    for run in model.layers:
+        mixer = run.attention
+        if isinstance(mixer, Compressed) and mixer.ratio:
+            wide = mixer.dim + (0 if mixer.indexer is None else mixer.indexer.dim)
+            out = out + run.count * 2 * (1 + mixer.overlap) * wide * dtype("fp32").bytes
+    return out
 
 
 def _recurrent(run: Layers) -> bool:
@@ -203,12 +288,13 @@ def fill(
     n, pp = placed(system, layout), layout.pp
     model = as_served(model, calibration)
     own = weights(as_loaded(model, float(calibration.engine.memory.padding)), layout, drafting=drafting)
-    shared = room(model, system, layout, calibration)
+    shared = room(model, system, layout, calibration, tokens)
     # Of the rule "free", a part of what is left after all else stays free.
     spare = shared.fraction if calibration.engine.memory.rule == "free" else 1.0
     beside = larger(activations(model, layout, prompt, 0.0), shared.activations)
     unit = activations(model, layout, passing, logits)
-    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting) / spare
+    chunk, _ = limits(system, calibration)
+    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting, passing=chunk) / spare
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.
     fixed = own + shared.runtime + beside + (1 - 1 / pp) * unit

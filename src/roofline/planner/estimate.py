@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Unpack, cast, overload
+from typing import Any, Final, Unpack, cast, overload
 
 import attrs
 import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given, number
+from roofline.core.fields import given
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.models.drafters import eagle3
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
 from roofline.planner.settings import setting
 from roofline.planner.train import train
-from roofline.planner.words import EstimateWords, ModelLike, QuestionWords, StepLayoutWords, TrainWords
+from roofline.planner.words import (
+    AnyEstimateWords,
+    CapWords,
+    DegreeWords,
+    EngineWords,
+    EstimateWords,
+    FormatWords,
+    ModelLike,
+    PlacedStepWords,
+    SystemLike,
+    keywords,
+    part,
+    rest,
+)
 from roofline.results.answer import Candidates
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -30,18 +43,13 @@ from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
 
 
-def asked_of_service(
-    what: Serve | ModelLike,
-    dtype: str | None,
-    kv_dtype: str | None,
-    words: Mapping[str, Any],
-) -> Serve:
+def asked_of_service(what: Serve | ModelLike, words: Mapping[str, Any]) -> Serve:
     """Return the service that is asked: one, or a model and its words.
 
     Raises:
         QuestionError: another question, or words beside a service.
     """
-    found = _asked(what, dtype, kv_dtype, words)
+    found = asked_question(what, words)
     if not isinstance(found, Serve):
         raise QuestionError(fault("what", type(found).__name__, "is no service", "give a Serve, or a model"))
     return found
@@ -56,46 +64,37 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
     known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
     for word in words:
         if word not in known:
-            raise QuestionError(fault("word", word, "is no word of a service", f"known: {', '.join(known)}"))
+            raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
     own: Any = given(**words)
-    return Serve(model, **own)
+    return Serve(_drafting(model, own.get("draft_tokens")), **own)
+
+
+def _drafting(model: Model, draft_tokens: Num | None) -> Model:
+    """Return the model with an EAGLE-3 head where it is to draft tokens and brings no module for it."""
+    able = model.mtp or model.speculator is not None or model.role == "draft"
+    if able or draft_tokens is None or not np.any(np.greater(draft_tokens, 0)):
+        return model
+    return model.with_draft(eagle3(model))
 
 
 @overload
 def estimate(
-    what: TrainStep, system: System | str | Path, layout: Layout | None = None, **words: Unpack[TrainWords]
+    what: TrainStep, system: SystemLike, layout: Layout | None = None, **words: Unpack[PlacedStepWords]
 ) -> Training: ...
 
 
 @overload
 def estimate(
-    what: Question | ModelLike,
-    system: System | str | Path,
-    layout: Layout | None = None,
-    **words: Unpack[EstimateWords],
+    what: Question | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[EstimateWords]
 ) -> Estimate: ...
 
 
+@keywords(AnyEstimateWords)
 def estimate(
     what: Question | TrainStep | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     layout: Layout | None = None,
-    *,
-    chips: int | None = None,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    launch: str = "graph",
-    memory_fraction: Num | None = None,
-    dtype: str | None = None,
-    kv_dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    power: Num | str | None = None,
-    power_cap: Num | str | None = None,
-    price: Num | str | None = None,
-    **words: Unpack[QuestionWords],
+    **words: Unpack[AnyEstimateWords],
 ) -> Estimate | Training:
     """Answer a question: how fast, with how much memory, bound by what, how surely.
 
@@ -128,24 +127,16 @@ def estimate(
     (8, True)
     """
     if isinstance(what, TrainStep):
-        for name, value, usual in (
-            ("engine", engine, None),
-            ("launch", launch, "graph"),
-            ("kv_dtype", kv_dtype, None),
-            ("memory_fraction", memory_fraction, None),
-        ):
+        for name, usual in _OF_SERVING.items():
+            value = words.get(name, usual)
             if value != usual:
-                raise QuestionError(fault(name, value, "is no word of training", "framework says what trains"))
-        own = cast("StepLayoutWords", words)
-        return train(
-            what, system, layout, chips=chips, level=level, dtype=dtype, tp=tp, pp=pp, dp=dp, ep=ep, power=power,
-            power_cap=power_cap, price=price, **own,
-        )  # fmt: skip
-    question = _asked(what, dtype, kv_dtype, words)
-    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
-    if memory_fraction is not None:
-        profile = profile.filled(number(memory_fraction, "memory_fraction"))
-    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+                raise QuestionError(fault(name, value, "is no keyword of training", "framework says what trains"))
+        own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
+        return train(what, system, layout, **own)
+    chips, power_cap = words.get("chips"), words.get("power_cap")
+    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords))
+    rack, profile, notes = setting(system, **part(words, EngineWords))
+    degrees: dict[str, Num] = given(**part(words, DegreeWords))
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None
     if layout is not None:
@@ -157,6 +148,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
+    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words))
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:
@@ -166,6 +158,10 @@ def estimate(
         )
     est = est.noted(notes)
     return est if power_cap is None else capped(est, power_cap)
+
+
+_OF_SERVING: Final = {"engine": None, "launch": "graph", "kv_dtype": None, "memory_fraction": None}
+"""Keywords of serving alone, and what each is where it is left out."""
 
 
 def _candidates(chips: int | None, *, free_chunk: bool) -> Candidates:
@@ -185,12 +181,18 @@ def _chunk(question: Question) -> str:
     return f" chunk={float(question.chunk):g}" if isinstance(question, Serve) and question.chunk is not None else ""
 
 
-def _asked(what: Any, dtype: str | None, kv_dtype: str | None, words: Mapping[str, Any]) -> Question:
+def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
+    """Return the question that is asked, in the number formats of ``words``: one, or a model and the words of a service.
+
+    Raises:
+        QuestionError: words besides formats with a question that states them.
+    """
+    formats, words = part(words, FormatWords), rest(words, FormatWords)
     if not isinstance(what, (Prefill, Decode, Serve)):
-        return service(catalog.model(what, dtype=dtype, kv_dtype=kv_dtype), words)
+        return service(catalog.model(what, **formats), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
-    model = catalog.model(what.model, dtype=dtype, kv_dtype=kv_dtype)
+    model = catalog.model(what.model, **formats)
     return what if model is what.model else attrs.evolve(what, model=model)
 
 

@@ -10,7 +10,6 @@ lesser of what the pools can do (DistServe, arXiv:2401.09670).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
 import attrs
@@ -21,7 +20,6 @@ from roofline.core.arrays import floor, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
@@ -30,7 +28,17 @@ from roofline.operators.serving_memory import as_served, drafting
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import asked_of_service, estimate
-from roofline.planner.words import LoadedServiceWords, ModelLike
+from roofline.planner.words import (
+    DegreeWords,
+    EngineWords,
+    ModelLike,
+    PoolsWords,
+    PrefillPoolWords,
+    SystemLike,
+    keywords,
+    part,
+    rest,
+)
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded
@@ -70,28 +78,15 @@ def transfer(
     return larger(*times)
 
 
+@keywords(PoolsWords)
 def pools(
     what: Serve | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     layout: Layout | None = None,
     prefill_layout: Layout | None = None,
     *,
     chips: int | None = None,
-    prefill_chips: int | None = None,
-    prefill_tp: Num | None = None,
-    prefill_system: System | str | Path | None = None,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    launch: str = "graph",
-    dtype: str | None = None,
-    kv_dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    power: Num | str | None = None,
-    price: Num | str | None = None,
-    **words: Unpack[LoadedServiceWords],
+    **words: Unpack[PoolsWords],
 ) -> Pools:
     """Return a service by disaggregated prefill and decode: two pools of chips.
 
@@ -101,7 +96,7 @@ def pools(
         system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
         layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
             ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
-        level, engine, launch: as in :func:`roofline.estimate`.
+        level, engine, launch, memory_fraction: as in :func:`roofline.estimate`, of both pools.
         dtype, kv_dtype: formats, as in :func:`roofline.estimate`.
         power, price: of each chip of both pools.
         words: ``input``, ``output``, ``concurrency``, ``rate`` and others of :class:`Serve`.
@@ -115,17 +110,18 @@ def pools(
     >>> int(split.chips), bool(split.fits)
     (8, True)
     """
-    decodes = catalog.system(system)
-    reads = decodes if prefill_system is None else catalog.system(prefill_system)
-    q = asked_of_service(what, dtype, kv_dtype, words)
+    decodes, elsewhere = catalog.system(system), words.get("prefill_system")
+    reads = decodes if elsewhere is None else catalog.system(elsewhere)
+    q = asked_of_service(what, rest(words, EngineWords, DegreeWords, PrefillPoolWords))
     model = q.model
     usual: Num = 64.0 if q.concurrency is None else q.concurrency
     context = larger(q.input + q.output / 2, 1.0)
     asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
-    layout = _laid(layout, ("chips", chips), asked, decodes, level=level, tp=tp, pp=pp, dp=dp, ep=ep)
+    level, machine = words.get("level", "calibrated"), part(words, EngineWords)
+    layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **part(words, DegreeWords))
     lone = Prefill(model, 1.0, q.input, q.cached, q.imbalance)
-    prefill_layout = _laid(prefill_layout, ("prefill_chips", prefill_chips), lone, reads, level=level, tp=prefill_tp)
-    machine: Any = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
+    own = {"level": level, "tp": words.get("prefill_tp")}
+    prefill_layout = _laid(prefill_layout, ("prefill_chips", words.get("prefill_chips")), lone, reads, **own)
     # Ranks that work in lock-step are one lane: a prompt on any of them occupies all.
     lanes, ranks = prefill_layout.replicas, prefill_layout.dp
     alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **machine)
@@ -195,3 +191,16 @@ def _laid(
     if (layout is None) == (count is None):
         raise QuestionError(fault(word, count, "a pool has a layout or a number of chips", "give exactly one of them"))
     return estimate(question, system, chips=count, **words).layout if layout is None else layout
+
+
+def filling(split: Pools, chips: int) -> Pools:
+    """Return so many copies of a pair of pools as find place on so many chips, under as many times the load, as one service."""
+    copies = chips // int(split.chips)
+    if copies < 2:
+        return split
+    first, last = (
+        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prompts, split.answers)
+    )
+    asked = attrs.evolve(split.question, concurrency=split.in_flight * copies)
+    system = split.answers.system
+    return pools(asked, system, last, first, level=split.answers.calibration)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Unpack
 
+import attrs
 import numpy as np
 
 from roofline import catalog
@@ -13,13 +12,11 @@ from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
 from roofline.core.units import Num
-from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
-from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
+from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
@@ -28,37 +25,37 @@ from roofline.planner.plans import Rejection
 from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
-from roofline.planner.train import asked, chosen_words, ranks_for, trained_on, tried
-from roofline.planner.training_candidates import priced
-from roofline.planner.words import ModelLike, ServiceWords, StepWords
-from roofline.workload.layout import Layout, one
+from roofline.planner.train import asked, splits_under, trained_on
+from roofline.planner.words import (
+    DegreeWords,
+    EngineWords,
+    FormatWords,
+    FrameworkWords,
+    ModelLike,
+    SearchTrainingWords,
+    SearchWords,
+    ServedWords,
+    SystemLike,
+    keywords,
+    part,
+    rest,
+)
+from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 
 
+@keywords(SearchWords)
 def search(
     model: ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     *,
     chips: int | None = None,
     ttft: float | str | None = PATIENCE,
     tpot: float | str | None = None,
     objective: str = "tokens_per_second_per_chip",
-    concurrency: Num | None = None,
-    rate: Num | None = None,
-    level: str | Calibration = "calibrated",
-    engine: str | Path | Engine | None = None,
-    launch: str = "graph",
-    dtype: str | None = None,
-    kv_dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    power: Num | str | None = None,
-    price: Num | str | None = None,
     disaggregated: bool = False,
     progress: Progress | None = None,
-    **words: Unpack[ServiceWords],
+    **words: Unpack[SearchWords],
 ) -> Search:
     """Find the plan of a service that makes the most of each chip under limits, and the frontier of what else could be had.
 
@@ -74,7 +71,7 @@ def search(
         progress: called now and then with the plans priced, and all of them.
         words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
             tried) and others of :class:`Serve`.
-        model, system, chips, level, engine, launch, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
+        model, system, chips, level, engine, launch, memory_fraction, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
             :func:`roofline.estimate`.
 
     Raises:
@@ -86,21 +83,20 @@ def search(
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    load: dict[str, Num] = given(concurrency=concurrency, rate=rate)
-    question = service(
-        catalog.model(model, dtype=dtype, kv_dtype=kv_dtype), {**cast("Mapping[str, Num | None]", words), **load}
-    )
-    rack, profile, notes = setting(system, level=level, engine=engine, launch=launch, power=power, price=price)
+    question = service(catalog.model(model, **part(words, FormatWords)), rest(words, ServedWords))
+    load = given(concurrency=words.get("concurrency"), rate=words.get("rate"))
+    rack, profile, notes = setting(system, **part(words, EngineWords))
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
     if disaggregated and load:
         raise QuestionError(
             fault(next(iter(load)), next(iter(load.values())), "two pools are tried under every load", "leave it out")
         )
-    degrees: dict[str, Num] = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    degrees: dict[str, Num] = given(**part(words, DegreeWords))
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
+    plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, words))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
@@ -120,32 +116,16 @@ def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, 
     return tuple(Rejection("rule", each.reason, each.plans, each.plans) for each in found)
 
 
+@keywords(SearchTrainingWords)
 def search_training(
     what: TrainStep | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     *,
     chips: int | None = None,
     memory: float | str | None = None,
     step_time: float | str | None = None,
-    level: str | Calibration = "calibrated",
-    framework: str | Path | Framework | None = None,
-    dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    vpp: Num | None = None,
-    cp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    etp: Num | None = None,
-    sharding: str | None = None,
-    recompute: str | None = None,
-    schedule: str | None = None,
-    sequence_parallel: bool | None = None,
-    micro_batch: Num | None = None,
-    power: Num | str | None = None,
-    price: Num | str | None = None,
     progress: Progress | None = None,
-    **words: Unpack[StepWords],
+    **words: Unpack[SearchTrainingWords],
 ) -> TrainingSearch:
     """Find the plan with the shortest step, what else could be had for less memory, and why not the rest.
 
@@ -168,18 +148,11 @@ def search_training(
     ... )
     (True, True)
     """
-    question, chosen = asked(what, dtype, {"recompute": recompute, "micro_batch": micro_batch}, words)
-    rack, profile, notes = trained_on(system, level=level, framework=framework, power=power, price=price)
+    question, chosen = asked(what, words)
+    rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
     if sizes(question, rack, profile):
         rule = "a search is of one step on one machine"
         raise QuestionError(fault("words", sizes(question, rack, profile), rule))
-    degrees = {"tp": tp, "cp": cp, "pp": pp, "vpp": vpp, "dp": dp, "ep": ep, "etp": etp}
-    held: Any = {name: one(name, value) for name, value in degrees.items() if value is not None}
-    Layout(**held)  # which says what a degree must be
-    splits = priced(
-        question, rack, profile, ranks=ranks_for(rack, chips, held), given=held, sequence_parallel=sequence_parallel,
-        words=chosen_words(chosen.get("recompute"), sharding, schedule), progress=progress,
-        micro_batches=(float(question.micro_batch),) if "micro_batch" in chosen else tried(question),
-    )  # fmt: skip
+    splits = splits_under(question, chips, words, chosen, progress)(question, rack, profile, None)
     notes += assumptions.notes(question.model, question.seq_len, rack, profile)
     return TrainingSearch(tuple(splits), notes=tuple(notes)).held(memory=memory, step_time=step_time)

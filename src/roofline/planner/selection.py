@@ -49,7 +49,7 @@ from roofline.planner.pools import pools
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, fitting, headline, told
+from roofline.results.labels import asked, fitting, headline, machine, told
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.results.records import brief, layout_fields, of_estimate, of_training
@@ -479,7 +479,10 @@ class Search(Selection[Estimate]):
         none = "" if self._order.size else f" (none {self._missing[0]})"
         told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
-        title = f"{q.model.name}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+        title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+        if at.size:
+            here = self._edge[at[0]]
+            title = f"best: {figure(float(y[here]))} tokens/s per chip at {figure(float(x[here]))} per user\n{title}"
         curve: Curve = plots().Curve(
             label or told,
             title + (f"\nTTFT <= {show(limit, SECOND, 3)}" if limit else ""),
@@ -505,6 +508,7 @@ class Splits(Selection[Pools]):
         profile: its constants.
         pairs: the plans.
         objective: as in :class:`Search`.
+        whole: chips that copies of a plan fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
     """
 
     LIMITED: ClassVar[Limited] = Search.LIMITED
@@ -514,6 +518,7 @@ class Splits(Selection[Pools]):
     profile: Calibration
     pairs: Pairs
     objective: str = "tokens_per_second_per_chip"
+    whole: float | None = None
 
     def __repr__(self) -> str:
         best = "none is kept" if self.best is None else repr(self.best)
@@ -600,7 +605,9 @@ class Splits(Selection[Pools]):
         if self.objective == "tokens_per_second_per_user":
             return self._speed
         if self.objective != "joules_per_token":
-            return self._rate  # the cost is that of chips
+            # The cost is that of chips.
+            used = sum(self.pairs.chips)
+            return self._rate if self.whole is None else np.asarray(self._rate * used * np.floor(self.whole / used))
         draw = [
             drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)
             for busy in (self.pairs.full, 1.0)
@@ -987,7 +994,9 @@ class TrainingSearch(Selection[Training]):
         sure = None if pairs[0] is None else np.array([[float(end) for end in pair or ()] for pair in pairs]).T
         where = f"{one.system.name}: {float(one.chips):,.0f} chips, {one.question.model.dtype}"
         found: Tradeoff = plots("tradeoff").Tradeoff(
-            label or where, f"{one.question.model.name}: {asked(one).split(', ')[0]}",
+            label or where,
+            f"fastest: {show(float(one.step_time), SECOND, 3)} in {show(float(one.memory.total), BYTE, 3)} per chip\n"
+            f"{one.question.model.name} on {machine(one.system)}: {asked(one).split(', ')[0]}",
             np.array([float(each.memory.total) for each in front]), np.array([float(each.step_time) for each in front]), sure,
             tuple(told(each) for each in front), self._memory[self.kept], self._time[self.kept], float(np.min(self._room)),
         )  # fmt: skip

@@ -1,8 +1,7 @@
-"""The machine and the constants that words name, and what is to be said of them."""
+"""The machine and the calibration coefficients that keywords name, and what was chosen or assumed."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,32 +12,35 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
 from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
 from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import with_number
+from roofline.planner.words import EngineLike, SystemLike
 
 
 def setting(
-    system: System | str | Path,
+    system: SystemLike,
     *,
-    level: str | Calibration,
-    engine: str | Path | Engine | None,
-    launch: str,
-    power: Num | str | None,
-    price: Num | str | None,
+    level: str | Calibration = "calibrated",
+    engine: EngineLike | None = None,
+    launch: str = "graph",
+    power: Num | str | None = None,
+    price: Num | str | None = None,
+    memory_fraction: Num | None = None,
 ) -> tuple[System, Calibration, list[str]]:
-    """Return the machine and the constants that the words of :func:`estimate` name, and what is to be said of them."""
+    """Return the machine and its calibration coefficients as an engine serves with them, and what was chosen or assumed."""
     described = catalog.system(system)
     # Findings are of the descriptor, whatever power and cost are put in place of its own.
     notes = [f"look at {finding}" for finding in findings(described)]
     rack = _with(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
+    if memory_fraction is not None:
+        profile = profile.filled(number(memory_fraction, "memory_fraction"))
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
         notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
     return rack, profile, notes
 
 
-def _driven(profile: Calibration, rack: System, engine: str | Path | Engine | None, launch: str) -> Calibration:
+def _driven(profile: Calibration, rack: System, engine: EngineLike | None, launch: str) -> Calibration:
     """Return the profile as an engine drives it; one that was driven already, or is ideal, stays as it is unless one is named."""
     if launch not in ("graph", "eager"):
         raise QuestionError(fault("launch", launch, "no such way to launch kernels", "graph or eager"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 import attrs
 import numpy as np
@@ -14,7 +13,6 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
-from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.inference.policies import Policy, policy_of
 from roofline.inference.service import chunk_of
@@ -24,9 +22,22 @@ from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
+from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit
 from roofline.planner.pools import exposed, transfer
-from roofline.planner.words import ModelLike, SystemLike
+from roofline.planner.words import (
+    DegreeWords,
+    DraftWords,
+    EngineWords,
+    FormatWords,
+    ModelLike,
+    SchedulerWords,
+    SimulateWords,
+    SystemLike,
+    keywords,
+    part,
+    refuse_others,
+)
 from roofline.results.estimate import Estimate
 from roofline.results.simulation import SERIES, Simulation, Times
 from roofline.workload.layout import Layout
@@ -37,6 +48,7 @@ _ALL_AT_ONCE: Final = 256
 _MOST_INSTANCES: Final = 4096
 
 
+@keywords(SimulateWords)
 def simulate(
     model: ModelLike,
     system: SystemLike,
@@ -48,35 +60,8 @@ def simulate(
     concurrency: int | None = None,
     ttft: float | str | None = None,
     tpot: float | str | None = None,
-    chips: int | None = None,
-    tp: int | None = None,
-    pp: int | None = None,
-    dp: int | None = None,
-    ep: int | None = None,
-    dtype: str | None = None,
-    kv_dtype: str | None = None,
-    draft_tokens: int = 0,
-    accept_length: float | None = None,
-    chunk: float | None = None,
-    imbalance: float | None = None,
-    engine: str | Path | Engine | None = None,
-    launch: str = "graph",
-    level: str | Calibration = "calibrated",
-    power: float | str | None = None,
-    price: float | str | None = None,
-    prefill_layout: Layout | None = None,
-    prefill_chips: int | None = None,
-    prefill_tp: int | None = None,
-    prefill_system: System | str | Path | None = None,
-    router: str | None = None,
-    order: str | None = None,
-    max_num_seqs: int | None = None,
-    block_size: int | None = None,
-    reserve: float | None = None,
-    mixed: bool | None = None,
-    shared_budget: bool | None = None,
-    prefix_cache: bool | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    **words: Unpack[SimulateWords],
 ) -> Simulation:
     """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
 
@@ -90,7 +75,7 @@ def simulate(
         concurrency: ignore the trace's times: as many requests always in flight.
         ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
         draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
-        dtype, kv_dtype, engine, launch, level, power, price: as in :func:`roofline.estimate`.
+        dtype, kv_dtype, engine, launch, memory_fraction, level, power, price: as in :func:`roofline.estimate`.
         prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
         router, order, max_num_seqs, block_size, reserve, mixed, shared_budget, prefix_cache: the scheduler, in place of the engine's own
             (:class:`roofline.inference.policies.Policy`).
@@ -103,24 +88,23 @@ def simulate(
     >>> sim.completed, bool(sim.ttft.percentile(50) < sim.ttft.percentile(99))
     (500, True)
     """
-    known = catalog.model(model, dtype=dtype, kv_dtype=kv_dtype)
+    refuse_others("simulate", words, SimulateWords)
+    known = catalog.model(model, **part(words, FormatWords))
     asked, notes = _loaded(trace, requests, rate, concurrency)
     limits = {name: limit(name, value) for name, value in (("ttft", ttft), ("tpot", tpot)) if value is not None}
     mean_input, mean_output, own_rate = asked.means()
-    words: dict[str, Any] = {"level": level, "engine": engine, "launch": launch, "power": power, "price": price}
-    plan = given(draft_tokens=draft_tokens or None, accept_length=accept_length, chunk=chunk, imbalance=imbalance)
-    question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
+    machine, chips = part(words, EngineWords), words.get("chips")
+    prefill_layout, prefill_chips = words.get("prefill_layout"), words.get("prefill_chips")
+    prefill_tp, prefill_system = words.get("prefill_tp"), words.get("prefill_system")
+    question = _question(known, asked, (mean_input, mean_output, own_rate), given(**part(words, DraftWords)))
     apart = prefill_layout is not None or prefill_chips is not None
-    degrees = given(tp=tp, pp=pp, dp=dp, ep=ep)
+    degrees = given(**part(words, DegreeWords))
     if apart:
-        layout = _pool(layout, chips, question, system, words | degrees)
+        layout = _pool(layout, chips, question, system, machine | degrees)
     where_: Any = {} if layout is not None else {"chips": chips, **degrees}
-    est = estimate(question, system, layout, **where_, **words)
+    est = estimate(question, system, layout, **where_, **machine)
     layout, profile, rack = est.layout, est.calibration, est.system
-    policy = policy_of(
-        profile.engine, router=router, order=order, max_num_seqs=max_num_seqs, block_size=block_size, reserve=reserve,
-        mixed=mixed, shared_budget=shared_budget, prefix_cache=prefix_cache,
-    )  # fmt: skip
+    policy = policy_of(profile.engine, **part(words, SchedulerWords))
     asked_question = cast("Serve", est.question)
     record = Record()
     lanes, error, reasons = _lanes(
@@ -133,10 +117,10 @@ def simulate(
         lone = Prefill(known, 1.0, max(mean_input, 1.0))
         where = system if prefill_system is None else prefill_system
         if prefill_layout is None:
-            prefill_layout = estimate(lone, where, None, chips=prefill_chips, tp=prefill_tp, **words).layout
+            prefill_layout = estimate(lone, where, None, chips=prefill_chips, tp=prefill_tp, **machine).layout
         elif prefill_chips is not None:
             raise QuestionError(fault("prefill_chips", prefill_chips, "prefill_layout already says it all"))
-        alone = estimate(lone, where, prefill_layout, **words)
+        alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
         service.lanes, read_error, why = _lanes(

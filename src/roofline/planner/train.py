@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 import attrs
@@ -12,18 +11,32 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
+from roofline.core.fields import given
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
-from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.operators import assumptions
 from roofline.physics.pipeline import SCHEDULES
 from roofline.planner.candidates import ranks_of
 from roofline.planner.capping import capped
-from roofline.planner.evaluation import step
+from roofline.planner.evaluation import Progress, step
 from roofline.planner.settings import setting
 from roofline.planner.training_candidates import MICRO_BATCHES, RECOMPUTED, Split, Words, best, plain, priced
-from roofline.planner.words import ModelLike, StepWords
+from roofline.planner.words import (
+    CapWords,
+    ExecutionWords,
+    FrameworkLike,
+    FrameworkWords,
+    LaidStepWords,
+    MachineWords,
+    ModelLike,
+    StructureWords,
+    SystemLike,
+    TrainWords,
+    keywords,
+    part,
+    rest,
+)
 from roofline.results.labels import told
 from roofline.results.training import Training
 from roofline.workload.layout import SHARDINGS, Layout, one
@@ -34,31 +47,9 @@ TRIED_SHARDINGS: Final = ("zero1", "zero2", "zero3")
 _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 
 
+@keywords(TrainWords)
 def train(
-    what: TrainStep | ModelLike,
-    system: System | str | Path,
-    layout: Layout | None = None,
-    *,
-    chips: int | None = None,
-    level: str | Calibration = "calibrated",
-    framework: str | Path | Framework | None = None,
-    dtype: str | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    vpp: Num | None = None,
-    cp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    etp: Num | None = None,
-    sharding: str | None = None,
-    recompute: str | None = None,
-    schedule: str | None = None,
-    sequence_parallel: bool | None = None,
-    micro_batch: Num | None = None,
-    power: Num | str | None = None,
-    power_cap: Num | str | None = None,
-    price: Num | str | None = None,
-    **words: Unpack[StepWords],
+    what: TrainStep | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[TrainWords]
 ) -> Training:
     """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
 
@@ -87,14 +78,12 @@ def train(
     >>> bool(est.fits), float(est.layout.ranks), float(est.tokens)
     (True, 64.0, 2097152.0)
     """
-    structure = {"recompute": recompute, "micro_batch": micro_batch}
-    question, chosen = asked(what, dtype, structure, words)
-    rack, profile, notes = trained_on(system, level=level, framework=framework, power=power, price=price)
-    named = (tp, cp, pp, vpp, dp, ep, etp)
-    given = {name: value for name, value in zip(_DEGREES, named, strict=True) if value is not None}
+    chips, power_cap = words.get("chips"), words.get("power_cap")
+    question, chosen = asked(what, rest(words, CapWords))
+    rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
+    degrees, structure = degrees_of(words), given(**part(words, StructureWords))
     if layout is not None:
-        more = {"sharding": sharding, "schedule": schedule, "sequence_parallel": sequence_parallel, "chips": chips}
-        beside = [*given, *(name for name, value in more.items() if value is not None)]
+        beside = [*degrees, *structure, *given(chips=chips)]
         if beside:
             raise QuestionError(
                 fault("layout", str(layout), f"already says it all, but {', '.join(beside)} was given too")
@@ -111,42 +100,62 @@ def train(
                     "give a Layout",
                 )
             )
-        held = {name: one(name, value) for name, value in given.items()}
-        degrees: Any = held
-        Layout(**degrees)  # which says what a degree must be
-        words_ = chosen_words(chosen.get("recompute"), sharding, schedule)
-        micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
-
-        def under(question: TrainStep, rack: System, profile: Calibration, others: int | None) -> list[Split]:
-            ranks = ranks_for(rack, chips, held) if others is None else ranks_of(rack, others)
-            return priced(
-                question, rack, profile, ranks=ranks, given=held, words=words_, micro_batches=micro,
-                sequence_parallel=sequence_parallel,
-            )  # fmt: skip
+        under = splits_under(question, chips, words, chosen)
 
         def candidates(
             question: Any, rack: System, profile: Calibration, others: int | None
         ) -> Sequence[tuple[Training, Mask]]:
             return [(each.plans, each.whole) for each in under(question, rack, profile, others)]
 
-        splits = under(question, rack, profile, None)
-        est, fitting, placed = best(splits)
+        est, fitting, placed = best(under(question, rack, profile, None))
         notes.append(_said(est, fitting, placed))
-        est = est if held else attrs.evolve(est, candidates=candidates)
+        est = est if degrees else attrs.evolve(est, candidates=candidates)
     added = assumptions.notes(question.model, question.seq_len, rack, profile)
     est = est.noted([*notes, *(note for note in added if note not in est.remarks)])
     return est if power_cap is None else capped(est, power_cap)
 
 
-def asked(
-    what: TrainStep | ModelLike, dtype: str | None, structure: Mapping[str, str | Num | None], words: StepWords
-) -> tuple[TrainStep, dict[str, Any]]:
-    """Return the step that words describe, and those of its ``structure`` that were given.
+def splits_under(
+    question: TrainStep, chips: int | None, words: Mapping[str, Any], chosen: Mapping[str, Any], progress: Progress | None = None
+) -> Callable[[TrainStep, System, Calibration, int | None], list[Split]]:  # fmt: skip
+    """Return what estimates every layout that the keywords of a verb leave open, on some chips or those of the verb.
+
+    Args:
+        words: of the verb: degrees and structure that are given are held.
+        chosen: recomputation and micro-batch of the question that were given.
+
+    Raises:
+        QuestionError: a degree that has no meaning, or no such sharding.
+    """
+    held: Any = {name: one(name, value) for name, value in degrees_of(words).items()}
+    Layout(**held)  # which says what a degree must be
+    parallel = words.get("sequence_parallel")
+    structure = chosen_words(chosen.get("recompute"), words.get("sharding"), words.get("schedule"))
+    micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
+
+    def under(question: TrainStep, rack: System, profile: Calibration, others: int | None) -> list[Split]:
+        ranks = ranks_for(rack, chips, held) if others is None else ranks_of(rack, others)
+        return priced(
+            question, rack, profile, ranks=ranks, given=held, words=structure, micro_batches=micro,
+            sequence_parallel=parallel, progress=progress,
+        )  # fmt: skip
+
+    return under
+
+
+def degrees_of(words: Mapping[str, Any]) -> dict[str, Num]:
+    """Return the degrees of parallelism among the keywords of a verb of training."""
+    return {name: words[name] for name in _DEGREES if words.get(name) is not None}
+
+
+def asked(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainStep, dict[str, Any]]:
+    """Return the step that keywords describe, besides where it runs, and those of how it is executed that were given.
 
     Raises:
         QuestionError: a word that a step does not know, or one that is missing.
     """
-    held = {name: value for name, value in structure.items() if value is not None}
+    dtype, held = words.get("dtype"), given(**part(words, ExecutionWords))
+    words = rest(words, LaidStepWords, ExecutionWords)
     if isinstance(what, TrainStep):
         if words or held:
             rule = f"the {type(what).__name__} already says it all"
@@ -158,7 +167,7 @@ def asked(
     known = [f.name for f in attrs.fields(TrainStep) if f.name != "model"]
     for word in words:
         if word not in known:
-            raise QuestionError(fault("word", word, "is no word of training", near(word, known, "words")))
+            raise QuestionError(fault("keyword", word, "is no keyword of training", near(word, known, "words")))
     if "global_batch" not in words:
         raise QuestionError("global_batch: is missing; give the sequences of a step, such as global_batch=1024")
     own: Any = held
@@ -166,15 +175,10 @@ def asked(
 
 
 def trained_on(
-    system: System | str | Path,
-    *,
-    level: str | Calibration,
-    framework: str | Path | Framework | None,
-    power: Num | str | None,
-    price: Num | str | None,
+    system: SystemLike, *, framework: FrameworkLike | None = None, **machine: Unpack[MachineWords]
 ) -> tuple[System, Calibration, list[str]]:
-    """Return the machine and the constants as a framework trains with them, and what is to be said of them."""
-    rack, profile, notes = setting(system, level=level, engine="none", launch="graph", power=power, price=price)
+    """Return the machine and its calibration coefficients as a framework trains with them, and what was chosen or assumed."""
+    rack, profile, notes = setting(system, engine="none", **machine)
     if framework is not None or profile.framework.name == "none":
         usual = "none" if profile.level == "ideal" else "generic"
         named = catalog.framework(usual if framework is None else framework)

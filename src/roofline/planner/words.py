@@ -1,14 +1,21 @@
-"""Types of the words that verbs take: models and systems by name, and the sizes of a question."""
+"""Keywords that verbs take, in groups: the machine, the software, the degrees of parallelism, the sizes of a question.
+
+A group is a TypedDict. A verb takes ``**words: Unpack[...]`` of the groups that concern it, so that completion and type checkers know
+every keyword, and hands each group on to the function that reads it (:func:`part`), where the defaults stand once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.core.errors import QuestionError, fault, near
 from roofline.core.units import Num
 from roofline.core.values import Json
 from roofline.hardware.constants import Calibration
@@ -16,13 +23,15 @@ from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.planner.evaluation import Progress
+from roofline.workload.layout import Layout
 
 ModelLike: TypeAlias = Model | str | Path | Mapping[str, Json]
 """A model, its name, the path of a config.json, or a parsed one."""
 SystemLike: TypeAlias = System | str | Path
 """A system, its name in ``hardware/systems``, or the path of a TOML file."""
 EngineLike: TypeAlias = Engine | str | Path
-"""An engine, its name in ``workloads/engines``, or the path of a TOML file."""
+"""An engine, its name in ``workloads/stacks``, or the path of a TOML file."""
 FrameworkLike: TypeAlias = Framework | str | Path
 """A framework, its name in ``workloads/frameworks``, or the path of a TOML file."""
 Numbers: TypeAlias = float | Sequence[float] | NDArray[np.floating]
@@ -31,8 +40,75 @@ Words: TypeAlias = str | Sequence[str]
 """One word, or a list of them, each of which is tried."""
 
 
+class _LeftOut:
+    """The default of a keyword in a signature: that of the function that reads it."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_LEFT_OUT: Final = _LeftOut()
+
+Group = TypeVar("Group")
+Verb = TypeVar("Verb", bound=Callable[..., object])
+
+
+def names(*groups: object) -> tuple[str, ...]:
+    """Return the keywords of some groups, in the order in which they are stated."""
+    return tuple(name for group in groups for name in cast("Any", group).__annotations__)
+
+
+def part(words: Mapping[str, object], group: type[Group]) -> Group:
+    """Return those of some keywords that belong to a group.
+
+    >>> part({"tp": 8, "level": "ideal"}, DegreeWords)
+    {'tp': 8}
+    """
+    return cast("Group", {name: words[name] for name in names(group) if name in words})
+
+
+def rest(words: Mapping[str, object], *groups: object) -> dict[str, Any]:
+    """Return those of some keywords that belong to none of some groups.
+
+    >>> rest({"tp": 8, "level": "ideal"}, DegreeWords)
+    {'level': 'ideal'}
+    """
+    taken = names(*groups)
+    return {name: value for name, value in words.items() if name not in taken}
+
+
+def refuse_others(verb: str, words: Mapping[str, object], *groups: object) -> None:
+    """Refuse keywords that belong to none of some groups.
+
+    Raises:
+        QuestionError: the first such keyword.
+    """
+    for word in rest(words, *groups):
+        raise QuestionError(fault("keyword", word, f"is no keyword of {verb}", near(word, names(*groups), "keywords")))
+
+
+def keywords(group: object) -> Callable[[Verb], Verb]:
+    """Return a decorator that shows the keywords of a group in a verb's signature, as help and notebooks read it."""
+
+    def shown(verb: Verb) -> Verb:
+        signature = inspect.signature(verb)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        hints = cast("Any", group).__annotations__
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_LEFT_OUT, annotation=getattr(hint, "__forward_arg__", hint))
+            for name, hint in hints.items()
+        ]  # fmt: skip
+        cast("Any", verb).__signature__ = signature.replace(parameters=[*own, *more])
+        return verb
+
+    return shown
+
+
+# A service ------------------------------------------------------------------------------------------------------------
+
+
 class ServiceWords(TypedDict, total=False):
-    """Words of a service besides its load: see :class:`roofline.workload.questions.Serve`."""
+    """Of a service besides its load: see :class:`roofline.workload.questions.Serve`."""
 
     input: Num
     output: Num
@@ -46,14 +122,17 @@ class ServiceWords(TypedDict, total=False):
 
 
 class LoadedServiceWords(ServiceWords, total=False):
-    """Words of a service with its load: requests in flight, or those that come in a second."""
+    """Of a service with its load: requests in flight, or those that come in a second."""
 
     concurrency: Num | None
     rate: Num | None
 
 
+# A training step ------------------------------------------------------------------------------------------------------
+
+
 class StepSizes(TypedDict, total=False):
-    """Words of a training step that no service has."""
+    """Of a training step, and of no service."""
 
     global_batch: Num
     seq_len: Num
@@ -66,67 +145,165 @@ class StepSizes(TypedDict, total=False):
 
 
 class StepWords(StepSizes, total=False):
-    """Words of a training step besides recomputation and micro-batch: see :class:`roofline.workload.questions.TrainStep`."""
+    """Of a training step besides recomputation and micro-batch: see :class:`roofline.workload.questions.TrainStep`."""
 
     imbalance: Num | None
 
 
-class MachineWords(TypedDict, total=False):
-    """Words of the machine that every verb takes."""
+class ExecutionWords(TypedDict, total=False):
+    """How a training step is executed."""
 
-    level: str | Calibration
-    dtype: str | None
-    tp: Num | None
-    pp: Num | None
-    dp: Num | None
-    ep: Num | None
-    power: Num | str | None
-    price: Num | str | None
+    recompute: str | None
+    micro_batch: Num | None
 
 
-class EstimateWords(MachineWords, LoadedServiceWords, total=False):
-    """Words of :func:`roofline.estimate` about serving."""
+class StructureWords(TypedDict, total=False):
+    """How a training step is laid out, besides its degrees of parallelism."""
 
-    power_cap: Num | str | None
-    chips: int | None
-    engine: EngineLike | None
-    launch: str
-    memory_fraction: Num | None
-    kv_dtype: str | None
-
-
-class StepLayoutWords(TypedDict, total=False):
-    """Words of how a step of training is laid out that no service has."""
-
-    framework: FrameworkLike | None
-    vpp: Num | None
-    cp: Num | None
-    etp: Num | None
     sharding: str | None
     schedule: str | None
     sequence_parallel: bool | None
 
 
-class LaidStepWords(MachineWords, StepLayoutWords, total=False):
-    """Words of how a step of training is laid out, and on which machine."""
+# The machine and its software -----------------------------------------------------------------------------------------
 
 
-class QuestionWords(LoadedServiceWords, StepLayoutWords, total=False):
-    """Words of :func:`roofline.estimate` that are of one kind of question: a service, or a step of training."""
+class MachineWords(TypedDict, total=False):
+    """At which level the machine is estimated, and what stands in place of its own power and cost."""
+
+    level: str | Calibration
+    power: Num | str | None
+    price: Num | str | None
 
 
-class TrainWords(LaidStepWords, total=False):
-    """Words of :func:`roofline.train` of a step that is given."""
+class EngineWords(MachineWords, total=False):
+    """The machine, and the engine that serves on it."""
 
-    power_cap: Num | str | None
+    engine: EngineLike | None
+    launch: str
+    memory_fraction: Num | None
+
+
+class FrameworkWords(MachineWords, total=False):
+    """The machine, and the framework that trains on it."""
+
+    framework: FrameworkLike | None
+
+
+class DegreeWords(TypedDict, total=False):
+    """Degrees of parallelism that serving and training have in common."""
+
+    tp: Num | None
+    pp: Num | None
+    dp: Num | None
+    ep: Num | None
+
+
+class StepDegreeWords(TypedDict, total=False):
+    """Degrees of parallelism of training alone."""
+
+    vpp: Num | None
+    cp: Num | None
+    etp: Num | None
+
+
+class FormatWords(TypedDict, total=False):
+    """Number formats of a service: of the layers' matrices, and of the KV cache."""
+
+    dtype: str | None
+    kv_dtype: str | None
+
+
+class ServedWords(EngineWords, DegreeWords, FormatWords, total=False):
+    """Where a service runs: machine, engine, number formats, degrees of parallelism."""
+
+
+class LaidStepWords(FrameworkWords, DegreeWords, StepDegreeWords, StructureWords, total=False):
+    """Where a training step runs: machine, framework, number format, degrees of parallelism, structure."""
+
+    dtype: str | None
+
+
+class CapWords(TypedDict, total=False):
+    """How many chips, and the power cap of each."""
+
     chips: int | None
+    power_cap: Num | str | None
 
 
-class CampaignWords(LaidStepWords, StepWords, total=False):
-    """Words of :func:`roofline.campaign`: those of a step, of :func:`roofline.train`, and of the run."""
+class PrefillPoolWords(TypedDict, total=False):
+    """The chips of a prefill pool, where prefill and decode are disaggregated."""
 
-    recompute: str
-    micro_batch: Num
+    prefill_chips: int | None
+    prefill_tp: Num | None
+    prefill_system: SystemLike | None
+
+
+class SchedulerWords(TypedDict, total=False):
+    """The scheduler of an engine, in place of its own: see :class:`roofline.inference.policies.Policy`."""
+
+    router: str | None
+    order: str | None
+    max_num_seqs: int | None
+    block_size: int | None
+    reserve: float | None
+    mixed: bool | None
+    shared_budget: bool | None
+    prefix_cache: bool | None
+
+
+# Verbs ----------------------------------------------------------------------------------------------------------------
+
+
+class EstimateWords(ServedWords, LoadedServiceWords, CapWords, total=False):
+    """Of :func:`roofline.estimate` about serving."""
+
+
+class PlacedStepWords(LaidStepWords, CapWords, total=False):
+    """Of :func:`roofline.estimate` and :func:`roofline.train` about a training step that is given."""
+
+
+class AnyEstimateWords(EstimateWords, StepDegreeWords, StructureWords, total=False):
+    """Of :func:`roofline.estimate` about whatever is asked."""
+
+    framework: FrameworkLike | None
+
+
+class TrainWords(LaidStepWords, CapWords, ExecutionWords, StepWords, total=False):
+    """Of :func:`roofline.train`."""
+
+
+class SearchWords(ServedWords, LoadedServiceWords, total=False):
+    """Of :func:`roofline.search`."""
+
+
+class SearchTrainingWords(LaidStepWords, ExecutionWords, StepWords, total=False):
+    """Of :func:`roofline.search_training`."""
+
+
+class PoolsWords(ServedWords, LoadedServiceWords, PrefillPoolWords, total=False):
+    """Of :func:`roofline.pools`."""
+
+
+class DraftWords(TypedDict, total=False):
+    """What a simulated service is asked besides its trace."""
+
+    draft_tokens: int
+    accept_length: float | None
+    chunk: float | None
+    imbalance: float | None
+
+
+class SimulateWords(ServedWords, DraftWords, PrefillPoolWords, SchedulerWords, total=False):
+    """Of :func:`roofline.simulate`."""
+
+    chips: int | None
+    prefill_layout: Layout | None
+
+
+class CampaignWords(LaidStepWords, ExecutionWords, StepWords, total=False):
+    """Of :func:`roofline.campaign`: those of a step, of :func:`roofline.train`, and of the run."""
+
     mtbf: Num | str | None
     checkpoint: Num | str | None
     storage: Num | str | None
@@ -136,22 +313,31 @@ class CampaignWords(LaidStepWords, StepWords, total=False):
     spares: Num
 
 
-class ScalingWords(LaidStepWords, StepWords, total=False):
-    """Words of :func:`roofline.scaling`: those of a step, and of :func:`roofline.train`."""
-
-    recompute: str
-    micro_batch: Num
+class ScalingWords(LaidStepWords, ExecutionWords, StepWords, total=False):
+    """Of :func:`roofline.scaling`: those of a step, and of :func:`roofline.train`."""
 
 
-class ReportWords(EstimateWords, StepLayoutWords, StepSizes, total=False):
-    """Words of :func:`roofline.report`: those of :func:`roofline.estimate` or of :func:`roofline.train`."""
+class ComparedOnWords(TypedDict, total=False):
+    """What is the same on all systems of a comparison."""
 
-    recompute: str | None
-    micro_batch: Num | None
+    level: str | Calibration
+    engine: EngineLike | None
+    memory_fraction: Num | None
+    chips: int | None
 
 
-class SweepWords(TypedDict, total=False):
-    """Words of the phases of :func:`roofline.sweep`: a number or a word, or a list of them."""
+class CompareWords(ComparedOnWords, FormatWords, ServiceWords, total=False):
+    """Of :func:`roofline.compare`: the service, and what serves it."""
+
+    concurrency: Num | None
+
+
+class ReportWords(AnyEstimateWords, StepSizes, ExecutionWords, total=False):
+    """Of :func:`roofline.report`: those of :func:`roofline.estimate` or of :func:`roofline.train`."""
+
+
+class SizeWords(TypedDict, total=False):
+    """Sizes and words of the phases of :func:`roofline.sweep`: a number or a word, or a list of them."""
 
     batch: Numbers
     context: Numbers
@@ -180,3 +366,44 @@ class SweepWords(TypedDict, total=False):
     sharding: Words
     schedule: Words
     sequence_parallel: bool | Sequence[bool]
+
+
+class GridWords(TypedDict, total=False):
+    """What a sweep tries besides sizes: chips and number formats, each one or a list, and degrees that are held."""
+
+    chips: int | Sequence[int] | None
+    layout: Layout | None
+    dtype: Words | None
+    kv_dtype: Words | None
+    vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None
+    cp: Num | None
+    vpp: Num | None
+
+
+class RankWords(TypedDict, total=False):
+    """What a sweep retains: by which metrics, how many, under which limits."""
+
+    by: str | None
+    top: int
+    frontier: Sequence[str] | None
+    limits: Mapping[str, float | str] | None
+
+
+class LabelWords(TypedDict, total=False):
+    """For each combination of which labels a sweep retains as many."""
+
+    per: Words
+
+
+class RunWords(TypedDict, total=False):
+    """Where a sweep is computed, and what it reports."""
+
+    executor: Executor | None
+    checkpoint: str | Path | None
+    progress: Progress | None
+
+
+class SweepWords(EngineWords, DegreeWords, SizeWords, GridWords, RankWords, LabelWords, RunWords, total=False):
+    """Of :func:`roofline.sweep`."""
+
+    framework: FrameworkLike | None

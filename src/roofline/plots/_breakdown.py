@@ -24,6 +24,7 @@ class Part:
 
     Attributes:
         rest: whether these are the parts that are too short to be shown, together.
+        beside: of its time, what prefill chunks in the same steps add to a decode step.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Part:
     share: float
     bound: str
     rest: bool = False
+    beside: float = 0.0
 
 
 @frozen
@@ -69,12 +71,19 @@ class Breakdown:
             said = [
                 f"{p.name} {p.share:.0%}{f' ({p.bound})' if self.by == 'operation' and p.bound else ''}" for p in parts
             ]
-            told.append(f"{bar.name.capitalize()}, {bar.long}: {', '.join(said)}.")
+            told.append(f"{bar.name[:1].upper()}{bar.name[1:]}, {bar.long}: {', '.join(said)}.")
         return " ".join(told)
 
 
-def operations(span: Span, most: int = 10) -> Bar:
-    """Return a step with its operations and messages, the longest first; beyond so many, the rest together."""
+def operations(span: Span, most: int = 10, alone: tuple[Span, float] | None = None) -> Bar:
+    """Return a step with its operations and collectives, the longest first; beyond so many, the rest together.
+
+    Args:
+        span: the step.
+        most: how many are named.
+        alone: a step that only decodes, and how often it would be met if there were no others: what an operation takes beyond it
+            is :attr:`Part.beside`.
+    """
     found: dict[str, dict[str, Num]] = {}
     for leaf, often in _leaves(span):
         sums = found.setdefault(leaf.name, dict.fromkeys(RESOURCES, 0.0))
@@ -82,12 +91,17 @@ def operations(span: Span, most: int = 10) -> Bar:
             sums[name] += float(time * often)
     whole = float(span.time)
     times = {name: sum(float(time) for time in busy.values()) for name, busy in found.items()}
-    parts = [Part(name, t, t / whole, bound(found[name])) for name, t in times.items() if t > 0]
+    least = {name: t if alone is None else 0.0 for name, t in times.items()}
+    for leaf, often in () if alone is None else _leaves(alone[0], alone[1]):
+        least[leaf.name] = least.get(leaf.name, 0.0) + sum(float(t * often) for t in leaf.busy().values())
+    more = {name: max(t - least.get(name, 0.0), 0.0) for name, t in times.items()}
+    parts = [Part(name, t, t / whole, bound(found[name]), beside=more[name]) for name, t in times.items() if t > 0]
     parts.sort(key=lambda part: -part.time)
     head = parts[:most]
     left = whole - sum(part.time for part in head)
     if left > whole / GIGA:
-        head.append(Part("the rest", left, left / whole, "", rest=True))
+        rest = sum(part.beside for part in parts[most:])
+        head.append(Part("the rest", left, left / whole, "", rest=True, beside=rest))
     return Bar(span.name, whole, tuple(head))
 
 
@@ -125,7 +139,7 @@ def _rows(ax: Any, found: Breakdown) -> None:
 
     look = style.of(ax)
     several = len(found.bars) > 1
-    size = paper.frame(ax, found.title, "share of the step's time" if several else "time of the step", "")
+    size = paper.frame(ax, found.title, "share of each time" if several else "share of the time", "")
     met: dict[str, None] = {}
     names: list[tuple[float, str]] = []
     row = 0.0
@@ -137,16 +151,22 @@ def _rows(ax: Any, found: Breakdown) -> None:
             met[part.bound] = None
             i = RESOURCES.index(part.bound) if part.bound in RESOURCES else None
             color, hatch = (look.grey(0.75), "") if i is None else (look.color(i), look.hatch(i))
-            ax.barh(
-                [row],
-                [part.share],
-                height=0.72,
-                color=color,
-                hatch=hatch,
-                edgecolor=look.paper,
-                linewidth=0.3,
-                zorder=3,
-            )
+            beside = part.share * part.beside / part.time
+            for left, wide, shade in (
+                (0.0, part.share - beside, color),
+                (part.share - beside, beside, style.mixed(color, look.paper, 0.6)),
+            ):
+                ax.barh(
+                    [row],
+                    [wide],
+                    left=left,
+                    height=0.72,
+                    color=shade,
+                    hatch=hatch,
+                    edgecolor=look.paper,
+                    linewidth=0.3,
+                    zorder=3,
+                )
             told = (
                 f" {show(part.time, SECOND, 3)}, {part.share:.0%}"
                 if part.share >= 0.005
@@ -163,6 +183,7 @@ def _rows(ax: Any, found: Breakdown) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
     ax.grid(visible=False, axis="y")
     shown = [name for name in RESOURCES if name in met]
+    pale = any(part.beside > part.time / GIGA for bar in found.bars for part in bar.parts)
     patches = [
         Patch(
             facecolor=look.color(i), hatch=look.hatch(i), edgecolor=look.paper, linewidth=0.3, label=f"bound by {name}"
@@ -170,7 +191,9 @@ def _rows(ax: Any, found: Breakdown) -> None:
         for i, name in enumerate(RESOURCES)
         if name in shown
     ]
-    paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 4)
+    if pale:
+        patches.append(Patch(facecolor=look.grey(0.75), label="paler: added by prefill chunks in the same steps"))
+    paper.legend(ax, patches, size, 1 if paper.narrow(ax) else 3 if pale else 4)
 
 
 def _stacks(ax: Any, found: Breakdown) -> None:
@@ -222,7 +245,8 @@ def _stacks(ax: Any, found: Breakdown) -> None:
         Patch(facecolor=color, hatch=hatch, edgecolor=look.paper, linewidth=0.3, label=kind)
         for kind, (color, hatch) in zip(kinds, looks, strict=True)
     ]
-    paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 4)
+    long = max(map(len, kinds)) > 16
+    paper.legend(ax, patches, size, 1 if paper.narrow(ax) and long else 2 if paper.narrow(ax) or long else 4)
 
 
 def _look(look: style.Style, i: int) -> tuple[str, str]:

@@ -62,14 +62,14 @@ class Curve:
             return f"Frontier: {self.title}. {self.label}: no plan."
         order = np.argsort(self.speed)
         ends = [
-            f"{self.rate[i]:,.0f} tokens/s a chip at {self.speed[i]:,.0f} tokens/s a user ({self.plans[i]})"
+            f"{self.rate[i]:,.0f} tokens/s per chip at {self.speed[i]:,.0f} tokens/s per user ({self.plans[i]})"
             for i in order[[0, -1]]
         ]
         told = f"Frontier of {len(self.plans)} plans: {self.title}. {self.label}: from {' to '.join(ends)}."
         if self.best is None:
             return told
         i = self.best
-        return f"{told} Best: {self.plans[i]}, {self.rate[i]:,.0f} tokens/s a chip, {self.speed[i]:,.0f} a user."
+        return f"{told} Best: {self.plans[i]}, {self.rate[i]:,.0f} tokens/s per chip, {self.speed[i]:,.0f} per user."
 
 
 def draw(ax: Axes, curve: Curve) -> None:
@@ -95,12 +95,11 @@ def _everything(ax: Any, curves: Sequence[Curve]) -> None:
         [0.0, *(1 / limit for limit in limits), *(x for curve in curves for x in (*curve.speed, *curve.free_speed))]
     )
     top = max([0.0, *(y for curve in curves for y in (*curve.rate, *curve.free_rate))])
-    ax.set(xlim=(0.0, 1.08 * right or 1.0), ylim=(0.0, 1.08 * top or 1.0))
-    ax.set_xlabel("tokens/s a user (1 / TPOT)", fontsize=8)
-    ax.set_ylabel("output tokens/s a chip", fontsize=8)
-    ax.tick_params(labelsize=7.5)
-    ax.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
-    ax.set_title("\n".join(dict.fromkeys(curve.title for curve in curves)), fontsize=7.5, loc="left")
+    paper.limits(ax, x=(0.0, 1.08 * right or 1.0), y=(0.0, 1.08 * top or 1.0))
+    title = "\n".join(dict.fromkeys(curve.title for curve in curves))
+    paper.frame(ax, title, "tokens/s per user (1 / TPOT)", "output tokens/s per chip")
+    ax.xaxis.set_major_formatter(paper.plain)
+    ax.yaxis.set_major_formatter(paper.plain)
     legend = _legend(ax, colored)
     # Places are known only once the figure is laid out.
     ax.get_figure(root=True).draw_without_rendering()
@@ -151,7 +150,9 @@ def _legend(ax: Any, colored: Sequence[tuple[Curve, str]]) -> Any:
         handles.append(Line2D([], [], color=grey(0.4), alpha=0.5, linewidth=1.0, label="80 % interval"))
     if any(curve.cut for curve, _ in colored):
         handles.append(Line2D([], [], color=grey(0.6), linewidth=0.8, linestyle=(0, (4, 2)), label="without limits"))
-    legend = ax.legend(
+    if ax.get_legend() is not None and ax.get_legend() is not getattr(ax, "roofline_legend", None):
+        return ax.get_legend()  # that of whoever made the axes stays
+    legend = ax.roofline_legend = ax.legend(
         handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=grey(0.85), handlelength=1.6
     )
     legend.set_zorder(8)

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from roofline.core.units import MILLI, SECOND, show
+from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Load:
                 if (v := getattr(self, name)) is not None
             ]
             ends.append(
-                f"{', '.join([f'{self.rate[i]:,.0f} tokens/s a chip', *times])} at {self.load[i]:,.0f} requests in flight"
+                f"{', '.join([f'{self.rate[i]:,.0f} tokens/s per chip', *times])} at {self.load[i]:,.0f} requests in flight"
             )
         told = f"Load: {self.title}. {self.label}: {'; '.join(dict.fromkeys(ends))}."
         return told + (f" Caches of {self.full:,.0f} requests fit." if self.full < self.load[-1] else "")
@@ -68,9 +68,7 @@ def draw(ax: Axes, load: Load) -> None:
         kept.roofline_twin.set_yscale("log")
         kept.roofline_twin.spines["right"].set_visible(True)
     twin: Any = kept.roofline_twin
-    size = paper.frame(
-        ax, "; ".join(dict.fromkeys(each.title for each in every)), "requests in flight", "output tokens/s a chip"
-    )
+    size = paper.frame(ax, _titles(every), "concurrency, requests in flight", "output tokens/s per chip")
     kept.set_xscale("log")
     kept.plot(load.load, load.rate, color=color, linewidth=1.5, zorder=4)
     if load.rate_within is not None:
@@ -80,14 +78,16 @@ def draw(ax: Axes, load: Load) -> None:
         if values is not None:
             twin.plot(load.load, values, color=color, linestyle=dash, linewidth=1.1, zorder=3)
     top = max(float(np.nanmax(each.rate if each.rate_within is None else each.rate_within[1])) for each in every)
-    kept.set_ylim(0.0, 1.08 * top)
+    paper.limits(kept, y=(0.0, 1.08 * top))
     shown = [v for each in every for name in TIMES if (v := getattr(each, name)) is not None]
     if shown:
         low, high = (f(float(f(v[np.isfinite(v) & (v > 0)])) for v in shown) for f in (min, max))
         twin.set_ylim(low / 2, high * 2)
-    twin.set_ylabel("seconds", fontsize=size + 0.5)
+    twin.set_ylabel("TPOT and TTFT", fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
-    twin.yaxis.set_major_formatter(lambda y, _: f"{y:g}" if y >= MILLI else f"{y:.0e}")
+    paper.few(twin.yaxis, *twin.get_ylim())
+    twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
+    kept.xaxis.set_major_formatter(paper.plain)
     if load.load[0] < load.full < load.load[-1]:
         kept.axvline(load.full, color=color, linewidth=0.7, linestyle=":", zorder=1)
         kept.annotate(
@@ -98,13 +98,19 @@ def draw(ax: Axes, load: Load) -> None:
     paper.tell(ax, "load", " ".join(each.alt() for each in every))
 
 
+def _titles(every: list[Load]) -> str:
+    """Return what each shows, then what was asked of all of them, once."""
+    parts = [each.title.split("\n") for each in every]
+    return "\n".join(dict.fromkeys([part[0] for part in parts] + [line for part in parts for line in part[1:]]))
+
+
 def _legend(ax: Any, every: list[Load], size: float) -> None:
     from matplotlib.lines import Line2D
 
     look = style.of(ax)
     handles = [Line2D([], [], color=look.color(i), linewidth=1.5, label=each.label) for i, each in enumerate(every)]
     handles.append(
-        Line2D([], [], color=look.grey(0.35), linewidth=1.5, label="tokens/s a chip (left), shaded: 80 % interval")
+        Line2D([], [], color=look.grey(0.35), linewidth=1.5, label="tokens/s per chip (left), shaded: 80 % interval")
     )
     handles += [
         Line2D([], [], color=look.grey(0.35), linewidth=1.1, linestyle=dash, label=f"{told} (right)")

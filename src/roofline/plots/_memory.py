@@ -74,14 +74,19 @@ def draw(ax: Axes, found: Holding) -> None:
         for bar, fits in zip(bars, found.fits, strict=True):
             bar.set_alpha(1.0 if fits else 0.4)
         left = left + values
-    kept.axvline(found.room / GIGA, color=look.ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=5)
     limit = min(max(float(total.max()) * 1.28, float(found.room) * 1.1), top) / GIGA
+    if float(total.max()) / GIGA > limit:
+        kept.annotate("// axis cut", (1.0, 0.0), (0, 4), xycoords="axes fraction", textcoords="offset points", ha="right",
+                      fontsize=size - 1, color=look.grey(0.3), zorder=7)  # fmt: skip
+    kept.axvline(found.room / GIGA, color=look.ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=5)
     for row, value, fits in zip(rows, total / GIGA, found.fits, strict=True):
-        inside = value > 0.84 * limit
+        # Neither off the axes, nor over the line of what fits.
+        room = float(found.room) / GIGA
+        inside = value > 0.84 * limit or 0 <= room - value < 0.09 * limit
         told = f"{value:,.0f}" + ("" if fits else ", too much")
         kept.text(min(value, limit) + limit * (-0.01 if inside else 0.01), row, told, fontsize=size - 0.5, va="center",
                   ha="right" if inside else "left", color=look.ink, zorder=6, bbox=look.halo)  # fmt: skip
-    kept.set(xlim=(0.0, limit), ylim=(len(found.plans) - 0.4, -0.6))
+    paper.limits(kept, x=(0.0, limit), y=(len(found.plans) - 0.4, -0.6))
     kept.set_yticks(rows, found.plans, fontsize=size)
     for i, label in enumerate(kept.get_yticklabels()):
         label.set_fontweight("bold" if i == found.chosen else "normal")

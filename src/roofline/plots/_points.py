@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from roofline.calibration.fitting import Part, errors, halves
@@ -16,10 +16,13 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
 from roofline.operators.operations import Message, Op
 from roofline.physics.collectives import sent
-from roofline.physics.spans import Span
+from roofline.physics.spans import RESOURCES, Span, bound
 
 LEAST_SHARE: Final = 0.005
 """Points that take less of their step are left out."""
+
+_VISIBLE: Final = 0.99
+"""Part of a peak above which an attainable roof is not drawn apart from it."""
 
 CLASSES: Final[Mapping[str, str]] = {
     "gemm": "GEMM",
@@ -54,9 +57,11 @@ class Point:
     Attributes:
         intensity: FLOP for each byte of memory traffic, or of what the step sends over the network's tier.
         rate: FLOP/s reached, with the fixed time counted.
-        share: part of the step's time; of a whole step, the part its messages take.
+        share: part of the time; of a whole step, the part its communication takes.
         tier: of a whole step, the tier it sends over.
         network: whether this is the whole step against the bytes it sends.
+        bound: the resource that takes most of its time: compute, memory, network or latency.
+        staged: part of its memory traffic that passes before and after the kernel proper make (quantising, permuting rows).
     """
 
     name: str
@@ -66,6 +71,8 @@ class Point:
     share: Ratio
     tier: str = ""
     network: bool = False
+    bound: str = ""
+    staged: Ratio = 0.0
 
 
 @frozen
@@ -110,7 +117,11 @@ class Sheet:
     """One system's part of a picture: what its legend says, its roofs, and its points, clouds or tracks.
 
     Attributes:
+        rank: what the rates are of: a ``chip`` (a package, all of its dies).
+        attainable: the same roofs at the best fraction of each peak that an operation of the picture reaches with its
+            calibration coefficients; empty where they are the peaks themselves.
         band: whether the room between the roof and its serial twin, where compute and memory work in turn, is shaded.
+        whole: whose time the shares are of, in words.
     """
 
     label: str
@@ -121,6 +132,8 @@ class Sheet:
     clouds: tuple[Cloud, ...] = ()
     tracks: tuple[Track, ...] = ()
     band: bool = False
+    attainable: tuple[Roof, ...] = ()
+    whole: str = "step's"
 
     @property
     def memory(self) -> BytesPerSecond:
@@ -135,15 +148,16 @@ class Sheet:
             if r.peak
         ]
         slopes = [f"{r.name} {show(float(r.bandwidth), BYTE_RATE, 3)}" for r in self.roofs if r.bandwidth]
-        told = [f"Roofline of {self.title or self.label}: {self.label}." if self.title else f"Roofline: {self.label}."]
+        told = [f"Roofline: {self.title}; {self.label}." if self.title else f"Roofline: {self.label}."]
         told.append(f"Roofs of one {self.rank}: {', '.join([*flat, *slopes])}.")
         for step in dict.fromkeys(p.step for p in self.points):
             most = [p for p in self.points if p.step == step and not p.network][:3]
             named = [
-                f"{p.name} {p.share:.0%} of the time at {_told(p.intensity)} FLOP/B, {show(float(p.rate), FLOP_RATE, 3)}"
+                f"{p.name} {p.share:.0%} of the time at {_told(p.intensity)} FLOP/B, {show(float(p.rate), FLOP_RATE, 3)}, "
+                f"bound by {p.bound}"
                 for p in most
             ]
-            sent = [f"messages over {p.tier} {p.share:.0%}" for p in self.points if p.step == step and p.network]
+            sent = [f"communication over {p.tier} {p.share:.0%}" for p in self.points if p.step == step and p.network]
             told.append(f"{step.capitalize()}: {'; '.join([*named, *sent])}.")
         told += [f"{CLASSES[c.kernel]}: {c.rows:,} timings, {c.mape:.1%} off." for c in self.clouds]
         for t in self.tracks:
@@ -195,9 +209,12 @@ def cached(system: System) -> BytesPerSecond | None:
 
 
 def points(span: Span, system: System, tier: Tier | Sequence[Tier] | None = None) -> tuple[Point, ...]:
-    """Return the operations of a step that multiply, largest share first, and the whole step against what each tier sends of it."""
+    """Return the operations of a step that multiply, largest share first, and the whole step against what each tier sends of it.
+
+    Rates are of a whole chip: all dies of a package together, so that packages of one die and of two are compared on one scale.
+    """
     found: dict[str, list[float]] = {}
-    tiers = _several(tier)
+    tiers, dies = _several(tier), float(system.ranks_per_chip)
     flops, wire = 0.0, [0.0] * len(tiers)
     for work, cost, times in span.leaves():
         if isinstance(work, Message):
@@ -205,15 +222,36 @@ def points(span: Span, system: System, tier: Tier | Sequence[Tier] | None = None
                 over = sent(work, system.tiers)
                 wire = [w + float(over[system.tiers.index(each)] * times) for w, each in zip(wire, tiers, strict=True)]
         elif isinstance(work, Op) and float(work.flops) > 0:
-            sums = found.setdefault(work.label, [0.0, 0.0, 0.0])
-            for i, value in enumerate((work.flops, work.traffic, cost.time)):
+            busy = [getattr(cost, name) for name in RESOURCES]
+            sums = found.setdefault(work.label, [0.0] * (4 + len(RESOURCES)))
+            for i, value in enumerate((work.flops, work.traffic, cost.time, work.staging, *busy)):
                 sums[i] += float(value * times)
             flops += float(work.flops * times)
     whole = float(span.time)
-    out = [Point(n, span.name, f / b, f / t, t / whole) for n, (f, b, t) in found.items()]
+    out = [
+        Point(
+            n,
+            span.name,
+            f / b,
+            dies * f / t,
+            t / whole,
+            bound=bound(dict(zip(RESOURCES, busy, strict=True))),
+            staged=s / b,
+        )
+        for n, (f, b, t, s, *busy) in found.items()
+    ]
     out.sort(key=lambda p: -p.share)
     out += [
-        Point("network", span.name, flops / w, flops / whole, float(span.network) / whole, _long(each), network=True)
+        Point(
+            "network",
+            span.name,
+            flops / w,
+            dies * flops / whole,
+            float(span.network) / whole,
+            _long(each),
+            network=True,
+            bound="network",
+        )
         for w, each in zip(wire, tiers, strict=True)
         if w > 0
     ]
@@ -255,9 +293,43 @@ def sheet(
     """Return the numbers of one system's part of a picture."""
     rates = {w.rate for span in steps for w, _, _ in span.leaves() if isinstance(w, Op) and np.any(w.flops > 0)}
     marks = tuple(p for span in steps for p in points(span, system, tier) if p.share >= LEAST_SHARE)
-    rank = "die" if system.ranks_per_chip > 1 else "chip"
-    found = roofs(system.chip, rates, tier, cached(system) if cache else None)
-    return Sheet(label or system.name, rank, found, marks, title)
+    dies = float(system.ranks_per_chip)
+    found = tuple(
+        _of_package(roof, dies) for roof in roofs(system.chip, rates, tier, cached(system) if cache else None)
+    )
+    near = tuple(_of_package(roof, dies) for roof in attainable(steps))
+    return Sheet(label or system.name, "chip", found, marks, title, attainable=_below(near, found))
+
+
+def attainable(steps: Sequence[Span]) -> tuple[Roof, ...]:
+    """Return the roofs that the operations of some steps reach at best: the fastest FLOP/s at each rate, and bytes/s.
+
+    These are the peaks times the largest fraction that any of these kernels reaches by its calibration coefficients.
+    """
+    rates: dict[str, float] = {}
+    moved = 0.0
+    for span in steps:
+        for work, cost, _ in span.leaves():
+            if isinstance(work, Op) and float(work.flops) > 0 and float(cost.compute) > 0:
+                rates[work.rate] = max(rates.get(work.rate, 0.0), float(work.flops / cost.compute))
+                moved = max(moved, float(work.traffic / cost.memory) if float(cost.memory) > 0 else 0.0)
+    flat = tuple(Roof(rate, peak, None) for rate, peak in rates.items())
+    return (*flat, Roof("memory", None, moved, memory=True)) if moved > 0 else flat
+
+
+def _below(near: Sequence[Roof], peaks: Sequence[Roof]) -> tuple[Roof, ...]:
+    """Return the attainable roofs that lie visibly below their peaks."""
+    tops = {roof.name: roof.peak or roof.bandwidth or np.inf for roof in peaks}
+    return tuple(roof for roof in near if (roof.peak or roof.bandwidth or 0.0) < _VISIBLE * tops.get(roof.name, 0.0))
+
+
+def _of_package(roof: Roof, dies: float) -> Roof:
+    """Return the roof of all dies of a package together."""
+    return evolve(
+        roof,
+        peak=None if roof.peak is None else dies * roof.peak,
+        bandwidth=None if roof.bandwidth is None else dies * roof.bandwidth,
+    )
 
 
 def clouds(parts: Sequence[Part], profile: Calibration, most: int = 200) -> tuple[Cloud, ...]:

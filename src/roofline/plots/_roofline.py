@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from roofline.core.units import BYTE_RATE, FLOP_RATE, TERA, show
+from roofline.physics.spans import RESOURCES
 from roofline.plots import paper, style
 from roofline.plots._points import CLASSES, Cloud, Sheet, Track
 from roofline.plots.labels import Names, beside
@@ -21,7 +22,19 @@ PALETTE: Final = style.STYLES["light"].palette
 
 _SPOT: Final = 0.02
 """Decades within which two points are on the same spot."""
-_MARKERS: Final = {"decode": "o", "prefill": "s", "forward": "^", "backward": "v", "weights": "P"}
+_MARKERS: Final = {"decode": "o", "prefill": "s", "mixed": "s", "forward": "^", "backward": "v", "weights": "P"}
+_STEPS: Final = {"mixed": "decode with a prefill chunk", "weights": "gradients of weights"}
+"""What steps are called in a legend, where the name of the span says too little."""
+_SHORT: Final = {"mixed": "with prefill"}
+_FILLS: Final[dict[str, tuple[float, Any]]] = {
+    "compute": (1.0, "-"),
+    "memory": (0.45, "-"),
+    "network": (0.0, "-"),
+    "latency": (0.0, (0, (1, 1))),
+}
+"""How a point is filled, and its edge dashed, by what bounds it."""
+_STAGED: Final = 0.4
+"""Part of its traffic above which staging passes are named."""
 _WIDE: Final = 6.0
 """Inches from which on letters have their full size."""
 _LETTERS: Final = 9.0
@@ -73,20 +86,33 @@ class _Drawing:
             self.left, self.right = min(self.left, cloud.intensity[0] / 2), max(self.right, cloud.intensity[-1] * 2)
             self.low = min(self.low, *(y / TERA / 2 for y in (*cloud.measured, *cloud.fitted)))
 
+    @property
+    def alone(self) -> bool:
+        """Whether one system is drawn: colours say what bounds an operation; of several, whose it is."""
+        return len(self.sheets) == 1 and not self.sheets[0].clouds and not self.sheets[0].tracks
+
     def everything(self) -> None:
-        ax, ranks = self.ax, sorted({sheet.rank for sheet in self.sheets})
-        ax.set(xscale="log", yscale="log", xlim=(self.left, self.right), ylim=(self.low, self.high))
+        ax = self.ax
+        ax.set(xscale="log", yscale="log")
+        paper.limits(ax, x=(float(self.left), float(self.right)), y=(float(self.low), float(self.high)))
+        (self.left, self.right), (self.low, self.high) = ax.get_xlim(), ax.get_ylim()
         size = min(_LETTERS, 1.25 * self.small)
-        ax.set_xlabel("arithmetic intensity, FLOP/B", fontsize=size)
-        ax.set_ylabel(f"performance of one {' or '.join(ranks)}, TFLOP/s", fontsize=size)
+        paper.keeps(ax, "x", ax.get_xlabel(), partial(ax.set_xlabel, fontsize=size), "arithmetic intensity, FLOP/B")
+        paper.keeps(ax, "y", ax.get_ylabel(), partial(ax.set_ylabel, fontsize=size), "performance of one chip, TFLOP/s")
+        paper.few(ax.xaxis, *ax.get_xlim())
+        paper.few(ax.yaxis, *ax.get_ylim())
         ax.tick_params(labelsize=size)
         ax.grid(visible=True, which="major", color=self.look.grey(0.92), linewidth=0.6, zorder=0)
-        titles = list(dict.fromkeys(sheet.title for sheet in self.sheets if sheet.title))
-        if titles:
+        # Findings first, then what was asked of all of them, once.
+        parts = [sheet.title.split("\n") for sheet in self.sheets if sheet.title]
+        titles = list(dict.fromkeys([part[0] for part in parts] + [line for part in parts for line in part[1:]]))
+        if titles and not paper.titled(ax):
             ax.set_title("\n".join(titles), fontsize=1.15 * self.small, loc="left", color=self.look.ink)
+            ax.roofline_words["title"] = "\n".join(titles)
         for sheet, color in self._colored():
             for roof in sheet.roofs:
                 self._roof(sheet, roof, color)
+            self._attainable(sheet, color)
             if sheet.band:
                 self._band(sheet, color)
             for mark in sheet.points:
@@ -111,9 +137,10 @@ class _Drawing:
             self._name_track(track, color)
 
     def _colored(self) -> list[tuple[Sheet, str]]:
-        # Where classes of kernels have the colours, roofs have none.
+        # Where classes of kernels, or what bounds an operation, have the colours, roofs have none.
         look = self.look
-        return [(sheet, look.grey(0.25) if sheet.clouds else look.color(i)) for i, sheet in enumerate(self.sheets)]
+        plain = self.alone or any(sheet.clouds for sheet in self.sheets)
+        return [(sheet, look.grey(0.25) if plain else look.color(i)) for i, sheet in enumerate(self.sheets)]
 
     def _tracks(self) -> list[tuple[Track, str]]:
         found = [track for sheet in self.sheets for track in sheet.tracks]
@@ -141,6 +168,18 @@ class _Drawing:
         self.ax.plot([far, x], [y * far / x, y], color=color, linewidth=1.0 if thin else 1.4, linestyle=dashed,
                      alpha=0.8 if thin else 1.0, zorder=2)  # fmt: skip
 
+    def _attainable(self, sheet: Sheet, color: str) -> None:
+        """Draw the roofs that kernels reach, thin, below the peaks."""
+        peaks = [float(r.peak) for r in sheet.attainable if r.peak] or [float(r.peak) for r in sheet.roofs if r.peak]
+        memory = next((float(r.bandwidth) for r in sheet.attainable if r.bandwidth), sheet.memory)
+        line: Any = {"color": color, "linewidth": 0.8, "alpha": 0.9, "linestyle": (0, (1, 1)), "zorder": 2}
+        for roof in sheet.attainable:
+            if roof.peak:
+                self.ax.plot([roof.peak / memory, self.right], [roof.peak / TERA] * 2, **line)
+            else:
+                far, end = self.left / 2, max(peaks) / memory
+                self.ax.plot([far, end], [far * memory / TERA, end * memory / TERA], **line)
+
     def _band(self, sheet: Sheet, color: str) -> None:
         """Shade the room between the tallest roof, max(), and what is left where compute and memory work in turn, sum()."""
         memory, tallest = sheet.memory, max(r.peak for r in sheet.roofs if r.peak)
@@ -155,11 +194,17 @@ class _Drawing:
         self.ax.plot(track.intensity[-1:], y[-1:], ">", color=color, markersize=5.0, zorder=6)
 
     def _mark(self, mark: Any, color: str) -> None:
+        color = self._shade(mark, color)
+        part, dash = _FILLS.get(mark.bound, _FILLS["compute"])
+        face = "none" if mark.network else style.mixed(self.look.paper, color, part)
         self.ax.scatter(
             [mark.intensity], [mark.rate / TERA], s=self._area(mark), marker="D" if mark.network else _MARKERS.get(mark.step, "o"),
-            facecolor="none" if mark.network else color, edgecolor=color, alpha=0.9 if mark.network else 0.55,
-            linewidth=0.8, zorder=5,
+            facecolor=face, edgecolor=color, alpha=0.9 if mark.network else 0.8, linestyle=dash, linewidth=0.9, zorder=5,
         )  # fmt: skip
+
+    def _shade(self, mark: Any, color: str) -> str:
+        """Return the colour of a point: of what bounds it where one system is drawn, else that of its system."""
+        return self.look.color(RESOURCES.index(mark.bound)) if self.alone and mark.bound in RESOURCES else color
 
     def _cloud(self, cloud: Cloud) -> None:
         """Draw timings as dots, what was fitted as rings, and join the two."""
@@ -188,14 +233,35 @@ class _Drawing:
             handles.append(Line2D([], [], linestyle="none", label="dot: measured, ring: fitted"))
         for step in dict.fromkeys(mark.step for mark in marks if not mark.network):
             shape = _MARKERS.get(step, "o")
+            called = _STEPS.get(step, step)
             handles.append(
-                Line2D([], [], color=self.look.grey(0.4), marker=shape, linestyle="none", alpha=0.6, label=step)
+                Line2D([], [], color=self.look.grey(0.4), marker=shape, linestyle="none", alpha=0.6, label=called)
+            )
+        met = {mark.bound for mark in marks if not mark.network}
+        for name in (each for each in _FILLS if each in met):
+            part, _ = _FILLS[name]
+            color = self.look.color(RESOURCES.index(name)) if self.alone else self.look.grey(0.4)
+            handles.append(
+                Line2D([], [], color=color, marker="o", markerfacecolor=style.mixed(self.look.paper, color, part), linestyle="none",
+                       label=f"bound by {name}")
+            )  # fmt: skip
+        if any(sheet.attainable for sheet in self.sheets):
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    color=self.look.grey(0.4),
+                    linewidth=0.6,
+                    linestyle=(0, (1, 1)),
+                    label="roofs that kernels reach",
+                )
             )
         if any(mark.network for mark in marks):
             handles.append(Line2D([], [], color=self.look.grey(0.4), marker="D", linestyle="none", fillstyle="none",
                                   label="whole step, per byte sent"))  # fmt: skip
         if marks:
-            handles.append(Line2D([], [], linestyle="none", label="area: share of the step's time"))
+            told = " or ".join(dict.fromkeys(sheet.whole for sheet in self.sheets))
+            handles.append(Line2D([], [], linestyle="none", label=f"size, %: share of a {told} time"))
         # Below the axes where the figure makes room for it, else where it covers least.
         below = self.figure.get_layout_engine() is not None
         wide = float(self.figure.get_figwidth())
@@ -211,7 +277,9 @@ class _Drawing:
                 handle.set_label(textwrap.fill(str(handle.get_label()), letters))
         if clouds:
             place |= {"columnspacing": 1.0, "handletextpad": 0.4, "handlelength": 1.4}
-        legend = self.ax.legend(
+        if self.ax.get_legend() is not None and self.ax.get_legend() is not getattr(self.ax, "roofline_legend", None):
+            return  # that of whoever made the axes stays
+        legend = self.ax.roofline_legend = self.ax.legend(
             handles=handles,
             ncols=2 if below and wide >= paper.NARROW else 1,
             fontsize=self.small,
@@ -307,17 +375,21 @@ class _Drawing:
                 here.append(mark)
         heaps.sort(key=lambda heap: -sum(m.share for m in heap))
         biggest = [heap for heap in heaps if sum(m.share for m in heap) >= 0.03][
-            : 1 if crowded and small else 3 if crowded or small else 5
+            : 1 if crowded and small else 3 if crowded or small else 6
         ]
         for i, heap in enumerate(biggest):
-            named = ", ".join(m.name for m in heap if m.share >= 0.01 or m is heap[0])
-            self._name_point(heap[0], f"{named} {sum(m.share for m in heap):.0%}", color, must=i == 0)
+            named = ", ".join(dict.fromkeys(_named(m) for m in heap if m.share >= 0.01 or m is heap[0]))
+            self._name_point(
+                heap[0], f"{named} {sum(m.share for m in heap):.0%}", self._shade(heap[0], color), must=i == 0
+            )
         for mark in marks:
             if mark.network:
-                several = sum(m.network for m in marks) > 1
+                several = sum(m.network and m.step == mark.step for m in marks) > 1
                 tier = f", {mark.tier}" if several else ""
                 near = 1 if several and small else 4
-                self._name_point(mark, f"{mark.step}{tier} {mark.share:.0%}", color, must=False, far=near)
+                step = "" if crowded or mark.step == "step" else f" ({_SHORT.get(mark.step, mark.step)})"
+                told = f"communication{step}{tier} {mark.share:.0%}"
+                self._name_point(mark, told, self._shade(mark, color), must=False, far=near)
 
     def _name_track(self, track: Track, color: str) -> None:
         for i, must in ((-1, True), (0, True)):
@@ -336,8 +408,13 @@ class _Drawing:
         self.names.place(beside(self.ax, text, at, gaps, color=color, size=0.95 * self.small), must=must)
 
 
+def _named(mark: Any) -> str:
+    """Return what a point is called; what memory bounds by its staging passes says so."""
+    return f"{mark.name} (staging)" if mark.bound == "memory" and mark.staged > _STAGED else str(mark.name)
+
+
 def _whole(mark: Any) -> str:
-    return "step" if mark.step in ("forward", "backward", "weights") else str(mark.step)
+    return "step" if mark.step in _MARKERS else str(mark.step)
 
 
 def _apart(one: Any, other: Any) -> float:

@@ -41,32 +41,36 @@ class Growth:
 
     def alt(self) -> str:
         """Return what the curve shows as text, made of its numbers."""
-        known = np.flatnonzero(~np.isnan(self.rate))
+        known = np.flatnonzero(~np.isnan(self.rate) & self.fits)
+        without = [f"{n:,.0f}" for n in self.chips[np.isnan(self.rate) | ~self.fits]]
         at = [
-            f"{self.rate[i]:,.0f} tokens/s a chip at {self.chips[i]:,.0f} chips, MFU {self.mfu[i]:.0%}" for i in known
+            f"{self.rate[i]:,.0f} tokens/s per chip at {self.chips[i]:,.0f} chips, MFU {self.mfu[i]:.0%}" for i in known
         ]
-        return f"{self.title}: {self.label}. {'; '.join(at) or 'nothing can be laid out'}."
+        lost = f" Does not fit at {', '.join(without)} chips." if without else ""
+        return f"{self.title}: {self.label}. {'; '.join(at) or 'nothing fits'}.{lost}"
 
 
 def draw(ax: Axes, growth: Growth) -> None:
-    """Add a curve to the axes, in the next colour: hollow points where memory does not hold it, MFU beside each."""
+    """Add a curve to the axes, in the next colour, MFU beside each point; sizes that do not fit are named, and not drawn."""
     from matplotlib.lines import Line2D
 
     kept: Any = ax
     curves = kept.roofline_growths = [*getattr(kept, "roofline_growths", ()), growth]
     look = style.of(ax)
     color, mark = look.color(len(curves) - 1), _MARKS[(len(curves) - 1) % len(_MARKS)]
-    size = paper.frame(ax, "; ".join(dict.fromkeys(curve.title for curve in curves)), "chips", "tokens/s a chip")
-    known = ~np.isnan(growth.rate)
+    size = paper.frame(ax, "\n".join(dict.fromkeys(curve.title for curve in curves)), "chips", "tokens/s per chip")
+    known = ~np.isnan(growth.rate) & growth.fits
     chips, rate, useful = growth.chips[known], growth.rate[known], growth.useful[known]
     kept.set_xscale("log", base=2)
     if chips.size:
         kept.plot(chips[[0, -1]], rate[[0, 0]], color=color, linewidth=0.7, linestyle=":", zorder=1)
         kept.plot(chips, rate, color=color, linewidth=1.4, label=growth.label, zorder=3)
         kept.plot(chips, useful, color=color, linewidth=1.0, linestyle="--", zorder=2)
-    for n, each, mfu, fits in zip(chips, rate, growth.mfu[known], growth.fits[known], strict=True):
-        face = color if fits else look.paper
-        kept.plot([n], [each], mark, color=color, markersize=4.5, markerfacecolor=face, zorder=4)
+    for n in growth.chips[~known]:
+        kept.annotate("does not\nfit", (n, 0.0), (0, 4 + 20 * (len(curves) - 1)), textcoords="offset points", ha="center",
+                      va="bottom", fontsize=size - 1, color=look.letters(color))  # fmt: skip
+    for n, each, mfu in zip(chips, rate, growth.mfu[known], strict=True):
+        kept.plot([n], [each], mark, color=color, markersize=4.5, zorder=4)
         kept.annotate(
             f"{mfu:.0%}",
             (n, each),
@@ -80,9 +84,9 @@ def draw(ax: Axes, growth: Growth) -> None:
     kept.set_xticks(*_ticks(curves), minor=False)
     kept.minorticks_off()
     kept.margins(x=0.07)
-    top = max((float(np.nanmax(curve.rate)) for curve in curves if not np.all(np.isnan(curve.rate))), default=1.0)
-    kept.set_ylim(0.0, 1.2 * top)
-    said = "per cent: MFU; dashed: what failures leave; dotted: as the smallest; hollow: does not fit"
+    shown = [curve.rate[curve.fits & ~np.isnan(curve.rate)] for curve in curves]
+    paper.limits(kept, y=(0.0, 1.2 * max((float(rates.max()) for rates in shown if rates.size), default=1.0)))
+    said = "per cent: MFU; dashed: what failures leave; dotted: as the smallest that fits"
     handles = [
         Line2D(
             [], [], color=look.color(i), marker=_MARKS[i % len(_MARKS)], markersize=4.5, linewidth=1.4, label=c.label

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from roofline import plots
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.text import figure
-from roofline.core.units import Ratio
+from roofline.core.units import BYTE, SECOND, Ratio, show
 from roofline.hardware.hardware import Tier
+from roofline.inference.service import chunk_of
 from roofline.physics.spans import Span
 from roofline.plots import _breakdown as breakdowns
 from roofline.plots import _points
-from roofline.plots._breakdown import Breakdown
+from roofline.plots._breakdown import Bar, Breakdown
 from roofline.plots._load import Load
 from roofline.plots._memory import Holding
 from roofline.plots._pipeline import Timeline, timeline
 from roofline.plots._points import Sheet, Track
 from roofline.plots.tornado import BETTER, Tornado, elasticities, tornado
+from roofline.results.labels import machine
 from roofline.workload.layout import Layout
 
 if TYPE_CHECKING:
@@ -74,6 +76,18 @@ def asked(est: Any) -> str:
     return f"{q.model.name}, {sizes}{'' if trains(est) else ' tokens'}"
 
 
+def titled(est: Any, finding: str, *, laid_out: bool = True) -> str:
+    """Return the title of a picture: what it shows, then what was asked on which machine, and how it is laid out."""
+    lines = [finding, f"{asked(est)} on {machine(est.system)}", *([laid(est)] if laid_out else [])]
+    return "\n".join(lines)
+
+
+def bounds(est: Any) -> str:
+    """Return what bounds most of the time of an answer, as a finding."""
+    name = est.bound
+    return f"{name} bounds {float(est.bounds[name]):.0%} of the time"
+
+
 def laid(est: Any) -> str:
     """Return where the model lies, as a legend calls it."""
     soon = " (announced)" if est.system.package.announced else ""
@@ -91,19 +105,41 @@ def sheet(
     """Return the roofs and points of an answer; ``levels`` for those of its cache and of every tier too."""
     system = est.system
     tier: Sequence[Tier] | Tier | None = system.tiers if levels else _points.spanned(system, float(est.layout.stage))
-    label, title = label or laid(est), asked(est)
-    if not trains(est):
-        found = _points.sheet(system, est.steps[:2], tier, label, title, cache=levels)
-        return evolve(found, band=band, tracks=tuple(tracks))
-    batches, whole = est.whole.parts[0], float(est.whole.time)
+    label, title = label or laid(est), f"{bounds(est)} on {machine(est.system)}\n{asked(est)}"
+    if trains(est):
+        batches, whole = est.whole.parts[0], float(est.whole.time)
+        own = [Span(part.name, part.time * batches.times, batches.times, (part,)) for part in batches.parts]
+    else:
+        own = [run for run, _ in running(est)]
+        whole = sum(float(run.time) for run in own)
     marks = []
-    for part in batches.parts:
-        own = Span(part.name, part.time * batches.times, batches.times, (part,))
-        found_ = (evolve(p, share=p.share * float(own.time) / whole) for p in _points.points(own, system))
+    for run in own:
+        mine = _points.points(run, system, None if trains(est) else tier)
+        found_ = (evolve(p, share=p.share * float(run.time) / whole) for p in mine)
         marks += [p for p in found_ if p.share >= _points.LEAST_SHARE]
-    marks += [p for p in _points.points(est.whole, system, tier) if p.network]
-    found = _points.sheet(system, (est.whole,), tier, label, title, cache=levels)
-    return evolve(found, points=tuple(marks), band=band, tracks=tuple(tracks))
+    if trains(est):
+        marks += [p for p in _points.points(est.whole, system, tier) if p.network]
+    found = _points.sheet(system, (est.whole,) if trains(est) else own, tier, label, title, cache=levels)
+    told = "step's" if trains(est) or len(est.steps) == 1 else "request's"
+    return evolve(found, points=tuple(marks), band=band, tracks=tuple(tracks), whole=told)
+
+
+def running(est: Any) -> tuple[tuple[Span, float], ...]:
+    """Return the steps that run while a service answers, each with all the time that a request sees of it, and how often.
+
+    These add up to the headline: a step with a prefill chunk in it, and where there are any, steps that only decode. Of a single
+    pass it is the pass.
+    """
+    if len(est.steps) == 1 or not np.isfinite(float(est.whole.time)):
+        return tuple((span, 1.0) for span in est.steps[:1] or ())
+    often: dict[str, float] = {}
+    for part in est.whole.parts:
+        for inner in part.parts:
+            if inner.name in (est.steps[1].name, est.steps[2].name):
+                often[inner.name] = often.get(inner.name, 0.0) + float(inner.times)
+    units = {span.name: span for span in est.steps[1:3]}
+    found = [(name, n) for name, n in often.items() if n > 0]
+    return tuple((Span(name, units[name].time * n, n, (units[name],)), n) for name, n in found)
 
 
 def track(est: Any, operation: str, along: str = "", values: Sequence[float] | NDArray[np.float64] = ()) -> Track:
@@ -131,26 +167,98 @@ def track(est: Any, operation: str, along: str = "", values: Sequence[float] | N
     steps = list(again.steps if trains(est) else reversed(again.steps[:2]))
     for step in steps:
         if any(work is not None and work.label == operation for work, _, _ in step.leaves()):
-            return _points.track(step, operation, along, grown)
-    return _points.track(steps[0], operation, along, grown)
+            return _whole_chip(_points.track(step, operation, along, grown), est.system)
+    return _whole_chip(_points.track(steps[0], operation, along, grown), est.system)
+
+
+def _whole_chip(found: Track, system: Any) -> Track:
+    return evolve(found, rate=found.rate * float(system.ranks_per_chip))
 
 
 def breakdown(est: Any, by: str = "operation") -> Breakdown:
-    """Return where the time of the steps goes: by ``operation``, by ``bound``, or by ``phase`` of a step of training.
+    """Return where the time of the steps goes: by ``operation``, by ``bound``, or by ``phase``.
+
+    Of a service these are the times of its headline: one output token (TPOT) is a decode step and what prefill chunks of other
+    requests in the same steps add; the first token (TTFT) is its prefill chunks, waiting, and the front end.
 
     Raises:
         QuestionError: none of them.
     """
-    known = ("operation", "bound", *(("phase",) if trains(est) else ()))
+    known = ("operation", "bound", *(("phase",) if trains(est) or len(est.steps) > 1 else ()))
     if by not in known:
         raise QuestionError(fault("by", by, "is no way to part a step", near(by, known, "ways")))
-    steps = (est.whole,) if trains(est) or len(est.steps) == 1 else est.steps[:2]
-    title = f"{asked(est)}\n{laid(est)}"
+    bars = _bars(est, by)
+    most = max(bars[0].parts, key=lambda part: (not part.rest, part.time))
+    what = {"bound": f"bound by {most.name}"}.get(by, f"{most.name}")
+    title = titled(est, f"{bars[0].name}: {bars[0].long}, {most.share:.0%} of it {what}")
+    return Breakdown(title, by, bars)
+
+
+def _bars(est: Any, by: str) -> tuple[Bar, ...]:
+    """Return the bars of a breakdown: the step of training or the single pass; of a service an output token and the first one."""
+    if trains(est) or len(est.steps) == 1:
+        step = evolve(est.whole, name="one step" if trains(est) else est.whole.name)
+        if by == "phase":
+            return (breakdowns.parts("one step", est.phases),)
+        return (breakdowns.parts(step.name, step.busy()) if by == "bound" else breakdowns.operations(step, 16),)
+    opening, emitting = est.within["ttft"][0], est.within["tpot"][0]
+    steps = max(float(est.question.output) - 1, 1.0)
+    bars = []
+    if np.isfinite(float(emitting.time)) and float(emitting.time) > 0:
+        bars.append(_token(est, emitting, steps, by))
+    if np.isfinite(float(opening.time)):
+        bars.append(_first(est, opening, by))
+    return tuple(bars) or (breakdowns.operations(est.steps[0], 16),)
+
+
+def _token(est: Any, emitting: Span, steps: float, by: str) -> Bar:
+    """Return the bar of one output token: TPOT, the mean over all steps between the first token and the last."""
+    name, time = "one output token (TPOT)", float(emitting.time) / steps
+    plain = est.steps[1]
+    often = sum(float(part.times) for part in emitting.parts)
+    alone = float(plain.time) * often / steps
     if by == "phase":
-        return Breakdown(title, by, (breakdowns.parts("step", est.phases),))
+        return breakdowns.parts(
+            name, {"decode": min(alone, time), "prefill chunks of other requests": max(time - alone, 0.0)}
+        )
     if by == "bound":
-        return Breakdown(title, by, tuple(breakdowns.parts(step.name, step.busy()) for step in steps))
-    return Breakdown(title, by, tuple(breakdowns.operations(step, 16 if len(steps) == 1 else 8) for step in steps))
+        return breakdowns.parts(name, {key: float(value) / steps for key, value in emitting.busy().items()})
+    return breakdowns.operations(evolve(emitting, name=name, time=time, times=1 / steps), 10, (plain, often / steps))
+
+
+def _first(est: Any, opening: Span, by: str) -> Bar:
+    """Return the bar of the first token: TTFT, with what waits for a place and the server's own time apart."""
+    name, whole = "first token (TTFT)", float(opening.time)
+    chunks, *others = opening.parts
+    front = sum(float(part.time) for part in others if part.cost is not None)
+    queue = sum(float(part.time) for part in others if part.cost is None)
+    if by == "phase":
+        # A prompt's own chunks; what is more than these waits for the chunks of others, or for the step in progress.
+        own = min(float(est.steps[2].time) * _chunks(est), float(chunks.time))
+        return breakdowns.parts(
+            name,
+            {
+                "prefill chunks": own,
+                "waits for steps in progress": float(chunks.time) - own,
+                "queue: no place is free": queue,
+                "front end": front,
+            },
+        )
+    if by == "bound":
+        return breakdowns.parts(name, opening.busy() | {"latency": float(opening.busy()["latency"])})
+    inner = breakdowns.operations(evolve(chunks, name=name), 8)
+    parts = [evolve(part, share=part.time / whole) for part in inner.parts]
+    for told, time in (("queue", queue), ("front end", front)):
+        if time > 0:
+            parts.append(breakdowns.Part(told, time, time / whole, "latency"))
+    return breakdowns.Bar(name, whole, tuple(sorted(parts, key=lambda part: (part.rest, -part.time))))
+
+
+def _chunks(est: Any) -> float:
+    """Return how many chunks a prompt of the mean length is cut into."""
+    q = est.question
+    read = float(q.input - q.cached)
+    return max(1.0, read / float(chunk_of(q, est.layout, est.calibration.engine)))
 
 
 def load(est: Any, label: str = "", loads: Sequence[float] | NDArray[np.float64] = ()) -> Load:
@@ -187,7 +295,10 @@ def load(est: Any, label: str = "", loads: Sequence[float] | NDArray[np.float64]
     chunk = getattr(est.question, "chunk", None)
     said = "" if chunk is None else f", chunk {float(chunk):,.0f}"
     label = label or f"{est.system.name}: {est.layout.short()}, {est.question.model.dtype}{said}"
-    return Load(label, asked(est), grown, rate, sure, along(again.tpot), along(again.ttft), most)
+    i = int(np.nanargmax(rate))
+    enough = float(grown[np.flatnonzero(rate >= 0.99 * rate[i])[0]])
+    title = f"{machine(est.system)}: at most {figure(float(rate[i]), 3)} tokens/s per chip, from concurrency {enough:,.0f}\n{asked(est)}"
+    return Load(label, title, grown, rate, sure, along(again.tpot), along(again.ttft), most)
 
 
 def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
@@ -213,7 +324,11 @@ def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
         if hasattr(est.memory, name)
     )
     order = sorted(tried, key=lambda name: tuple(float(getattr(tried[name].layout, key)) for key in ("pp", "tp", "dp")))
-    title = f"{asked(est)}\n{est.system.name}, {float(est.chips):,.0f} chips: memory of a rank"
+    used, room = show(float(est.memory.total), BYTE, 3), show(float(est.capacity), BYTE, 3)
+    finding = f"{used} of {room} per {'die' if est.system.ranks_per_chip > 1 else 'chip'}" + (
+        "" if est.fits else ": DOES NOT FIT"
+    )
+    title = titled(est, f"{finding}, and under other layouts of {float(est.chips):,.0f} chips", laid_out=False)
     own = next(iter(tried))
     return Holding(
         title, tuple(order), order.index(own),
@@ -254,13 +369,16 @@ def pipeline(est: Any) -> Timeline:
     """
     if not trains(est):
         raise QuestionError(fault("kind", "timeline", "is of a step of training", "ask with global_batch"))
-    return timeline(est.timeline(), f"{asked(est)}\n{laid(est)}")
+    found = timeline(est.timeline(), "")
+    told = (
+        f"a step of {show(float(est.step_time), SECOND, 3)}, in which ranks do not compute {found.idle:.0%} of the time"
+    )
+    return evolve(found, title=titled(est, told))
 
 
 def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) -> Tornado:
     """Return what each part of the machine buys when it is better; see :func:`roofline.plots.tornado.elasticities`."""
-    title = f"{asked(est)}\n{laid(est)}"
-    return tornado(elasticities(est, quantity), title, quantity.replace("_", " "), by)
+    return tornado(elasticities(est, quantity), titled(est, "").strip(), quantity.replace("_", " "), by)
 
 
 # The pictures --------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ screens, and a search, find what the picture shows.
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
@@ -104,6 +105,50 @@ def placed(ax: Axes | None, size: tuple[float, float], width: float | str | None
     return axes(across, size[1] * (across / size[0]) ** 0.3, style)
 
 
+def keeps(ax: Any, key: str, now: str, put: Callable[[str], Any], value: str) -> None:
+    """Set a title or the name of an axis, unless whoever made the axes has set their own."""
+    mine = ax.__dict__.setdefault("roofline_words", {})
+    if not now or now == mine.get(key):
+        put(value)
+        mine[key] = value
+
+
+def titled(ax: Any) -> bool:
+    """Return whether whoever made the axes has set a title of their own."""
+    mine = ax.__dict__.setdefault("roofline_words", {}).get("title")
+    return any(text and text != mine for text in (ax.get_title(loc=place) for place in ("left", "center", "right")))
+
+
+def limits(ax: Any, *, x: tuple[float, float] | None = None, y: tuple[float, float] | None = None) -> None:
+    """Set the limits of axes, unless whoever made the axes has set their own."""
+    mine = ax.__dict__.setdefault("roofline_limits", {})
+    for axis, wanted in (("x", x), ("y", y)):
+        get, put = getattr(ax, f"get_{axis}lim"), getattr(ax, f"set_{axis}lim")
+        free = getattr(ax, f"get_autoscale{axis}_on")() or mine.get(axis) == tuple(get())
+        if wanted is not None and free:
+            put(*wanted)
+            mine[axis] = tuple(get())
+
+
+def plain(value: float, _: object = None) -> str:
+    """Return a number of an axis without powers of ten.
+
+    >>> plain(10000.0), plain(0.01)
+    ('10,000', '0.01')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1 and value == round(value) else f"{value:,g}"
+
+
+def few(axis: Any, low: float, high: float) -> None:
+    """Give a logarithmic axis plain numbers: powers of ten, and where it has fewer than three, 1, 2 and 5 of each."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    decades = math.log10(high / low)
+    axis.set_major_locator(LogLocator(10, subs=(1.0,) if decades >= 3 else (1.0, 2.0, 5.0), numticks=20))
+    axis.set_major_formatter(FuncFormatter(plain))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def tell(ax: Any, kind: str, text: str) -> None:
     """Store the text that describes what axes show; another of the same kind takes its place."""
     ax.roofline_alts = {**getattr(ax, "roofline_alts", {}), kind: text.replace("\n", ", ")}
@@ -158,14 +203,17 @@ def frame(ax: Any, title: str, across: str, up: str) -> float:
     The title of a figure of ours goes over the whole of it, that of others' axes over them.
     """
     look, figure, size = styles.of(ax), ax.get_figure(root=True), 6.5 if narrow(ax) else 7.5
-    ax.set_xlabel(across, fontsize=size + 0.5)
-    ax.set_ylabel(up, fontsize=size + 0.5)
+    keeps(ax, "x", ax.get_xlabel(), lambda text: ax.set_xlabel(text, fontsize=size + 0.5), across)
+    keeps(ax, "y", ax.get_ylabel(), lambda text: ax.set_ylabel(text, fontsize=size + 0.5), up)
     ax.tick_params(which="both", labelsize=size)
     ax.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
+    if titled(ax):
+        return size
     if getattr(figure, "roofline_own", False):
         figure.suptitle(title, fontsize=size + 0.5, x=0.01, ha="left", color=look.ink)
     else:
         ax.set_title(title, fontsize=size + 0.5, loc="left", color=look.ink)
+        ax.roofline_words["title"] = title
     return size
 
 
@@ -178,8 +226,11 @@ def settle(ax: Any) -> None:
     for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in told):
         box, lines = made.get_window_extent(), made.get_text().split("\n")
         if box.x1 > room:
-            letters = max(12, int(max(map(len, lines)) * (room - box.x0) / box.width))
-            made.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, letters)))
+            letters = max(12, int(0.94 * max(map(len, lines)) * (room - box.x0) / box.width))
+            text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
+            mine = getattr(ax, "roofline_words", {})
+            mine |= {key: text for key, own in mine.items() if own == made.get_text()}
+            made.set_text(text)
 
 
 def legend(ax: Any, handles: Sequence[Any], size: float, columns: int, title: str | None = None) -> Any:
@@ -204,7 +255,9 @@ def legend(ax: Any, handles: Sequence[Any], size: float, columns: int, title: st
         for old in figure.legends[:]:
             old.remove()
         made = figure.legend(loc="outside lower left", frameon=False, **look)
+    elif ax.get_legend() is not None and ax.get_legend() is not getattr(ax, "roofline_legend", None):
+        return ax.get_legend()  # that of whoever made the axes stays
     else:
-        made = ax.legend(loc="best", framealpha=0.9, edgecolor=styles.of(ax).grey(0.85), **look)
+        made = ax.roofline_legend = ax.legend(loc="best", framealpha=0.9, edgecolor=styles.of(ax).grey(0.85), **look)
     made.set_zorder(8)
     return made

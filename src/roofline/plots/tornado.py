@@ -98,7 +98,8 @@ def draw(ax: Axes, found: Tornado) -> None:
     """Draw a bar for each part on axes of their own, its gain behind it; dotted: what a part that takes all the time would buy."""
     kept: Any = ax
     look = style.of(ax)
-    told = f"What a part that is {found.better:.0%} better buys"
+    first, most = found.parts[0].split(" (")[0], found.gains[0]
+    told = f"{found.better:.0%} better {first} buys most: {most:+.1%} {found.quantity}"
     size = paper.frame(ax, "\n".join(filter(None, (told, found.title))), f"more {found.quantity}", "")
     gains = np.array(found.gains)
     rows = np.arange(len(gains))
@@ -106,7 +107,7 @@ def draw(ax: Axes, found: Tornado) -> None:
     kept.barh(rows, gains, height=0.66, color=colors, zorder=3)
     top, low = max(float(gains.max()), found.better), min(float(gains.min()), 0.0)
     kept.axvline(found.better, color=look.grey(0.4), linewidth=0.7, linestyle=":", zorder=2)
-    kept.annotate("all of it", (found.better, 0.0), (-1, 2), xycoords=kept.get_xaxis_transform(), textcoords="offset points",
+    kept.annotate("if it took all the time", (found.better, 0.0), (-1, 2), xycoords=kept.get_xaxis_transform(), textcoords="offset points",
                   fontsize=size - 0.5, rotation=90, ha="right", va="bottom", color=look.grey(0.3), zorder=1)  # fmt: skip
     kept.axvline(0.0, color=look.ink, linewidth=0.6, zorder=4)
     for row, gain in zip(rows, gains, strict=True):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.core.units import MILLI, SECOND, show
+from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
 from roofline.plots.style import inked
+from roofline.results.labels import machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,9 @@ def plot(sim: Any, ax: Axes | None, look: dict[str, Any]) -> Axes:
 
 def _draw(ax: Any, sim: Any) -> None:
     ink = style.of(ax)
-    title = f"{sim.model.name} on {sim.system.name}: {sim.trace}"
+    ttft = sim.times("ttft")
+    first = " and ".join(f"p{p} {show(ttft.percentile(p), SECOND, 3)}" for p in (50, 99))
+    title = f"first tokens after {first}\n{sim.model.name} on {machine(sim.system)}: {sim.trace}"
     size = paper.frame(ax, title, "time, s", "requests")
     time, waiting, running = (sim.series[name] for name in ("time_s", "waiting", "running"))
     top = max(float((waiting + running).max()), 1.0)
@@ -65,9 +68,10 @@ def _draw(ax: Any, sim: Any) -> None:
     twin.plot(
         middle, tail, color=ink.color(2), linewidth=1.0, linestyle=(0, (1, 1.5)), zorder=4, label="TTFT p99 (right)"
     )
-    twin.set_ylabel("seconds", fontsize=size + 0.5)
+    twin.set_ylabel("time to first token", fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
-    twin.yaxis.set_major_formatter(lambda y, _: f"{y:g}" if y >= MILLI else f"{y:.0e}")
+    paper.few(twin.yaxis, *twin.get_ylim())
+    twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     handles = [*ax.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 3)
     told = {name: sim.times(name) for name in ("ttft", "e2e")}

@@ -1,4 +1,4 @@
-"""Pictures that a browser draws: the roofline and the frontier as what plotly takes, built and checked by plotly itself."""
+"""Pictures that a browser draws: the roofline and the frontier as traces, which ``draw.js`` of the page turns into SVG."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Final
 import numpy as np
 from attrs import frozen
 
-from roofline.core.errors import QuestionError
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, SECOND, TERA, show
 from roofline.plots._points import Point, Roof, Sheet
 from roofline.plots.tradeoff import Tradeoff
+
+STEPS: Final = {"mixed": "decode with a prefill chunk", "weights": "gradients of weights"}
+"""What steps are called, where the name of the span says too little."""
 
 COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080")
 """Those of the pictures on paper, and grey; the style of a page has them too, in this order."""
@@ -21,15 +23,11 @@ _LEAST_DOT: Final = 7.0
 _MOST_DOT: Final = 30.0
 _BESIDE: Final = ("bottom right", "bottom left", "top left", "top right")
 """Where the operation that takes the most time of a step has its name, step by step."""
-_PLAIN: Final[Any] = {
-    "autosize": True, "showlegend": False, "hovermode": "closest", "dragmode": False,
-    "margin": {"l": 56, "r": 12, "t": 28, "b": 46}, "font": {"size": 12},
-}  # fmt: skip
 
 
 @frozen(eq=False)
 class Picture:
-    """What plotly draws, and which of its traces a reader may switch off: a name, their numbers, the class of their mark."""
+    """What is drawn, and which of its traces a reader may switch off: a name, their numbers, the class of their mark."""
 
     figure: Mapping[str, Any]
     switches: tuple[tuple[str, str, str], ...] = ()
@@ -37,33 +35,13 @@ class Picture:
     """Trace and point of each operation, by step and name."""
 
 
-def library() -> str:
-    """Return the script that draws.
-
-    Raises:
-        QuestionError: the extra is not installed.
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        rule = "report: plotly draws its pictures and is not installed"
-        raise QuestionError(f"{rule}; install the extra, pip install 'roofline[report]'") from None
-    return str(get_plotlyjs())
-
-
-def _checked(data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a figure as plain values, every name in it known to plotly."""
-    from plotly.graph_objects import Figure
-
-    made = Figure(data=list(data), layout={**_PLAIN, **layout}).to_plotly_json()
-    made["layout"].pop("template", None)
-    return dict(made)
+def _picture(data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"data": list(data), "layout": dict(layout)}
 
 
 def _log(title: str, low: float, high: float) -> dict[str, Any]:
     return {
-        "type": "log", "range": [float(np.log10(low)), float(np.log10(high))], "title": {"text": title}, "dtick": 1,
-        "exponentformat": "power", "automargin": True,
+        "type": "log", "range": [float(np.log10(low)), float(np.log10(high))], "title": {"text": title},
     }  # fmt: skip
 
 
@@ -90,18 +68,18 @@ def roofline(sheet: Sheet) -> Picture:
                 "marker": {
                     "color": COLORS[color], "opacity": 0.8, "line": {"width": 1, "color": "#ffffff"},
                     "size": [_LEAST_DOT + (_MOST_DOT - _LEAST_DOT) * float(np.sqrt(p.share)) for p in mine],
-                    "symbol": ["diamond" if p.network else "square" if step == "prefill" else "circle" for p in mine],
+                    "symbol": ["diamond" if p.network else "square" if step in ("prefill", "mixed") else "circle" for p in mine],
                 },
                 "hovertext": [_point(p) for p in mine], "hoverinfo": "text",
             }
         )  # fmt: skip
         spots |= {(step, point.name): (trace, i) for i, point in enumerate(mine)}
-        switches.append((f"operations of {step}", str(trace), f"dot c{color}"))
+        switches.append((f"operations of {STEPS.get(step, step)}", str(trace), f"dot c{color}"))
     layout = {
         "xaxis": _log("arithmetic intensity, FLOP/B", left, right),
-        "yaxis": _log(f"TFLOP/s of a {sheet.rank}", low / TERA, top * 3 / TERA),
+        "yaxis": _log(f"TFLOP/s of one {sheet.rank}", low / TERA, top * 3 / TERA),
     }
-    return Picture(_checked(data, layout), tuple(switches), spots)
+    return Picture(_picture(data, layout), tuple(switches), spots)
 
 
 def _called(roof: Roof) -> str:
@@ -134,12 +112,10 @@ def _roof(roof: Roof, top: float, ends: tuple[float, float], low: float, fastest
 def _point(point: Point) -> str:
     name, step, intensity = point.name, point.step, float(point.intensity)
     if name == "network":
-        told = [f"<b>{escape(step)}, all messages</b>", f"{intensity:,.4g} FLOP for each byte sent"]
+        told = [f"<b>{escape(step)}, all communication</b>", f"{intensity:,.4g} FLOP for each byte sent"]
     else:
-        told = [f"<b>{escape(name)}</b>, {escape(step)}", f"{intensity:,.4g} FLOP/B"]
-    return "<br>".join(
-        [*told, show(float(point.rate), FLOP_RATE, 3), f"{float(point.share):.1%} of the {escape(step)}"]
-    )
+        told = [f"<b>{escape(name)}</b>, {escape(step)}, bound by {point.bound}", f"{intensity:,.4g} FLOP/B"]
+    return "<br>".join([*told, show(float(point.rate), FLOP_RATE, 3), f"{float(point.share):.1%} of the time"])
 
 
 def frontier(
@@ -148,8 +124,8 @@ def frontier(
     """Return the frontier of a service with a mark that walks along it.
 
     Args:
-        lines: plans, each with ``x`` tokens/s a user, ``y`` tokens/s a chip, ``low`` and ``high`` ends of y, and ``told``.
-        free: tokens/s a user and a chip of what could be had without limits.
+        lines: plans, each with ``x`` tokens/s per user, ``y`` tokens/s per chip, ``low`` and ``high`` ends of y, and ``told``.
+        free: tokens/s per user and a chip of what could be had without limits.
         start: where the walk begins.
         here: the plan that the page is about.
     """
@@ -176,12 +152,12 @@ def frontier(
         data.append(_star(*here))
         switches.append(("the plan of this page", str(len(data) - 1), "star c2"))
     data.append(_ring(xs[start], ys[start]))
-    axis = {"rangemode": "tozero", "automargin": True}
+    axis = {"rangemode": "tozero"}
     layout = {
-        "xaxis": {"title": {"text": "tokens/s a user (1 / TPOT)"}, **axis},
-        "yaxis": {"title": {"text": "output tokens/s a chip"}, **axis},
+        "xaxis": {"title": {"text": "tokens/s per user (1 / TPOT)"}, **axis},
+        "yaxis": {"title": {"text": "output tokens/s per chip"}, **axis},
     }
-    return Picture(_checked(data, layout), tuple(switches))
+    return Picture(_picture(data, layout), tuple(switches))
 
 
 def _star(x: float, y: float) -> dict[str, Any]:
@@ -219,10 +195,10 @@ def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: t
         switches.append(("the plan of this page", "2", "star c2"))
     data.append(_ring(memory[start], time[start]))
     layout = {
-        "xaxis": {"title": {"text": "memory of the fullest chip, GB"}, "automargin": True},
-        "yaxis": {"title": {"text": "time of a step, s"}, "type": "log", "automargin": True},
+        "xaxis": {"title": {"text": "memory of the fullest chip, GB"}},
+        "yaxis": {"title": {"text": "time of a step, s"}, "type": "log"},
     }
-    return Picture(_checked(data, layout), tuple(switches))
+    return Picture(_picture(data, layout), tuple(switches))
 
 
 def sized(memory: float, time: float) -> tuple[str, str]:

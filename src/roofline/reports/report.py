@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Unpack, cast
 
@@ -18,9 +19,7 @@ from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
 from roofline.planner.train import train as train_
 from roofline.planner.words import ModelLike, ReportWords, SystemLike
-from roofline.reports import figures, serving, training
-from roofline.reports.html import page
-from roofline.reports.sections import top
+from roofline.reports import page
 from roofline.results.estimate import Estimate
 from roofline.results.pools import Pools
 from roofline.results.training import Training
@@ -78,12 +77,14 @@ def report(
     frontier: bool = True,
     ttft: float | str | None = PATIENCE,
     tpot: float | str | None = None,
+    made: date | None = None,
     **words: Unpack[ReportWords],
 ) -> Report:
-    """Make a page of an answer: one self-contained HTML file, interactive in a browser, plain on paper.
+    """Make a page of an answer: one self-contained HTML file of a few hundred kB, interactive in a browser, plain on paper.
 
-    Its pictures are drawn by plotly, an extra (``pip install 'roofline[report]'``) whose script is embedded once; no address is
-    asked for anything, and the page's own policy has the browser refuse it.
+    It begins with the answer in a sentence, the date, and the command that makes it again. Jinja2, an extra
+    (``pip install 'roofline[report]'``), makes the page; it requests no address, and its own policy has the browser refuse any, and
+    any script but its own.
 
     Args:
         what: an :class:`Estimate` or a :class:`Training` for one point; or what :func:`roofline.estimate` or, with
@@ -91,6 +92,7 @@ def report(
         system, layout, words: as those take them; nothing beside an answer.
         frontier: also search for what else could be had, of a service or a step: a second or a few.
         ttft, tpot: limits of that search, as :func:`roofline.search` takes them.
+        made: the date that the page states; by default today.
 
     Raises:
         QuestionError: the question has no meaning or many points, or the extra is missing.
@@ -99,16 +101,18 @@ def report(
     >>> made.title, made.html.startswith("<!doctype html>")
     ('llama-3.1-8b on DGX H100', True)
     """
-    library = figures.library()  # before anything is priced
+    page.template()  # before anything is priced
     answer = _answered(what, system, layout, train=train, words={**words})
     answer.one()
     found: Any = _searched(answer, ttft, tpot) if frontier else None
-    style, script = catalog.asset("style.css"), catalog.asset("script.js")
-    about: Any = serving if isinstance(answer, Estimate) else training
-    parts, drawn = about.contents(answer, found)
-    title = about.title(answer)
-    html = page(title, parts, top(answer, title), drawn, style=style, script=script, library=library)
-    return Report(title, html, answer)
+    chosen = what is not answer and layout is None and answer.candidates is not None
+    if isinstance(answer, Training) and chosen and found is not None and found.best is not None:
+        # Where no layout was given, the page is about the fastest that its own frontier has.
+        best = found.best
+        if not answer.fits or float(best.step_time) < float(answer.step_time):
+            answer = best.noted((f"the fastest of the {found.tried:,} layouts that were searched",))
+    title = page.title(answer)
+    return Report(title, page.page(answer, found, made or date.today()), answer)
 
 
 def _answered(

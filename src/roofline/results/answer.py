@@ -27,7 +27,8 @@ from roofline.hardware.evidence import Near
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
-from roofline.results import citations, intervals
+from roofline.results import alternatives, citations, intervals
+from roofline.results.alternatives import Alternative
 from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
 from roofline.results.sensitivity import Sensitivity, sensitivity
@@ -36,6 +37,8 @@ from roofline.workload.layout import Layout
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from roofline.reports.launch.flags import Launch
 
 Candidates: TypeAlias = Callable[
     [Any, System, Calibration, int | None], "Sequence[tuple[LayoutAnswer[Any, Any], Mask]]"
@@ -298,6 +301,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
+        open: other answers that the question may have meant: it does not state the format of the cache, a release, the kind of launch.
     """
 
     HELD: ClassVar[str]
@@ -316,6 +320,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
+    open: tuple[Alternative, ...] = field(kw_only=True, default=())
 
     @property
     def demand(self) -> Ratio | None:
@@ -330,8 +335,10 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed to answer, and what its interval rests on; a bound has none."""
-        rests = () if self.calibration.level == "ideal" else (str(self.evidence),)
-        return (*self.choices, *self.remarks, *rests)
+        if self.calibration.level == "ideal":
+            return (*self.choices, *self.remarks)
+        left = () if self.shape else alternatives.sentences(self)
+        return (*self.choices, *self.remarks, *left, str(self.evidence))
 
     def noted(self, notes: Iterable[str]) -> Self:
         """Return the answer with more said about what it rests on."""
@@ -411,6 +418,20 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         """Return every hardware number and constant that was used, with its source; one that was changed since says so."""
         return citations.cited(self.system, self.calibration, self.whole)
 
+    def launch(self, tool: str = "", *, model: str = "", per_node: int | None = None) -> Launch:
+        """Return how to start this plan, in the words of the engine or framework that would run it (one point).
+
+        Args:
+            tool: ``vllm``, ``vllm-ascend``, ``sglang``, ``trtllm`` or ``mindie`` for a service, ``megatron``, ``torchtitan`` or ``mindspeed`` for a step; by default that of the software asked for.
+            model: what the tool loads: a path, or a name of a hub.
+            per_node: devices of a host; by default those of the system.
+
+        Raises:
+            QuestionError: another tool, many points, or a plan that does not fit; see :func:`roofline.reports.launch.launch`.
+        """
+        found: Launch = reports("launch").launch(self, tool, model=model, per_node=per_node)
+        return found
+
     def plot(
         self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
         width: float | str | None = None, **words: Unpack[PictureWords],
@@ -461,7 +482,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
         """Return the answer at other points with what was chosen for this one."""
-        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates))
+        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates, open=self.open))
 
     @property
     def labels(self) -> Mapping[str, str]:

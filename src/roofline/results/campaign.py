@@ -97,7 +97,12 @@ class Campaign(Answer):
         self.one()
         days = {name: float(share) * float(self.days) * DAY for name, share in self.shares.items()}
         bar = plots("_breakdown").parts("run", days, f"{figure(float(self.days), 3)} days")
-        title = f"{self.training.question.model.name} on {self.training.system.name}, {float(self.training.chips):,.0f} chips"
+        system, useful = self.training.system, float(self.shares["useful"])
+        chip = (system.package.title or system.package.name).split(" (")[0]
+        title = (
+            f"{useful:.0%} of {figure(float(self.days), 3)} days is useful work\n{self.training.question.model.name} on "
+            f"{system.title or system.name} (chip: {chip}), {float(self.training.chips):,.0f} chips"
+        )
         drawn: Axes = plots().breakdown(plots().Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
         return drawn
 

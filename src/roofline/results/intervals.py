@@ -23,12 +23,8 @@ from roofline.operators.memory import placed, state_bytes
 from roofline.operators.operations import Message, Op
 from roofline.physics.queueing import PERCENT
 from roofline.physics.spans import Span
-from roofline.results import citations, energy
+from roofline.results import alternatives, citations, energy
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
-
-FRONT_ERROR: Final = 0.7
-"""Half-width of the 80 % interval of the front end's time, relative."""
-
 
 COVERAGE: Final = 0.8
 """Share of measurements that an interval holds, where none is asked."""
@@ -90,8 +86,8 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
 
     with quantiles :math:`q'` and median :math:`m` of log(measured / predicted) of runs as far from the evidence as the question is
     (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, of kernels of a profile of one's
-    own, assumed numbers of the hardware, and an acceptance of drafts that was not given; ``z`` scales half-widths of 80 % to the share
-    that is asked.
+    own, assumed numbers of the hardware, an acceptance of drafts that was not given, and other answers that the question may have meant
+    (:mod:`roofline.results.alternatives`); ``z`` scales half-widths of 80 % to the share that is asked.
 
     ======================================= ===============================================================
     ``ttft``, ``tpot``, ``step_time``       residuals of their own
@@ -197,11 +193,16 @@ def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
     value = est.tokens_per_second if name == "rate" else getattr(est, name)
     if value is None or np.all(np.isnan(value)) or est.calibration.level == "ideal":
         return None
-    spread = catalog.evidence().spread(name, nearest(est).distance)
+    launched = "" if isinstance(est.question, TrainStep) else est.calibration.engine.stated_kind
+    spread = catalog.evidence().spread(name, nearest(est).distance, launched)
     low, high = spread.ends(coverage)
-    middle, more = spread.at(0.5), scaled(coverage) * added(est, name)
+    middle, z, more = spread.at(0.5), scaled(coverage), added(est, name) ** 2
+    below, above = alternatives.squares(est, name)
     blank = np.where(np.isnan(value), np.nan, 0.0)[()]
-    return middle - np.hypot(middle - low, more) + blank, middle + np.hypot(high - middle, more) + blank
+    return (
+        middle - np.sqrt((middle - low) ** 2 + z**2 * (more + below)) + blank,
+        middle + np.sqrt((high - middle) ** 2 + z**2 * (more + above)) + blank,
+    )
 
 
 def added(est: Any, name: str) -> Ratio:
@@ -247,6 +248,17 @@ def _shipped(est: Any) -> Calibration:
         return found.training(own.framework)
     stack = found.stacks.get(own.engine.stack)
     return evolve(found, kernels={**found.kernels, **stack.kernels}) if stack else found
+
+
+def front(coverage: Ratio = COVERAGE) -> Ends:
+    """Return the logarithms of the ends of the interval of the front end's time: by how far those of engines differ from any engine's.
+
+    >>> low, high = front()
+    >>> bool(low < 0 <= high)
+    True
+    """
+    low, high = catalog.evidence().spread("front", "chip").ends(coverage)
+    return min(low, 0.0), max(high, 0.0)
 
 
 def memory_error(est: Any) -> Bytes:

@@ -7,10 +7,24 @@ from typing import Final
 import numpy as np
 
 from roofline.core.text import figure
+from roofline.hardware.hardware import System
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve, yielded
+
+
+def machine(system: System) -> str:
+    """Return a machine and its chip, as titles name them.
+
+    >>> from roofline import catalog
+    >>> machine(catalog.system("cloudmatrix384"))
+    'CloudMatrix 384 (chip: Ascend 910C, 2 dies)'
+    """
+    package = system.package
+    chip = (package.title or package.name).split(" (")[0]
+    dies = f", {system.ranks_per_chip} dies" if system.ranks_per_chip > 1 else ""
+    return f"{system.title or system.name} (chip: {chip}{dies}{', announced' if package.announced else ''})"
 
 
 def told(est: Training) -> str:

@@ -10,9 +10,12 @@ from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask, larger, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
+from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
 from roofline.core.values import Record
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, total
 from roofline.physics.pool_queueing import Round
@@ -20,11 +23,14 @@ from roofline.results import records
 from roofline.results.answer import Answer, Text, degrees, numbers
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE, FRONT_ERROR
+from roofline.results.intervals import COVERAGE, front
+from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from roofline.reports.launch.flags import Launch
 
 
 @frozen(eq=False, repr=False)
@@ -88,6 +94,21 @@ class Pools(Answer):
         times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
         told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
         return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def system(self) -> System:
+        """The machine that decodes."""
+        return self.answers.system
+
+    @property
+    def calibration(self) -> Calibration:
+        """The constants of the pool that decodes."""
+        return self.answers.calibration
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the pool that decodes."""
+        return self.answers.layout
 
     @property
     def chips(self) -> Count:
@@ -204,7 +225,7 @@ class Pools(Answer):
         factors: dict[str, tuple[Num, Num]] = {
             "reading": (read[0] / one, read[1] / one),
             "decoding": (made[0] / each, made[1] / each),
-            "after": (np.exp(-FRONT_ERROR), np.exp(FRONT_ERROR)),
+            "after": (np.exp(front(coverage)[0]), np.exp(front(coverage)[1])),
         }
         below, above = (np.zeros(np.shape(base))[()] for _ in range(2))
         for what, scale in ((what, scale) for what, pair in factors.items() for scale in pair):
@@ -297,6 +318,20 @@ class Pools(Answer):
         for name, est in (("prefill", self.prompts), ("decode", self.answers)):
             out |= {f"{name}_chips": est.chips, **{f"{name}_{key}": n for key, n in degrees(est.layout).items()}}
         return out
+
+    def launch(self, tool: str = "", *, model: str = "", per_node: int | None = None) -> Launch:
+        """Return how to start this plan, in the words of the engine or framework that would run it (one point).
+
+        Args:
+            tool: ``dynamo`` or ``llm-d``; by default that of the software asked for.
+            model: what the tool loads: a path, or a name of a hub.
+            per_node: devices of a host; by default those of the system.
+
+        Raises:
+            QuestionError: another tool, many points, or a plan that does not fit; see :func:`roofline.reports.launch.launch`.
+        """
+        found: Launch = reports("launch").launch(self, tool, model=model, per_node=per_node)
+        return found
 
     def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""

@@ -36,7 +36,7 @@ def largest(
     >>> float(found["parameters"][0]) > 1e11, bool(found["memory_bytes"][0] <= found["capacity_bytes"][0])
     (True, True)
     """
-    rack, profile, _ = setting(system, level=level, engine=None, launch="graph", power=None, price=None)
+    rack, profile, _ = setting(system, level=level)
     rows: list[tuple[str, float, str, float, float]] = []
     named = sorted(
         ((total(model), name) for name in catalog.names("model") for model in (catalog.model(name),)), reverse=True

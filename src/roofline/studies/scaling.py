@@ -10,7 +10,6 @@ n\ :sub:`0` the smallest size that can be laid out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
@@ -27,7 +26,8 @@ from roofline.core.values import Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.planner.train import train
-from roofline.planner.words import ModelLike, ScalingWords
+from roofline.planner.words import LaidStepWords, ModelLike, ScalingWords, SystemLike, keywords, part, rest
+from roofline.results.labels import machine
 from roofline.results.notebook import Displayed
 from roofline.results.records import layout_of
 from roofline.results.training import Training
@@ -148,26 +148,35 @@ class Scaling(Displayed):
         table = columns(rows, head=head, right=range(7))
         return "\n".join([asked, "", table, "", "what was chosen or assumed", *(f"  - {note}" for note in notes)])
 
+    def _finding(self) -> str:
+        """Return what becomes of a chip's rate from the smallest size that fits to the largest, as the end of a title."""
+        each, at = self.tokens_per_second / np.array(self.chips), np.flatnonzero(self.fits)
+        if at.size < 2:
+            return ": fits nowhere" if not at.size else f": fits on {self.chips[at[0]]:,} chips only"
+        change = each[at[-1]] / each[at[0]] - 1
+        return f": per chip {change:+.0%} from {self.chips[at[0]]:,} chips to {self.chips[at[-1]]:,}"
+
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
     ) -> Axes:
         """Draw tokens per second and chip against chips, and return the axes; another on the same axes is added in the next colour.
 
-        The dotted line is the rate of a chip at the smallest size, the dashed one what failures leave; hollow points do not fit
-        into memory.
+        The dotted line is the rate of a chip at the smallest size that fits, the dashed one what failures leave. Sizes that do
+        not fit are named at the foot.
         """
         chips = np.array(self.chips, dtype=np.float64)
         known = plots().Growth(
-            label or self.system.name, f"{self.model.name}, {self.mode} scaling", chips,
+            label or self.system.name, f"{self.model.name} on {machine(self.system)}, {self.mode} scaling{self._finding()}", chips,
             self.tokens_per_second / chips, self.useful_tokens_per_second / chips, self.mfu, self.fits,
         )  # fmt: skip
         axes: Axes = plots().scaling(known, ax=ax, style=style, width=width)
         return axes
 
 
+@keywords(ScalingWords)
 def scaling(
     what: TrainStep | ModelLike,
-    system: System | str | Path,
+    system: SystemLike,
     chips: Sequence[int],
     *,
     mode: str = "strong",
@@ -200,12 +209,8 @@ def scaling(
     if mode not in MODES:
         raise QuestionError(fault("mode", mode, "no such scaling", near(str(mode), MODES, "modes")))
     rack, sizes = catalog.system(system), _sizes(chips)
-    other: dict[str, Any] = dict(words)
-    if isinstance(what, TrainStep):
-        question = what
-    else:
-        known = {name: other.pop(name) for name in _WORDS if name in other}
-        question = TrainStep(catalog.model(what), **known)
+    question = what if isinstance(what, TrainStep) else TrainStep(catalog.model(what), **rest(words, LaidStepWords))
+    other: Any = part(words, LaidStepWords) if question is not what else words
     answers: list[Training | None] = []
     runs: list[Campaign | None] = []
     reasons: list[str] = []
@@ -228,9 +233,6 @@ def scaling(
         runs.append(campaign(est, est.tokens, mtbf=failing, checkpoint=checkpoint, restart=restart, pue=1.0))
         reasons.append("; ".join(est.reasons))
     return Scaling(question.model, rack, mode, sizes, tuple(answers), tuple(runs), tuple(reasons))
-
-
-_WORDS: Final = tuple(name for name in TrainStep.__annotations__ if name != "model")
 
 
 def _seconds(value: Num | str) -> Num:

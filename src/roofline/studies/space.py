@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import number
+from roofline.core.fields import given, number
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -31,6 +31,7 @@ from roofline.planner.frontier import Refusals, refusals
 from roofline.planner.settings import setting
 from roofline.planner.train import trained_on
 from roofline.planner.training_candidates import laid
+from roofline.planner.words import DegreeWords, EngineWords, FrameworkWords, GridWords, part, rest
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 
@@ -112,12 +113,8 @@ class Space:
         return sum(each.points + sum(one.plans for one in each.refused.values()) for each in self.families)
 
 
-def space(
-    models: Any, systems: Any, phases: str | Sequence[str], *, chips: Any, layout: Layout | None, vary: Mapping[str, Any],
-    level: str | Calibration, engine: Any, framework: Any, launch: str, power: Any, price: Any, dtype: Any, kv_dtype: Any,
-    degrees: Mapping[str, Num], words: Mapping[str, Any],
-) -> Space:  # fmt: skip
-    """Return the space that words span; see :func:`roofline.studies.sweep.sweep`.
+def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping[str, Any]) -> Space:
+    """Return the space that keywords of :func:`roofline.studies.sweep.sweep` span: those of the machine and the grid, and sizes.
 
     Raises:
         QuestionError: a word that no phase knows, or nothing to sweep.
@@ -126,27 +123,27 @@ def space(
     for phase in asked_phases:
         if phase not in PHASES:
             raise unknown("phase", str(phase), PHASES)
-    _known(asked_phases, words)
+    sizes = rest(words, EngineWords, FrameworkWords, DegreeWords, GridWords)
+    _known(asked_phases, sizes)
+    degrees = given(**part(words, DegreeWords), cp=words.get("cp"), vpp=words.get("vpp"))
     families, notes, warnings = [], dict[str, None](), dict[str, None]()
     for model, system, phase in product(_listed(models), _listed(systems), asked_phases):
-        for stored, cache in product(_listed(dtype), _listed(kv_dtype)):
+        for stored, cache in product(_listed(words.get("dtype")), _listed(words.get("kv_dtype"))):
             noun = catalog.model(model, dtype=stored, kv_dtype=cache)
             warnings |= dict.fromkeys(noun.notices)
             if phase == "train":
-                rack, profile, said = trained_on(system, level=level, framework=framework, power=power, price=price)
+                rack, profile, said = trained_on(system, **part(words, FrameworkWords))
             else:
-                rack, profile, said = setting(
-                    system, level=level, engine=engine, launch=launch, power=power, price=price
-                )
+                rack, profile, said = setting(system, **part(words, EngineWords))
             notes |= dict.fromkeys(said)
             base = {"model": noun.name, "system": rack.name, "phase": phase, "dtype": noun.dtype}
             if cache is not None:
                 base["kv_dtype"] = str(cache)
-            for labels, numbers in _split(phase, words):
+            for labels, numbers in _split(phase, sizes):
                 families.append(
                     _family(
-                        {**base, **labels}, noun, rack, profile, phase=phase, labels=labels, numbers=numbers, vary=vary,
-                        layouts=layout, chips=_listed(chips), degrees=degrees,
+                        {**base, **labels}, noun, rack, profile, phase=phase, labels=labels, numbers=numbers, degrees=degrees,
+                        vary=words.get("vary") or {}, layouts=words.get("layout"), chips=_listed(words.get("chips")),
                     )
                 )  # fmt: skip
     return Space(tuple(families), (*notes, *warnings), tuple(warnings))

@@ -12,22 +12,27 @@ from typing import Any, Final, Unpack
 
 import numpy as np
 from attrs import evolve, field, frozen
-from numpy.typing import NDArray
 
 from roofline import catalog
 from roofline.core.arrays import blocks, sizes, take
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
-from roofline.core.units import Num
-from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress, one_block
 from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
-from roofline.planner.words import EngineLike, FrameworkLike, ModelLike, SweepWords, SystemLike
+from roofline.planner.words import (
+    LabelWords,
+    ModelLike,
+    RankWords,
+    RunWords,
+    SweepWords,
+    SystemLike,
+    keywords,
+    part,
+    rest,
+)
 from roofline.studies.checkpoint import restored, stored
 from roofline.studies.space import Family, Space, digest, space
 from roofline.studies.sweep_result import Sweep
-from roofline.workload.layout import Layout
 
 Block = tuple[slice, ...]
 
@@ -43,36 +48,12 @@ MOST: Final = 10_000
 """Plans that are kept at most; a sweep is for finding some among many."""
 
 
+@keywords(SweepWords)
 def sweep(
     models: ModelLike | Sequence[ModelLike],
     systems: SystemLike | Sequence[SystemLike],
     *,
     phase: str | Sequence[str] = "decode",
-    chips: int | Sequence[int] | None = None,
-    layout: Layout | None = None,
-    vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None = None,
-    by: str | None = None,
-    top: int = 1,
-    frontier: Sequence[str] | None = None,
-    limits: Mapping[str, float | str] | None = None,
-    per: str | Sequence[str] = (),
-    level: str | Calibration = "calibrated",
-    engine: EngineLike | None = None,
-    framework: FrameworkLike | None = None,
-    launch: str = "graph",
-    dtype: str | Sequence[str] | None = None,
-    kv_dtype: str | Sequence[str] | None = None,
-    tp: Num | None = None,
-    pp: Num | None = None,
-    dp: Num | None = None,
-    ep: Num | None = None,
-    cp: Num | None = None,
-    vpp: Num | None = None,
-    power: Num | str | None = None,
-    price: Num | str | None = None,
-    executor: Executor | None = None,
-    checkpoint: str | Path | None = None,
-    progress: Progress | None = None,
     **words: Unpack[SweepWords],
 ) -> Sweep:
     """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
@@ -97,7 +78,8 @@ def sweep(
         progress: called now and then with the plans seen, and all of them.
         words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
             ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
-        level, engine, framework, launch, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats may be lists.
+        level, engine, framework, launch, memory_fraction, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats
+            may be lists.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
@@ -109,22 +91,25 @@ def sweep(
     """
     phases = [phase] if isinstance(phase, str) else list(phase)
     usual = "prompt_tokens_per_second_per_chip" if phases[:1] == ["prefill"] else "tokens_per_second_per_chip"
-    wanted = _wanted(usual if by is None else by, top, frontier, limits or {})
-    whole = space(
-        models, systems, phases, chips=chips, layout=layout, vary=vary or {}, level=level, engine=engine, framework=framework,
-        launch=launch, power=power, price=price, dtype=dtype, kv_dtype=kv_dtype, words=words,
-        degrees=given(tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=vpp),
-    )  # fmt: skip
+    wanted = _wanted(usual, **part(words, RankWords))
+    whole = space(models, systems, phases, rest(words, RankWords, LabelWords, RunWords))
+    per = words.get("per", ())
     groups = (per,) if isinstance(per, str) else tuple(per)
     for label in groups:
         if any(label not in family.labels for family in whole.families):
             raise QuestionError(fault("per", label, "is no label of every plan", ", ".join(whole.families[0].labels)))
-    state = _run(whole, wanted, executor, None if checkpoint is None else Path(checkpoint), progress)
+    state = _run(whole, wanted, **part(words, RunWords))
     return Sweep(whole, wanted, state.parts, groups, state.complete)
 
 
-def _wanted(by: str, top: int, frontier: Sequence[str] | None, limits: Mapping[str, float | str]) -> Wanted:
-    names = (by,) if frontier is None else tuple(frontier)
+def _wanted(
+    usual: str,
+    by: str | None = None,
+    top: int = 1,
+    frontier: Sequence[str] | None = None,
+    limits: Mapping[str, float | str] | None = None,
+) -> Wanted:
+    names = (usual if by is None else by,) if frontier is None else tuple(frontier)
     for name in names:
         metric(name)
     if frontier is not None and (not 2 <= len(names) <= 3 or len(set(names)) < len(names)):
@@ -133,7 +118,7 @@ def _wanted(by: str, top: int, frontier: Sequence[str] | None, limits: Mapping[s
         raise QuestionError(
             fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
         )
-    held = tuple((name, bounded(name, value)) for name, value in limits.items())
+    held = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
     return Wanted(names, None if frontier is not None else top, held)
 
 
@@ -180,8 +165,13 @@ def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
 
 
 def _run(
-    whole: Space, wanted: Wanted, executor: Executor | None, file: Path | None, progress: Progress | None
+    whole: Space,
+    wanted: Wanted,
+    executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> _State:
+    file = None if checkpoint is None else Path(checkpoint)
     mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
     parts = tuple(
         Part(

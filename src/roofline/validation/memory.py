@@ -6,6 +6,7 @@ A row is one printed figure (``workloads/runs/memory.csv``): ``weights_gib_per_g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from attrs import frozen
 
 from roofline import catalog
 from roofline.core.units import GIBI, Num
+from roofline.hardware.engines import Engine
 from roofline.planner.estimate import estimate
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import WEIGHTS_ERROR, memory_error
@@ -52,20 +54,36 @@ class Logged:
 
 def logs(rows: Sequence[Mapping[str, str]]) -> list[Logged]:
     """Return what is predicted of each figure of start-up logs."""
-    return [_predicted(row) for row in rows]
+    return [predicted(row) for row in rows]
 
 
-def _predicted(row: Mapping[str, str]) -> Logged:
+def predicted(row: Mapping[str, str], changed: Callable[[Engine], Engine] = lambda engine: engine) -> Logged:
+    """Return what is predicted of one figure; ``changed`` gives the engine other constants."""
     system = catalog.system(row["system"])
     model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
-    release = f"@{row['release']}" if row["release"][:1].isdigit() else ""
-    engine = catalog.engine(f"{row['engine']}{release}", system)
+    release = _release(row["release"])
+    engine = changed(catalog.engine(f"{row['engine']}{release}", system))
     layout = Layout(tp=float(row["tp"]), pp=float(row["pp"]), dp=float(row["dp"]), ep=float(row["ep"]))
     length = float(row["length"] or _LENGTH)
     fraction = float(row["memory_fraction"]) if row["memory_fraction"] else None
     est = estimate(Decode(model, 1.0, length - 1), system, layout, engine=engine, memory_fraction=fraction)
     value, (low, high) = _QUANTITIES[row["quantity"]](est, length)
     return Logged(row, float(row["value"]), float(value), float(low), float(high))
+
+
+def _release(text: str) -> str:
+    """Return a release as a stack is asked for it: a number, or the day that words such as ``September 2025`` name; "" for neither.
+
+    >>> _release("0.20.1.dev"), _release("May 2026"), _release("nightly")
+    ('@0.20.1.dev', '@2026-05', '')
+    """
+    if text[:1].isdigit():
+        return f"@{text}"
+    found = re.search(rf"({'|'.join(_MONTHS)})\w* (20\d\d)", text)
+    return "" if found is None else f"@{found[2]}-{_MONTHS.index(found[1]) + 1:02d}"
+
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def _weights(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:

@@ -12,6 +12,7 @@ from roofline.core.arrays import DETAILED
 from roofline.core.errors import RooflineError
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
+from roofline.results.alternatives import Z80
 from roofline.validation.runs import ServingRun
 from roofline.validation.scoring import Prediction
 from roofline.validation.serving_assumptions import Adjust, Case, opener
@@ -142,7 +143,7 @@ def _stacked(layouts: Sequence[Layout]) -> Layout:
 
 
 def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
-    """Return the predictions of each run with the best of its layouts."""
+    """Return the predictions of each run with the best of its layouts; intervals hold the others that are likely."""
     shape = (len(cases), int(np.size(cases[0].layouts.tp)))
 
     def wide(value: Any) -> Any:
@@ -156,15 +157,31 @@ def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
     ok = np.logical_and.reduce([mask for mask, _ in laws])
     best = np.argmax(np.where(ok, np.nan_to_num(wide(outcome.worth), nan=-np.inf), -np.inf), axis=1)
     values = {name: tuple(wide(part) for part in parts) for name, parts in outcome.quantities.items()}
+    worth = np.nan_to_num(wide(outcome.worth), nan=-np.inf)
     out = []
     for i, (case, j) in enumerate(zip(cases, best, strict=True)):
         if not ok[i, j]:
             out.append(refused(case.run, _wanted(case.run), next(reason for mask, reason in laws if not mask[i, j])))
             continue
         said = (*case.said, *(words for mask, words in outcome.said if wide(mask)[i, j]))
-        out.append([_one(case, name, {key: tuple(float(part[i, j]) for part in parts) for key, parts in values.items()}, said)
-                    for name in _wanted(case.run)])  # fmt: skip
+        near = ok[i] & (worth[i] >= worth[i, j] - _SENSIBLE * abs(worth[i, j]))
+        of = {key: _any_layout([part[i] for part in parts], int(j), near) for key, parts in values.items()}
+        out.append([_one(case, name, of, said) for name in _wanted(case.run)])
     return out
+
+
+_SENSIBLE: Final = 0.5
+"""Layouts that a run leaves open and that make at least so much of the best one's rate are as likely as it."""
+
+
+def _any_layout(parts: Sequence[Any], chosen: int, near: Any) -> tuple[float, float, float]:
+    """Return a quantity of the layout chosen with its interval, as much wider as the other likely layouts differ from it."""
+    value, low, high = parts
+    apart = np.nan_to_num(np.log(value[near] / value[chosen]))
+    below, above = (Z80**2 * float(np.mean(np.maximum(side * apart, 0.0) ** 2)) for side in (-1.0, 1.0))
+    one, ends = float(value[chosen]), (float(low[chosen]), float(high[chosen]))
+    wide = (np.hypot(np.log(one / ends[0]), np.sqrt(below)), np.hypot(np.log(ends[1] / one), np.sqrt(above)))
+    return (one, one * float(np.exp(-wide[0])), one * float(np.exp(wide[1]))) if below + above > 0 else (one, *ends)
 
 
 def _one(case: Case, name: str, values: Mapping[str, tuple[float, ...]], said: tuple[str, ...]) -> Prediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -102,22 +103,48 @@ CLAIMED: Final = 0.8
 """Share of measurements that an interval claims to hold."""
 
 
-def agreement(inside: Ratio, n: int) -> str:
-    """Return whether so many measurements agree with their 80 % intervals: by the 95 % range of a binomial count of n.
+def agreement(predictions: Iterable[Prediction]) -> str:
+    """Return whether measurements agree with their 80 % intervals, by the 95 % range of a binomial count, and what to do where not.
 
-    >>> agreement(0.78, 50)
-    'agrees with the intervals: 39 of 50 inside, 34 to 46 expected'
-    >>> agreement(0.2, 50)
-    'outside more often than the intervals claim: 10 of 50 inside, 34 to 46 expected; fit the stack to the runs with roofline calibrate'
+    Those that could not be predicted take no part. "" where nothing was measured that has an interval.
+
+    >>> made = [Prediction(None, "tpot_s", m, 1.0, 0.8, 1.25, "generic") for m in (1.0, 1.1, 1.3, 1.5, 1.6, 1.7)]
+    >>> agreement(made[:2])
+    'agrees with the intervals: 2 of 2 inside, 0 to 2 expected'
+    >>> agreement(made)
+    'outside more often than the intervals claim: 2 of 6 inside, 3 to 6 expected; intervals 2.1 times as wide hold four in five of these \
+runs (coverage 0.99), or fit the stack to them with roofline calibrate'
     """
+    positions = _positions(predictions)
+    n = positions.size
+    if not n:
+        return ""
     mean, wide = CLAIMED * n, 1.96 * float(np.sqrt(n * CLAIMED * (1 - CLAIMED)))
-    low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), round(float(inside) * n)
+    low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), int(np.sum(positions <= 1))
     told = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
+    factor = max(_quantile(positions, CLAIMED, np.ones(n)), 0.01)
+    needed = f"intervals {factor:.2g} times as wide hold four in five of these runs (coverage {_claimed(factor):.2g})"
     if count < low:
-        return f"outside more often than the intervals claim: {told}; fit the stack to the runs with roofline calibrate"
+        return f"outside more often than the intervals claim: {told}; {needed}, or fit the stack to them with roofline calibrate"
     if count > high:
-        return f"inside more often than the intervals claim: {told}; they are wider than these runs need"
+        return f"inside more often than the intervals claim: {told}; {needed}"
     return f"agrees with the intervals: {told}"
+
+
+def _positions(predictions: Iterable[Prediction]) -> NDArray[np.float64]:
+    """Return how far measured values lie from predicted ones, in logarithms, over how far the end of the interval on that side does."""
+    out = [
+        np.log(p.measured / p.predicted) / np.log((p.high if p.measured > p.predicted else p.low) / p.predicted)
+        for p in predictions
+        if p.measured and p.predicted and p.low and p.high and p.low < p.predicted < p.high
+    ]
+    return np.array(out, dtype=np.float64)
+
+
+def _claimed(factor: float) -> Ratio:
+    """Return the share that an interval claims which is so many times as wide as one of 80 %."""
+    normal = NormalDist()
+    return min(2 * normal.cdf(factor * normal.inv_cdf((1 + CLAIMED) / 2)) - 1, 0.99)
 
 
 def _quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64]) -> float:

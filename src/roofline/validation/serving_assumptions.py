@@ -139,9 +139,7 @@ def _stack(run: ServingRun, system: System, said: list[str]) -> Engine:
     if name not in known:
         said.append(f"engine {name!r} is not known: priced as any engine on this runtime")
         name = "generic"
-    own = catalog.engine(
-        f"{name}@{release}" if _PLAIN.fullmatch(release) else name, system, kind=run.launch or "default"
-    )
+    own = catalog.engine(f"{name}@{release}" if _PLAIN.fullmatch(release) else name, system, kind=run.launch)
     if run.mode in ("online", "offline"):
         return own if run.mode == "online" else attrs.evolve(own, stream=0.0, front=0.0)
     batch = catalog.engine("batch", system)
@@ -252,7 +250,9 @@ def _layouts(pool: Pool, model: Model, system: System, said: list[str]) -> Layou
         raise QuestionError(f"{words}: does not make whole replicas of {ranks:g} ranks")
     found = grid(model, int(ranks), given)
     if unknown and np.size(found.tp) > 1:
-        said.append(f"the best layout: {', '.join(unknown)} not recorded")
+        said.append(
+            f"the best layout: {', '.join(unknown)} not recorded; the interval holds others that do half as well"
+        )
     return _filled(found, model, said)
 
 

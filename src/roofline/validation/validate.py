@@ -7,22 +7,22 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, plain_cell
-from roofline.core.units import Ratio
+from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
 from roofline.results.labels import constants
 from roofline.results.notebook import Displayed
-from roofline.validation import replay, training_replay
+from roofline.validation import foreign, replay, training_replay
 from roofline.validation.runs import kind, serving_runs, training_runs, unread
 from roofline.validation.scoring import Prediction, Score, agreement, by, score
 
@@ -38,6 +38,28 @@ HEAD: Final = ("id", "quantity", "measured", "predicted", "low", "high", "level"
 
 _AMBIGUOUS: Final = "C"
 _MOST_LINES: Final = 24
+_FEW: Final = 12
+"""Runs that are listed one by one."""
+
+
+class KnownWords(TypedDict, total=False):
+    """What result files of other tools may leave open: see :class:`roofline.validation.foreign.Known`."""
+
+    model: str
+    system: str
+    chips: float | None
+    tp: float | None
+    pp: float | None
+    dp: float | None
+    ep: float | None
+    dtype: str
+    kv_dtype: str
+    engine: str
+    input: float | None
+    output: float | None
+    concurrency: float | None
+    draft_tokens: float | None
+    accept_length: float | None
 
 
 @frozen
@@ -78,19 +100,22 @@ def validate(
     *,
     level: str | Path | Calibration = "calibrated",
     progress: Progress | None = None,
+    **known: Unpack[KnownWords],
 ) -> Validation:
     """Predict measured runs, and tell how far off that is.
 
     Args:
         what: the path of a CSV file (plain or gzipped), its rows, or the name of runs that come with the library; see
-            :mod:`roofline.validation.runs` for the columns. A cell that is empty is chosen, and said.
+            :mod:`roofline.validation.runs` for the columns. A cell that is empty is chosen, and said. Or a result file of vLLM, SGLang,
+            InferenceX, AIPerf, GuideLLM or MLPerf, or a directory of them: see :mod:`roofline.validation.foreign`.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
         progress: called with the runs done, and all of them, now and then.
+        known: what a result file of another tool does not say: ``model``, ``system``, ``tp``, ``input`` and the like.
 
     Raises:
-        DescriptorError: the file cannot be read. QuestionError: it holds no runs.
+        DescriptorError: the file cannot be read. QuestionError: it holds no runs, or does not say what a prediction needs.
     """
-    label, rows = _rows(what)
+    label, rows, put = _rows(what, foreign.Known(**known))
     if not rows:
         raise QuestionError(
             fault("rows", label, "hold no runs", "give a line for each run below the names of the columns")
@@ -98,18 +123,27 @@ def validate(
     catalog.profile(level, "dgx-h100")
     name = kind(rows[0], label)
     found = _KINDS[name].predict(_KINDS[name].read(rows, label), level, progress)
-    return Validation(found, label, name, unread(rows[0], name))
+    return Validation(found, label, name, unread(rows[0], name), put)
 
 
-def _rows(what: object) -> tuple[str, Sequence[Mapping[str, object]]]:
+def _rows(what: object, known: foreign.Known) -> tuple[str, Sequence[Mapping[str, object]], Mapping[str, int]]:
+    """Return what messages call the runs, their rows, and what was put in to make rows of another tool's results."""
+    if isinstance(what, (str, Path)) and foreign.is_foreign(Path(what).expanduser()):
+        found = foreign.read(what, known)
+        return f"{Path(what).name} ({found.tool})", found.rows, found.notes
+    if known != foreign.Known():
+        given = ", ".join(known.cells())
+        raise QuestionError(
+            fault("words", given, "are of result files of other tools", "write them into the columns of the file")
+        )
     if isinstance(what, (str, Path)):
-        return catalog.measured(what)
+        return *catalog.measured(what), {}
     if not isinstance(what, Iterable) or isinstance(what, (Mapping, bytes)):
         raise QuestionError(fault("runs", what, "must be the path of a CSV file, or its rows"))
     rows = list(what)
     if not all(isinstance(row, Mapping) for row in rows):
         raise QuestionError(fault("runs", what, "must be rows that map columns to cells"))
-    return "rows", rows
+    return "rows", rows, {}
 
 
 @frozen(eq=False, repr=False)
@@ -121,12 +155,14 @@ class Validation(Displayed):
         source: the file.
         kind: ``serving`` or ``training``.
         unread: columns of the file that are of no use.
+        put: what was put in to read a result file of another tool, and for how many runs.
     """
 
     predictions: tuple[Prediction, ...]
     source: str
     kind: str = "serving"
     unread: tuple[str, ...] = ()
+    put: Mapping[str, int] = field(factory=dict)
 
     def __repr__(self) -> str:
         scores = self.quantities(weighed=self._of.weighed)
@@ -215,6 +251,7 @@ class Validation(Displayed):
             "assumptions": [{"assumption": words, "runs": count} for words, count in self.assumptions.items()],
             "agreement": dict(self.agreement),
             "unread_columns": list(self.unread),
+            "put_in": [{"what": words, "runs": count} for words, count in self.put.items()],
             "source": self.source,
             "runs": self.runs,
             "levels": sorted({p.level for p in self.predictions if p.level}),
@@ -232,11 +269,8 @@ class Validation(Displayed):
     @property
     def agreement(self) -> dict[str, str]:
         """Whether the clear runs agree with the 80 % intervals, by quantity, and what to do where they do not."""
-        return {
-            name: agreement(each.inside_interval, each.n + each.skipped)
-            for name, each in self.quantities().items()
-            if each.inside_interval is not None
-        }
+        told = {name: agreement(each) for name, each in by(self.clear, lambda p: p.quantity).items()}
+        return {name: told[name] for name in self._of.titles if told.get(name)}
 
     @property
     def assumptions(self) -> dict[str, int]:
@@ -252,6 +286,8 @@ class Validation(Displayed):
             f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not priced",
             self._by_first(self.clear, ""),
         ]
+        if self.runs <= _FEW:
+            parts.append(self._one_by_one())
         if self._of.weighed:
             once = f"each of {self.configurations:,} configurations once, and so below"
             parts.append(self._by_first(self.clear, once, weighed=True))
@@ -259,15 +295,33 @@ class Validation(Displayed):
             parts.append(self._by_first(self.ambiguous, "quality C: the source leaves open what matters"))
         parts.append("\n".join(f"{self._of.titles[name]}: {words}" for name, words in self.agreement.items()))
         if self.unread:
-            parts.append(f"columns that are not read: {', '.join(self.unread)}")
+            parts.append(f"columns that are not read: {'; '.join(self.unread)}")
         parts += [self._by(name) for name in self._of.tables]
-        for title, told in (("not priced", Counter(self.skipped.values())), ("assumed", self.assumptions)):
+        for title, told in (
+            ("not priced", Counter(self.skipped.values())),
+            ("put in", self.put),
+            ("assumed", self.assumptions),
+        ):
             if told:
                 counts = sorted(told.items(), key=lambda pair: -pair[1])
                 more = [f"         and {len(counts) - _MOST_LINES:,} more, in --json and in the file of predictions"]
                 lines = [f"  {count:>5,}  {words}" for words, count in counts[:_MOST_LINES]]
                 parts.append("\n".join([title, *lines, *(more if len(counts) > _MOST_LINES else [])]))
         return "\n\n".join(part for part in parts if part)
+
+    def _one_by_one(self) -> str:
+        """Return a line for each quantity of each run: what was measured, what is predicted, and its interval."""
+        rows = [
+            [
+                p.run.id,
+                self._of.titles[p.quantity],
+                *(_amount(value, p.quantity) for value in (p.measured, p.predicted, p.low, p.high)),
+            ]
+            for p in self.predictions
+            if p.predicted is not None and p.quantity in self._of.titles
+        ]
+        head = ["run", "", "measured", "predicted", "80 % from", "to"]
+        return columns(rows, head=head, right=range(2, 6)) if rows else ""
 
     def _by_first(self, of: tuple[Prediction, ...], title: str, *, weighed: bool = False) -> str:
         modes = self.groups(of, weighed=weighed)[self._of.first]
@@ -346,3 +400,10 @@ def _share(value: Ratio | None, *, sign: bool = False) -> str:
 def _cells(each: Score) -> list[str]:
     return [f"{each.n:,}", f"{each.skipped:,}", _share(each.mape), _share(each.median_ape), _share(each.p90_ape),
             _share(each.bias, sign=True), _share(each.inside_interval)]  # fmt: skip
+
+
+def _amount(value: float | None, quantity: str) -> str:
+    """Return a time or a rate for people."""
+    if value is None:
+        return ""
+    return show(value, SECOND, 3) if quantity.endswith("_s") and "per" not in quantity else f"{value:,.4g}"

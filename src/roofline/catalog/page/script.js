@@ -1,43 +1,11 @@
 "use strict";
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   const places = {};
-  let printing = false;
-
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-  // Colours of the page, so that a picture is light or dark as the page is; on paper it is light.
-  const themed = (figure) => {
-    const ink = printing ? "#000000" : color("--ink");
-    const line = printing ? "#dddddd" : color("--line");
-    const layout = structuredClone(figure.layout);
-    Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
-    layout.font = { ...layout.font, color: ink, family: getComputedStyle(document.body).fontFamily };
-    layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: color("--faint"), activecolor: ink };
-    layout.hoverlabel = { bgcolor: color("--card"), bordercolor: color("--faint"), font: { color: color("--ink") } };
-    for (const axis of ["xaxis", "yaxis"]) Object.assign(layout[axis], { gridcolor: line, linecolor: line, zerolinecolor: line });
-    if (innerWidth < 640) {
-      layout.font.size = 11;
-      layout.margin = { ...layout.margin, l: 48, r: 6 };
-    }
-    return layout;
-  };
-
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-  };
 
   const draw = async (key) => {
     const place = document.getElementById(key);
-    const ink = printing ? "#000000" : color("--ink");
-    const data = (places[key] ? place.data : figures[key].data).map((trace) =>
-      trace.meta === "ink" ? { ...trace, textfont: { color: ink, size: innerWidth < 640 ? 10 : 11 } } : trace);
-    const layout = themed(figures[key]);
-    if (printing) Object.assign(layout, { autosize: false, width: 660, height: 420 });
-    await Plotly.react(place, data, layout, config);
+    await Draw.react(place, places[key] ? place.data : figures[key].data, figures[key].layout);
     places[key] = place;
   };
 
@@ -47,7 +15,7 @@
   for (const box of document.querySelectorAll("input[data-traces]")) {
     box.checked = true;
     box.addEventListener("change", () =>
-      Plotly.restyle(box.dataset.figure, { visible: box.checked }, box.dataset.traces.split(",").map(Number)));
+      Draw.restyle(box.dataset.figure, { visible: box.checked }, box.dataset.traces.split(",").map(Number)));
   }
 
   // A row and its point light each other up.
@@ -58,10 +26,10 @@
     const show = () => {
       const place = document.getElementById(figure);
       if (place.data && place.data[trace].visible !== false) {
-        Plotly.Fx.hover(place, [{ curveNumber: Number(trace), pointNumber: Number(point) }]);
+        Draw.hover(place, Number(trace), Number(point));
       }
     };
-    const hide = () => Plotly.Fx.unhover(document.getElementById(figure));
+    const hide = () => Draw.unhover(document.getElementById(figure));
     row.addEventListener("mouseenter", show);
     row.addEventListener("mouseleave", hide);
     const button = row.querySelector(".spot");
@@ -76,13 +44,11 @@
   const lights = (key) => {
     const place = document.getElementById(key);
     const mark = (event, lit) => {
-      for (const each of event.points) {
-        const row = rows.get(`${key} ${each.curveNumber} ${each.pointNumber}`);
-        if (row) row.classList.toggle("lit", lit);
-      }
+      const row = rows.get(`${key} ${event.detail.trace} ${event.detail.point}`);
+      if (row) row.classList.toggle("lit", lit);
     };
-    place.on("plotly_hover", (event) => mark(event, true));
-    place.on("plotly_unhover", (event) => mark(event, false));
+    place.addEventListener("lit", (event) => mark(event, true));
+    place.addEventListener("unlit", (event) => mark(event, false));
   };
 
   // A walk along a frontier.
@@ -94,7 +60,7 @@
       const i = Number(walk.value);
       output.replaceChildren(...told[i].map((line) => Object.assign(document.createElement("span"), { textContent: line })));
       walk.setAttribute("aria-valuetext", told[i].join("; "));
-      if (places[key]) Plotly.restyle(key, { x: [[x[i]]], y: [[y[i]]] }, [figures[key].data.length - 1]);
+      if (places[key]) Draw.restyle(key, { x: [[x[i]]], y: [[y[i]]] }, [figures[key].data.length - 1]);
     };
     walk.addEventListener("input", step);
     step();
@@ -128,15 +94,10 @@
     Object.keys(places).forEach(lights);
     document.documentElement.dataset.ready = "yes";
   });
-  dark.addEventListener("change", all);
   addEventListener("beforeprint", () => {
-    printing = true;
     for (const each of document.querySelectorAll("details:not([open]):not(.screen)")) { each.open = true; each.dataset.shut = ""; }
-    all();
   });
   addEventListener("afterprint", () => {
-    printing = false;
     for (const each of document.querySelectorAll("details[data-shut]")) { each.open = false; delete each.dataset.shut; }
-    all();
   });
 })();

@@ -1,0 +1,252 @@
+"""Result files of other tools: each shape read into one row; what is missing is asked for, what is put in is reported."""
+
+import json
+
+import pytest
+
+import roofline as rl
+from roofline.core.errors import DescriptorError, QuestionError
+from roofline.validation.foreign import Known, read
+
+VLLM = {
+    "date": "20261101-120000", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-70B-Instruct", "tokenizer_id": "x", "num_prompts": 320,
+    "request_rate": "inf", "burstiness": 1.0, "max_concurrency": 32, "duration": 100.0, "completed": 320, "total_input_tokens": 327680,
+    "total_output_tokens": 163840, "request_throughput": 3.2, "output_throughput": 1638.4, "total_token_throughput": 4915.2,
+    "mean_ttft_ms": 250.0, "median_ttft_ms": 240.0, "p99_ttft_ms": 400.0, "mean_tpot_ms": 19.0, "median_tpot_ms": 19.1, "mean_e2el_ms": 9959.0,
+}  # fmt: skip
+SGLANG = {
+    "backend": "sglang", "request_rate": 2.0, "max_concurrency": None, "random_input_len": 1024, "random_output_len": 512, "completed": 100,
+    "total_input_tokens": 102400, "total_output_tokens": 51200, "request_throughput": 1.9, "output_throughput": 972.8, "accept_length": 2.1,
+    "mean_e2e_latency_ms": 10000.0, "mean_ttft_ms": 300.0, "mean_tpot_ms": 19.0,
+    "server_info": {"model_path": "deepseek-ai/DeepSeek-V3", "tp_size": 16, "attn_dp_size": 4, "ep_size": 16, "version": "0.5.23",
+                    "speculative_num_steps": 2, "kv_cache_dtype": "fp8_e4m3"},
+}  # fmt: skip
+INFERENCEX = {
+    "hw": "b200-nv", "conc": 64, "image": "lmsysorg/sglang:v0.5", "model": "deepseek-ai/DeepSeek-R1-0528", "framework": "sglang", "precision": "fp8",
+    "spec_decoding": "mtp", "disagg": False, "isl": 8192, "osl": 1024, "tp": 8, "ep": 8, "dp_attention": "true", "tput_per_gpu": 1800.0,
+    "output_tput_per_gpu": 200.0, "mean_ttft": 1.5, "mean_tpot": 0.03,
+}  # fmt: skip
+AIPERF = {
+    "schema_version": "1.3", "request_throughput": {"unit": "requests/sec", "avg": 3.4}, "request_latency": {"unit": "ms", "avg": 2200.0},
+    "request_count": {"unit": "requests", "avg": 96.0}, "time_to_first_token": {"unit": "ms", "avg": 118.0, "p50": 117.0},
+    "inter_token_latency": {"unit": "ms", "avg": 9.0}, "output_token_throughput": {"unit": "tokens/sec", "avg": 770.0},
+    "output_sequence_length": {"unit": "tokens", "avg": 228.0, "std": 171.0}, "input_sequence_length": {"unit": "tokens", "avg": 467.0, "std": 443.0},
+    "input_config": {
+        "models": {"items": [{"name": "mine"}]}, "tokenizer": {"name": "Qwen/Qwen3-32B"},
+        "phases": [{"name": "warmup", "exclude_from_results": True, "concurrency": 2}, {"name": "profiling", "requests": 96, "concurrency": 8}],
+    },
+}  # fmt: skip
+GENAI_PERF = {
+    "request_throughput": {"unit": "requests/sec", "avg": 1.0}, "request_latency": {"unit": "ms", "avg": 8000.0},
+    "time_to_first_token": {"unit": "ms", "avg": 100.0}, "inter_token_latency": {"unit": "ms", "avg": 15.0},
+    "output_token_throughput": {"unit": "tokens/sec", "avg": 500.0}, "output_sequence_length": {"unit": "tokens", "avg": 500.0},
+    "input_sequence_length": {"unit": "tokens", "avg": 1000.0}, "input_config": {"model": ["llama-3.1-8b"], "perf_analyzer": {"stimulus": {"concurrency": 8}}},
+}  # fmt: skip
+
+
+def distribution(mean):
+    return {"successful": {"mean": mean}}
+
+
+GUIDELLM = {
+    "metadata": {"version": 1}, "args": {"model": "openai/gpt-oss-20b"},
+    "benchmarks": [
+        {"config": {"strategy": {"type_": kind, "streams": streams}},
+         "metrics": {"request_concurrency": distribution(seen), "prompt_token_count": distribution(512.0), "output_token_count": distribution(256.0),
+                     "time_to_first_token_ms": distribution(80.0), "inter_token_latency_ms": distribution(12.0),
+                     "output_tokens_per_second": distribution(640.0)}}
+        for kind, streams, seen in (("concurrent", 8, 7.9), ("constant", None, 5.5))
+    ],
+}  # fmt: skip
+MLPERF = """================================================
+MLPerf Results Summary
+================================================
+SUT name : llama2-70b-Server-SUT
+Scenario : Server
+Mode     : PerformanceOnly
+Completed samples per second    : 100.00
+Completed tokens per second: 29400.00
+Result is : VALID
+
+================================================
+Additional Stats
+================================================
+Mean latency (ns)               : 15000000000
+Mean First Token latency (ns)               : 200000000
+Mean Time per Output Token (ns)               : 60000000
+"""
+
+
+@pytest.fixture
+def put(tmp_path):
+    def write(name, data):
+        path = tmp_path / name
+        path.write_text(data if isinstance(data, str) else json.dumps(data))
+        return path
+
+    return write
+
+
+def one(path, **known):
+    (row,) = read(path, Known(**known)).rows
+    return row
+
+
+def test_vllm(put):
+    row = one(put("result.json", VLLM), system="dgx-h100", tp=8)
+    assert row["model"] == "llama-3.1-70b"
+    assert (row["input_len"], row["output_len"], row["concurrency"], row["requests_per_slot"]) == (
+        "1024",
+        "512",
+        "32",
+        "10",
+    )
+    assert (row["ttft_s"], row["tpot_s"], row["output_tokens_per_s"]) == ("0.25", "0.019", "1638.4")
+    assert (row["engine"], row["tp"], row["chips"]) == ("vllm", "8", "8")
+
+
+def test_lengths_that_vary_are_measured(put):
+    row = one(put("result.json", VLLM | {"input_lens": [100, 300], "output_lens": [5, 5]}), system="dgx-h100")
+    assert float(row["length_variation"]) == pytest.approx(0.5)
+
+
+def test_all_at_once(put):
+    found = read(put("result.json", VLLM | {"max_concurrency": None}), Known(system="dgx-h100"))
+    assert found.rows[0]["concurrency"] == "320"
+    assert "concurrency: all requests start at once" in found.notes
+
+
+def test_sglang_lines_with_the_server(put):
+    rows = read(put("bench.jsonl", "\n".join([json.dumps(SGLANG)] * 2)), Known(system="dgx-h100")).rows
+    assert len(rows) == 2
+    row = rows[0]
+    assert (row["tp"], row["dp"], row["ep"], row["chips"]) == ("4", "4", "16", "16")
+    assert (row["model"], row["engine"], row["engine_version"], row["kv_dtype"]) == (
+        "deepseek-v3",
+        "sglang",
+        "0.5.23",
+        "fp8",
+    )
+    assert (row["draft_tokens"], row["accept_length"]) == ("2", "2.1")
+    assert float(row["concurrency"]) == pytest.approx(19.0)  # 1.9 requests a second for 10 seconds each
+
+
+def test_inferencex(put):
+    found = read(put("agg.json", [INFERENCEX]))
+    row = found.rows[0]
+    assert (row["system"], row["model"], row["weight_dtype"]) == ("dgx-b200", "deepseek-r1", "fp8")
+    assert (row["tp"], row["dp"], row["ep"], row["chips"]) == ("1", "8", "8", "8")
+    assert row["output_tokens_per_s"] == "1600"
+    assert (row["ttft_s"], row["tpot_s"]) == ("1.5", "0.03")
+    assert any("draft tokens" in note for note in found.notes)
+
+
+def test_aiperf_and_its_predecessor(put):
+    row = one(put("profile_export_aiperf.json", AIPERF), system="dgx-h100")
+    assert (row["model"], row["concurrency"], row["requests_per_slot"]) == ("qwen3-32b", "8", "12")
+    assert (row["ttft_s"], row["tpot_s"]) == ("0.118", "0.009")
+    assert float(row["length_variation"]) == pytest.approx(443 / 467)
+    row = one(put("profile_export_genai_perf.json", GENAI_PERF), system="dgx-h100")
+    assert (row["model"], row["concurrency"], row["input_len"]) == ("llama-3.1-8b", "8", "1000")
+
+
+def test_guidellm_has_a_run_for_each_benchmark(put):
+    found = read(put("benchmarks.json", GUIDELLM), Known(system="dgx-h100"))
+    assert [row["concurrency"] for row in found.rows] == ["8", "5.5"]
+    assert found.rows[0]["tpot_s"] == "0.012"
+    assert [row["id"] for row in found.rows] == ["benchmarks.json#1", "benchmarks.json#2"]
+
+
+def test_mlperf(put):
+    row = one(put("mlperf_log_summary.txt", MLPERF), system="dgx-h100", input=294.0)
+    assert (row["model"], row["mode"], row["output_len"], row["output_tokens_per_s"]) == (
+        "llama-2-70b",
+        "online",
+        "294",
+        "29400",
+    )
+    assert (row["ttft_s"], row["tpot_s"], row["concurrency"]) == ("0.2", "0.06", "1500")
+    text = MLPERF.replace("Server", "Offline").replace("Completed ", "").replace("VALID", "INVALID")
+    found = read(put("offline.txt", text), Known(system="dgx-h100", input=294.0))
+    assert found.rows[0]["mode"] == "offline"
+    assert "ttft_s" not in found.rows[0]
+    assert "LoadGen calls this run invalid" in found.notes
+
+
+def test_mlperf_of_a_model_without_token_rates(put):
+    text = (
+        MLPERF.replace("Completed tokens per second: 29400.00\n", "")
+        .replace("Server", "Offline")
+        .replace("Completed samples", "Samples")
+    )
+    found = read(put("x.txt", text), Known(system="dgx-h100", input=100.0, output=50.0))
+    assert found.rows[0]["output_tokens_per_s"] == "5000"
+
+
+def test_seconds_and_medians(put):
+    cleaned = {name: value for name, value in VLLM.items() if "_ms" not in name} | {
+        "median_ttft": 3.0,
+        "median_tpot": 0.14,
+    }
+    found = read(put("x.json", cleaned), Known(system="dgx-h100"))
+    assert (found.rows[0]["ttft_s"], found.rows[0]["tpot_s"]) == ("3", "0.14")
+    assert "ttft_s is a median" in found.notes
+
+
+def test_a_directory_of_them(put, tmp_path):
+    put("a.json", VLLM)
+    put("b.json", INFERENCEX)
+    found = read(tmp_path, Known(system="dgx-h100"))
+    assert found.tool == "InferenceX and vLLM"
+    assert [row["id"] for row in found.rows] == ["a.json", "b.json"]
+
+
+def test_what_is_given_wins_and_is_reported(put):
+    found = read(put("result.json", VLLM), Known(system="dgx-h100", concurrency=16.0))
+    assert found.rows[0]["concurrency"] == "16"
+    assert "concurrency is taken as given, not as the file has it" in found.notes
+
+
+def test_missing_is_said_at_once(put):
+    with pytest.raises(QuestionError, match=r"does not say --system; give it beside the file"):
+        read(put("result.json", VLLM))
+    with pytest.raises(QuestionError, match=r"does not say --model, --system, --input"):
+        read(put("x.txt", MLPERF.replace("llama2-70b", "PySUT")))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"), ("[]", "is no result file"), ("{}", "is no result file"), ("7", "is no result file"), ("\n\n", "is n"),
+        ("[" * 100000, "is n"),
+    ],
+)  # fmt: skip
+def test_strange_files(put, text, message):
+    with pytest.raises(DescriptorError, match=message):
+        read(put("x.json", text))
+
+
+def test_strange_values_are_missing(put):
+    strange = VLLM | {
+        "mean_ttft_ms": "NaN",
+        "max_concurrency": -1,
+        "total_input_tokens": True,
+        "request_rate": [1],
+        "completed": 1e400,
+    }
+    with pytest.raises(QuestionError, match="does not say"):
+        read(put("x.json", json.dumps(strange)), Known(system="dgx-h100"))
+
+
+def test_validate_takes_them(put):
+    found = rl.validate(put("result.json", VLLM), system="dgx-h100", tp=8)
+    assert {p.quantity for p in found.predictions} == {"ttft_s", "tpot_s", "output_tokens_per_s"}
+    assert all(p.predicted for p in found.predictions)
+    assert "the model Llama-3.1-70B-Instruct is llama-3.1-70b" in found.put
+    assert "put in" in found.table()
+    assert found.to_dict()["put_in"]
+
+
+def test_words_are_of_foreign_files():
+    with pytest.raises(QuestionError, match="are of result files of other tools"):
+        rl.validate("serving", system="dgx-h100")
