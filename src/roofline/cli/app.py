@@ -78,6 +78,7 @@ _add("plot", "plot:plot_")
 _add("report", "report:report_")
 _add("validate", "validate:validate_")
 _add("calibrate", "calibrate:calibrate_")
+_add("mcp", "mcp:mcp")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -92,4 +92,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
         "roofline calibrate all_reduce_perf.txt --system dgx-h100 -o links.toml",
     ),
+    "mcp": (
+        "roofline mcp --help",
+        "roofline mcp --transport stdio",
+    ),
 }
