@@ -227,11 +227,11 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False, paired: boo
     the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last. Of two stages on a rank (``paired``), one
     from each end as DualPipe has them, one holds the embedding and the other the head.
     """
-    return _weights(model, layout, drafting)
+    return _weights(model, layout, drafting, paired)
 
 
 @remembered(64)
-def _weights(model: Model, layout: Layout, drafting: Mask) -> Bytes:
+def _weights(model: Model, layout: Layout, drafting: Mask, paired: bool) -> Bytes:
     each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
     stage = ceil(model.depth / layout.pp)
     out = _fullest(model, layout.pp, each)
