@@ -108,10 +108,12 @@ def keywords(group: object) -> Callable[[Verb], Verb]:
 
 
 class ServiceWords(TypedDict, total=False):
-    """Of a service besides its load: see :class:`roofline.workload.questions.Serve`."""
+    """Of a service besides its load: see :class:`roofline.workload.questions.Serve`; ``isl`` and ``osl`` are input and output."""
 
     input: Num
     output: Num
+    isl: Num
+    osl: Num
     chunk: Num | None
     cached: Num
     draft_tokens: Num
