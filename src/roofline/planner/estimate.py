@@ -65,7 +65,7 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
     words = _renamed(words)
     for word in words:
         if word in PEERS:
-            raise QuestionError(f"{word}: is {PEERS[word]} here")
+            raise QuestionError(f"{word}: here it is {PEERS[word]}")
         if word not in known:
             raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
     own: Any = given(**words)
