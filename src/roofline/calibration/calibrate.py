@@ -19,6 +19,7 @@ from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, P
 from roofline.calibration.timings import Timings, joined, read
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
 from roofline.core.values import Record
@@ -54,6 +55,7 @@ _FEW: Final = 3
 """Files that are named one by one."""
 
 
+@typed
 def calibrate(
     what: str | Path | Iterable[str | Path | Mapping[str, str]],
     chip: str | Path | Chip | None = None,

@@ -270,7 +270,7 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
             float(row.get("l2_hot_weights") == "0"),
-            float(row.get("matrices") or 3),
+            _number(row, "matrices", place) if row.get("matrices") else 3.0,
         )
         form = said
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))

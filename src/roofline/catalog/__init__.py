@@ -16,13 +16,14 @@ from attrs import evolve
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
 from roofline.catalog.evidence import evidence
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
+from roofline.catalog.files import LARGEST, is_file, lines_of, located, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.signatures import typed
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.energy import Energy
@@ -45,6 +46,7 @@ __all__ = [
     "kind_of",
     "launch",
     "lines_of",
+    "located",
     "measured",
     "model",
     "names",
@@ -82,7 +84,7 @@ def _found(kind: str, text: object) -> Path:
         raise QuestionError(fault(kind, text, "must be a name or a path"))
     given = str(text)
     if isinstance(text, Path) or looks_like_path(given):
-        return Path(given).expanduser()
+        return located(kind, given)
     name = as_name(given)
     if NAME.fullmatch(name) and name in names(kind):
         return root() / FOLDERS[kind] / f"{name}.toml"
@@ -120,7 +122,7 @@ def kind_of(given: str | Path) -> str | None:
     """
     text = str(given)
     if text.endswith(".toml") and (isinstance(given, Path) or looks_like_path(text)):
-        tables = read_toml(Path(text).expanduser())
+        tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
     found = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
@@ -188,6 +190,7 @@ def _load(kind: str, given: object) -> Any:
     return noun
 
 
+@typed
 def chip(given: str | Path | Chip) -> Chip:
     """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
 
@@ -206,6 +209,7 @@ def fabric(given: str | Path | Fabric) -> Fabric:
     return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
+@typed
 def system(given: str | Path | System) -> System:
     """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
@@ -228,6 +232,7 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
+@typed
 def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
@@ -315,6 +320,7 @@ def _machine(on: System | None) -> stacks.Machine:
     return stacks.Machine(runtime_of(part.vendor), kin, on.cpu)
 
 
+@typed
 def framework(given: str | Path | Framework) -> Framework:
     """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
@@ -348,6 +354,7 @@ def energy(given: str | Path | Energy | None = None) -> Energy:
     return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
 
 
+@typed
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -397,6 +404,7 @@ def _timed(part: Chip) -> tuple[str, bool]:
         part, far = chip(part.relative), True
 
 
+@typed
 def model(
     given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:
@@ -433,11 +441,9 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     known = sorted(path.stem for path in (root() / _RUNS).glob("*.csv"))
     if isinstance(given, str) and text in known:
         return text, read_rows(root() / _RUNS / f"{text}.csv")
-    if isinstance(given, str) and not (
-        looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
-    ):
+    if isinstance(given, str) and not (looks_like_path(text) or Path(text).suffix or "/" in text or is_file(text)):
         raise unknown("run", text, known, "or give the path of a CSV file")
-    return Path(text).name, read_rows(Path(text).expanduser())
+    return Path(text).name, read_rows(located("rows", text))
 
 
 def launch(name: str) -> Table:

@@ -104,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         _discard()
         complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
+    except MemoryError:
+        complain("memory: there is not enough of it for this question; ask fewer points at once")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:

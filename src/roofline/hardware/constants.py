@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import refuse
+from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
@@ -58,6 +60,25 @@ COLLECTIVES: Final = {
 """Ways to move a message, each with constants of its own."""
 
 
+_STRANGE: Final = (str, bytes, bool, float, list, tuple, dict, set, complex, np.datetime64, np.ma.MaskedArray)
+"""Classes of what is no number; a float that comes so far is NaN. Any other that multiplies may be a formula's own kind of number."""
+
+
+def _numbers(constants: Any) -> None:
+    """Refuse a constant that is no number; they are made often, so that floats are looked at only.
+
+    Raises:
+        QuestionError: the first such constant.
+    """
+    for name in constants.__slots__:
+        value = getattr(constants, name, None) if name != "__weakref__" else None
+        if value is None or (isinstance(value, float) and not math.isnan(value)):
+            continue
+        strange = isinstance(value, _STRANGE) or callable(value) or value.__class__ is object
+        if strange or (isinstance(value, np.ndarray) and np.isnan(number(value, name)).any()):
+            raise QuestionError(fault(name, value, "must be a number"))
+
+
 @frozen(eq=False)
 class Kernel:
     """Constants of one kernel class at one rate.
@@ -91,6 +112,9 @@ class Kernel:
     turn: Seconds = 0.0
     elsewhere: Ratio = 0.0
 
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
+
 
 @frozen(eq=False)
 class Link:
@@ -119,6 +143,9 @@ class Link:
     error: Ratio = 0.0
     ranks: Count = 0.0
     bytes: Bytes = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
 
 
 @frozen

@@ -30,6 +30,8 @@ from roofline.hardware import numbers as number_names
 
 
 def _peaks(peaks: Mapping[str, object]) -> dict[str, Num]:
+    if not isinstance(peaks, Mapping):
+        raise QuestionError(fault("peak", peaks, "must be rates by their formats", "such as {'bf16': 1e15}"))
     return {rate: number(peak, f"peak {rate}") for rate, peak in peaks.items()}
 
 

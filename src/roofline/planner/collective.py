@@ -17,6 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -296,6 +297,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
+@typed
 def collective(
     kind: str,
     size: float | str | ArrayLike,
@@ -378,8 +380,8 @@ def _bytes(size: float | str | ArrayLike) -> Num:
     if not isinstance(size, str):
         return number(size, "size")
     plain = size.strip()
-    if re.fullmatch(r"[0-9.]+([eE][+-]?[0-9]+)?", plain):
-        return float(plain)
+    if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", plain):
+        return number(float(plain), "size")
     return parse(re.sub(r"(?<=[0-9.])(?=[A-Za-z])", " ", plain, count=1), BYTE, "size")
 
 

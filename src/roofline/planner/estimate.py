@@ -11,6 +11,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -149,6 +150,7 @@ def estimate(
 
 
 @keywords(AnyEstimateWords)
+@typed
 def estimate(
     what: Question | TrainStep | ModelLike,
     system: SystemLike,

@@ -18,6 +18,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import floor, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
+from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -79,6 +80,7 @@ def transfer(
 
 
 @keywords(PoolsWords)
+@typed
 def pools(
     what: Serve | ModelLike,
     system: SystemLike,

@@ -12,6 +12,7 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
@@ -312,6 +313,7 @@ def _descriptive(system: System) -> dict[str, Any]:
 
 
 @keywords(CompareWords)
+@typed
 def compare(
     *systems: SystemLike,
     model: ModelLike | None = None,
