@@ -85,6 +85,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     # A service
     "input": "prompt tokens of a request (4096)",
     "output": "output tokens of a request (1024)",
+    "isl": "another name of ``input``, as aiconfigurator has it",
+    "osl": "another name of ``output``",
     "concurrency": "requests in flight in the whole deployment (64, unless ``rate`` is given)",
     "rate": "requests per second, instead of a concurrency",
     "chunk": "chunked prefill: prompt tokens per attention rank and step; by default the engine's",
