@@ -67,6 +67,8 @@ def typed(function: F) -> F:
 
 def _hint(written: Any, module: str) -> Any:
     """Return an annotation as an object; anything for one that names what is imported for type checkers alone."""
+    if written is inspect.Parameter.empty:  # such as cls
+        return Any
     text = written.__forward_arg__ if isinstance(written, ForwardRef) else written
     try:
         # As typing.get_type_hints does, which gives up on all where one has no object.
