@@ -157,3 +157,8 @@ def test_a_checkpoint_that_is_as_narrow_stays_as_it_is(model, system, form):
     stored = rl.model(model)
     found = _served(stored, rl.system(system), None, None)
     assert found.formats.names("experts" if stored.experts else "dense") == (form,)
+
+
+def test_systems_may_be_objects():
+    pair = [rl.system(name) for name in PAIR]
+    assert compare(*pair).ratios == compare(*PAIR).ratios

@@ -39,6 +39,9 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    # Values beyond them are those of ``*values``, which have no test.
+    named = [name for name, parameter in signature.parameters.items() if parameter.kind in kinds]
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
@@ -56,7 +59,7 @@ def typed(function: F) -> F:
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
-        for name, value in (*zip(signature.parameters, values, strict=False), *words.items()):
+        for name, value in (*zip(named, values, strict=False), *words.items()):
             test = tests().get(name)
             if test is not None and not test[0](value):
                 raise QuestionError(fault(name, value, f"must be {test[1]}"))
@@ -66,13 +69,15 @@ def typed(function: F) -> F:
 
 
 def _hint(written: Any, module: str) -> Any:
-    """Return an annotation as an object; anything for one that names what is imported for type checkers alone."""
+    """Return an annotation as an object; anything where there is none, or one that names what is imported for type checkers alone."""
+    if written is inspect.Parameter.empty:
+        return object
     text = written.__forward_arg__ if isinstance(written, ForwardRef) else written
     try:
         # As typing.get_type_hints does, which gives up on all where one has no object.
         return eval(text, vars(sys.modules[module])) if isinstance(text, str) else text  # noqa: S307
     except NameError:
-        return Any
+        return object
 
 
 def _test(hint: Any) -> tuple[Test, str]:
@@ -94,7 +99,7 @@ def _test(hint: Any) -> tuple[Test, str]:
     kind = origin or hint
     if (
         not isinstance(kind, type)
-        or kind is object
+        or kind in (object, Any)
         or issubclass(kind, Executor)
         or getattr(kind, "_is_protocol", False)
     ):
