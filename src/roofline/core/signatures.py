@@ -39,6 +39,7 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
+    named = tuple(signature.parameters)
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
@@ -56,8 +57,9 @@ def typed(function: F) -> F:
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
-        for name, value in (*zip(signature.parameters, values, strict=False), *words.items()):
-            test = tests().get(name)
+        known = tests()
+        for name, value in (*zip(named, values, strict=False), *words.items()):
+            test = known.get(name)
             if test is not None and not test[0](value):
                 raise QuestionError(fault(name, value, f"must be {test[1]}"))
         return function(*values, **words)
