@@ -59,8 +59,9 @@ def typed(function: F) -> F:
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
+        known = tests()
         for name, value in (*zip(named, values, strict=False), *words.items()):
-            test = tests().get(name)
+            test = known.get(name)
             if test is not None and not test[0](value):
                 raise QuestionError(fault(name, value, f"must be {test[1]}"))
         return function(*values, **words)
