@@ -26,6 +26,8 @@ from roofline.calibration.networks import Row, errors, predicted, read
 from roofline.catalog.evidence import FOLDER, QUANTILES
 from roofline.hardware.evidence import SHARES
 from roofline.hardware.hardware import Fabric
+from roofline.physics.collectives import price
+from roofline.planner.collective import ends
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "hardware" / "timings" / "networks" / "collectives.csv"
@@ -254,6 +256,7 @@ def page(rows: Sequence[Row], priced: Sequence[Row], found: Mapping[str, Fabric]
             f"| {fabric} | {label} | {text} | {some.sum()} | {typical(off[some])} | {typical(without_source[some])} | "
             f"{typical(without_fabric[some])} | {inside[some].mean():.0%} |"
         )
+    lines += ["", *covered(rows)]
     kinds = sorted({r.message.name for r in priced})
     lines += ["", "| collective | rows | fitted | source left out |", "| --- | --: | --: | --: |"]
     for kind in kinds:
@@ -277,6 +280,47 @@ def page(rows: Sequence[Row], priced: Sequence[Row], found: Mapping[str, Fabric]
         ]
         lines.append(f"| {group[0]} | {group[1]} | {len(some_rows)} | {typical(errors(some_rows))} |")
     return "\n".join(lines) + "\n"
+
+
+def covered(rows: Sequence[Row]) -> list[str]:
+    """Return how many of all rows lie in the intervals that `roofline collective` states, with the constants that ship."""
+    costs = [price(r.message, r.tiers, r.profile, r.ways) for r in rows]
+    off = np.array([float(np.log(r.measured / cost.time)) for r, cost in zip(rows, costs, strict=True)])
+    found = {
+        c: np.array(
+            [
+                ends(r.message.collective, r.fabric, float(cost.latency / cost.time), float(cost.error), c)
+                for r, cost in zip(rows, costs, strict=True)
+            ]
+        )
+        for c in (0.5, 0.8, 0.95)
+    }
+    exchange = np.array([r.message.collective in ("dispatch", "combine") for r in rows])
+    ranks = np.array([float(r.ranks) for r in rows])
+    out = [
+        "Share of all rows, those inside a node and exchanges of experts too, in the intervals that `roofline collective` states; *width* is",
+        "the median factor from the middle of the 80 % interval to its ends.",
+        "",
+        "| | ranks | rows | in 50 % | in 80 % | in 95 % | width |",
+        "| --- | --- | --: | --: | --: | --: | --: |",
+    ]
+    for name, kind in (("collectives", ~exchange), ("exchange of experts", exchange)):
+        for label, least, most in (
+            ("2 to 15", 2, 15),
+            ("16 to 72", 16, 72),
+            ("73 to 512", 73, 512),
+            ("more", 513, np.inf),
+        ):
+            some = kind & (least <= ranks) & (ranks <= most)
+            if some.any():
+                inside = [
+                    ((each[some, 0] <= off[some]) & (off[some] <= each[some, 1])).mean() for each in found.values()
+                ]
+                wide = np.exp(np.median(found[0.8][some, 1] - found[0.8][some, 0]) / 2)
+                out.append(
+                    f"| {name} | {label} | {some.sum()} | {' | '.join(f'{each:.0%}' for each in inside)} | x{wide:.2f} |"
+                )
+    return out
 
 
 if __name__ == "__main__":

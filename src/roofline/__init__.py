@@ -102,6 +102,10 @@ _NAMES = {
     "planner.campaign": ("campaign",),
     "planner.simulate": ("simulate",),
     "planner.train": ("train",),
+    "plots.measured": (
+        "Measured",
+        "roofline",
+    ),
     "reports.describe": (
         "Description",
         "describe",

@@ -62,6 +62,8 @@ from roofline.planner.selection import Splits as Splits
 from roofline.planner.selection import TrainingSearch as TrainingSearch
 from roofline.planner.simulate import simulate as simulate
 from roofline.planner.train import train as train
+from roofline.plots.measured import Measured as Measured
+from roofline.plots.measured import roofline as roofline
 from roofline.reports.describe import Description as Description
 from roofline.reports.describe import describe as describe
 from roofline.reports.launch import launch as launch
@@ -132,6 +134,7 @@ __all__ = [
     "Linear",
     "Link",
     "Mamba",
+    "Measured",
     "Memory",
     "Message",
     "Mla",
@@ -189,6 +192,7 @@ __all__ = [
     "probability",
     "profile",
     "report",
+    "roofline",
     "scaling",
     "search",
     "search_training",

@@ -101,7 +101,8 @@ def test_a_changed_file_is_read_again(tmp_path):
     [
         (b"\xff\xfe\x00a", "is not UTF-8"), ("[chip]\n".encode("utf-16"), "is not UTF-8"), (b"[chip", "is not valid TOML"),
         (b"a = 1\na = 2", "is not valid TOML"), (b"a = " + b"[" * 10000, "nested too deeply"), (b"", "chip: is missing"),
-        (b"x" * (catalog.LARGEST + 1), "larger than 16 MiB"), (b"a = 1" * 1000, "is not valid TOML"), (b"chip = 1979-05-27", "must be a table"),
+        (b"x" * ((1 << 20) + 1), "larger than 1 MiB"), (b"a = 1" * 1000, "is not valid TOML"), (b"chip = 1979-05-27", "must be a table"),
+        (b".".join([b"a"] * 20_000) + b" = 1", "more than 64 parts"), (b"[" + b" . ".join([b'"a.b"'] * 65) + b"]", "more than 64 parts"),
     ],
 )  # fmt: skip
 def test_broken_toml(tmp_path, data, says):
@@ -110,6 +111,15 @@ def test_broken_toml(tmp_path, data, says):
     with pytest.raises(rl.DescriptorError, match=says) as error:
         rl.chip(path)
     assert "bad.toml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [rl.chip, rl.system, rl.model, rl.describe, rl.validate, lambda given: rl.calibrate([given], "h100")],
+)
+def test_the_home_of_nobody_is_one_line(ask):
+    with pytest.raises(rl.RooflineError, match=r"~nobody-at-all"):
+        ask("~nobody-at-all/x.toml")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def odd(tmp_path):
     [
         ["estimate", "{}", "-s", "dgx-h100"], ["search", "serve", "{}", "-s", "dgx-h100", "--chips", "2"], ["train", "{}", "-s", "dgx-h100", "--global-batch", "64"],
         ["sweep", "{}", "-s", "dgx-h100", "--set", "batch=8", "--set", "context=1024"], ["compare", "dgx-h100", "hgx-h200", "--model", "{}"],
+        ["simulate", "{}", "-s", "h100", "--rate", "1", "--requests", "4"],
     ],
 )  # fmt: skip
 def test_warnings_reach_every_answer(odd, capsys, words):
@@ -53,3 +54,19 @@ def test_a_draft_model_is_given_by_its_path(tmp_path, capsys):
     assert "3 draft tokens" in capsys.readouterr().out
     main(["estimate", str(path), "-s", "dgx-h100"])
     assert "is a draft model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "search serve llama-3.1-8b -s h100 --concurrency 8 --json --draft-model", "simulate llama-3.1-8b -s h100 --rate 1 --requests 4 --json --draft-model",
+        "compare l4 l40s --model llama-3.1-8b --json --draft-model",
+    ],
+)  # fmt: skip
+def test_every_verb_that_serves_takes_a_draft_model(tmp_path, capsys, words):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(DRAFT), encoding="utf-8")
+    main([*words.split(), str(path)])
+    drafted = capsys.readouterr().out
+    main(words.split()[:-1])
+    assert drafted != capsys.readouterr().out

@@ -142,3 +142,14 @@ def test_at_refuses_an_index_outside(index):
     est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), np.array([1.0, 2, 3]), 1000), "dgx-h100", rl.Layout())
     with pytest.raises(rl.QuestionError, match="must pick one point"):
         est.at(*index)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.25, 1.0, 1.5, np.array([0.0, 1.0])])
+def test_no_draws_hit_nothing(chance):
+    assert np.all(arrays.expected_distinct(8.0, chance, 0.0) == 0)
+    assert np.all(np.isfinite(arrays.expected_distinct(8.0, chance, np.float64(1e12))))
+
+
+def test_two_draws_of_four_bins():
+    # The first hits one; the second another one three times in four.
+    assert arrays.expected_distinct(4.0, 0.25, 2.0) == pytest.approx(1.75)

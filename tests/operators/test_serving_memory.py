@@ -253,3 +253,38 @@ def test_limits_of_vllm_by_chip():
 def test_the_share_of_the_memory_is_that_of_the_release():
     assert catalog.engine("vllm@0.11", RACK).memory_fraction == 0.9
     assert catalog.engine("vllm", RACK).memory_fraction == 0.92
+
+
+def test_windows_with_a_pool_of_their_own():
+    """Two layers of 400 elements a token, one with a window of 100: a pool of T tokens takes 800 (1 + 0.5) T."""
+    wide, narrow = rl.Gqa(10, 2, 100), rl.Gqa(10, 2, 100, window=100)
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(1, wide, rl.Dense(3000)), rl.Layers(1, narrow, rl.Dense(3000))))
+    profile = driven(StackMemory(window_room=0.5))
+
+    def room(tokens):
+        return float(serving_memory.cached_bytes(model, rl.Layout(), tokens, profile))
+
+    assert room(1000.0) == pytest.approx(800 * 1.5 * 1000)
+    # Of 50 tokens windows hold all, which takes a pool of 100.
+    assert room(50.0) == pytest.approx(800 * 1.5 * 100)
+
+
+def test_a_fraction_is_less_for_long_requests():
+    memory = StackMemory(rule="static", long=1000.0, long_share=0.5)
+    rooms = [serving_memory.room(PLAIN, RACK, rl.Layout(), driven(memory, 0.8), n).fraction for n in (999.0, 1001.0)]
+    assert [float(each) for each in rooms] == [0.8, 0.4]
+
+
+def test_minimax_m2_on_mi300x_as_sglang_serves_it():
+    """About 1.5 million tokens on four of them: 0.85 of the default fraction, by AITER at long contexts."""
+    question = rl.Decode(rl.model("minimax-m2"), 1.0, 32_767.0)
+    est = rl.estimate(question, "mi300x-8", rl.Layout(tp=4), engine="sglang")
+    assert float(est.kv_cache_tokens) == pytest.approx(1.5e6, rel=0.05)
+
+
+def test_chunks_of_sglang_by_memory():
+    def tokens(system):
+        rack = rl.system(system)
+        return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine("sglang", rack)))[0]
+
+    assert [tokens(name) for name in ("rtx-4090", "l40s", "dgx-h100", "dgx-b200")] == [2048, 4096, 8192, 16384]

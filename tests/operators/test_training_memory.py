@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import catalog
-from roofline.operators import feasibility
+from roofline.operators import feasibility, training_memory
 from roofline.operators.training_memory import held
 from roofline.planner.evaluation import step
 from roofline.workload.layout import SHARDINGS
@@ -202,3 +202,38 @@ def test_where_embedding_and_head_take_the_place_of_layers_the_first_stage_holds
     deep, even = (attrs.evolve(SMALL, vocab=10, layers=(attrs.evolve(SMALL.layers[0], count=n),)) for n in (14, 16))
     spaced, plain = (float(memory(each, rl.Layout(pp=4), batch=64).activations) for each in (deep, even))
     assert spaced / plain == pytest.approx(12 / 16, rel=1e-3)
+
+
+def test_a_rank_with_two_stages_has_one_of_either_end():
+    """Stages of one layer; embedding on the first and head on the last of four: 2 layers and both, or 2 layers."""
+    model = rl.Model("toy", 1000, 5000, (rl.Layers(4, rl.Gqa(10, 10, 100), rl.Dense(3000)),))
+    layer, table = 4 * 1000**2 + 3 * 1000 * 3000, 5000 * 1000
+    found = float(training_memory.copies(model, rl.Layout(pp=4)))
+    assert found == pytest.approx((2 * layer + 2 * table) / (layer + table))
+
+
+def test_gradients_that_are_scattered_as_they_are_made_are_held_in_shares():
+    model = rl.Model("toy", 1000, 5000, (rl.Layers(4, rl.Gqa(10, 10, 100), rl.Dense(3000)),))
+    layout = rl.Layout(dp=4, sharding="zero1")
+
+    def gradients(batch, scattered):
+        question = rl.TrainStep(model, batch, 100, 1)
+        return float(training_memory.states(question, layout, 0.0, scattered=scattered).gradients)
+
+    assert gradients(4, scattered=True) == pytest.approx(gradients(4, scattered=False) / 4)
+    assert gradients(8, scattered=True) == gradients(8, scattered=False)
+
+
+def test_deepseek_v3_fits_as_it_was_trained():
+    """2,048 H800: 16 stages by DualPipe, 64 expert ranks, ZeRO-1; norms, up-projections and SwiGLU again (arXiv:2412.19437)."""
+    question = rl.TrainStep(
+        rl.model("deepseek-v3", dtype="fp8-block"), 15360, 4096, 1, recompute="selective:up+norm+activation"
+    )
+    assert rl.train(question, "hgx-h800", rl.Layout(pp=16, dp=128, ep=64, schedule="dualpipe")).fits
+
+
+def test_llama_405b_fits_as_it_was_trained():
+    """8,192 H100: 8 x 16 x 64 in batches of 16 million tokens (arXiv:2407.21783, table 4)."""
+    question = rl.TrainStep(rl.model("llama-3.1-405b"), 2048, 8192, 1)
+    layout = rl.Layout(tp=8, pp=16, dp=64, sharding="zero2", sequence_parallel=True)
+    assert rl.train(question, "dgx-h100", layout, framework="megatron").fits

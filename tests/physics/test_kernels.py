@@ -197,3 +197,29 @@ def test_a_rate_the_chip_lacks():
 def test_cost_between_overlapped_and_serial():
     cost = Cost(time=6.0, compute=3.0, memory=2.0, latency=1.0)
     assert (cost.overlapped, cost.serial) == (np.float64(4.0), 6.0)
+
+
+def test_rows_that_a_matrix_instruction_lacks_are_multiplied_all_the_same():
+    """On a chip with 1 FLOP/s a product of 2 rows takes as long as one of 8 where 8 go through at once; of 16, twice that."""
+    chip = rl.Chip("toy", {"bf16": 1.0}, rl.Memory(1.0, 1e9), tile=8)
+    profile = attrs.evolve(rl.IDEAL, tile=1.0)
+
+    def took(rows, of=profile):
+        return float(price(rl.Op("up", "gemm", "bf16", 10.0 * rows, 0.0, rows=rows), chip, of).time)
+
+    assert [took(rows) for rows in (2.0, 8.0, 16.0)] == [80.0, 80.0, 160.0]
+    assert took(2.0, rl.IDEAL) == 20.0
+    # A product that does not say its rows is not padded.
+    assert float(price(rl.Op("up", "gemm", "bf16", 10.0, 0.0), chip, profile).time) == 10.0
+
+
+def test_kernels_of_a_format_may_take_longer_to_launch():
+    kernel = rl.Kernel(t0=2.0)
+    engine = attrs.evolve(rl.IDEAL.engine, formats={"fp8-block": 3.0})
+    profile = attrs.evolve(rl.IDEAL, kernels={("gemm", "any"): kernel}, engine=engine)
+    chip = rl.Chip("toy", {"bf16": 1.0, "fp8": 1.0}, rl.Memory(1.0, 1.0))
+    times = [
+        float(price(rl.Op("up", "gemm", "fp8", 0.0, 0.0, form=form), chip, profile).time)
+        for form in ("fp8", "fp8-block")
+    ]
+    assert times == [2.0, 6.0]

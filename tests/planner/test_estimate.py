@@ -441,3 +441,23 @@ def test_more_points_of_a_tier_do_not_change_the_others():
     np.testing.assert_array_equal(whole.fits, np.repeat([True, False, True], (8000, 8000, 24000)))
     assert len({rule.key for rule in whole.rules}) == len(whole.rules)
     assert "dgx-h100 joins 65536 ranks at most" in whole.reasons
+
+
+def test_whatever_fits_is_finite():
+    """Experts spread wide, drafts, and next to no load: a rank may have no token at all."""
+    load = np.array([1e-3, 0.5, 1.0, 2.0, 1000.0])
+    for layout in (rl.Layout(dp=72, ep=72), rl.Layout(dp=8, ep=8), rl.Layout(tp=8)):
+        for words in ({"concurrency": load}, {"rate": load}):
+            est = rl.estimate("deepseek-v3", "gb200-nvl72", layout, draft_tokens=1, **words)
+            for name in ("ttft", "tpot", "tokens_per_second", "prompt_tokens_per_second"):
+                assert np.isfinite(
+                    np.broadcast_to(getattr(est, name), est.shape)[np.broadcast_to(est.fits, est.shape)]
+                ).all()
+
+
+def test_what_has_no_finite_rate_does_not_fit():
+    est = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1024), "h100", rl.Layout())
+    spoilt = attrs.evolve(est, tokens_per_second=float("nan"))
+    assert est.fits
+    assert not spoilt.fits
+    assert "no finite number" in spoilt.reasons[0]

@@ -39,12 +39,15 @@ def test_limits_are_kept_and_counts_add_up(found, ttft, tpot):
 
 
 def test_a_pair_is_what_its_pools_are(found):
-    """1 %: a pair is priced at a load, and its answer finds that load again."""
+    """A pair is priced at a load, and its answer finds that load again: nearly, where hardly more than one request is in flight."""
     apart = found.disaggregated
     places = np.linspace(0, apart.kept.size - 1, 40).astype(int)
     full, pairs = apart._full(places), apart.pairs
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
-        np.testing.assert_allclose(quantity, getattr(pairs, name)[places], rtol=1.5e-2)
+        off = np.abs(quantity / getattr(pairs, name)[places] - 1)
+        assert np.quantile(off, 0.9) < 5e-3
+        assert np.max(off, where=pairs.requests[places] > 1.5, initial=0.0) < 1e-2
+        assert off.max() < 0.03
     assert (full.chips == sum(pairs.chips)[places]).all()
 
 

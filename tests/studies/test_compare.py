@@ -124,6 +124,24 @@ def test_each_system_serves_in_the_format_of_its_services_and_like_for_like_is_b
     assert "like for like" not in plain.table()
 
 
+def test_each_system_goes_by_the_best_path_that_is_served_there():
+    """DeepSeek on CloudMatrix: two pools under Huawei's engine, which measured 1,943 tokens/s a decoding NPU at 49 ms (arXiv:2506.12708v2)."""
+    found = compare(*PAIR, model="deepseek-r1", tpot=("50ms",), chips=64)
+    cloud, rack = found.estimates
+    assert [est.calibration.engine.name for est in (cloud, rack)] == ["cloudmatrix-infer", "trtllm"]
+    assert {est.calibration.engine.kind for est in (cloud, rack)} == {"tuned"}
+    assert cloud.question.draft_tokens == 1
+    assert isinstance(cloud, rl.Pools)
+    assert cloud.chips <= 64
+    assert 1200 < cloud.tokens_per_second / cloud.answers.chips < 2400
+    text = found.table()
+    assert "CloudMatrix-Infer" in text
+    assert "decode:" in text
+    named = compare(*PAIR, model="deepseek-r1", tpot=("50ms",), chips=64, engine="generic", dtype="int8")
+    assert not any(isinstance(est, rl.Pools) for est in named.estimates)
+    assert all(est.question.draft_tokens == 0 for est in named.estimates)
+
+
 @pytest.mark.parametrize(
     ("model", "system", "form"),
     [

@@ -4,6 +4,8 @@ import concurrent.futures
 import io
 import itertools
 import json
+import multiprocessing.pool
+import os
 import tracemalloc
 
 import attrs
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
+from roofline.catalog.journal import Journal
 from roofline.cli import app
 from roofline.cli.numbers import several
 from roofline.core.frames import Frame
@@ -220,19 +223,127 @@ def test_an_interrupt_keeps_what_there_is_and_a_checkpoint_goes_on(tmp_path, mon
 
 
 def test_a_checkpoint_of_another_sweep_is_refused(tmp_path):
-    file = tmp_path / "sweep.json"
+    file = tmp_path / "sweep.log"
     small(checkpoint=file)
     with pytest.raises(rl.DescriptorError, match="is of another sweep"):
         small(checkpoint=file, limits={"tpot": 0.05})
-    for spoilt in ("families", "done"):
-        data = json.loads(file.read_text())
-        data[spoilt] = [1]
-        (tmp_path / "spoilt.json").write_text(json.dumps(data))
-        with pytest.raises(rl.DescriptorError, match="is no whole checkpoint"):
-            small(checkpoint=tmp_path / "spoilt.json")
-    file.write_text("{")
-    with pytest.raises(rl.DescriptorError, match="is not valid JSON"):
+    for foreign in (b"{", b"{}\n", b"\n", b"a user's notes", b"0" * 32 + b" {}\n"):
+        file.write_bytes(foreign)
+        with pytest.raises(rl.DescriptorError, match="is no checkpoint of this version"):
+            small(checkpoint=file)
+        assert file.read_bytes() == foreign
+
+
+def test_a_checkpoint_that_was_cut_goes_on_and_one_that_was_changed_is_refused(tmp_path, monkeypatch):
+    in_pieces(monkeypatch)
+    file, whole = tmp_path / "sweep.log", small()
+    small(checkpoint=file)
+    written = file.read_bytes()
+    lines = written.splitlines(keepends=True)
+    for left in range(0, len(written), 397):
+        file.write_bytes(written[:left])
+        assert small(checkpoint=file).csv() == whole.csv()
+        assert len(file.read_bytes().splitlines()) == len(lines)
+    for at in range(0, len(written), 211):
+        spoilt = bytearray(written)
+        spoilt[at] ^= 1
+        if written[at : at + 1] in b"\n" and at == len(written) - 1:
+            continue
+        file.write_bytes(spoilt)
+        with pytest.raises(rl.DescriptorError, match=r"is damaged|is no checkpoint|is of another|was written by"):
+            small(checkpoint=file)
+    for other in (lines[:1] + lines[2:], [*lines, lines[-1]], [lines[0], lines[2], lines[1]]):
+        file.write_bytes(b"".join(other))
+        with pytest.raises(rl.DescriptorError, match="is damaged"):
+            small(checkpoint=file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": 10**18}, {"task": -1}, {"task": True}, {"task": "0"}, {"family": 1}, {"points": 5}, {"kept": 10**6}, {"places": [1, 1]},
+        {"places": [10**9]}, {"places": [[1]]}, {"values": [[float("nan")]]}, {"values": []}, {"rejected": {"a": ["b", 10**400, 0.0]}},
+        {"rejected": []}, None, [],
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_no_sweep_wrote_is_refused(tmp_path, change):
+    file = tmp_path / "sweep.log"
+    small(checkpoint=file)
+    head, first = (json.loads(line[33:]) for line in file.read_text().splitlines())
+    file.unlink()
+    with Journal(file, head) as log:
+        assert list(log.read()) == []
+        log.append(first | change if isinstance(change, dict) else change)
+    with pytest.raises(rl.DescriptorError, match="is no checkpoint of this sweep"):
         small(checkpoint=file)
+
+
+def test_a_checkpoint_may_be_large(tmp_path):
+    file = tmp_path / "large"
+    with Journal(file, {"form": 1}) as log:
+        assert list(log.read()) == []
+        for _ in range(3):
+            log.append("x" * 9_000_000)
+    with Journal(file, {"form": 1}) as log:
+        assert [len(each) for each in log.read()] == [9_000_000] * 3
+
+
+def test_one_checkpoint_is_of_one_process(tmp_path):
+    file = tmp_path / "sweep.log"
+    with Journal(file, {"form": 1}), pytest.raises(rl.QuestionError, match="is in use by another process"):
+        small(checkpoint=file)
+    for place in (tmp_path, "/dev/null", tmp_path / "none" / "sweep.log", "~nobody-at-all/sweep.log"):
+        with pytest.raises(rl.RooflineError):
+            small(checkpoint=place)
+
+
+def test_a_full_disk_leaves_a_checkpoint_that_goes_on(tmp_path, monkeypatch):
+    in_pieces(monkeypatch)
+    file, plain, calls = tmp_path / "sweep.log", os.write, itertools.count(1)
+
+    def full(number, data):
+        if next(calls) == 4:
+            plain(number, bytes(data)[:20])
+            raise OSError(28, "No space left on device")
+        return plain(number, data)
+
+    monkeypatch.setattr("os.write", full)
+    with pytest.raises(rl.QuestionError, match="No space left on device; make room"):
+        small(checkpoint=file)
+    monkeypatch.setattr("os.write", plain)
+    assert file.read_bytes().endswith(b"\n")
+    assert small(checkpoint=file).csv() == small().csv()
+
+
+@pytest.mark.parametrize(
+    "executor", [4, "threads", object(), multiprocessing.pool.ThreadPool, concurrent.futures.ProcessPoolExecutor]
+)
+def test_what_is_no_executor_is_refused(executor):
+    with pytest.raises(rl.QuestionError, match=r"executor=.*must be an executor; give concurrent\.futures"):
+        small(executor=executor)
+
+
+def test_what_submits_no_futures_is_refused():
+    class Ray:
+        def submit(self, *_):
+            return "a reference"
+
+    with pytest.raises(rl.QuestionError, match="submits str"):
+        small(executor=Ray())
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(rl.QuestionError, match="takes no work"):
+        small(executor=pool)
+
+
+def test_a_killed_worker_is_one_line():
+    with (
+        concurrent.futures.ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=os._exit, initargs=(9,)
+        ) as pool,
+        pytest.raises(rl.RooflineError, match="a worker ended without an answer"),
+    ):
+        small(executor=pool)
 
 
 def test_an_error_of_a_worker_is_told_and_what_there_is_is_saved(tmp_path, monkeypatch):

@@ -636,3 +636,21 @@ def test_the_client_is_read_from_columns_or_the_note():
     assert (run.slots, run.variation, run.launch) == (5.0, 0.58, "default")
     run = runs.serving_runs([ROW | told | {"requests_per_slot": "3", "length_variation": "0", "launch": "tuned"}])[0]
     assert (run.slots, run.variation, run.launch) == (3.0, 0.0, "tuned")
+
+
+def test_an_interval_holds_the_layouts_that_a_run_leaves_open():
+    blank = told(asked(tp="", dp="", pp="", ep="", chips="4"), "tpot_s")
+    degrees = [told(asked(tp=tp, chips="4"), "tpot_s") for tp in "124"]
+    given = next(p for p in degrees if p.predicted == pytest.approx(blank.predicted))
+    assert blank.low <= given.low
+    assert blank.high >= given.high
+    assert (blank.low, blank.high) != pytest.approx((given.low, given.high))
+
+
+def test_runs_that_disagree_are_told_by_how_much_wider_intervals_would_hold_them():
+    first = told(asked(), "tpot_s")
+    rows = [ROW | {"id": str(i), "tpot_s": str(2.5 * first.predicted), "ttft_s": ""} for i in range(12)]
+    words = rl.validate([*rows, ROW | {"id": "x", "model": "none-such"}], level="generic").agreement["tpot_s"]
+    assert words.startswith("outside more often than the intervals claim: 0 of 12 inside, 7 to 12 expected; intervals ")
+    assert "times as wide hold four in five of these runs (coverage 0.9" in words
+    assert words.endswith("or fit the stack to them with roofline calibrate")

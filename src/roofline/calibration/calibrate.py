@@ -14,10 +14,12 @@ import numpy as np
 from attrs import frozen
 
 from roofline import catalog
+from roofline.calibration import foreign
 from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, at, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, joined, read
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
 from roofline.core.values import Record
@@ -53,6 +55,7 @@ _FEW: Final = 3
 """Files that are named one by one."""
 
 
+@typed
 def calibrate(
     what: str | Path | Iterable[str | Path | Mapping[str, str]],
     chip: str | Path | Chip | None = None,
@@ -60,26 +63,31 @@ def calibrate(
     system: str | Path | System | None = None,
     base: str | Path | Calibration = "generic",
     name: str = "",
+    collective: str = "",
+    ranks: int | None = None,
 ) -> Calibrated:
     """Fit a profile to timings of kernels and collectives on one chip.
 
     Args:
         what: the path of a CSV file (plain or gzipped), those of several, or rows; see :mod:`roofline.calibration.timings` for the columns.
+            Or output of nccl-tests, rccl-tests and HCCL test, traces of the PyTorch profiler, tables of the Ascend profiler: see
+            :mod:`roofline.calibration.foreign`.
         chip: what was timed: an object, a name in ``hardware/chips``, or the path of a TOML file. By default what the
             ``hardware`` column says; where that names several, only the rows of this one count.
         system: what the chips were joined by, which collectives need; it says the chip too.
         base: the profile whose constants stay where the rows say nothing.
         name: what to call the profile; by default after the chip.
+        collective, ranks: of output that does not say them.
 
     Raises:
         DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
     """
-    files = _files(what)
+    files, left = _files(what, collective=collective, ranks=ranks)
     rack, timed = _machine([row for rows in files.values() for row in rows], chip, system)
     start = catalog.profile(base, rack or "dgx-h100")
     readings = [read([row for row in rows if _of(row, rack, timed)], timed, file) for file, rows in files.items()]
     grouped: dict[str, list[Timings]] = {}
-    aside: dict[str, int] = dict(sum((Counter(each.aside) for each in readings), start=Counter()))
+    aside: dict[str, int] = dict(sum((Counter(each.aside) for each in readings), start=Counter(left)))
     for each in (timings for reading in readings for timings in reading.timings):
         if each.ways and rack is None:
             aside[_UNJOINED] = aside.get(_UNJOINED, 0) + each.count
@@ -135,15 +143,22 @@ def calibrate(
     return Calibrated(profile, timed, tuple(fits), tuple(own), notes, source, used, known)
 
 
-def _files(what: str | Path | Iterable[str | Path | Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    """Return rows by the file they stand in, as messages call it."""
+def _files(
+    what: str | Path | Iterable[str | Path | Mapping[str, str]], *, collective: str, ranks: int | None
+) -> tuple[dict[str, list[Mapping[str, str]]], dict[str, int]]:
+    """Return rows by the file they stand in, as messages call it, and what of other tools' files is left aside."""
     out: dict[str, list[Mapping[str, str]]] = {}
+    aside: Counter[str] = Counter()
     for each in [what] if isinstance(what, (str, Path)) else what:
         if isinstance(each, Mapping):
             out.setdefault("rows", []).append(each)
+        elif foreign.is_foreign(Path(each).expanduser()):
+            found = foreign.read(Path(each).expanduser(), collective=collective, ranks=ranks)
+            out[str(each)] = found.rows
+            aside.update(found.aside)
         else:
             out[str(each)] = list(catalog.read_rows(Path(each)))
-    return out
+    return out, aside
 
 
 def _found(fitted: Fit, stack: str) -> Found:

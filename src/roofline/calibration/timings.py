@@ -129,7 +129,9 @@ def _gemm(c: Columns, form: str, rate: str) -> Op:
     moved = c["n"] * c["k"] * dtype(form).bytes + c["m"] * (c["k"] * read + c["n"] * ACTIVATION.bytes)
     aside = c["m"] * c["k"] * (ACTIVATION.bytes + read) * quantised if narrow else 0.0
     launches = 1.0 + quantised if narrow else 1.0
-    return Op("gemm", "gemm", rate, 2 * c["m"] * c["n"] * c["k"], moved, launches, aside, c["k"], form=form)
+    return Op(
+        "gemm", "gemm", rate, 2 * c["m"] * c["n"] * c["k"], moved, launches, aside, c["k"], form=form, rows=c["m"]
+    )
 
 
 def _attention(c: Columns, form: str, rate: str, *, decoding: bool) -> Op:
@@ -268,7 +270,7 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
             float(name.startswith("combine")),
             float(row.get("l2_hot_weights") == "0"),
-            float(row.get("matrices") or 3),
+            _number(row, "matrices", place) if row.get("matrices") else 3.0,
         )
         form = said
         groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))

@@ -16,13 +16,14 @@ from attrs import evolve
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
 from roofline.catalog.evidence import evidence
-from roofline.catalog.files import LARGEST, lines_of, read_bytes, read_json, read_rows, read_toml
+from roofline.catalog.files import LARGEST, is_file, lines_of, located, read_bytes, read_json, read_rows, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.signatures import typed
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
 from roofline.hardware.energy import Energy
@@ -45,6 +46,7 @@ __all__ = [
     "kind_of",
     "launch",
     "lines_of",
+    "located",
     "measured",
     "model",
     "names",
@@ -54,7 +56,9 @@ __all__ = [
     "read_rows",
     "read_toml",
     "root",
+    "served_by",
     "system",
+    "template",
     "write",
     "write_all",
 ]
@@ -80,7 +84,7 @@ def _found(kind: str, text: object) -> Path:
         raise QuestionError(fault(kind, text, "must be a name or a path"))
     given = str(text)
     if isinstance(text, Path) or looks_like_path(given):
-        return Path(given).expanduser()
+        return located(kind, given)
     name = as_name(given)
     if NAME.fullmatch(name) and name in names(kind):
         return root() / FOLDERS[kind] / f"{name}.toml"
@@ -118,7 +122,7 @@ def kind_of(given: str | Path) -> str | None:
     """
     text = str(given)
     if text.endswith(".toml") and (isinstance(given, Path) or looks_like_path(text)):
-        tables = read_toml(Path(text).expanduser())
+        tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
     found = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
@@ -186,6 +190,7 @@ def _load(kind: str, given: object) -> Any:
     return noun
 
 
+@typed
 def chip(given: str | Path | Chip) -> Chip:
     """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
 
@@ -204,8 +209,9 @@ def fabric(given: str | Path | Fabric) -> Fabric:
     return given if isinstance(given, Fabric) else _load("fabric", given)
 
 
+@typed
 def system(given: str | Path | System) -> System:
-    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; the name of a chip is a system of one.
+    """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
     Raises:
         UnknownNameError: no such name. DescriptorError: the file cannot be read.
@@ -215,6 +221,8 @@ def system(given: str | Path | System) -> System:
     alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
     if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
         return _alone(chip(alone))
+    if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
+        return _alone(chip(given))
     return _load("system", given)  # type: ignore[no-any-return]
 
 
@@ -224,6 +232,7 @@ def _alone(one: Chip) -> System:
     return System(one.name, one, 1.0, (tier,), vendor=one.vendor, title=f"one {one.title or one.name}")
 
 
+@typed
 def engine(given: str | Path | Engine, system_: System | str | Path | None = None, *, kind: str = "") -> Engine:
     """Return the stack of a serving engine on a system: ``ENGINE[@RELEASE][+KIND]``, or the path of a TOML file.
 
@@ -254,6 +263,17 @@ def engine(given: str | Path | Engine, system_: System | str | Path | None = Non
     if runtime and not found.runtime:
         found = evolve(found, runtime=runtime)
     return stacks.resolve(file, _load("engine", file), generic, found)
+
+
+def served_by(system_: System | str | Path) -> str:
+    """Return the engine under which the best published services of large models on a system run; ``generic`` where none is stated.
+
+    >>> served_by("cloudmatrix384"), served_by("gb200-nvl72"), served_by("gaudi3-8")
+    ('cloudmatrix-infer', 'trtllm', 'generic')
+    """
+    on = system(system_).name
+    stated = ((name, _load("engine", name).values.get("systems", ())) for name in names("engine"))
+    return next((name for name, systems in stated if on in systems), "generic")
 
 
 def split_engine(given: str) -> tuple[str, str, str]:
@@ -300,6 +320,7 @@ def _machine(on: System | None) -> stacks.Machine:
     return stacks.Machine(runtime_of(part.vendor), kin, on.cpu)
 
 
+@typed
 def framework(given: str | Path | Framework) -> Framework:
     """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
@@ -333,6 +354,7 @@ def energy(given: str | Path | Energy | None = None) -> Energy:
     return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
 
 
+@typed
 def profile(level: str | Path | Calibration, system_: System | str | Path) -> Calibration:
     """Return the profile of a level: ``ideal``, ``generic``, or the one fitted for a system's chip (generic if there is none).
 
@@ -382,6 +404,7 @@ def _timed(part: Chip) -> tuple[str, bool]:
         part, far = chip(part.relative), True
 
 
+@typed
 def model(
     given: str | Path | Mapping[str, Json] | Model, *, dtype: str | None = None, kv_dtype: str | None = None
 ) -> Model:
@@ -418,11 +441,9 @@ def measured(given: str | Path) -> tuple[str, list[dict[str, str]]]:
     known = sorted(path.stem for path in (root() / _RUNS).glob("*.csv"))
     if isinstance(given, str) and text in known:
         return text, read_rows(root() / _RUNS / f"{text}.csv")
-    if isinstance(given, str) and not (
-        looks_like_path(text) or Path(text).suffix or "/" in text or Path(text).is_file()
-    ):
+    if isinstance(given, str) and not (looks_like_path(text) or Path(text).suffix or "/" in text or is_file(text)):
         raise unknown("run", text, known, "or give the path of a CSV file")
-    return Path(text).name, read_rows(Path(text).expanduser())
+    return Path(text).name, read_rows(located("rows", text))
 
 
 def launch(name: str) -> Table:
@@ -436,6 +457,27 @@ def launch(name: str) -> Table:
         raise unknown("tool", name, known)
     path = root() / _LAUNCH / f"{name}.toml"
     return Table(read_toml(path), path.name)
+
+
+TEMPLATES: Final[Mapping[str, str]] = {
+    "chip": "chip.toml", "system": "system.toml", "model": "model.json", "trace": "trace.csv", "runs": "runs.csv", "timings": "timings.csv",
+}  # fmt: skip
+"""Files to begin with, by what they describe."""
+
+
+def template(kind: str) -> tuple[str, str]:
+    """Return a file to begin with, which loads as it stands: the end of its name, and its text.
+
+    >>> template("chip")[0], template("trace")[1].splitlines()[0]
+    ('.toml', 'arrival_s,input_len,output_len')
+
+    Raises:
+        QuestionError: no template of this kind.
+    """
+    if kind not in TEMPLATES:
+        raise QuestionError(fault("kind", kind, "has no template", f"there is {', '.join(TEMPLATES)}"))
+    path = Path(__file__).with_name("templates") / TEMPLATES[kind]
+    return path.suffix, read_bytes(path).decode()
 
 
 def asset(name: str) -> str:

@@ -59,6 +59,7 @@ def chip(root: Table, name: str) -> Chip:
         "memory": _memory(memory, value),
         "cores": value(head, "cores", ONE, least=1),
         "exponentials": value(head, "exponentials", FLOP_RATE, None),
+        "tile": value(head, "tile", ONE, 1.0, least=1, most=1024, whole=True),
         "dies": int(value(head, "dies", ONE, 1.0, least=1, most=64, whole=True)),
         "power": value(head, "power", WATT, None),
         "price": value(head, "price", DOLLAR_RATE, None),
@@ -295,7 +296,7 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
         raise DescriptorError(f"{root.place('')}: has no constants for {', '.join(missing)}; add them")
     margins = (
         "memory_fraction", "step_error", "prompt_error", "training_error", "experts_error", "assumed_error", "elsewhere",
-        "sustained", "sustained_fp8", "sustained_fp4",
+        "sustained", "sustained_fp8", "sustained_fp4", "tile",
     )  # fmt: skip
     if base is None:
         power = head.table("power_fraction")

@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import json
+import re
 import tomllib
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,9 +19,39 @@ from roofline.core.units import MEBI
 
 LARGEST: Final = 16 * MEBI
 """Bytes of the largest descriptor that is read: some checkpoints list every module of every layer."""
+LARGEST_TOML: Final = MEBI
+"""Bytes of the largest TOML file; the largest that ships has 12 KiB."""
+DEEPEST: Final = 64
+"""Parts of the longest dotted key: the time that the parser takes grows with their square."""
 LONGEST: Final = 256 * MEBI
 """Bytes of the largest table of measurements, unpacked."""
 _GZIP: Final = b"\x1f\x8b"
+
+
+def located(what: str, text: object) -> Path:
+    """Return the path that a text names, ``~`` standing for a home directory.
+
+    Args:
+        what: the word of the question, for the message.
+        text: a path, or its text.
+
+    Raises:
+        DescriptorError: the home directory of nobody.
+    """
+    try:
+        return Path(str(text)).expanduser()
+    except RuntimeError:
+        raise DescriptorError(
+            fault(what, str(text), "is in the home directory of no user", "write the whole path")
+        ) from None
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a regular file; one that no system takes is none."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
@@ -46,9 +77,9 @@ def _content(path: Path, largest: int) -> bytes:
         return file.read(largest + 1)
 
 
-def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
+def _parsed(path: Path, parse: Callable[[str], Any], what: str, largest: int = LARGEST) -> Any:
     try:
-        return parse(read_bytes(path).decode("utf-8-sig"))
+        return parse(read_bytes(path, largest).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except RecursionError:
@@ -60,9 +91,19 @@ def _parsed(path: Path, parse: Callable[[str], Any], what: str) -> Any:
         raise DescriptorError(f"{path}: is not valid {what}: {reason[:200]}") from None
 
 
+_PART: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP: Final = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST}}}")
+
+
+def _tables(text: str) -> dict[str, Any]:
+    if _DEEP.search(text):
+        raise ValueError(f"a dotted key has more than {DEEPEST} parts")
+    return tomllib.loads(text)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file."""
-    return _parsed(path, tomllib.loads, "TOML")  # type: ignore[no-any-return]
+    """Return the tables of a TOML file of at most 1 MiB, whose dotted keys have at most 64 parts."""
+    return _parsed(path, _tables, "TOML", LARGEST_TOML)  # type: ignore[no-any-return]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from roofline.core.errors import UnknownNameError, fault
+from roofline.core.signatures import typed
 
 FOLDERS: Final = {
     "chip": "hardware/chips",
@@ -29,6 +30,7 @@ def root() -> Path:
     return packaged if packaged.is_dir() else here.parents[3]
 
 
+@typed
 def names(kind: str) -> tuple[str, ...]:
     """Return the names of the descriptors of a kind that come with the library: chips, systems, models (or calibrations).
 

@@ -21,7 +21,7 @@ _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "passes": ONE, "eager": ONE, "experts": ONE, "expert": SECOND,
-    "memory_fraction": ONE, "memory_error": ONE, "logits": BYTE, "gradients": BYTE,
+    "memory_fraction": ONE, "memory_error": ONE, "logits": BYTE, "logits_eager": BYTE, "gradients": BYTE, "gates": BYTE,
 }  # fmt: skip
 
 
@@ -44,7 +44,9 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
         "memory_fraction": (0.1, 1.0),
         "memory_error": (0.0, 1.0),
         "logits": (2.0, 20.0),
+        "logits_eager": (0.0, 8.0),
         "gradients": (1.0, 8.0),
+        "gates": (1.0, 2.0),
     }.items():
         if not least <= out[key] <= most:
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
@@ -53,12 +55,15 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     reduced = head.text("reduced", base.reduced)
     if reduced not in REDUCED:
         raise head.fail("reduced", "says how often gradients are reduced", near(reduced, REDUCED, "words"))
+    scattered = head.flag("scattered") if "scattered" in head else base.scattered
     title, unfused = head.text("title", name), head.text("unfused", base.unfused)
     of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
-    return Framework(name, title, unfused, reduced, base.narrow, **out, of=of, until=until, facts=(*read, *inherited))
+    return Framework(
+        name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, facts=(*read, *inherited)
+    )
 
 
 def sustained(root: Table) -> dict[str, Fact]:

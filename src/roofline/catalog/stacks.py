@@ -45,9 +45,9 @@ NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
 _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
 MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
-    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "spread"), (BYTE, 0.0, 64.0 * GIBI)),
-    "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "encoder": (BYTE, 0.0, 16.0 * MEBI), "graph": (BYTE, 0.0, GIBI), "large": (BYTE, 0.0, 2 * TERA), "huge": (BYTE, 0.0, 2 * TERA), "index": (BYTE, 0.0, 64.0), "logit": (BYTE, 0.0, 64.0), "encoded": (ONE, 0.0, MILLION),
-    "small_tokens": (ONE, 16.0, MILLION), "huge_tokens": (ONE, 16.0, MILLION), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
+    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "reserve_sequence", "spread"), (BYTE, 0.0, 64.0 * GIBI)),
+    "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "encoder": (BYTE, 0.0, 16.0 * MEBI), "graph": (BYTE, 0.0, GIBI), "large": (BYTE, 0.0, 2 * TERA), "huge": (BYTE, 0.0, 2 * TERA), "tiny": (BYTE, 0.0, 2 * TERA), "index": (BYTE, 0.0, 64.0), "logit": (BYTE, 0.0, 64.0), "encoded": (ONE, 0.0, MILLION),
+    "small_tokens": (ONE, 16.0, MILLION), "huge_tokens": (ONE, 16.0, MILLION), "tiny_tokens": (ONE, 16.0, MILLION), "long": (ONE, 1.0, MILLION), "long_share": (ONE, 0.1, 1.0), "window_room": (ONE, 0.0, 10.0), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
     "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_copies": (ONE, 1.0, 16.0), "state_room": (ONE, 0.0, 10.0),
     "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0), "spread_state": (ONE, 0.0, 1.0),
 }  # fmt: skip
@@ -113,6 +113,8 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
                 raise table.fail(key, f"must be a number from {least:g} to {most:g}")
             stated[key] = evolve(facts.read[-1], path=f"{place}.{key}")
     values |= _words(table)
+    if "formats" in table:
+        values["formats"] = _formats(table.table("formats"), facts)
     if "memory" in table:
         values["memory"], of_memory = _memory(table.table("memory"), facts, place)
         stated |= of_memory
@@ -126,6 +128,22 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
     }
     table.done()
     return Layer(place, values, stated, names, found)
+
+
+def _formats(table: Table, facts: Facts) -> dict[str, float]:
+    """Return the time of a launch by format of the weights, over that of others."""
+    out = {}
+    for form in table:
+        if form == "source":
+            continue
+        if form not in DTYPES:
+            raise table.fail(form, "no such format", near(form, DTYPES, "formats"))
+        out[form] = facts.value(table, form, ONE)
+        if not 0.1 <= out[form] <= 10.0:
+            raise table.fail(form, "must be a number from 0.1 to 10")
+    table.text("source", None)
+    table.done()
+    return out
 
 
 def _memory(table: Table, facts: Facts, place: str) -> tuple[dict[str, Any], dict[str, Fact]]:
@@ -179,6 +197,8 @@ def _words(table: Table) -> dict[str, Any]:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
     if "windows" in table:
         out["windows"] = table.flag("windows")
+    if "systems" in table:
+        out["systems"] = table.words("systems")
     for key, known, what in (
         ("fused", tuple(DTYPES), "formats"),
         ("attention", tuple(DTYPES), "formats"),

@@ -14,14 +14,16 @@ from typing import NoReturn
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
     """End as an interrupt does, so that files are whole and workers are ended."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an interrupt at any time ends it quietly, with status 130."""
     try:
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, _terminated)
         from roofline.cli.app import main as run  # what commands import is loaded when one is run
 
         run(arguments)

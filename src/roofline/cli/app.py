@@ -59,6 +59,7 @@ def _describe(typed: Sequence[str]) -> None:
 app.register_install_completion_command(add_to_startup=False)
 _add("list", "list:list_")
 _add("show", "show:show")
+_add("new", "new:new")
 _add("estimate", "estimate:estimate_")
 _add("train", "train:train_")
 _add("campaign", "campaign:campaign_")
@@ -77,6 +78,7 @@ _add("plot", "plot:plot_")
 _add("report", "report:report_")
 _add("validate", "validate:validate_")
 _add("calibrate", "calibrate:calibrate_")
+_add("mcp", "mcp:mcp")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -102,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         _discard()
         complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
+    except MemoryError:
+        complain("memory: there is not enough of it for this question; ask fewer points at once")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from roofline import catalog
+from roofline.calibration import foreign
 from roofline.calibration.calibrate import calibrate
 from roofline.cli.console import drawn, form_of, say, wrote
 from roofline.cli.flags import Clouds, Joined, Json, Profile, Tables, Timed
+from roofline.cli.numbers import to_whole
 from roofline.core.errors import QuestionError
 from roofline.validation.own_stack import own_stack
+
+CollectiveName = Annotated[
+    str,
+    Parameter(
+        help="Collective that the output of nccl-tests or HCCL test timed, where it does not say so: all-reduce."
+    ),
+]
+RankCount = Annotated[
+    int | None, Parameter(converter=to_whole, help="Ranks that took part, where the output does not say so: 8.")
+]
 
 
 def calibrate_(
     *tables: Tables,
     chip: Timed = None,
     system: Joined = None,
+    collective: CollectiveName = "",
+    ranks: RankCount = None,
     file: Profile = None,
     plot: Clouds = None,
     json: Json = False,
@@ -33,7 +50,7 @@ def calibrate_(
         say(json, own.to_dict, own.table)
         wrote((file, lambda: own.toml().encode(), f"; use it as --engine {file}"))
         return
-    found = calibrate(tables, chip, system=system)
+    found = calibrate(tables, chip, system=system, collective=collective, ranks=ranks)
     picture = b"" if plot is None else drawn(found.plot(), form)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.toml().encode(), f"; use it as --level {file}"), (plot, lambda: picture, ""))
@@ -41,5 +58,7 @@ def calibrate_(
 
 def _of_runs(table: str | Path) -> bool:
     """Return whether a file holds serving runs, by its columns."""
+    if foreign.is_foreign(Path(table)):
+        return False
     _, rows = catalog.measured(Path(table))
     return bool(rows) and {"model", "system", "input_len"} <= rows[0].keys()

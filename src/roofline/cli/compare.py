@@ -6,7 +6,8 @@ from typing import Any
 
 from roofline import catalog, plots
 from roofline.cli.console import form_of, say, watched, wrote
-from roofline.cli.flags import AtModel, Chips, Json, Level, SystemNames, SystemsPicture, Tpots, Ttft
+from roofline.cli.drafts import drafted
+from roofline.cli.flags import AtModel, Chips, DraftModel, Json, Level, SystemNames, SystemsPicture, Tpots, Ttft
 from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
 from roofline.core.fields import given
 from roofline.studies.compare import LIMITS, compare
@@ -20,6 +21,7 @@ def compare_(
     software: Software = SOFTWARE,
     degrees: Degrees = DEGREES,
     load: Load = LOAD,
+    draft_model: DraftModel = None,
     tpot: Tpots = None,
     ttft: Ttft = None,
     file: SystemsPicture = None,
@@ -31,7 +33,8 @@ def compare_(
     words: dict[str, Any] = (
         software.words() | degrees.words() | load.words() | given(chips=chips, level=level, ttft=ttft)
     )
+    target = None if model is None else drafted(model, draft_model, words)
     with watched("configurations") as progress:
-        found = compare(*systems, model=model, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
+        found = compare(*systems, model=target, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: plots.render(found.plot(), form), ""))

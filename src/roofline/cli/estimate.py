@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from roofline import catalog
-from roofline.catalog.models import named
 from roofline.cli.console import say
+from roofline.cli.drafts import drafted
 from roofline.cli.fit import required
 from roofline.cli.flags import DraftModel, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
 from roofline.cli.options import DEGREES, LOAD, MACHINE, POOL, SOFTWARE, Degrees, Load, Machine, Pool, Software
 from roofline.core.errors import QuestionError
-from roofline.models.architecture import Model
 from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
@@ -37,11 +36,7 @@ def estimate_(
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
     words = machine.words() | software.words() | degrees.words()
     asked: dict[str, Any] = load.words()
-    target: str | Model = model
-    if draft_model is not None:
-        drafter = named(draft_model)
-        target = catalog.model(model).with_draft(drafter)
-        asked.setdefault("draft_tokens", drafter.proposed)
+    target = drafted(model, draft_model, asked)
     apart: dict[str, Any] = pool.words()
     if apart:
         if "prefill_chips" not in apart:

@@ -17,6 +17,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline show gb200-nvl72",
         "roofline show h100 --kind chip --json",
     ),
+    "new": (
+        "roofline new chip my-chip",
+        "roofline new runs -o measured.csv",
+    ),
     "estimate": (
         "roofline estimate deepseek-v3 --system gb200-nvl72 --input 4096 --output 1024 --concurrency 1024",
         "roofline estimate llama-3.1-70b -s dgx-h100 --tp 8 --dtype fp8 --rate 2.5 --why",
@@ -86,5 +90,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline calibrate gemm.csv attention.csv --chip h200 -o mine.toml",
         "roofline calibrate my-serving-runs.csv -o my-stack.toml",
         "roofline calibrate gemm.csv nccl.csv.gz --system hgx-h200 --plot fits.svg --json",
+        "roofline calibrate all_reduce_perf.txt --system dgx-h100 -o links.toml",
+    ),
+    "mcp": (
+        "roofline mcp --help",
+        "roofline mcp --transport stdio",
     ),
 }

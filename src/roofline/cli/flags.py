@@ -412,7 +412,11 @@ Scatter = Annotated[
 # Measured runs and timings --------------------------------------------------------------------------------------------
 
 Tables = Annotated[
-    Path, Parameter(help="CSV files of timings of kernels and collectives, plain or gzipped: gemm.csv nccl.csv.gz.")
+    Path,
+    Parameter(
+        help="CSV files of timings of kernels and collectives, plain or gzipped; output of nccl-tests, rccl-tests or HCCL test; traces of the "
+        "PyTorch profiler; kernel_details.csv or op_summary.csv of Ascend: gemm.csv nccl.txt."
+    ),
 ]
 Timed = Annotated[
     str | None,

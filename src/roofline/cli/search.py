@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from roofline import catalog
 from roofline.cli.console import drawn, form_of, say, watched, wrote
+from roofline.cli.drafts import drafted
 from roofline.cli.flags import (
     Disaggregated,
+    DraftModel,
     Dtype,
     Frontier,
     Json,
@@ -52,6 +54,7 @@ def serve(
     degrees: Degrees = DEGREES,
     load: Load = LOAD,
     limits: Limits = LIMITS,
+    draft_model: DraftModel = None,
     objective: Objective = None,
     disaggregated: Disaggregated = False,
     file: Frontier = None,
@@ -63,8 +66,9 @@ def serve(
     catalog.check_places([file])
     words: dict[str, Any] = machine.words() | software.words() | degrees.words() | load.words() | limits.words()
     words |= given(objective=objective)
+    target = drafted(model, draft_model, words)
     with watched("configurations") as progress:
-        found = search(model, system, disaggregated=disaggregated, progress=progress, **words)
+        found = search(target, system, disaggregated=disaggregated, progress=progress, **words)
     _report(found, file, form, as_json=json, require_fit=require_fit)
 
 

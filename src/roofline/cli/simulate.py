@@ -10,7 +10,19 @@ from cyclopts import Group, Parameter
 
 from roofline import catalog
 from roofline.cli.console import drawn, form_of, say, watched, wrote
-from roofline.cli.flags import LIMIT, Accepted, Chunk, Drafts, Imbalance, Json, ModelName, System, output_file
+from roofline.cli.drafts import drafted
+from roofline.cli.flags import (
+    LIMIT,
+    Accepted,
+    Chunk,
+    DraftModel,
+    Drafts,
+    Imbalance,
+    Json,
+    ModelName,
+    System,
+    output_file,
+)
 from roofline.cli.numbers import to_quantity, to_real, to_whole
 from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Machine, Options, Pool, Software
 from roofline.core.errors import QuestionError, fault
@@ -165,6 +177,7 @@ def simulate_(
     sampling: Sampling = _SAMPLING,
     scheduler: Scheduler = _SCHEDULER,
     pool: Pool = POOL,
+    draft_model: DraftModel = None,
     file: Picture = None,
     json: Json = False,
 ) -> None:
@@ -180,8 +193,9 @@ def simulate_(
         words |= group.words()
     if trace is not None:
         words |= {"requests": requests, "rate": rate, "concurrency": concurrency}
+    target = drafted(model, draft_model, words)
     with watched("requests") as progress:
-        found = simulate(model, system, asked, ttft=ttft, tpot=tpot, progress=progress, **words)
+        found = simulate(target, system, asked, ttft=ttft, tpot=tpot, progress=progress, **words)
     say(json, found.to_dict, found.table)
     data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
     wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +16,7 @@ from roofline.cli.console import note, say, watched, wrote
 from roofline.cli.flags import LIMIT, OUTPUT, WORK, Json, ModelNames, Rows, Systems
 from roofline.cli.numbers import assignments, limits, several, to_whole, wholes
 from roofline.cli.options import DEGREES, Degrees, Options
+from roofline.cli.workers import workers as processes
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import given
 from roofline.studies.space import PHASES
@@ -97,6 +95,8 @@ class Machine(Options):
 
 _SOFTWARE: Final = Software()
 _MACHINE: Final = Machine()
+MOST_WORKERS: Final = 1024
+"""More processes than a machine has cores."""
 _WORDS: Final = ("sharding", "schedule", "sequence_parallel", "replicas", "etp", "cp", "vpp")
 """Words of a layout that are values of ``--set``."""
 
@@ -130,13 +130,11 @@ def sweep_(
         raise QuestionError("MODELS: are missing; name one or more, such as llama-3.1-70b")
     form = _table(file)
     catalog.check_places([file, checkpoint])
-    if workers < 1:
-        raise QuestionError(fault("--workers", workers, "must be at least 1"))
+    if not 1 <= workers <= MOST_WORKERS:
+        raise QuestionError(fault("--workers", workers, f"must be at least 1 and at most {MOST_WORKERS:,}"))
     words: dict[str, Any] = degrees.words() | machine.words() | software.words() | _sizes(sizes, phase or ["decode"])
     words |= given(chips=None if chips is None else wholes("--chips", chips))
-    # Workers are started afresh: what a forked process inherits of threads is undefined.
-    pool: Any = nullcontext() if workers == 1 else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    with pool as executor, watched("configurations") as progress:
+    with processes(workers) as executor, watched("configurations") as progress:
         found = sweep(
             list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), by=by, top=top,
             limits=limits("--limit", limit), frontier=_apart(frontier), per=_apart(per) or (), dtype=_apart(dtype),

@@ -27,6 +27,10 @@ DETAILED: Final = 8192
 """Points up to which an answer keeps every span."""
 
 _TINY: Final = 1e-300
+_UNSURE: Final = 1 - 2**-53
+"""The greatest chance below one."""
+_CERTAIN: Final = -1e200
+"""The logarithm of no chance to miss: times no draws it is 0, times any other number ``expm1`` of it is -1."""
 
 
 def pick(where: Mask, yes: Num, no: Num) -> Num:
@@ -74,11 +78,16 @@ def norm(a: Num, b: Num, p: float) -> Num:
 def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
     """Return how many of ``bins`` are hit by ``draws`` draws, each of which hits a given bin with ``chance``.
 
-    ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin.
+    ``bins * (1 - (1 - chance)^draws)``; chance 1 hits every bin, and no draws hit none.
+
+    >>> [
+    ...     float(expected_distinct(8.0, chance, draws))
+    ...     for chance, draws in ((0.5, 2.0), (1.0, 0.5), (1.0, 0.0), (0.0, 9.0))
+    ... ]
+    [6.0, 8.0, 0.0, 0.0]
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        missed = np.where(np.asarray(chance) >= 1, -np.inf, np.log1p(-np.minimum(chance, 1.0)))
-        return cast("Num", (-bins * np.expm1(draws * missed))[()])
+    missed = np.where(np.asarray(chance) >= 1, _CERTAIN, np.log1p(-np.minimum(chance, _UNSURE)))
+    return cast("Num", (-bins * np.expm1(draws * missed))[()])
 
 
 def sizes(*nouns: object) -> tuple[int, ...]:

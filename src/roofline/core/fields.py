@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,6 +19,10 @@ MOST_TOKENS: Final = TERA
 """More tokens, or requests, than any question has a use for; products of two stay finite."""
 
 
+def _real(value: object) -> bool:
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
+
+
 def number(value: object, name: str = "value") -> Num:
     """Return ``value`` as a float, or as an array of floats.
 
@@ -25,7 +31,8 @@ def number(value: object, name: str = "value") -> Num:
     """
     try:
         raw = None if value is None or isinstance(value, np.ma.MaskedArray) else np.asarray(value)
-        out = None if raw is None or raw.dtype.kind not in "fiuO" else raw.astype(np.float64)
+        known = raw is not None and (raw.dtype.kind in "fiu" or (raw.dtype.kind == "O" and all(map(_real, raw.flat))))
+        out = raw.astype(np.float64) if raw is not None and known else None
     except (TypeError, ValueError, OverflowError):
         out = None
     if out is None:
@@ -61,6 +68,7 @@ def refuse(
     Raises:
         QuestionError: the first such number, and the rule.
     """
+    value = number(value, name) if value.__class__ not in (float, np.float64) else value
     bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
     if whole:
         bad = bad | (np.floor(value) != value)

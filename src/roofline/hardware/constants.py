@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import refuse
+from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
@@ -58,6 +60,25 @@ COLLECTIVES: Final = {
 """Ways to move a message, each with constants of its own."""
 
 
+_STRANGE: Final = (str, bytes, bool, float, list, tuple, dict, set, complex, np.datetime64, np.ma.MaskedArray)
+"""Classes of what is no number; a float that comes so far is NaN. Any other that multiplies may be a formula's own kind of number."""
+
+
+def _numbers(constants: Any) -> None:
+    """Refuse a constant that is no number; they are made often, so that floats are looked at only.
+
+    Raises:
+        QuestionError: the first such constant.
+    """
+    for name in constants.__slots__:
+        value = getattr(constants, name, None) if name != "__weakref__" else None
+        if value is None or (isinstance(value, float) and not math.isnan(value)):
+            continue
+        strange = isinstance(value, _STRANGE) or callable(value) or value.__class__ is object
+        if strange or (isinstance(value, np.ndarray) and np.isnan(number(value, name)).any()):
+            raise QuestionError(fault(name, value, "must be a number"))
+
+
 @frozen(eq=False)
 class Kernel:
     """Constants of one kernel class at one rate.
@@ -91,6 +112,9 @@ class Kernel:
     turn: Seconds = 0.0
     elsewhere: Ratio = 0.0
 
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
+
 
 @frozen(eq=False)
 class Link:
@@ -119,6 +143,9 @@ class Link:
     error: Ratio = 0.0
     ranks: Count = 0.0
     bytes: Bytes = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        _numbers(self)
 
 
 @frozen
@@ -180,6 +207,7 @@ class Calibration:
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
         core: rate in 16 bits of the largest core that constants of a core were found on.
         exponential: exponentials that a core takes a second, on a chip of which that is not stated.
+        tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
         eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
             0 in a graph.
         sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
@@ -211,6 +239,7 @@ class Calibration:
     sustained: Ratio = 1.0
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
+    tile: Ratio = 0.0
     stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0

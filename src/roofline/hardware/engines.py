@@ -59,7 +59,7 @@ class StackMemory:
         context: the runtime's context, loaded kernels and workspaces of GEMM and attention.
         communicators: buffers of collectives, where ranks of a node reach each other's memory; ``wired``, where they do not.
         large: memory from which on the default limits hold; below it ``small_tokens`` and ``small_sequences``; from ``huge`` on
-            ``huge_tokens``.
+            ``huge_tokens``, below ``tiny`` ``tiny_tokens``.
         sequences: sequences whose logits are made at start, when the peak of activations is found.
         logit: bytes of a logit while tokens are drawn: in 16 bits and in 32, and what sorting takes where tokens are sorted.
         experts: buffers of experts over the rows that they read and write.
@@ -70,11 +70,12 @@ class StackMemory:
         paged: the cache is one pool of equal pages: a recurrent state takes a page of its own, a sequence whole pages.
         state_pages: size of the page for a state over the state, where paged; ``state_copies``, pages that a state of a sequence takes:
             the running one, and one kept for prefixes to come; ``state_room``, room for states over that for the cache, where those
-            are apart.
+            are apart; ``window_room``, tokens of windows that have room over those of full attention, where these are apart.
         uniform: windows save no cache where layers differ in the bytes of a token.
         chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
         reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
-            each rank of a replica, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
+            each rank of a replica, ``reserve_sequence`` for each of the ``sequences``, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
+        long_share: what is left of the fraction, stated or not, where requests may be longer than ``long`` tokens.
         spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a
             sequence's cache, relative, and ``spread_state`` where it holds recurrent states.
     """
@@ -88,6 +89,8 @@ class StackMemory:
     small_tokens: Count = BUDGET
     huge: Bytes = math.inf
     huge_tokens: Count = BUDGET
+    tiny: Bytes = 0.0
+    tiny_tokens: Count = BUDGET
     sequences: Count = 0.0
     small_sequences: Count = 0.0
     logit: Bytes = 0.0
@@ -101,13 +104,17 @@ class StackMemory:
     state_pages: Count = 1.0
     state_copies: Count = 1.0
     state_room: Ratio = 0.0
+    window_room: Ratio = 0.0
     uniform: bool = False
     chunked: bool = False
     reserve: Bytes = 0.0
     reserve_token: Bytes = 0.0
     reserve_rank: Bytes = 0.0
+    reserve_sequence: Bytes = 0.0
     reserve_share: Ratio = 0.0
     reserve_share_rank: Ratio = 0.0
+    long: Count = math.inf
+    long_share: Ratio = 1.0
     spread: Bytes = 0.0
     spread_cache: Ratio = 0.0
     spread_state: Ratio = 0.0
@@ -130,6 +137,7 @@ class Engine:
         attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
             16 bits. ``index``: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
+        formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
@@ -149,6 +157,7 @@ class Engine:
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
             0 to 1.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
+        systems: those whose best published services of large models run under it.
         served: format in which large models are served best on these chips, as published services do; "" for the checkpoint's own.
         cache: format of the cache by the weights' format, where it is not that of the activations.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill; None for the profile's own.
@@ -171,6 +180,7 @@ class Engine:
     attention: tuple[str, ...] = ("fp8",)
     index: str = "fp8"
     launch: Ratio = 1.0
+    formats: Mapping[str, Ratio] = field(factory=dict)
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
     compute: Ratio = 1.0
@@ -189,6 +199,7 @@ class Engine:
     most_drafting: Count | None = None
     exchange: str = "all_to_all"
     windows: bool = True
+    systems: tuple[str, ...] = ()
     served: str = ""
     cache: Mapping[str, str] = field(factory=dict)
     memory_fraction: Ratio | None = None

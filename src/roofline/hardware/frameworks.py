@@ -39,13 +39,16 @@ class Framework:
             newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
         passes: time of elementwise operations over that of fused kernels; ``eager``, where nothing compiles and fuses them.
         reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
+        scattered: whether the gradients of sharded states (ZeRO-1) are reduced as they are made where one micro-batch makes the step, so that
+            a rank holds its share of them alone.
         narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
             besides, where the host starts one after another.
         of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
-        logits: bytes of a logit that the loss keeps; ``gradients``, of a gradient as it is accumulated where a run does not say.
+        logits: bytes of a logit that the loss keeps, and ``logits_eager`` more where nothing compiles it; ``gradients``, of a gradient as it is accumulated where a run does not say;
+            ``gates``, of an input of a gated activation in experts that is done again, where products are in 8 bits.
         memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
     """
@@ -55,6 +58,7 @@ class Framework:
     unfused: str = ""
     reduced: str = "step"
     narrow: bool = False
+    scattered: bool = False
     pace: Ratio = 1.0
     launch: Ratio = 0.0
     step: Seconds = 0.0
@@ -80,6 +84,8 @@ class Framework:
     until: float = 0.0
     memory_fraction: Ratio = 1.0
     logits: Bytes = FUSED_LOSS
+    logits_eager: Bytes = 0.0
     gradients: Bytes = 4.0
+    gates: Bytes = 2.0
     memory_error: Ratio = 0.0
     facts: tuple[Fact, ...] = field(default=(), repr=False)

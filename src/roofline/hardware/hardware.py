@@ -30,6 +30,8 @@ from roofline.hardware import numbers as number_names
 
 
 def _peaks(peaks: Mapping[str, object]) -> dict[str, Num]:
+    if not isinstance(peaks, Mapping):
+        raise QuestionError(fault("peak", peaks, "must be rates by their formats", "such as {'bf16': 1e15}"))
     return {rate: number(peak, f"peak {rate}") for rate, peak in peaks.items()}
 
 
@@ -63,6 +65,7 @@ class Chip:
         best: part of each peak that the quickest product of any shape was measured to reach; none where it is not measured.
         cores: independent cores (SM, cube core) that share the work of a kernel.
         exponentials: of a softmax that its special function units take a second; None where it is not stated.
+        tile: rows of activations that its matrix instructions multiply at once: fewer take as long.
         dies: dies in the package; a system may place one rank on each.
         power: rated power of the package (TDP); None where it is not published.
         price: cost of the package per second; None where no figure was found.
@@ -82,6 +85,7 @@ class Chip:
     best: Mapping[str, Ratio] = field(factory=dict, converter=_peaks)
     cores: Count = positive(1.0)
     exponentials: FlopPerSecond | None = unknown_or_positive()
+    tile: Count = positive(1.0)
     dies: int = 1
     power: Watts | None = unknown_or_positive()
     price: DollarsPerSecond | None = unknown_or_positive()

@@ -45,9 +45,11 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
+    # Attention ranks have processes of their own: each schedules, samples and sends what it serves itself.
+    own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share(engine.stream * served + _launching(cut, engine, name), chip.time)
-    waits = gap + engine.sequence * served + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
+    host = share(engine.stream * own + _launching(cut, engine, name), chip.time)
+    waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 

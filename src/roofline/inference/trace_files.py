@@ -77,7 +77,7 @@ def opened(path: str | Path, *, hash_block: int = HASH_BLOCK) -> Opened:
         DescriptorError: the file cannot be read, or its first request has no meaning; later lines are checked when they come.
     """
     refuse("hash_block", hash_block, 1, _MOST_TOKENS, whole=True)
-    place = Path(path).expanduser()
+    place = catalog.located("trace", path)
     first = next((line for line in catalog.lines_of(place) if line.strip()), "")
     if not first:
         raise DescriptorError(f"{shown(str(path))}: is empty; a trace has one request a line")

@@ -11,7 +11,8 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_TOKENS, refuse
+from roofline.core.fields import MOST_TOKENS, number, refuse
+from roofline.core.signatures import typed
 from roofline.core.units import MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 from roofline.inference.trace_files import opened, written
@@ -51,6 +52,18 @@ class Lengths:
         return np.maximum(np.round(out), 1).astype(int).tolist()  # type: ignore[no-any-return]
 
 
+def _one(name: str, value: object) -> float:
+    """Return one number.
+
+    Raises:
+        QuestionError: many, or none.
+    """
+    found = number(value, name)
+    if isinstance(found, np.ndarray):
+        raise QuestionError(fault(name, value, "must be one number"))
+    return found
+
+
 def lengths(name: str, given: float | Lengths, kind: str, variation: float) -> Lengths:
     """Return a distribution of lengths as words describe it.
 
@@ -61,8 +74,8 @@ def lengths(name: str, given: float | Lengths, kind: str, variation: float) -> L
         return given
     if kind not in LENGTHS:
         raise QuestionError(fault("lengths", kind, "no such distribution", near(str(kind), LENGTHS, "lengths")))
-    refuse(name, given, 1, MOST_TOKENS)
-    refuse("variation", variation, 0, 10)
+    refuse(name, _one(name, given), 1, MOST_TOKENS)
+    refuse("variation", _one("variation", variation), 0, 10)
     return Lengths(kind, float(given), float(variation))
 
 
@@ -123,7 +136,7 @@ class Trace:
         >>> Trace.poisson(2.0, 1000).first(10).count
         10
         """
-        refuse("requests", count, 1, MOST_TOKENS, whole=True)
+        refuse("requests", _one("requests", count), 1, MOST_TOKENS, whole=True)
         whole = self.source
         most = count if self.count is None else min(count, self.count)
         return evolve(self, source=lambda: islice(whole(), count), count=most)
@@ -142,7 +155,7 @@ class Trace:
         if not self.timed or self.concurrency is not None:
             raise QuestionError(fault("rate", rate, "the trace has no times of arrival to scale", "use .spaced(rate)"))
         if rate is not None:
-            refuse("rate", rate, 0, strict=True)
+            refuse("rate", _one("rate", rate), 0, strict=True)
             own = self.means()[2]
             if not np.isfinite(own):
                 raise QuestionError(fault("rate", rate, "all requests of the trace come at once", "use .spaced(rate)"))
@@ -158,9 +171,9 @@ class Trace:
             rate: requests a second; infinite for all at once.
             burstiness: shape of the gaps: 1 for a Poisson process, less for bursts, more for evenness.
         """
-        if not np.isinf(rate):
-            refuse("rate", rate, 0, strict=True)
-        refuse("burstiness", burstiness, 0, MILLION, strict=True)
+        if not np.isinf(_one("rate", rate)):
+            refuse("rate", _one("rate", rate), 0, strict=True)
+        refuse("burstiness", _one("burstiness", burstiness), 0, MILLION, strict=True)
         whole = self.source
 
         def again() -> Iterator[Request]:
@@ -175,12 +188,13 @@ class Trace:
 
     def looped(self, concurrency: int) -> Trace:
         """Return the trace in a closed loop: as many requests always in flight, one following each that is answered."""
-        refuse("concurrency", concurrency, 1, 1 << 24, whole=True)
+        refuse("concurrency", _one("concurrency", concurrency), 1, 1 << 24, whole=True)
         return evolve(self, concurrency=int(concurrency), timed=True)
 
     # Files -----------------------------------------------------------------------------------------------------------
 
     @classmethod
+    @typed
     def read(cls, path: str | Path, *, hash_block: int = HASH_BLOCK) -> Trace:
         """Return the trace in a file, read when it is gone through: the forms are those of :mod:`roofline.inference.trace_files`.
 
@@ -207,6 +221,7 @@ class Trace:
     # Drawn -----------------------------------------------------------------------------------------------------------
 
     @classmethod
+    @typed
     def poisson(
         cls, rate: float, requests: int = 10_000, *, input: float | Lengths = 4096.0, output: float | Lengths = 1024.0,
         lengths_are: str = "fixed", variation: float = 0.5, burstiness: float = 1.0, prefix: int = 0, seed: int = 0,
@@ -223,11 +238,11 @@ class Trace:
         >>> Trace.poisson(2.0, 1000)
         <Trace poisson: 1,000 requests>
         """
-        refuse("requests", requests, 1, MOST_TOKENS, whole=True)
-        if not np.isinf(rate):
-            refuse("rate", rate, 0, strict=True)
-        refuse("burstiness", burstiness, 0, MILLION, strict=True)
-        refuse("prefix", prefix, 0, MOST_TOKENS, whole=True)
+        refuse("requests", _one("requests", requests), 1, MOST_TOKENS, whole=True)
+        if not np.isinf(_one("rate", rate)):
+            refuse("rate", _one("rate", rate), 0, strict=True)
+        refuse("burstiness", _one("burstiness", burstiness), 0, MILLION, strict=True)
+        refuse("prefix", _one("prefix", prefix), 0, MOST_TOKENS, whole=True)
         asked = lengths("input", input, lengths_are, variation)
         answered = lengths("output", output, lengths_are, variation)
         common = tuple(range(int(prefix) // HASH_BLOCK))
@@ -246,6 +261,7 @@ class Trace:
         return cls(name, drawn, int(requests))
 
     @classmethod
+    @typed
     def closed(
         cls, concurrency: int, requests: int | None = None, *, input: float | Lengths = 4096.0, output: float | Lengths = 1024.0,
         lengths_are: str = "fixed", variation: float = 0.5, prefix: int = 0, seed: int = 0,
@@ -255,7 +271,7 @@ class Trace:
         >>> Trace.closed(64)
         <Trace closed loop: 640 requests, 64 in flight>
         """
-        refuse("concurrency", concurrency, 1, 1 << 24, whole=True)
+        refuse("concurrency", _one("concurrency", concurrency), 1, 1 << 24, whole=True)
         made = cls.poisson(
             float("inf"), 10 * int(concurrency) if requests is None else requests, input=input, output=output,
             lengths_are=lengths_are, variation=variation, prefix=prefix, seed=seed,
@@ -263,6 +279,7 @@ class Trace:
         return evolve(made, name="closed loop", concurrency=int(concurrency))
 
     @classmethod
+    @typed
     def sessions(
         cls, rate: float, sessions: int = 500, *, turns: int = 5, think: float = 10.0, system_prompt: int = 1024,
         input: float | Lengths = 512.0, output: float | Lengths = 512.0, lengths_are: str = "lognormal", variation: float = 0.5,
@@ -277,9 +294,9 @@ class Trace:
             input, output: new tokens of a turn, and of its answer.
         """
         for name, value in (("sessions", sessions), ("turns", turns)):
-            refuse(name, value, 1, MOST_TOKENS, whole=True)
-        refuse("rate", rate, 0, strict=True)
-        refuse("think", think, 0)
+            refuse(name, _one(name, value), 1, MOST_TOKENS, whole=True)
+        refuse("rate", _one("rate", rate), 0, strict=True)
+        refuse("think", _one("think", think), 0)
         asked = lengths("input", input, lengths_are, variation)
         answered = lengths("output", output, lengths_are, variation)
         common = list(range(int(system_prompt) // HASH_BLOCK))
@@ -287,7 +304,7 @@ class Trace:
         def drawn() -> Iterator[Request]:
             dice, gaps = np.random.default_rng(seed), _gaps(rate, 1.0, seed + 1)
             now, fresh = 0.0, 1 << 32
-            for number in range(int(sessions)):
+            for talk in range(int(sessions)):
                 now += next(gaps)
                 news, tells = asked.draw(dice, turns), answered.draw(dice, turns)
                 pauses = dice.exponential(think, turns).tolist() if think else [0.0] * turns
@@ -297,7 +314,7 @@ class Trace:
                     while len(ids) < length // HASH_BLOCK:
                         ids.append(fresh)
                         fresh += 1
-                    chain.append(Request(now, length, told, tuple(ids), session=str(number)))
+                    chain.append(Request(now, length, told, tuple(ids), session=str(talk)))
                     length += told
                 for i in range(turns - 1):
                     chain[i].then = (pauses[i], chain[i + 1])

@@ -14,7 +14,7 @@ from roofline.models.architecture import Model
 from roofline.models.dtypes import dtype
 from roofline.operators.serving_memory import as_served
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.workload.questions import CHANCE_KEPT, Decode, Serve, guessed
+from roofline.workload.questions import Decode, Serve, chance_kept, guessed
 
 
 def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
@@ -24,13 +24,19 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
         return ()
     out = []
     if np.any(guessed(question)):
+        kept, like = chance_kept(question.model), "seven models with drafters of their own"
+        if question.model.speculator is not None:
+            like = "EAGLE-3 heads that others trained"
         out.append(
-            f"a draft is kept with a chance of {CHANCE_KEPT:.0%} if the one before it was, as those of seven models are: give "
+            f"a draft is kept with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
             "accept_length, the tokens that a step yields, if you know it"
         )
     elif np.any(drafts & (question.accept_length == 1)):
         out.append("draft tokens are verified and none is kept: accept_length is 1")
-    if not question.model.mtp and question.model.speculator is None:
+    drafter = question.model.speculator
+    if drafter is not None:
+        out.append(f"drafts by {drafter.name}{f' ({drafter.source})' if drafter.source else ''}")
+    elif not question.model.mtp:
         out.append(
             f"the cost of drafting is left out: {question.model.name} brings no draft module, and none was described"
         )

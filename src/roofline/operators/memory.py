@@ -188,6 +188,26 @@ def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward
     return out
 
 
+def _pairs(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward], Bytes]) -> tuple[Bytes, Bytes]:
+    """Return the bytes of the layers of the first and the last stage together, and of the fullest other pair from both ends."""
+    kinds = list(_kinds(model))
+    plan = [kinds.index((run.attention, run.ffn)) for run in model.layers for _ in range(run.count)]
+    sizes = list(each.values())
+    ends: Num = 0.0
+    others: Num = 0.0
+    for degree in np.unique(pp):
+        count = int(degree)
+        long = -(-len(plan) // count)
+        stages = [sum((sizes[kind] for kind in plan[i * long : (i + 1) * long]), start=0.0) for i in range(count)]
+        first, *rest = [stages[i] + stages[count - 1 - i] for i in range(max(count // 2, 1))]
+        most: Num = 0.0
+        for pair in rest:
+            most = larger(most, pair)
+        ends = first if np.size(pp) == 1 else pick(pp == degree, first, ends)
+        others = most if np.size(pp) == 1 else pick(pp == degree, most, others)
+    return ends, others
+
+
 def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Layout) -> Bytes:
     """Return the bytes of one layer's matrices on the fullest rank."""
     formats, hidden = model.formats, model.hidden
@@ -199,11 +219,12 @@ def _layer_bytes(model: Model, mixer: Attention, block: FeedForward, layout: Lay
     return out
 
 
-def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
+def weights(model: Model, layout: Layout, *, drafting: Mask = False, paired: bool = False) -> Bytes:
     """Return the bytes of weights on the fullest rank.
 
     Matrices are cut by tensor parallelism as their kind allows, experts over shards, layers over stages; embedding and head lie on
-    the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last.
+    the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last. Of two stages on a rank (``paired``), one
+    from each end as DualPipe has them, one holds the embedding and the other the head.
     """
     each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
     stage = ceil(model.depth / layout.pp)
@@ -222,6 +243,9 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False) -> Bytes:
     table = table + towers(model) * model.formats.bytes("embedding") / layout.tp
     if model.speculator is not None:
         modules = drafting * 1.0 * weights(model.speculator, attrs.evolve(layout, pp=1.0))
+    if paired:
+        first, others = _pairs(model, layout.pp, each)
+        return model.scale * larger(first + modules + table + (table if model.tied else top), others)
     if model.tied:
         return model.scale * (out + modules + table)
     return model.scale * (out + modules + pick(layout.pp > 1, larger(table, top), table + top))

@@ -118,7 +118,8 @@ def limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
     whole = system.chip.memory.capacity * system.chip.memory.usable
     big = whole >= memory.large
     tokens = pick(whole >= memory.huge, memory.huge_tokens, calibration.engine.budget)
-    return pick(big, tokens, memory.small_tokens), pick(big, memory.sequences, memory.small_sequences)
+    few = pick(whole < memory.tiny, memory.tiny_tokens, memory.small_tokens)
+    return pick(big, tokens, few), pick(big, memory.sequences, memory.small_sequences)
 
 
 def profiled(model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0) -> Bytes:
@@ -152,14 +153,16 @@ def profiled(model: Model, system: System, layout: Layout, calibration: Calibrat
     return larger(drawn, memory.encoder * memory.encoded * bool(model.towers))
 
 
-def _fraction(layout: Layout, calibration: Calibration, memory: Bytes) -> Ratio:
+def _fraction(system: System, layout: Layout, calibration: Calibration, context: Count) -> Ratio:
     """Return the fraction of a rank's memory that an engine is given: the one stated, or its own rule for the machine."""
     own = calibration.engine.memory
+    less = pick(context > own.long, own.long_share, 1.0)
     if own.rule != "static" or calibration.engine.memory_fraction is not None:
-        return calibration.memory_fraction
-    ranks = layout.tp * layout.pp
-    left = own.reserve + own.reserve_token * calibration.engine.budget + own.reserve_rank * ranks
-    return 1 - left / memory - own.reserve_share - own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
+        return calibration.memory_fraction * less
+    ranks, (tokens, sequences) = layout.tp * layout.pp, limits(system, calibration)
+    left = own.reserve + own.reserve_token * tokens + own.reserve_rank * ranks + own.reserve_sequence * sequences
+    share = own.reserve_share + own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
+    return less * (1 - left / driven_memory(system, own) - share)
 
 
 _MOST_RANKS: Final = 9.0
@@ -178,7 +181,7 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration,
     if calibration.engine.captured and calibration.host <= 0:
         runtime = runtime + own.graph * ceil(model.depth / layout.pp)
     peak = profiled(as_served(model, calibration), system, layout, calibration, context)
-    fraction = _fraction(layout, calibration, memory)
+    fraction = _fraction(system, layout, calibration, context)
     if own.rule == "static":
         # What is left free holds activations and graphs.
         left = larger(runtime + (1 - fraction) * (memory - runtime), runtime + peak)
@@ -204,6 +207,8 @@ def cached_bytes(
     own = calibration.engine.memory
     model = as_cached(model, own, passing)
     exact = kv_cache(model, layout, tokens, drafting=drafting)
+    if own.window_room:
+        exact = _apart(model, layout, tokens, exact, own.window_room)
     if own.chunked:
         exact = exact + smaller(tokens, passing) * compressor_bytes(model) / layout.pp
     if not any(run.attention for run in model.layers if _recurrent(run)):
@@ -225,6 +230,27 @@ def cached_bytes(
     length = page / each
     whole = ceil(tokens / length) * length / tokens
     return (exact - state) * whole + own.state_copies * own.state_pages * state * pages
+
+
+def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Ratio) -> Bytes:
+    """Return the bytes of room of a sequence where windows have room for ``ratio`` tokens to each of full attention.
+
+    Of f and w bytes a token in either kind, a pool of T tokens takes ``(f + ratio w) T``; a sequence of S tokens needs
+    ``max(S, min(S, window) / ratio)`` of them.
+    """
+    windows = {bool(run.attention.window) for run in model.layers if isinstance(run.attention, Gqa)}
+    if windows != {True, False}:
+        return exact
+    each: dict[bool, Num] = {True: 0.0, False: 0.0}
+    longest = 0
+    for run in model.layers:
+        mixer = run.attention
+        windowed = isinstance(mixer, Gqa) and bool(mixer.window)
+        if isinstance(mixer, Gqa) and mixer.window:
+            longest, mixer = max(longest, mixer.window), evolve(mixer, window=None)
+        each[windowed] = each[windowed] + run.count * attention.cached(mixer, 1.0, layout.tp)
+    width = dtype(model.formats.kv).bytes / layout.pp
+    return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
 
 
 def compressor_bytes(model: Model) -> Bytes:

@@ -6,8 +6,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, smaller
-from roofline.core.units import Bytes, Count
+from roofline.core.arrays import ceil, larger, pick, smaller
+from roofline.core.units import Bytes, Count, Ratio
 from roofline.models.architecture import Formats, Model, Moe
 from roofline.operators.memory import weights
 from roofline.operators.transformer import attention, ffn
@@ -75,6 +75,14 @@ def held(model: Model, layout: Layout) -> tuple[Held, Held]:
     )
 
 
+def copies(model: Model, layout: Layout) -> Ratio:
+    """Return how many times what the fullest stage holds a rank does that holds two stages, one from each end: at most 2."""
+    placed = evolve(layout, etp=layout.tp if layout.etp is None else layout.etp)
+    plain = evolve(model, formats=_PLAIN)
+    two, one = (weights(plain, placed, drafting=bool(model.mtp), paired=both) for both in (True, False))
+    return two / one
+
+
 def _held(weights: Count, copies: Count, stride: Count, layout: Layout) -> Held:
     return Held(weights, copies, stride, copies if layout.fsdp is None else smaller(copies, layout.fsdp))
 
@@ -91,11 +99,12 @@ def adapters(model: Model, layout: Layout, rank: Count) -> Count:
     return out * ceil(model.depth / layout.pp) / model.depth
 
 
-def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
+def states(question: TrainStep, layout: Layout, activations: Bytes, *, scattered: bool = False) -> States:
     """Return the bytes of training on the fullest rank.
 
     For n weights of which d ranks hold the same: 2 n, ``gradient_bytes`` n and 12 n; ZeRO leaves 1/d of the last, of the last two,
-    or of all. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states.
+    or of all. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states. Where gradients are
+    ``scattered`` as they are made, a step of one micro-batch holds them as ZeRO-2 does.
     """
     model, own = question.model, held(question.model, layout)
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[layout.sharding]
@@ -117,9 +126,12 @@ def states(question: TrainStep, layout: Layout, activations: Bytes) -> States:
         each = WEIGHT * smaller(weights(model, layout) / plain, 1.0)
     others = sum((h.weights * (1 - 1 / h.shards) for h in own), start=0.0)
     gathered = others * smaller(2 * layout.pp / model.depth, 1.0) if stage == 3 else 0.0
+    gradients = part(trained, 2)
+    if scattered and stage == 1:
+        gradients = pick(question.global_batch > question.micro_batch * layout.dp, gradients, part(trained, 1))
     return States(
         each * (part(own, 3) + gathered),
-        question.gradient_bytes * part(trained, 2),
+        question.gradient_bytes * gradients,
         ADAM * part(trained, 1),
         activations,
     )

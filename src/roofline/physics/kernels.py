@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, smaller
+from roofline.core.arrays import larger, norm, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Kernel
@@ -117,12 +117,14 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     )
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
     special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
-    products = op.flops / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
+    # Rows that a matrix instruction lacks are multiplied all the same.
+    rows = larger(share(calibration.tile * chip.tile, op.rows) * (op.rows > 0), 1.0) if op.kernel == "gemm" else 1.0
+    products = op.flops * rows / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
     compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (
-        launches * (k.t0 * engine.launch)
+        launches * (k.t0 * engine.launch * engine.formats.get(op.form, 1.0))
         + smaller(launches, 1.0) * op.depth * k.step
         + op.items * (k.item / units + k.turn)
     )

@@ -20,7 +20,7 @@ def left_open(model: Model, system: System, profile: Calibration, words: Mapping
     """Return the other answers that a question may have meant; a bound, and an engine given as an object, leave nothing open.
 
     Args:
-        words: of the question: ``engine``, ``kv_dtype`` and ``level`` of :func:`roofline.estimate` matter.
+        words: of the question: ``engine``, ``kv_dtype``, ``draft_tokens`` and ``level`` of :func:`roofline.estimate` matter.
 
     >>> profile = catalog.profile("calibrated", "dgx-h100").driven(catalog.engine("vllm", "dgx-h100"))
     >>> model = catalog.model("llama-3.1-8b", dtype="fp8")
@@ -32,8 +32,19 @@ def left_open(model: Model, system: System, profile: Calibration, words: Mapping
         named = "generic"
     if not isinstance(named, str) or named in ("", "none") or profile.level == "ideal":
         return ()
+    drafts = _drafts(model) if words.get("draft_tokens") is None else ()
     caches = _caches(model, system, profile.engine, named) if words.get("kv_dtype") is None else ()
-    return (*caches, *(() if looks_like_path(named) else _stacks(system, profile.engine, named)))
+    return (*drafts, *caches, *(() if looks_like_path(named) else _stacks(system, profile.engine, named)))
+
+
+def _drafts(model: Model) -> Iterator[Alternative]:
+    """Yield the service with the drafts that a model's own module makes."""
+    if model.mtp and model.speculator is None:
+
+        def change(question: Any, profile: Calibration) -> tuple[Any, Calibration]:
+            return attrs.evolve(question, draft_tokens=1.0) if hasattr(question, "draft_tokens") else question, profile
+
+        yield Alternative("drafting", "none", "with the model's own module and one draft token", change, counted=False)
 
 
 def _caches(model: Model, system: System, engine: Engine, named: str) -> Iterator[Alternative]:

@@ -13,6 +13,7 @@ from roofline import catalog
 from roofline.core.arrays import ceil
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
+from roofline.core.signatures import typed
 from roofline.core.units import DAY, MEBI, Count, Num, Seconds, parse
 from roofline.core.units import SECOND as SECONDS
 from roofline.hardware.hardware import System
@@ -31,6 +32,7 @@ _HALVINGS: Final = 5
 """Times the gap between too few chips and enough is halved."""
 
 
+@typed
 def campaign(
     what: Training | TrainStep | ModelLike,
     system: System | str | Path | Num | None = None,

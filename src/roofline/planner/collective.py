@@ -17,6 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -156,25 +157,10 @@ class Collective(Answer):
         value: Num = getattr(self, quantity)
         if self.level == "ideal":
             return None
-        low, high = self._others(coverage)
-        own = scaled(coverage) * np.log1p(self.error)
-        shorter, longer = np.exp(-np.hypot(own, low)), np.exp(np.hypot(own, high))
+        shorter, longer = (
+            np.exp(end) for end in ends(self.kind, self.fabric, self.latency / self.time, self.error, coverage)
+        )
         return (value * shorter, value * longer) if quantity == "time" else (value / longer, value / shorter)
-
-    def _others(self, coverage: Ratio) -> tuple[Num, Num]:
-        """Return how much shorter, and longer, other people's figures of the time may be, as logarithms."""
-        known = catalog.evidence()
-        none, one = 0.0, 1.0
-        if self.kind in ("dispatch", "combine"):
-            parts: dict[str, Num] = {"exchange": one}
-        elif self.fabric:
-            return none, none
-        else:
-            waiting = smaller(self.latency / self.time, one)
-            parts = {"collective_short": waiting, "collective_long": one - waiting}
-        ends = {name: known.spread(name, "chip").ends(coverage) for name in parts}
-        low, high = (sum((part * ends[name][i] for name, part in parts.items()), start=none) for i in (0, 1))
-        return smaller(low, none), larger(high, none)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -279,11 +265,39 @@ class Collective(Answer):
         return plots().collective(self, ax=ax, style=style, width=width)  # type: ignore[no-any-return]
 
 
+def ends(kind: str, fabric: str, waiting: Num, error: Num, coverage: Ratio = COVERAGE) -> tuple[Num, Num]:
+    """Return the logarithms of the ends of the interval of a time of a collective, over the time.
+
+    Args:
+        kind: ``dispatch`` and ``combine`` are exchanges of experts; others are collectives.
+        fabric: the network between nodes that is crossed, "" inside one.
+        waiting: part of the time that no bandwidth shortens.
+        error: half-width of the 80 % interval that the coefficients leave, relative.
+        coverage: the share of measurements that the interval holds.
+
+    >>> low, high = ends("all-reduce", "", 0.1, 0.1)
+    >>> bool(low < 0 < high)
+    True
+    """
+    known, none = catalog.evidence(), 0.0
+    parts: dict[str, Num] = {}
+    if kind in ("dispatch", "combine"):
+        parts = {"exchange": 1.0}
+    elif not fabric:
+        short = smaller(waiting, 1.0)
+        parts = {"collective_short": short, "collective_long": 1 - short}
+    others = {name: known.spread(name, "chip").ends(coverage) for name in parts}
+    low, high = (sum((part * others[name][i] for name, part in parts.items()), start=none) for i in (0, 1))
+    own = scaled(coverage) * np.log1p(error)
+    return -np.hypot(own, smaller(low, none)), np.hypot(own, larger(high, none))
+
+
 def _plain(value: Any) -> Any:
     """Return a number, or a list of them, as JSON has it."""
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
+@typed
 def collective(
     kind: str,
     size: float | str | ArrayLike,
@@ -366,8 +380,8 @@ def _bytes(size: float | str | ArrayLike) -> Num:
     if not isinstance(size, str):
         return number(size, "size")
     plain = size.strip()
-    if re.fullmatch(r"[0-9.]+([eE][+-]?[0-9]+)?", plain):
-        return float(plain)
+    if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", plain):
+        return number(float(plain), "size")
     return parse(re.sub(r"(?<=[0-9.])(?=[A-Za-z])", " ", plain, count=1), BYTE, "size")
 
 

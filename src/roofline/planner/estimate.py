@@ -11,10 +11,12 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.models.drafters import eagle3
 from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
@@ -65,7 +67,15 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
         if word not in known:
             raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
     own: Any = given(**words)
-    return Serve(model, **own)
+    return Serve(_drafting(model, own.get("draft_tokens")), **own)
+
+
+def _drafting(model: Model, draft_tokens: Num | None) -> Model:
+    """Return the model with an EAGLE-3 head where it is to draft tokens and brings no module for it."""
+    able = model.mtp or model.speculator is not None or model.role == "draft"
+    if able or draft_tokens is None or not np.any(np.greater(draft_tokens, 0)):
+        return model
+    return model.with_draft(eagle3(model))
 
 
 @overload
@@ -81,6 +91,7 @@ def estimate(
 
 
 @keywords(AnyEstimateWords)
+@typed
 def estimate(
     what: Question | TrainStep | ModelLike,
     system: SystemLike,

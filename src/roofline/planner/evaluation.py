@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.core.arrays import DETAILED, blocks, sizes, take
+from roofline.core.errors import QuestionError, fault
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.passes import decode, prefill
@@ -110,6 +111,8 @@ def _everywhere(
     """Return each of what ``price`` answers at every point: in full, or what is ``kept`` and its ``memory``."""
     shape = sizes(*asked)
     points = int(np.prod(shape, dtype=np.int64))
+    if not points:
+        raise QuestionError(fault("array shapes", shape, "hold no point", "give one number at least"))
     if points <= DETAILED:
         return price(*asked)
     stored = tuple(field.name for field in attrs.fields(cast("Any", memory)))

@@ -19,6 +19,7 @@ from roofline.core.arrays import Mask, larger, pick, share, sizes, smaller, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.core.values import Record
 from roofline.hardware.hardware import REACHED
@@ -206,6 +207,7 @@ _NUMBERS: Final = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside"
 """What is cut to a point; the service is asked afresh."""
 
 
+@typed
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
     """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
 

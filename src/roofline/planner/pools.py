@@ -18,6 +18,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import floor, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
+from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -79,6 +80,7 @@ def transfer(
 
 
 @keywords(PoolsWords)
+@typed
 def pools(
     what: Serve | ModelLike,
     system: SystemLike,
@@ -191,3 +193,16 @@ def _laid(
     if (layout is None) == (count is None):
         raise QuestionError(fault(word, count, "a pool has a layout or a number of chips", "give exactly one of them"))
     return estimate(question, system, chips=count, **words).layout if layout is None else layout
+
+
+def filling(split: Pools, chips: int) -> Pools:
+    """Return so many copies of a pair of pools as find place on so many chips, under as many times the load, as one service."""
+    copies = chips // int(split.chips)
+    if copies < 2:
+        return split
+    first, last = (
+        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prompts, split.answers)
+    )
+    asked = attrs.evolve(split.question, concurrency=split.in_flight * copies)
+    system = split.answers.system
+    return pools(asked, system, last, first, level=split.answers.calibration)

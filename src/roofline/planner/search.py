@@ -11,6 +11,7 @@ from roofline import catalog
 from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
@@ -45,6 +46,7 @@ from roofline.workload.questions import TrainStep
 
 
 @keywords(SearchWords)
+@typed
 def search(
     model: ModelLike,
     system: SystemLike,
@@ -117,6 +119,7 @@ def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, 
 
 
 @keywords(SearchTrainingWords)
+@typed
 def search_training(
     what: TrainStep | ModelLike,
     system: SystemLike,

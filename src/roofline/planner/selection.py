@@ -508,6 +508,7 @@ class Splits(Selection[Pools]):
         profile: its constants.
         pairs: the plans.
         objective: as in :class:`Search`.
+        whole: chips that copies of a plan fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
     """
 
     LIMITED: ClassVar[Limited] = Search.LIMITED
@@ -517,6 +518,7 @@ class Splits(Selection[Pools]):
     profile: Calibration
     pairs: Pairs
     objective: str = "tokens_per_second_per_chip"
+    whole: float | None = None
 
     def __repr__(self) -> str:
         best = "none is kept" if self.best is None else repr(self.best)
@@ -603,7 +605,9 @@ class Splits(Selection[Pools]):
         if self.objective == "tokens_per_second_per_user":
             return self._speed
         if self.objective != "joules_per_token":
-            return self._rate  # the cost is that of chips
+            # The cost is that of chips.
+            used = sum(self.pairs.chips)
+            return self._rate if self.whole is None else np.asarray(self._rate * used * np.floor(self.whole / used))
         draw = [
             drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)
             for busy in (self.pairs.full, 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -49,6 +50,7 @@ _MOST_INSTANCES: Final = 4096
 
 
 @keywords(SimulateWords)
+@typed
 def simulate(
     model: ModelLike,
     system: SystemLike,

@@ -12,6 +12,7 @@ from roofline import catalog
 from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -48,6 +49,7 @@ _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 
 
 @keywords(TrainWords)
+@typed
 def train(
     what: TrainStep | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[TrainWords]
 ) -> Training:

@@ -11,6 +11,7 @@ from roofline import catalog
 from roofline.catalog.findings import findings
 from roofline.core.errors import UnknownNameError, fault, near
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
 from roofline.core.values import Json, Record
@@ -39,6 +40,7 @@ class Description:
         return self.text
 
 
+@typed
 def describe(what: Chip | System | ModelLike, kind: str | None = None) -> Description:
     """Return the description of a system, chip or model: an object, a name, or the path of a file.
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from roofline import catalog
 from roofline.core.errors import UnknownNameError, fault
 from roofline.core.lazy import reports
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, SECOND, WATT, show
 from roofline.core.values import Record
@@ -20,6 +21,7 @@ KINDS: Final = ("system", "chip", "model")
 """Kinds of descriptors that have names."""
 
 
+@typed
 def listing(kind: str) -> list[Record]:
     """Return what the library has of a kind: ``systems``, ``chips``, ``models``, ``engines`` or ``frameworks``, a dict for each.
 

@@ -13,6 +13,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.signatures import typed
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
@@ -62,12 +63,13 @@ def named(file: str | Path) -> Path:
     Raises:
         QuestionError: its name does not end in .html.
     """
-    path = Path(file).expanduser()
+    path = catalog.located("file", file)
     if path.suffix.lower() not in ENDINGS:
         raise QuestionError(fault("file", path.name, "a report is one HTML page", "end the file name in .html"))
     return path
 
 
+@typed
 def report(
     what: Estimate | Training | Question | TrainStep | ModelLike,
     system: SystemLike | None = None,

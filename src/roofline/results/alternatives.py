@@ -34,12 +34,14 @@ class Alternative:
         open: what the question does not state, such as ``cache format``.
         taken: what was taken; ``other``: what it may be, in words.
         change: makes of a question and a profile those of the other answer.
+        counted: whether the interval holds it; drafts, which a question without them does not have, are only said.
     """
 
     open: str
     taken: str
     other: str
     change: Callable[[Any, Calibration], tuple[Any, Calibration]]
+    counted: bool = True
 
 
 @functools.lru_cache(maxsize=16)
@@ -60,7 +62,7 @@ def apart(est: Any, other: Alternative, quantity: str) -> Num:
 
 def squares(est: Any, quantity: str) -> tuple[Num, Num]:
     """Return the squares of the half-widths, at 80 %, that other answers add to the lower and to the upper side."""
-    others = [apart(est, each, quantity) for each in est.open]
+    others = [apart(est, each, quantity) for each in est.open if each.counted]
     part = Z80**2 / (len(others) + 1)
     below = sum((np.minimum(each, 0.0) ** 2 for each in others), start=0.0)
     above = sum((np.maximum(each, 0.0) ** 2 for each in others), start=0.0)
@@ -79,6 +81,6 @@ def sentences(est: Any) -> tuple[str, ...]:
         told = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
         if told:
             out.append(
-                f"{each.open} is not stated: {each.taken} is taken; {each.other}: {told}, and the interval is wide enough for both"
+                f"{each.open} is not stated: {each.taken} is taken; {each.other}: {told}{', and the interval is wide enough for both' if each.counted else ''}"
             )
     return tuple(out)

@@ -348,14 +348,22 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     @property
     def fits(self) -> Mask:
-        """Where the layout can be laid out and the fullest chip holds its part."""
-        return self.divides & (self.memory.total <= self.capacity)
+        """Where the layout can be laid out, the fullest chip holds its part, and the rate is a finite number."""
+        return self.divides & (self.memory.total <= self.capacity) & self._finite
+
+    @property
+    def _finite(self) -> Mask:
+        """Where the rate is a finite number; true where none is asked."""
+        return np.isfinite(1.0 if self._made is None else self._made)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the layout does not fit (some of the points, if there are many); empty if it does."""
         over = [] if np.all(self.memory.total <= self.capacity) else [f"{self.HELD} exceed the memory of a chip"]
-        return (*broken(self.rules), *over)
+        endless = (
+            [] if np.all(self._finite) else ["the sizes are beyond what can be computed: the rate is no finite number"]
+        )
+        return (*broken(self.rules), *over, *endless)
 
     @property
     def fits_probability(self) -> Ratio:

@@ -14,6 +14,8 @@ from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
 from roofline.core.values import Record
+from roofline.hardware.constants import Calibration
+from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, total
 from roofline.physics.pool_queueing import Round
@@ -22,6 +24,7 @@ from roofline.results.answer import Answer, Text, degrees, numbers
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE, front
+from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
 if TYPE_CHECKING:
@@ -91,6 +94,21 @@ class Pools(Answer):
         times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
         told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
         return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def system(self) -> System:
+        """The machine that decodes."""
+        return self.answers.system
+
+    @property
+    def calibration(self) -> Calibration:
+        """The constants of the pool that decodes."""
+        return self.answers.calibration
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the pool that decodes."""
+        return self.answers.layout
 
     @property
     def chips(self) -> Count:

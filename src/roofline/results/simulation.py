@@ -293,6 +293,7 @@ class Simulation(Displayed):
         mean, most = self.table_error
         return (
             *self.remarks,
+            *self.model.notices,
             f"step times come from tables whose interpolation is off by {mean:.2%} on average, {most:.2%} in one of a hundred steps",
         )
 
@@ -323,7 +324,7 @@ class Simulation(Displayed):
             "usd_per_million_output_tokens": _plain(self.dollars_per_million_tokens),
             "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in within.items()},
             "table_error": {"mean": self.table_error[0], "p99": self.table_error[1]},
-            "assumptions": list(self.assumptions),
+            "warnings": list(self.model.notices), "assumptions": list(self.assumptions),
         }  # fmt: skip
 
     def _mean(self, name: str) -> float | None:

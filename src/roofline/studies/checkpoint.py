@@ -1,81 +1,93 @@
-"""A sweep that was left: what there is of it as the content of a file, and back."""
+"""A sweep that was left: what was kept of each task as a record of a file, and back."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import numpy as np
 
-from roofline.core.errors import DescriptorError
-from roofline.planner.frontier import Part, Refusal
+from roofline.core.errors import DescriptorError, shown
+from roofline.planner.frontier import Part, Refusal, Wanted
+from roofline.studies.space import Family
 
-_FORM: Final = 2
+FORM: Final = 3
+"""Of the records below."""
 
 
-def stored(mark: str, parts: Sequence[Part], done: Iterable[int]) -> bytes:
-    """Return the content of a checkpoint: numbers are written so that they read back the same.
+def stored(task: int, family: int, part: Part) -> dict[str, Any]:
+    """Return what a task found as a record: numbers are written so that they read back the same."""
+    return {
+        "task": task,
+        "family": family,
+        "points": part.points,
+        "kept": part.kept,
+        "rejected": {key: attrs.astuple(each) for key, each in part.rejected.items()},
+        "places": part.places.tolist(),
+        "values": part.values.tolist(),
+    }
+
+
+def restored(
+    records: Iterable[Any], tasks: Iterator[tuple[int, int]], families: tuple[Family, ...], wanted: Wanted, file: Path
+) -> Iterator[tuple[int, int, Part]]:
+    """Yield the tasks that are done, each with its family and what it found.
 
     Args:
-        mark: of the question, which another sweep does not have.
-    """
-    families = [
-        {
-            "points": part.points,
-            "kept": part.kept,
-            "rejected": {key: attrs.astuple(each) for key, each in part.rejected.items()},
-            "places": part.places.tolist(),
-            "values": part.values.tolist(),
-        }
-        for part in parts
-    ]
-    out = {"form": _FORM, "sweep": mark, "done": list(_runs(sorted(done))), "families": families}
-    return (json.dumps(out, allow_nan=False) + "\n").encode()
-
-
-def restored(data: Mapping[str, Any], mark: str, file: Path) -> tuple[list[Part], frozenset[int]]:
-    """Return what was left of each family, and the tasks that are done.
+        records: as :func:`stored` made them.
+        tasks: family and points of every task there is, in order.
+        families, wanted: what the sweep is of, and keeps.
+        file: what messages call the file.
 
     Raises:
-        DescriptorError: the file is of another sweep, or is none.
+        DescriptorError: a record that this sweep cannot have written.
     """
-    if data.get("form") != _FORM or data.get("sweep") != mark:
-        raise DescriptorError(f"{file}: is of another sweep; name another file, or remove this one")
-    try:
-        parts = [
-            Part(
-                int(each["points"]),
-                int(each["kept"]),
-                {
-                    str(key): Refusal(str(text), int(n), float(most))
-                    for key, (text, n, most) in each["rejected"].items()
-                },
-                np.array(each["places"], dtype=np.int64),
-                np.array(each["values"], dtype=np.float64).reshape(len(each["values"]), -1),
+    known, seen = list[tuple[int, int]](), set[int]()
+    for record in records:
+        try:
+            task, family, part = _read(record, len(wanted.metrics))
+            if task >= len(known):
+                known += islice(tasks, task + 1 - len(known))
+            ours = task not in seen and (family, part.points) == known[task]
+            ours &= _within(part, families[family].points, wanted)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
+            ours = False
+        if not ours:
+            raise DescriptorError(
+                f"{shown(str(file))}: is no checkpoint of this sweep; remove it, or name another file"
             )
-            for each in data["families"]
-        ]
-        done = frozenset(n for first, last in data["done"] for n in range(first, last + 1))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise DescriptorError(f"{file}: is no whole checkpoint; remove it") from None
-    return parts, done
+        seen.add(task)
+        yield task, family, part
 
 
-def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield sorted numbers as runs, first and last of each.
+def _read(record: Any, metrics: int) -> tuple[int, int, Part]:
+    places = np.array([_count(each) for each in record["places"]], dtype=np.int64)
+    values = np.array(record["values"], dtype=np.float64).reshape(metrics, len(places))
+    rejected = {
+        str(key): Refusal(str(text), _count(plans), float(limit))
+        for key, (text, plans, limit) in record["rejected"].items()
+    }
+    task, family, points, kept = (_count(record[name]) for name in ("task", "family", "points", "kept"))
+    return task, family, Part(points, kept, rejected, places, values)
 
-    >>> list(_runs([0, 1, 2, 5, 7, 8]))
-    [(0, 2), (5, 5), (7, 8)]
-    """
-    first = last = None
-    for n in numbers:
-        if first is None or last is None or n > last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = n
-        last = n
-    if first is not None and last is not None:
-        yield first, last
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError
+    return value
+
+
+def _within(part: Part, points: int, wanted: Wanted) -> bool:
+    """Return whether a part has the form of one of a family of so many points."""
+    lost = sum(each.plans for each in part.rejected.values())
+    size = part.places.size
+    return (
+        part.kept + lost == part.points
+        and size <= min(part.kept, part.kept if wanted.most is None else wanted.most)
+        and np.unique(part.places).size == size
+        and (not size or bool(part.places.min() >= 0 and part.places.max() < points))
+        and bool(np.isfinite(part.values).all())
+    )

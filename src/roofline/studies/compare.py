@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
 from roofline.hardware.aggregates import aggregates
+from roofline.hardware.constants import IDEAL, Calibration
 from roofline.hardware.hardware import System
 from roofline.models import dtypes
 from roofline.models.architecture import Model
@@ -24,6 +26,7 @@ from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
+from roofline.planner.pools import filling
 from roofline.planner.search import search
 from roofline.planner.selection import Search
 from roofline.planner.words import (
@@ -40,7 +43,8 @@ from roofline.planner.words import (
 from roofline.results.estimate import Estimate
 from roofline.results.labels import constants, fitting
 from roofline.results.notebook import Displayed
-from roofline.workload.questions import Serve
+from roofline.results.pools import Pools
+from roofline.workload.questions import Serve, usually_kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +58,9 @@ STORED: Final = "checkpoint"
 """The word for the format that the model's own files have."""
 
 _MOST_COLUMNS: Final = 4
+
+Service: TypeAlias = Estimate | Pools
+"""A service on one pool of chips, or with disaggregated prefill and decode."""
 
 _ROWS: Final[tuple[tuple[str, str, Unit], ...]] = (
     ("chips", "chips", ONE),
@@ -90,20 +97,22 @@ class Comparison(Displayed):
 
     Attributes:
         systems: the systems, in the order given.
-        estimates: what each makes of the model, if one was given.
+        estimates: what each makes of the model, if one was given: on one pool of chips, or disaggregated.
         under: for each system, the best service under each limit on TPOT; None where nothing keeps it.
         patience: the limit on TTFT that they keep too.
         asked: the estimates are of so many requests in flight as were asked for, and not among the best services.
         alike: the best services under the middle limit with all weights as the checkpoint has them, where some of the estimates
             have them in the format that services use on their system; None where nothing keeps it.
+        words: what was chosen for all of them, in sentences.
     """
 
     systems: tuple[System, ...]
-    estimates: tuple[Estimate, ...] = ()
-    under: tuple[Mapping[float, Estimate | None], ...] = ()
+    estimates: tuple[Service, ...] = ()
+    under: tuple[Mapping[float, Service | None], ...] = ()
     patience: float = PATIENCE
     asked: bool = False
-    alike: tuple[Estimate | None, ...] = ()
+    alike: tuple[Service | None, ...] = ()
+    words: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
@@ -194,7 +203,7 @@ class Comparison(Displayed):
         first = cast("Serve", self.estimates[0].question)
         asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
         if self.asked:
-            load = f"{float(self.estimates[0].concurrency):g} in flight"
+            load = f"{float(self.estimates[0].in_flight or 0.0):g} in flight"
             rows += [
                 [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
                 for i, est in enumerate(self.estimates)
@@ -223,9 +232,9 @@ class Comparison(Displayed):
         ]
         notes = []
         for est in self.estimates:
-            used = f"{float(est.chips):,.0f} chips"
+            used, stack = f"{float(est.chips):,.0f} chips", est.calibration.engine.title or "no engine"
             notes.append(
-                f"{est.system.name}: {used}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
+                f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
         if self.alike:
@@ -236,6 +245,7 @@ class Comparison(Displayed):
                 f"each in the format that services use there; like for like, as the checkpoint has it: {same} "
                 f"(dtype={STORED}, or one format for all)"
             )
+        notes += self.words
         notes += first.model.notices
         names = " or ".join(f"roofline show {system.name}" for system in self.systems)
         sources = (
@@ -258,7 +268,7 @@ def _cell(value: float | None, name: str, unit: Unit) -> str:
     return f"{value:,.0f}" if unit == ONE else show(value, unit)
 
 
-def _service(best: Estimate | None, any_: Estimate) -> list[str]:
+def _service(best: Service | None, any_: Service) -> list[str]:
     """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
     if best is None:
         return ["none keeps it" if any_.fits else "does not fit"]
@@ -271,11 +281,19 @@ def _service(best: Estimate | None, any_: Estimate) -> list[str]:
         wide,
         f"{each:,.0f}",
         *shown,
-        f"{float(best.concurrency):,.0f}",
+        f"{float(best.in_flight if isinstance(best, Pools) else best.concurrency):,.0f}",
         "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
         str(best.bound),
-        ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part),
+        _layout(best),
     ]
+
+
+def _layout(best: Service) -> str:
+    """Return the layout of a service; of both pools, where it has two."""
+    if not isinstance(best, Pools):
+        return ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part)
+    read, made = best.prompts, best.answers
+    return f"{float(read.chips):,.0f} chips prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
 
 def _descriptive(system: System) -> dict[str, Any]:
@@ -295,6 +313,7 @@ def _descriptive(system: System) -> dict[str, Any]:
 
 
 @keywords(CompareWords)
+@typed
 def compare(
     *systems: SystemLike,
     model: ModelLike | None = None,
@@ -313,7 +332,10 @@ def compare(
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called now and then with the plans of a system priced, and all of them.
-        level, engine, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
+        engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
+            its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
+            draft token of the model's own module if it has one.
+        level, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
@@ -342,24 +364,75 @@ def compare(
     stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
     placed, own = part(words, ComparedOnWords), part(words, ServiceWords)
     middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
+    engine, said = words.get("engine"), cast("tuple[str, ...]", ())
+    level = words.get("level")
+    # A bound knows no engine.
+    ideal = (level.level if isinstance(level, Calibration) else level) == IDEAL.level
+    free, served = engine is None and not ideal, cast("dict[str, Any]", dict(own))
+    if free:
+        served, said = _usual(stored, served)
     for rack in racks:
+        stack = f"{catalog.served_by(rack)}+tuned" if free else engine
 
-        def held(made: Model, rack: System = rack) -> Search:
-            return search(made, rack, ttft=patience, progress=progress, **placed, **own)
+        def held(made: Model, rack: System = rack, stack: EngineLike | None = stack) -> Mapping[float, Service | None]:
+            found = _searched(
+                made, rack, split=free, ttft=patience, progress=progress, **{**placed, **served, "engine": stack}
+            )
+            return {limit: _best(found, limit, placed.get("chips")) for limit in limits}
 
-        made = _served(stored, rack, words.get("engine"), kv_dtype) if dtype == SERVED else stored
-        found = held(made)
-        row = {limit: found.held(tpot=limit).best for limit in limits}
+        made = _served(stored, rack, stack, kv_dtype) if dtype == SERVED else stored
+        row = held(made)
         rows.append(row)
-        best = row[middle] or next((est for est in row.values() if est is not None), found.nearest)
+        best = row[middle] or next((est for est in row.values() if est is not None), None)
         if concurrency is not None or best is None:
-            best = estimate(made, rack, **placed, **own, concurrency=concurrency)
+            more: Any = {**placed, **served, "engine": stack, "concurrency": concurrency}
+            best = estimate(made, rack, **more)
         chosen.append(best)
-        alike.append(row[middle] if made is stored else held(stored).held(tpot=middle).best)
+        alike.append(row[middle] if made is stored else held(stored)[middle])
         differs |= made is not stored
     return Comparison(
-        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else ()
+        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), said
     )
+
+
+def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the words of a service as published ones are run, and what was chosen, in sentences."""
+    said = [
+        "each under the engine of its best published services, tuned, on one pool or disaggregated (engine= names one)"
+    ]
+    out = dict(words)
+    if model.mtp and out.get("draft_tokens") is None:
+        out["draft_tokens"] = 1
+        said.append(
+            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are kept, as the "
+            "published services have it (draft_tokens=0: none)"
+        )
+    return out, tuple(said)
+
+
+def _searched(model: Model, rack: System, *, split: bool, **words: Any) -> Search:
+    """Return the services of a system, those on two pools among them where two can be had."""
+    if split and words.get("rate") is None:
+        try:
+            return search(model, rack, disaggregated=True, **words)
+        except QuestionError:
+            # One chip, answers of one token, or degrees that leave no chips for a second pool; what else is wrong is met again.
+            pass
+    return search(model, rack, **words)
+
+
+def _best(found: Search, most: float, chips: int | None) -> Service | None:
+    """Return the service with the most tokens a second on all chips under a limit on TPOT."""
+    held = found.held(tpot=most)
+    one, apart = held.best, held.disaggregated
+    if apart is None:
+        return one
+    whole = int(apart.system.chips) if chips is None else chips
+    two = evolve(apart, whole=float(whole)).best
+    if two is None:
+        return one
+    two = filling(two, whole)
+    return two if one is None or two.tokens_per_second > (one.tokens_per_second or 0.0) else one
 
 
 def _middle(limits: Iterable[float]) -> float:

@@ -8,6 +8,7 @@ from roofline import catalog
 from roofline.core.arrays import ceil
 from roofline.core.errors import QuestionError
 from roofline.core.frames import Frame
+from roofline.core.signatures import typed
 from roofline.hardware.constants import Calibration
 from roofline.operators.memory import total
 from roofline.operators.serving_memory import fill
@@ -16,6 +17,7 @@ from roofline.planner.settings import setting
 from roofline.planner.words import SystemLike
 
 
+@typed
 def largest(
     system: SystemLike, *, chips: int | None = None, batch: float = 1.0, context: float = 8192.0, dtype: str | None = None,
     kv_dtype: str | None = None, level: str | Calibration = "calibrated", most: int = 10,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.signatures import typed
 from roofline.core.text import figure
 from roofline.core.units import GIGA, HERTZ, MEBI, MILLI, MILLION, ONE, Num, Unit, show
 from roofline.core.values import Record
@@ -91,6 +92,7 @@ class Needed(Displayed):
         }  # fmt: skip
 
 
+@typed
 def needed(est: Estimate | Training, name: str, **targets: float | str) -> Needed:
     """Return what a number would have to be for an answer to keep targets, all else being as it is.
 

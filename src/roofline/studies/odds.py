@@ -19,6 +19,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.signatures import typed
 from roofline.core.units import DOLLAR_RATE, HOUR, show
 from roofline.operators.operations import Op
 from roofline.physics.spans import Span
@@ -157,6 +158,7 @@ def _differ(one: float, other: float, shared: float) -> float:
     return one**2 + other**2 - 2 * shared * one * other
 
 
+@typed
 def probability(a: Answered, b: Answered, quantity: str = "tokens_per_second_per_chip") -> float:
     """Return how likely an answer is better than another in some metric, each for one point.
 
@@ -215,6 +217,7 @@ class BreakEven:
         return {f"{name}_usd_per_hour": None if value is None else value * HOUR for name, value in values.items()}
 
 
+@typed
 def break_even(a: Answered, b: Answered) -> BreakEven:
     """Return the cost per hour of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
 

@@ -20,6 +20,7 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_RANKS, number, refuse
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed
 from roofline.core.text import columns
 from roofline.core.units import SECOND, Num, parse, show
 from roofline.core.values import Record
@@ -174,6 +175,7 @@ class Scaling(Displayed):
 
 
 @keywords(ScalingWords)
+@typed
 def scaling(
     what: TrainStep | ModelLike,
     system: SystemLike,

@@ -262,6 +262,8 @@ def _tried(
     """Return the layouts to try, on one axis: those given, or all worth trying on each number of chips."""
     if layouts is not None:
         return layouts
+    if not chips:
+        raise QuestionError(fault("chips", chips, "must be a number, or a list of them"))
     found = []
     for each in chips:
         ranks = ranks_of(attrs.evolve(system, chips=float(np.max(system.chips))), each)

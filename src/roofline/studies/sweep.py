@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Set as AbstractSet
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import nullcontext
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Unpack, cast
 
 import numpy as np
-from attrs import evolve, field, frozen
 
 from roofline import catalog
+from roofline.catalog.journal import Journal
 from roofline.core.arrays import blocks, sizes, take
-from roofline.core.errors import QuestionError, fault
+from roofline.core.errors import QuestionError, RooflineError, fault
+from roofline.core.signatures import typed
 from roofline.planner.evaluation import Progress, one_block
 from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
@@ -30,7 +34,7 @@ from roofline.planner.words import (
     part,
     rest,
 )
-from roofline.studies.checkpoint import restored, stored
+from roofline.studies.checkpoint import FORM, restored, stored
 from roofline.studies.space import Family, Space, digest, space
 from roofline.studies.sweep_result import Sweep
 
@@ -43,12 +47,13 @@ TASK: Final = 16
 WAITING: Final = 64
 """Tasks that are handed to an executor before the first of them is back."""
 OFTEN: Final = 10.0
-"""Seconds between two checkpoints."""
+"""Seconds after which what a checkpoint has is brought to the disk."""
 MOST: Final = 10_000
 """Plans that are kept at most; a sweep is for finding some among many."""
 
 
 @keywords(SweepWords)
+@typed
 def sweep(
     models: ModelLike | Sequence[ModelLike],
     systems: SystemLike | Sequence[SystemLike],
@@ -73,8 +78,8 @@ def sweep(
         limits: on any metric, as numbers or text: ``{"tpot": "50ms", "power": "120 kW"}``; at most of what should be little, at
             least of all else.
         per: labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are kept.
-        executor: what prices blocks, any of ``concurrent.futures`` or like it; by default this process.
-        checkpoint: a file that is written now and then, whole or not at all, from which the same sweep goes on.
+        executor: what prices blocks, any of ``concurrent.futures`` or like it, or a client of Dask; by default this process.
+        checkpoint: a file to which every finished task is added, from which the same sweep goes on.
         progress: called now and then with the plans seen, and all of them.
         words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
             ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
@@ -83,7 +88,8 @@ def sweep(
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
-        DescriptorError: the checkpoint is of another sweep.
+        DescriptorError: the checkpoint is of another sweep, or damaged.
+        RooflineError: a worker was killed.
 
     >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
     >>> found.points, found.kept, found.best.layout.short(), float(found.best.question.batch)
@@ -98,8 +104,8 @@ def sweep(
     for label in groups:
         if any(label not in family.labels for family in whole.families):
             raise QuestionError(fault("per", label, "is no label of every plan", ", ".join(whole.families[0].labels)))
-    state = _run(whole, wanted, **part(words, RunWords))
-    return Sweep(whole, wanted, state.parts, groups, state.complete)
+    parts, complete = _run(whole, wanted, **part(words, RunWords))
+    return Sweep(whole, wanted, parts, groups, complete)
 
 
 def _wanted(
@@ -125,26 +131,6 @@ def _wanted(
 # How it goes ---------------------------------------------------------------------------------------------------------
 
 
-@frozen(eq=False)
-class _State:
-    """How far a sweep has come: what is left of each family, and which tasks are done."""
-
-    parts: tuple[Part, ...]
-    done: frozenset[int] = field(factory=frozenset)
-    complete: bool = False
-
-    def after(self, wanted: Wanted, task: int, family: int, part: Part) -> _State:
-        """Return the state once a task is done."""
-        parts = list(self.parts)
-        parts[family] = merged(wanted, (parts[family], part))
-        return _State(tuple(parts), self.done | {task})
-
-    @property
-    def points(self) -> int:
-        """Plans seen."""
-        return sum(part.points for part in self.parts)
-
-
 def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Block], wanted: Wanted) -> Part:
     """Return what is kept of some blocks of a family: what a worker does."""
     out = Part(values=np.empty((len(wanted.metrics), 0)))
@@ -164,70 +150,109 @@ def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
             yield i, some
 
 
+def _counted(families: Sequence[Family]) -> Iterator[tuple[int, int]]:
+    """Yield family and points of every task."""
+    for family, wheres in _tasks(families):
+        yield family, sum(int(np.prod([each.stop - each.start for each in where])) for where in wheres)
+
+
 def _run(
     whole: Space,
     wanted: Wanted,
     executor: Executor | None = None,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
-) -> _State:
-    file = None if checkpoint is None else Path(checkpoint)
-    mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
-    parts = tuple(
-        Part(
-            sum(one.plans for one in each.refused.values()), 0, each.refused, values=np.empty((len(wanted.metrics), 0))
-        )
+) -> tuple[tuple[Part, ...], bool]:
+    """Return what is left of each family, and whether every task was done."""
+    file = None if checkpoint is None else catalog.located("checkpoint", checkpoint)
+    nothing = np.empty((len(wanted.metrics), 0))
+    parts = [
+        Part(sum(one.plans for one in each.refused.values()), 0, each.refused, values=nothing)
         for each in whole.families
-    )
-    state = _State(parts)
-    if file is not None and file.exists():
-        found, done = restored(catalog.read_json(file), mark, file)
-        state = _State(tuple(found), done)
-    saved, total = time.monotonic(), whole.points
-    steps = _here(whole, wanted, state) if executor is None else _away(whole, wanted, state, executor)
-    try:
-        for task, family, part in steps:
-            state = state.after(wanted, task, family, part)
-            if progress is not None:
-                progress(state.points, total)
-            if file is not None and time.monotonic() - saved > OFTEN:
-                _save(file, mark, state)
-                saved = time.monotonic()
-        state = evolve(state, complete=True)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        steps.close()
-        if file is not None:
-            _save(file, mark, state)
-    return state
+    ]
+    mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
+    head = {"form": FORM, "version": version("roofline"), "sweep": mark}
+    done, total, complete = set[int](), whole.points, False
+    with nullcontext() if file is None else Journal(file, head) as log:
+        if file is not None and log is not None:
+            for task, family, part in restored(log.read(), _counted(whole.families), whole.families, wanted, file):
+                parts[family] = merged(wanted, (parts[family], part))
+                done.add(task)
+        saved = time.monotonic()
+        steps = _here(whole, wanted, done) if executor is None else _away(whole, wanted, done, submitting(executor))
+        try:
+            for task, family, part in steps:
+                parts[family] = merged(wanted, (parts[family], part))
+                done.add(task)
+                if log is not None:
+                    log.append(stored(task, family, part))
+                    if time.monotonic() - saved > OFTEN:
+                        log.sync()
+                        saved = time.monotonic()
+                if progress is not None:
+                    progress(sum(each.points for each in parts), total)
+            complete = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            steps.close()
+    return tuple(parts), complete
 
 
-def _save(file: Path, mark: str, state: _State) -> None:
-    catalog.write(file, stored(mark, state.parts, state.done))
-
-
-def _left(whole: Space, state: _State) -> Iterator[tuple[int, int, list[Block]]]:
+def _left(whole: Space, done: AbstractSet[int]) -> Iterator[tuple[int, int, list[Block]]]:
     for task, (family, wheres) in enumerate(_tasks(whole.families)):
-        if task not in state.done:
+        if task not in done:
             yield task, family, wheres
 
 
-def _here(whole: Space, wanted: Wanted, state: _State) -> Any:
+def _here(whole: Space, wanted: Wanted, done: AbstractSet[int]) -> Any:
     """Yield the tasks as this process does them."""
     plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
-    for task, family, wheres in _left(whole, state):
+    for task, family, wheres in _left(whole, done):
         yield task, family, reduced(plain(family), whole.families[family].shape, wheres, wanted)
 
 
-def _away(whole: Space, wanted: Wanted, state: _State, executor: Executor) -> Any:
+def submitting(executor: Any) -> Executor:
+    """Return what has the methods of an executor of :mod:`concurrent.futures`; a client of Dask gives one.
+
+    Raises:
+        QuestionError: it has not.
+
+    >>> submitting(4)
+    Traceback (most recent call last):
+        ...
+    roofline.core.errors.QuestionError: executor=4: must be an executor; give concurrent.futures.ProcessPoolExecutor(4) or the like
+    """
+    made = executor if isinstance(executor, Executor) else getattr(executor, "get_executor", lambda: executor)()
+    if isinstance(made, type) or not callable(getattr(made, "submit", None)):
+        remedy = "give concurrent.futures.ProcessPoolExecutor(4) or the like"
+        raise QuestionError(fault("executor", executor, "must be an executor", remedy))
+    return cast("Executor", made)
+
+
+def _submitted(executor: Executor, *work: Any) -> Future[Part]:
+    try:
+        future = executor.submit(reduced, *work)
+    except BrokenExecutor:
+        raise
+    except RuntimeError as error:
+        raise QuestionError(fault("executor", executor, f"takes no work: {error}", "give one that is open")) from None
+    if not isinstance(future, Future):
+        rule = f"submits {type(future).__name__}, no future of concurrent.futures"
+        raise QuestionError(
+            fault("executor", executor, rule, "give concurrent.futures.ProcessPoolExecutor(4) or the like")
+        )
+    return future
+
+
+def _away(whole: Space, wanted: Wanted, done: AbstractSet[int], executor: Executor) -> Any:
     """Yield the tasks as workers do them, in whatever order they end; never more than some are under way."""
     plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
-    left, under = _left(whole, state), dict[Future[Part], tuple[int, int]]()
+    left, under = _left(whole, done), dict[Future[Part], tuple[int, int]]()
     try:
         while True:
             for task, family, wheres in islice(left, WAITING - len(under)):
-                future = executor.submit(reduced, plain(family), whole.families[family].shape, wheres, wanted)
+                future = _submitted(executor, plain(family), whole.families[family].shape, wheres, wanted)
                 under[future] = task, family
             if not under:
                 return
@@ -235,6 +260,10 @@ def _away(whole: Space, wanted: Wanted, state: _State, executor: Executor) -> An
             for future in ended:
                 task, family = under.pop(future)
                 yield task, family, future.result()
+    except BrokenExecutor:
+        rule = "executor: a worker ended without an answer: it was killed, or had no memory left"
+        remedy = "use fewer workers; with a checkpoint the same sweep goes on where it was"
+        raise RooflineError(f"{rule}; {remedy}") from None
     finally:
         for future in under:
             future.cancel()

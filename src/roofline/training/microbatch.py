@@ -121,7 +121,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
         ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
     # Attention that only one kind of model has unfused keeps no scores: none of its runs would fit.
-    remembered, working = _remembered(inner if f.unfused == "all" else fused, fused, question, p)
+    remembered, working = _remembered(inner if f.unfused == "all" else fused, fused, question, p, f.gates)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layers"] / depth, ended["first"], ended["last"], hidden,
@@ -288,7 +288,7 @@ MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
 
 
 def _remembered(
-    inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow
+    inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow, gates: Bytes
 ) -> tuple[Bytes, Bytes]:
     """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again.
 
@@ -299,13 +299,16 @@ def _remembered(
     if question.recompute == "full":
         left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
     else:
-        left = _sum(s.times * kept(_needed(s, plain, question.recompute)) for s, plain in both)
+        left = _sum(s.times * kept(_needed(s, plain, question.recompute, gates)) for s, plain in both)
     dropped = question.share * (everything - left)
     return everything - dropped, dropped
 
 
-def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operation]:
-    """Yield the operations of a section whose inputs are kept though some are done again."""
+def _needed(section: Section, fused: Section, recompute: str, gates: Bytes) -> Iterable[Operation]:
+    """Yield the operations of a section whose inputs are kept though some are done again.
+
+    ``gates`` are the bytes of an input of a gated activation that is done again where products are narrow.
+    """
     up = recompute not in ("none", "full") and "up" in modules(recompute)
     again_inside = recompute not in ("none", "full") and "activation" in modules(recompute)
     for work, plain in zip(section.operations, fused.operations, strict=True):
@@ -316,7 +319,9 @@ def _needed(section: Section, fused: Section, recompute: str) -> Iterable[Operat
             yield evolve(work, kept=0.0)
         elif again_inside and isinstance(work, Op) and work.kernel == "moe" and not _again(work, recompute):
             # The activation inside a grouped product is done again: the input of its second product, as wide as an expert, is not kept.
-            yield evolve(work, kept=work.kept - work.inner)
+            narrow = 0.0 if work.rate in SIXTEEN_BIT else ACTIVATION.bytes - gates
+            # As wide as two halves of what it gives, which is kept in 8 bits where products are.
+            yield evolve(work, kept=work.kept - work.inner * (1 + 2 * narrow))
         elif expanding or not _again(work, recompute):
             yield work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION and not expanded:

@@ -24,7 +24,7 @@ from roofline.hardware.hardware import REACHED, System
 from roofline.operators.feasibility import Rule, training_rules
 from roofline.operators.memory import placed, room
 from roofline.operators.operations import Message, Op
-from roofline.operators.training_memory import Held, States, held, states
+from roofline.operators.training_memory import Held, States, copies, held, states
 from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
@@ -134,8 +134,9 @@ def played(
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     table = _EXCHANGED * question.model.vocab * question.model.hidden / layout.tp * (question.task != "lora")
     activations = _activations(layout, one, over.in_flight, question.model.depth, table)
-    kept = states(question, layout, activations * (1 - question.offload))
-    memory = evolve(kept, weights=kept.weights * over.copies, gradients=kept.gradients * over.copies)
+    kept = states(question, layout, activations * (1 - question.offload), scattered=f.scattered)
+    twice = copies(question.model, layout) if layout.schedule in PAIRED else over.copies
+    memory = evolve(kept, weights=kept.weights * twice, gradients=kept.gradients * twice)
     n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
     hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network

@@ -83,8 +83,7 @@ def together(
 
     def priced(cases: Sequence[Opened]) -> list[list[Prediction]]:
         try:
-            with np.errstate(all="ignore"):
-                return price(cases)
+            return price(cases)
         except RooflineError as error:
             if len(cases) == 1:
                 return [refused(cases[0].run, wanted(cases[0].run), str(error))]

@@ -90,7 +90,7 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
     ),
     "eager, not compiled": (
         re.compile(r"^torchtitan: (?!.*compile)"),
-        lambda f: attrs.evolve(f, passes=f.eager),
+        lambda f: attrs.evolve(f, passes=f.eager, logits=f.logits + f.logits_eager),
     ),
     "attention is not fused": (
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),

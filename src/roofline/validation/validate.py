@@ -15,6 +15,7 @@ from attrs import field, frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed
 from roofline.core.text import columns, plain_cell
 from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
@@ -95,6 +96,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 }  # fmt: skip
 
 
+@typed
 def validate(
     what: str | Path | Iterable[Mapping[str, Cell]] = SHIPPED,
     *,

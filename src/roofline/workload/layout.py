@@ -119,6 +119,8 @@ class Layout:
         refuse("ranks", size, 1, MOST_RANKS, whole=True)
         ranks = int(size)
         fixed = {name: one(name, value) for name, value in given(**words).items()}
+        for name, value in fixed.items():
+            refuse(name, value, 1, MOST_RANKS, whole=True)
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):

@@ -334,7 +334,12 @@ def usually_kept(draft_tokens: Count, chance: float = CHANCE_KEPT) -> Count:
 def yielded(question: Decode | Serve) -> Count:
     """Return the tokens that a step of a question yields for each sequence: as given, or as usual."""
     given = question.accept_length
-    return usually_kept(question.draft_tokens) if given is None else given
+    return usually_kept(question.draft_tokens, chance_kept(question.model)) if given is None else given
+
+
+def chance_kept(model: Model) -> float:
+    """Return the usual chance that a draft is kept if the one before it was: by modules of the model's own, or by a head added to it."""
+    return CHANCE_KEPT if model.speculator is None else HEAD_KEPT
 
 
 def guessed(question: Question) -> Mask:
