@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SEARCHES = {
     "all-to-all": "reference/glossary", "quantization": "reference/glossary", "speculative decoding": "reference/glossary",
     "prefix caching": "reference/glossary", "SLO": "reference/glossary", "goodput": "how-to/campaigns", "checkpoint": "how-to/campaigns",
-    "roofline ridge": "concepts/roofline", "all-reduce": "reference/glossary", "NVLink": "reference/glossary", "KV cache": "accuracy/memory",
+    "roofline ridge": "concepts/roofline", "all-reduce": "reference/glossary", "NVLink": "reference/glossary", "KV cache": "reference/glossary",
     "TTFT": "reference/glossary", "TPOT": "reference/glossary", "chunked prefill": "reference/glossary", "pipeline bubble": "concepts/training",
     "recomputation": "concepts/training", "MFU": "concepts/training", "energy per token": "concepts/energy", "power cap": "concepts/energy",
     "calibrate": "concepts/calibration", "interval": "concepts/intervals", "vLLM": "concepts/stacks", "CUDA graph": "concepts/stacks",
@@ -56,8 +56,11 @@ def score(page, words):
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_search_finds_its_page(index, search):
     words = [re.sub(r"(ion|ing|ed|es|e|s)$", "", word) if len(word) > 5 else word for word in search.lower().split()]
-    ranked = sorted(index, key=lambda name: -score(index[name], words))
-    assert SEARCHES[search] in ranked[:5], ranked[:5]
+    scores = {name: score(page, words) for name, page in index.items()}
+    fifth = sorted(scores.values(), reverse=True)[4]
+    found = scores[SEARCHES[search]]
+    assert found > 0
+    assert found >= fifth, sorted(scores, key=lambda name: -scores[name])[:5]
 
 
 def test_there_are_forty():
