@@ -194,8 +194,18 @@ def _load(kind: str, given: object) -> Any:
 def chip(given: str | Path | Chip) -> Chip:
     """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
 
+    Args:
+        given: an object, a name (``roofline list chips``), or a path.
+
+    Returns:
+        The chip; peaks in FLOP/s, memory in bytes.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> chip("h100").memory.capacity / 1e9  # GB
+    80.0
     """
     return given if isinstance(given, Chip) else _load("chip", given)
 
@@ -213,8 +223,18 @@ def fabric(given: str | Path | Fabric) -> Fabric:
 def system(given: str | Path | System) -> System:
     """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
+    Args:
+        given: an object, a name (``roofline list systems``), or a path.
+
+    Returns:
+        The system: its chip, its tiers, its cost and power.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> float(system("dgx-h100").chips), [tier.name for tier in system("dgx-h100").tiers][:1]
+    (8.0, ['NVLink 4'])
     """
     if isinstance(given, System):
         return given
@@ -324,8 +344,18 @@ def _machine(on: System | None) -> stacks.Machine:
 def framework(given: str | Path | Framework) -> Framework:
     """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
+    Args:
+        given: an object, a name (``roofline list frameworks``), or a path.
+
+    Returns:
+        The framework: times in seconds, shares without a unit.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> framework("none").name
+    'none'
     """
     if isinstance(given, Framework):
         return given
@@ -361,8 +391,18 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     The path of a TOML file is a profile of one's own. ``ideal`` keeps the generic margins of memory and power: they are no
     matter of speed.
 
+    Args:
+        level: ``ideal``, ``generic``, ``calibrated``, a path, or a profile.
+        system_: for whose chip.
+
+    Returns:
+        The calibration coefficients.
+
     Raises:
         UnknownNameError: no such level, or system.
+
+    >>> profile("ideal", "dgx-h100").level, profile("calibrated", "dgx-h100").level
+    ('ideal', 'calibrated')
     """
     if isinstance(level, Calibration):
         return level
@@ -414,11 +454,19 @@ def model(
     multi-token-prediction modules.
 
     Args:
+        given: an object, a name (``roofline list models``), a path, or the content of a config.json.
         dtype: store the matrices of its layers in this format instead.
         kv_dtype: store its KV cache in this format instead.
 
+    Returns:
+        The model, its layers in order.
+
     Raises:
-        UnknownNameError: no such name or dtype. DescriptorError: the file cannot be read, or describes no known family.
+        UnknownNameError: no such name or dtype.
+        DescriptorError: the file cannot be read, or describes no known family.
+
+    >>> model("llama-3.1-8b").depth, model("llama-3.1-8b", dtype="fp8").dtype
+    (32, 'fp8')
     """
     if isinstance(given, Model):
         out = given

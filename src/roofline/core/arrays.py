@@ -100,9 +100,7 @@ def sizes(*nouns: object) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise QuestionError(
-            fault("array shapes", shapes, "do not broadcast", "give each word an axis of its own")
-        ) from None
+        raise QuestionError(fault("array shapes", shapes, "do not broadcast", "give each word its own axis")) from None
 
 
 @functools.cache

@@ -28,7 +28,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
         if question.model.speculator is not None:
             like = "EAGLE-3 heads that others trained"
         out.append(
-            f"a draft is kept with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
+            f"a draft is accepted with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
             "accept_length, the tokens that a step yields, if you know it"
         )
     elif np.any(drafts & (question.accept_length == 1)):
@@ -88,7 +88,7 @@ def _energy(system: System) -> str:
     """Return what energy rests on."""
     table, chip = catalog.energy(), system.package
     draw, rated = table.draw(chip), float(np.mean(cast("Num", table.rated(system))))
-    of = "" if chip.power is not None else f" (assumed: {table.share:.0%} of the system's share a chip)"
+    of = "" if chip.power is not None else f" (assumed: {table.share:.0%} of the system's share per chip)"
     seen = "" if table.seen(chip) else "; no power under load of this chip was fitted: a wide interval"
     return (
         f"energy is of the system as sold, at the wall: a chip of {rated:,.0f} W{of} draws {draw.awake:.0%} of it with kernels "

@@ -222,11 +222,11 @@ class Comparison(Displayed):
             "",
             "tokens/s",
             "80 % within",
-            "a chip",
+            "per chip",
             "TPOT",
             "TTFT",
             "requests",
-            "J a token",
+            "J per token",
             "bound by",
             "layout",
         ]
@@ -331,16 +331,17 @@ def compare(
         ttft: limit on the time to the first token.
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
-        progress: called now and then with the plans of a system priced, and all of them.
+        progress: called from time to time with the plans of a system estimated, and all of them.
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
             draft token of the model's own module if it has one.
-        level, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
             for all, like for like; a format that a chip cannot multiply is widened, and said.
-        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
+
+    Returns:
+        What the systems add up to, their ratios, and the best service of each under each limit.
 
     Raises:
         QuestionError: fewer than two systems, or words without meaning.
