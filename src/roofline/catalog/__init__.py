@@ -6,7 +6,9 @@ bottomless nesting are errors, and every message names the file.
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,8 @@ from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.provenance import Fact
+from roofline.core.remember import remembered
 from roofline.core.signatures import typed
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
@@ -94,6 +98,16 @@ def _found(kind: str, text: object) -> Path:
             raise UnknownNameError(fault(kind, given, f"no such {kind}", hint))
     remedy = f"list them with `roofline list {kind}s`, or give the path of a TOML file"
     raise unknown(kind, given, names(kind), remedy if kind != "calibration" else "")
+
+
+def _file(kind: str, given: str) -> Path:
+    """Return the file of a descriptor given by text, as :func:`_found` does; that of a name is looked for once."""
+    return _found(kind, given) if looks_like_path(given) else _named_file(kind, given)
+
+
+@functools.lru_cache(maxsize=512)
+def _named_file(kind: str, name: str) -> Path:
+    return _found(kind, name)
 
 
 def _elsewhere(kind: str, name: str) -> str:
@@ -171,15 +185,15 @@ def _beside(path: Path, given: str) -> str | Path:
 
 def _stamp(path: Path) -> float:
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116, once for each file of each question
     except (OSError, ValueError):
         return 0.0
 
 
 def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
-    path = _found(kind, given)
-    key = (kind, path.absolute())
+    path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
+    key = (kind, path if path.is_absolute() else path.absolute())
     kept = _READ.get(key)
     if kept is not None and all(_stamp(file) == stamp for file, stamp in kept[0]):
         return kept[1]
@@ -421,10 +435,16 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     kin = (part.name, part.silicon)
     timed, far = _timed(part)
     own: Calibration = _load("calibration", timed)
-    if far:
-        own = evolve(own, stands_for=part.name)
     # A chip without measured training runs goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
+    return _sustained(own, part.name if far else "", seen)
+
+
+@remembered(64)
+def _sustained(own: Calibration, stands_for: str, seen: Fact | None) -> Calibration:
+    """Return a profile as long steps leave it, for a chip whose nearest relative's it is, if any."""
+    if stands_for:
+        own = evolve(own, stands_for=stands_for)
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)

@@ -29,6 +29,7 @@ from roofline.catalog.facts import Facts
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
+from roofline.core.remember import remembered
 from roofline.core.units import BYTE, GIBI, MEBI, MILLI, MILLION, ONE, SECOND, TERA, Unit
 from roofline.hardware.constants import STACKS
 from roofline.hardware.engines import EXCHANGES, KINDS, PASSES, RULES, RUNTIMES, Engine, StackMemory
@@ -221,6 +222,7 @@ def _words(table: Table) -> dict[str, Any]:
     return out
 
 
+@remembered(64)
 def resolve(name: str, own: Layer, generic: Layer, machine: Machine) -> Engine:
     """Return the stack of an engine on a machine.
 

@@ -11,12 +11,14 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, cast
 
 import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.remember import Later
 from roofline.core.text import figure
 from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
@@ -264,7 +266,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, demand=demanded(cycle, system),
+        waits=waits, gaps=gaps, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),

@@ -187,7 +187,8 @@ def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
         return service(catalog.model(what, **formats), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
-    return attrs.evolve(what, model=catalog.model(what.model, **formats))
+    model = catalog.model(what.model, **formats)
+    return what if model is what.model else attrs.evolve(what, model=model)
 
 
 def _chosen(

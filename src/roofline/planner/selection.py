@@ -899,8 +899,13 @@ class TrainingSearch(LayoutSelection[Training]):
     @cached_property
     def ways(self) -> tuple[Training, ...]:
         """The best plan of each recomputation, sharding and schedule that has any, the best first, each in full."""
+        return tuple(self.at(place) for place in self._firsts)
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        """The place of the best plan of each recomputation, sharding and schedule, the best first."""
         _, first = np.unique(self._way[self._order], return_index=True)
-        return tuple(self.at(place) for place in self._order[np.sort(first)])
+        return self._order[np.sort(first)]
 
     @cached_property
     def nearest(self) -> Training | None:
@@ -946,10 +951,19 @@ class TrainingSearch(LayoutSelection[Training]):
 
     def at(self, place: int | np.int64) -> Training:
         """Return the plan at a place of the axis of all plans, in full."""
-        which = int(np.searchsorted(self._ends, place, side="right"))
-        each = self.splits[which]
-        local = int(place) - int(self._ends[which - 1] if which else 0)
-        return plain(each.plans.at(*(int(i) for i in np.unravel_index(local, each.whole.shape))))
+        known = self._seen.get(int(place))
+        if known is None:
+            which = int(np.searchsorted(self._ends, place, side="right"))
+            each = self.splits[which]
+            local = int(place) - int(self._ends[which - 1] if which else 0)
+            known = plain(each.plans, *(int(i) for i in np.unravel_index(local, each.whole.shape)))
+            self._seen[int(place)] = known
+        return known
+
+    @cached_property
+    def _seen(self) -> dict[int, Training]:
+        """The plans that were worked out in full, by their places."""
+        return {}
 
     def _remarks(self, est: Training) -> list[str]:
         return [note for note in self.notes if note not in est.remarks]
@@ -1030,9 +1044,10 @@ class TrainingSearch(LayoutSelection[Training]):
             parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
-            front = [self.frontier[i] for i in _spread(len(self.frontier), _MOST_LINES)]
+            front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
             parts += ["", "time against memory: none is better in both", _lines(front)]
-            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(self.ways[:_MOST_WAYS])]
+            ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
+            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(ways)]
         return [*parts, *self._reasons()]
 
     def plot(

@@ -18,6 +18,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
+from roofline.core.remember import Later
 from roofline.core.text import columns, figure
 from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
 from roofline.core.values import Record
@@ -314,7 +315,6 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         rules: conditions on the layout besides memory.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
-        demand: share of its rated power that a working chip asks for; above 1 where it is held back.
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
@@ -334,10 +334,15 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
-    demand: Ratio | None = field(kw_only=True, default=None)
+    _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
     open: tuple[Alternative, ...] = field(kw_only=True, default=())
+
+    @property
+    def demand(self) -> Ratio | None:
+        """Share of its rated power that a working chip asks for; above 1 where it is held back."""
+        return self._demand() if isinstance(self._demand, Later) else self._demand
 
     @property
     def evidence(self) -> Near:
@@ -490,8 +495,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         Raises:
             QuestionError: the index picks no point.
         """
-        found = self.again(*take(self._asked, self.place(index)))
-        return self._like(found)
+        return self._like(self.again(*self.asked_at(*index)))
+
+    def asked_at(self, *index: int) -> tuple[AskedT, System, Layout, Calibration]:
+        """Return the question, the machine, the layout and the constants at one point, as :meth:`at` takes them."""
+        return take(self._asked, self.place(index))
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""

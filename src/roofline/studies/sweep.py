@@ -40,7 +40,7 @@ from roofline.studies.sweep_result import Sweep
 
 Block = tuple[slice, ...]
 
-BLOCK: Final = 65536
+BLOCK: Final = 98304
 """Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
 TASK: Final = 16
 """Blocks that are priced in one go, by one worker: about a million plans, half a second."""
