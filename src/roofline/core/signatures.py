@@ -53,10 +53,14 @@ def typed(function: F) -> F:
                 found[name] = _test(hint)
         return found
 
+    # Those that take what is left of the values (``*systems``) have no name of their own for each.
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [name for name, parameter in signature.parameters.items() if parameter.kind in named]
+
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
-        for name, value in (*zip(signature.parameters, values, strict=False), *words.items()):
+        for name, value in (*zip(positional, values, strict=False), *words.items()):
             test = tests().get(name)
             if test is not None and not test[0](value):
                 raise QuestionError(fault(name, value, f"must be {test[1]}"))
