@@ -39,7 +39,9 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
-    named = tuple(signature.parameters)
+    # Those that take what is left of the values (``*systems``) have no name of their own for each.
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(name for name, parameter in signature.parameters.items() if parameter.kind in plain)
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
