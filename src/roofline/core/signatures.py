@@ -39,9 +39,9 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    # Values beyond them are those of ``*values``, which have no test.
-    named = [name for name, parameter in signature.parameters.items() if parameter.kind in kinds]
+    # Those that take what is left of the values (``*systems``) have no name of their own for each.
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(name for name, parameter in signature.parameters.items() if parameter.kind in plain)
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
