@@ -152,7 +152,8 @@ def _training(model: str, chips: int, **degrees: int) -> Callable[[], Callable[[
 
     def make() -> Callable[[], object]:
         words = {"chips": chips, "global_batch": batches, "seq_len": lengths, **degrees}
-        return lambda: rl.sweep(rl.model(model), rl.system("dgx-h100"), phase="train", **words)
+        read, node = rl.model(model), rl.system("dgx-h100")
+        return lambda: rl.sweep(read, node, phase="train", **words)
 
     return make
 

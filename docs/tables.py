@@ -656,8 +656,6 @@ What is missed most, and why:
   cache and states of drafted tokens.
 - NVFP4 checkpoints of Qwen3.8-27B leave attention in 8 bits; the row on one RTX 5090 is looked up as if all of it were in 4.
 - Gemma 4 E2B has towers that the model of that name here has not, and captured graphs of 3.9 GiB.
-- DeepSeek-V4-Pro did not start with 16,384 batched tokens and one request of a million: its scores are counted, the padding of its pages on
-  ROCm (23.3 GiB for a request, where 12.6 are predicted) is not.
 
 ## Peaks of training steps
 

@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import attrs
+import pytest
 
 import roofline as rl
+from roofline.planner import words
 
 NAMES = {
     "Absent", "BreakEven", "Calibrated", "Calibration", "Campaign", "Chip", "Collective", "Comparison", "Compressed", "Decode", "Dense", "Description", "DescriptorError", "Estimate", "Fact", "Footprint", "Formats", "Frame", "Framework", "Gqa", "Host", "Hyper", "IDEAL", "Indexer", "Kernel", "Launch", "Layers", "Layout", "Lengths", "Linear", "Link", "Mamba", "Measured", "Memory", "Message", "Mla", "Model", "Moe", "Needed", "Offload", "Op", "PerLayer", "Pools", "Prediction", "Prefill", "QuestionError", "Rejection", "Report", "RooflineError", "Rule", "Scaling", "Score", "Search", "Serve", "ServingRun", "Simulation", "Source", "Span", "Splits", "Sweep", "System", "Tier", "Trace", "TrainStep", "Training", "TrainingRun", "TrainingSearch", "UnitError", "UnknownNameError", "Validation", "break_even", "calibrate", "campaign", "chip", "collective", "compare", "describe", "estimate", "framework", "largest", "launch", "listing", "model", "names", "needed", "offload", "pools", "probability", "profile", "report", "roofline", "scaling", "search", "search_training", "simulate", "sweep", "system", "train", "validate",
@@ -106,3 +108,40 @@ def test_fields_say_their_types():
         if re.search(r"\b(Any|object)\b", str(field.type).replace("NDArray[Any]", ""))
     ]
     assert not loose
+
+
+VERBS = [(name, getattr(rl, name)) for name in rl.__all__ if inspect.isfunction(getattr(rl, name))]
+
+
+@pytest.mark.parametrize(("name", "verb"), VERBS, ids=[name for name, _ in VERBS])
+def test_documentation_states_every_argument_and_what_is_returned(name, verb):
+    text = inspect.getdoc(verb)
+    args = text.partition("\nArgs:\n")[2].partition("\n\nR")[0]
+    stated = {word for line in re.findall(r"^    ([\w, ]+):", args, re.MULTILINE) for word in line.split(", ")}
+    assert set(inspect.signature(verb).parameters) <= stated
+    assert "\nReturns:\n" in text
+    assert "\nRaises:\n" in text or "raise " not in inspect.getsource(verb)
+
+
+def test_every_keyword_of_a_verb_has_a_meaning_and_none_else():
+    groups = [group for group in vars(words).values() if isinstance(group, type) and hasattr(group, "__total__")]
+    assert {name for group in groups for name in words.names(group)} == set(words.MEANINGS)
+
+
+def test_verbs_take_the_keywords_that_they_took():
+    """What a user may pass, whether it is named in the signature or one of a group."""
+    assert {
+        "chips",
+        "level",
+        "engine",
+        "launch",
+        "memory_fraction",
+        "dtype",
+        "kv_dtype",
+        "tp",
+        "power_cap",
+        "rate",
+    } <= set(inspect.signature(rl.estimate).parameters)
+    for verb in (rl.estimate, rl.train, rl.search, rl.search_training, rl.pools, rl.simulate, rl.sweep):
+        with pytest.raises(rl.QuestionError, match="no_such_keyword"):
+            verb("llama-3.1-8b", "dgx-h100", *(("x.csv",) if verb is rl.simulate else ()), no_such_keyword=1)

@@ -199,10 +199,20 @@ def scale(value, hint, factors):
         inner = typing.get_args(hint)
         return {key: scale(item, inner[1] if inner else type(item), factors) for key, item in value.items()}
     if attrs.has(type(value)):
-        hints = typing.get_type_hints(type(value), include_extras=True)
-        names = [field.name for field in attrs.fields(type(value)) if field.init]
-        return attrs.evolve(value, **{name: scale(getattr(value, name), strip(hints[name]), factors) for name in names})
+        return attrs.evolve(value, **{name: scale(own, hint, factors) for name, own, hint in known(value)})
     return value
+
+
+def known(noun):
+    """Yield the name, the value and the annotation of every field; what is worked out when asked for is a property."""
+    kind = type(noun)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in attrs.fields(kind):
+        if field.init:
+            made = getattr(kind, field.alias, None)
+            late = isinstance(made, property)
+            hint = typing.get_type_hints(made.fget, include_extras=True)["return"] if late else hints[field.name]
+            yield field.alias, getattr(noun, field.alias), strip(hint)
 
 
 def strip(hint):
@@ -225,10 +235,7 @@ def dimensions(value, hint):
         inner = typing.get_args(hint)
         return set().union(*(dimensions(item, inner[1] if inner else type(item)) for item in value.values()))
     if attrs.has(type(value)):
-        hints = typing.get_type_hints(type(value), include_extras=True)
-        return set().union(
-            *(dimensions(getattr(value, f.name), strip(hints[f.name])) for f in attrs.fields(type(value)) if f.init)
-        )
+        return set().union(*(dimensions(own, hint) for _, own, hint in known(value)))
     return set()
 
 
@@ -245,17 +252,12 @@ def numbers(value, hint):
         # Where two ways take equally long, rounding may choose either, and with it how the time is explained.
         return [float(value.time), *map(float, value.ways.values())]
     if attrs.has(type(value)) and not isinstance(value, (rl.System, rl.Calibration, rl.Model)):
-        hints = typing.get_type_hints(type(value), include_extras=True)
-        names = [
-            f.name
-            for f in attrs.fields(type(value))
-            if f.init and f.name not in ("question", "layout", "rules", "capacity")
-        ]
+        left_out = ("question", "layout", "rules", "capacity")
         return [
             n
-            for name in names
-            if getattr(value, name) is not None
-            for n in numbers(getattr(value, name), strip(hints[name]))
+            for name, own, hint in known(value)
+            if name not in left_out and own is not None
+            for n in numbers(own, hint)
         ]
     return []
 

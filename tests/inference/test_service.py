@@ -325,8 +325,18 @@ def test_more_requests_never_make_fewer_tokens_nor_serve_one_faster(pair, input,
     est = serve(rl.Serve(model, input, output, 2.0 ** np.arange(12)), system, rl.Layout(), profile)
     # Where ranks do nothing but pass prompts, how many go into one chunk moves the rate a little either way; and one that comes back
     # where others decode waits for the end of their step.
-    assert (np.diff(est.tokens_per_second) >= -0.04 * est.tokens_per_second[1:]).all()
+    assert (np.diff(est.tokens_per_second) >= -0.02 * est.tokens_per_second[1:]).all()
     assert (np.diff(est.tpot) >= -0.02 * est.tpot[1:]).all()
+
+
+def test_requests_that_wait_take_no_memory():
+    """64 GB of 16-bit weights and activations: 20 of 32 tokens fit together, however many are asked."""
+    asked = rl.Serve(rl.model("mpt-30b"), 32, 32, 2.0 ** np.arange(12))
+    est = rl.estimate(asked, "atlas-800t-a2", rl.Layout(), level="generic", engine="none")
+    served = np.minimum(est.question.concurrency, est.max_concurrency)
+    assert (np.diff(served) >= 0).all()
+    assert (np.diff(est.tokens_per_second) >= 0).all()
+    assert np.all(est.max_concurrency >= 1)
 
 
 def test_one_request_alone():

@@ -288,3 +288,24 @@ def test_chunks_of_sglang_by_memory():
         return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine("sglang", rack)))[0]
 
     assert [tokens(name) for name in ("rtx-4090", "l40s", "dgx-h100", "dgx-b200")] == [2048, 4096, 8192, 16384]
+
+
+def test_pages_of_one_size():
+    """Pages of 64 entries of 100 bytes; 1,024 tokens are 4 of them, twice with an index; compressors of 1,600 bytes a token take 4."""
+    mixer = Compressed(
+        10, 100, 50, 1, 10, window=128, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
+    )
+    layers = (rl.Layers(3, mixer, rl.Dense(3000)),)
+    model = attrs.evolve(PLAIN, layers=layers, formats=attrs.evolve(PLAIN.formats, kv="fp8"))
+    found = float(serving_memory.equal_pages(model, 256.0, 1024.0, 512.0))
+    assert found == pytest.approx(3 * 6400 * (128 / 64 + 2 * (4 + 512 / 4)))
+
+
+def test_deepseek_v4_pro_on_mi300x_starts_by_the_size_of_its_passes():
+    """vLLM issue 53961: a request of 1,048,576 tokens does not fit with passes of 16,384 tokens, and does with 8,192."""
+    question = rl.Decode(rl.model("deepseek-v4-pro", kv_dtype="fp8"), 1.0, 1_048_575.0)
+    fits = [
+        bool(rl.estimate(question, "mi300x-8", rl.Layout(tp=8), engine=f"vllm@{day}", memory_fraction=0.9).fits)
+        for day in ("2026-08", "2026-07")
+    ]
+    assert fits == [False, True]

@@ -1,4 +1,4 @@
-"""Prompts on chips of their own: two pools, the queue before one, and the caches sent between them."""
+"""Disaggregated prefill and decode: two pools, the queue before one, and the caches sent between them."""
 
 import json
 

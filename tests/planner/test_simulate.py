@@ -8,6 +8,7 @@ import pytest
 import roofline as rl
 from roofline.cli import app
 from roofline.inference.requests import Request
+from roofline.results.answer import Answer
 
 SMALL = rl.Trace.poisson(10.0, 300, input=1024, output=64, lengths_are="lognormal", seed=2)
 FIELDS = {"requests", "completed", "duration_s", "output_tokens_per_s", "ttft_s", "tpot_s", "itl_s", "e2e_s", "goodput", "preemptions", "prefix_hit_rate"}  # fmt: skip
@@ -42,6 +43,16 @@ def test_forms_of_the_answer(sim):
     ax = sim.plot()
     assert "requests wait" in rl.plots.paper.alt(ax)
     assert sim._repr_html_().startswith("<div")
+
+
+def test_a_simulation_is_an_answer(sim):
+    assert isinstance(sim, Answer)
+    assert (sim.shape, sim.at(), sim.best()) == ((), sim, sim)
+    assert sim.bound == sim.estimate.bound
+    assert sim.inputs["requests"] == 300
+    assert sim.labels["trace"] == sim.trace
+    assert sim.to_dataframe().shape[0] == 300
+    assert len(sim.citations()) > 10
 
 
 def test_the_mean_is_near_the_closed_form(sim):

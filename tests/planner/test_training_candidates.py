@@ -68,7 +68,7 @@ def test_no_split_that_was_not_tried_does_better():
 
 def test_it_stands_beside_the_best_of_one_pool(found):
     text, told = found.table(), found.to_dict()["disaggregated"]
-    assert "with prompts on chips of their own" in text
+    assert "disaggregated prefill and decode" in text
     assert told["over_one_pool"] == pytest.approx(
         float(found.disaggregated.best.tokens_per_second_per_chip / found.best.tokens_per_second_per_chip)
     )
@@ -99,7 +99,7 @@ def test_that_none_fits_is_an_answer():
     assert {each.kind for each in apart.rejected} == {"memory"}
     assert "NONE" in found.table()
     assert found.to_dict()["disaggregated"]["best"] is None
-    assert "none is kept" in repr(apart)
+    assert "none is accepted" in repr(apart)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_dies_are_paired_as_whole_chips():
 def test_the_command(capsys):
     line = "search serve llama-3.1-8b --system dgx-h100 --chips 2 --ttft 2s --tpot 50ms --disaggregated"
     app.main(line.split())
-    assert "chips that read" in capsys.readouterr().out
+    assert "prefill chips" in capsys.readouterr().out
     app.main([*line.split(), "--json"])
     assert json.loads(capsys.readouterr().out)["disaggregated"]["best"]["fits"]
 
 
 def test_both_frontiers_are_drawn_together(found):
     ax = found.plot()
-    assert [curve.label for curve in ax.roofline_curves][1] == "dgx-h100: prompts on chips of their own"
+    assert [curve.label for curve in ax.roofline_curves][1] == "dgx-h100: disaggregated"
     assert len({curve.title for curve in ax.roofline_curves}) == 1
     assert ax.roofline_curves[1].plans[0].count("|") == 1
     assert rl.search("llama-3.1-405b", "dgx-h100", disaggregated=True).disaggregated.curve() is None

@@ -418,9 +418,9 @@ def test_nothing_to_sweep_is_refused(name):
 def test_nothing_kept_is_an_answer():
     found = small(limits={"tpot": "1us"})
     assert (found.kept, found.best, found.frame.rows) == (0, None, 0)
-    assert "no plan is kept" in found.table()
+    assert "no plan is accepted" in found.table()
     assert found.csv().startswith("model,")
-    with pytest.raises(rl.QuestionError, match="0 are kept"):
+    with pytest.raises(rl.QuestionError, match="0 are retained"):
         found.estimate(0)
     assert found.to_dict()["plans"] == []
 
@@ -545,7 +545,7 @@ def test_the_command_says_what_the_function_does(capsys, tmp_path):
     assert (tmp_path / "x.csv").read_text() == found.csv()
     app.main(SWEEP)
     out = capsys.readouterr()
-    assert "the best by tokens/s a chip" in out.out
+    assert "the best by tokens/s per chip" in out.out
     assert out.err == ""  # no terminal, no progress
 
 

@@ -126,7 +126,7 @@ def test_a_framework_that_is_not_described_is_any():
      ({"recompute": "selective", "note": "recompute=selective [8, 4, 4, 0]"}, "full", 0.5, ""), ({"recompute": "full", "note": "recompute=full on layers [6, 2]"}, "full", 0.25, ""),
      ({"recompute": "full", "note": "recompute=full method=block num_layers=4", "pp": "4", "dp": "2"}, "full", 0.5, ""),
      ({"recompute": "full", "note": "recompute=full method=uniform num_layers=1"}, "full", 1.0, ""),
-     ({"recompute": "selective", "note": "recompute=remat_policy=minimal_with_context"}, "none", 1.0, "is kept"),
+     ({"recompute": "selective", "note": "recompute=remat_policy=minimal_with_context"}, "none", 1.0, "is stored"),
      ({"recompute": "selective", "note": "recompute=remat_policy=minimal"}, "selective", 1.0, "")],
 )  # fmt: skip
 def test_what_is_done_again(words, recompute, share, reason):

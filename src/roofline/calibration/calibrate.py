@@ -79,6 +79,9 @@ def calibrate(
         name: what to call the profile; by default after the chip.
         collective, ranks: of output that does not say them.
 
+    Returns:
+        The fitted profile, its errors, and what was not fitted.
+
     Raises:
         DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
     """

@@ -6,7 +6,9 @@ bottomless nesting are errors, and every message names the file.
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,8 @@ from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
 from roofline.core.mappings import Table
+from roofline.core.provenance import Fact
+from roofline.core.remember import remembered
 from roofline.core.signatures import typed
 from roofline.core.values import Json
 from roofline.hardware.constants import IDEAL, LEVELS, Calibration
@@ -94,6 +98,16 @@ def _found(kind: str, text: object) -> Path:
             raise UnknownNameError(fault(kind, given, f"no such {kind}", hint))
     remedy = f"list them with `roofline list {kind}s`, or give the path of a TOML file"
     raise unknown(kind, given, names(kind), remedy if kind != "calibration" else "")
+
+
+def _file(kind: str, given: str) -> Path:
+    """Return the file of a descriptor given by text, as :func:`_found` does; that of a name is looked for once."""
+    return _found(kind, given) if looks_like_path(given) else _named_file(kind, given)
+
+
+@functools.lru_cache(maxsize=512)
+def _named_file(kind: str, name: str) -> Path:
+    return _found(kind, name)
 
 
 def _elsewhere(kind: str, name: str) -> str:
@@ -171,15 +185,15 @@ def _beside(path: Path, given: str) -> str | Path:
 
 def _stamp(path: Path) -> float:
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116, once for each file of each question
     except (OSError, ValueError):
         return 0.0
 
 
 def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
-    path = _found(kind, given)
-    key = (kind, path.absolute())
+    path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
+    key = (kind, path if path.is_absolute() else path.absolute())
     kept = _READ.get(key)
     if kept is not None and all(_stamp(file) == stamp for file, stamp in kept[0]):
         return kept[1]
@@ -194,8 +208,18 @@ def _load(kind: str, given: object) -> Any:
 def chip(given: str | Path | Chip) -> Chip:
     """Return a chip by its name in ``hardware/chips`` or the path of a TOML file.
 
+    Args:
+        given: an object, a name (``roofline list chips``), or a path.
+
+    Returns:
+        The chip; peaks in FLOP/s, memory in bytes.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> chip("h100").memory.capacity / 1e9  # GB
+    80.0
     """
     return given if isinstance(given, Chip) else _load("chip", given)
 
@@ -213,8 +237,18 @@ def fabric(given: str | Path | Fabric) -> Fabric:
 def system(given: str | Path | System) -> System:
     """Return a system by its name in ``hardware/systems`` or the path of a TOML file; a chip, by name or file, is a system of one.
 
+    Args:
+        given: an object, a name (``roofline list systems``), or a path.
+
+    Returns:
+        The system: its chip, its tiers, its cost and power.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> float(system("dgx-h100").chips), [tier.name for tier in system("dgx-h100").tiers][:1]
+    (8.0, ['NVLink 4'])
     """
     if isinstance(given, System):
         return given
@@ -324,8 +358,18 @@ def _machine(on: System | None) -> stacks.Machine:
 def framework(given: str | Path | Framework) -> Framework:
     """Return a training framework by its name in ``workloads/frameworks`` or the path of a TOML file; ``none`` adds nothing.
 
+    Args:
+        given: an object, a name (``roofline list frameworks``), or a path.
+
+    Returns:
+        The framework: times in seconds, shares without a unit.
+
     Raises:
-        UnknownNameError: no such name. DescriptorError: the file cannot be read.
+        UnknownNameError: no such name.
+        DescriptorError: the file cannot be read.
+
+    >>> framework("none").name
+    'none'
     """
     if isinstance(given, Framework):
         return given
@@ -361,8 +405,18 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     The path of a TOML file is a profile of one's own. ``ideal`` keeps the generic margins of memory and power: they are no
     matter of speed.
 
+    Args:
+        level: ``ideal``, ``generic``, ``calibrated``, a path, or a profile.
+        system_: for whose chip.
+
+    Returns:
+        The calibration coefficients.
+
     Raises:
         UnknownNameError: no such level, or system.
+
+    >>> profile("ideal", "dgx-h100").level, profile("calibrated", "dgx-h100").level
+    ('ideal', 'calibrated')
     """
     if isinstance(level, Calibration):
         return level
@@ -381,10 +435,16 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
     kin = (part.name, part.silicon)
     timed, far = _timed(part)
     own: Calibration = _load("calibration", timed)
-    if far:
-        own = evolve(own, stands_for=part.name)
     # A chip without measured training runs goes by the others of its maker.
     seen = next((table[name] for name in (*kin, part.vendor if own is generic else "") if name in table), None)
+    return _sustained(own, part.name if far else "", seen)
+
+
+@remembered(64)
+def _sustained(own: Calibration, stands_for: str, seen: Fact | None) -> Calibration:
+    """Return a profile as long steps leave it, for a chip whose nearest relative's it is, if any."""
+    if stands_for:
+        own = evolve(own, stands_for=stands_for)
     if seen is None:
         return own
     facts = (*(fact for fact in own.facts if fact.path != seen.path), seen)
@@ -414,11 +474,19 @@ def model(
     multi-token-prediction modules.
 
     Args:
+        given: an object, a name (``roofline list models``), a path, or the content of a config.json.
         dtype: store the matrices of its layers in this format instead.
         kv_dtype: store its KV cache in this format instead.
 
+    Returns:
+        The model, its layers in order.
+
     Raises:
-        UnknownNameError: no such name or dtype. DescriptorError: the file cannot be read, or describes no known family.
+        UnknownNameError: no such name or dtype.
+        DescriptorError: the file cannot be read, or describes no known family.
+
+    >>> model("llama-3.1-8b").depth, model("llama-3.1-8b", dtype="fp8").dtype
+    (32, 'fp8')
     """
     if isinstance(given, Model):
         out = given

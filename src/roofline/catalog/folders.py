@@ -34,8 +34,17 @@ def root() -> Path:
 def names(kind: str) -> tuple[str, ...]:
     """Return the names of the descriptors of a kind that come with the library: chips, systems, models (or calibrations).
 
+    Args:
+        kind: ``chips``, ``systems``, ``models``, ``frameworks`` or ``calibrations``.
+
+    Returns:
+        The names, in alphabetical order.
+
     Raises:
         UnknownNameError: no such kind.
+
+    >>> "dgx-h100" in names("systems")
+    True
     """
     singular = str(kind).lower().removesuffix("s")
     if singular not in FOLDERS:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+from attrs import frozen
 from cyclopts import Parameter
 
 from roofline.cli.console import say
 from roofline.cli.fit import required
 from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Options, Step
+from roofline.core.fields import given
 from roofline.planner.campaign import campaign
 from roofline.reports import text
 
 Tokens = Annotated[str, Parameter(help="Tokens of the whole run: 15T (default).")]
+
+
+@Parameter(name="*")
+@frozen
+class Run(Options):
+    """What the run is beyond its steps: its deadline, failures, checkpoints and spare chips."""
+
+    deadline: Annotated[
+        str | None,
+        Parameter(help="Days the run may take, 90 or '90 days': answers with the fewest chips that keep it."),
+    ] = None
+    mtbf: Annotated[
+        str | None,
+        Parameter(help="Mean time between failures of the whole run: '3 h' (default: published failures of the chip)."),
+    ] = None
+    storage: Annotated[str | None, Parameter(help="Rate at which storage takes in checkpoints: '2 TB/s'.")] = None
+    restart: Annotated[str | None, Parameter(help="Time from a failure to the loading of a checkpoint: '5 min'.")] = (
+        None
+    )
+    pue: Annotated[float | None, Parameter(help="Draw of the building over that of its machines: 1.2.")] = None
+    spares: Annotated[float | None, Parameter(help="Chips that wait to replace others.")] = None
+
+
+RUN: Final = Run()
 
 
 def campaign_(
@@ -21,20 +47,7 @@ def campaign_(
     *,
     system: System,
     tokens: Tokens = "15T",
-    deadline: Annotated[
-        str | None,
-        Parameter(help="Days the run may take, 90 or '90 days': answers with the fewest chips that keep it."),
-    ] = None,
-    mtbf: Annotated[
-        str | None,
-        Parameter(help="Mean time between failures of the whole run: '3 h' (default: published failures of the chip)."),
-    ] = None,
-    storage: Annotated[str | None, Parameter(help="Rate at which storage takes in checkpoints: '2 TB/s'.")] = None,
-    restart: Annotated[
-        str | None, Parameter(help="Time from a failure to the loading of a checkpoint: '5 min'.")
-    ] = None,
-    pue: Annotated[float | None, Parameter(help="Draw of the building over that of its machines: 1.2.")] = None,
-    spares: Annotated[float | None, Parameter(help="Chips that wait to replace others.")] = None,
+    run: Run = RUN,
     machine: Machine = MACHINE,
     dtype: Dtype = None,
     degrees: Degrees = DEGREES,
@@ -43,17 +56,7 @@ def campaign_(
     json: Json = False,
 ) -> None:
     """Estimate a whole training run: days, goodput under failures, energy and cost, and how certain these are."""
-    of_run = {
-        "deadline": deadline,
-        "mtbf": mtbf,
-        "storage": storage,
-        "restart": restart,
-        "pue": pue,
-        "spares": spares,
-        "dtype": dtype,
-    }
-    words: dict[str, Any] = machine.words() | degrees.words() | Options.words(step)
-    words |= {name: value for name, value in of_run.items() if value is not None}
-    run = campaign(model, system, tokens, **words)
-    say(json, run.to_dict, lambda: text.sheet(run))
-    required(run, asked=require_fit)
+    words: dict[str, Any] = machine.words() | degrees.words() | Options.words(step) | run.words() | given(dtype=dtype)
+    found = campaign(model, system, tokens, **words)
+    say(json, found.to_dict, lambda: text.sheet(found))
+    required(found, asked=require_fit)

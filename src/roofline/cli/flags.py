@@ -389,7 +389,7 @@ Frontier = Annotated[
 SystemsPicture = Annotated[Path | None, output_file("Draw the systems into FILE.svg, .pdf or .png.")]
 Profile = Annotated[Path | None, output_file("Write the profile, to be used as --level FILE.toml.")]
 Predictions = Annotated[Path | None, output_file("Write every prediction to this CSV file: predictions.csv.")]
-Rows = Annotated[Path | None, output_file("Write the configurations that are kept into FILE.csv or FILE.parquet.")]
+Rows = Annotated[Path | None, output_file("Write the retained configurations into FILE.csv or FILE.parquet.")]
 Page = Annotated[Path, output_file("Write the page to FILE.html.")]
 NoFrontier = Annotated[
     bool, Parameter(negative="", group=OUTPUT, help="Leave out the search for alternatives, which takes a few seconds.")

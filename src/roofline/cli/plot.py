@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
+from cyclopts import Parameter
 
 from roofline import catalog, plots
 from roofline.cli.console import drawn, form_of, note, watched, wrote
@@ -58,21 +59,46 @@ SHARED: Final = ("roofline", "load", "frontier", "scaling")
 """Kinds of which several systems fit on one picture."""
 
 
+@Parameter(name="*")
+@frozen
+class Drawing(Options):
+    """What is drawn of a kind of picture, and how."""
+
+    kind: PictureKind = "roofline"
+    style: PictureStyle = "light"
+    width: PictureWidth = None
+    by: Parts = None
+    track: Tracked = None
+    levels: Levels = False
+    band: Band = False
+    sizes: Sizes = None
+    weak: Weak = False
+    alt: Picture = False
+
+    def words(self) -> dict[str, Any]:
+        """Return the words that belong to the kind of picture.
+
+        Raises:
+            QuestionError: it takes no such word.
+        """
+        takes = {"roofline": ("track", "levels", "band"), "breakdown": ("by",)}.get(self.kind, ())
+        found = given(by=self.by, track=self.track, levels=self.levels or None, band=self.band or None)
+        for name in found:
+            if name not in takes:
+                rule = f"is not a word of --kind {self.kind}"
+                raise QuestionError(fault(f"--{name}", found[name], rule, "leave it out"))
+        return found
+
+
+DRAWING: Final = Drawing()
+
+
 def plot_(
     model: ModelName,
     *,
     system: Systems,
     file: PictureFile,
-    kind: PictureKind = "roofline",
-    style: PictureStyle = "light",
-    width: PictureWidth = None,
-    by: Parts = None,
-    track: Tracked = None,
-    levels: Levels = False,
-    band: Band = False,
-    sizes: Sizes = None,
-    weak: Weak = False,
-    alt: Picture = False,
+    drawing: Drawing = DRAWING,
     machine: Machine = MACHINE,
     software: Software = SOFTWARE,
     degrees: Degrees = DEGREES,
@@ -94,14 +120,15 @@ def plot_(
     form = form_of(file)
     catalog.check_places([file])
     trains, words = either(load, step, also=software)
+    kind = drawing.kind
     _check(kind, system, limits, trains=trains)
     words |= limits.words() | machine.words() | degrees.words()
-    own = _own(kind, by=by, track=track, levels=levels or None, band=band or None)
-    draw = {"frontier": _frontier, "scaling": _grown(sizes, weak=weak)}.get(kind, _answered(kind, own))
-    sheet = Sheet({"style": style, "width": width})
+    own = drawing.words()
+    draw = {"frontier": _frontier, "scaling": _grown(drawing.sizes, weak=drawing.weak)}.get(kind, _answered(kind, own))
+    sheet = Sheet({"style": drawing.style, "width": drawing.width})
     for each in system:
         draw(model, each, words, sheet)
-    for line in [*sheet.lines, *([plots.alt(sheet.axes)] if alt else ())]:
+    for line in [*sheet.lines, *([plots.alt(sheet.axes)] if drawing.alt else ())]:
         note(line)
     wrote((file, lambda: drawn(sheet.axes, form), ""))
 
@@ -121,20 +148,6 @@ def _check(kind: str, systems: list[str], limits: Options, *, trains: bool) -> N
         raise QuestionError(
             fault("--system", " ".join(systems), f"a {kind} is of one system", "make a picture of each")
         )
-
-
-def _own(kind: str, **words: Any) -> dict[str, Any]:
-    """Return the words that belong to a kind of picture.
-
-    Raises:
-        QuestionError: it takes no such word.
-    """
-    takes = {"roofline": ("track", "levels", "band"), "breakdown": ("by",)}.get(kind, ())
-    found = given(**words)
-    for name in found:
-        if name not in takes:
-            raise QuestionError(fault(f"--{name}", found[name], f"is not a word of --kind {kind}", "leave it out"))
-    return found
 
 
 @define(eq=False)

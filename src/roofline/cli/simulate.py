@@ -128,6 +128,62 @@ Picture = Annotated[
 
 @Parameter(name="*")
 @frozen
+class Traffic(Options):
+    """The requests: those of a file, or drawn ones."""
+
+    trace: TraceFile = None
+    requests: Requests = None
+    rate: TrafficRate = None
+    concurrency: InFlight = None
+    input: In = None
+    output: Out = None
+    lengths: Spread = "fixed"
+    variation: Varied = 0.5
+    burstiness: Bursts = 1.0
+    hash_block: HashBlock = 512
+
+    def words(self) -> dict[str, Any]:
+        """Return the words of a simulation: of a trace that is read, how much of it and at which load."""
+        if self.trace is None:
+            return {}
+        return {"requests": self.requests, "rate": self.rate, "concurrency": self.concurrency}
+
+    def read(self) -> Trace:
+        """Return the trace of the file, or one that is drawn.
+
+        Raises:
+            QuestionError: lengths with a file that has its own, or neither a file nor one load.
+        """
+        if self.trace is not None:
+            for word, value in (("--input", self.input), ("--output", self.output)):
+                if value is not None:
+                    rule = "is not to be given with --trace"
+                    raise QuestionError(fault(word, value, rule, "the file has the lengths"))
+            return Trace.read(self.trace, hash_block=self.hash_block)
+        if (self.rate is None) == (self.concurrency is None):
+            remedy = "name a file, or give --rate or --concurrency (one of them) for requests that are drawn"
+            raise QuestionError(fault("--trace", None, "is missing", remedy))
+        drawn: Any = {
+            "input": 4096.0 if self.input is None else self.input, "output": 1024.0 if self.output is None else self.output,
+            "lengths_are": self.lengths, "variation": self.variation,
+        }  # fmt: skip
+        if self.rate is not None:
+            count = 10_000 if self.requests is None else self.requests
+            return Trace.poisson(self.rate, count, burstiness=self.burstiness, **drawn)
+        return Trace.closed(self.concurrency or 0, self.requests, **drawn)
+
+
+@Parameter(name="*")
+@frozen
+class GoodRequest(Options):
+    """Limits on the times of a good request."""
+
+    ttft: TtftLimit = None
+    tpot: TpotLimit = None
+
+
+@Parameter(name="*")
+@frozen
 class Scheduler(Options):
     """How an engine schedules requests."""
 
@@ -151,6 +207,8 @@ class Sampling(Options):
     imbalance: Imbalance = None
 
 
+_TRAFFIC: Final = Traffic()
+_GOOD: Final = GoodRequest()
 _SCHEDULER: Final = Scheduler()
 _SAMPLING: Final = Sampling()
 
@@ -159,18 +217,8 @@ def simulate_(
     model: ModelName,
     *,
     system: System,
-    trace: TraceFile = None,
-    requests: Requests = None,
-    rate: TrafficRate = None,
-    concurrency: InFlight = None,
-    input: In = None,
-    output: Out = None,
-    lengths: Spread = "fixed",
-    variation: Varied = 0.5,
-    burstiness: Bursts = 1.0,
-    hash_block: HashBlock = 512,
-    ttft: TtftLimit = None,
-    tpot: TpotLimit = None,
+    traffic: Traffic = _TRAFFIC,
+    good: GoodRequest = _GOOD,
     machine: Machine = MACHINE,
     software: Software = SOFTWARE,
     degrees: Degrees = DEGREES,
@@ -184,48 +232,12 @@ def simulate_(
     """Simulate a trace of requests through a service: TTFT, TPOT, ITL and E2E at percentiles, goodput, queue and cache over time."""
     form = form_of(file, also=("csv", "json"))
     catalog.check_places([file])
-    asked = _trace(
-        trace, requests=requests, rate=rate, concurrency=concurrency, input=input, output=output, lengths=lengths,
-        variation=variation, burstiness=burstiness, hash_block=hash_block,
-    )  # fmt: skip
-    words: dict[str, Any] = {}
-    for group in (machine, software, degrees, sampling, scheduler, pool):
+    asked, words = traffic.read(), dict[str, Any]()
+    for group in (machine, software, degrees, sampling, scheduler, pool, good, traffic):
         words |= group.words()
-    if trace is not None:
-        words |= {"requests": requests, "rate": rate, "concurrency": concurrency}
     target = drafted(model, draft_model, words)
     with watched("requests") as progress:
-        found = simulate(target, system, asked, ttft=ttft, tpot=tpot, progress=progress, **words)
+        found = simulate(target, system, asked, progress=progress, **words)
     say(json, found.to_dict, found.table)
     data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
     wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))
-
-
-def _trace(
-    file: Path | None, *, requests: int | None, rate: float | None, concurrency: int | None, input: float | None,
-    output: float | None, lengths: str, variation: float, burstiness: float, hash_block: int,
-) -> Trace:  # fmt: skip
-    """Return the trace of a file, or one that is drawn as the words say."""
-    if file is not None:
-        for word, value in (("--input", input), ("--output", output)):
-            if value is not None:
-                raise QuestionError(fault(word, value, "is not to be given with --trace", "the file has the lengths"))
-        return Trace.read(file, hash_block=hash_block)
-    if (rate is None) == (concurrency is None):
-        raise QuestionError(
-            fault(
-                "--trace",
-                None,
-                "is missing",
-                "name a file, or give --rate or --concurrency (one of them) for requests that are drawn",
-            )
-        )
-    asked, answered = 4096.0 if input is None else input, 1024.0 if output is None else output
-    if rate is not None:
-        return Trace.poisson(
-            rate, 10_000 if requests is None else requests, input=asked, output=answered, lengths_are=lengths, variation=variation,
-            burstiness=burstiness,
-        )  # fmt: skip
-    return Trace.closed(
-        concurrency or 0, requests, input=asked, output=answered, lengths_are=lengths, variation=variation
-    )  # fmt: skip

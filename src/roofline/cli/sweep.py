@@ -52,16 +52,16 @@ Bounds = Annotated[
 By = Annotated[
     str | None, Parameter(group=LIMIT, help="Metric to rank by: tokens_per_second (default: tokens/s per chip).")
 ]
-Top = Annotated[int, Parameter(converter=to_whole, group=LIMIT, help="Configurations to keep: 10 (default).")]
+Top = Annotated[int, Parameter(converter=to_whole, group=LIMIT, help="Configurations to retain: 10 (default).")]
 Metrics = Annotated[
     str | None,
-    Parameter(group=LIMIT, help="Two or three metrics, apart by commas: keep what no other configuration beats in all."),
+    Parameter(group=LIMIT, help="Two or three metrics, separated by commas: retain what no other configuration beats in all."),
 ]  # fmt: skip
 Per = Annotated[
-    str | None, Parameter(group=LIMIT, help="Keep as many of each model, system, phase or dtype: model,system.")
+    str | None, Parameter(group=LIMIT, help="Retain as many of each model, system, phase or dtype: model,system.")
 ]
 Formats = Annotated[
-    str | None, Parameter(group=flags.MACHINE, help="Number formats of the weights, apart by commas: bf16,fp8.")
+    str | None, Parameter(group=flags.MACHINE, help="Number formats of the weights, separated by commas: bf16,fp8.")
 ]
 Workers = Annotated[
     int, Parameter(converter=to_whole, group=OUTPUT, help="Processes that compute: 4 (default: 1, this one alone).")
@@ -70,6 +70,25 @@ Checkpoint = Annotated[
     Path | None,
     Parameter(group=OUTPUT, help="A file from which the same sweep continues where it stopped: sweep.json."),
 ]
+
+
+@Parameter(name="*")
+@frozen
+class Ranking(Options):
+    """What is retained: limits, and the metrics to rank by."""
+
+    limit: Bounds = None
+    by: By = None
+    top: Top = 10
+    frontier: Metrics = None
+    per: Per = None
+
+    def words(self) -> dict[str, Any]:
+        """Return the words of a sweep."""
+        return {
+            "limits": limits("--limit", self.limit), "by": self.by, "top": self.top, "frontier": _apart(self.frontier),
+            "per": _apart(self.per) or (),
+        }  # fmt: skip
 
 
 @Parameter(name="*")
@@ -93,6 +112,7 @@ class Machine(Options):
     price: flags.Price = None
 
 
+_RANKING: Final = Ranking()
 _SOFTWARE: Final = Software()
 _MACHINE: Final = Machine()
 MOST_WORKERS: Final = 1024
@@ -108,11 +128,7 @@ def sweep_(
     chips: ChipCounts = None,
     sizes: Sizes = None,
     vary: Vary = None,
-    limit: Bounds = None,
-    by: By = None,
-    top: Top = 10,
-    frontier: Metrics = None,
-    per: Per = None,
+    ranking: Ranking = _RANKING,
     dtype: Formats = None,
     degrees: Degrees = DEGREES,
     machine: Machine = _MACHINE,
@@ -122,7 +138,7 @@ def sweep_(
     file: Rows = None,
     json: Json = False,
 ) -> None:
-    """Estimate every combination of models, systems, layouts, sizes and hardware; keep the best that fit, and say why not the others.
+    """Estimate every combination of models, systems, layouts, sizes and hardware; retain the best that fit, and say why not the others.
 
     An interrupt (Ctrl-C) ends the sweep with what it has; with --checkpoint the same command continues where it stopped.
     """
@@ -136,9 +152,8 @@ def sweep_(
     words |= given(chips=None if chips is None else wholes("--chips", chips))
     with processes(workers) as executor, watched("configurations") as progress:
         found = sweep(
-            list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), by=by, top=top,
-            limits=limits("--limit", limit), frontier=_apart(frontier), per=_apart(per) or (), dtype=_apart(dtype),
-            executor=executor, checkpoint=checkpoint, progress=progress, **words,
+            list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), dtype=_apart(dtype),
+            executor=executor, checkpoint=checkpoint, progress=progress, **ranking.words(), **words,
         )  # fmt: skip
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.parquet() if form == "parquet" else found.csv().encode(), ""))

@@ -33,19 +33,30 @@ _CERTAIN: Final = -1e200
 """The logarithm of no chance to miss: times no draws it is 0, times any other number ``expm1`` of it is -1."""
 
 
+_ONE: Final = frozenset((float, np.float64))
+"""Classes of single numbers, of which a ufunc makes the same in several times as long."""
+_YES_OR_NO: Final = frozenset((bool, np.bool_))
+
+
 def pick(where: Mask, yes: Num, no: Num) -> Num:
     """Return ``yes`` where the mask holds and ``no`` elsewhere; a float stays a float."""
+    if where.__class__ in _YES_OR_NO and yes.__class__ in _ONE and no.__class__ in _ONE:
+        return np.float64(yes if where else no)
     return cast("Num", np.where(where, yes, no)[()])
 
 
 def smaller(a: Num, b: Num) -> Num:
     """Return the lesser, element by element."""
-    return cast("Num", np.minimum(a, b))
+    if a.__class__ in _ONE and b.__class__ in _ONE:
+        return np.float64(a if a <= b or a != a else b)  # noqa: PLR0124, the only number that is not itself
+    return np.minimum(a, b)
 
 
 def larger(a: Num, b: Num) -> Num:
     """Return the greater, element by element."""
-    return cast("Num", np.maximum(a, b))
+    if a.__class__ in _ONE and b.__class__ in _ONE:
+        return np.float64(a if a >= b or a != a else b)  # noqa: PLR0124
+    return np.maximum(a, b)
 
 
 def ceil(a: Num) -> Num:
@@ -86,7 +97,10 @@ def expected_distinct(bins: Num, chance: Num, draws: Num) -> Num:
     ... ]
     [6.0, 8.0, 0.0, 0.0]
     """
-    missed = np.where(np.asarray(chance) >= 1, _CERTAIN, np.log1p(-np.minimum(chance, _UNSURE)))
+    if chance.__class__ in _ONE:
+        missed = np.log1p(-chance) if chance < 1 else _CERTAIN
+    else:
+        missed = np.where(np.asarray(chance) >= 1, _CERTAIN, np.log1p(-np.minimum(chance, _UNSURE)))
     return cast("Num", (-bins * np.expm1(draws * missed))[()])
 
 
@@ -100,9 +114,7 @@ def sizes(*nouns: object) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise QuestionError(
-            fault("array shapes", shapes, "do not broadcast", "give each word an axis of its own")
-        ) from None
+        raise QuestionError(fault("array shapes", shapes, "do not broadcast", "give each word its own axis")) from None
 
 
 @functools.cache
@@ -115,6 +127,11 @@ def _fields(kind: Any) -> tuple[str, ...]:
 
 _BARE: Final[WeakSet[Any]] = WeakSet()
 """Nouns that hold no array: models and systems are asked that for every block of points. They are values, and never change."""
+
+
+def bare(noun: object) -> bool:
+    """Return whether there is no array inside a noun."""
+    return not _arrays(noun)
 
 
 def _arrays(noun: object) -> list[NDArray[Any]]:
@@ -158,7 +175,8 @@ def mapped(noun: N, change: Callable[[NDArray[Any]], Any]) -> N:
     if isinstance(noun, dict):
         return cast("N", {key: mapped(item, change) for key, item in noun.items()})
     names = _fields(cast("Any", noun.__class__))
-    return cast("N", attrs.evolve(cast("Any", noun), **{name: mapped(getattr(noun, name), change) for name in names}))
+    changed = {name.lstrip("_"): mapped(getattr(noun, name), change) for name in names}
+    return cast("N", attrs.evolve(cast("Any", noun), **changed))
 
 
 def take(noun: N, where: tuple[slice | int, ...]) -> N:
@@ -210,6 +228,20 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
             blocks((*before, *after), limit) if inner > limit else [tuple(slice(0, n) for n in (*before, *after))]
         ):
             yield (*rest[:axis], here, *rest[axis:])
+
+
+def settled(value: Num) -> Num:
+    """Return a number without the axes along which it does not change, each left with size one; what follows from it is worked out once.
+
+    >>> settled(np.array([[1.0, 2.0], [1.0, 2.0]])), settled(np.ones(3))
+    (array([[1., 2.]]), array([1.]))
+    """
+    out = value
+    for axis in range(np.ndim(value)):
+        first = np.take(out, [0], axis)
+        if np.shape(out)[axis] > 1 and bool(np.all(first == out)):
+            out = first
+    return out
 
 
 def share(part: Num, whole: Num) -> Ratio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from numbers import Real
 from typing import Any, Final, TypeVar
@@ -10,7 +11,7 @@ import attrs
 import numpy as np
 from attrs import NOTHING, Converter, field
 
-from roofline.core.errors import QuestionError, fault
+from roofline.core.errors import QuestionError, fault, near
 from roofline.core.units import GIGA, TERA, Num
 
 MOST_RANKS: Final = GIGA
@@ -79,6 +80,20 @@ def refuse(
             f"must be a finite {'whole ' if whole else ''}number {'above' if strict else 'of at least'} {low:g}{most}"
         )
         raise QuestionError(fault(name, first, rule))
+
+
+def one_of(known: Collection[str]) -> Any:
+    """Return an attrs validator that refuses a word which is not among those known.
+
+    Args:
+        known: a mapping or a collection of words.
+    """
+
+    def validate(_: object, attribute: Any, value: object) -> None:
+        if value not in known:
+            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
+
+    return validate
 
 
 def checked(low: float = 0.0, high: float = np.inf, *, whole: bool = False, strict: bool = False) -> Any:

@@ -4,14 +4,42 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
+from roofline.core.arrays import bare
+
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 _SMALL = 512
 """Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
+
+
+_PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
+
+
+class Later(Generic[R]):
+    """A value that is worked out when it is first asked for: what most answers hold and few are asked.
+
+    >>> later = Later(lambda: print("asked") or 7)
+    >>> later(), later()
+    asked
+    (7, 7)
+    """
+
+    __slots__ = ("_found", "_make")
+
+    def __init__(self, make: Callable[[], R]) -> None:
+        self._make: Callable[[], R] | None = make
+        self._found: R | None = None
+
+    def __call__(self) -> R:
+        """Return the value."""
+        if self._make is not None:
+            self._found, self._make = self._make(), None
+        return cast("R", self._found)
 
 
 class _Call:
@@ -33,21 +61,26 @@ def _key(value: Any) -> Hashable:
     """Return what stands for a value.
 
     Raises:
-        OverflowError: a long array.
+        OverflowError: a long array, or an object that holds any.
     """
-    if value.__class__ is tuple:
+    kind = value.__class__
+    if kind in _PLAIN:
+        return cast("Hashable", value)
+    if kind is tuple:
         return tuple(map(_key, value))
-    if value.__class__ is np.ndarray:
+    if kind is np.ndarray:
         if value.size > _SMALL:
             raise OverflowError
         return (value.shape, value.tobytes())
+    if not bare(value):
+        raise OverflowError
     return cast("Hashable", value)
 
 
 def remembered(limit: int) -> Callable[[F], F]:
     """Return a decorator that remembers the last ``limit`` answers of a pure function of positional arguments.
 
-    Arguments are numbers, small arrays of doubles, texts, objects that never change and compare by identity, and tuples of these.
+    Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, and tuples of these.
     No caller can tell what is remembered from what is worked out: answers are values.
 
     >>> @remembered(2)

@@ -66,13 +66,15 @@ def typed(function: F) -> F:
 
 
 def _hint(written: Any, module: str) -> Any:
-    """Return an annotation as an object; anything for one that names what is imported for type checkers alone."""
+    """Return an annotation as an object; anything where there is none, or one that names what is imported for type checkers alone."""
+    if written is inspect.Parameter.empty:
+        return object
     text = written.__forward_arg__ if isinstance(written, ForwardRef) else written
     try:
         # As typing.get_type_hints does, which gives up on all where one has no object.
         return eval(text, vars(sys.modules[module])) if isinstance(text, str) else text  # noqa: S307
     except NameError:
-        return Any
+        return object
 
 
 def _test(hint: Any) -> tuple[Test, str]:
@@ -94,7 +96,7 @@ def _test(hint: Any) -> tuple[Test, str]:
     kind = origin or hint
     if (
         not isinstance(kind, type)
-        or kind is object
+        or kind in (object, Any)
         or issubclass(kind, Executor)
         or getattr(kind, "_is_protocol", False)
     ):

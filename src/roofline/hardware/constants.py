@@ -13,6 +13,7 @@ from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
+from roofline.core.remember import remembered
 from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
@@ -302,9 +303,7 @@ class Calibration:
 
     def driven(self, engine: Engine) -> Calibration:
         """Return the profile as an engine runs it: with its stack's kernels, its launches, and its share of the memory."""
-        own = self.on(engine.stack) if engine.stack else self
-        share = self.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
-        return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))
+        return _driven(self, engine)
 
     def filled(self, fraction: Num) -> Calibration:
         """Return the profile of an engine that is given this fraction of a chip's memory, in the engine's own sense of it.
@@ -403,3 +402,10 @@ IDEAL: Final = Calibration(
     links={name: Link() for name in COLLECTIVES},
 )
 """The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped."""
+
+
+@remembered(64)
+def _driven(profile: Calibration, engine: Engine) -> Calibration:
+    own = profile.on(engine.stack) if engine.stack else profile
+    share = profile.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
+    return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))

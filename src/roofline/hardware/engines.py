@@ -72,6 +72,8 @@ class StackMemory:
             the running one, and one kept for prefixes to come; ``state_room``, room for states over that for the cache, where those
             are apart; ``window_room``, tokens of windows that have room over those of full attention, where these are apart.
         uniform: windows save no cache where layers differ in the bytes of a token.
+        page: tokens of a page, where all that compressed attention caches (streams, keys of the index, windows, compressors) is in pages of
+            the largest size; 0 where each is as large as it needs.
         chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
         reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
             each rank of a replica, ``reserve_sequence`` for each of the ``sequences``, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
@@ -107,6 +109,7 @@ class StackMemory:
     window_room: Ratio = 0.0
     uniform: bool = False
     chunked: bool = False
+    page: Count = 0.0
     reserve: Bytes = 0.0
     reserve_token: Bytes = 0.0
     reserve_rank: Bytes = 0.0

@@ -32,12 +32,12 @@ from roofline.core.units import (
 )
 
 SHORT: Final[Mapping[str, str]] = {
-    "compute": "every rate of the matrix unit, told by that of 16 bits",
+    "compute": "every rate of the matrix unit, by that of 16 bits",
     "bandwidth": "of a package's memory",
     "memory": "capacity of a package's memory",
     "cores": "of a package",
-    "links": "bandwidth of a rank on every tier, told by that of the innermost",
-    "latency": "of every tier, told by that of the innermost",
+    "links": "bandwidth of a rank on every tier, by that of the innermost",
+    "latency": "of every tier, by that of the innermost",
     "power": "rated power of each chip with its share of the system",
     "price": "cost per hour of each chip",
 }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve
 
 from roofline.core.arrays import ceil, larger, share, smaller
+from roofline.core.remember import Later, remembered
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
-from roofline.hardware.hardware import System
+from roofline.hardware.hardware import Chip, System
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.operations import Message, Operation, Section, launched
@@ -34,7 +36,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
         served: sequences whose tokens the host sends on while the chip computes.
     """
     if not calibration.engine.windows:
-        question = evolve(question, model=as_served(question.model, calibration))
+        served_as = as_served(question.model, calibration)
+        question = question if served_as == question.model else evolve(question, model=served_as)
     cut = _sections(question, system, layout, calibration.engine)
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
@@ -55,10 +58,15 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
 
 def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
-    cut = sections(question, layout, system.chip, engine)
+    return list(_compiled(question, layout, system.chip, engine))
+
+
+@remembered(64)
+def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tuple[Section, ...]:
+    cut = sections(question, layout, chip, engine)
     if engine.exchange == "all_to_all":
-        return list(cut)
-    return [evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut]
+        return cut
+    return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
@@ -140,7 +148,7 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"tpot": (span, 0.0)},
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"tpot": (span, 0.0)},
         progress=((span, yields / new),),
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
@@ -163,6 +171,6 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
         question, system, layout, calibration,
         ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=question.batch * read * layout.pp / span.time,
         memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=demanded(span, system), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
         remarks=notes(question.model, question.input, system, calibration),
     )  # fmt: skip

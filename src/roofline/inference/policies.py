@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_TOKENS, given, refuse
+from roofline.core.fields import MOST_TOKENS, given, one_of, refuse
 from roofline.hardware.engines import Engine
 
 ROUTERS: Final = {
@@ -29,14 +28,6 @@ ORDERS: Final = {
     "priority": "the lowest priority number first; among equals, first come, first served",
 }
 """Ways to choose the next request of a queue."""
-
-
-def _one_of(known: dict[str, str]) -> Any:
-    def validate(_: object, attribute: Any, value: object) -> None:
-        if value not in known:
-            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
-
-    return validate
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Any:
@@ -67,8 +58,8 @@ class Policy:
     max_num_seqs: int = field(default=4096, validator=_number(1, 1 << 20))
     block_size: int = field(default=16, validator=_number(1, 1 << 20))
     reserve: float = field(default=0.0, validator=_number(0, 1, whole=False))
-    order: str = field(default="fcfs", validator=_one_of(ORDERS))
-    router: str = field(default="round_robin", validator=_one_of(ROUTERS))
+    order: str = field(default="fcfs", validator=one_of(ORDERS))
+    router: str = field(default="round_robin", validator=one_of(ROUTERS))
     prefix_cache: bool = True
     slack: int = field(default=32, validator=_number(0, MOST_TOKENS))
     ratio: float = field(default=1.5, validator=_number(1, MOST_TOKENS, whole=False))

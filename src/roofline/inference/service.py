@@ -11,12 +11,14 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, cast
 
 import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.remember import Later
 from roofline.core.text import figure
 from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
@@ -208,7 +210,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = _served_at_once(filled(asked, kept)[2], q, layout, engine)
+        most = _together(asked, lambda n: _served_at_once(filled(n, kept)[2], q, layout, engine))
         run = running(smaller(asked, larger(most, 1.0)))
     else:
         most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
@@ -264,7 +266,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, demand=demanded(cycle, system),
+        waits=waits, gaps=gaps, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
@@ -276,6 +278,25 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
 ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
 """What an answer says where its closed form is known to be off by more than a tenth."""
+
+
+_HALVINGS: Final = 16
+
+
+def _together(asked: Count, served: Callable[[Count], Count]) -> Count:
+    """Return how many requests are served at once if so many are asked: ``served(asked)``, or what serves itself where that is less.
+
+    Prompts pass together, and take memory together, of those requests alone that are let in: fewer of them leave room for more.
+    """
+    most = served(asked)
+    if np.all(most >= asked):
+        return most
+    low, high = larger(most, 0.0), larger(asked, most)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        holds = served(larger(np.floor(middle), 1.0)) >= np.floor(middle)
+        low, high = pick(holds, middle, low), pick(holds, high, middle)
+    return pick(most >= asked, most, np.floor(low))
 
 
 def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:

@@ -322,6 +322,8 @@ class Model:
         Raises:
             UnknownNameError: no such dtype.
         """
+        if weights is None and kv is None:
+            return self
         formats = self.formats if weights is None else self.formats.linear(dtype(weights).name)
         if kv is not None:
             formats = attrs.evolve(formats, kv=dtype(kv).name)

@@ -7,8 +7,10 @@ from typing import cast
 import numpy as np
 
 from roofline import catalog
+from roofline.core.remember import remembered
 from roofline.core.units import Count, Num
 from roofline.hardware.constants import Calibration
+from roofline.hardware.energy import Energy
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.models.dtypes import dtype
@@ -28,7 +30,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
         if question.model.speculator is not None:
             like = "EAGLE-3 heads that others trained"
         out.append(
-            f"a draft is kept with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
+            f"a draft is accepted with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
             "accept_length, the tokens that a step yields, if you know it"
         )
     elif np.any(drafts & (question.accept_length == 1)):
@@ -78,17 +80,18 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
                 f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
             )
     if system.power_per_chip is not None:
-        out.append(_energy(system))
+        out.append(_energy(system, catalog.energy()))
     if system.package.announced:
         out.append(f"{system.package.name} is announced, not shipped: its figures are the maker's intentions")
     return tuple(out)
 
 
-def _energy(system: System) -> str:
+@remembered(64)
+def _energy(system: System, table: Energy) -> str:
     """Return what energy rests on."""
-    table, chip = catalog.energy(), system.package
+    chip = system.package
     draw, rated = table.draw(chip), float(np.mean(cast("Num", table.rated(system))))
-    of = "" if chip.power is not None else f" (assumed: {table.share:.0%} of the system's share a chip)"
+    of = "" if chip.power is not None else f" (assumed: {table.share:.0%} of the system's share per chip)"
     seen = "" if table.seen(chip) else "; no power under load of this chip was fitted: a wide interval"
     return (
         f"energy is of the system as sold, at the wall: a chip of {rated:,.0f} W{of} draws {draw.awake:.0%} of it with kernels "

@@ -11,6 +11,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import Mask
+from roofline.core.remember import remembered
 from roofline.core.units import Count, Num
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
@@ -69,6 +70,7 @@ def broken(rules: Iterable[Rule]) -> list[str]:
     return [rule.reason for rule in rules if not np.all(rule.ok)]
 
 
+@remembered(64)
 def serving_rules(model: Model, system: System, layout: Layout) -> tuple[Rule, ...]:
     """Return the conditions under which a model can be served in a layout on a system."""
     tp, pp, ep = layout.tp, layout.pp, layout.ep

@@ -12,6 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import Mask, ceil, floor, larger, pick, smaller
+from roofline.core.remember import remembered
 from roofline.core.units import Bytes, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -226,6 +227,11 @@ def weights(model: Model, layout: Layout, *, drafting: Mask = False, paired: boo
     the first and last stage. ``drafting`` adds the multi-token-prediction modules to the last. Of two stages on a rank (``paired``), one
     from each end as DualPipe has them, one holds the embedding and the other the head.
     """
+    return _weights(model, layout, drafting, paired)
+
+
+@remembered(64)
+def _weights(model: Model, layout: Layout, drafting: Mask, paired: bool) -> Bytes:
     each = {kind: _layer_bytes(model, *kind, layout) for kind in _kinds(model)}
     stage = ceil(model.depth / layout.pp)
     out = _fullest(model, layout.pp, each)

@@ -209,6 +209,8 @@ def cached_bytes(
     exact = kv_cache(model, layout, tokens, drafting=drafting)
     if own.window_room:
         exact = _apart(model, layout, tokens, exact, own.window_room)
+    if own.page and any(isinstance(run.attention, Compressed) for run in model.layers):
+        return equal_pages(model, own.page, tokens, passing) / layout.pp
     if own.chunked:
         exact = exact + smaller(tokens, passing) * compressor_bytes(model) / layout.pp
     if not any(run.attention for run in model.layers if _recurrent(run)):
@@ -251,6 +253,29 @@ def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Rat
         each[windowed] = each[windowed] + run.count * attention.cached(mixer, 1.0, layout.tp)
     width = dtype(model.formats.kv).bytes / layout.pp
     return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
+
+
+def equal_pages(model: Model, length: Count, tokens: Count, passing: Count) -> Bytes:
+    """Return the bytes of a sequence whose compressed attention lies in pages of one size, that of ``length`` tokens of the finest stream.
+
+    A layer has a page for ``length`` tokens of its stream and of the keys of its index; one for what fits of its window and ``passing``;
+    and one for the largest power of two of tokens of a compressor, for which the keys' own compressor takes another.
+    """
+    width = dtype(model.formats.kv).bytes
+    mixers = [(run.count, run.attention) for run in model.layers if isinstance(run.attention, Compressed)]
+    finest = min((mixer.ratio for _, mixer in mixers if mixer.ratio), default=1)
+    page = max(mixer.dim for _, mixer in mixers) * width * length / finest
+    out: Num = 0.0
+    for count, mixer in mixers:
+        # A window is wider by the pass already.
+        pages = smaller(tokens, mixer.window) * mixer.dim * width / page
+        if mixer.ratio:
+            state = 2 * (1 + mixer.overlap) * mixer.dim * dtype("fp32").bytes
+            each = 2.0 ** np.floor(np.log2(page / state))
+            twice = 1.0 + (mixer.indexer is not None)
+            pages = pages + twice * (ceil(tokens / length) + smaller(tokens, passing) / each)
+        out = out + count * pages * page
+    return out
 
 
 def compressor_bytes(model: Model) -> Bytes:

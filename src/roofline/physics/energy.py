@@ -11,7 +11,7 @@ a chip lowers at its *rated* power are in the calibration of its kernels already
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
@@ -28,8 +28,9 @@ from roofline.core.units import (
     Watts,
 )
 from roofline.hardware.energy import ChipDraw, Surroundings
-from roofline.hardware.hardware import System
-from roofline.operators.operations import Op
+from roofline.hardware.hardware import Chip, System
+from roofline.operators.operations import Op, Operation
+from roofline.physics.kernels import Cost
 from roofline.physics.spans import Span
 
 YEAR: Final = 8766 * HOUR
@@ -58,26 +59,46 @@ def uses(span: Span, system: System) -> Uses:
 
     A collective over g ranks sends ``(g - 1) / g`` of its buffer from each rank, an all-reduce twice that.
     """
-    chip = system.chip
-    compute: Num = 0.0
-    memory: Num = 0.0
-    links: Num = 0.0
-    busy: Num = 0.0
-    for work, cost, times in span.leaves():
-        busy = busy + times * cost.time * (work is not None)
-        if isinstance(work, Op):
-            compute = compute + times * work.flops / chip.peak[work.rate]
-            memory = memory + times * work.traffic
-        elif work is not None:
-            twice = 2.0 if work.collective == _TWICE else 1.0
-            links = links + times * twice * work.size * (1 - share(1.0, work.group))
-    bandwidth = chip.memory.bandwidth
+    compute, memory, links, busy = _sums(span, system.chip, {})
+    bandwidth = system.chip.memory.bandwidth
     return Uses(
         share(compute, span.time),
         smaller(share(memory / bandwidth, span.time), 1.0),
         smaller(share(links / system.tiers[0].bandwidth, span.time), 1.0),
         smaller(share(busy, span.time), 1.0),
     )
+
+
+_Sums: TypeAlias = tuple[Num, Num, Num, Num]
+
+
+def _sums(span: Span, chip: Chip, known: dict[int, _Sums]) -> _Sums:
+    """Return the times of products at their peaks, the bytes of memory and of links, and the time of kernels and messages.
+
+    Args:
+        known: sums by the identity of a span's parts: steps that are met several times are added up once.
+    """
+    if span.cost is not None:
+        own = _sums_of(span.work, span.cost, chip)
+    else:
+        own = known.get(id(span.parts), (0.0, 0.0, 0.0, 0.0))
+        if id(span.parts) not in known:
+            for part in span.parts:
+                compute, memory, links, busy = _sums(part, chip, known)
+                own = own[0] + compute, own[1] + memory, own[2] + links, own[3] + busy
+            known[id(span.parts)] = own
+    if isinstance(span.times, float) and span.times == 1:
+        return own
+    return own[0] * span.times, own[1] * span.times, own[2] * span.times, own[3] * span.times
+
+
+def _sums_of(work: Operation | None, cost: Cost, chip: Chip) -> _Sums:
+    if work is None:
+        return 0.0, 0.0, 0.0, 0.0
+    if isinstance(work, Op):
+        return work.flops / chip.peak[work.rate], work.traffic, 0.0, cost.time
+    twice = 2.0 if work.collective == _TWICE else 1.0
+    return 0.0, 0.0, twice * work.size * (1 - share(1.0, work.group)), cost.time
 
 
 def parts_of_chip(draw: ChipDraw, used: Uses, clock: Ratio = 1.0) -> dict[str, Ratio]:

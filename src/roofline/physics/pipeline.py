@@ -35,10 +35,10 @@ from roofline.core.units import Count, Num, Ratio, Seconds
 SCHEDULES: Final = {
     "gpipe": "all forward passes, then all backward passes: the least to schedule, the most to keep",
     "1f1b": "one forward, one backward, so that a rank keeps no more micro-batches than there are stages; may have chunks",
-    "interleaved": "1f1b of several chunks of layers a rank: a shorter ramp for more messages and somewhat more to keep",
-    "zb-h1": "1f1b whose gradients of weights wait until the rank has nothing else to do: a third of the bubble, as much to keep",
+    "interleaved": "1f1b of several chunks of layers a rank: a shorter ramp for more communication and somewhat more memory",
+    "zb-h1": "1f1b whose gradients of weights wait until the rank has nothing else to do: a third of the bubble, as much memory",
     "zb-h2": "zb-h1 with twice the micro-batches in flight: no bubble where ranks need not end a step together",
-    "zb-v": "two chunks a rank, there and back, so that no bubble is left with as much to keep as 1f1b",
+    "zb-v": "two chunks a rank, there and back, so that no bubble is left with as much memory as 1f1b",
     "dualpipe": "micro-batches enter at both ends, forward and backward passes go in pairs; two copies of the parameters",
 }
 """Schedules of a pipeline, and what each is."""

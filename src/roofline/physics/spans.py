@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -43,6 +43,13 @@ class Span:
         for part in self.parts:
             yield from part.leaves(inner)
 
+    def total(self, of: Callable[[Operation | None, Cost], Num]) -> Num:
+        """Return the sum of something of each piece of work; the parts of a span are added up before they are repeated."""
+        own = 0.0 if self.cost is None else of(self.work, self.cost)
+        for part in self.parts:
+            own = own + part.total(of)
+        return own if isinstance(self.times, float) and self.times == 1 else own * self.times
+
     def busy(self) -> dict[str, Seconds]:
         """Return the time bound by each resource: a leaf's whole time goes to whatever takes the most of it."""
         out: dict[str, Num] = dict.fromkeys(RESOURCES, 0.0)
@@ -59,27 +66,27 @@ class Span:
     @property
     def flops(self) -> Flop:
         """FLOP of all operations."""
-        return sum((w.flops * n for w, _, n in self.leaves() if isinstance(w, Op)), start=0.0)
+        return self.total(lambda w, _: w.flops if isinstance(w, Op) else 0.0)
 
     @property
     def bytes(self) -> Bytes:
         """Memory traffic of all operations."""
-        return sum((w.traffic * n for w, _, n in self.leaves() if isinstance(w, Op)), start=0.0)
+        return self.total(lambda w, _: w.traffic if isinstance(w, Op) else 0.0)
 
     @property
     def network(self) -> Seconds:
         """Time of all messages."""
-        return sum((c.time * n for w, c, n in self.leaves() if isinstance(w, Message)), start=0.0)
+        return self.total(lambda w, c: c.time if isinstance(w, Message) else 0.0)
 
     @property
     def overlapped(self) -> Seconds:
         """Time if the resources of each piece of work were used side by side."""
-        return sum((c.overlapped * n for _, c, n in self.leaves()), start=0.0)
+        return self.total(lambda _, c: c.overlapped)
 
     @property
     def serial(self) -> Seconds:
         """Time if the resources of each piece of work were used in turn."""
-        return sum((c.serial * n for _, c, n in self.leaves()), start=0.0)
+        return self.total(lambda _, c: c.serial)
 
     def error(self) -> Ratio:
         """Return the half-width of the 80 % interval that the kernels' own errors leave, relative to the time.

@@ -18,7 +18,7 @@ from roofline.core.units import DAY, MEBI, Count, Num, Seconds, parse
 from roofline.core.units import SECOND as SECONDS
 from roofline.hardware.hardware import System
 from roofline.planner.train import train
-from roofline.planner.words import CampaignWords, ModelLike
+from roofline.planner.words import CampaignWords, ModelLike, keywords
 from roofline.results.campaign import Campaign
 from roofline.results.training import Training
 from roofline.training.campaign import campaign as whole
@@ -32,6 +32,7 @@ _HALVINGS: Final = 5
 """Times the gap between too few chips and enough is halved."""
 
 
+@keywords(CampaignWords)
 @typed
 def campaign(
     what: Training | TrainStep | ModelLike,
@@ -50,9 +51,10 @@ def campaign(
         tokens: of the run: a number, or text such as ``"15T"`` (the default).
         chips: chips to use; by default all of the system, or, with a deadline, the fewest that keep it.
         deadline: days that the run may take, or text such as ``"90 days"``.
-        words: of :func:`roofline.train` (``global_batch`` is 16 Mi tokens' worth by default), and of the run: ``mtbf``,
-            ``checkpoint``, ``storage``, ``restart``, ``interval``, ``pue``, ``spares``, ``price``, as in
-            :func:`roofline.training.campaign.campaign`.
+        global_batch: sequences of a step; by default 16 Mi tokens' worth.
+
+    Returns:
+        Days, goodput, energy in MWh and cost in US dollars of the run.
 
     Raises:
         QuestionError: a word that has no meaning, or a deadline that no number of chips of the system keeps.
@@ -139,7 +141,7 @@ def _fewest(at: Callable[[int], Campaign], rack: System, days: Num) -> Campaign:
             fault(
                 "deadline",
                 f"{float(days):g} days",
-                f"is not kept by up to {low:,} chips of {rack.name}",
+                f"is not met by up to {low:,} chips of {rack.name}",
                 "give more days",
             )
         )

@@ -18,7 +18,7 @@ from roofline.hardware.hardware import System
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
 from roofline.operators.feasibility import serving_rules
-from roofline.planner.evaluation import Progress, answer
+from roofline.planner.evaluation import Progress, answer, listed
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
 from roofline.workload.questions import Prefill, Question, Serve
@@ -186,17 +186,21 @@ def survey(
     """
     chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
     asked = attrs.evolve(question, chunk=chunk[:, None])
+    which, requests = np.arange(np.size(layouts.tp)), np.ones(0)
     if every:
         alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
         which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
-        layouts, asked = layouts.select(which), attrs.evolve(asked, concurrency=requests)
-    points = int(np.prod(sizes(asked, layouts), dtype=np.int64))
+    points = int(np.size(chunk) * np.size(which))
     if points > _MOST_CANDIDATES:
         rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
         raise QuestionError(
             fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
         )
-    return answer(asked, system, layouts, profile, progress)
+    return (
+        listed(asked, system, layouts, profile, which=which, requests=requests, progress=progress)
+        if every
+        else answer(asked, system, layouts, profile, progress)
+    )
 
 
 def _chunks(read: Num) -> NDArray[np.float64]:

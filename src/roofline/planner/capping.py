@@ -67,7 +67,7 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
     clock = float(low) if np.ndim(low) == 0 else low
     out = at(clock)
     told = "the clock stays" if np.all(enough) else f"the matrix units run at {float(np.min(clock)):.0%} of their clock"
-    note = f"power cap of {show(float(np.min(watts)), WATT, 3)} a chip: {told}"
+    note = f"power cap of {show(float(np.min(watts)), WATT, 3)} per chip: {told}"
     return attrs.evolve(out, choices=(*est.choices, note), candidates=None)
 
 

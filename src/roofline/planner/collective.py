@@ -41,7 +41,6 @@ from roofline.physics.spans import Span, leaf
 from roofline.results.answer import Answer, Text
 from roofline.results.citations import cited
 from roofline.results.intervals import COVERAGE, scaled
-from roofline.results.notebook import Displayed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,6 +91,7 @@ class Collective(Answer):
     """
 
     KIND: ClassVar[str] = "collective"
+    SECTIONED = False
     LEAST: ClassVar[tuple[str, ...]] = ("time", "latency")
     KNOWN: ClassVar[str] = "such as time or busbw"
     COLUMNS: ClassVar[Mapping[str, str]] = {
@@ -214,10 +214,15 @@ class Collective(Answer):
             *(planes if self.options["plane"] else ()),
         )
 
-    def __repr__(self) -> str:
+    @property
+    def _asked_in_words(self) -> str:
         if self.shape:
-            return f"<Collective: {self.kind}, {self.system.name}, {' x '.join(map(str, self.shape))} points>"
-        return f"<Collective: {self.kind} of {show(float(self.bytes), BYTE)}, {float(self.ranks):,.0f} ranks of {self.system.name}: {show(float(self.time), SECOND, 3)}>"
+            return f"{self.kind}, {self.system.name}"
+        return f"{self.kind} of {show(float(self.bytes), BYTE)}, {float(self.ranks):,.0f} ranks of {self.system.name}"
+
+    @property
+    def _given_in_words(self) -> str:
+        return f": {show(float(self.time), SECOND, 3)}"
 
     def __str__(self) -> str:
         if self.shape:
@@ -242,9 +247,6 @@ class Collective(Answer):
                 f"bound                {self.bound}",
             ]
         )
-
-    def _html_text(self) -> str:
-        return Displayed._html_text(self)  # noqa: SLF001
 
     def to_dict(self) -> Record:
         """Return the answer under names with units; arrays become lists."""
@@ -325,6 +327,9 @@ def collective(
         plane: another network of the system that carries the message, such as ``VPC`` of a CloudMatrix.
         copies: experts of each token, of a dispatch or combine.
         level: as in :func:`roofline.estimate`.
+
+    Returns:
+        The time in seconds, bus and algorithm bandwidth in bytes per second, the algorithm, and the interval.
 
     Raises:
         QuestionError: a word is not known, or a number is out of range.

@@ -109,16 +109,9 @@ def estimate(
         layout: how the model is split; by default the layout with the most tokens per second that fits on ``chips``,
             holding to any of ``tp``, ``pp``, ``dp``, ``ep`` that are given.
         chips: chips to use; by default all of the system, or what the layout takes.
-        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
-        engine: what serves: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, ``none`` for the kernels alone; by default
-            a generic engine (none at the ideal level).
-        launch: ``graph``, or ``eager`` where the host launches kernels one by one.
-        memory_fraction: part of a chip's memory that the engine is given, as it means it (``--gpu-memory-utilization``,
-            ``--mem-fraction-static``); by default the engine's own.
-        power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
-        power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
-        price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
-        dtype, kv_dtype: store the layers' matrices, and the KV cache, in these formats.
+
+    Returns:
+        The answer for a service, or of a :class:`TrainStep` that for a step: times in seconds, rates per second, memory in bytes.
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
@@ -194,7 +187,8 @@ def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
         return service(catalog.model(what, **formats), words)
     if words:
         raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
-    return attrs.evolve(what, model=catalog.model(what.model, **formats))
+    model = catalog.model(what.model, **formats)
+    return what if model is what.model else attrs.evolve(what, model=model)
 
 
 def _chosen(

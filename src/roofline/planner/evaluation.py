@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, cast
 
 import attrs
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import DETAILED, blocks, sizes, take
 from roofline.core.errors import QuestionError, fault
+from roofline.core.remember import Later
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.passes import decode, prefill
@@ -27,6 +29,10 @@ from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainS
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
+TABLE: Final = 65536
+"""Points of a table that is priced at once, most of whose numbers are of its rows or columns alone."""
+_ALIKE: Final = 0.8
+"""Part of the loads of the first layout of a table that the others have at least."""
 _KEPT: Final = (
     "ttft",
     "tpot",
@@ -36,9 +42,8 @@ _KEPT: Final = (
     "capacity",
     "max_concurrency",
     "in_flight",
-    "demand",
 )
-_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches", "demand")
+_KEPT_OF_STEPS: Final = ("step_time", "bubble", "exposed", "hidden", "capacity", "micro_batches")
 
 
 def _evaluate(question: Question, system: System, layout: Layout, calibration: Calibration) -> Estimate:
@@ -130,7 +135,103 @@ def _everywhere(
         if progress is not None:
             done += int(np.prod([s.stop - s.start for s in where]))
             progress(done, points)
-    return [each.answer(asked, kept, memory(**{name: each.numbers[name] for name in stored})) for each in found]
+    return [
+        each.answer(
+            asked,
+            kept,
+            memory(**{name: each.numbers[name] for name in stored}),
+            Later(partial(_demanded, asked, price, i)),
+        )
+        for i, each in enumerate(found)
+    ]
+
+
+def _demanded(asked: tuple[Any, ...], price: Callable[..., Sequence[Any]], which: int) -> NDArray[np.float64]:
+    """Return what the chips of an answer over many points ask for: worked out again, for the few who ask."""
+    shape = sizes(*asked)
+    out = np.empty(shape)
+    for where in blocks(shape):
+        out[where] = price(*take(asked, where))[which].demand
+    return out
+
+
+def listed(
+    question: Serve,
+    system: System,
+    layouts: Layout,
+    calibration: Calibration,
+    *,
+    which: NDArray[np.int64],
+    requests: NDArray[np.float64],
+    progress: Progress | None = None,
+) -> Estimate:
+    """Return the service under every chunk (first axis) and with every load of a list (second), each of one of the layouts.
+
+    The numbers are those of :func:`answer` over the list. A list of many loads for each layout is priced as a table of layouts and
+    loads, so that what depends on the layout alone is worked out once for all of its loads.
+
+    Args:
+        question: with its chunks on the first of two axes.
+        layouts: on one axis.
+        which: the place of each load's layout, in ascending order; ``requests``: the requests in flight.
+    """
+    whole = layouts.select(which)
+    asked = (attrs.evolve(question, concurrency=requests), system, whole, calibration)
+    chunks = np.ravel(cast("NDArray[np.float64]", question.chunk))
+    points = chunks.size * which.size
+    if points <= DETAILED:
+        return answer(*asked, progress)
+    stored = tuple(field.name for field in attrs.fields(Footprint))
+    out: _Everywhere | None = None
+    done = 0
+    for some, place, ours in _tables(which, max(TABLE // np.size(chunks), 1)):
+        part = _evaluate(
+            attrs.evolve(question, concurrency=requests[place], chunk=chunks[:, None, None]),
+            system,
+            layouts.select(some),
+            calibration,
+        )
+        out = out or _Everywhere((np.size(chunks), np.size(which)), part)
+        numbers = {name: getattr(part, name) for name in _KEPT} | {name: getattr(part.memory, name) for name in stored}
+        shape, columns = (np.size(chunks), *place.shape), place[ours]
+
+        def cut(value: Any, shape: tuple[int, ...] = shape, ours: NDArray[np.bool_] = ours) -> Any:
+            return np.broadcast_to(value, shape)[:, ours]
+
+        out.add(
+            (slice(None), columns),
+            part,
+            {name: value if value is None else cut(value) for name, value in numbers.items()},
+            cut,
+        )
+        if progress is not None:
+            done += np.size(chunks) * np.size(columns)
+            progress(done, points)
+    assert out is not None  # noqa: S101, there are points
+    memory = Footprint(**{name: out.numbers[name] for name in stored})
+    demand = Later(partial(_demanded, asked, lambda *each: (_evaluate(*each),), 0))
+    return cast("Estimate", out.answer(asked, _KEPT, memory, demand))
+
+
+def _tables(
+    which: NDArray[np.int64], most: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:
+    """Cut a list into tables of at most ``most`` cells, or one column: layouts (columns) and their loads (rows).
+
+    Yields:
+        The layouts; for each cell its place in the list; and whether it is a load of its own. The columns of a table are of layouts with
+        nearly as many loads, and shorter ones repeat their last.
+    """
+    found, first, counts = np.unique(which, return_index=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    at = 0
+    while at < len(order):
+        longest = int(counts[order[at]])
+        alike = order[at : at + max(most // longest, 1)]
+        alike = alike[counts[alike] >= _ALIKE * longest]
+        rows = np.arange(longest)[:, None]
+        yield found[alike], first[alike] + np.minimum(rows, counts[alike] - 1), rows < counts[alike]
+        at += len(alike)
 
 
 @attrs.define(eq=False)
@@ -143,8 +244,10 @@ class _Everywhere:
     rules: dict[str, Rule] = attrs.field(factory=dict)
     said: dict[str, None] = attrs.field(factory=dict)
 
-    def add(self, where: Any, part: Any, numbers: Mapping[str, Any]) -> None:
-        """Take in one block."""
+    def add(
+        self, where: Any, part: Any, numbers: Mapping[str, Any], cut: Callable[[Any], Any] = lambda value: value
+    ) -> None:
+        """Take in one block, of whose masks ``cut`` makes values at the places ``where``."""
         for name, value in numbers.items():
             if value is not None:
                 if name not in self.numbers:
@@ -155,15 +258,18 @@ class _Everywhere:
             if rule.key not in self.rules:
                 self.rules[rule.key] = attrs.evolve(rule, ok=np.ones(self.shape, dtype=bool))
             whole = self.rules[rule.key]
-            cast("NDArray[np.bool_]", whole.ok)[where] = rule.ok
+            cast("NDArray[np.bool_]", whole.ok)[where] = cut(rule.ok)
             self.rules[rule.key] = attrs.evolve(whole, limit=np.maximum(np.max(whole.limit), np.max(rule.limit)))
 
-    def answer(self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any) -> Any:
+    def answer(
+        self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any, demand: Later[NDArray[np.float64]]
+    ) -> Any:
         """Return the whole."""
         return type(self.first)(
             *asked,
             **{name: self.numbers.get(name) for name in kept},
             memory=memory,
+            demand=demand,
             again=self.first.again,
             rules=tuple(self.rules.values()),
             remarks=tuple(self.said),

@@ -15,10 +15,9 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, larger, pick, share, sizes, smaller, take
+from roofline.core.arrays import Mask, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
-from roofline.core.provenance import Fact
 from roofline.core.signatures import typed
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.core.values import Record
@@ -28,7 +27,7 @@ from roofline.operators.serving_memory import drafting
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
-from roofline.results.answer import Answer, Text
+from roofline.results.answer import Derived
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
 from roofline.results.records import plain
@@ -42,7 +41,7 @@ FILLED: Final = 0.8
 
 
 @frozen(eq=False, repr=False)
-class Offload(Answer):
+class Offload(Derived):
     """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -70,6 +69,8 @@ class Offload(Answer):
         "chip_tokens": "beside",
     }
     SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft"}
+    PARTS = ("est",)
+    NUMBERS = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside")
 
     est: Estimate
     fetch: Seconds
@@ -80,32 +81,13 @@ class Offload(Answer):
     tokens: Count | None
     beside: Count
 
-    def __repr__(self) -> str:
-        where = f"{self.est.question.model.name} on {self.est.system.name}"
-        return (
-            f"<Offload: {where}, {' x '.join(map(str, self.shape))} points>"
-            if self.shape
-            else f"<Offload: {where}: {self.line()}>"
-        )
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.est.question.model.name} on {self.est.system.name}"
 
     @property
-    def _numbers(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in _NUMBERS)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the points asked; () for one."""
-        return np.broadcast_shapes(sizes(self._numbers), self.est.shape)
-
-    def at(self, *index: int) -> Offload:
-        """Return the answer at one point; a negative index counts from the end of its axis.
-
-        Raises:
-            QuestionError: the index picks no point.
-        """
-        place = self.place(index)
-        values = dict(zip(_NUMBERS, take(self._numbers, place), strict=True))
-        return attrs.evolve(self, est=self.est.part(place), **values)
+    def _given_in_words(self) -> str:
+        return f": {self.line()}"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -118,24 +100,10 @@ class Offload(Answer):
         """What was chosen or assumed to answer."""
         return (*self.est.assumptions, f"caches may fill {FILLED:.0%} of the hosts' memory")
 
-    @property
-    def bound(self) -> Text:
-        """The resource that bounds the most time of the service."""
-        return self.est.bound
-
-    @property
-    def detailed(self) -> bool:
-        """Whether what the times consist of is kept."""
-        return self.est.detailed
-
     def interval(self, quantity: str = "ttft", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the 80 % interval of ``"ttft"``, that of the service and what is seen of fetching; of all else, the service's."""
         pair = self.est.interval(quantity, coverage)
         return pair if pair is None or quantity != "ttft" else (pair[0] + self.seen, pair[1] + self.seen)
-
-    def citations(self) -> tuple[Fact, ...]:
-        """Return every hardware number and constant that the service rests on, with its source."""
-        return self.est.citations()
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, kind: str = "roofline", style: str | None = None,
@@ -143,16 +111,6 @@ class Offload(Answer):
     ) -> Axes:  # fmt: skip
         """Draw the service, and return the axes (one point); see :meth:`roofline.results.answer.LayoutAnswer.plot`."""
         return self.est.plot(ax, label, kind=kind, style=style, width=width)
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Words that are the same at all points."""
-        return self.est.labels
-
-    @property
-    def inputs(self) -> Mapping[str, Num]:
-        """Sizes of the question, chips, and degrees of the layout."""
-        return self.est.inputs
 
     @property
     def ttft(self) -> Seconds:
@@ -203,18 +161,17 @@ class Offload(Answer):
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
 
 
-_NUMBERS: Final = ("fetch", "seen", "again", "rest", "feeds", "tokens", "beside")
-"""What is cut to a point; the service is asked afresh."""
-
-
 @typed
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
     """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
 
     Args:
         est: the answer for a service; the ``cached`` tokens of its question are fetched.
-        memory: of all hosts of the system as sold, and ``bandwidth`` of the link of each chip, one way: SI numbers, or text such as
-            ``"2 TB"`` and ``"64 GB/s"``; by default what the descriptor says.
+        memory: of all hosts of the system as sold: bytes, or text such as ``"2 TB"``; by default what the descriptor says.
+        bandwidth: of the link of each chip to its host, one way: bytes per second, or text such as ``"64 GB/s"``; by default the same.
+
+    Returns:
+        The answer for the service with what is fetched for each prompt, and whether that pays.
 
     Raises:
         QuestionError: the answer is not of a service, or no link to a host is known.

@@ -33,7 +33,7 @@ _RATES: Final = {
 }
 _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 """Fields that have an interval, and the quantities they are."""
-_HEAD: Final = ("a user", "a chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+_HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
 
 
 def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
@@ -97,7 +97,9 @@ def missed(kind: str, est: Estimate) -> str:
     if kind == "memory":
         chance = float(est.fits_probability)
         likely = f", {fitting(chance)}" if chance > 1 - SURE else ""
-        return f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip{likely}"
+        return (
+            f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} per chip{likely}"
+        )
     if kind == "rate":
         return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
     names = kind.split(" and ")
@@ -202,7 +204,7 @@ def short(est: Estimate) -> str:
 
 def yields(est: Estimate) -> str:
     """Return the load of one plan and what it makes."""
-    load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s a chip"
+    load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s per chip"
     return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
 
 

@@ -95,9 +95,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
     """
     q, model = question, question.model
     if q.output <= 1:
-        raise QuestionError(
-            fault("output", float(q.output), "leaves nothing to decode on chips of its own", "ask for more tokens")
-        )
+        raise QuestionError(fault("output", float(q.output), "leaves nothing for a decode pool", "ask for more tokens"))
     ranks = ranks_of(system, chips)
     if ranks < 2 * system.ranks_per_chip:
         raise QuestionError(fault("chips", chips, "two pools take two chips at least"))

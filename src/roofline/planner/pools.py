@@ -95,13 +95,15 @@ def pools(
     Args:
         what: the service; or a model (an object, a name, the path of a config.json, a parsed one), served as ``words`` say. Its
             ``chunk`` does not matter here.
-        system: of the chips that decode, and of those that read prompts unless ``prefill_system`` is given.
-        layout, prefill_layout: of either pool; by default the best on ``chips`` for a decode step of all requests, and on
-            ``prefill_chips`` the one that reads a prompt soonest, holding to ``prefill_tp``, and to ``tp``, ``pp``, ``dp``, ``ep``.
-        level, engine, launch, memory_fraction: as in :func:`roofline.estimate`, of both pools.
-        dtype, kv_dtype: formats, as in :func:`roofline.estimate`.
-        power, price: of each chip of both pools.
-        words: ``input``, ``output``, ``concurrency``, ``rate`` and others of :class:`Serve`.
+        system: of the decode pool, and of the prefill pool unless ``prefill_system`` is given.
+        layout: of the decode pool; by default the best on ``chips`` for a decode step of all requests, holding to ``tp``, ``pp``,
+            ``dp``, ``ep``.
+        prefill_layout: of the prefill pool; by default the one on ``prefill_chips`` that prefills a prompt soonest, holding to
+            ``prefill_tp``.
+        chips: of the decode pool.
+
+    Returns:
+        The answer for both pools together: times in seconds, rates per second.
 
     Raises:
         QuestionError: neither a layout nor a number of chips, or both, for a pool.

@@ -64,17 +64,20 @@ def search(
     Every layout of the chips that can be laid out is tried under every load that fits, and with every chunk.
 
     Args:
+        model: an object, a name, the path of a config.json, or a parsed one.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        chips: chips to use; by default all of the system.
         ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``; None for
             no limit.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.planner.selection.OBJECTIVES`.
-        concurrency: requests in flight, or ``rate``: those that come in a second, if not every load is to be tried.
-        disaggregated: also try two pools, one of chips that read prompts and one of chips that decode, under every load and in
-            every ratio; see :class:`roofline.planner.selection.Splits`.
-        progress: called now and then with the plans priced, and all of them.
-        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``cached``, ``chunk`` (if not every one is to be
-            tried) and others of :class:`Serve`.
-        model, system, chips, level, engine, launch, memory_fraction, dtype, kv_dtype, tp, pp, dp, ep, power, price: as in
-            :func:`roofline.estimate`.
+        disaggregated: also try disaggregated prefill and decode, under every load and in every ratio of the two pools; see
+            :class:`roofline.planner.selection.Splits`.
+        progress: called from time to time with the plans estimated, and all of them.
+        concurrency: requests in flight; by default every load is tried.
+        chunk: chunked prefill, prompt tokens per attention rank and step; by default every one is tried.
+
+    Returns:
+        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
@@ -136,10 +139,15 @@ def search_training(
     stage; micro-batches of 1, 2, 4 and 8; every recomputation, every schedule, and ZeRO-1, 2 and 3.
 
     Args:
-        memory: limit on what a chip holds: bytes, or text such as ``"60GB"``; ``step_time``: seconds, or text such as ``"20s"``.
-        progress: called now and then with the plans priced, and all of them.
-        what, system, chips, level, framework, dtype, tp, pp, vpp, cp, dp, ep, etp, sharding: as in :func:`roofline.train`.
-        recompute, schedule, sequence_parallel, micro_batch, power, price, words: the same; what is given is held.
+        what: a :class:`TrainStep`, or a model, trained as the keywords say; what is given is not searched.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        chips: chips to use; by default all of the system.
+        memory: limit on the bytes on the fullest chip, or text such as ``"60GB"``.
+        step_time: limit on the time of a step: seconds, or text such as ``"20s"``.
+        progress: called from time to time with the plans estimated, and all of them.
+
+    Returns:
+        Every plan, the best of those that keep the limits, time against memory, and why the others were rejected.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.

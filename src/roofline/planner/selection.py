@@ -47,12 +47,12 @@ from roofline.planner.plans import (
 from roofline.planner.pool_candidates import Pairs
 from roofline.planner.pools import pools
 from roofline.planner.training_candidates import Split, plain
-from roofline.results.answer import Answer
+from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
 from roofline.results.labels import asked, fitting, headline, machine, told
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
-from roofline.results.records import brief, layout_fields, of_estimate, of_training
+from roofline.results.records import brief, layout_fields
 from roofline.results.training import Training
 from roofline.workload.questions import Serve
 
@@ -63,46 +63,97 @@ if TYPE_CHECKING:
     from roofline.plots.tradeoff import Tradeoff
 
 OBJECTIVES: Final[Mapping[str, str]] = {
-    "tokens_per_second_per_chip": "the most tokens/s a chip",
-    "tokens_per_second_per_user": "the most tokens/s a user",
-    "joules_per_token": "the least energy a token",
+    "tokens_per_second_per_chip": "the most tokens/s per chip",
+    "tokens_per_second_per_user": "the most tokens/s per user",
+    "joules_per_token": "the least energy per token",
     "dollars_per_million_tokens": "the least cost per token",
     "tpot": "the least TPOT",
     "ttft": "the least TTFT",
 }
 """What a plan may be the best by, and what that is called."""
 
-_ASKED: Final = (
-    "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
-)  # fmt: skip
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_ASKED_OF_STEPS: Final = ("model", "system", "chips", "level", "framework", "dtype", "global_batch", "seq_len", "task")
 _STEPS_HEAD: Final = ("step", "80 % within", "tokens/s", "MFU", "HFU", "bubble", "memory", "plan")
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
 _MOST_POOL_LINES: Final = 8
 _POOLS_HEAD: Final = (
-    "a user",
-    "a chip",
+    "per user",
+    "per chip",
     "80 % within",
     "TPOT",
     "TTFT",
     "requests",
     "chips",
-    "that read",
+    "prefill",
     "chips",
-    "that decode",
+    "decode",
 )
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
+LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Selection(Displayed, ABC, Generic[AnswerT]):
+class Found(Displayed, ABC, Generic[AnswerT]):
+    """What was found among candidates, whether all of them are in memory or only those that are retained."""
+
+    @property
+    @abstractmethod
+    def tried(self) -> int:
+        """Candidates that were tried, those among them that cannot be laid out."""
+
+    @abstractmethod
+    def at(self, place: int | np.int64) -> AnswerT:
+        """Return the answer of a candidate at a place, in full."""
+
+    @property
+    @abstractmethod
+    def best(self) -> AnswerT | None:
+        """The best candidate that fits and keeps the limits, in full; None if there is none."""
+
+    @abstractmethod
+    def to_dict(self) -> Record:
+        """Return what was found under the names of the machine-readable answer; units are in the names."""
+
+    @abstractmethod
+    def csv(self) -> str:
+        """Return what was found as the text of a CSV file."""
+
+    @property
+    @abstractmethod
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+
+    @abstractmethod
+    def _lines(self) -> Iterable[str]:
+        """Return what was found as blocks of text: what was asked, the best, the others, and why not the rest."""
+
+    def table(self) -> str:
+        """Return what was found as text, and what was chosen or assumed."""
+        notes = ["", "what was chosen or assumed", *(f"  - {note}" for note in self.assumptions)]
+        return "\n".join([*self._lines(), *(notes if self.assumptions else ())])
+
+    def __repr__(self) -> str:
+        best = "none is accepted" if self.best is None else self._best_in_words(self.best)
+        return f"<{type(self).__name__}: {self._asked_in_words}: {best}>"
+
+    @property
+    @abstractmethod
+    def _asked_in_words(self) -> str:
+        """What was searched, in a few words."""
+
+    def _best_in_words(self, best: AnswerT) -> str:
+        """Return which candidate is the best, in a few words."""
+        return repr(best)
+
+
+@frozen(eq=False, repr=False, slots=False)
+class Selection(Found[AnswerT]):
     """Candidates that were estimated, held to limits and ranked by an objective.
 
     Candidates are counted row by row where they lie on more than one axis. A subclass says what they are: where they fit, the
@@ -135,15 +186,6 @@ class Selection(Displayed, ABC, Generic[AnswerT]):
         })  # fmt: skip
 
     # What a kind of candidates says ----------------------------------------------------------------------------------
-
-    @abstractmethod
-    def at(self, place: int | np.int64) -> AnswerT:
-        """Return the answer of the candidate at a place, in full."""
-
-    @property
-    @abstractmethod
-    def tried(self) -> int:
-        """Candidates that were tried, those among them that cannot be laid out."""
 
     @property
     @abstractmethod
@@ -233,6 +275,67 @@ class Selection(Displayed, ABC, Generic[AnswerT]):
     def _priced(self) -> int:
         return self.accepted.size
 
+    # Output ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return self.notes
+
+    def _reasons(self) -> list[str]:
+        """Return why the others were rejected, as lines of text."""
+        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
+        return ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
+
+
+@frozen(eq=False, repr=False, slots=False)
+class LayoutSelection(Selection[LayoutAnswerT]):
+    """Candidates that are one layout each, with the nearest to one where none is accepted."""
+
+    ASKED: ClassVar[tuple[str, ...]]
+    """What all candidates have in common, by its names in the machine-readable answer."""
+
+    @property
+    @abstractmethod
+    def nearest(self) -> LayoutAnswerT | None:
+        """Where no candidate is accepted: the nearest to one."""
+
+    @property
+    def shown(self) -> LayoutAnswerT:
+        """The best candidate, or the nearest to one."""
+        return cast("LayoutAnswerT", self.best or self.nearest)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed for the candidate that is shown."""
+        return self.shown.assumptions
+
+    @abstractmethod
+    def _groups(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the candidates that stand out, as records: the frontier, and the best of each kind."""
+
+    def to_dict(self) -> Record:
+        """Return what was found under the names of the machine-readable answer; units are in the names."""
+        first = self.shown.to_dict()
+        suffixes = {SECOND: "s", BYTE: "bytes"}
+        limits = {f"{name}_{suffixes[unit]}": self.limits.get(name) for name, (_, unit, _, _) in self.LIMITED.items()}
+        return {
+            **{name: first[name] for name in self.ASKED},
+            "limits": limits,
+            **self._objective_fields(),
+            "tried": self.tried,
+            "kept": int(self._order.size),
+            "best": None if self.best is None else first,
+            "nearest": None if self.nearest is None else first,
+            **self._groups(),
+            "rejected": [each.to_dict() for each in self.rejected],
+            "warnings": first["warnings"],
+            "assumptions": list(self.notes),
+        }
+
+    def _objective_fields(self) -> Record:
+        return {}
+
 
 def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]) -> tuple[str, int]:
     """Return what no candidate does, of the stages that each must pass, and the place of the one that comes nearest to it."""
@@ -244,7 +347,7 @@ def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Search(Selection[Estimate]):
+class Search(LayoutSelection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
 
     Attributes:
@@ -255,15 +358,21 @@ class Search(Selection[Estimate]):
     """
 
     LIMITED: ClassVar[Limited] = {name: (title, SECOND, "time", "50ms") for name, title in TIMES.items()}
+    ASKED = (
+        "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
+    )  # fmt: skip
 
     plans: Estimate
     refused: tuple[Rejection, ...] = ()
     objective: str = "tokens_per_second_per_chip"
     disaggregated: Splits | None = None
 
-    def __repr__(self) -> str:
-        best = "none is kept" if self.best is None else f"the best is {short(self.best)}, {yields(self.best)}"
-        return f"<Search: {self._where}, {self.kept.size:,} plans: {best}>"
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} plans"
+
+    def _best_in_words(self, best: Estimate) -> str:
+        return f"the best is {short(best)}, {yields(best)}"
 
     def held(self, **limits: float | str | None) -> Search:
         """Return the same plans held to other limits: those not named stay, None lifts one.
@@ -292,7 +401,7 @@ class Search(Selection[Estimate]):
 
     @cached_property
     def frontier(self) -> Estimate | None:
-        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         return self._among(self._edge)
 
     @cached_property
@@ -398,41 +507,23 @@ class Search(Selection[Estimate]):
 
     # Output ----------------------------------------------------------------------------------------------------
 
-    @property
-    def _where(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}"
+    def _objective_fields(self) -> Record:
+        return {"objective": self.objective}
 
-    @property
-    def _shown(self) -> Estimate:
-        """The best plan, or the nearest to one."""
-        return cast("Estimate", self.best or self.nearest)
+    def _groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"frontier": records(self.frontier), "layouts": records(self.layouts)}
 
     def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        first = of_estimate(self._shown)
-        return {
-            **{name: first[name] for name in _ASKED},
-            "limits": {f"{name}_s": self.limits.get(name) for name in TIMES},
-            "objective": self.objective,
-            "tried": self.tried,
-            "kept": int(self._order.size),
-            "best": None if self.best is None else self.best.to_dict(),
-            "nearest": None if self.nearest is None else self.nearest.to_dict(),
-            "frontier": records(self.frontier),
-            "layouts": records(self.layouts),
-            "rejected": [each.to_dict() for each in self.rejected],
-            "warnings": first["warnings"],
-            "assumptions": list(self.notes),
-            **({} if self.disaggregated is None else {"disaggregated": self.disaggregated.to_dict(self._together)}),
-        }
+        apart = self.disaggregated
+        return super().to_dict() | ({} if apart is None else {"disaggregated": apart.record(self._together)})
 
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file: each plan, what it gives, and the ends of the 80 % intervals."""
         return csv_of(self.frontier)
 
-    def table(self) -> str:
-        """Return what was found as text: the best plan, the frontier, the best of other layouts, and why not the rest."""
-        one, q = self._shown, cast("Serve", self._shown.question)
+    def _lines(self) -> list[str]:
+        one, q = self.shown, cast("Serve", self.shown.question)
         asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out: {self._counted}"
         if self.best is None:
             times = ", ".join(f"{title} {show(float(getattr(one, name)), SECOND, 4)}" for name, title in TIMES.items())
@@ -444,12 +535,10 @@ class Search(Selection[Estimate]):
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both for a user and for a chip", front]
+            parts += ["", "the frontier: none is better both per user and per chip", front]
             parts += ["", "the best plan of each layout", best]
-        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
-        parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
-        parts += [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
-        return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
+        apart = [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
+        return [*parts, *self._reasons(), *apart]
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
@@ -520,9 +609,9 @@ class Splits(Selection[Pools]):
     objective: str = "tokens_per_second_per_chip"
     whole: float | None = None
 
-    def __repr__(self) -> str:
-        best = "none is kept" if self.best is None else repr(self.best)
-        return f"<Splits: {self.kept.size:,} plans: {best}>"
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.kept.size:,} plans"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -538,7 +627,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def frontier(self) -> Pools | None:
-        """The plans kept that no other beats both in tokens/s a chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         places = self._edge
         if not places.size:
             return None
@@ -556,8 +645,8 @@ class Splits(Selection[Pools]):
         reading, decoding = self.pairs.misfits
         units = (
             ("rule", "units that cannot be laid out", self.pairs.refused),
-            ("memory", "units that read: weights and a prompt exceed the memory of a chip", reading),
-            ("memory", "units that decode: weights and the cache of one request exceed the memory of a chip", decoding),
+            ("memory", "prefill units: weights and a prompt exceed the memory of a chip", reading),
+            ("memory", "decode units: weights and the cache of one request exceed the memory of a chip", decoding),
             ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
         )
         out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
@@ -650,7 +739,7 @@ class Splits(Selection[Pools]):
             for est in (front.prompts, front.answers)
         ]
         curve: Curve = plots().Curve(
-            f"{self.system.name}: prompts on chips of their own", title, x, y,
+            f"{self.system.name}: disaggregated", title, x, y,
             None if pair is None else (np.asarray(pair[0]) / y, np.asarray(pair[1]) / y),
             tuple(f"{read} | {made}" for read, made in zip(*sides, strict=True)),
             int(at[0]) if at.size else None, far[0], far[1], self.limits.get("tpot"),
@@ -661,13 +750,24 @@ class Splits(Selection[Pools]):
 
     def _named(self, place: int) -> str:
         (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
-        return f"{reading.short()} | {answering.short()}, {rate} tokens/s a chip"
+        return f"{reading.short()} | {answering.short()}, {rate} tokens/s per chip"
 
-    def to_dict(self, together: float | None) -> Record:
-        """Return what was found under the names of the machine-readable answer.
+    def to_dict(self) -> Record:
+        """Return what was found under the names of the machine-readable answer; units are in the names."""
+        return self.record(None)
+
+    def csv(self) -> str:
+        """Return the frontier as the text of a CSV file."""
+        return "" if self.frontier is None else self.frontier.frame.csv()
+
+    def _lines(self) -> list[str]:
+        return self.lines(None)
+
+    def record(self, together: float | None) -> Record:
+        """Return what was found under the names of the machine-readable answer; units are in the names.
 
         Args:
-            together: tokens/s a chip of the best plan of one pool; None where there is none.
+            together: tokens/s per chip of the best plan of one pool; None where there is none.
         """
         best, front = self.best, self.frontier
         return {
@@ -684,17 +784,17 @@ class Splits(Selection[Pools]):
         """Return what was found as lines of text; ``together`` as above."""
         does = "keep the limits" if self.limits else "fit"
         counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
-        head = f"with prompts on chips of their own: {counted}"
+        head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
         why = ["why others were rejected", columns(rows, right=(0,))] if rows else []
         if best is None or front is None:
             return [f"{head}: NONE", *why]
         each = float(best.tokens_per_second_per_chip)
-        times = "" if not together else f", {figure(each / together, 3)} times those of chips that do both"
-        chips = f"{float(best.prompts.chips):g} chips that read and {float(best.answers.chips):g} that decode"
-        best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s a chip{times}"
-        ratio = f"in balance at {figure(float(best.balance), 3)} chips that read for each that decodes"
+        times = "" if not together else f", {figure(each / together, 3)} times those of one pool"
+        chips = f"{float(best.prompts.chips):g} prefill chips and {float(best.answers.chips):g} decode chips"
+        best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s per chip{times}"
+        ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
         rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
@@ -758,7 +858,7 @@ def _pool_line(each: dict[str, Any]) -> list[str]:
 
 
 @frozen(eq=False, repr=False, slots=False)
-class TrainingSearch(Selection[Training]):
+class TrainingSearch(LayoutSelection[Training]):
     """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.
 
     Attributes:
@@ -769,13 +869,17 @@ class TrainingSearch(Selection[Training]):
         "memory": ("memory of a chip", BYTE, "size", "60GB"),
         "step_time": ("time of a step", SECOND, "time", "20s"),
     }
+    ASKED = ("model", "system", "chips", "level", "framework", "dtype", "global_batch", "seq_len", "task")
 
     splits: tuple[Split, ...]
 
-    def __repr__(self) -> str:
-        best = "none is kept" if self.best is None else f"the best is {told(self.best)}, {_time(self.best)}"
+    @property
+    def _asked_in_words(self) -> str:
         one = self.splits[0].plans
-        return f"<TrainingSearch: {one.question.model.name} on {one.system.name}, {self.tried:,} plans: {best}>"
+        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} plans"
+
+    def _best_in_words(self, best: Training) -> str:
+        return f"the best is {told(best)}, {_time(best)}"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -795,8 +899,13 @@ class TrainingSearch(Selection[Training]):
     @cached_property
     def ways(self) -> tuple[Training, ...]:
         """The best plan of each recomputation, sharding and schedule that has any, the best first, each in full."""
+        return tuple(self.at(place) for place in self._firsts)
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        """The place of the best plan of each recomputation, sharding and schedule, the best first."""
         _, first = np.unique(self._way[self._order], return_index=True)
-        return tuple(self.at(place) for place in self._order[np.sort(first)])
+        return self._order[np.sort(first)]
 
     @cached_property
     def nearest(self) -> Training | None:
@@ -842,10 +951,19 @@ class TrainingSearch(Selection[Training]):
 
     def at(self, place: int | np.int64) -> Training:
         """Return the plan at a place of the axis of all plans, in full."""
-        which = int(np.searchsorted(self._ends, place, side="right"))
-        each = self.splits[which]
-        local = int(place) - int(self._ends[which - 1] if which else 0)
-        return plain(each.plans.at(*(int(i) for i in np.unravel_index(local, each.whole.shape))))
+        known = self._seen.get(int(place))
+        if known is None:
+            which = int(np.searchsorted(self._ends, place, side="right"))
+            each = self.splits[which]
+            local = int(place) - int(self._ends[which - 1] if which else 0)
+            known = plain(each.plans, *(int(i) for i in np.unravel_index(local, each.whole.shape)))
+            self._seen[int(place)] = known
+        return known
+
+    @cached_property
+    def _seen(self) -> dict[int, Training]:
+        """The plans that were worked out in full, by their places."""
+        return {}
 
     def _remarks(self, est: Training) -> list[str]:
         return [note for note in self.notes if note not in est.remarks]
@@ -901,27 +1019,8 @@ class TrainingSearch(Selection[Training]):
 
     # Output ----------------------------------------------------------------------------------------------------
 
-    @property
-    def _shown(self) -> Training:
-        """The best plan, or the nearest to one."""
-        return cast("Training", self.best or self.nearest)
-
-    def to_dict(self) -> Record:
-        """Return what was found under the names of the machine-readable answer; units are in the names."""
-        first = of_training(self._shown)
-        return {
-            **{name: first[name] for name in _ASKED_OF_STEPS},
-            "limits": {"memory_bytes": self.limits.get("memory"), "step_time_s": self.limits.get("step_time")},
-            "tried": self.tried,
-            "kept": int(self._order.size),
-            "best": None if self.best is None else self.best.to_dict(),
-            "nearest": None if self.nearest is None else self.nearest.to_dict(),
-            "frontier": [brief(each) for each in self.frontier],
-            "ways": [brief(each) for each in self.ways],
-            "rejected": [each.to_dict() for each in self.rejected],
-            "warnings": first["warnings"],
-            "assumptions": list(self.notes),
-        }
+    def _groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"frontier": [brief(each) for each in self.frontier], "ways": [brief(each) for each in self.ways]}
 
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file."""
@@ -938,20 +1037,18 @@ class TrainingSearch(Selection[Training]):
         table.writerows(rows)
         return out.getvalue()
 
-    def table(self) -> str:
-        """Return what was found as text: the best plan, time against memory, the best of other ways, and why not the rest."""
-        one = self._shown
+    def _lines(self) -> list[str]:
+        one = self.shown
         parts = [headline(one), asked(one), "", self._counted]
         if self.best is None:
             parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
-            front = [self.frontier[i] for i in _spread(len(self.frontier), _MOST_LINES)]
+            front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
             parts += ["", "time against memory: none is better in both", _lines(front)]
-            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(self.ways[:_MOST_WAYS])]
-        rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
-        parts += ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
-        return "\n".join([*parts, "", "what was chosen or assumed", *(f"  - {note}" for note in one.assumptions)])
+            ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
+            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(ways)]
+        return [*parts, *self._reasons()]
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
@@ -972,7 +1069,7 @@ class TrainingSearch(Selection[Training]):
         """
         if self.best is None:
             raise QuestionError(
-                fault("plans", 0, "no plan is kept, so there is no frontier to draw", "loosen the limits")
+                fault("plans", 0, "no plan is accepted, so there is no frontier to draw", "loosen the limits")
             )
         front, one = self.frontier, self.best
         pairs = [each.interval() for each in front]
@@ -999,7 +1096,7 @@ def _time(est: Training) -> str:
 
 
 def _memory(est: Training) -> str:
-    return f"{show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} a chip"
+    return f"{show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} per chip"
 
 
 def _spread(count: int, most: int) -> Sequence[int]:

@@ -68,7 +68,8 @@ def simulate(
     """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
 
     Args:
-        model, system: as in :func:`roofline.estimate`.
+        model: an object, a name, the path of a config.json, or a parsed one.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
         trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`).
         layout: how the model is split; by default the best for the mean request of the trace on ``chips``, holding to ``tp``, ``pp``,
             ``dp``, ``ep``.
@@ -76,12 +77,10 @@ def simulate(
         rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
         concurrency: ignore the trace's times: as many requests always in flight.
         ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
-        draft_tokens, accept_length, chunk, imbalance: as in :class:`Serve`.
-        dtype, kv_dtype, engine, launch, memory_fraction, level, power, price: as in :func:`roofline.estimate`.
-        prefill_layout, prefill_chips, prefill_tp, prefill_system: of chips that only read prompts, as in :func:`roofline.pools`.
-        router, order, max_num_seqs, block_size, reserve, mixed, shared_budget, prefix_cache: the scheduler, in place of the engine's own
-            (:class:`roofline.inference.policies.Policy`).
-        progress: called now and then with how many requests are answered, and how many there are.
+        progress: called from time to time with how many requests are answered, and how many there are.
+
+    Returns:
+        Times of every request in seconds, at percentiles; rates, goodput, queue and cache over time.
 
     Raises:
         QuestionError, DescriptorError: the question has no meaning, or the file cannot be read; a plan that does not fit is an answer.
@@ -130,12 +129,12 @@ def simulate(
             first=len(lanes), only_prompts=True,
         )  # fmt: skip
         error = max(error, read_error)
-        reasons = (*reasons, *(f"chips that read prompts: {each}" for each in why))
+        reasons = (*reasons, *(f"prefill pool: {each}" for each in why))
         service.transfer = _sent(asked_question, alone, rack, reading, layout)
         chips_used = chips_used + alone.chips
     elif prefill_tp is not None or prefill_system is not None:
         word = "prefill_tp" if prefill_system is None else "prefill_system"
-        raise QuestionError(fault(word, prefill_tp, "is of chips that only read prompts", "give prefill_chips too"))
+        raise QuestionError(fault(word, prefill_tp, "is of a prefill pool", "give prefill_chips too"))
     count = len(service.lanes) + len(service.decoders)
     if not reasons:
         run(service, asked, progress)

@@ -62,15 +62,9 @@ def train(
         layout: how the model is split, and then ``micro_batch`` is 1 and ``recompute`` none unless they are given; by default the
             layout with the most tokens per second that fits on ``chips``, holding to whatever else is given.
         chips: chips to use; by default those that the degrees make if ``dp`` is given, else all of the system.
-        level: ``ideal``, ``generic``, ``calibrated``, or a profile.
-        framework: what trains: a name in ``workloads/frameworks``, the path of a TOML file, ``none`` for the kernels alone; by
-            default a generic, tuned one (none at the ideal level).
-        dtype: multiply the layers' matrices in this format.
-        tp, pp, vpp, cp, dp, ep, etp, sharding, schedule, sequence_parallel: as in :class:`Layout`.
-        recompute, micro_batch: as in :class:`TrainStep`.
-        power: rated power for each chip with its share of the system: watts, or text such as ``"1.2 kW"``.
-        power_cap: of each chip, below its rated power: watts, or text such as ``"500 W"``; see :mod:`roofline.planner.capping`.
-        price: cost of each chip: US dollars an hour, or text such as ``"2.95 USD/h"``.
+
+    Returns:
+        The answer for one step: its time in seconds, tokens per second, utilisation, memory in bytes.
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.

@@ -247,16 +247,16 @@ def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
     which = int(np.searchsorted(np.cumsum([each.size for each in misses]), first, side="right"))
     local = first - sum(each.size for each in misses[:which])
     place = np.unravel_index(local, splits[which].whole.shape)
-    return plain(splits[which].plans.at(*(int(i) for i in place))), sum(fitting), placed
+    return plain(splits[which].plans, *(int(i) for i in place)), sum(fitting), placed
 
 
-def plain(est: Training) -> Training:
-    """Return the answer for one plan with its layout as people say it: no expert degrees without experts, no tokens to share."""
-    layout = est.layout
-    etp = layout.etp if est.question.model.experts and layout.etp != layout.tp else None
+def plain(plans: Training, *index: int) -> Training:
+    """Return the answer for one of the plans with its layout as people say it: no expert degrees without experts, no tokens to share."""
+    question, system, layout, calibration = plans.asked_at(*index)
+    etp = layout.etp if question.model.experts and layout.etp != layout.tp else None
     said = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
-    again = cast("Training", est.again(est.question, est.system, said, est.calibration))
-    return attrs.evolve(again, choices=est.choices)
+    found = cast("Training", plans.again(question, system, said, calibration))
+    return attrs.evolve(found, choices=plans.choices)
 
 
 @functools.cache

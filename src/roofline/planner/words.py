@@ -7,6 +7,7 @@ every keyword, and hands each group on to the function that reads it (:func:`par
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -53,6 +54,95 @@ Group = TypeVar("Group")
 Verb = TypeVar("Verb", bound=Callable[..., object])
 
 
+MEANINGS: Final[Mapping[str, str]] = {
+    # The machine and its software
+    "chips": "chips to use; by default all of the system",
+    "level": "``ideal`` (a bound), ``generic``, ``calibrated`` (the default), or a :class:`Calibration`",
+    "power": "rated power per chip with its share of the system: watts, or text such as ``\"1.2 kW\"``; by default the published one",
+    "power_cap": "power cap per chip, below its rated power: watts, or text such as ``\"500 W\"``; see :mod:`roofline.planner.capping`",
+    "price": "cost per chip and hour: US dollars, or text such as ``\"2.95 USD/h\"``; by default the published one",
+    "engine": "serving engine: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, or ``none`` for the kernels alone; "
+    "by default a generic engine (none at the ideal level)",
+    "launch": "``graph`` (the default), or ``eager`` where the host launches kernels one by one",
+    "memory_fraction": "part of a chip's memory that the engine is given, in its own sense of it (``--gpu-memory-utilization``, "
+    "``--mem-fraction-static``); by default the engine's own",
+    "framework": "training framework: a name in ``workloads/frameworks``, the path of a TOML file, or ``none`` for the kernels alone; by "
+    "default a generic, tuned one (none at the ideal level)",
+    "dtype": "number format of the layers' matrices; by default the checkpoint's",
+    "kv_dtype": "number format of the KV cache; by default the checkpoint's",
+    # Parallelism
+    "tp": "tensor parallelism, ranks",
+    "pp": "pipeline parallelism, stages",
+    "dp": "data parallelism, ranks; of a service, attention ranks that work in lock-step",
+    "ep": "expert parallelism, ranks",
+    "vpp": "chunks of layers per pipeline stage (interleaved schedule)",
+    "cp": "context parallelism, ranks that share a sequence",
+    "etp": "tensor parallelism within an expert, ranks",
+    "sharding": "what data-parallel ranks share: ``zero1``, ``zero2`` or ``zero3``",
+    "schedule": "pipeline schedule, a key of :data:`roofline.physics.pipeline.SCHEDULES`",
+    "sequence_parallel": "whether tensor-parallel ranks share the tokens between their regions",
+    "layout": "layouts to try, a :class:`Layout` of arrays; by default every one worth trying",
+    # A service
+    "input": "prompt tokens of a request (4096)",
+    "output": "output tokens of a request (1024)",
+    "concurrency": "requests in flight in the whole deployment (64, unless ``rate`` is given)",
+    "rate": "requests per second, instead of a concurrency",
+    "chunk": "chunked prefill: prompt tokens per attention rank and step; by default the engine's",
+    "cached": "prompt tokens already in the KV cache, on average (0)",
+    "draft_tokens": "speculative decoding: draft tokens verified in a step (0)",
+    "accept_length": "speculative decoding: mean tokens per request and step; by default what drafts usually yield",
+    "imbalance": "tokens of the fullest expert shard over the mean; by default that of a random router",
+    "variation": "standard deviation of the request lengths over their mean (0.2)",
+    "requests_per_slot": "of a benchmark that starts all slots at once: prompts over concurrency; by default a steady service",
+    "batch": "of a decode step or a prefill: sequences in the whole deployment",
+    "context": "of a decode step: tokens that each sequence already holds",
+    "served": "of a decode step: share of the replicas that have sequences",
+    # A training step
+    "global_batch": "sequences of a step",
+    "seq_len": "tokens of a sequence (4096)",
+    "micro_batch": "sequences of a micro-batch; by default the best of those that are tried",
+    "recompute": "activation recomputation: ``none``, ``selective``, ``full``, or ``selective:MODULES``",
+    "share": "part of the layers that is recomputed (1)",
+    "task": "``pretrain``, ``finetune`` or ``lora``",
+    "rank": "rank of low-rank adapters (16)",
+    "document": "tokens that attend to each other; by default the whole sequence",
+    "gradient_bytes": "bytes of a gradient as it is reduced (4)",
+    "offload": "part of the activations that waits in the host's memory (0)",
+    # A whole run
+    "mtbf": "mean time between failures of the run: seconds, or text such as ``\"3 h\"``; by default by published failures",
+    "checkpoint": "time for which a checkpoint stops the run; of a sweep, a file from which the same sweep continues",
+    "storage": "rate at which storage takes in checkpoints: bytes per second, or text such as ``\"2 TB/s\"``",
+    "restart": "time from a failure to the loading of a checkpoint: seconds, or text",
+    "interval": "time between checkpoints; by default the best",
+    "pue": "power of the building over that of its machines",
+    "spares": "chips that wait to replace others (0)",
+    # A prefill pool, and the scheduler of a simulation
+    "prefill_layout": "layout of the prefill pool; by default the best on ``prefill_chips``",
+    "prefill_chips": "chips of the prefill pool",
+    "prefill_tp": "tensor parallelism of the prefill pool, ranks",
+    "prefill_system": "system of the prefill pool; by default the same",
+    "router": "how requests go to replicas: ``round_robin``, ``least_loaded`` or ``prefix``",
+    "order": "which request goes first: ``fcfs`` or ``priority``",
+    "max_num_seqs": "sequences that an attention rank runs at once at most",
+    "block_size": "tokens of a block of the KV cache",
+    "reserve": "part of an answer for which cache must be free when a request is admitted",
+    "mixed": "whether prompts pass in the decode steps of others",
+    "shared_budget": "whether decoding sequences count in the token budget of a step",
+    "prefix_cache": "whether equal blocks are stored once",
+    # A sweep
+    "vary": "numbers of the hardware, by a word or path of :mod:`roofline.hardware.numbers`, and their values, such as "
+    "``{\"bandwidth\": [\"4 TB/s\", \"8 TB/s\"]}``, or ``[\"1x\", \"2x\"]`` for factors",
+    "by": "metric to rank by, a key of ``METRICS``; by default (prompt) tokens per second and chip",
+    "top": "plans that are retained (1)",
+    "frontier": "two or three metrics, in place of ``top``: the plans are retained that no other beats in all of them",
+    "limits": "on any metric, as numbers or text: ``{\"tpot\": \"50ms\", \"power\": \"120 kW\"}``",
+    "per": "labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are retained",
+    "executor": "what computes blocks, any of ``concurrent.futures`` or like it; by default this process",
+    "progress": "called from time to time with the plans done, and all of them",
+}  # fmt: skip
+"""What each keyword is, its unit, and its default: one sentence for all verbs that take it."""
+
+
 def names(*groups: object) -> tuple[str, ...]:
     """Return the keywords of some groups, in the order in which they are stated."""
     return tuple(name for group in groups for name in cast("Any", group).__annotations__)
@@ -88,7 +178,10 @@ def refuse_others(verb: str, words: Mapping[str, object], *groups: object) -> No
 
 
 def keywords(group: object) -> Callable[[Verb], Verb]:
-    """Return a decorator that shows the keywords of a group in a verb's signature, as help and notebooks read it."""
+    """Return a decorator that shows the keywords of a group in a verb's signature and documentation.
+
+    A keyword that the documentation of the verb does not state is added with its sentence of :data:`MEANINGS`.
+    """
 
     def shown(verb: Verb) -> Verb:
         signature = inspect.signature(verb)
@@ -99,9 +192,19 @@ def keywords(group: object) -> Callable[[Verb], Verb]:
             for name, hint in hints.items()
         ]  # fmt: skip
         cast("Any", verb).__signature__ = signature.replace(parameters=[*own, *more])
+        verb.__doc__ = _documented(inspect.cleandoc(verb.__doc__ or ""), names(group))
         return verb
 
     return shown
+
+
+def _documented(text: str, words: Sequence[str]) -> str:
+    """Return the documentation of a verb with those keywords that its ``Args`` do not state."""
+    head, mark, tail = text.partition("\nArgs:\n")
+    stated, gap, after = tail.partition("\n\n")
+    known = {name for line in re.findall(r"^    ([\w, ]+):", stated, re.MULTILINE) for name in line.split(", ")}
+    lines = [f"    {name}: {MEANINGS[name]}." for name in words if name not in known]
+    return head + mark + "\n".join([stated, *lines]) + gap + after
 
 
 # A service ------------------------------------------------------------------------------------------------------------

@@ -207,6 +207,9 @@ def roofline(chip: str | Path | Chip, points: Points = (), *, dtype: str | None 
         points: mappings, or a file, as this module says.
         dtype: whose peak is the roof; by default bf16, or the chip's fastest where it has no such rate.
 
+    Returns:
+        The chip's roof and each point under it: FLOP/s, FLOP per byte, and the part of the roof that is reached.
+
     Raises:
         QuestionError: a rate that the chip does not have, or points without intensity or rate.
         DescriptorError: the file cannot be read.

@@ -50,8 +50,15 @@ def describe(what: Chip | System | ModelLike, kind: str | None = None) -> Descri
         what: as above; of a name that two kinds have, the system is described.
         kind: ``system``, ``chip`` or ``model``, where only that will do.
 
+    Returns:
+        The description: text for people, fields for programs.
+
     Raises:
-        UnknownNameError: no descriptor of any kind has that name. DescriptorError: the file cannot be read.
+        UnknownNameError: no descriptor of any kind has that name.
+        DescriptorError: the file cannot be read.
+
+    >>> describe("dgx-h100").fields["chips"]
+    8
     """
     if isinstance(what, System):
         return _system(what)

@@ -25,8 +25,17 @@ KINDS: Final = ("system", "chip", "model")
 def listing(kind: str) -> list[Record]:
     """Return what the library has of a kind: ``systems``, ``chips``, ``models``, ``engines`` or ``frameworks``, a dict for each.
 
+    Args:
+        kind: one of these.
+
+    Returns:
+        A dict for each; units are in the names of its keys.
+
     Raises:
         UnknownNameError: no such kind.
+
+    >>> "dgx-h100" in [row["name"] for row in listing("systems")]
+    True
     """
     singular = kind.removesuffix("s")
     if singular == "engine":

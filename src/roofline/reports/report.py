@@ -19,7 +19,7 @@ from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
 from roofline.planner.selection import Search, TrainingSearch
 from roofline.planner.train import train as train_
-from roofline.planner.words import ModelLike, ReportWords, SystemLike
+from roofline.planner.words import ModelLike, ReportWords, SystemLike, keywords
 from roofline.reports import page
 from roofline.results.estimate import Estimate
 from roofline.results.pools import Pools
@@ -69,6 +69,7 @@ def named(file: str | Path) -> Path:
     return path
 
 
+@keywords(ReportWords)
 @typed
 def report(
     what: Estimate | Training | Question | TrainStep | ModelLike,
@@ -91,10 +92,14 @@ def report(
     Args:
         what: an :class:`Estimate` or a :class:`Training` for one point; or what :func:`roofline.estimate` or, with
             ``global_batch`` or ``train=True``, :func:`roofline.train` takes.
-        system, layout, words: as those take them; nothing beside an answer.
+        system, layout: as those take them; left out with an answer.
+        train: a training step is asked for.
         frontier: also search for what else could be had, of a service or a step: a second or a few.
         ttft, tpot: limits of that search, as :func:`roofline.search` takes them.
         made: the date that the page states; by default today.
+
+    Returns:
+        The page: its title and its HTML.
 
     Raises:
         QuestionError: the question has no meaning or many points, or the extra is missing.

@@ -18,8 +18,9 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
+from roofline.core.remember import Later
 from roofline.core.text import columns, figure
-from roofline.core.units import Bytes, Count, Num, Ratio
+from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Near
@@ -91,6 +92,8 @@ class Answer(Displayed, ABC):
     """Columns of the table of points, and the attribute that each of them is."""
     SURE: ClassVar[Mapping[str, str]] = {}
     """Columns that have an interval, and the quantity whose interval it is."""
+    SECTIONED: ClassVar[bool] = True
+    """Whether the text for one point consists of the sections of :mod:`roofline.reports.text`."""
 
     # What each kind of answer says ------------------------------------------------------------------------------------
 
@@ -216,6 +219,21 @@ class Answer(Displayed, ABC):
     # Tables and text -------------------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
+    def _asked_in_words(self) -> str:
+        """What was asked of which machine, in a few words."""
+
+    @property
+    @abstractmethod
+    def _given_in_words(self) -> str:
+        """What the answer gives, in a few words (one point)."""
+
+    def __repr__(self) -> str:
+        if self.shape:
+            return f"<{type(self).__name__}: {self._asked_in_words}, {' x '.join(map(str, self.shape))} points>"
+        return f"<{type(self).__name__}: {self._asked_in_words}{self._given_in_words}>"
+
+    @property
     def frame(self) -> Frame:
         """The answer as a table, a row for each point: what was asked, what it gives, and the ends of 80 % intervals.
 
@@ -254,7 +272,7 @@ class Answer(Displayed, ABC):
 
     def _html_text(self) -> str:
         """Return the text as HTML: sections for one point, a table for many."""
-        if self.shape:
+        if self.shape or not self.SECTIONED:
             return super()._html_text()
         return str(reports("section").html_of(reports("text").sections(self)))
 
@@ -297,7 +315,6 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         rules: conditions on the layout besides memory.
         steps: what the times consist of; empty for an answer over more points than are kept whole.
         remarks: what was assumed to answer.
-        demand: share of its rated power that a working chip asks for; above 1 where it is held back.
         choices: what was chosen before.
         candidates: where the layout was chosen and no degree was given: what answers a question on so many chips (those asked, for
             None) under every layout that could have been chosen; on axes after those of the question. None elsewhere.
@@ -317,10 +334,15 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
-    demand: Ratio | None = field(kw_only=True, default=None)
+    _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
     open: tuple[Alternative, ...] = field(kw_only=True, default=())
+
+    @property
+    def demand(self) -> Ratio | None:
+        """Share of its rated power that a working chip asks for; above 1 where it is held back."""
+        return self._demand() if isinstance(self._demand, Later) else self._demand
 
     @property
     def evidence(self) -> Near:
@@ -390,7 +412,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
             QuestionError: over more points than details are kept for.
         """
         if not self.steps:
-            raise QuestionError(f"{self.KIND}: keeps no details over so many points; pick one with .at(index)")
+            raise QuestionError(f"{self.KIND}: has no details over so many points; pick one with .at(index)")
         return self.steps[-1]
 
     @property
@@ -473,8 +495,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         Raises:
             QuestionError: the index picks no point.
         """
-        found = self.again(*take(self._asked, self.place(index)))
-        return self._like(found)
+        return self._like(self.again(*self.asked_at(*index)))
+
+    def asked_at(self, *index: int) -> tuple[AskedT, System, Layout, Calibration]:
+        """Return the question, the machine, the layout and the constants at one point, as :meth:`at` takes them."""
+        return take(self._asked, self.place(index))
 
     def among(self, where: NDArray[np.int64]) -> Self:
         """Return the answer at some of the points, counted row by row, in full and on one axis."""
@@ -483,6 +508,19 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
         """Return the answer at other points with what was chosen for this one."""
         return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates, open=self.open))
+
+    @property
+    def _asked_in_words(self) -> str:
+        question: Any = self.question
+        return f"{type(question).__name__} of {question.model.name} on {self.system.name}"
+
+    @property
+    def _given_in_words(self) -> str:
+        return f", {self.layout}: {', '.join(self._times_in_words())}{'' if self.fits else ', does not fit'}"
+
+    @abstractmethod
+    def _times_in_words(self) -> Iterable[str]:
+        """Return the times of the answer, each in a few words (one point)."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -498,6 +536,88 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     @property
     def _layout_words(self) -> str:
         return str(self.layout)
+
+
+@frozen(eq=False, repr=False)
+class Derived(Answer):
+    """An answer made from others: unless it says otherwise, what it says of machine, layout and feasibility is that of the first."""
+
+    PARTS: ClassVar[tuple[str, ...]]
+    """The attributes that are answers."""
+    NUMBERS: ClassVar[tuple[str, ...]]
+    """The attributes that are cut to a point with them."""
+
+    @property
+    def _first(self) -> LayoutAnswer[Any, Any]:
+        return cast("LayoutAnswer[Any, Any]", getattr(self, self.PARTS[0]))
+
+    @property
+    def _numbers(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.NUMBERS)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked; () for one."""
+        return np.broadcast_shapes(sizes(self._numbers), *(getattr(self, name).shape for name in self.PARTS))
+
+    def at(self, *index: int) -> Self:
+        """Return the answer at one point; a negative index counts from the end of its axis.
+
+        Raises:
+            QuestionError: the index picks no point.
+        """
+        place = self.place(index)
+        values = dict(zip(self.NUMBERS, take(self._numbers, place), strict=True))
+        parts = {name: getattr(self, name).part(place) for name in self.PARTS}
+        return attrs.evolve(self, **parts, **values)
+
+    @property
+    def fits(self) -> Mask:
+        """Where the layout can be laid out and the fullest chip holds its part."""
+        return self._first.fits
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does not fit; empty if it does."""
+        return self._first.reasons
+
+    @property
+    def bound(self) -> Text:
+        """The resource that bounds the most time."""
+        return self._first.bound
+
+    @property
+    def detailed(self) -> bool:
+        """Whether what the times consist of is retained."""
+        return self._first.detailed
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Words that are the same at all points."""
+        return self._first.labels
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Sizes of the question, chips, and degrees of the layout."""
+        return self._first.inputs
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return self._first.assumptions
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and calibration coefficient that was used, with its source."""
+        return self._first.citations()
+
+
+def times_in_words(ttft: Num | None, tpot: Num | None) -> list[str]:
+    """Return those of two times that are known, each in a few words."""
+    return [
+        f"{name} {show(float(value), SECOND, 3)}"
+        for name, value in (("TTFT", ttft), ("TPOT", tpot))
+        if value is not None and not np.isnan(value)
+    ]
 
 
 def numbers(question: Any) -> dict[str, Num]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
-from roofline.core.arrays import Mask, ceil, larger, sizes, take
+from roofline.core.arrays import Mask, ceil, larger
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
@@ -19,7 +19,7 @@ from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
 from roofline.physics import reliability
 from roofline.physics.energy import total
 from roofline.results import records
-from roofline.results.answer import Answer, Text
+from roofline.results.answer import Derived
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.intervals import COVERAGE
 from roofline.results.training import Training
@@ -31,15 +31,12 @@ if TYPE_CHECKING:
 
 MEGAWATT_HOUR: Final = 3.6e9
 """Joules."""
-_ASKED: Final = (
-    "tokens", "mtbf", "mtbf_range", "checkpoint", "written", "restart", "checkpoint_interval", "pue", "spares", "price",
-)  # fmt: skip
 _SCALED: Final = ("days", "days_ideal", "megawatt_hours", "dollars")
 """Quantities that are as long as a step is, and as unsure."""
 
 
 @frozen(eq=False, repr=False)
-class Campaign(Answer):
+class Campaign(Derived):
     """A training run over ``tokens`` tokens. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -72,6 +69,11 @@ class Campaign(Answer):
     }
     SURE: ClassVar[Mapping[str, str]] = {"days": "days", "energy_mwh": "megawatt_hours", "cost_usd": "dollars"}
 
+    PARTS = ("training",)
+    NUMBERS = (
+        "tokens", "mtbf", "mtbf_range", "checkpoint", "written", "restart", "checkpoint_interval", "pue", "spares", "price",
+    )  # fmt: skip
+
     training: Training
     tokens: Count
     mtbf: Seconds
@@ -86,11 +88,13 @@ class Campaign(Answer):
     facts: tuple[Fact, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        told = f"{self.training.question.model.name} on {self.training.system.name}"
-        if self.shape:
-            return f"<Campaign: {told}, {' x '.join(map(str, self.shape))} points>"
-        return f"<Campaign: {told}, {figure(float(self.days))} days, {float(self.goodput):.1%} of them useful>"
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.training.question.model.name} on {self.training.system.name}"
+
+    @property
+    def _given_in_words(self) -> str:
+        return f", {figure(float(self.days))} days, {float(self.goodput):.1%} of them useful"
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw what the days go into: useful work, checkpoints, restarts, recomputed work (one point); return the axes."""
@@ -106,53 +110,9 @@ class Campaign(Answer):
         drawn: Axes = plots().breakdown(plots().Breakdown(title, "use", (bar,)), ax=ax, style=style, width=width)
         return drawn
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the points asked, of the step and of the run; () for one."""
-        return np.broadcast_shapes(self.training.shape, sizes(self._asked))
-
-    @property
-    def _asked(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in _ASKED)
-
-    def at(self, *index: int) -> Campaign:
-        """Return the answer at one point; a negative index counts from the end of its axis.
-
-        Raises:
-            QuestionError: the index picks no point.
-        """
-        place = self.place(index)
-        values = dict(zip(_ASKED, take(self._asked, place), strict=True))
-        return evolve(self, training=self.training.part(place), **values)
-
     def best(self, quantity: str = "days", where: Mask = True) -> Campaign:
         """Return the answer at the point that fits and has the best ``quantity``; see :meth:`Answer.best`."""
         return super().best(quantity, where)
-
-    @property
-    def fits(self) -> Mask:
-        """Where the step fits."""
-        return self.training.fits
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the step does not fit; empty if it does."""
-        return self.training.reasons
-
-    @property
-    def bound(self) -> Text:
-        """The resource that bounds the most time of a step."""
-        return self.training.bound
-
-    @property
-    def detailed(self) -> bool:
-        """Whether what a step consists of is kept."""
-        return self.training.detailed
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Words that are the same at all points."""
-        return self.training.labels
 
     @property
     def inputs(self) -> Mapping[str, Num]:

@@ -109,7 +109,11 @@ class Powered:
     """Power, energy and money of an answer about chips that make tokens."""
 
     system: Any
-    demand: Ratio | None
+
+    @property
+    def demand(self) -> Ratio | None:
+        """Share of its rated power that a working chip asks for."""
+        raise NotImplementedError
 
     @property
     def _made(self) -> PerSecond | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, cast
 
-import numpy as np
 from attrs import field, frozen
 
 from roofline.core.arrays import larger, share, smaller
-from roofline.core.units import MILLION, SECOND, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds, show
+from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
@@ -17,7 +16,7 @@ from roofline.physics.energy import dollars_per_token
 from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import intervals, records
-from roofline.results.answer import LayoutAnswer
+from roofline.results.answer import LayoutAnswer, times_in_words
 from roofline.results.explain import tree
 from roofline.workload.questions import Question, Serve
 
@@ -71,15 +70,8 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
     progress: tuple[tuple[Span, Num], ...] = ()
 
-    def __repr__(self) -> str:
-        where = f"{type(self.question).__name__} of {self.question.model.name} on {self.system.name}"
-        if self.shape:
-            return f"<Estimate: {where}, {' x '.join(map(str, self.shape))} points>"
-        known = [
-            (name, v) for name, v in (("TTFT", self.ttft), ("TPOT", self.tpot)) if v is not None and not np.isnan(v)
-        ]
-        times = [f"{name} {show(float(value), SECOND, 3)}" for name, value in known]
-        return f"<Estimate: {where}, {self.layout}: {', '.join(times)}{'' if self.fits else ', does not fit'}>"
+    def _times_in_words(self) -> list[str]:
+        return times_in_words(self.ttft, self.tpot)
 
     # Rates -----------------------------------------------------------------------------------------------------------
 

@@ -264,7 +264,7 @@ def front(coverage: Ratio = COVERAGE) -> Ends:
 def memory_error(est: Any) -> Bytes:
     """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
 
-    Of serving ``sqrt((0.03 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
+    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
     of activations and of what the allocator adds.
     """
     profile, memory = est.calibration, est.memory
@@ -311,7 +311,7 @@ def chance_of_fitting(est: Any) -> Ratio:
 _LOGIT_90: Final = 2.197
 """Logit of 0.9: one tail of an 80 % interval."""
 _FAR: Final = 500.0
-WEIGHTS_ERROR: Final = 0.03
+WEIGHTS_ERROR: Final = 0.02
 """Half-width of the 80 % interval of weights as loaded, relative."""
 
 

@@ -92,7 +92,7 @@ def asked(est: Estimate | Training) -> str:
     if not isinstance(q, Serve):
         return ""
     drafts = (
-        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens kept"
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens accepted"
         if q.draft_tokens
         else ""
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
-from roofline.core.arrays import Mask, larger, sizes, smaller, take
+from roofline.core.arrays import Mask, larger, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
-from roofline.core.units import MILLION, SECOND, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts, show
+from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -20,7 +20,7 @@ from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import records
-from roofline.results.answer import Answer, Text, degrees, numbers
+from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, error, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE, front
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @frozen(eq=False, repr=False)
-class Pools(Answer):
+class Pools(Derived):
     """Disaggregated prefill and decode. Quantities are floats, or arrays over the points asked.
 
     Attributes:
@@ -68,6 +68,11 @@ class Pools(Answer):
         "usd_per_million_tokens": "dollars_per_million_tokens",
     }
     SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
+    PARTS = ("prompts", "answers")
+    NUMBERS = (
+        "question", "round", "ttft", "tpot", "wait", "transfer", "exposed", "in_flight", "decoding", "tokens_per_second", "limits",
+        "rules",
+    )  # fmt: skip
 
     question: Serve
     prompts: Estimate
@@ -84,16 +89,16 @@ class Pools(Answer):
     limits: tuple[PerSecond, PerSecond]
     rules: tuple[Rule, ...]
 
-    def __repr__(self) -> str:
-        where = f"{self.question.model.name}, " + " and ".join(
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.question.model.name}, " + " and ".join(
             f"{float(np.max(est.chips)):,.0f} chips of {est.system.name} that {does}"
             for est, does in ((self.prompts, "read"), (self.answers, "decode"))
         )
-        if self.shape:
-            return f"<Pools: {where}, {' x '.join(map(str, self.shape))} points>"
-        times = [(name, float(each)) for name, each in (("TTFT", self.ttft), ("TPOT", self.tpot)) if not np.isnan(each)]
-        told = ", ".join(f"{name} {show(value, SECOND, 3)}" for name, value in times)
-        return f"<Pools: {where}: {told}{'' if self.fits else ', does not fit'}>"
+
+    @property
+    def _given_in_words(self) -> str:
+        return f": {', '.join(times_in_words(self.ttft, self.tpot))}{'' if self.fits else ', does not fit'}"
 
     @property
     def system(self) -> System:
@@ -269,10 +274,10 @@ class Pools(Answer):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the layouts do not fit; empty if they do."""
-        out = [f"chips that read prompts: {reason}" for reason in self.prompts.reasons]
-        out += [f"chips that decode: {reason}" for reason in broken(self.answers.rules)]
+        out = [f"prefill pool: {reason}" for reason in self.prompts.reasons]
+        out += [f"decode pool: {reason}" for reason in broken(self.answers.rules)]
         if not np.all(self.answers.max_concurrency >= 1):
-            out.append("chips that decode: weights, and the cache of one request, exceed the memory of a chip")
+            out.append("decode pool: weights, and the cache of one request, exceed the memory of a chip")
         return (*out, *broken(self.rules))
 
     @property
@@ -281,25 +286,6 @@ class Pools(Answer):
         reading, decoding = self.limits
         found = np.where(reading < decoding, self.prompts.bound, self.answers.bound)
         return found if found.ndim else str(found)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the points asked; () for one."""
-        return np.broadcast_shapes(sizes(self._numbers), self.prompts.shape, self.answers.shape)
-
-    @property
-    def _numbers(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in _NUMBERS)
-
-    def at(self, *index: int) -> Pools:
-        """Return the answer at one point; a negative index counts from the end of its axis.
-
-        Raises:
-            QuestionError: the index picks no point.
-        """
-        place = self.place(index)
-        values = dict(zip(_NUMBERS, take(self._numbers, place), strict=True))
-        return evolve(self, prompts=self.prompts.part(place), answers=self.answers.part(place), **values)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -336,9 +322,3 @@ class Pools(Answer):
     def to_dict(self) -> Record:
         """Return one point under the field names of the machine-readable answer; units are in the names."""
         return records.of_pools(self)
-
-
-_NUMBERS: Final = (
-    "question", "round", "ttft", "tpot", "wait", "transfer", "exposed", "in_flight", "decoding", "tokens_per_second", "limits", "rules",
-)  # fmt: skip
-"""What is cut to a point; the answers of the pools are asked afresh."""

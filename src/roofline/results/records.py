@@ -5,6 +5,7 @@ A number without meaning is null, and ``null_because`` says why; a layout has on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from roofline.core.text import figure
 from roofline.core.units import BYTE, DAY, HOUR, MILLION, SECOND, TERA, Num, Seconds, show
 from roofline.hardware.energy import SCOPES
+from roofline.hardware.hardware import System
 from roofline.physics.spans import Span
 from roofline.results.energy import SCOPE
 from roofline.workload.layout import Layout
@@ -47,7 +49,7 @@ KINDS: Final = ("weights", "gradients", "optimizer", "activations")
 """What memory is filled with."""
 PHASES: Final = {
     "forward": "forward passes",
-    "recompute": "what is done again",
+    "recompute": "recomputation",
     "backward": "gradients of inputs",
     "weight_gradients": "gradients of weights",
     "bubble": "waiting for other stages",
@@ -293,7 +295,6 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
     """Return why energy or money is null, where it is."""
     if est.tokens_per_second is None:
         return {}
-    package = est.system.package.name
     out: dict[str, str] = {}
     if est.tpot is not None and np.isnan(est.tpot):
         out["tpot_s"] = "one token out has none after its first"
@@ -301,13 +302,16 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
         out["ttft_s"] = "more requests come than are answered: they wait without end"
     if est.calibration.level == "ideal":
         out["interval"] = "the ideal level is a bound, not a prediction"
-    if est.joules_per_token is None:
-        out["energy_j_per_output_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
-    if est.dollars_per_million_tokens is None:
-        out["usd_per_million_output_tokens"] = (
-            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
-        )
-    return out
+    energy = {"energy_j_per_output_token": est.joules_per_token}
+    return out | _unknown(est.system, energy, {"usd_per_million_output_tokens": est.dollars_per_million_tokens})
+
+
+def _unknown(system: System, energy: Mapping[str, Num | None], cost: Mapping[str, Num | None]) -> dict[str, str]:
+    """Return why numbers of energy, and of cost, are null, where they are."""
+    whose = f"{system.name} or {system.package.name}"
+    power, price = f"no rated power of {whose} is published", f"no trustworthy cost per hour of {whose} was found"
+    out = {name: f"{power}; give power" for name, value in energy.items() if value is None}
+    return out | {name: f"{price}; give price" for name, value in cost.items() if value is None}
 
 
 # Training ------------------------------------------------------------------------------------------------------------
@@ -398,17 +402,9 @@ def of_training(est: Training) -> dict[str, Any]:
 
 def _missing_of_training(est: Training) -> dict[str, str]:
     """Return why energy, money or the interval is null, where it is."""
-    package = est.system.package.name
-    out: dict[str, str] = {}
-    if est.calibration.level == "ideal":
-        out["interval"] = "the ideal level is a bound, not a prediction"
-    if est.joules_per_token is None:
-        out["energy_j_per_token"] = f"no rated power of {est.system.name} or {package} is published; give power"
-    if est.dollars_per_trillion_tokens is None:
-        out["usd_per_trillion_tokens"] = (
-            f"no trustworthy cost per hour of {est.system.name} or {package} was found; give price"
-        )
-    return out
+    ideal = {"interval": "the ideal level is a bound, not a prediction"} if est.calibration.level == "ideal" else {}
+    energy = {"energy_j_per_token": est.joules_per_token}
+    return ideal | _unknown(est.system, energy, {"usd_per_trillion_tokens": est.dollars_per_trillion_tokens})
 
 
 # A whole run ---------------------------------------------------------------------------------------------------------
@@ -427,7 +423,7 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
     spread_ = run.goodput_range
     span = "" if spread_ is None else f"   {float(spread_[0]):.1%} - {float(spread_[1]):.1%} by published failures"
     out.append(["goodput", f"{useful:.1%} of the time{span}"])
-    out.append(["", f"checkpoints {saving:.1%}, restarts {restarting:.1%}, work done again {redone:.1%}"])
+    out.append(["", f"checkpoints {saving:.1%}, restarts {restarting:.1%}, work lost and repeated {redone:.1%}"])
     failing = "none" if np.isinf(run.mtbf) else f"{float(run.failures):,.0f}, one in {_time(float(run.mtbf))}"
     out.append(["failures", f"{failing}; back in {_time(float(run.restart))}"])
     often = "none needed" if np.isinf(run.checkpoint_interval) else f"one in {_time(float(run.checkpoint_interval))}"
@@ -449,14 +445,7 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
 def fields_of_campaign(run: Campaign) -> dict[str, Any]:
     """Return the machine-readable fields that a run adds to those of its step; units are in the names (one point)."""
     run.one()
-    package = run.training.system.package.name
-    missing = {}
-    if run.joules is None:
-        missing["energy_mwh"] = f"no rated power of {run.training.system.name} or {package} is published; give power"
-    if run.dollars is None:
-        missing["cost_usd"] = (
-            f"no trustworthy cost per hour of {run.training.system.name} or {package} was found; give price"
-        )
+    missing = _unknown(run.training.system, {"energy_mwh": run.joules}, {"cost_usd": run.dollars})
     flops = run.training.model_flops_per_second_per_chip * run.training.chips * run.days_ideal * DAY
     pairs = {
         "days": run.interval("days"),

@@ -250,7 +250,9 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
             (("eta_memory",), "part of the bandwidth"),
         ):
             value = getattr(kernel, names[-1]) or kernel.eta_compute
-            yield _Knob(f"{said}: {what}", "efficiency", float(value), ONE, _kernel(key, names, float(value)))
+            yield _Knob(
+                f"{said}: {what}", "efficiency", float(value), ONE, _scaled("kernels", key, names, float(value))
+            )
     for way in sorted(ways):
         link: Link = profile.links[way]
         told = way.replace("_", " ")
@@ -259,11 +261,11 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
             "efficiency",
             float(link.eta),
             ONE,
-            _link(way, ("eta", "far"), float(link.eta)),
+            _scaled("links", way, ("eta", "far"), float(link.eta)),
         )
         fixed = ("alpha", "peer", "start", "hop")
         if any(getattr(link, name) for name in fixed):
-            yield _Knob(f"{told}: fixed time", "efficiency", 1.0, ONE, _link(way, fixed, 1.0))
+            yield _Knob(f"{told}: fixed time", "efficiency", 1.0, ONE, _scaled("links", way, fixed, 1.0))
 
     def launches(asked: Asked, x: Num) -> Asked:
         profile = asked[3]
@@ -274,22 +276,15 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
         yield _Knob("launches of kernels", "efficiency", 1.0, ONE, launches)
 
 
-def _kernel(key: tuple[str, str], names: tuple[str, ...], value: float) -> Callable[[Asked, Num], Asked]:
+def _scaled(table: str, key: Any, names: tuple[str, ...], value: float) -> Callable[[Asked, Num], Asked]:
+    """Return what puts a number in place of ``value`` in an entry of a profile's ``kernels`` or ``links``."""
+
     def put(asked: Asked, x: Num) -> Asked:
         profile = asked[3]
-        own = profile.kernels[key]
+        entries = getattr(profile, table)
+        own = entries[key]
         change: Any = {name: getattr(own, name) * (x / value) for name in names if getattr(own, name) is not None}
-        return (*asked[:3], attrs.evolve(profile, kernels={**profile.kernels, key: attrs.evolve(own, **change)}))
-
-    return put
-
-
-def _link(way: str, names: tuple[str, ...], value: float) -> Callable[[Asked, Num], Asked]:
-    def put(asked: Asked, x: Num) -> Asked:
-        profile = asked[3]
-        own = profile.links[way]
-        change: Any = {name: getattr(own, name) * (x / value) for name in names}
-        return (*asked[:3], attrs.evolve(profile, links={**profile.links, way: attrs.evolve(own, **change)}))
+        return (*asked[:3], attrs.evolve(profile, **{table: {**entries, key: attrs.evolve(own, **change)}}))
 
     return put
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 import numpy as np
 from attrs import field, frozen
@@ -12,19 +13,19 @@ from numpy.typing import NDArray
 from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots
+from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
+from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
-from roofline.results.notebook import Displayed
 from roofline.workload.layout import Layout
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 PERCENTILES: Final = (50, 90, 95, 99)
@@ -92,13 +93,13 @@ class Times:
 
 
 @frozen(eq=False, repr=False)
-class Simulation(Displayed):
+class Simulation(Answer):
     """The answer for a trace: what each request saw, and how full the service was.
 
     Attributes:
         trace: name of the trace; ``requests``: that came; ``refused``: those whose prompt no cache holds.
         layout: of the chips that decode (and read, unless ``prefill_layout`` is given).
-        estimate: the closed form for the mean request, whose relative intervals are taken over; None where there is none.
+        estimate: the closed form for the mean request, whose relative intervals are taken over.
         columns: of each request that was answered: ``arrival_s, input_len, output_len, cached_tokens, preemptions, instance,
             priority, ttft_s, tpot_s, e2e_s``.
         series: over time: ``time_s, waiting, running, cache_used, output_tokens``.
@@ -107,6 +108,11 @@ class Simulation(Displayed):
         table_error: mean and 99th percentile of the relative error of the tables of step times.
         reasons: why the plan does not fit; empty if it does.
     """
+
+    KIND = "simulation"
+    SECTIONED = False
+    KNOWN = "tokens_per_second, goodput"
+    COLUMNS: ClassVar[Mapping[str, str]] = {}
 
     model: Model
     system: System
@@ -127,22 +133,61 @@ class Simulation(Displayed):
     chips: float
     limits: dict[str, float]
     table_error: tuple[float, float]
-    estimate: Estimate | None = None
+    estimate: Estimate
     prefill_layout: Layout | None = None
     prefill_system: System | None = None
     interrupted: bool = False
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=())
 
-    def __repr__(self) -> str:
-        told = f"{self.completed:,} of {self.requests:,} requests of {self.trace} on {self.system.name}"
+    @property
+    def _asked_in_words(self) -> str:
+        return f"{self.completed:,} of {self.requests:,} requests of {self.trace} on {self.system.name}"
+
+    @property
+    def _given_in_words(self) -> str:
         if not self.fits or not self.completed:
-            return f"<Simulation: {told}{'' if self.fits else ', does not fit'}>"
+            return "" if self.fits else ", does not fit"
         p = self.ttft.percentile
-        return f"<Simulation: {told}: TTFT p50 {show(p(50), SECOND, 3)}, p99 {show(p(99), SECOND, 3)}>"
+        return f": TTFT p50 {show(p(50), SECOND, 3)}, p99 {show(p(99), SECOND, 3)}"
 
     def __str__(self) -> str:
         return self.table()
+
+    # One point -------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the points asked: a simulation is of one."""
+        return ()
+
+    def at(self, *index: int) -> Self:
+        """Return the simulation, which is of one point.
+
+        Raises:
+            QuestionError: the index picks another.
+        """
+        self.place(index)
+        return self
+
+    @property
+    def bound(self) -> Text:
+        """The resource that bounds the most time of the mean request."""
+        return self.estimate.bound
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The model, the machine, the level of its coefficients, and the trace."""
+        return {**self.estimate.labels, "trace": self.trace}
+
+    @property
+    def inputs(self) -> Mapping[str, Num]:
+        """Requests, chips, and degrees of the layout."""
+        return {"requests": float(self.requests), "chips": self.chips, **degrees(self.layout)}
+
+    def citations(self) -> tuple[Fact, ...]:
+        """Return every hardware number and calibration coefficient that was used, with its source."""
+        return self.estimate.citations()
 
     # Times -----------------------------------------------------------------------------------------------------------
 
@@ -193,8 +238,7 @@ class Simulation(Displayed):
         """Return the interval of the mean ``"ttft"`` or ``"tpot"``: as wide, relatively, as that of the closed form."""
         if quantity not in ("ttft", "tpot"):
             raise QuestionError(fault("quantity", quantity, "has no interval", "ask for ttft or tpot"))
-        est = self.estimate
-        pair, value = (None, None) if est is None else (est.interval(quantity, coverage), getattr(est, quantity))
+        pair, value = self.estimate.interval(quantity, coverage), getattr(self.estimate, quantity)
         if pair is None or value is None or not np.isfinite(value):
             return None
         mean = self.times(quantity).mean
@@ -272,7 +316,7 @@ class Simulation(Displayed):
     @property
     def joules_per_token(self) -> float | None:
         """Energy of an output token; None where no power is known, or where the pools are of two systems."""
-        if self.estimate is None or self.prefill_system is not None or not self.completed:
+        if self.prefill_system is not None or not self.completed:
             return None
         split = parts(self.estimate, SCOPE, self.working)
         return None if split is None else float(joules_per_token(total(split), self.chips, self.tokens_per_second))
@@ -304,8 +348,8 @@ class Simulation(Displayed):
         return {
             "model": self.model.name, "system": self.system.name, "chips": int(self.chips), "layout": self.layout.words(),
             "prefill_layout": None if self.prefill_layout is None else self.prefill_layout.words(),
-            "engine": None if self.estimate is None else self.estimate.calibration.engine.name,
-            "level": None if self.estimate is None else self.estimate.calibration.level,
+            "engine": self.estimate.calibration.engine.name,
+            "level": self.estimate.calibration.level,
             "trace": self.trace, "policy": self.policy, "fits": self.fits, "reasons": list(self.reasons),
             "requests": self.requests, "completed": self.completed, "refused": self.refused, "interrupted": self.interrupted,
             "duration_s": self.duration, "requests_per_s": _plain(self.requests_per_second),
@@ -342,7 +386,7 @@ class Simulation(Displayed):
         head = f"{self.model.name} on {self.system.name}, {self.layout}"
         if self.prefill_layout is not None:
             head += f"; prefill on {self.prefill_layout}"
-        lines = [f"{head}, {float(self.chips):,.0f} chips: {self.trace}"]
+        lines = [f"{head}, {float(self.chips):,.0f} chip{'' if self.chips == 1 else 's'}: {self.trace}"]
         if not self.fits:
             return "\n".join((*lines, *(f"does not fit: {reason}" for reason in self.reasons)))
         state = ["interrupted"] if self.interrupted else []
@@ -383,14 +427,6 @@ class Simulation(Displayed):
     def frame(self) -> Frame:
         """One row for each request that was answered."""
         return Frame(self.columns)
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row for each request that was answered, as a pandas data frame.
-
-        Raises:
-            QuestionError: pandas is not installed.
-        """
-        return self.frame.to_dataframe()
 
     def csv(self) -> str:
         """Return one row for each request that was answered, as the text of a CSV file."""

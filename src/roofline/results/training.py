@@ -78,12 +78,8 @@ class Training(LayoutAnswer[TrainStep, States]):
         chips = self.layout.ranks / self.system.ranks_per_chip
         return self.step_time * (1 + late(chips, 0.99)) / (1 + slowdown(chips))
 
-    def __repr__(self) -> str:
-        where = f"TrainStep of {self.question.model.name} on {self.system.name}"
-        if self.shape:
-            return f"<Training: {where}, {' x '.join(map(str, self.shape))} points>"
-        told = f"step {show(float(self.step_time), SECOND, 3)}"
-        return f"<Training: {where}, {self.layout}: {told}{'' if self.fits else ', does not fit'}>"
+    def _times_in_words(self) -> list[str]:
+        return [f"step {show(float(self.step_time), SECOND, 3)}"]
 
     # Rates -----------------------------------------------------------------------------------------------------------
 

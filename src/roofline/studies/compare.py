@@ -26,9 +26,10 @@ from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
+from roofline.planner.pool_candidates import pair
 from roofline.planner.pools import filling
 from roofline.planner.search import search
-from roofline.planner.selection import Search
+from roofline.planner.selection import Search, Splits
 from roofline.planner.words import (
     ComparedOnWords,
     CompareWords,
@@ -222,11 +223,11 @@ class Comparison(Displayed):
             "",
             "tokens/s",
             "80 % within",
-            "a chip",
+            "per chip",
             "TPOT",
             "TTFT",
             "requests",
-            "J a token",
+            "J per token",
             "bound by",
             "layout",
         ]
@@ -331,16 +332,17 @@ def compare(
         ttft: limit on the time to the first token.
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
-        progress: called now and then with the plans of a system priced, and all of them.
+        progress: called from time to time with the plans of a system estimated, and all of them.
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
             draft token of the model's own module if it has one.
-        level, memory_fraction, chips, kv_dtype: as in :func:`roofline.estimate`.
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
             for all, like for like; a format that a chip cannot multiply is widened, and said.
-        words: ``input``, ``output``, ``draft_tokens``, ``accept_length``, ``chunk``.
+
+    Returns:
+        What the systems add up to, their ratios, and the best service of each under each limit.
 
     Raises:
         QuestionError: fewer than two systems, or words without meaning.
@@ -374,21 +376,25 @@ def compare(
     for rack in racks:
         stack = f"{catalog.served_by(rack)}+tuned" if free else engine
 
-        def held(made: Model, rack: System = rack, stack: EngineLike | None = stack) -> Mapping[float, Service | None]:
-            found = _searched(
-                made, rack, split=free, ttft=patience, progress=progress, **{**placed, **served, "engine": stack}
-            )
-            return {limit: _best(found, limit, placed.get("chips")) for limit in limits}
+        def found(made: Model, rack: System = rack, stack: EngineLike | None = stack) -> Search:
+            asked = {**placed, **served, "engine": stack}
+            return _searched(made, rack, split=free, ttft=patience, progress=progress, **asked)
 
         made = _served(stored, rack, stack, kv_dtype) if dtype == SERVED else stored
-        row = held(made)
+        first, whole = found(made), placed.get("chips")
+        row = {limit: _best(first.held(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
         if concurrency is not None or best is None:
             more: Any = {**placed, **served, "engine": stack, "concurrency": concurrency}
             best = estimate(made, rack, **more)
         chosen.append(best)
-        alike.append(row[middle] if made is stored else held(stored)[middle])
+        if made is stored:
+            alike.append(row[middle])
+        elif isinstance(row[middle], Pools) and first.disaggregated is not None:
+            alike.append(_filled(_of(first.disaggregated, stored, whole).held(tpot=middle), whole))
+        else:
+            alike.append(_best(found(stored).held(tpot=middle), whole))
         differs |= made is not stored
     return Comparison(
         racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), said
@@ -421,18 +427,25 @@ def _searched(model: Model, rack: System, *, split: bool, **words: Any) -> Searc
     return search(model, rack, **words)
 
 
-def _best(found: Search, most: float, chips: int | None) -> Service | None:
-    """Return the service with the most tokens a second on all chips under a limit on TPOT."""
-    held = found.held(tpot=most)
-    one, apart = held.best, held.disaggregated
-    if apart is None:
-        return one
+def _best(found: Search, chips: int | None) -> Service | None:
+    """Return the service with the most tokens a second on all chips, of those that keep the limits."""
+    one, two = found.best, None if found.disaggregated is None else _filled(found.disaggregated, chips)
+    if one is None or two is None:
+        return two if one is None else one
+    return two if two.tokens_per_second > (one.tokens_per_second or 0.0) else one
+
+
+def _filled(apart: Splits, chips: int | None) -> Pools | None:
+    """Return the pools with the most tokens a second on all chips."""
     whole = int(apart.system.chips) if chips is None else chips
-    two = evolve(apart, whole=float(whole)).best
-    if two is None:
-        return one
-    two = filling(two, whole)
-    return two if one is None or two.tokens_per_second > (one.tokens_per_second or 0.0) else one
+    best = evolve(apart, whole=float(whole)).best
+    return None if best is None else filling(best, whole)
+
+
+def _of(apart: Splits, model: Model, chips: int | None) -> Splits:
+    """Return the pools that serve a model in another format."""
+    question = evolve(apart.question, model=model)
+    return evolve(apart, question=question, pairs=pair(question, apart.system, apart.profile, chips, {}))
 
 
 def _middle(limits: Iterable[float]) -> float:

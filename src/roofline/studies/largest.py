@@ -28,8 +28,16 @@ def largest(
     a chip.
 
     Args:
-        batch: sequences that are decoded, of ``context`` tokens each; others as in :func:`roofline.estimate`.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
+        chips: chips to use; by default all of the system.
+        batch: sequences that are decoded.
+        context: tokens of each of them.
+        dtype, kv_dtype: number formats of the layers' matrices, and of the KV cache; by default the checkpoint's.
+        level: ``ideal``, ``generic``, ``calibrated``, or a :class:`Calibration`.
         most: models that are listed, the largest first.
+
+    Returns:
+        A row for each model, the largest first.
 
     Raises:
         QuestionError: a number of no meaning; that no model fits is an answer without rows.

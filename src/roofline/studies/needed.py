@@ -108,6 +108,9 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
         targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``; with none, that the plan fits. A service whose
             layout is chosen also keeps TTFT below 10 s, where any layout does and no other limit on it is given.
 
+    Returns:
+        The least or the greatest value that keeps the targets in SI units, and the answer there; or why none does.
+
     Raises:
         UnknownNameError: no such number, or metric. QuestionError: an answer over many points.
 

@@ -163,8 +163,13 @@ def probability(a: Answered, b: Answered, quantity: str = "tokens_per_second_per
     """Return how likely an answer is better than another in some metric, each for one point.
 
     Args:
+        a: the answer that may be better.
+        b: the answer it is compared with.
         quantity: a time, a rate, or what moves with one, such as ``dollars_per_million_tokens``; the sizes of deployments, prices
             and rated powers are taken to be right.
+
+    Returns:
+        A chance from 0 to 1.
 
     Raises:
         QuestionError: many points, a metric that one of them does not have, or no interval (the ideal level).
@@ -209,7 +214,7 @@ class BreakEven:
     def __str__(self) -> str:
         ends = " - ".join(show(end, DOLLAR_RATE, 3) for end in (self.low, self.high))
         known = "" if self.now is None else f"; it is {show(self.now, DOLLAR_RATE, 3)}"
-        return f"{show(self.price, DOLLAR_RATE, 3)} a chip, 80 % within {ends}{known}"
+        return f"{show(self.price, DOLLAR_RATE, 3)} per chip, 80 % within {ends}{known}"
 
     def to_dict(self) -> dict[str, float | None]:
         """Return it under names of the machine-readable form."""
@@ -220,6 +225,13 @@ class BreakEven:
 @typed
 def break_even(a: Answered, b: Answered) -> BreakEven:
     """Return the cost per hour of a chip of ``a`` at which its tokens cost as much as those of ``b``: below it ``a`` is the cheaper.
+
+    Args:
+        a: the answer on the machine whose cost is asked.
+        b: the answer on a machine whose cost per hour is known.
+
+    Returns:
+        The cost per chip and hour with its interval.
 
     Raises:
         QuestionError: the cost per hour of ``b`` is not known, or an answer has many points.

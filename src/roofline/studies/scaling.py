@@ -192,12 +192,15 @@ def scaling(
 
     Args:
         what: a :class:`TrainStep`, or a model with ``global_batch``, ``seq_len`` and so on among ``words``.
+        system: an object, a name in ``hardware/systems``, or the path of a TOML file.
         chips: the sizes; racks are joined by the tiers of the system, as far as those reach.
         mode: a key of :data:`MODES`.
         layout: held but for ``dp``, which grows with the chips; by default the best layout is chosen for each size.
         mtbf_per_chip: time between failures of one chip, seconds or text; by default what was published.
         checkpoint, restart: as in :func:`roofline.training.campaign.campaign`.
-        words: of ``roofline.planner.train.train``.
+
+    Returns:
+        Time of a step in seconds, tokens per second, MFU, efficiency and goodput, each an array over the sizes.
 
     Raises:
         QuestionError: no such mode, no sizes, or a word that is wrong. A size that cannot be laid out is a reason, not an error.

@@ -40,7 +40,7 @@ from roofline.studies.sweep_result import Sweep
 
 Block = tuple[slice, ...]
 
-BLOCK: Final = 65536
+BLOCK: Final = 98304
 """Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
 TASK: Final = 16
 """Blocks that are priced in one go, by one worker: about a million plans, half a second."""
@@ -69,22 +69,13 @@ def sweep(
     Args:
         models, systems: one, or a list: names, paths or objects.
         phase: ``decode``, ``prefill``, ``serve`` or ``train``, or several.
-        chips: to use, or a list; by default all of each system. Every layout worth trying on them is tried, holding to any of
-            ``tp``, ``pp``, ``dp``, ``ep``, ``cp``, ``vpp`` that are given; or those of a ``layout`` of arrays.
-        vary: numbers of the hardware, by a word or path of :mod:`roofline.hardware.numbers`, and the values that they take, such as
-            ``{"bandwidth": ["4 TB/s", "8 TB/s"]}``, or ``["1x", "2x"]`` for factors of what they are.
-        by: the metric to rank by, a key of ``METRICS``; by default (prompt) tokens per second and chip.
-        top: plans that are kept; or ``frontier``: two or three metrics, of which the plans are kept that no other beats in all.
-        limits: on any metric, as numbers or text: ``{"tpot": "50ms", "power": "120 kW"}``; at most of what should be little, at
-            least of all else.
-        per: labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are kept.
-        executor: what prices blocks, any of ``concurrent.futures`` or like it, or a client of Dask; by default this process.
-        checkpoint: a file to which every finished task is added, from which the same sweep goes on.
-        progress: called now and then with the plans seen, and all of them.
-        words: of the phases: ``batch``, ``context``, ``input``, ``output``, ``concurrency``, ``global_batch``, ``seq_len``,
-            ``micro_batch``, ...: a number, or a list; ``recompute``, ``sharding``, ``schedule``: a word, or a list.
-        level, engine, framework, launch, memory_fraction, dtype, kv_dtype, power, price: as in :func:`roofline.estimate`; formats
-            may be lists.
+        chips: to use, or a list; by default all of each system. Every layout worth trying on them is tried, holding to the degrees
+            that are given; or those of a ``layout`` of arrays.
+        executor: what computes blocks, any of ``concurrent.futures`` or like it, or a client of Dask; by default this process.
+        checkpoint: a file to which every finished task is added, from which the same sweep continues.
+
+    Returns:
+        The plans that are retained, the best first or along a frontier, and how many were rejected for which reason.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.

@@ -22,8 +22,8 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import one_block
 from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
+from roofline.planner.selection import Found
 from roofline.results.estimate import Estimate
-from roofline.results.notebook import Displayed
 from roofline.results.training import Training
 from roofline.studies.odds import probability
 from roofline.studies.space import Family, Space
@@ -39,7 +39,7 @@ _MOST_REASONS: Final = 6
 
 
 @frozen(eq=False, repr=False, slots=False)
-class Sweep(Displayed):
+class Sweep(Found[Estimate | Training]):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
@@ -56,9 +56,20 @@ class Sweep(Displayed):
     per: tuple[str, ...] = ()
     complete: bool = True
 
-    def __repr__(self) -> str:
+    @property
+    def _asked_in_words(self) -> str:
         state = "" if self.complete else f", interrupted after {self.seen:,}"
-        return f"<Sweep: {self.points:,} plans of {len(self.parts)} families{state}: {self.kept:,} kept, {len(self.places)} told>"
+        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.kept:,} fit"
+
+    @property
+    def tried(self) -> int:
+        """The same as :attr:`points`."""
+        return self.points
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was chosen or assumed to answer."""
+        return self.space.notes
 
     @property
     def points(self) -> int:
@@ -120,17 +131,26 @@ class Sweep(Displayed):
         return Frame(_ordered(out))
 
     def estimate(self, i: int = 0) -> Estimate | Training:
-        """Return one of the plans kept in full, as :func:`roofline.estimate` answers it.
+        """Return one of the plans retained in full; see :meth:`at`."""
+        return self.at(i)
+
+    def at(self, place: int | np.int64) -> Estimate | Training:
+        """Return one of the plans retained in full, as :func:`roofline.estimate` answers it.
+
+        Args:
+            place: 0 for the best, or the first of the frontier.
 
         Raises:
             QuestionError: there is no such plan.
         """
-        if not -len(self.places) <= i < len(self.places):
-            raise QuestionError(fault("plan", i, f"{len(self.places)} are kept", "see .rejected for why not others"))
-        family, place = self.places[i]
+        if not -len(self.places) <= place < len(self.places):
+            raise QuestionError(
+                fault("plan", int(place), f"{len(self.places)} are retained", "see .rejected for why not others")
+            )
+        family, inside = self.places[place]
         whole = self.space.families[family]
         question, system, layout, profile = take(
-            whole.asked, tuple(int(n) for n in np.unravel_index(place, whole.shape))
+            whole.asked, tuple(int(n) for n in np.unravel_index(inside, whole.shape))
         )
         words: Any = {} if isinstance(question, TrainStep) else _driven(profile)
         found: Estimate | Training = estimate(question, system, layout, level=profile, **words)
@@ -148,7 +168,7 @@ class Sweep(Displayed):
     @property
     def best(self) -> Estimate | Training | None:
         """The first plan kept, in full; None if there is none."""
-        return self.estimate(0) if self.places else None
+        return self.at(0) if self.places else None
 
     # Why not the others ----------------------------------------------------------------------------------------------
 
@@ -191,19 +211,16 @@ class Sweep(Displayed):
             "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
-    def table(self) -> str:
-        """Return it all as text."""
+    def _lines(self) -> list[str]:
         told = [f"{self.points:,} plans, {self.kept:,} fit{_and(self.wanted)}"]
         if not self.complete:
             told.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
         best = "what no other plan beats in" if self.wanted.most is None else "the best by"
-        told += ["", f"{best} {names}" if self.places else "no plan is kept", *self._lines(), *self._why()]
-        if self.space.notes:
-            told += ["", "what was chosen or assumed", *(f"  - {note}" for note in self.space.notes)]
-        return "\n".join(told)
+        told += ["", f"{best} {names}" if self.places else "no plan is accepted", *self._rows(), *self._why()]
+        return told
 
-    def _lines(self) -> Iterator[str]:
+    def _rows(self) -> Iterator[str]:
         if not self.places:
             return
         frame = self.frame

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, norm, share
+from roofline.core.arrays import ceil, larger, norm, settled, share
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
@@ -87,7 +87,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     whole = (first, *inner, *added, *closing)
     trained = added or whole
     # Gradients in 32 bits are read and written where several micro-batches add up, and only written where there is one.
-    several = (question.global_batch > question.micro_batch * p.layout.dp) * 1.0
+    several = settled((question.global_batch > question.micro_batch * p.layout.dp) * 1.0)
     accumulated = question.gradient_bytes * (1 + several)
 
     def phase(made: Iterable[tuple[Section, tuple[Operation, ...]]]) -> list[_Made]:

@@ -11,12 +11,14 @@ but for a part that belongs to the framework; the whole waits for the slowest of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.remember import Later
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
@@ -58,6 +60,7 @@ class Passes:
         unseen: time of one of its messages between stages that is hidden.
         reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
         optimizer: the update.
+        seen: time of the messages of all micro-batches.
     """
 
     batches: Span
@@ -67,6 +70,7 @@ class Passes:
     unseen: Seconds
     reduced: Sequence[tuple[Span, Seconds]]
     optimizer: Span
+    seen: Seconds
 
 
 def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
@@ -89,7 +93,7 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
     update = _optimizer(question, layout, own, p)
     reduced = _reduced(question, layout, own, one=one, price=price, framework=calibration.framework)
-    return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)))
+    return Passes(batches, one, mean, fullest, unseen, reduced, leaf(update, price(update)), batches.network)
 
 
 def _offloaded(question: TrainStep, system: System, p: Flow, one: MicroBatch) -> MicroBatch:
@@ -114,12 +118,13 @@ def played(
 ) -> Training:  # fmt: skip
     """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
     f, m, one, batches = calibration.framework, work.batches.times, work.one, work.batches
-    seen = batches.network
+    seen = work.seen
     over = run(layout.schedule, layout.pp, m, layout.vpp, fullest=work.fullest, mean=work.mean, together=True)
     if layout.schedule in PAIRED:
         # What pairs save is seen less of messages; the rank on average saves in proportion.
         saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
         batches = seen_in_part(batches, 1 - share(saved, seen))
+    left = seen if batches is work.batches else batches.network
     waits = over.time - batches.time
     punctual = (
         batches,
@@ -139,15 +144,15 @@ def played(
     memory = evolve(kept, weights=kept.weights * twice, gradients=kept.gradients * twice)
     n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
-    hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - batches.network
+    hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - left
     return Training(
         question, system, layout, calibration,
-        step_time=step.time, bubble=waits, exposed=batches.network + sum((span.time for span, _ in work.reduced), start=0.0),
+        step_time=step.time, bubble=waits, exposed=left + sum((span.time for span, _ in work.reduced), start=0.0),
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
         capacity=room(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), demand=demanded(step, system), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=Later(partial(demanded, step, system)), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 

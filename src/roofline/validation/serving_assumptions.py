@@ -223,7 +223,7 @@ def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, flo
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
     if kept is None:
         if drafts:
-            said.append(f"{chance:.0%} of drafts kept, each if the one before was: accept_length is not recorded")
+            said.append(f"{chance:.0%} of drafts accepted, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
         return drafts, float(usually_kept(drafts, chance)), (wide, wide)
     return drafts, kept, (1.0, 1.0)

@@ -187,7 +187,7 @@ def apart(b: Batch, prompts: Layout) -> Outcome:
         "tpot_s": _ends(split, "tpot", split.tpot),
         "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
     }
-    said = ((True, "prompts are read on chips of their own; that none was cached is assumed"),)
+    said = ((True, "disaggregated prefill and decode; that none was cached is assumed"),)
     return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
 
 

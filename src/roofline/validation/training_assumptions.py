@@ -96,11 +96,11 @@ _TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framewo
         re.compile(r"flags: (?!\S*use-flash-attn)\S"),
         lambda f: attrs.evolve(f, unfused="all"),
     ),
-    "products of experts are grouped": (
+    "GEMMs of experts are grouped": (
         re.compile(r"flags: \S*moe-grouped-gemm"),
         lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
     ),
-    "messages of experts hide behind another micro-batch": (
+    "expert communication overlaps with another micro-batch": (
         re.compile(r"moe_a2a_overlap"),
         lambda f: attrs.evolve(f, ep=f.paired),
     ),
@@ -237,7 +237,7 @@ def _described(framework: str, release: float | None, known: Sequence[Framework]
 def _dtype(run: TrainingRun, said: list[str]) -> str:
     """Return the format of the products: fp8 has scales for blocks where the note says so, else one for each matrix."""
     if not run.dtype:
-        said.append("products in bf16: dtype is not recorded")
+        said.append("GEMMs in bf16: dtype is not recorded")
         return "bf16"
     return "fp8-block" if run.dtype == "fp8" and _BLOCKS.search(run.note) else run.dtype
 
@@ -277,10 +277,10 @@ def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> 
         known = dict.fromkeys(module for module in named.values() if module in MODULES)
         return (f"selective:{'+'.join(known)}" if known else "none"), 1.0
     if run.recompute == "selective" and _CONTEXT.search(run.note):
-        said.append("what attention gives is kept: nothing of weight is done again")
+        said.append("the output of attention is stored: nothing expensive is recomputed")
         return "none", 1.0
     if run.recompute == "selective" and _ALTERNATE.search(run.note):
-        said.append("every other product is kept, and what is cheap is done again")
+        said.append("the output of every other GEMM is stored, and what is cheap is recomputed")
         return "selective:activation+norm", 1.0
     if run.recompute != "unknown":
         return run.recompute, 1.0

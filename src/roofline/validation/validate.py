@@ -114,8 +114,26 @@ def validate(
         progress: called with the runs done, and all of them, now and then.
         known: what a result file of another tool does not say: ``model``, ``system``, ``tp``, ``input`` and the like.
 
+    Returns:
+        Each measured quantity with its prediction and 80 % interval, and scores of all together.
+
     Raises:
-        DescriptorError: the file cannot be read. QuestionError: it holds no runs, or does not say what a prediction needs.
+        DescriptorError: the file cannot be read.
+        QuestionError: it holds no runs, or does not say what a prediction needs.
+
+    >>> row = {
+    ...     "model": "llama-3.1-8b",
+    ...     "system": "dgx-h100",
+    ...     "mode": "decode",
+    ...     "tp": 1,
+    ...     "chips": 1,
+    ...     "concurrency": 8,
+    ...     "input_len": 1024,
+    ...     "output_len": 256,
+    ... }
+    >>> found = validate([row])
+    >>> [each.quantity for each in found.predictions], 0.004 < found.predictions[0].predicted < 0.02  # seconds
+    (['tpot_s', 'output_tokens_per_s'], True)
     """
     label, rows, put = _rows(what, foreign.Known(**known))
     if not rows:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
-from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_RANKS, amount, degree, given, number, optional, refuse
+from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import MOST_RANKS, amount, degree, given, number, one_of, optional, refuse
 from roofline.core.units import Count, Num
 
 SHARDINGS: Final = {
@@ -30,14 +29,6 @@ CONTEXTS: Final = {
     "ulysses": "tokens are exchanged for heads before attention, and back after it (DeepSpeed-Ulysses, arXiv:2309.14509)",
 }
 """How the ranks that share a sequence attend to all of it."""
-
-
-def _one_of(known: Mapping[str, str]) -> Any:
-    def validate(_: object, attribute: Any, value: object) -> None:
-        if value not in known:
-            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
-
-    return validate
 
 
 @frozen(eq=False)
@@ -77,10 +68,10 @@ class Layout:
     cp: Count = degree()
     vpp: Count = degree()
     etp: Count | None = optional(1, MOST_RANKS, whole=True)
-    sharding: str = field(default="zero1", validator=_one_of(SHARDINGS))
+    sharding: str = field(default="zero1", validator=one_of(SHARDINGS))
     schedule: str = "1f1b"
     fsdp: Count | None = optional(1, MOST_RANKS, whole=True)
-    context: str = field(default="ring", validator=_one_of(CONTEXTS))
+    context: str = field(default="ring", validator=one_of(CONTEXTS))
 
     @property
     def ranks(self) -> Count:

@@ -12,7 +12,17 @@ from attrs import Factory, field, frozen
 
 from roofline.core.arrays import Mask
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_TOKENS, TO_NUMBER, TO_NUMBER_OR_NONE, amount, checked, flow, optional, size
+from roofline.core.fields import (
+    MOST_TOKENS,
+    TO_NUMBER,
+    TO_NUMBER_OR_NONE,
+    amount,
+    checked,
+    flow,
+    one_of,
+    optional,
+    size,
+)
 from roofline.core.units import Count, Num, PerSecond, Ratio
 from roofline.models.architecture import Model
 
@@ -63,7 +73,7 @@ def _either(question: Any, attribute: Any, value: Num | None) -> None:
             fault(
                 "concurrency",
                 value,
-                f"is not to be given beside rate={question.rate}" if value is not None else "or rate must be given",
+                f"is not to be given with rate={question.rate}" if value is not None else "or rate must be given",
                 "requests always in flight, or requests that come in a second: exactly one of concurrency and rate",
             )
         )
@@ -191,25 +201,17 @@ class Serve:
     variation: Ratio = amount(0.2, high=10.0)
 
 
-def _one_of(known: Mapping[str, str]) -> Any:
-    def validate(_: object, attribute: Any, value: object) -> None:
-        if value not in known:
-            raise QuestionError(fault(attribute.name, value, "no such word", near(str(value), known, attribute.name)))
-
-    return validate
-
-
 RECOMPUTE: Final = {
-    "none": "everything that gradients need is kept",
-    "selective": "some modules of a layer are done again, attention unless others are named: selective:norm+activation",
-    "full": "only the input of each layer is kept, and the layer is done again",
+    "none": "everything that gradients need is stored",
+    "selective": "some modules of a layer are recomputed, attention unless others are named: selective:norm+activation",
+    "full": "only the input of each layer is stored, and the layer is recomputed",
 }
 """What is computed again in the backward pass instead of being kept (Korthikanti and others, arXiv:2205.05198, section 5)."""
 
 MODULES: Final = {
     "attention": "attention itself, from queries, keys and values",
     "norm": "normalisations",
-    "activation": "what stands between the products of a feed-forward block",
+    "activation": "the operations between the GEMMs of a feed-forward block",
     "up": "the way out of the latents of queries, keys and values",
     "ffn": "dense feed-forward blocks, shared experts among them",
     "experts": "routed experts, once their tokens have come",
@@ -266,7 +268,7 @@ def _recomputed(_: object, attribute: Any, value: object) -> None:
 TASKS: Final = {
     "pretrain": "all weights are trained",
     "finetune": "all weights are trained, from a checkpoint",
-    "lora": "low-rank adapters are trained beside frozen weights (Hu and others, arXiv:2106.09685)",
+    "lora": "low-rank adapters are trained next to frozen weights (Hu and others, arXiv:2106.09685)",
 }
 """What is trained."""
 
@@ -292,7 +294,7 @@ class TrainStep:
     micro_batch: Count = amount(1.0, high=MOST_TOKENS, low=1)
     recompute: str = field(default="none", converter=_recomputing, validator=_recomputed)
     share: Ratio = amount(1.0, high=1.0)
-    task: str = field(default="pretrain", validator=_one_of(TASKS))
+    task: str = field(default="pretrain", validator=one_of(TASKS))
     rank: Count = amount(16.0, low=1, high=MOST_TOKENS)
     document: Count | None = optional(1, MOST_TOKENS)
     gradient_bytes: Count = amount(4.0, low=1, high=8)

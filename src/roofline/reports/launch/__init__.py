@@ -48,6 +48,9 @@ def launch(
         model: what the tool loads: a path or a name of a hub; by default the model's name, and a note says so.
         per_node: devices of a host; by default those of the system's innermost links, at most eight packages (four beside Grace).
 
+    Returns:
+        The command line or files, and notes on what they cannot say.
+
     Raises:
         QuestionError: no such tool, one of another kind of answer, many points, or a plan that cannot be launched.
 
