@@ -63,11 +63,70 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
         QuestionError: a word that a service does not know.
     """
     known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
+    words = _renamed(words)
     for word in words:
+        if word in PEERS:
+            raise QuestionError(f"{word}: here it is {PEERS[word]}")
         if word not in known:
             raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
     own: Any = given(**words)
     return Serve(_drafting(model, own.get("draft_tokens")), **own)
+
+
+ALIASES: Final = {"isl": "input", "osl": "output"}
+"""Keywords of other tools for the lengths of a request."""
+
+
+PEERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("tp_size", "tensor_parallel_size", "tensor_model_parallel_size"), "tp=, ranks of tensor parallelism"
+    ),
+    **dict.fromkeys(("pp_size", "pipeline_parallel_size", "pipeline_model_parallel_size"), "pp=, stages of a pipeline"),
+    **dict.fromkeys(
+        ("dp_size", "data_parallel_size"),
+        "dp=, attention ranks that work in step; independent replicas follow from chips=",
+    ),
+    **dict.fromkeys(
+        ("ep_size", "expert_parallel_size", "expert_model_parallel_size"), "ep=, ranks that share the experts"
+    ),
+    **dict.fromkeys(
+        ("gpus", "num_gpus", "total_gpus", "n_gpus", "world_size", "devices"), "chips=, of the whole deployment"
+    ),
+    **dict.fromkeys(
+        ("max_concurrency", "max_num_seqs", "batch_size", "max_batch_size", "batch"),
+        "concurrency=, requests in flight over all replicas",
+    ),
+    **dict.fromkeys(("request_rate", "qps", "rps"), "rate=, requests per second"),
+    **dict.fromkeys(
+        ("input_len", "random_input_len", "prompt_len", "input_tokens"), "input=, prompt tokens of a request"
+    ),
+    **dict.fromkeys(
+        ("output_len", "random_output_len", "max_tokens", "output_tokens"), "output=, output tokens of a request"
+    ),
+    **dict.fromkeys(("quantization", "weight_dtype", "gemm_quant_mode"), "dtype=, format of the weights"),
+    **dict.fromkeys(("kv_cache_dtype", "kvcache_quant_mode"), "kv_dtype=, format of the KV cache"),
+    **dict.fromkeys(("gpu_memory_utilization", "mem_fraction_static", "free_gpu_memory_fraction"), "memory_fraction="),
+    **dict.fromkeys(("nextn", "num_speculative_tokens"), "draft_tokens=, verified in a step"),
+    **dict.fromkeys(
+        ("max_num_batched_tokens", "chunked_prefill_size"), "chunk=, prompt tokens of an attention rank and step"
+    ),
+    **dict.fromkeys(("prefix", "prefix_len"), "cached=, prompt tokens already in the KV cache"),
+    **dict.fromkeys(("backend", "framework"), "engine=, such as vllm, sglang, trtllm"),
+    **dict.fromkeys(("ttft", "tpot"), "a result of an estimate; search(..., ttft='2s', tpot='50ms') takes limits"),
+}
+"""Keywords of other tools that a service is asked with, and ours."""
+
+
+def _renamed(words: Mapping[str, Num | None]) -> Mapping[str, Num | None]:
+    """Return the keywords of a service in this library's words.
+
+    Raises:
+        QuestionError: one quantity under both of its names.
+    """
+    for alias, own in ALIASES.items():
+        if words.get(alias) is not None and words.get(own) is not None:
+            raise QuestionError(fault(alias, words[alias], f"is {own}, which is given too", "give one of the two"))
+    return {ALIASES.get(name, name): value for name, value in words.items() if name not in ALIASES or value is not None}
 
 
 def _drafting(model: Model, draft_tokens: Num | None) -> Model:

@@ -36,6 +36,10 @@ _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 _HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
 
 
+LONGEST: Final[Mapping[str, float]] = {"tpot": 2.0, "itl": 2.0, "ttft": 200.0}
+"""Seconds that a plain number may be as a limit on these times; more is asked about, since other tools count milliseconds."""
+
+
 def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
     """Return a limit on a time, given in seconds or as text such as ``50ms``; or on another ``kind`` of quantity, in its ``unit``.
 
@@ -53,6 +57,9 @@ def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", suc
         most = number(value, name)
     if isinstance(most, np.ndarray) or not 0 < most < np.inf:
         raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
+    if not isinstance(value, str) and most > LONGEST.get(name, np.inf):
+        rule = f"is in seconds: {most:g} s? A plain number so large is taken for milliseconds"
+        raise QuestionError(fault(name, value, rule, f"give '{most:g}ms' or '{most:g}s'"))
     return most
 
 

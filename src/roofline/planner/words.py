@@ -85,6 +85,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     # A service
     "input": "prompt tokens of a request (4096)",
     "output": "output tokens of a request (1024)",
+    "isl": "another name of ``input``, as aiconfigurator has it",
+    "osl": "another name of ``output``",
     "concurrency": "requests in flight in the whole deployment (64, unless ``rate`` is given)",
     "rate": "requests per second, instead of a concurrency",
     "chunk": "chunked prefill: prompt tokens per attention rank and step; by default the engine's",
@@ -211,10 +213,12 @@ def _documented(text: str, words: Sequence[str]) -> str:
 
 
 class ServiceWords(TypedDict, total=False):
-    """Of a service besides its load: see :class:`roofline.workload.questions.Serve`."""
+    """Of a service besides its load: see :class:`roofline.workload.questions.Serve`; ``isl`` and ``osl`` are input and output."""
 
     input: Num
     output: Num
+    isl: Num
+    osl: Num
     chunk: Num | None
     cached: Num
     draft_tokens: Num

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from roofline import catalog
+from roofline.catalog.models import named
 from roofline.core.errors import UnknownNameError, fault
 from roofline.core.lazy import reports
 from roofline.core.signatures import typed
@@ -62,7 +63,7 @@ def listing(kind: str) -> list[Record]:
         elif singular == "chip":
             rows.append({"name": name, **chip_row(catalog.chip(name))})
         else:
-            rows.append({"name": name, **reports("model_card").row(catalog.model(name))})
+            rows.append({"name": name, **reports("model_card").row(named(name))})
     return rows
 
 
