@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +40,11 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
-    named = tuple(signature.parameters)
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+    # Any number of values belong to what stands behind a star, and to no name after it.
+    named = tuple(
+        itertools.takewhile(lambda name: signature.parameters[name].kind not in several, signature.parameters)
+    )
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
