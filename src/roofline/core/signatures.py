@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,11 +39,9 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
-    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
-    # Any number of values belong to what stands behind a star, and to no name after it.
-    named = tuple(
-        itertools.takewhile(lambda name: signature.parameters[name].kind not in several, signature.parameters)
-    )
+    # Those that take what is left of the values (``*systems``) have no name of their own for each.
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(name for name, parameter in signature.parameters.items() if parameter.kind in plain)
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
