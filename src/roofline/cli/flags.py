@@ -320,6 +320,15 @@ Tpots = Annotated[
         help="Limit on the time per output token, mean; repeat it for several: --tpot 20ms --tpot 50ms.",
     ),
 ]  # fmt: skip
+HallPower = Annotated[
+    str | None,
+    Parameter(
+        name="--hall-power",
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the power of the building, cooling included; the most tokens/s within it is sought: 10MW.",
+    ),
+]
 Objective = Annotated[
     str | None,
     Parameter(
