@@ -47,7 +47,8 @@ def numbers(found):
 
 
 cases = st.integers(0, len(CASES) - 1)
-times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x)
+# Round numbers of seconds are asked about: they may have been meant as milliseconds.
+times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x).filter(lambda t: not float(2 * t).is_integer())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tp
 @given(cases, times, times, st.floats(0.1, 1), st.floats(0.1, 1))
 def test_tighter_limits_never_make_more(case, ttft, tpot, less, lesser):
     loose = every(case).held(ttft=ttft, tpot=tpot)
-    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 10) * lesser)
+    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 9.7) * lesser + 1e-9)
     assume(tight.best is not None)
     assert tight.best.tokens_per_second_per_chip <= loose.best.tokens_per_second_per_chip
 
