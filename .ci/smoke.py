@@ -51,7 +51,7 @@ def main() -> None:
                 "-m",
                 "roofline",
                 name,
-                *COMMANDS[name].split(),
+                *COMMANDS.get(name, "--help").split(),
             ]
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
             if done.returncode != 2 * (name in REFUSED) or "Traceback" in done.stderr:
