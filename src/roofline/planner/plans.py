@@ -33,11 +33,11 @@ _RATES: Final = {
     "output_tokens_per_s_per_chip": "tokens_per_second_per_chip",
 }
 _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
+"""Fields that have an interval, and the quantities they are."""
 _COSTS: Final = {
     "energy_j_per_output_token": "joules_per_token",
     "usd_per_million_output_tokens": "dollars_per_million_tokens",
 }
-"""Fields that have an interval, and the quantities they are."""
 _HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "requests", "chunk", "layout")
 """Of the table of plans; ``$/M`` is the cost of a million output tokens."""
 
@@ -63,8 +63,9 @@ def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", suc
         most = number(value, name)
     if isinstance(most, np.ndarray) or not 0 < most < np.inf:
         raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
-    if not isinstance(value, str) and most > LONGEST.get(name, np.inf):
-        rule = f"is in seconds: {most:g} s? A plain number so large is taken for milliseconds"
+    # A round one: a time that was computed is not asked about, however long.
+    if not isinstance(value, str) and most > LONGEST.get(name, np.inf) and float(2 * most).is_integer():
+        rule = f"is in seconds: {most:g} s? A round number so large is taken for milliseconds"
         raise QuestionError(fault(name, value, rule, f"give '{most:g}ms' or '{most:g}s'"))
     return most
 

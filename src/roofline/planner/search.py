@@ -116,7 +116,7 @@ def search(
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
-    return found.held(ttft=ttft, tpot=tpot, **given(hall_power=hall_power))
+    return found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
 
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:
@@ -179,7 +179,7 @@ def search_training(
     splits = [split for count in counts for split in under(question, rack, profile, count)]
     notes += assumptions.notes(question.model, question.seq_len, rack, profile)
     return TrainingSearch(tuple(splits), notes=tuple(notes)).held(
-        memory=memory, step_time=step_time, **given(hall_power=hall_power)
+        memory=memory, step_time=step_time, hall_power=hall_power
     )
 
 

@@ -112,6 +112,14 @@ _TIMES_LIMITED: Final[Limited] = {name: (title, SECOND, "time", "50ms") for name
 _POWER_LIMITED: Final[Limited] = {"hall_power": ("power of the building", WATT, "power", "10MW")}
 
 
+def _spent(one: Any) -> list[str]:
+    """Return the energy and the cost of the tokens of a plan, as far as they are known."""
+    joules, dollars = one.joules_per_token, one.dollars_per_million_tokens
+    found = [] if joules is None else [f"{float(joules):.3g} J per output token"]
+    found += [] if dollars is None else [f"{float(dollars):.3g} USD per million output tokens"]
+    return [f"energy and cost: {', '.join(found)}"] if found else []
+
+
 @frozen(eq=False, repr=False, slots=False)
 class Found(Displayed, ABC, Generic[AnswerT]):
     """What was found among candidates, whether all of them are in memory or only those that are retained."""
@@ -588,10 +596,10 @@ class Search(LayoutSelection[Estimate]):
             said = f"NO PLAN {self._missing[0]}{near}"
         else:
             said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
-        parts = [headline(one), asked, "", said]
+        parts = [headline(one), asked, "", said, *_spent(one)]
         room = self.within_power
         if room is not None:
-            power = f"{show(room['power_w'], WATT, 3)} of {show(self.limits['hall_power'], WATT, 3)}"
+            power = f"{show(cast('float', room['power_w']), WATT, 3)} of {show(self.limits['hall_power'], WATT, 3)}"
             count = f"{room['copies']:,} cop{'y' if room['copies'] == 1 else 'ies'}"
             parts.append(
                 f"{count} of it, {room['chips']:,} chips: {room['output_tokens_per_s']:,.0f} tokens/s, {power} of the building"

@@ -23,7 +23,7 @@ from roofline.results import records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, error, lingering, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE, front, powered, scaled
+from roofline.results.intervals import COVERAGE, Ends, front, powered, scaled
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -277,7 +277,7 @@ class Pools(Derived):
             return None
         # A rate whose lower end is 0 has a cost without end.
         with np.errstate(divide="ignore"):
-            logs = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
+            logs: Ends = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
         if quantity == "joules_per_token":
             lasting, half = self._of_power
             logs = powered(logs, lasting, scaled(coverage) * half)
