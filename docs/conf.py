@@ -8,28 +8,32 @@ from latex2mathml.converter import convert
 project = "roofline"
 author = "the roofline authors"
 copyright = "2026, the roofline authors"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+autosummary_generate = True
+templates_path = ["_templates"]
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
-    "show_prev_next": False,
+    "show_prev_next": True,
     "navigation_with_keys": False,
     "navbar_center": [],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["tables.js", "copy.js"]
 html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # what is stored in a notebook is shown; a test runs it again
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
 napoleon_use_ivar = True
 nitpicky = True
+suppress_warnings = ["ref.python"]  # a name of one answer is also that of another
 nitpick_ignore_regex = [
     ("py:class", ".*"),
     ("py:exc", ".*"),
@@ -37,7 +41,10 @@ nitpick_ignore_regex = [
     ("py:(func|data|meth|attr)", r"roofline\.[\w.]+"),  # of modules that have no page of their own
 ]  # those of numpy, and names of one module in its own signatures
 nitpick_ignore = (
-    [("py:data", name) for name in ("SERVING", "TRAINING", "MOST_EVENTS", "REDUCED")]
+    [
+        ("py:data", name)
+        for name in ("SERVING", "TRAINING", "MOST_EVENTS", "REDUCED", "KINDS", "LENGTHS", "ALGORITHMS", "POOLS")
+    ]
     + [("py:func", name) for name in ("queue", "saved", "memory")]
     + [("py:meth", "Answer.best")]
 )
@@ -74,7 +81,14 @@ def equation(self, node):
     raise SkipNode
 
 
+def escaped(*given):
+    """Keep the underscore at the end of a type from being read as a reference."""
+    lines = given[-1]
+    lines[:] = [line.replace("numpy.str_", "numpy.str\\_") for line in lines]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", escaped, priority=900)
     app.add_html_math_renderer("mathml", inline_renderers=(equation, None), block_renderers=(equation, None))
     app.connect("source-read", without_gallery)
     app.connect("missing-reference", nearest)

@@ -131,7 +131,7 @@ def main() -> None:
         "training-frontier": lambda: (
             rl.search_training("gpt-3-175b", "dgx-h100", chips=1024, global_batch=1536, seq_len=2048).plot().figure
         ),
-        "validation": lambda: rl.validate(level="generic").plot(quantity="tpot_s").figure,
+        "validation": lambda: rl.validate().plot(quantity="tpot_s").figure,
     }
     measured = parts()
     figures |= {f"fits-{name}": lambda told=told: evidence(measured, *told) for name, told in EVIDENCE.items()}

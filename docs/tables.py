@@ -187,13 +187,14 @@ def _requests(predictions: tuple[rl.Prediction, ...]) -> dict[rl.ServingRun, dic
 _VALIDATION = """\
 # Measured runs
 
-Made by `python docs/tables.py`. Every number below is of the `generic` constants, none of which was fitted to these runs.
+Made by `python docs/tables.py`. Every number below is of the `calibrated` constants, which a user gets who names no level. Those of kernels and
+links were fitted to timings, those of engines to these very runs: [what they are worth on runs that were left out](index.md).
 
 {runs} published, measured operating points of serving systems come with the library: `workloads/runs/serving.csv`, each row with its source.
 One command predicts them all, or those of a file of your own, and tells how far off that is:
 
 ```sh
-roofline validate serving --level generic -o predictions.csv --plot errors.svg
+roofline validate serving -o predictions.csv --plot errors.svg
 roofline validate my-runs.csv
 ```
 
@@ -214,7 +215,7 @@ file that ships. An empty cell is unknown: it is chosen, and that is said. Colum
 >>> import roofline as rl
 >>> mine = {{"model": "llama-3.1-8b", "system": "dgx-h100", "chips": 1, "tp": 1, "input_len": 1024, "output_len": 256, "concurrency": 32,
 ...         "tpot_s": 0.0103}}
->>> (tpot,) = rl.validate([mine], level="generic").predictions
+>>> (tpot,) = rl.validate([mine]).predictions
 >>> tpot.quantity, bool(tpot.low < tpot.predicted < tpot.high)
 ('tpot_s', True)
 >>> for words in tpot.said:
@@ -267,7 +268,7 @@ configuration differ by 2 % to 20 % in TPOT, between engines by up to twice in T
 
 def validation() -> str:
     """Return the page of measured runs against what is predicted of them."""
-    found = rl.validate(level="generic")
+    found = rl.validate()
     return _VALIDATION.format(
         runs=f"{found.runs:,}",
         clear="\n".join(_by_mode(found, found.clear)),

@@ -157,3 +157,9 @@ def test_a_checkpoint_that_is_as_narrow_stays_as_it_is(model, system, form):
     stored = rl.model(model)
     found = _served(stored, rl.system(system), None, None)
     assert found.formats.names("experts" if stored.experts else "dense") == (form,)
+
+
+def test_systems_may_be_values():
+    """Each of ``*systems`` is held against what a system is, none of them against the word that follows."""
+    one, two = rl.system("cloudmatrix384"), rl.system("gb200-nvl72")
+    assert rl.compare(one, two).ratios == rl.compare("cloudmatrix384", "gb200-nvl72").ratios

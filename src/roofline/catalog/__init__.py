@@ -343,6 +343,7 @@ def _engines() -> dict[str, tuple[str, str]]:
     return dict(sorted(out.items()))
 
 
+@remembered(64)
 def _machine(on: System | None) -> stacks.Machine:
     """Return what a system is to the tables of stacks."""
     if on is None:

@@ -199,6 +199,13 @@ ANSWERS: Final[Mapping[str, str]] = {
 """Flags of other tools that have no flag of ours with the same meaning, and what to give instead."""
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "vllm": "roofline estimate MODEL -s SYSTEM --tp N --engine vllm; roofline launch writes vLLM's own command line",
+    "sglang": "roofline estimate MODEL -s SYSTEM --tp N --engine sglang; roofline launch writes SGLang's own command line",
+    "trtllm-serve": "roofline estimate MODEL -s SYSTEM --tp N --engine trtllm; roofline launch writes its own command line",
+    "trtllm-bench": "roofline estimate MODEL -s SYSTEM --engine trtllm --concurrency N",
+    "torchrun": "roofline train MODEL -s SYSTEM --chips N --global-batch N; roofline launch writes Megatron's own command line",
+    "aiconfigurator": "roofline search serve MODEL -s SYSTEM --ttft 2s --tpot 30ms",
+    "generate": "roofline launch MODEL -s SYSTEM",
     "serve": "roofline estimate MODEL -s SYSTEM for one configuration, roofline search serve MODEL -s SYSTEM for the best",
     "bench": "roofline estimate MODEL -s SYSTEM --concurrency N",
     "default": "roofline search serve MODEL -s SYSTEM --ttft 2s --tpot 30ms",
@@ -308,6 +315,8 @@ def _flags(app: App, path: tuple[str, ...] = ()) -> Iterable[tuple[str, set[str]
 def _no_command(word: str, command: str, app: App) -> str:
     if word in COMMANDS:
         return f"{word}: is not a command; use {COMMANDS[word]}"
+    if command.endswith(" search"):
+        return f"{word}: say what is searched for; roofline search serve {word} -s SYSTEM, or roofline search train {word} -s SYSTEM"
     known = [name for name in app if not name.startswith("-")]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     remedy = f"did you mean {close[0]}?" if close else f"commands: {', '.join(known)}"

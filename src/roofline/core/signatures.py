@@ -39,6 +39,9 @@ def typed(function: F) -> F:
     roofline.core.errors.QuestionError: value='4': must be a number
     """
     signature = inspect.signature(function)
+    # Those that take what is left of the values (``*systems``) have no name of their own for each.
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    named = tuple(name for name, parameter in signature.parameters.items() if parameter.kind in plain)
 
     @functools.cache
     def tests() -> dict[str, tuple[Test, str]]:
@@ -56,8 +59,9 @@ def typed(function: F) -> F:
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
-        for name, value in (*zip(signature.parameters, values, strict=False), *words.items()):
-            test = tests().get(name)
+        known = tests()
+        for name, value in (*zip(named, values, strict=False), *words.items()):
+            test = known.get(name)
             if test is not None and not test[0](value):
                 raise QuestionError(fault(name, value, f"must be {test[1]}"))
         return function(*values, **words)

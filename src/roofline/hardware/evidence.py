@@ -6,7 +6,7 @@ the distribution of
 .. math:: \epsilon = \ln (\mathrm{measured} / \mathrm{predicted})
 
 over runs that were predicted with constants fitted without any run nearer than that. Its quantiles are data
-(``hardware/evidence/residuals.toml``, made by ``scripts/distance.py``); so is the list of what was measured.
+(``hardware/evidence/residuals.csv``, made by ``scripts/distance.py``); so is the list of what was measured.
 """
 
 from __future__ import annotations

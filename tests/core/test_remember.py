@@ -1,0 +1,63 @@
+"""What is remembered is never told from what is worked out."""
+
+import numpy as np
+from attrs import frozen
+
+from roofline.core.arrays import settled
+from roofline.core.remember import Later, remembered
+
+
+@frozen(eq=False)
+class Noun:
+    value: object
+
+
+def counted():
+    asked = []
+
+    @remembered(2)
+    def function(*values):
+        asked.append(values)
+        return len(asked)
+
+    return function, asked
+
+
+def test_equal_numbers_and_the_same_objects_are_remembered():
+    function, asked = counted()
+    noun = Noun(1.0)
+    assert function(noun, 2.0, (3.0, "a")) == function(noun, np.float64(2.0), (3.0, "a")) == 1
+    assert function(Noun(1.0), 2.0, (3.0, "a")) == 2
+    assert len(asked) == 2
+
+
+def test_small_arrays_go_by_value_and_large_ones_are_not_kept():
+    function, asked = counted()
+    assert function(np.arange(3.0)) == function(np.arange(3.0)) == 1
+    assert function(np.arange(3.0)[:, None]) == 2
+    assert function(np.zeros(1000)) == 3
+    assert function(np.zeros(1000)) == 4
+    assert function(Noun(np.zeros(2))) == 5
+    assert len(asked) == 5
+
+
+def test_no_more_than_the_limit_is_kept():
+    function, asked = counted()
+    for value in (1.0, 2.0, 3.0, 1.0):
+        function(value)
+    assert len(asked) == 4
+
+
+def test_later_is_worked_out_once():
+    asked = []
+    later = Later(lambda: asked.append(1) or None)
+    assert later() is None
+    assert later() is None
+    assert asked == [1]
+
+
+def test_settled_drops_axes_that_change_nothing():
+    value = np.broadcast_to(np.array([[1.0], [2.0]]), (2, 5))
+    assert settled(value).tolist() == [[1.0], [2.0]]
+    assert settled(3.0) == 3.0
+    assert settled(np.eye(2)).shape == (2, 2)
