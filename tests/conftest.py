@@ -1,4 +1,4 @@
-"""Two ways to search for counter-examples: the same ones every time, or many new ones (HYPOTHESIS_PROFILE=thorough)."""
+"""Three ways to search for counter-examples: the same ones every time, many new ones (HYPOTHESIS_PROFILE=thorough), or a few (mutants)."""
 
 import os
 
@@ -10,6 +10,9 @@ _UNSHRUNK = [Phase.explicit, Phase.reuse, Phase.generate]
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, max_examples=60, suppress_health_check=_SLOW, phases=_UNSHRUNK
+)
+settings.register_profile(
+    "mutants", deadline=None, derandomize=True, max_examples=15, suppress_health_check=_SLOW, phases=_UNSHRUNK
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=_SLOW, phases=_UNSHRUNK)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -22,6 +22,7 @@ import traceback
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from roofline.validation import runs
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20
-"""Seconds that a case may take."""
+"""Seconds of computing that a case may take; of waiting, thirty times as many."""
 
 NEVER = [
     float("nan"), "x", "", "8", [], {}, [None], ["1"], b"8", 1j, object(), np.array(["1", "2"], dtype=object), np.array("8"),
@@ -349,17 +350,22 @@ def foreign(dice):
     rl.model(folder)
 
 
+def in_pieces(whole, wanted, path):
+    """Run a sweep in tasks of a few plans each."""
+    with mock.patch.multiple(sweeping, BLOCK=7, TASK=2):
+        return sweeping._run(whole, wanted, None, path, None)
+
+
 @cache
 def swept():
     """Return a small sweep, its checkpoint and its answer."""
-    sweeping.BLOCK, sweeping.TASK = 7, 2
     whole = sweeping.space(
         "llama-3.1-70b", "dgx-h100", ["decode"], {"batch": [8.0, 24.0, 64.0], "context": [1000.0, 4096.0]}
     )
     wanted = sweeping.Wanted(("tokens_per_second_per_chip",), 3, (("tpot", 0.05),))
     path = scratch() / "sweep.log"
     path.unlink(missing_ok=True)
-    parts, _ = sweeping._run(whole, wanted, None, path, None)
+    parts, _ = in_pieces(whole, wanted, path)
     return whole, wanted, path.read_bytes(), _told(parts)
 
 
@@ -380,7 +386,7 @@ def checkpoint(dice):
         case _:
             data = spoilt_bytes(dice, data)
     path = put("c.log", data)
-    parts, complete = sweeping._run(whole, wanted, None, path, None)
+    parts, complete = in_pieces(whole, wanted, path)
     if not complete or _told(parts) != told:
         raise Wrong("a changed checkpoint gives another answer")
 
@@ -591,7 +597,9 @@ SHARES = {
 def once(kind, seed):
     """Run one case; return what became of it: answered, refused, or a report of what is wrong."""
     signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.signal(signal.SIGPROF, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 30 * PATIENCE)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         KINDS[kind](random.Random(f"{kind}{seed}"))
     except rl.RooflineError as error:
@@ -605,6 +613,7 @@ def once(kind, seed):
         return traceback.format_exc(limit=-6)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return "answered"
 
 

@@ -41,7 +41,12 @@ OURS = "killed-by-roofline-tests"
 
 def start(file, out, workers, room=None):
     """Start the command; ``room`` bytes are what its files may have at most."""
-    limit = None if room is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    def begin():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a process that runs in the background has ignored
+        if room is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
     words = [
         sys.executable,
         "-m",
@@ -55,7 +60,7 @@ def start(file, out, workers, room=None):
         str(file),
     ]
     return subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, OURS: "1"}, start_new_session=True, preexec_fn=limit, text=True
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, OURS: "1"}, start_new_session=True, preexec_fn=begin, text=True
     )  # fmt: skip
 
 
@@ -146,6 +151,7 @@ def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--times", type=int, default=50)
     words.add_argument("--seed", type=int, default=0)
+    words.add_argument("--way", choices=WAYS, help="only this one")
     asked = words.parse_args()
     dice, counts, wrong = random.Random(asked.seed), Counter(), []
     with tempfile.TemporaryDirectory() as name:
@@ -155,7 +161,7 @@ def main():
         whole, took = (folder / "kept.csv").read_bytes(), time.monotonic() - began
         print(f"undisturbed: {took:.1f} s, {(folder / 'sweep.log').stat().st_size:,} bytes of checkpoint", flush=True)
         for i in range(asked.times):
-            way = WAYS[i % len(WAYS)]
+            way = asked.way or WAYS[i % len(WAYS)]
             became, why = once(folder, dice, way, whole, took)
             counts[way, became] += 1
             if why:

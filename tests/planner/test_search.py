@@ -47,8 +47,8 @@ def numbers(found):
 
 
 cases = st.integers(0, len(CASES) - 1)
-waits = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x)
-steps = st.none() | st.floats(-3.5, 0.3).map(lambda x: 10**x)
+# Round numbers of seconds are asked about: they may have been meant as milliseconds.
+times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x).filter(lambda t: not float(2 * t).is_integer())
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def none():
 # What is found ---------------------------------------------------------------------------------------------------------
 
 
-@given(cases, waits, steps)
+@given(cases, times, times)
 def test_no_plan_beats_the_frontier(case, ttft, tpot):
     held = every(case).held(ttft=ttft, tpot=tpot)
     kept, speed, rate = numbers(held)
@@ -77,7 +77,7 @@ def test_no_plan_beats_the_frontier(case, ttft, tpot):
     assert (y[place] >= rate[kept] * (1 - 1e-12)).all()
 
 
-@given(cases, waits, steps)
+@given(cases, times, times)
 def test_limits_are_kept(case, ttft, tpot):
     held = every(case).held(ttft=ttft, tpot=tpot)
     kept, *_ = numbers(held)
@@ -89,7 +89,7 @@ def test_limits_are_kept(case, ttft, tpot):
             assert tpot is None or np.all(est.tpot <= tpot)
 
 
-@given(cases, waits, steps)
+@given(cases, times, times)
 def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tpot):
     held = every(case).held(ttft=ttft, tpot=tpot)
     assume(held.best is not None)
@@ -104,15 +104,15 @@ def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tp
     assert (np.diff(held.layouts.tokens_per_second_per_chip) <= 0).all()
 
 
-@given(cases, waits, steps, st.floats(0.1, 1), st.floats(0.1, 1))
+@given(cases, times, times, st.floats(0.1, 1), st.floats(0.1, 1))
 def test_tighter_limits_never_make_more(case, ttft, tpot, less, lesser):
     loose = every(case).held(ttft=ttft, tpot=tpot)
-    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 2) * lesser)
+    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 9.7) * lesser + 1e-9)
     assume(tight.best is not None)
     assert tight.best.tokens_per_second_per_chip <= loose.best.tokens_per_second_per_chip
 
 
-@given(cases, waits, steps)
+@given(cases, times, times)
 def test_every_plan_is_kept_or_rejected_once(case, ttft, tpot):
     held = every(case).held(ttft=ttft, tpot=tpot)
     assert held.kept.sum() + sum(each.plans for each in held.rejected) == held.tried
@@ -366,7 +366,7 @@ def test_the_file_holds_the_frontier(found):
 
 def test_the_table_says_all(found):
     text = found.table()
-    for words in ("llama-3.1-70b on dgx-h100: 8 chips", "TTFT <= 2 s and TPOT <= 30 ms", "the most tokens/s per chip: ", "the frontier",
+    for words in ("llama-3.1-70b on dgx-h100: 8 chips", "TTFT <= 2 s and TPOT <= 30 ms", "the most tokens/s per chip: ", "energy and cost: ", "the frontier",
                   "the best plan of each layout", "were rejected", "TPOT above 30 ms", "what was chosen or assumed"):  # fmt: skip
         assert words in text
     assert max(map(len, text.splitlines())) < 250
@@ -385,7 +385,8 @@ def test_the_picture_shows_the_numbers(found):
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
     assert legend == ["dgx-h100: 8 chips, fp8", "best", "80 % interval", "without limits"]
     title = ax.figure.get_suptitle() or ax.get_title(loc="left")
-    assert "llama-3.1-70b on DGX H100" in title and title.endswith("TTFT <= 2 s")
+    assert "llama-3.1-70b on DGX H100" in title
+    assert title.endswith("TTFT <= 2 s")
 
 
 def test_names_cover_nothing(found):

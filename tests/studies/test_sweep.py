@@ -407,6 +407,14 @@ def test_training_is_swept_like_serving():
     assert any("must divide the global batch" in reason for reason in found.rejected["reason"])
 
 
+@pytest.mark.parametrize("name", ["batch", "context", "chips", "dtype", "models", "systems", "phase", "vary"])
+def test_nothing_to_sweep_is_refused(name):
+    empty = {"bandwidth": []} if name == "vary" else []
+    words = {"models": "llama-3.1-8b", "systems": "dgx-h100", "batch": 8, "context": 1024} | {name: empty}
+    with pytest.raises(rl.QuestionError, match="must be one, or a list"):
+        rl.sweep(**words)
+
+
 def test_nothing_kept_is_an_answer():
     found = small(limits={"tpot": "1us"})
     assert (found.kept, found.best, found.frame.rows) == (0, None, 0)

@@ -96,7 +96,7 @@ def _known_model(name: str) -> str | None:
     bare, known = _ADDED.sub("", name.removeprefix("meta-")), names("model")
     found = next((each for each in (name, bare) if each in known), None)
     # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
-    sized = [each for each in known if re.fullmatch(rf"{re.escape(bare)}-[0-9]+b", each)]
+    sized = [each for each in known if each.startswith(f"{bare}-") and re.fullmatch(r"-[0-9]+b", each[len(bare) :])]
     return sized[0] if found is None and len(sized) == 1 else found
 
 

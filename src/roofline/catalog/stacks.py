@@ -196,8 +196,9 @@ def _words(table: Table) -> dict[str, Any]:
         out["index"] = table.text("index")
         if out["index"] not in DTYPES:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
-    if "windows" in table:
-        out["windows"] = table.flag("windows")
+    for key in ("windows", "shared_routed"):
+        if key in table:
+            out[key] = table.flag(key)
     if "systems" in table:
         out["systems"] = table.words("systems")
     for key, known, what in (

@@ -20,7 +20,16 @@ _LONGEST_VALUE = 60
 
 
 class RooflineError(Exception):
-    """Base of every error this library raises on purpose."""
+    r"""Base of every error this library raises on purpose: one line, whatever stands in the names and files that it tells of.
+
+    >>> str(RooflineError("a\x1b[31mname\nof a file"))
+    'a?[31mname of a file'
+    """
+
+    def __init__(self, message: str = "") -> None:
+        if not message.isprintable():
+            message = "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in message)
+        super().__init__(message)
 
 
 class QuestionError(RooflineError, ValueError):

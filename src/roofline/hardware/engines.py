@@ -159,6 +159,8 @@ class Engine:
         exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
             0 to 1.
+        shared_routed: whether shared experts are copies among the routed ones, on ranks of their own, to which every token is sent; where
+            not, each rank computes them for its own tokens.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.
         systems: those whose best published services of large models run under it.
         served: format in which large models are served best on these chips, as published services do; "" for the checkpoint's own.
@@ -201,6 +203,7 @@ class Engine:
     most: Count | None = None
     most_drafting: Count | None = None
     exchange: str = "all_to_all"
+    shared_routed: bool = False
     windows: bool = True
     systems: tuple[str, ...] = ()
     served: str = ""

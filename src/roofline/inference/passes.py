@@ -15,11 +15,14 @@ from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Chip, System
+from roofline.models.architecture import Model
+from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.operations import Message, Operation, Section, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
+from roofline.operators.transformer.ffn.moe import with_shared_routed
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.physics.spans import Span, after, leaf
@@ -63,10 +66,19 @@ def _sections(question: Pass, system: System, layout: Layout, engine: Engine) ->
 
 @remembered(64)
 def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tuple[Section, ...]:
+    if engine.shared_routed:
+        question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
     if engine.exchange == "all_to_all":
         return cut
     return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
+
+
+def _routed(model: Model) -> Model:
+    """Return a model whose shared experts are among the routed ones."""
+    return evolve(model, layers=tuple(
+        evolve(run, ffn=with_shared_routed(run.ffn)) if isinstance(run.ffn, Moe) else run for run in model.layers
+    ))  # fmt: skip
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}

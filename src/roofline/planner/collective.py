@@ -342,6 +342,9 @@ def collective(
     named = _kind(kind)
     buffer = _bytes(size)
     group = number(ranks, "ranks")
+    for name, each in (("size", buffer), ("ranks", group)):
+        if not np.size(each):
+            raise QuestionError(fault(name, each, "must be a number, or an array of numbers"))
     refuse("size", buffer, 1.0, _MOST)
     refuse("ranks", group, _LEAST, whole=True)
     if np.any(group > rack.reach):

@@ -119,7 +119,7 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
     Raises:
         QuestionError: a word that no phase knows, or nothing to sweep.
     """
-    asked_phases = _listed(phases)
+    asked_phases = _listed("phase", phases)
     for phase in asked_phases:
         if phase not in PHASES:
             raise unknown("phase", str(phase), PHASES)
@@ -127,8 +127,8 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
     _known(asked_phases, sizes)
     degrees = given(**part(words, DegreeWords), cp=words.get("cp"), vpp=words.get("vpp"))
     families, notes, warnings = [], dict[str, None](), dict[str, None]()
-    for model, system, phase in product(_listed(models), _listed(systems), asked_phases):
-        for stored, cache in product(_listed(words.get("dtype")), _listed(words.get("kv_dtype"))):
+    for model, system, phase in product(_listed("models", models), _listed("systems", systems), asked_phases):
+        for stored, cache in product(_listed("dtype", words.get("dtype")), _listed("kv_dtype", words.get("kv_dtype"))):
             noun = catalog.model(model, dtype=stored, kv_dtype=cache)
             warnings |= dict.fromkeys(noun.notices)
             if phase == "train":
@@ -143,17 +143,24 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
                 families.append(
                     _family(
                         {**base, **labels}, noun, rack, profile, phase=phase, labels=labels, numbers=numbers, degrees=degrees,
-                        vary=words.get("vary") or {}, layouts=words.get("layout"), chips=_listed(words.get("chips")),
+                        vary=words.get("vary") or {}, layouts=words.get("layout"), chips=_listed("chips", words.get("chips")),
                     )
                 )  # fmt: skip
     return Space(tuple(families), (*notes, *warnings), tuple(warnings))
 
 
-def _listed(value: Any) -> list[Any]:
-    """Return one thing, or many, as a list; a noun, a name, a path and None are one thing."""
+def _listed(name: str, value: Any) -> list[Any]:
+    """Return one thing, or many, as a list; a noun, a name, a path and None are one thing.
+
+    Raises:
+        QuestionError: none at all.
+    """
     if isinstance(value, (str, Path, Mapping)) or value is None or attrs.has(type(value)):
         return [value]
-    return list(value) if isinstance(value, Iterable) else [value]
+    found = list(value) if isinstance(value, Iterable) else [value]
+    if not found:
+        raise QuestionError(fault(name, value, "must be one, or a list of them"))
+    return found
 
 
 def _fields(phase: str) -> list[str]:
@@ -173,7 +180,7 @@ def _split(phase: str, words: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any
     own = {word: value for word, value in words.items() if word in _fields(phase) and value is not None}
     texts, numbers = dict[str, list[Any]](), dict[str, NDArray[np.float64]]()
     for word, value in own.items():
-        some = _listed(value)
+        some = _listed(word, value)
         if all(isinstance(each, (str, bool)) for each in some):
             texts[word] = some
             continue
@@ -236,7 +243,7 @@ def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
             raise QuestionError(fault(name, value, f"is not known of {system.name}", "give its value"))
         return float(value.strip()[:-1]) * float(before)
 
-    out = np.array([one(value) for value in _listed(given)], dtype=np.float64)
+    out = np.array([one(value) for value in _listed(name, given)], dtype=np.float64)
     if not out.size:
         raise QuestionError(fault(name, given, "must be one value, or a list of them"))
     return out
@@ -262,8 +269,6 @@ def _tried(
     """Return the layouts to try, on one axis: those given, or all worth trying on each number of chips."""
     if layouts is not None:
         return layouts
-    if not chips:
-        raise QuestionError(fault("chips", chips, "must be a number, or a list of them"))
     found = []
     for each in chips:
         ranks = ranks_of(attrs.evolve(system, chips=float(np.max(system.chips))), each)

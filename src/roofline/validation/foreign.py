@@ -165,7 +165,7 @@ def _runs(file: Path) -> tuple[str, list[_Run]]:
     text = "\n".join(catalog.lines_of(file))
     if "MLPerf Results Summary" in text:
         return "MLPerf", [_mlperf(text)]
-    documents = _documents(text, file)
+    documents = [] if file.suffix in (".txt", ".log") else _documents(text, file)
     for tool, signs, reader in _READERS:
         if documents and all(sign in documents[0] for sign in signs):
             return tool, [run for each in documents for run in reader(each)]

@@ -81,6 +81,20 @@ def passes(tokens: Count, rows: Count, hidden: Num, width: Num, *, passed: Bytes
     return once + rows * (hidden * (2 * passed + 2 * a) + width * (2 * a * into + 2 * passed))
 
 
+def with_shared_routed(f: Moe) -> Moe:
+    """Return a mixture whose shared experts are among the routed ones: every token visits them too, on the ranks that hold them.
+
+    A shared block that is no whole number of experts stays beside the mixture.
+
+    >>> from roofline import catalog
+    >>> f = catalog.model("deepseek-v3").layers[-1].ffn
+    >>> (f.top_k, f.shared_width), (with_shared_routed(f).top_k, with_shared_routed(f).shared_width)
+    ((8, 2048), (9, 0))
+    """
+    more, left = divmod(f.shared_width, f.width)
+    return f if left else evolve(f, top_k=f.top_k + more, shared_width=0)
+
+
 def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's mixture on one rank.
 
