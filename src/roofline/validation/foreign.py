@@ -125,7 +125,7 @@ class _Run:
 
 def is_foreign(path: Path) -> bool:
     """Return whether a path is read as results of another tool: by the end of its name, or because it is a directory."""
-    return path.is_dir() or path.name.removesuffix(".gz").endswith(SUFFIXES)
+    return catalog.is_folder(path) or path.name.removesuffix(".gz").endswith(SUFFIXES)
 
 
 def read(path: str | Path, known: Known | None = None) -> Foreign:
