@@ -307,11 +307,18 @@ TrainingPhase = Annotated[
 Ttft = Annotated[
     str | None,
     Parameter(
-        group=LIMIT, converter=to_quantity, help="Limit on the time to first token, mean: 2s, or none (default: 10s)."
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time to first token, of the mean: 2s, or at a percentile: p99<2s (quote it); none for none (default of a search: 10s).",
     ),
 ]
 Tpot = Annotated[
-    str | None, Parameter(group=LIMIT, converter=to_quantity, help="Limit on the time per output token, mean: 50ms.")
+    str | None,
+    Parameter(
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time per output token, of the mean: 50ms, or at a percentile: p90<50ms (quote it).",
+    ),
 ]
 Tpots = Annotated[
     list[str] | None,
@@ -320,6 +327,14 @@ Tpots = Annotated[
         help="Limit on the time per output token, mean; repeat it for several: --tpot 20ms --tpot 50ms.",
     ),
 ]  # fmt: skip
+Confirm = Annotated[
+    bool | None,
+    Parameter(
+        negative="--no-confirm",
+        group=LIMIT,
+        help="Simulate the best configurations until one keeps all limits, four at most (default: where a limit is at a percentile).",
+    ),
+]
 Objective = Annotated[
     str | None,
     Parameter(
@@ -337,7 +352,7 @@ MostTime = Annotated[
     Parameter(name="--step-time", group=LIMIT, converter=to_quantity, help="Limit on the time of a step: 20s."),
 ]
 RequireFit = Annotated[
-    bool, Parameter(negative="", group=OUTPUT, help="Exit with status 1 if it does not fit, after the answer is printed.")
+    bool, Parameter(negative="", group=OUTPUT, help="Exit with status 1 if it does not fit or misses a limit, after the answer is printed.")
 ]  # fmt: skip
 
 # Disaggregation and offload -------------------------------------------------------------------------------------------
