@@ -320,7 +320,7 @@ the columns of the file that ships. An empty cell is unknown: it is chosen, and 
 ('step_time_s', True)
 >>> for words in step.said[:2]:
 ...     print(words)
-products in bf16: dtype is not recorded
+GEMMs in bf16: dtype is not recorded
 any framework: none is named
 
 ```

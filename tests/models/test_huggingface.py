@@ -370,3 +370,13 @@ def test_formats_layer_by_layer_and_mixed():
     kimi = rl.model("kimi-k2.5").formats
     assert (kimi.experts, kimi.shared, kimi.attention, kimi.dense) == ("int4-g32", "bf16", "bf16", "bf16")
     assert rl.model("nemotron-3-super-120b-a12b").formats.state == "fp32"
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, 10**30, float("nan"), float("inf")])
+def test_an_absurd_size_of_a_tower_is_not_read_as_missing(value):
+    config = {
+        "model_type": "qwen2_vl", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 128, "vocab_size": 1000, "vision_config": {"embed_dim": 32, "depth": 2, "patch_size": value},
+    }  # fmt: skip
+    with pytest.raises(rl.DescriptorError, match=r"patch_size=.*must be a whole number"):
+        rl.model(config)

@@ -47,7 +47,8 @@ def numbers(found):
 
 
 cases = st.integers(0, len(CASES) - 1)
-times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x)
+# Round numbers of seconds are asked about: they may have been meant as milliseconds.
+times = st.none() | st.floats(-3.5, 1.5).map(lambda x: 10**x).filter(lambda t: not float(2 * t).is_integer())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tp
 @given(cases, times, times, st.floats(0.1, 1), st.floats(0.1, 1))
 def test_tighter_limits_never_make_more(case, ttft, tpot, less, lesser):
     loose = every(case).held(ttft=ttft, tpot=tpot)
-    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 10) * lesser)
+    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 9.7) * lesser + 1e-9)
     assume(tight.best is not None)
     assert tight.best.tokens_per_second_per_chip <= loose.best.tokens_per_second_per_chip
 
@@ -365,7 +366,7 @@ def test_the_file_holds_the_frontier(found):
 
 def test_the_table_says_all(found):
     text = found.table()
-    for words in ("llama-3.1-70b on dgx-h100: 8 chips", "TTFT <= 2 s and TPOT <= 30 ms", "the most tokens/s per chip: ", "the frontier",
+    for words in ("llama-3.1-70b on dgx-h100: 8 chips", "TTFT <= 2 s and TPOT <= 30 ms", "the most tokens/s per chip: ", "energy and cost: ", "the frontier",
                   "the best plan of each layout", "were rejected", "TPOT above 30 ms", "what was chosen or assumed"):  # fmt: skip
         assert words in text
     assert max(map(len, text.splitlines())) < 250

@@ -198,7 +198,7 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
         ("roofline", {"track": "experts", "values": [64, 8192]}, ["experts, concurrency 8,192", "concurrency 64"]),
         ("breakdown", {}, ["experts", "host", "bound by memory", "the rest"]),
         ("breakdown", {"by": "bound"}, ["compute", "latency", "first token (TTFT)"]),
-        ("load", {}, ["concurrency, requests in flight", "caches full: 24,912", "TTFT (right)", "TPOT and TTFT"]),
+        ("load", {}, ["concurrency, requests in flight", "caches full: 25,560", "TTFT (right)", "TPOT and TTFT"]),
         ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 178 GB"]),
         ("tornado", {}, ["memory bandwidth (8 TB/s)", "if it took all the time", "more tokens per second"]),
     ],

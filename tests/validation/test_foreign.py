@@ -226,6 +226,11 @@ def test_strange_files(put, text, message):
         read(put("x.json", text))
 
 
+def test_text_of_something_else(put):
+    with pytest.raises(DescriptorError, match="is no result file of vLLM"):
+        read(put("x.txt", "No warnings encountered during test."))
+
+
 def test_strange_values_are_missing(put):
     strange = VLLM | {
         "mean_ttft_ms": "NaN",

@@ -18,7 +18,17 @@ from attrs import evolve
 from roofline.catalog import descriptors, operations, software, stacks
 from roofline.catalog import energy as energies
 from roofline.catalog.evidence import evidence
-from roofline.catalog.files import LARGEST, is_file, lines_of, located, read_bytes, read_json, read_rows, read_toml
+from roofline.catalog.files import (
+    LARGEST,
+    is_file,
+    is_folder,
+    lines_of,
+    located,
+    read_bytes,
+    read_json,
+    read_rows,
+    read_toml,
+)
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
@@ -47,6 +57,7 @@ __all__ = [
     "evidence",
     "fabric",
     "framework",
+    "is_folder",
     "kind_of",
     "launch",
     "lines_of",

@@ -54,6 +54,14 @@ def is_file(text: str) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is of a directory; one that no system takes is of none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """Return a regular file's content.
 

@@ -55,8 +55,9 @@ def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", suc
         most = number(value, name)
     if isinstance(most, np.ndarray) or not 0 < most < np.inf:
         raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
-    if not isinstance(value, str) and most > LONGEST.get(name, np.inf):
-        rule = f"is in seconds: {most:g} s? A plain number so large is taken for milliseconds"
+    # A round one: a time that was computed is not asked about, however long.
+    if not isinstance(value, str) and most > LONGEST.get(name, np.inf) and float(2 * most).is_integer():
+        rule = f"is in seconds: {most:g} s? A round number so large is taken for milliseconds"
         raise QuestionError(fault(name, value, rule, f"give '{most:g}ms' or '{most:g}s'"))
     return most
 

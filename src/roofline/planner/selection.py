@@ -102,6 +102,14 @@ LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
 
 
+def _spent(one: Any) -> list[str]:
+    """Return the energy and the cost of the tokens of a plan, as far as they are known."""
+    joules, dollars = one.joules_per_token, one.dollars_per_million_tokens
+    found = [] if joules is None else [f"{float(joules):.3g} J per output token"]
+    found += [] if dollars is None else [f"{float(dollars):.3g} USD per million output tokens"]
+    return [f"energy and cost: {', '.join(found)}"] if found else []
+
+
 @frozen(eq=False, repr=False, slots=False)
 class Found(Displayed, ABC, Generic[AnswerT]):
     """What was found among candidates, whether all of them are in memory or only those that are retained."""
@@ -624,7 +632,7 @@ class Search(LayoutSelection[Estimate]):
             said = f"NO PLAN {self._missing[0]}{near}"
         else:
             said = f"{OBJECTIVES[self.objective]}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
-        parts = [headline(one), asked, "", said, *self._checked]
+        parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))

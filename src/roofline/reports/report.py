@@ -72,7 +72,7 @@ def named(file: str | Path) -> Path:
 @keywords(ReportWords)
 @typed
 def report(
-    what: Estimate | Training | Question | TrainStep | ModelLike,
+    what: Estimate | Training | Pools | Question | TrainStep | ModelLike,
     system: SystemLike | None = None,
     layout: Layout | None = None,
     *,

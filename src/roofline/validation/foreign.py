@@ -125,7 +125,7 @@ class _Run:
 
 def is_foreign(path: Path) -> bool:
     """Return whether a path is read as results of another tool: by the end of its name, or because it is a directory."""
-    return path.is_dir() or path.name.removesuffix(".gz").endswith(SUFFIXES)
+    return catalog.is_folder(path) or path.name.removesuffix(".gz").endswith(SUFFIXES)
 
 
 def read(path: str | Path, known: Known | None = None) -> Foreign:
@@ -165,7 +165,7 @@ def _runs(file: Path) -> tuple[str, list[_Run]]:
     text = "\n".join(catalog.lines_of(file))
     if "MLPerf Results Summary" in text:
         return "MLPerf", [_mlperf(text)]
-    documents = _documents(text, file)
+    documents = [] if file.suffix in (".txt", ".log") else _documents(text, file)
     for tool, signs, reader in _READERS:
         if documents and all(sign in documents[0] for sign in signs):
             return tool, [run for each in documents for run in reader(each)]

@@ -69,12 +69,23 @@ def _parts(top: Table) -> Iterator[tuple[Table, str]]:
             yield from _parts(top.table(key))
 
 
+_MOST_SIZE = 10_000_000
+
+
 def _size(t: Table, usual: Mapping[str, Any], *names: str) -> int:
-    """Return a size under one of its names: the file's, else the usual one; 0 for neither."""
+    """Return a size under one of its names: the file's, else the usual one; 0 for neither.
+
+    Raises:
+        DescriptorError: a number that is no size.
+    """
     for source in (t.data, usual):
         for name in names:
             value = source.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 10_000_000:
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                continue
+            if not (0 <= value < _MOST_SIZE and value == int(value)):
+                raise t.fail(name, f"must be a whole number below {_MOST_SIZE:,}")
+            if value:
                 return int(value)
     return 0
 
