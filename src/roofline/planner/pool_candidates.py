@@ -177,7 +177,7 @@ def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> 
     which, batch = loads(units.select(able), room[able])
     own = units.select(able[which])
     asked = attrs.evolve(one, batch=batch, context=q.input + q.output / 2)
-    tpot = np.asarray(answer(asked, system, own, profile).tpot)
+    tpot = np.asarray(answer(asked, system, own, profile).tpot) if len(which) else np.zeros(0)
     rate = batch / ((q.output - 1) * tpot)
     best = _best(np.asarray(own.ranks), rate, tpot)
     return _Decoding(

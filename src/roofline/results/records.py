@@ -174,10 +174,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "total_tokens_per_s_per_chip": total,
         "tokens_per_s_per_user": plain(est.tokens_per_second_per_user),
         "prefill_tokens_per_s_per_chip": plain(est.prompt_tokens_per_second_per_chip),
-        "memory_bytes_per_chip": {
-            **{name: float(getattr(est.memory, name)) for name in ("weights", "kv_cache", "activations", "runtime", "total")},
-            "capacity": float(est.capacity),
-        },
+        "memory_bytes_per_chip": _memory(est),
         "memory_interval_bytes_per_chip": _ends(est.interval("memory")),
         "fits": bool(est.fits),
         "fits_probability": float(est.fits_probability),
@@ -204,14 +201,24 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _memory(est: Estimate) -> dict[str, float]:
+    """Return the bytes on a chip by what they hold, and its capacity."""
+    parts = ("weights", "kv_cache", "activations", "runtime", "total")
+    return {name: float(getattr(est.memory, name)) for name in parts} | {"capacity": float(est.capacity)}
+
+
 def of_pools(split: Pools) -> dict[str, Any]:
-    """Return an answer of two pools for one point under the field names of the machine-readable form; units are in the names."""
+    """Return an answer of two pools for one point under the field names of the machine-readable form; units are in the names.
+
+    What a pool has by itself, such as its layout and memory, is under ``pools``; at the top, as for one pool, it is of the decode pool,
+    and ``prefill_tokens_per_s_per_chip`` is of the prefill pool.
+    """
     split.one()
     q, named = split.question, {"prefill": split.prompts, "decode": split.answers}
     each = {
         name: {
             "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est), "requests_per_s": float(limit),
-            "level": est.calibration.level, "engine": est.calibration.engine.name,
+            "level": est.calibration.level, "engine": est.calibration.engine.name, "memory_bytes_per_chip": _memory(est),
         }
         for (name, est), limit in zip(named.items(), split.limits, strict=True)
     }  # fmt: skip
@@ -219,7 +226,8 @@ def of_pools(split: Pools) -> dict[str, Any]:
     return {
         "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name) and name != "chunk"},
-        "chips": int(split.chips), "pools": each, "bound_only": split.prompts.calibration.level == "ideal",
+        "system": split.system.name, "chips": int(split.chips), "layout": layout_of(split.answers),
+        "level": split.calibration.level, "engine": split.calibration.engine.name, "pools": each, "bound_only": split.prompts.calibration.level == "ideal",
         "concurrency": plain(split.in_flight), "request_rate_per_s": plain(q.rate),
         "requests_per_s": float(split.requests_per_second),
         "ttft_s": plain(split.ttft), "tpot_s": plain(split.tpot), "wait_s": plain(split.wait),
@@ -227,6 +235,11 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "output_tokens_per_s": float(split.tokens_per_second),
         "output_tokens_per_s_per_chip": float(split.tokens_per_second_per_chip),
         "tokens_per_s_per_user": plain(split.tokens_per_second_per_user),
+        "total_tokens_per_s_per_chip": float(split.requests_per_second * (q.input + q.output) / split.chips),
+        "prefill_tokens_per_s_per_chip": plain(split.prompts.prompt_tokens_per_second_per_chip),
+        "memory_bytes_per_chip": _memory(split.answers), "max_concurrency": int(split.answers.max_concurrency),
+        "kv_cache_tokens": int(split.answers.kv_cache_tokens), "mfu": float(split.answers.mfu),
+        "bandwidth_utilization": float(split.answers.bandwidth_utilization), "bound": split.bound,
         "prefill_chips_per_decode_chip": plain(split.balance), "fits": bool(split.fits), "reasons": list(split.reasons),
         "energy_j_per_output_token": plain(split.joules_per_token),
         "energy": energy_of(split),
