@@ -405,7 +405,8 @@ class Search(LayoutSelection[Estimate]):
         """
         parts = {name: limits_on(name, value) for name, value in limits.items() if name in self.LIMITED}
         out = super().held(**dict.fromkeys(limits))
-        means = out.limits | {each.time: each.most for some in parts.values() for each in some if each.percent is None}
+        given = {each.time: each.most for some in parts.values() for each in some if each.percent is None}
+        means = {**out.limits, **given}
         stay = [each for each in self.percentiles if each.time not in limits]
         out = attrs.evolve(
             out, confirmations=(), limits={name: means[name] for name in self.LIMITED if name in means},
