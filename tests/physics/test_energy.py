@@ -109,3 +109,15 @@ def test_a_machine_that_is_owned_costs_more_where_power_does():
     # The difference is the energy of the building, over the share of the time in which the machine works.
     assert float(dear - cheap) == pytest.approx(1e6 * float(est.joules("hall")) * 0.1 / 3.6e6 / 0.8)
     assert float(est.grams_of_carbon_per_million_tokens(360)) == pytest.approx(100 * float(est.joules("hall")))
+
+
+def test_costs_of_prompt_and_output_tokens_apart_are_the_whole():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=np.array([1.0, 64.0]), input=3000, output=500)
+    read, made = est.dollars_apart
+    np.testing.assert_allclose(read * 3000 + made * 500, est.dollars_per_million_tokens * 500)
+    # Prefill has the time of its prompts alone: a million of them cost as much as when nothing else is done.
+    alone = 1e6 * est.system.price_per_chip * est.chips / est.prompt_tokens_per_second
+    np.testing.assert_allclose(read, np.broadcast_to(alone, 2))
+    one = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
+    assert one.to_dict()["usd_apart"]["per_million_output_tokens"] == pytest.approx(float(one.dollars_apart[1]))
+    assert rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1024), "dgx-h100", rl.Layout()).dollars_apart is None

@@ -187,3 +187,36 @@ def test_the_command_tells_why(capsys):
         ["estimate", "llama-3.1-8b", "--system", "dgx-h100", "--chips", "1", "--prefill-chips", "1", "--rate", "1000"]
     )
     assert "CANNOT KEEP UP" in capsys.readouterr().out
+
+
+def test_energy_and_cost_have_the_interval_of_the_rate():
+    est = split(concurrency=np.array([1.0, 32, 256]))
+    rate = est.interval("tokens_per_second")
+    cost = est.interval("dollars_per_million_tokens")
+    value = est.dollars_per_million_tokens
+    np.testing.assert_allclose(cost[0] / value, est.tokens_per_second / rate[1])
+    np.testing.assert_allclose(cost[1] / value, est.tokens_per_second / rate[0])
+    # Energy has the error of power besides, and of the rate as much as power lasts whatever is done.
+    low, high = est.interval("joules_per_token")
+    near, far = est.joules_range
+    assert (low <= near).all()
+    assert (high >= far).all()
+    wide = est.interval("joules_per_token", 0.95)
+    assert (wide[0] < low).all()
+    assert (wide[1] > high).all()
+    one = split(concurrency=32)
+    told = one.to_dict()["interval"]
+    assert told["energy_j_per_output_token"] == pytest.approx([float(end) for end in one.interval("joules_per_token")])
+    assert told["usd_per_million_output_tokens"][0] < float(one.dollars_per_million_tokens)
+    bare = pools(rl.Serve(MODEL, concurrency=8), "dgx-h100", HALF, HALF, level="ideal")
+    assert bare.interval("joules_per_token") is None
+    assert bare.interval("dollars_per_million_tokens") is None
+
+
+def test_costs_apart_are_the_cost_of_both_pools():
+    est = split(concurrency=64)
+    read, made = (float(each) for each in est.dollars_apart)
+    price = float(est.system.price_per_chip)
+    assert read == pytest.approx(1e6 * price * 4 / (float(est.requests_per_second) * 4096))
+    assert made == pytest.approx(1e6 * price * 4 / float(est.tokens_per_second))
+    assert read * 4096 + made * 1024 == pytest.approx(float(est.dollars_per_million_tokens) * 1024)

@@ -338,7 +338,7 @@ def test_fields(found):
         8,
         "fp8",
     )
-    assert fields["limits"] == {"ttft_s": 2.0, "tpot_s": 0.03}
+    assert fields["limits"] == {"ttft_s": 2.0, "tpot_s": 0.03, "hall_power_w": None}
     assert fields["objective"] == "tokens_per_second_per_chip"
     assert fields["tried"] == fields["kept"] + sum(each["plans"] for each in fields["rejected"])
     assert fields["best"] == json.loads(json.dumps(found.best.to_dict()))
@@ -515,3 +515,84 @@ def test_an_interrupt_exits_130(tmp_path):
         out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (130, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+# Power ------------------------------------------------------------------------------------------------------------------
+
+
+@given(cases, st.floats(3.0, 8.0), st.floats(0.0, 2.0))
+def test_a_higher_limit_on_power_never_does_worse(case, low, more):
+    """Tokens/s of all copies within a power of the building, which is kept."""
+    made = []
+    for most in (10**low, 10 ** (low + more)):
+        found = every(case).held(hall_power=most)
+        room = found.within_power
+        made.append(0.0 if room is None else room["output_tokens_per_s"])
+        if room is not None:
+            assert room["power_w"] <= most * (1 + 1e-12)
+            assert room["power_w"] == pytest.approx(room["copies"] * float(found.best.power("hall")))
+            assert room["chips"] == room["copies"] * float(found.best.chips)
+            # No plan that is accepted makes more.
+            rate, power = (
+                np.broadcast_to(x, found.plans.shape)
+                for x in (found.plans.tokens_per_second, found.plans.power("hall"))
+            )
+            every_ = (np.floor(most / power) * rate)[found.kept]
+            assert room["output_tokens_per_s"] >= every_.max() * (1 - 1e-9)
+    assert made[1] >= made[0]
+
+
+def test_a_limit_on_power_is_reported(found):
+    held = found.held(hall_power="1 MW")
+    told = held.to_dict()
+    assert told["limits"]["hall_power_w"] == 1e6
+    assert told["within_power"]["copies"] == int(1e6 // float(held.best.power("hall")))
+    assert f"{told['within_power']['copies']} copies of it" in held.table()
+    none = found.held(hall_power="1 kW")
+    assert none.best is None
+    assert none.within_power is None
+    assert any(each.kind == "hall_power" for each in none.rejected)
+    assert "power of the building" in none.table()
+    assert found.held(hall_power=None).within_power is None
+
+
+def test_a_limit_on_power_needs_power_and_one_pool():
+    with pytest.raises(rl.QuestionError, match="give power"):
+        rl.search("llama-3.1-8b", "gh200", chips=1, hall_power="1 MW")
+    with pytest.raises(rl.QuestionError, match="give power"):
+        rl.search_training("llama-3.1-8b", "gh200", global_batch=8, hall_power="1 MW")
+    with pytest.raises(rl.QuestionError, match="leave out disaggregated"):
+        rl.search("llama-3.1-8b", "dgx-h100", hall_power="1 MW", disaggregated=True)
+    with pytest.raises(rl.QuestionError, match="10MW"):
+        rl.search("llama-3.1-8b", "dgx-h100", hall_power="10")
+
+
+def test_more_power_never_trains_slower():
+    """Systems are added as the limit has room for them; the plans of a lower limit are among those of a higher."""
+    rates = []
+    for most in (1e3, 15e3, 25e3, 60e3):
+        found = rl.search_training(
+            "llama-3.1-8b",
+            "dgx-h100",
+            global_batch=64,
+            recompute="none",
+            sharding="zero1",
+            schedule="1f1b",
+            hall_power=most,
+        )
+        assert int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried
+        best = found.best
+        rates.append(0.0 if best is None else float(best.tokens_per_second))
+        if best is not None:
+            assert float(best.power("hall")) <= most
+    assert rates[0] == 0
+    assert rates == sorted(rates)
+    assert rates[-1] > rates[1] > 0
+
+
+def test_plans_say_what_a_token_takes_and_costs(found):
+    first = found.to_dict()["layouts"][0]
+    assert first["energy_j_per_output_token"] == pytest.approx(float(found.best.joules_per_token))
+    assert first["usd_per_million_output_tokens"] == pytest.approx(float(found.best.dollars_per_million_tokens))
+    assert "J/token" in found.table()
+    assert "energy_j_per_output_token" in found.csv().splitlines()[0]

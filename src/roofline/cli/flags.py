@@ -335,6 +335,15 @@ Confirm = Annotated[
         help="Simulate the best configurations until one keeps all limits, four at most (default: where a limit is at a percentile).",
     ),
 ]
+HallPower = Annotated[
+    str | None,
+    Parameter(
+        name="--hall-power",
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the power of the building, cooling included; the most tokens/s within it is sought: 10MW.",
+    ),
+]
 Objective = Annotated[
     str | None,
     Parameter(

@@ -14,6 +14,7 @@ from roofline.cli.flags import (
     DraftModel,
     Dtype,
     Frontier,
+    HallPower,
     Json,
     ModelName,
     MostMemory,
@@ -56,6 +57,7 @@ def serve(
     load: Load = LOAD,
     limits: Limits = LIMITS,
     draft_model: DraftModel = None,
+    hall_power: HallPower = None,
     objective: Objective = None,
     disaggregated: Disaggregated = False,
     confirm: Confirm = None,
@@ -67,7 +69,7 @@ def serve(
     form = form_of(file, also=("csv",))
     catalog.check_places([file])
     words: dict[str, Any] = machine.words() | software.words() | degrees.words() | load.words() | limits.words()
-    words |= given(objective=objective)
+    words |= given(objective=objective, hall_power=hall_power)
     target = drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = search(target, system, disaggregated=disaggregated, confirm=confirm, progress=progress, **words)
@@ -84,6 +86,7 @@ def train(
     step: Step = STEP,
     memory: MostMemory = None,
     step_time: MostTime = None,
+    hall_power: HallPower = None,
     file: Frontier = None,
     require_fit: RequireFit = False,
     json: Json = False,
@@ -92,7 +95,7 @@ def train(
     form = form_of(file, also=("csv",))
     catalog.check_places([file])
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
-    words |= given(dtype=dtype, memory=memory, step_time=step_time)
+    words |= given(dtype=dtype, memory=memory, step_time=step_time, hall_power=hall_power)
     with watched("configurations") as progress:
         found = search_training(model, system, progress=progress, **words)
     _report(found, file, form, as_json=json, require_fit=require_fit)

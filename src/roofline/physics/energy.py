@@ -188,6 +188,26 @@ def dollars_per_token(price: DollarsPerSecond, chips: Count, rate: PerSecond) ->
     return price * chips / rate
 
 
+def costs_apart(spent: Num, reading: Ratio, read: PerSecond, made: PerSecond) -> tuple[Num, Num]:
+    r"""Return what a prompt token and an output token cost, where a cost per second is divided by the time of prefill and decode.
+
+    .. math:: c_{in} = \frac{s\,r}{n_{in}}, \qquad c_{out} = \frac{s\,(1 - r)}{n_{out}}
+
+    so that ``c_in n_in + c_out n_out = s``.
+
+    Args:
+        spent: s, cost per second of all chips.
+        reading: r, share of the time, or of the chips, that prefill takes; more than all is all.
+        read: n_in, prompt tokens a second that are computed.
+        made: n_out, output tokens a second.
+
+    >>> costs_apart(2.0, 0.25, 1000.0, 500.0)
+    (0.0005, 0.003)
+    """
+    part = smaller(reading, 1.0)
+    return share(spent * part, read), share(spent * (1 - part), made)
+
+
 def ownership(purchase: Dollars, power: Watts, *, years: Num, utilisation: Ratio, power_price: Num) -> DollarsPerSecond:
     r"""Return what a chip that one owns costs for each second in which it works.
 

@@ -16,6 +16,7 @@ from roofline.core.fields import number
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.core.values import Record
+from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.results.estimate import Estimate
 from roofline.results.labels import SURE, fitting
 from roofline.results.limits import TIMES, Limit
@@ -31,7 +32,12 @@ _RATES: Final = {
 }
 _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 """Fields that have an interval, and the quantities they are."""
-_HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "requests", "chunk", "layout")
+_COSTS: Final = {
+    "energy_j_per_output_token": "joules_per_token",
+    "usd_per_million_output_tokens": "dollars_per_million_tokens",
+}
+_HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "requests", "chunk", "layout")
+"""Of the table of plans; ``$/M`` is the cost of a million output tokens."""
 
 
 LONGEST: Final[Mapping[str, float]] = {"tpot": 2.0, "itl": 2.0, "ttft": 200.0}
@@ -110,7 +116,10 @@ def missed(kind: str, est: Estimate, percentiles: Sequence[Limit] = ()) -> str:
         return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
     every = {each.name: each for each in (*(Limit(name, np.inf) for name in TIMES), *percentiles)}
     return ", ".join(
-        f"{every[name].title} {show(float(every[name].of(est)), SECOND, 4)}" for name in kind.split(" and ")
+        f"{every[name].title} {quantity('ttft', float(every[name].of(est)))}"
+        if name in every
+        else f"{METRICS[name].said} {quantity(name, float(measure(est, name) or 0.0))}"
+        for name in kind.split(" and ")
     )
 
 
@@ -128,9 +137,9 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
         return []
     q = cast("Serve", est.question)
     numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
-    numbers |= {name: getattr(est, quantity) for name, quantity in _RATES.items()}
+    numbers |= {name: getattr(est, attribute) for name, attribute in (_RATES | _COSTS).items()}
     values = _columns(est, numbers)
-    pairs = {name: est.interval(quantity) or (None, None) for name, quantity in _SURE.items()}
+    pairs = {name: est.interval(attribute) or (None, None) for name, attribute in _SURE.items()}
     low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
     chances = _columns(est, {"fits": est.fits_probability})["fits"]
     return [
@@ -152,6 +161,7 @@ def csv_of(est: Estimate | None) -> str:
         *_DEGREES,
         "concurrency",
         "chunk",
+        *_COSTS,
         "fits_probability",
         *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high")),
     ]
@@ -163,6 +173,7 @@ def csv_of(est: Estimate | None) -> str:
             **{name: each["layout"][name] for name in _DEGREES},
             "concurrency": each["concurrency"],
             "chunk": each["chunk"],
+            **{name: each[name] for name in _COSTS},
             "fits_probability": each["fits_probability"],
         }
         for name in _SURE:
@@ -198,6 +209,7 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
+        *("-" if each[name] is None else figure(each[name], 3) for name in _COSTS),
         figure(each["concurrency"], 3),
         "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
         ", ".join(part for part in (layout.short(), fitting(each["fits_probability"])) if part),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Sequence
+from typing import Final, Unpack
 
 import attrs
 import numpy as np
@@ -12,7 +13,7 @@ from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
 from roofline.core.signatures import typed
-from roofline.core.units import Num
+from roofline.core.units import WATT, Num, Watts
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
@@ -22,11 +23,11 @@ from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
 from roofline.planner.frontier import refusals
-from roofline.planner.plans import Rejection
+from roofline.planner.plans import Rejection, limit
 from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
-from roofline.planner.train import asked, splits_under, trained_on
+from roofline.planner.train import asked, degrees_of, splits_under, trained_on
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,
@@ -41,6 +42,7 @@ from roofline.planner.words import (
     part,
     rest,
 )
+from roofline.results.energy import waiting
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 
@@ -54,6 +56,7 @@ def search(
     chips: int | None = None,
     ttft: float | str | None = PATIENCE,
     tpot: float | str | None = None,
+    hall_power: float | str | None = None,
     objective: str = "tokens_per_second_per_chip",
     disaggregated: bool = False,
     confirm: bool | None = None,
@@ -70,6 +73,8 @@ def search(
         chips: chips to use; by default all of the system.
         ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``, of the mean;
             ``"p99<2s"`` at a percentile, several apart by commas; None for no limit.
+        hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. The best plan is then the one whose copies
+            make the most tokens/s within it, each copy on ``chips``; see :attr:`roofline.planner.selection.Search.within_power`.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.planner.selection.OBJECTIVES`.
         disaggregated: also try disaggregated prefill and decode, under every load and in every ratio of the two pools; see
             :class:`roofline.planner.selection.Splits`.
@@ -114,7 +119,7 @@ def search(
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
-    found = found.held(ttft=ttft, tpot=tpot)
+    found = found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
     return found.confirmed() if (bool(found.percentiles) if confirm is None else confirm) else found
 
 
@@ -134,6 +139,7 @@ def search_training(
     chips: int | None = None,
     memory: float | str | None = None,
     step_time: float | str | None = None,
+    hall_power: float | str | None = None,
     progress: Progress | None = None,
     **words: Unpack[SearchTrainingWords],
 ) -> TrainingSearch:
@@ -148,6 +154,8 @@ def search_training(
         chips: chips to use; by default all of the system.
         memory: limit on the bytes on the fullest chip, or text such as ``"60GB"``.
         step_time: limit on the time of a step: seconds, or text such as ``"20s"``.
+        hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. Where neither ``chips`` nor ``dp`` is given,
+            1, 2, 4, 8, ... systems are tried, as many as the limit has room for.
         progress: called from time to time with the plans estimated, and all of them.
 
     Returns:
@@ -168,6 +176,38 @@ def search_training(
     if sizes(question, rack, profile):
         rule = "a search is of one step on one machine"
         raise QuestionError(fault("words", sizes(question, rack, profile), rule))
-    splits = splits_under(question, chips, words, chosen, progress)(question, rack, profile, None)
+    under = splits_under(question, chips, words, chosen, progress)
+    counts: Sequence[int | None] = (None,)
+    if hall_power is not None and chips is None and "dp" not in degrees_of(words):
+        counts = _within(rack, limit("hall_power", hall_power, WATT, "power", "10MW"), float(question.global_batch))
+    splits = [split for count in counts for split in under(question, rack, profile, count)]
     notes += assumptions.notes(question.model, question.seq_len, rack, profile)
-    return TrainingSearch(tuple(splits), notes=tuple(notes)).held(memory=memory, step_time=step_time)
+    return TrainingSearch(tuple(splits), notes=tuple(notes)).held(
+        memory=memory, step_time=step_time, hall_power=hall_power
+    )
+
+
+def _within(system: System, most: Watts, batch: float) -> list[int]:
+    """Return the chips of 1, 2, 4, 8, ... systems that a power of the building has room for if all chips wait; one system at least.
+
+    Chips that work draw more. Counts of a lower limit are among those of a higher one, which therefore never does worse.
+
+    Raises:
+        QuestionError: no power of the system is known.
+    """
+    each = waiting(system, "hall")
+    if each is None:
+        rule = f"no rated power of {system.name} is known"
+        raise QuestionError(fault("hall_power", most, rule, "give power"))
+    out = [int(system.chips)]
+    while (
+        2 * out[-1] * each <= most
+        and 2 * out[-1] * system.ranks_per_chip <= system.reach
+        and 2 * out[-1] <= batch * _MOST_SHARED
+    ):
+        out.append(2 * out[-1])
+    return out
+
+
+_MOST_SHARED: Final = 1024
+"""Chips that may work on one sequence: more than any layout that is tried makes use of."""

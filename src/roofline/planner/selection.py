@@ -23,7 +23,7 @@ from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, figure
-from roofline.core.units import BYTE, SECOND, Num, Unit, show
+from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
 from roofline.core.values import Json, Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -78,7 +78,19 @@ _ABOVE_MEAN: Final = 75.0
 """From this percentile on the mean of a waiting time lies below it."""
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_STEPS_HEAD: Final = ("step", "80 % within", "tokens/s", "MFU", "HFU", "bubble", "memory", "plan")
+_STEPS_HEAD: Final = (
+    "step",
+    "80 % within",
+    "tokens/s",
+    "MFU",
+    "HFU",
+    "bubble",
+    "memory",
+    "J/token",
+    "$/T",
+    "plan",
+)
+"""Of the table of plans; ``$/T`` is the cost of a trillion tokens."""
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
@@ -100,6 +112,8 @@ _POOLS_HEAD: Final = (
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
+_TIMES_LIMITED: Final[Limited] = {name: (title, SECOND, "time", "50ms") for name, title in TIMES.items()}
+_POWER_LIMITED: Final[Limited] = {"hall_power": ("power of the building", WATT, "power", "10MW")}
 
 
 def _spent(one: Any) -> list[str]:
@@ -334,7 +348,7 @@ class LayoutSelection(Selection[LayoutAnswerT]):
     def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
         first = self.shown.to_dict()
-        suffixes = {SECOND: "s", BYTE: "bytes"}
+        suffixes = {SECOND: "s", BYTE: "bytes", WATT: "w"}
         limits = {f"{name}_{suffixes[unit]}": self.limits.get(name) for name, (_, unit, _, _) in self.LIMITED.items()}
         return {
             **{name: first[name] for name in self.ASKED},
@@ -376,7 +390,7 @@ class Search(LayoutSelection[Estimate]):
         confirmations: the best plans that were simulated, until one of them kept all limits.
     """
 
-    LIMITED: ClassVar[Limited] = {name: (title, SECOND, "time", "50ms") for name, title in TIMES.items()}
+    LIMITED: ClassVar[Limited] = {**_TIMES_LIMITED, **_POWER_LIMITED}
     ASKED = (
         "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
     )  # fmt: skip
@@ -399,12 +413,14 @@ class Search(LayoutSelection[Estimate]):
         """Return the same plans held to other limits: those not named stay, None lifts one.
 
         A limit may be at percentiles, such as ``"p99<2s"``: these are then kept in closed form, and :meth:`confirmed` simulates.
+        Under a limit ``hall_power`` on the power of the building the best has the most tokens/s of all copies of it that the limit
+        has room for, unless another objective was asked for.
 
         Raises:
-            QuestionError: no limit of that name, or no time above 0.
+            QuestionError: no limit of that name, or none above 0; a limit on power where no power is known, or on two pools.
         """
-        parts = {name: limits_on(name, value) for name, value in limits.items() if name in self.LIMITED}
-        out = super().held(**dict.fromkeys(limits))
+        parts = {name: limits_on(name, value) for name, value in limits.items() if name in TIMES}
+        out = super().held(**{name: None if name in parts else value for name, value in limits.items()})
         given = {each.time: each.most for some in parts.values() for each in some if each.percent is None}
         means = {**out.limits, **given}
         stay = [each for each in self.percentiles if each.time not in limits]
@@ -418,12 +434,19 @@ class Search(LayoutSelection[Estimate]):
             raise QuestionError(
                 fault(out.percentiles[0].time, str(out.percentiles[0]), rule, "limit the mean, and simulate")
             )
+        if "hall_power" in out.limits:
+            given_, most = "hall_power", limits.get("hall_power")
+            if apart is not None:
+                raise QuestionError(fault(given_, most, "is a limit on one pool", "leave out disaggregated"))
+            if measure(self.plans, given_) is None:
+                name = self.plans.system.name
+                raise QuestionError(fault(given_, most, f"no rated power of {name} is known", "give power"))
         return out if apart is None else attrs.evolve(out, disaggregated=attrs.evolve(apart, limits=out.limits))
 
     @property
     def every_limit(self) -> tuple[Limit, ...]:
         """All limits on times: on means, and at percentiles."""
-        return (*(Limit(name, most) for name, most in self.limits.items()), *self.percentiles)
+        return (*(Limit(name, most) for name, most in self.limits.items() if name in TIMES), *self.percentiles)
 
     def confirmed(self, most: int = 4) -> Search:
         """Return the same search, the best plans simulated one after the other until one keeps all limits.
@@ -463,8 +486,37 @@ class Search(LayoutSelection[Estimate]):
             return None
         kept = [each.place for each in self.confirmations if each.kept]
         est = self.at(kept[0] if kept else self._order[0])
-        said = f"plan {short(est)}: {OBJECTIVES[self.objective]}; {self._counted}"
+        said = f"plan {short(est)}: {self._sought}; {self._counted}"
         return est.noted([*self.notes, said, *self._checked])
+
+    @property
+    def _filling(self) -> float | None:
+        """The power of the building that copies of a plan fill; None where a plan is ranked as it is."""
+        return self.limits.get("hall_power") if self.objective == "tokens_per_second_per_chip" else None
+
+    @property
+    def _sought(self) -> str:
+        """What the best has the most or the least of."""
+        most = self._filling
+        return OBJECTIVES[self.objective] if most is None else f"the most tokens/s within {show(most, WATT, 3)}"
+
+    @property
+    def within_power(self) -> Record | None:
+        """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
+
+        None without such a limit, and where no plan is accepted.
+        """
+        best, most = self.best, self.limits.get("hall_power")
+        if best is None or most is None:
+            return None
+        each, rate = float(measure(best, "hall_power") or np.nan), float(best.tokens_per_second or 0.0)
+        copies = int(np.floor(most / each))
+        return {
+            "copies": copies,
+            "chips": copies * int(best.chips),
+            "power_w": copies * each,
+            "output_tokens_per_s": copies * rate,
+        }
 
     @cached_property
     def frontier(self) -> Estimate | None:
@@ -545,8 +597,8 @@ class Search(LayoutSelection[Estimate]):
         return super()._over(name) if at is None else np.asarray(np.nan_to_num(self._tails[name] / at.most, nan=0.0))
 
     def _said(self, names: Iterable[str], between: str, than: str) -> str:
-        every = {each.name: each for each in self.every_limit}
-        return between.join(f"{every[name].title} {than} {show(every[name].most, SECOND, 3)}" for name in names)
+        at = {each.name: f"{each.title} {than} {show(each.most, SECOND, 3)}" for each in self.percentiles}
+        return between.join(at[name] if name in at else super(Search, self)._said([name], "", than) for name in names)
 
     @cached_property
     def _tails(self) -> dict[str, NDArray[np.float64]]:
@@ -583,6 +635,9 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
+        if self._filling is not None:
+            copies = np.floor(self._filling / self._metric("hall_power"))
+            return np.asarray(np.nan_to_num(copies * self._whole(self.plans.tokens_per_second), nan=-np.inf))
         value = self._whole(getattr(self.plans, self.objective))
         return np.asarray(np.nan_to_num(-value if METRICS[self.objective].least else value, nan=-np.inf))
 
@@ -605,7 +660,8 @@ class Search(LayoutSelection[Estimate]):
     # Output ----------------------------------------------------------------------------------------------------
 
     def _objective_fields(self) -> Record:
-        return {"objective": self.objective}
+        room = self.within_power
+        return {"objective": self.objective} | ({} if room is None else {"within_power": room})
 
     def _groups(self) -> dict[str, list[dict[str, Any]]]:
         return {"frontier": records(self.frontier), "layouts": records(self.layouts)}
@@ -632,8 +688,15 @@ class Search(LayoutSelection[Estimate]):
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
             said = f"NO PLAN {self._missing[0]}{near}"
         else:
-            said = f"{OBJECTIVES[self.objective]}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
+            said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
         parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
+        room = self.within_power
+        if room is not None:
+            power = f"{show(cast('float', room['power_w']), WATT, 3)} of {show(self.limits['hall_power'], WATT, 3)}"
+            count = f"{room['copies']:,} cop{'y' if room['copies'] == 1 else 'ies'}"
+            parts.append(
+                f"{count} of it, {room['chips']:,} chips: {room['output_tokens_per_s']:,.0f} tokens/s, {power} of the building"
+            )
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
@@ -702,7 +765,7 @@ class Splits(Selection[Pools]):
         whole: chips that copies of a plan fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
     """
 
-    LIMITED: ClassVar[Limited] = Search.LIMITED
+    LIMITED: ClassVar[Limited] = _TIMES_LIMITED
 
     question: Serve
     system: System
@@ -970,6 +1033,7 @@ class TrainingSearch(LayoutSelection[Training]):
     LIMITED: ClassVar[Limited] = {
         "memory": ("memory of a chip", BYTE, "size", "60GB"),
         "step_time": ("time of a step", SECOND, "time", "20s"),
+        **_POWER_LIMITED,
     }
     ASKED = ("model", "system", "chips", "level", "framework", "dtype", "global_batch", "seq_len", "task")
 
@@ -1032,8 +1096,14 @@ class TrainingSearch(LayoutSelection[Training]):
         said = f"weights, gradients, optimizer and activations exceed the {show(most, BYTE, 3)} of a chip"
         groups = [("memory", over, said, self._memory)]
         if "step_time" in self.limits:
-            slow = self._fits & ~self.kept
+            slow = self._fits & (self._over("step_time") > 1)
             groups.append(("step_time", slow, f"a step above {show(self.limits['step_time'], SECOND, 3)}", self._time))
+        if "hall_power" in self.limits:
+            hot = self._fits & (self._over("hall_power") > 1)
+            if "step_time" in self.limits:
+                hot = hot & (self._over("step_time") <= 1)
+            said = f"power of the building above {show(self.limits['hall_power'], WATT, 3)}"
+            groups.append(("hall_power", hot, said, self._metric("hall_power")))
         return (*out, *(self._rejection(*group) for group in groups if group[1].any()))
 
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
@@ -1092,7 +1162,11 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @cached_property
     def _way(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self.splits)), [each.whole.size for each in self.splits])
+        words = [
+            (each.plans.question.recompute, each.plans.layout.sharding, each.plans.layout.schedule)
+            for each in self.splits
+        ]
+        return np.repeat([words.index(each) for each in words], [each.whole.size for each in self.splits])
 
     @cached_property
     def _whole(self) -> NDArray[np.bool_]:
@@ -1146,6 +1220,11 @@ class TrainingSearch(LayoutSelection[Training]):
             parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
+            if "hall_power" in self.limits:
+                drawn_ = show(float(measure(one, "hall_power") or np.nan), WATT, 3)
+                parts.append(
+                    f"{float(one.chips):,.0f} chips: {drawn_} of {show(self.limits['hall_power'], WATT, 3)} of the building"
+                )
             front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
             parts += ["", "time against memory: none is better in both", _lines(front)]
             ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
@@ -1207,13 +1286,14 @@ def _spread(count: int, most: int) -> Sequence[int]:
 
 
 def _lines(plans: Sequence[Training]) -> str:
-    """Return plans as a table."""
-    rows = []
+    """Return plans as a table; where they differ in chips, each says on how many."""
+    rows, several = [], len({float(est.chips) for est in plans}) > 1
     for est in plans:
         pair = est.interval()
         within = "" if pair is None else " - ".join(show(float(end), SECOND, 3) for end in pair)
         shares = (f"{float(value):.1%}" for value in (est.mfu, est.hfu, est.bubble_fraction))
         size = show(float(est.memory.total), BYTE, 3)
+        on = f"{float(est.chips):,.0f} chips: " if several else ""
         rows.append(
             [
                 show(float(est.step_time), SECOND, 3),
@@ -1221,7 +1301,11 @@ def _lines(plans: Sequence[Training]) -> str:
                 f"{float(est.tokens_per_second):,.0f}",
                 *shares,
                 size,
-                f"{told(est)}{_surely(est)}",
+                *(
+                    "-" if each is None else figure(float(each), 3)
+                    for each in (est.joules_per_token, est.dollars_per_trillion_tokens)
+                ),
+                f"{on}{told(est)}{_surely(est)}",
             ]
         )
     return columns(rows, head=_STEPS_HEAD, right=range(len(_STEPS_HEAD) - 1))

@@ -189,7 +189,25 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         ends = est.interval("joules_per_token") or est.joules_range
         rows.append(["energy", NO_POWER if joules is None else _joules(float(joules), ends)])
         rows += _power(est)
-    rows.append(["cost", NO_PRICE if dollars is None else f"${figure(float(dollars), 3)} per million output tokens"])
+    rows += _cost(est, dollars)
+    return rows
+
+
+def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
+    """Return the rows of the cost of output tokens, all of it charged to them, and of prompt and output tokens apart."""
+    if dollars is None:
+        return [["cost", NO_PRICE]]
+    sure = _within(est.interval("dollars_per_million_tokens"), lambda value: figure(float(value), 3))
+    rows = [["cost", f"${figure(float(dollars), 3)} per million output tokens{sure}"]]
+    pair = getattr(est, "dollars_apart", None)
+    if pair is not None and all(np.isfinite(each) for each in pair):
+        read, made = (figure(float(each), 3) for each in pair)
+        rows.append(
+            [
+                "",
+                f"apart: ${read} per million input tokens, ${made} per million output tokens, by time of prefill and decode",
+            ]
+        )
     return rows
 
 
@@ -252,9 +270,10 @@ def _pools(split: Pools) -> list[Section]:
     seen = [f"{name} {_time(value)}" for name, value in parts.items() if not np.isnan(value)]
     rows.append(["of the TTFT", ", ".join(seen)])
     rows.append(["balance", f"{figure(float(split.balance))} prefill chips per decode chip"])
-    energy, dollars = split.joules_range, split.dollars_per_million_tokens
+    energy = split.interval("joules_per_token") or split.joules_range
+    dollars = split.dollars_per_million_tokens
     rows.append(["energy", NO_POWER if energy is None else _joules(float(split.joules_per_token or 0.0), energy)])
-    rows.append(["cost", NO_PRICE if dollars is None else f"${figure(float(dollars), 3)} per million output tokens"])
+    rows += _cost(split, dollars)
     q = split.question
     lengths = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out"
     return [Section(lines=[f"{q.model.name}: {lengths}"]), Section(rows=rows)]

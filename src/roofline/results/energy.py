@@ -74,6 +74,13 @@ def around(each: Watts, system: System, scope: str) -> dict[str, Watts]:
     return law.surrounded(each, surroundings, known(scope), _outer(system), catalog.operation().pue)
 
 
+def waiting(system: System, scope: str) -> Watts | None:
+    """Return the power within a scope of a chip that waits with a model loaded; None where no rated power is known."""
+    table = catalog.energy()
+    rated = table.rated(system)
+    return None if rated is None else law.total(around(rated * table.draw(system.package).loaded, system, scope))
+
+
 def _outer(system: System) -> Ratio:
     """Return the bandwidth of a package into the network between systems, over the rate that its power is stated for."""
     last = system.tiers[-1]

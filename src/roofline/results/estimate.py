@@ -12,7 +12,7 @@ from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, 
 from roofline.core.values import Record
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
-from roofline.physics.energy import dollars_per_token
+from roofline.physics.energy import costs_apart, dollars_per_token
 from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import intervals, records
@@ -127,6 +127,26 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         """Rent for a million output tokens (prompt tokens, for a prefill); None where no price is known."""
         rate, price = self._made, self.system.price_per_chip
         return None if rate is None or price is None else MILLION * dollars_per_token(price, self.chips, rate)
+
+    @property
+    def dollars_apart(self) -> tuple[Dollars, Dollars] | None:
+        """Cost of a million prompt tokens (those computed, without cached ones), and of a million output tokens of a service.
+
+        The cost per second of the chips is divided by their time: prefill has the time that the prompts of a second take when nothing
+        else is done, decode has the rest, waiting included. Both together are the whole cost; see
+        :func:`roofline.physics.energy.costs_apart`. None for what is no service, and where no cost per hour is known.
+        """
+        q, price, requests, rate = (
+            self.question,
+            self.system.price_per_chip,
+            self.requests_per_second,
+            self.prompt_tokens_per_second,
+        )
+        if not isinstance(q, Serve) or price is None or requests is None or rate is None:
+            return None
+        read = requests * (q.input - q.cached)
+        each = costs_apart(price * self.chips, share(read, rate), read, requests * q.output)
+        return MILLION * each[0], MILLION * each[1]
 
     @property
     def _made(self) -> PerSecond | None:

@@ -171,15 +171,28 @@ def _inverse(logs: Ends | None) -> Ends | None:
 
 
 def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
-    """Return the ends of the energy of a token, from those of the time it takes.
-
-    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
-    and of time add in squares.
-    """
+    """Return the ends of the energy of a token, from those of the time it takes."""
     if logs is None:
         return None
     lasting = energy.lingering(est, energy.SCOPE, est.working)
-    power = scaled(coverage) * energy.error(est, energy.SCOPE, est.working)
+    return powered(logs, lasting, scaled(coverage) * energy.error(est, energy.SCOPE, est.working))
+
+
+def powered(logs: Ends, lasting: Ratio, power: Ratio) -> Ends:
+    """Return the logarithms of the ends of an energy, from those of the time it takes.
+
+    What is drawn whatever is done lasts as long as the time does; the energy of the work itself does not depend on it. Errors of power
+    and of time add in squares.
+
+    Args:
+        logs: of the ends of the time, over its value.
+        lasting: share of the power that is drawn whatever is done.
+        power: half-width of the power, in logarithms.
+
+    >>> low, high = powered((-0.3, 0.4), 1.0, 0.3)
+    >>> round(float(low), 3), round(float(high), 3)
+    (-0.424, 0.5)
+    """
     return -np.hypot(logs[0] * lasting, power), np.hypot(logs[1] * lasting, power)
 
 

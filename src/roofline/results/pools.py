@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, larger, smaller
+from roofline.core.arrays import Mask, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
@@ -17,13 +17,13 @@ from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
-from roofline.physics.energy import dollars_per_token, total
+from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, error, parts
+from roofline.results.energy import SCOPE, error, lingering, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE, front
+from roofline.results.intervals import COVERAGE, Ends, front, powered, scaled
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -156,10 +156,23 @@ class Pools(Derived):
     def joules_range(self) -> tuple[Joules, Joules] | None:
         """The 80 % interval of the energy of a token, over what is not known of power."""
         each = self.joules_per_token
-        half = larger(
-            *(error(est, SCOPE, at) for est, at in zip((self.prompts, self.answers), self.working, strict=True))
-        )
-        return None if each is None else (each * np.exp(-half), each * np.exp(half))
+        if each is None:
+            return None
+        _, half = self._of_power
+        return each * np.exp(-half), each * np.exp(half)
+
+    @property
+    def _of_power(self) -> tuple[Ratio, Ratio]:
+        """Share of the power of both pools that lasts as long as the time does, and the half-width of their power, in logarithms.
+
+        Errors of both pools have the same causes, so that they are averaged by power, not added in squares.
+        """
+        whole, lasting, half = cast("Watts", self.power()), cast("Num", 0.0), cast("Num", 0.0)
+        for est, at in zip((self.prompts, self.answers), self.working, strict=True):
+            part = total(cast("dict[str, Watts]", parts(est, SCOPE, at))) * est.chips / whole
+            lasting = lasting + part * lingering(est, SCOPE, at)
+            half = half + part * error(est, SCOPE, at)
+        return lasting, half
 
     def joules(self, scope: str = SCOPE) -> Joules | None:
         """Return the energy of an output token of both pools within a scope; None where no power is known.
@@ -204,12 +217,28 @@ class Pools(Derived):
             total = total + MILLION * dollars_per_token(price, est.chips, self.tokens_per_second)
         return total
 
+    @property
+    def dollars_apart(self) -> tuple[Dollars, Dollars] | None:
+        """Cost of a million prompt tokens (those computed, without cached ones), and of a million output tokens, each of its own pool.
+
+        See :func:`roofline.physics.energy.costs_apart`; None where no cost per hour is known.
+        """
+        reading, decoding = (est.system.price_per_chip for est in (self.prompts, self.answers))
+        if reading is None or decoding is None:
+            return None
+        reading, decoding = reading * self.prompts.chips, decoding * self.answers.chips
+        read = self.requests_per_second * (self.question.input - self.question.cached)
+        spent = reading + decoding
+        each = costs_apart(spent, share(reading, spent), read, self.tokens_per_second)
+        return MILLION * each[0], MILLION * each[1]
+
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of ``"ttft"``, ``"tpot"`` or a rate that holds a share of measurements; None at the ideal level.
+        """Return the interval of a time, a rate, energy or cost that holds a share of measurements; None at the ideal level.
 
         Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
         of a time to the first token, and of a rate, the queue tells, which is solved again at the ends of each interval in turn; the
-        deviations add in squares. Near saturation a little more of a pass is much more of a wait.
+        deviations add in squares. Near saturation a little more of a pass is much more of a wait. Cost is an inverse rate; energy is
+        one too, as far as power lasts whatever is done, with the error of the power of both pools in squares.
 
         Raises:
             QuestionError: another quantity, or more points than details are kept for.
@@ -217,10 +246,11 @@ class Pools(Derived):
         if quantity in ("tpot", "tokens_per_second_per_user"):
             pair = self.answers.interval("tpot", coverage)
             return pair if pair is None or quantity == "tpot" else (1 / pair[1], 1 / pair[0])
+        if quantity in ("joules_per_token", "dollars_per_million_tokens"):
+            return self._of_cost(quantity, coverage)
         if quantity not in ("ttft", "tokens_per_second", "tokens_per_second_per_chip"):
-            raise QuestionError(
-                fault("quantity", quantity, "has no interval", "ask for ttft, tpot or tokens_per_second")
-            )
+            such = "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens"
+            raise QuestionError(fault("quantity", quantity, "has no interval", such))
         read, made = self.prompts.interval("ttft", coverage), self.answers.interval("tpot", coverage)
         if read is None or made is None:
             return None
@@ -239,6 +269,19 @@ class Pools(Derived):
             # A wait without end is above any.
             above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
         return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
+
+    def _of_cost(self, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None:
+        """Return the interval of energy or cost, from that of the rate; None where no power, or no cost per hour, is known."""
+        value, rates = getattr(self, quantity), self.interval("tokens_per_second", coverage)
+        if value is None or rates is None:
+            return None
+        # A rate whose lower end is 0 has a cost without end.
+        with np.errstate(divide="ignore"):
+            logs: Ends = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
+        if quantity == "joules_per_token":
+            lasting, half = self._of_power
+            logs = powered(logs, lasting, scaled(coverage) * half)
+        return value * np.exp(logs[0]), value * np.exp(logs[1])
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw both pools' operations on the rooflines of their chips (one point); return the axes."""

@@ -186,6 +186,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "energy_j_per_output_token": None if est.tokens_per_second is None else plain(est.joules_per_token),
         "energy": energy_of(est),
         "usd_per_million_output_tokens": None if est.tokens_per_second is None else plain(est.dollars_per_million_tokens),
+        "usd_apart": _apart(est),
         "idealisation": {
             f"{name}_s": None if (pair := est.idealisation(name)) is None or np.isnan(pair[0]) else [float(pair[0]), float(pair[1])]
             for name in ("tpot", "ttft")
@@ -222,7 +223,13 @@ def of_pools(split: Pools) -> dict[str, Any]:
         }
         for (name, est), limit in zip(named.items(), split.limits, strict=True)
     }  # fmt: skip
-    intervals = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
+    intervals = {
+        "ttft_s": "ttft",
+        "tpot_s": "tpot",
+        "output_tokens_per_s": "tokens_per_second",
+        "energy_j_per_output_token": "joules_per_token",
+        "usd_per_million_output_tokens": "dollars_per_million_tokens",
+    }
     return {
         "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name) and name != "chunk"},
@@ -244,11 +251,20 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "energy_j_per_output_token": plain(split.joules_per_token),
         "energy": energy_of(split),
         "usd_per_million_output_tokens": plain(split.dollars_per_million_tokens),
+        "usd_apart": _apart(split),
         "interval": {name: _ends(split.interval(quantity)) for name, quantity in intervals.items()},
         "null_because": _missing_of_pools(split),
         "warnings": list(split.question.model.notices),
         "assumptions": list(split.assumptions),
     }  # fmt: skip
+
+
+def _apart(est: Estimate | Pools) -> dict[str, float | None] | None:
+    """Return the cost of prompt and output tokens apart; None for what is no service, and where no cost per hour is known."""
+    pair = est.dollars_apart
+    if pair is None:
+        return None
+    return {"per_million_input_tokens": plain(pair[0]), "per_million_output_tokens": plain(pair[1])}
 
 
 def energy_of(est: Any) -> dict[str, Any] | None:
