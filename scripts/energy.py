@@ -275,8 +275,9 @@ def racks() -> list[str]:
             )
     return [
         "## CloudMatrix 384 against GB200 NVL72", "",
-        "DeepSeek-R1, 4,096 tokens in and 1,024 out, the most tokens per second of a whole system under each limit on TPOT, each in the format it",
-        "serves best (INT8, NVFP4). SemiAnalysis gives 559 kW and 145 kW for the systems, as the press quotes it; another account gives 500 kW. The",
+        "DeepSeek-R1, 4,096 tokens in and 1,024 out, the most tokens per second of a whole system under each limit on TPOT, each in the format, with",
+        "the engine and in the way it serves best (INT8 under CloudMatrix-Infer, NVFP4 under TensorRT-LLM, prefill and decode disaggregated, one draft",
+        "token; what `roofline compare` chooses). SemiAnalysis gives 559 kW and 145 kW for the systems, as the press quotes it; another account gives 500 kW. The",
         "rating of a 910C is assumed (half of a chip's share of 559 kW), so are its awake power and its switches: hence the width.", "",
         *table(["TPOT", "system", "tokens/s", "J a token: chips", "rack", "rack, 80 % within", "hall", "kW at the wall"], rows),
         "Power of the building by part, kW:", "",

@@ -17,7 +17,7 @@ def test_isl_and_osl():
         rl.estimate("llama-3.1-8b", "dgx-h100", isl=1000, input=1000)
 
 
-@pytest.mark.parametrize("word", ["tp_size", "max_num_seqs", "gpu_memory_utilization", "nextn", "request_rate", "tpot"])
+@pytest.mark.parametrize("word", ["tp_size", "max_num_seqs", "gpu_memory_utilization", "nextn", "request_rate"])
 def test_words_of_peers_are_answered(word):
     with pytest.raises(QuestionError, match=f"{word}: here it is ") as refused:
         rl.estimate("llama-3.1-8b", "dgx-h100", **{word: 8})

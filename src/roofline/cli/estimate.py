@@ -9,7 +9,20 @@ from roofline.cli.console import say
 from roofline.cli.drafts import drafted
 from roofline.cli.fit import required
 from roofline.cli.flags import DraftModel, Grid, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
-from roofline.cli.options import DEGREES, LOAD, MACHINE, POOL, SOFTWARE, Degrees, Load, Machine, Pool, Software
+from roofline.cli.options import (
+    DEGREES,
+    LIMITS,
+    LOAD,
+    MACHINE,
+    POOL,
+    SOFTWARE,
+    Degrees,
+    Limits,
+    Load,
+    Machine,
+    Pool,
+    Software,
+)
 from roofline.core.errors import QuestionError
 from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
@@ -26,6 +39,7 @@ def estimate_(
     software: Software = SOFTWARE,
     degrees: Degrees = DEGREES,
     load: Load = LOAD,
+    limits: Limits = LIMITS,
     pool: Pool = POOL,
     draft_model: DraftModel = None,
     kv_offload: KvOffload = False,
@@ -47,6 +61,10 @@ def estimate_(
             raise QuestionError(
                 f"--{next(iter(apart)).replace('_', '-')}: is of a prefill pool; give --prefill-chips too"
             )
+        for name in limits.words():
+            raise QuestionError(
+                f"--{name}: is of chips that prefill and decode; leave out --prefill-chips, or use simulate"
+            )
         if power_cap is not None:
             raise QuestionError("--power-cap: is of chips that prefill and decode; leave out --prefill-chips")
         if kv_offload:
@@ -56,7 +74,9 @@ def estimate_(
         say(json, lambda: text.fields(split, why=why, grid=grid), lambda: text.sheet(split, why=why, grid=grid))
         required(split, asked=require_fit)
         return
-    est = estimate(target, system, power_cap=power_cap, **words, **asked)
+    est = estimate(target, system, power_cap=power_cap, **words, **asked, **limits.words())
     answer = offload(est) if kv_offload else est
     say(json, lambda: text.fields(answer, why=why, grid=grid), lambda: text.sheet(answer, why=why, grid=grid))
     required(est, asked=require_fit)
+    if require_fit and not est.meets:
+        raise SystemExit(1)

@@ -307,11 +307,18 @@ TrainingPhase = Annotated[
 Ttft = Annotated[
     str | None,
     Parameter(
-        group=LIMIT, converter=to_quantity, help="Limit on the time to first token, mean: 2s, or none (default: 10s)."
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time to first token, of the mean: 2s, or at a percentile: p99<2s (quote it); none for none (default of a search: 10s).",
     ),
 ]
 Tpot = Annotated[
-    str | None, Parameter(group=LIMIT, converter=to_quantity, help="Limit on the time per output token, mean: 50ms.")
+    str | None,
+    Parameter(
+        group=LIMIT,
+        converter=to_quantity,
+        help="Limit on the time per output token, of the mean: 50ms, or at a percentile: p90<50ms (quote it).",
+    ),
 ]
 Tpots = Annotated[
     list[str] | None,
@@ -326,6 +333,14 @@ Grid = Annotated[
         name="--grid",
         group=OUTPUT,
         help="Also the CO2 of a million tokens, of the building, on this grid: a name of hardware/energy.toml or g/kWh: france, 400.",
+    ),
+]
+Confirm = Annotated[
+    bool | None,
+    Parameter(
+        negative="--no-confirm",
+        group=LIMIT,
+        help="Simulate the best configurations until one keeps all limits, four at most (default: where a limit is at a percentile).",
     ),
 ]
 HallPower = Annotated[
@@ -354,7 +369,7 @@ MostTime = Annotated[
     Parameter(name="--step-time", group=LIMIT, converter=to_quantity, help="Limit on the time of a step: 20s."),
 ]
 RequireFit = Annotated[
-    bool, Parameter(negative="", group=OUTPUT, help="Exit with status 1 if it does not fit, after the answer is printed.")
+    bool, Parameter(negative="", group=OUTPUT, help="Exit with status 1 if it does not fit or misses a limit, after the answer is printed.")
 ]  # fmt: skip
 
 # Disaggregation and offload -------------------------------------------------------------------------------------------

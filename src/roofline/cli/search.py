@@ -9,6 +9,7 @@ from roofline import catalog
 from roofline.cli.console import drawn, form_of, say, watched, wrote
 from roofline.cli.drafts import drafted
 from roofline.cli.flags import (
+    Confirm,
     Disaggregated,
     DraftModel,
     Dtype,
@@ -59,6 +60,7 @@ def serve(
     hall_power: HallPower = None,
     objective: Objective = None,
     disaggregated: Disaggregated = False,
+    confirm: Confirm = None,
     file: Frontier = None,
     require_fit: RequireFit = False,
     json: Json = False,
@@ -70,7 +72,7 @@ def serve(
     words |= given(objective=objective, hall_power=hall_power)
     target = drafted(model, draft_model, words)
     with watched("configurations") as progress:
-        found = search(target, system, disaggregated=disaggregated, progress=progress, **words)
+        found = search(target, system, disaggregated=disaggregated, confirm=confirm, progress=progress, **words)
     _report(found, file, form, as_json=json, require_fit=require_fit)
 
 

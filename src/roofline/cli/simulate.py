@@ -84,7 +84,7 @@ TtftLimit = Annotated[
         name="--ttft",
         group=LIMIT,
         converter=to_quantity,
-        help="Limit on the time to first token of a good request: 2s.",
+        help="Limit on the time to first token of a good request: 2s; at a percentile of all: p99<2s (quote it).",
     ),
 ]
 TpotLimit = Annotated[
@@ -93,7 +93,15 @@ TpotLimit = Annotated[
         name="--tpot",
         group=LIMIT,
         converter=to_quantity,
-        help="Limit on the time per output token of a good request: 50ms.",
+        help="Limit on the time per output token of a good request: 50ms; at a percentile of all: p90<50ms (quote it).",
+    ),
+]
+FewestChips = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        group=LIMIT,
+        help="Find the fewest chips that answer all requests, do not fall behind, and keep the limits of --ttft and --tpot.",
     ),
 ]
 RouterName = Annotated[
@@ -226,6 +234,7 @@ def simulate_(
     scheduler: Scheduler = _SCHEDULER,
     pool: Pool = POOL,
     draft_model: DraftModel = None,
+    fewest_chips: FewestChips = False,
     file: Picture = None,
     json: Json = False,
 ) -> None:
@@ -237,7 +246,7 @@ def simulate_(
         words |= group.words()
     target = drafted(model, draft_model, words)
     with watched("requests") as progress:
-        found = simulate(target, system, asked, progress=progress, **words)
+        found = simulate(target, system, asked, fewest_chips=fewest_chips, progress=progress, **words)
     say(json, found.to_dict, found.table)
     data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
     wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))

@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 from roofline.core.arrays import ceil, larger, pick, share, smaller
 from roofline.core.remember import Later
 from roofline.core.text import figure
-from roofline.core.units import Bytes, Count, Num, PerSecond, Seconds
+from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
@@ -270,7 +270,9 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *_load_notes(q, layout, c, active, asked / active if q.rate is None else q.rate / limit),
+            *_load_notes(
+                q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
+            ),
             f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
         ),
     )  # fmt: skip
@@ -278,6 +280,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
 
 ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
 """What an answer says where its closed form is known to be off by more than a tenth."""
+
+PREEMPTED: Final = (
+    "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out: TPOT is "
+    "longer and rates are lower than stated, by a fifth to more than a half in simulations; use simulate"
+)
+"""What an answer says where its closed form takes no account of what an engine does when the cache fills while requests decode."""
 
 
 _HALVINGS: Final = 16
@@ -336,10 +344,17 @@ _HALF: Final = 0.45
 _FEW: Final = 8.0
 
 
-def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num) -> tuple[str, ...]:
-    """Return what is assumed of the load."""
+def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num, *, reserve: Ratio) -> tuple[str, ...]:
+    """Return what is assumed of the load.
+
+    Args:
+        part: as of :func:`_rough`; ``reserve``: part of an answer for which the engine keeps cache when it lets a request in.
+    """
     rough = tuple(_rough(q, layout, c, part))
     out = [ESTIMATED.format(" and ".join(rough))] if rough else []
+    # What is let in grows by its answer; short ones end before the cache that was left is full.
+    if np.any((part > 1) & (q.output * (1 - reserve) > q.input)):
+        out.append(PREEMPTED)
     if q.rate is not None:
         return (f"requests come at random: {_span(active, 3)} are in flight at once on average", *out)
     if q.requests_per_slot is None:

@@ -21,6 +21,7 @@ from roofline.planner.alternatives import left_open
 from roofline.planner.candidates import choose, holding, possible, ranks_of, under_all, worth_trying
 from roofline.planner.capping import capped
 from roofline.planner.evaluation import answer
+from roofline.planner.limits import limits_of
 from roofline.planner.settings import setting
 from roofline.planner.train import train
 from roofline.planner.words import (
@@ -30,6 +31,7 @@ from roofline.planner.words import (
     EngineWords,
     EstimateWords,
     FormatWords,
+    LimitWords,
     ModelLike,
     PlacedStepWords,
     SystemLike,
@@ -188,7 +190,8 @@ def estimate(
         own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
         return train(what, system, layout, **own)
     chips, power_cap = words.get("chips"), words.get("power_cap")
-    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords))
+    limits = limits_of(**part(words, LimitWords))
+    question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords, LimitWords))
     rack, profile, notes = setting(system, **part(words, EngineWords))
     degrees: dict[str, Num] = given(**part(words, DegreeWords))
     free = layout is None and not degrees
@@ -202,7 +205,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
-    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words))
+    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words), limits=limits)
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:
@@ -214,7 +217,14 @@ def estimate(
     return est if power_cap is None else capped(est, power_cap)
 
 
-_OF_SERVING: Final = {"engine": None, "launch": "graph", "kv_dtype": None, "memory_fraction": None}
+_OF_SERVING: Final = {
+    "engine": None,
+    "launch": "graph",
+    "kv_dtype": None,
+    "memory_fraction": None,
+    "ttft": None,
+    "tpot": None,
+}
 """Keywords of serving alone, and what each is where it is left out."""
 
 

@@ -19,13 +19,11 @@ from roofline.core.values import Record
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.results.estimate import Estimate
 from roofline.results.labels import SURE, fitting
+from roofline.results.limits import TIMES, Limit
 from roofline.results.records import layout_fields, plain
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
-
-TIMES: Final = {"ttft": "TTFT", "tpot": "TPOT"}
-"""What limits are on."""
 
 _DEGREES: Final = ("tp", "pp", "dp", "ep", "replicas")
 _RATES: Final = {
@@ -106,8 +104,8 @@ class Rejection:
         }
 
 
-def missed(kind: str, est: Estimate) -> str:
-    """Return by what a plan misses that is rejected for a reason of this kind."""
+def missed(kind: str, est: Estimate, percentiles: Sequence[Limit] = ()) -> str:
+    """Return by what a plan misses that is rejected for a reason of this kind, which may name limits at percentiles."""
     if kind == "memory":
         chance = float(est.fits_probability)
         likely = f", {fitting(chance)}" if chance > 1 - SURE else ""
@@ -116,9 +114,12 @@ def missed(kind: str, est: Estimate) -> str:
         )
     if kind == "rate":
         return f"answers {figure(float(est.requests_per_second or 0.0), 3)} requests/s"
-    names = kind.split(" and ")
+    every = {each.name: each for each in (*(Limit(name, np.inf) for name in TIMES), *percentiles)}
     return ", ".join(
-        f"{TIMES.get(name, METRICS[name].said)} {quantity(name, float(measure(est, name) or 0.0))}" for name in names
+        f"{every[name].title} {quantity('ttft', float(every[name].of(est)))}"
+        if name in every
+        else f"{METRICS[name].said} {quantity(name, float(measure(est, name) or 0.0))}"
+        for name in kind.split(" and ")
     )
 
 

@@ -59,6 +59,7 @@ def search(
     hall_power: float | str | None = None,
     objective: str = "tokens_per_second_per_chip",
     disaggregated: bool = False,
+    confirm: bool | None = None,
     progress: Progress | None = None,
     **words: Unpack[SearchWords],
 ) -> Search:
@@ -70,13 +71,15 @@ def search(
         model: an object, a name, the path of a config.json, or a parsed one.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
         chips: chips to use; by default all of the system.
-        ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``; None for
-            no limit.
+        ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``, of the mean;
+            ``"p99<2s"`` at a percentile, several apart by commas; None for no limit.
         hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. The best plan is then the one whose copies
             make the most tokens/s within it, each copy on ``chips``; see :attr:`roofline.planner.selection.Search.within_power`.
         objective: what the best plan has the most or the least of, a key of :data:`roofline.planner.selection.OBJECTIVES`.
         disaggregated: also try disaggregated prefill and decode, under every load and in every ratio of the two pools; see
             :class:`roofline.planner.selection.Splits`.
+        confirm: simulate the best plans one after the other until one keeps all limits, four of them at most; by default where a limit
+            is at a percentile. The answer says whether its plan was confirmed.
         progress: called from time to time with the plans estimated, and all of them.
         concurrency: requests in flight; by default every load is tried.
         chunk: chunked prefill, prompt tokens per attention rank and step; by default every one is tried.
@@ -116,7 +119,8 @@ def search(
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
-    return found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
+    found = found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
+    return found.confirmed() if (bool(found.percentiles) if confirm is None else confirm) else found
 
 
 def _refused(model: Model, system: System, layouts: Layout) -> tuple[Rejection, ...]:

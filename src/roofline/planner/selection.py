@@ -19,19 +19,20 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from roofline import catalog
-from roofline.core.arrays import Mask
+from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.text import columns, figure
 from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
-from roofline.core.values import Record
+from roofline.core.values import Json, Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.physics.energy import drawn
+from roofline.planner.confirm import Confirmation, confirmations
 from roofline.planner.frontier import joined, order, pareto, refusals, undominated
+from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
-    TIMES,
     Rejection,
     csv_of,
     even,
@@ -50,6 +51,7 @@ from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
 from roofline.results.labels import asked, fitting, headline, machine, told
+from roofline.results.limits import TIMES, Limit
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.results.records import brief, layout_fields
@@ -72,6 +74,8 @@ OBJECTIVES: Final[Mapping[str, str]] = {
 }
 """What a plan may be the best by, and what that is called."""
 
+_ABOVE_MEAN: Final = 75.0
+"""From this percentile on the mean of a waiting time lies below it."""
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
 _STEPS_HEAD: Final = (
@@ -260,7 +264,12 @@ class Selection(Found[AnswerT]):
     @cached_property
     def _excess(self) -> NDArray[np.float64]:
         """The worst metric over its limit."""
-        return np.asarray(np.maximum.reduce([np.zeros(self._fits.shape), *map(self._over, self.limits)]))
+        return np.asarray(np.maximum.reduce([np.zeros(self._fits.shape), *map(self._over, self._limited)]))
+
+    @property
+    def _limited(self) -> tuple[str, ...]:
+        """The names of all limits."""
+        return tuple(self.limits)
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
@@ -274,7 +283,7 @@ class Selection(Found[AnswerT]):
 
     def _combinations(self) -> Iterator[tuple[list[str], NDArray[np.bool_]]]:
         """Yield each set of limits and where exactly these are missed by what fits: each alone, and all together."""
-        over = {name: self._fits & (self._over(name) > 1) for name in self.limits}
+        over = {name: self._fits & (self._over(name) > 1) for name in self._limited}
         for names in [*([name] for name in over), *([list(over)] if len(over) > 1 else [])]:
             yield names, np.logical_and.reduce([mask if name in names else ~mask for name, mask in over.items()])
 
@@ -290,7 +299,7 @@ class Selection(Found[AnswerT]):
 
     @property
     def _counted(self) -> str:
-        kept = f" and keep {self._said(self.limits, ' and ', '<=')}" if self.limits else ""
+        kept = f" and keep {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
         return f"{self._order.size:,} of {self._priced:,} plans fit{kept}"
 
     @property
@@ -377,6 +386,8 @@ class Search(LayoutSelection[Estimate]):
         refused: layouts that cannot be laid out, and why.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
         disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
+        percentiles: limits at percentiles of times; ``limits`` are on means.
+        confirmations: the best plans that were simulated, until one of them kept all limits.
     """
 
     LIMITED: ClassVar[Limited] = {**_TIMES_LIMITED, **_POWER_LIMITED}
@@ -388,6 +399,8 @@ class Search(LayoutSelection[Estimate]):
     refused: tuple[Rejection, ...] = ()
     objective: str = "tokens_per_second_per_chip"
     disaggregated: Splits | None = None
+    percentiles: tuple[Limit, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
 
     @property
     def _asked_in_words(self) -> str:
@@ -399,14 +412,28 @@ class Search(LayoutSelection[Estimate]):
     def held(self, **limits: float | str | None) -> Search:
         """Return the same plans held to other limits: those not named stay, None lifts one.
 
+        A limit may be at percentiles, such as ``"p99<2s"``: these are then kept in closed form, and :meth:`confirmed` simulates.
         Under a limit ``hall_power`` on the power of the building the best has the most tokens/s of all copies of it that the limit
         has room for, unless another objective was asked for.
 
         Raises:
             QuestionError: no limit of that name, or none above 0; a limit on power where no power is known, or on two pools.
         """
-        out = super().held(**limits)
+        parts = {name: limits_on(name, value) for name, value in limits.items() if name in TIMES}
+        out = super().held(**{name: None if name in parts else value for name, value in limits.items()})
+        given = {each.time: each.most for some in parts.values() for each in some if each.percent is None}
+        means = {**out.limits, **given}
+        stay = [each for each in self.percentiles if each.time not in limits]
+        out = attrs.evolve(
+            out, confirmations=(), limits={name: means[name] for name in self.LIMITED if name in means},
+            percentiles=(*stay, *(each for some in parts.values() for each in some if each.percent is not None)),
+        )  # fmt: skip
         apart = self.disaggregated
+        if apart is not None and out.percentiles:
+            rule = "has no closed form of two pools"
+            raise QuestionError(
+                fault(out.percentiles[0].time, str(out.percentiles[0]), rule, "limit the mean, and simulate")
+            )
         if "hall_power" in out.limits:
             given_, most = "hall_power", limits.get("hall_power")
             if apart is not None:
@@ -415,6 +442,35 @@ class Search(LayoutSelection[Estimate]):
                 name = self.plans.system.name
                 raise QuestionError(fault(given_, most, f"no rated power of {name} is known", "give power"))
         return out if apart is None else attrs.evolve(out, disaggregated=attrs.evolve(apart, limits=out.limits))
+
+    @property
+    def every_limit(self) -> tuple[Limit, ...]:
+        """All limits on times: on means, and at percentiles."""
+        return (*(Limit(name, most) for name, most in self.limits.items() if name in TIMES), *self.percentiles)
+
+    def confirmed(self, most: int = 4) -> Search:
+        """Return the same search, the best plans simulated one after the other until one keeps all limits.
+
+        Args:
+            most: plans that are simulated at most.
+        """
+        found = confirmations(map(int, self._order), self.at, self.every_limit, most)
+        return attrs.evolve(self, confirmations=found)
+
+    @property
+    def _checked(self) -> tuple[str, ...]:
+        """What is said of limits at percentiles: whether the best plan was confirmed by a simulation."""
+        if not self.confirmations:
+            said = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
+            return (said,) if self.percentiles and self._order.size else ()
+        last, count = self.confirmations[-1], len(self.confirmations)
+        if last.kept:
+            more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
+            return (f"CONFIRMED by {last}{more}",)
+        which = "the plan" if count == 1 else f"none of {count} plans"
+        return (
+            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'keeps'} the limits; {last}",
+        )
 
     @property
     def _together(self) -> float | None:
@@ -428,8 +484,10 @@ class Search(LayoutSelection[Estimate]):
         """The best plan that is kept, in full; None if there is none."""
         if not self._order.size:
             return None
-        est = self.at(self._order[0])
-        return est.noted([*self.notes, f"plan {short(est)}: {self._sought}; {self._counted}"])
+        kept = [each.place for each in self.confirmations if each.kept]
+        est = self.at(kept[0] if kept else self._order[0])
+        said = f"plan {short(est)}: {self._sought}; {self._counted}"
+        return est.noted([*self.notes, said, *self._checked])
 
     @property
     def _filling(self) -> float | None:
@@ -502,7 +560,7 @@ class Search(LayoutSelection[Estimate]):
         place, better = self._nearest_of(mask, miss, rank=kind not in ("memory", "rate"))
         count = np.unique(self._layout[mask.any(axis=0)]).size
         est = self.at(place)
-        told = f"{missed(kind, est)}, {short(est)}, {yields(est)}"
+        told = f"{missed(kind, est, self.percentiles)}, {short(est)}, {yields(est)}"
         return Rejection(kind, reason, int(mask.sum()), count, est, better, told, lambda: records(est)[0])
 
     @property
@@ -529,6 +587,36 @@ class Search(LayoutSelection[Estimate]):
 
     def _metric(self, name: str) -> NDArray[np.float64]:
         return self._whole(measure(self.plans, name))
+
+    @property
+    def _limited(self) -> tuple[str, ...]:
+        return (*self.limits, *(each.name for each in self.percentiles))
+
+    def _over(self, name: str) -> NDArray[np.float64]:
+        at = next((each for each in self.percentiles if each.name == name), None)
+        return super()._over(name) if at is None else np.asarray(np.nan_to_num(self._tails[name] / at.most, nan=0.0))
+
+    def _said(self, names: Iterable[str], between: str, than: str) -> str:
+        at = {each.name: f"{each.title} {than} {show(each.most, SECOND, 3)}" for each in self.percentiles}
+        return between.join(at[name] if name in at else super(Search, self)._said([name], "", than) for name in names)
+
+    @cached_property
+    def _tails(self) -> dict[str, NDArray[np.float64]]:
+        """The time of every plan at each percentile; its mean where it misses other limits already, or that mean misses this one."""
+        out = {each.name: np.array(self._metric(each.time), dtype=np.float64) for each in self.percentiles}
+        left = self._fits.copy()
+        for name in self.limits:
+            left &= super()._over(name) <= 1
+        for each in self.percentiles:
+            if each.percent is not None and each.percent >= _ABOVE_MEAN:
+                left &= ~(out[each.name] > each.most)
+        places = np.flatnonzero(left)
+        for start in range(0, places.size, DETAILED):
+            some = places[start : start + DETAILED]
+            full = self.plans.among(some)
+            for each in self.percentiles:
+                out[each.name].flat[some] = each.of(full)
+        return out
 
     @property
     def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -580,8 +668,13 @@ class Search(LayoutSelection[Estimate]):
 
     def to_dict(self) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names."""
-        apart = self.disaggregated
-        return super().to_dict() | ({} if apart is None else {"disaggregated": apart.record(self._together)})
+        apart, out = self.disaggregated, dict(super().to_dict())
+        if self.percentiles:
+            means = cast("dict[str, Json]", out["limits"])
+            out["limits"] = means | {f"{each.name}_s": each.most for each in self.percentiles}
+            out["confirmed"] = bool(self.confirmations) and self.confirmations[-1].kept
+            out["confirmations"] = [each.to_dict() for each in self.confirmations]
+        return out | ({} if apart is None else {"disaggregated": apart.record(self._together)})
 
     def csv(self) -> str:
         """Return the frontier as the text of a CSV file: each plan, what it gives, and the ends of the 80 % intervals."""
@@ -596,7 +689,7 @@ class Search(LayoutSelection[Estimate]):
             said = f"NO PLAN {self._missing[0]}{near}"
         else:
             said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
-        parts = [headline(one), asked, "", said, *_spent(one)]
+        parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
         room = self.within_power
         if room is not None:
             power = f"{show(cast('float', room['power_w']), WATT, 3)} of {show(self.limits['hall_power'], WATT, 3)}"

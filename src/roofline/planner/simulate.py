@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
@@ -24,8 +26,9 @@ from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
-from roofline.planner.plans import limit
+from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.training_candidates import domain
 from roofline.planner.words import (
     DegreeWords,
     DraftWords,
@@ -62,6 +65,7 @@ def simulate(
     concurrency: int | None = None,
     ttft: float | str | None = None,
     tpot: float | str | None = None,
+    fewest_chips: bool = False,
     progress: Progress | None = None,
     **words: Unpack[SimulateWords],
 ) -> Simulation:
@@ -76,7 +80,9 @@ def simulate(
         requests: use only the first so many.
         rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
         concurrency: ignore the trace's times: as many requests always in flight.
-        ttft, tpot: limits that a good request keeps, seconds or text such as ``"2s"``.
+        ttft, tpot: limits: seconds or text such as ``"2s"``, that a good request keeps (and the mean of all); ``"p99<2s"`` at a percentile.
+        fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and keep the limits. With a layout they are
+            replicas of it; else they are parts of a scale-up domain, or whole domains, each with the layout that closed forms take.
         progress: called from time to time with how many requests are answered, and how many there are.
 
     Returns:
@@ -90,9 +96,28 @@ def simulate(
     (500, True)
     """
     refuse_others("simulate", words, SimulateWords)
+    if fewest_chips:
+        for word in ("chips", "prefill_layout", "prefill_chips"):
+            if words.get(word) is not None:
+                raise QuestionError(
+                    fault(word, words.get(word), "is not to be given with fewest_chips", "leave it out")
+                )
+        asked_of: Any = {
+            "requests": requests,
+            "rate": rate,
+            "concurrency": concurrency,
+            "ttft": ttft,
+            "tpot": tpot,
+            **words,
+        }
+        return _fewest(
+            partial(simulate, model, system, trace, progress=progress, **asked_of), catalog.system(system), layout
+        )
     known = catalog.model(model, **part(words, FormatWords))
     asked, notes = _loaded(trace, requests, rate, concurrency)
-    limits = {name: limit(name, value) for name, value in (("ttft", ttft), ("tpot", tpot)) if value is not None}
+    slo = limits_of(ttft, tpot)
+    # Of several limits on a time a good request keeps the plain one, or the last.
+    limits = {each.time: each.most for each in sorted(slo, key=lambda each: each.percent or np.inf)}
     mean_input, mean_output, own_rate = asked.means()
     machine, chips = part(words, EngineWords), words.get("chips")
     prefill_layout, prefill_chips = words.get("prefill_layout"), words.get("prefill_chips")
@@ -140,9 +165,65 @@ def simulate(
         run(service, asked, progress)
     return Simulation(
         known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy), instances=count, chips=float(chips_used),
-        limits=limits, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
+        limits=limits, slo=slo, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
         remarks=(*notes, *asked.notes, *est.choices), **_recorded(record),
     )  # fmt: skip
+
+
+def _fewest(simulated: Callable[..., Simulation], rack: System, layout: Layout | None) -> Simulation:
+    """Return the simulation on the fewest chips that keep the limits, or on the most where none do: by doubling, then by halving."""
+    most = int(float(rack.reach) // rack.ranks_per_chip)
+    each = 1 if layout is None else layout.ranks / layout.replicas / rack.ranks_per_chip
+    inner = max(domain(rack) // rack.ranks_per_chip, 1)
+    # Multiples of so many, beyond the parts of it.
+    unit = inner if layout is None else 1
+    largest = int(most // each)
+    parts = [n for n in range(1, min(unit, largest) + 1) if unit % n == 0]
+    tried: dict[int, Simulation] = {}
+    told: dict[int, str] = {}
+    refused: list[QuestionError] = []
+
+    def keeps(n: int) -> bool:
+        where: Any = {"chips": n} if layout is None else {}
+        laid = None if layout is None else attrs.evolve(layout, replicas=float(n))
+        try:
+            found = simulated(laid, **where)
+        except QuestionError as nothing:  # nothing can be laid out on so many, or what is asked has no meaning on any
+            refused.append(nothing)
+            told[n] = "no layout"
+            return False
+        tried[n], told[n] = found, _verdict(found)
+        return found.meets
+
+    sizes = [*parts, *(unit * 2**k for k in range(1, 40) if unit * 2**k <= largest)]
+    good = next((n for n in sizes if keeps(n)), None)
+    if good is not None and good > unit:
+        low, high = good // unit // 2, good // unit
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if keeps(middle * unit) else (middle, high)
+        good = high * unit
+    if not tried:
+        raise refused[0]
+    chosen = tried[max(tried) if good is None else good]
+    steps = "; ".join(f"{n * each:g}: {said}" for n, said in sorted(told.items()))
+    head = (
+        f"NO number of chips up to {max(told) * each:g} will do"
+        if good is None
+        else f"the fewest chips: {float(chosen.chips):g}"
+    )
+    return attrs.evolve(chosen, remarks=(f"{head} ({steps})", *chosen.remarks))
+
+
+def _verdict(sim: Simulation) -> str:
+    """Return in a few words whether a simulation keeps its limits, and if not why."""
+    if not sim.fits:
+        return "does not fit"
+    if sim.saturated:
+        return "falls behind"
+    if sim.refused:
+        return f"refuses {sim.refused:,}"
+    return ", ".join(each.written(sim.time_of(each)) for each in sim.slo) or "keeps up"
 
 
 def _loaded(

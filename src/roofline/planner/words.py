@@ -90,6 +90,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "concurrency": "requests in flight in the whole deployment (64, unless ``rate`` is given)",
     "rate": "requests per second, instead of a concurrency",
     "chunk": "chunked prefill: prompt tokens per attention rank and step; by default the engine's",
+    "ttft": "limit on the time to the first token: seconds or text such as 2s on the mean, p99<2s at a percentile",
+    "tpot": "the same on the time per output token after it",
     "cached": "prompt tokens already in the KV cache, on average (0)",
     "draft_tokens": "speculative decoding: draft tokens verified in a step (0)",
     "accept_length": "speculative decoding: mean tokens per request and step; by default what drafts usually yield",
@@ -362,7 +364,18 @@ class SchedulerWords(TypedDict, total=False):
 # Verbs ----------------------------------------------------------------------------------------------------------------
 
 
-class EstimateWords(ServedWords, LoadedServiceWords, CapWords, total=False):
+class LimitWords(TypedDict, total=False):
+    """Limits on the times of a service: seconds or text such as ``50ms`` on the mean, ``p99<2s`` at a percentile."""
+
+    ttft: float | str | None
+    tpot: float | str | None
+
+
+class ServiceEstimateWords(ServedWords, LoadedServiceWords, CapWords, total=False):
+    """Of an estimate of serving, without limits."""
+
+
+class EstimateWords(ServiceEstimateWords, LimitWords, total=False):
     """Of :func:`roofline.estimate` about serving."""
 
 
@@ -370,10 +383,14 @@ class PlacedStepWords(LaidStepWords, CapWords, total=False):
     """Of :func:`roofline.estimate` and :func:`roofline.train` about a training step that is given."""
 
 
-class AnyEstimateWords(EstimateWords, StepDegreeWords, StructureWords, total=False):
-    """Of :func:`roofline.estimate` about whatever is asked."""
+class UnlimitedWords(ServiceEstimateWords, StepDegreeWords, StructureWords, total=False):
+    """Of an estimate of whatever is asked, without limits."""
 
     framework: FrameworkLike | None
+
+
+class AnyEstimateWords(UnlimitedWords, LimitWords, total=False):
+    """Of :func:`roofline.estimate` about whatever is asked."""
 
 
 class TrainWords(LaidStepWords, CapWords, ExecutionWords, StepWords, total=False):
@@ -439,7 +456,7 @@ class CompareWords(ComparedOnWords, FormatWords, ServiceWords, total=False):
     concurrency: Num | None
 
 
-class ReportWords(AnyEstimateWords, StepSizes, ExecutionWords, total=False):
+class ReportWords(UnlimitedWords, StepSizes, ExecutionWords, total=False):
     """Of :func:`roofline.report`: those of :func:`roofline.estimate` or of :func:`roofline.train`."""
 
 

@@ -22,6 +22,7 @@ from roofline.results.campaign import Campaign
 from roofline.results.energy import intensity
 from roofline.results.estimate import Estimate
 from roofline.results.labels import SURE, asked, headline
+from roofline.results.limits import Limit
 from roofline.results.pools import Pools
 from roofline.results.records import KINDS, PERCENTILES, PHASES, rows_of_campaign
 from roofline.results.training import Training
@@ -170,6 +171,8 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
             rows.append([name, f"{_time(value)} mean{_within(est.interval(name.lower()), _time)}"])
             if name == "TTFT" and est.waits is not None:
                 rows.append(["", ", ".join(f"p{p} {_time(est.ttft_percentile(p) or 0.0)}" for p in PERCENTILES)])
+    for i, limit in enumerate(est.limits):
+        rows.append(["" if i else "limits", _limited(est, limit)])
     if est.prompt_tokens_per_second_per_chip is not None:
         rows.append(["prefill alone", f"{_rate(est.prompt_tokens_per_second_per_chip)} prompt tokens/s per chip"])
     rows.append(_memory(est, _MEMORY))
@@ -222,6 +225,14 @@ def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _limited(est: Estimate, limit: Limit) -> str:
+    """Return whether a limit is kept, how surely, and what it rests on."""
+    value = limit.of(est)
+    sure = _within(est.interval(limit.name), _time)
+    rests = "" if limit.percent is None else "; closed form, not confirmed by a simulation"
+    return f"{limit.written(value)}{sure}{rests}"
 
 
 def _power(est: Any) -> list[list[str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from roofline.core.arrays import larger, share, smaller
+from roofline.core.arrays import Mask, larger, share, smaller
 from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.operators.memory import Footprint
@@ -18,6 +18,7 @@ from roofline.physics.spans import Span
 from roofline.results import intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
 from roofline.results.explain import tree
+from roofline.results.limits import Limit, all_kept
 from roofline.workload.questions import Question, Serve
 
 
@@ -37,6 +38,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         max_concurrency: sequences whose caches fit.
         within: for each time, the span it consists of and the share of it that passes prompts.
         progress: spans and how often their operations bring a token further while the last step lasts.
+        limits: on times, that were asked; :attr:`meets` says whether they are kept.
     """
 
     KIND = "estimate"
@@ -69,6 +71,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     gaps: Gaps | None = None
     within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
     progress: tuple[tuple[Span, Num], ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def _times_in_words(self) -> list[str]:
         return times_in_words(self.ttft, self.tpot)
@@ -176,6 +179,15 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         See :func:`roofline.results.intervals.interval`.
         """
         return intervals.interval(self, quantity, coverage)
+
+    @property
+    def meets(self) -> Mask:
+        """Where it fits and keeps the limits that were asked, as closed forms have it."""
+        return self.fits & all_kept(self.limits, self)
+
+    def _like(self, found: LayoutAnswer[Question, Footprint]) -> Estimate:
+        """Return the answer at other points with what was chosen and asked for this one."""
+        return evolve(super()._like(found), limits=self.limits)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""

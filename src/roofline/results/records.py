@@ -196,6 +196,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "time_share": {name: float(part) for name, part in est.bounds.items()},
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
         "evidence": _evidence(est),
+        **({"limits": [each.record(each.of(est)) for each in est.limits], "meets_limits": bool(est.meets)} if est.limits else {}),
         "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip

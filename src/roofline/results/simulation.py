@@ -23,6 +23,7 @@ from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE
+from roofline.results.limits import Limit
 from roofline.workload.layout import Layout
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Simulation(Answer):
             priority, ttft_s, tpot_s, e2e_s``.
         series: over time: ``time_s, waiting, running, cache_used, output_tokens``.
         itl: distribution of the time between two steps that bring a request tokens.
-        limits: on ttft and tpot, that a good request keeps.
+        limits: on ttft and tpot, that a good request keeps; ``slo``: on their means and percentiles, that all requests together keep.
         table_error: mean and 99th percentile of the relative error of the tables of step times.
         reasons: why the plan does not fit; empty if it does.
     """
@@ -139,6 +140,7 @@ class Simulation(Answer):
     interrupted: bool = False
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=())
+    slo: tuple[Limit, ...] = ()
 
     @property
     def _asked_in_words(self) -> str:
@@ -290,6 +292,19 @@ class Simulation(Answer):
         """Requests a second that keep the limits on TTFT and TPOT; None without limits."""
         return self._over(float(self.good.sum())) if self.limits else None
 
+    def time_of(self, limit: Limit) -> float:
+        """Return the time that a limit is on: the mean, or a percentile."""
+        times = self.times(limit.time)
+        return times.mean if limit.percent is None else times.percentile(limit.percent)
+
+    @property
+    def meets(self) -> bool:
+        """Whether it fits, keeps up, answers every request, and keeps the limits on means and percentiles."""
+        whole = (
+            self.fits and self.completed == self.requests and not (self.interrupted or self.refused or self.saturated)
+        )
+        return whole and all(bool(each.kept(self.time_of(each))) for each in self.slo)
+
     @property
     def prefix_hit_rate(self) -> float:
         """Share of the prompt tokens that were cached already."""
@@ -361,6 +376,7 @@ class Simulation(Answer):
                 for each in classes
             } if len(classes) > 1 else {},
             "limits": {f"{name}_s": value for name, value in self.limits.items()}, "goodput": _plain(self.goodput),
+            **({"slo": [each.record(self.time_of(each)) for each in self.slo], "meets_slo": self.meets} if self.slo else {}),
             "saturated": self.saturated, "preemptions": self.preemptions, "prefix_hit_rate": float(self.prefix_hit_rate),
             "busy_fraction": float(self.working), "waiting_mean": self._mean("waiting"), "running_mean": self._mean("running"),
             "cache_used_mean": self._mean("cache_used"), "cache_used_max": self._most("cache_used"),
@@ -405,6 +421,8 @@ class Simulation(Answer):
         if self.goodput is not None:
             kept = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
             lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {kept}")
+        if self.slo:
+            lines.append(", ".join(each.written(self.time_of(each)) for each in self.slo))
         lines += ["", f"{'':6}" + "".join(f"{name:>12}" for name in ("mean", *(f"p{p}" for p in PERCENTILES)))]
         for name in TIMES:
             told = self.times(name).to_dict()

@@ -1,0 +1,100 @@
+"""Limits at percentiles: closed forms propose, a short simulation confirms."""
+
+import attrs
+import numpy as np
+import pytest
+
+import roofline as rl
+from roofline.core.errors import QuestionError
+from roofline.planner import confirm
+from roofline.planner.confirm import Confirmation, confirmations, settled
+from roofline.results.limits import Limit
+
+SMALL = {"chips": 1, "input": 1024, "output": 64}
+
+
+def test_plans_keep_limits_at_percentiles():
+    found = rl.search("llama-3.1-8b", "dgx-h100", ttft="p99<400ms", tpot="p90<15ms", confirm=False, **SMALL)
+    assert found.best.ttft_percentile(99) <= 0.4
+    assert found.best.tpot_percentile(90) <= 0.015
+    assert int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried
+    assert any("NOT CONFIRMED" in note for note in found.best.assumptions)
+    # The mean of the best that only keeps the same limits on means is no less.
+    means = found.held(ttft="400ms", tpot="15ms")
+    assert means.best.tokens_per_second_per_chip >= found.best.tokens_per_second_per_chip
+    assert not means.percentiles
+
+
+def test_a_tighter_percentile_never_keeps_more():
+    found = rl.search("llama-3.1-8b", "dgx-h100", confirm=False, **SMALL)
+    counts = [int(found.held(ttft=f"p{p}<300ms").kept.sum()) for p in (50, 90, 99)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1] > 0
+
+
+def test_the_best_plan_is_simulated():
+    found = rl.search("llama-3.1-8b", "dgx-h100", rate=10.0, ttft="p99<2s", **SMALL)
+    assert found.confirmations[-1].kept
+    told = found.to_dict()
+    assert told["confirmed"] is True
+    assert told["limits"]["ttft_p99_s"] == 2.0
+    assert told["confirmations"][0]["requests"] == 3600
+    assert "CONFIRMED by a simulation of 3,600 requests" in found.table()
+
+
+def test_what_misses_in_a_simulation_is_passed_over(monkeypatch):
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", rl.Layout(), **{**SMALL, "chips": None}, rate=5.0)
+    wanted = Limit("ttft", 2 * float(est.ttft_percentile(99)), 99.0)
+    seen = []
+
+    class Seen:
+        columns = {"arrival_s": np.arange(100.0), "ttft_s": np.full(100, 1.5 * wanted.most)}  # noqa: RUF012
+
+    def counted(plan):
+        seen.append(plan)
+        return Seen
+
+    monkeypatch.setattr(confirm, "shortly", counted)
+    out = confirmations(range(5), lambda _: est, [wanted], 4)
+    # Three times its closed form: any plan with the same closed form would miss by as much, so that one is enough.
+    assert len(seen) == len(out) == 1
+    assert not out[0].kept
+    assert "misses" in str(out[0])
+
+
+def test_a_search_says_that_none_was_confirmed():
+    found = rl.search("llama-3.1-8b", "dgx-h100", rate=10.0, ttft="p99<2s", confirm=False, **SMALL)
+    bad = Confirmation(0, 100, 1.0, {"ttft_p99": 3.0}, found.every_limit)
+    told = attrs.evolve(found, confirmations=(bad,))
+    assert told.to_dict()["confirmed"] is False
+    assert "NOT CONFIRMED: the plan that was simulated missed the limits" in told.table()
+
+
+def test_two_pools_have_no_percentiles():
+    with pytest.raises(QuestionError, match="has no closed form of two pools"):
+        rl.search("llama-3.1-8b", "dgx-h100", chips=2, ttft="p99<2s", disaggregated=True)
+
+
+def test_an_empty_simulation_keeps_nothing():
+    class Empty:
+        columns = {"arrival_s": np.empty(0), "ttft_s": np.empty(0)}  # noqa: RUF012
+
+    times, count = settled(Empty, [Limit("ttft", 1.0, 99.0)], warm=0.1)
+    assert (times, count) == ({"ttft_p99": np.inf}, 0)
+
+
+@pytest.mark.parametrize("layout", [None, rl.Layout()])
+def test_the_fewest_chips_for_a_load(layout):
+    trace = rl.Trace.poisson(60.0, 1500, input=1024, output=64)
+    found = rl.simulate("llama-3.1-8b", "dgx-h100", trace, layout, ttft="p99<300ms", fewest_chips=True)
+    assert found.meets
+    assert "the fewest chips" in found.remarks[0]
+    fewer = rl.simulate("llama-3.1-8b", "dgx-h100", trace, rl.Layout(replicas=found.chips - 1), ttft="p99<300ms")
+    if layout is not None:
+        assert not fewer.meets
+
+
+def test_the_fewest_chips_are_not_given():
+    trace = rl.Trace.poisson(60.0, 100, input=1024, output=64)
+    with pytest.raises(QuestionError, match="is not to be given with fewest_chips"):
+        rl.simulate("llama-3.1-8b", "dgx-h100", trace, chips=2, fewest_chips=True)
