@@ -13,7 +13,7 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -250,8 +250,11 @@ def racks() -> list[str]:
     pair = rl.compare(
         "cloudmatrix384", "gb200-nvl72", model="deepseek-r1", dtype="served", tpot=LIMITS, input=4096, output=1024
     )
-    rows, power = [], []
+    rows, power, ratios = [], [], []
     for limit in pair.under[0]:
+        both = [under[limit] for under in pair.under]
+        if all(est is not None for est in both):
+            ratios.append([f"{1e3 * limit:g} ms", *_ratios(both)])
         for system, under in zip(pair.systems, pair.under, strict=True):
             est, slo = under[limit], f"{1e3 * limit:g} ms"
             if est is None:
@@ -272,13 +275,38 @@ def racks() -> list[str]:
             )
     return [
         "## CloudMatrix 384 against GB200 NVL72", "",
-        "DeepSeek-R1, 4,096 tokens in and 1,024 out, the most tokens per second of a whole system under each limit on TPOT, each in the format it",
-        "serves best (INT8, NVFP4). SemiAnalysis gives 559 kW and 145 kW for the systems, as the press quotes it; another account gives 500 kW. The",
+        "DeepSeek-R1, 4,096 tokens in and 1,024 out, the most tokens per second of a whole system under each limit on TPOT, each in the format, with",
+        "the engine and in the way it serves best (INT8 under CloudMatrix-Infer, NVFP4 under TensorRT-LLM, prefill and decode disaggregated, one draft",
+        "token; what `roofline compare` chooses). SemiAnalysis gives 559 kW and 145 kW for the systems, as the press quotes it; another account gives 500 kW. The",
         "rating of a 910C is assumed (half of a chip's share of 559 kW), so are its awake power and its switches: hence the width.", "",
         *table(["TPOT", "system", "tokens/s", "J a token: chips", "rack", "rack, 80 % within", "hall", "kW at the wall"], rows),
         "Power of the building by part, kW:", "",
         *table(["TPOT", "system", *PARTS, "in all"], power),
+        "CloudMatrix 384 over GB200 NVL72, at the wall. The press divides rated powers by peaks in bf16, bandwidths and capacities of memory; its",
+        "figures are those of [winbuzzer.com](https://winbuzzer.com/2025/04/20/huawei-cloudmatrix-384-ai-cluster-outperforms-nvidia-gb200-xcxwbn/)",
+        "after SemiAnalysis. It gives no joules a token.", "",
+        *table(["TPOT", "power", "a FLOP/s (bf16)", "a TB/s", "a TB", "J a token", "J a token of the building"], [*ratios, ["the press", *PRESS, "–", "–"]]),
     ]  # fmt: skip
+
+
+PRESS: Final = ("3.9", "2.3", "1.8", "1.1")
+"""How many times the power of GB200 NVL72 the press gives CloudMatrix 384: in all, a FLOP/s, a TB/s and a TB."""
+
+
+def _ratios(both: Sequence[Any]) -> list[str]:
+    """Return the power of the first over that of the second, in all and over what it has, and the same of joules a token."""
+    made = []
+    for est in both:
+        chip, watts = est.system.chip, float(est.power("rack"))
+        has = (1 / est.system.ranks, chip.peak["bf16"], chip.memory.bandwidth, chip.memory.capacity)
+        made.append(
+            [
+                *(watts / (float(each) * est.system.ranks) for each in has),
+                float(est.joules()),
+                float(est.joules("hall")),
+            ]
+        )
+    return [f"{mine / other:.1f}" for mine, other in zip(*made, strict=True)]
 
 
 def page(rows: Sequence[Row]) -> tuple[str, Draws]:

@@ -45,3 +45,10 @@ def test_a_wrong_file_is_refused(tmp_path, old, new, says):
     path.write_text(text.replace(old, new))
     with pytest.raises(DescriptorError, match=says):
         catalog.energy(path)
+
+
+def test_grids_have_sources_and_plausible_intensities():
+    table = catalog.energy()
+    assert {"world", "china", "france", "united-states"} <= set(table.grids)
+    assert all(0 < float(each) < 1000 for each in table.grids.values())
+    assert sum("grid" in fact.path for fact in table.facts) == len(table.grids)

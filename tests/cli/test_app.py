@@ -435,3 +435,13 @@ def test_training_that_does_not_fit_is_answered(capsys):
         ]
         is False
     )
+
+
+def test_carbon_of_a_grid(capsys):
+    words = ["estimate", "llama-3.1-8b", "-s", "dgx-h100", "--tp", "1", "--concurrency", "8", "--grid", "norway"]
+    app.main(words)
+    assert "at 30 g/kWh (norway)" in capsys.readouterr().out
+    app.main([*words, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    hall = told["energy"]["j_per_token"]["hall"]
+    assert told["carbon"]["g_per_million_output_tokens"] == pytest.approx(hall * 30 / 3.6)

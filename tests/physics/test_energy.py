@@ -121,3 +121,15 @@ def test_costs_of_prompt_and_output_tokens_apart_are_the_whole():
     one = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
     assert one.to_dict()["usd_apart"]["per_million_output_tokens"] == pytest.approx(float(one.dollars_apart[1]))
     assert rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1024), "dgx-h100", rl.Layout()).dollars_apart is None
+
+
+def test_carbon_by_the_name_of_a_grid():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
+    for name, grams in catalog.energy().grids.items():
+        assert float(est.grams_of_carbon_per_million_tokens(name)) == pytest.approx(
+            float(grams) * float(est.joules("hall")) / 3.6
+        )
+    assert est.grams_of_carbon_per_million_tokens("56") == est.grams_of_carbon_per_million_tokens("france")
+    for bad, match in (("frence", "did you mean france"), ("-3", "grid"), (-1.0, "grid")):
+        with pytest.raises(rl.QuestionError, match=match):
+            est.grams_of_carbon_per_million_tokens(bad)

@@ -12,6 +12,8 @@ from roofline.core.mappings import Table
 from roofline.core.units import BYTE_RATE, ONE, WATT, Unit
 from roofline.hardware.energy import ChipDraw, Energy, Surroundings
 
+_MOST_CARBON = 2000.0
+"""Grams of CO2 a kWh that no grid exceeds: lignite alone is at 1,200."""
 _PRICE = Unit(USD=1, J=-1)
 _SHARES = tuple(f.name for f in fields(ChipDraw))
 _MOST = 5.0
@@ -52,8 +54,11 @@ def energy(root: Table) -> Energy:
     price, years = facts.value(money, "power_price", _PRICE), facts.value(money, "years", ONE, most=20.0)
     used = facts.value(money, "utilisation", ONE, most=1.0)
     money.done()
+    grid = head.table("grid", {})
+    grids = {name: facts.value(grid, name, ONE, most=_MOST_CARBON) for name in grid if name != "source"}
+    grid.done()
     head.done()
-    return Energy(generations, chips, systems, share, price, years, used, facts.done())
+    return Energy(generations, chips, systems, share, price, years, used, grids, facts.done())
 
 
 def _given(table: Table, value: Callable[..., Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from roofline import catalog
 from roofline.cli.console import say
 from roofline.cli.drafts import drafted
 from roofline.cli.fit import required
-from roofline.cli.flags import DraftModel, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
+from roofline.cli.flags import DraftModel, Grid, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
 from roofline.cli.options import (
     DEGREES,
     LIMITS,
@@ -28,6 +28,7 @@ from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
 from roofline.reports import text
+from roofline.results.energy import intensity
 
 
 def estimate_(
@@ -43,11 +44,14 @@ def estimate_(
     draft_model: DraftModel = None,
     kv_offload: KvOffload = False,
     power_cap: PowerCap = None,
+    grid: Grid = None,
     require_fit: RequireFit = False,
     why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
+    if grid is not None:
+        intensity(grid)  # refused before anything is estimated
     words = machine.words() | software.words() | degrees.words()
     asked: dict[str, Any] = load.words()
     target = drafted(model, draft_model, asked)
@@ -67,12 +71,12 @@ def estimate_(
             raise QuestionError("--kv-offload: is of chips that prefill and decode; leave out --prefill-chips")
         stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
         split = pools(service(catalog.model(target, **stored), asked), system, **apart, **words)
-        say(json, lambda: text.fields(split, why=why), lambda: text.sheet(split, why=why))
+        say(json, lambda: text.fields(split, why=why, grid=grid), lambda: text.sheet(split, why=why, grid=grid))
         required(split, asked=require_fit)
         return
     est = estimate(target, system, power_cap=power_cap, **words, **asked, **limits.words())
     answer = offload(est) if kv_offload else est
-    say(json, lambda: text.fields(answer, why=why), lambda: text.sheet(answer, why=why))
+    say(json, lambda: text.fields(answer, why=why, grid=grid), lambda: text.sheet(answer, why=why, grid=grid))
     required(est, asked=require_fit)
     if require_fit and not est.meets:
         raise SystemExit(1)

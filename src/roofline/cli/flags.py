@@ -327,6 +327,14 @@ Tpots = Annotated[
         help="Limit on the time per output token, mean; repeat it for several: --tpot 20ms --tpot 50ms.",
     ),
 ]  # fmt: skip
+Grid = Annotated[
+    str | None,
+    Parameter(
+        name="--grid",
+        group=OUTPUT,
+        help="Also the CO2 of a million tokens, of the building, on this grid: a name of hardware/energy.toml or g/kWh: france, 400.",
+    ),
+]
 Confirm = Annotated[
     bool | None,
     Parameter(

@@ -83,6 +83,7 @@ class Energy:
         share: of a system's rated power that its chips have, where no rated power of the chip is published.
         power_price: of electricity, US dollars a joule; ``years`` in which a machine is paid off; ``utilisation``, share of that time in
             which it works.
+        grids: grams of CO2 equivalents a kWh, by name of the grid.
         facts: each number as the file states it, with its source.
     """
 
@@ -93,6 +94,7 @@ class Energy:
     power_price: Num
     years: Num
     utilisation: Ratio
+    grids: Mapping[str, Num]
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
     def draw(self, chip: Chip) -> ChipDraw:

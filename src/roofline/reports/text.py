@@ -19,6 +19,7 @@ from roofline.reports.remedies import remedies
 from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
+from roofline.results.energy import intensity
 from roofline.results.estimate import Estimate
 from roofline.results.labels import SURE, asked, headline
 from roofline.results.limits import Limit
@@ -35,17 +36,18 @@ _SATURATED: Final = (SATURATES, "pools_saturate")
 """Rules of an answer that fits and does not keep up."""
 
 
-def sheet(answer: Answer, *, why: bool = False) -> str:
+def sheet(answer: Answer, *, why: bool = False, grid: str | None = None) -> str:
     """Return any answer for one point as the text that the command line prints.
 
     Args:
         answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
         why: with every operation, and every number with its source.
+        grid: of an answer of serving also the CO2 of a million tokens on this grid, a name or g/kWh.
     """
-    return text_of(sections(answer, why=why))
+    return text_of(sections(answer, why=why, grid=grid))
 
 
-def sections(answer: Answer, *, why: bool = False) -> list[Section]:
+def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> list[Section]:
     """Return any answer for one point as sections: what was asked, what it gives, and what was assumed.
 
     An answer that does not fit ends after its memory, with what would fit.
@@ -53,6 +55,7 @@ def sections(answer: Answer, *, why: bool = False) -> list[Section]:
     Args:
         answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
         why: with every operation, and every number with its source.
+        grid: of an answer of serving also the CO2 of a million tokens on this grid, a name or g/kWh.
 
     Raises:
         TypeError: no answer.
@@ -73,6 +76,8 @@ def sections(answer: Answer, *, why: bool = False) -> list[Section]:
             parts, told = _service(answer), answer
         case _:
             raise TypeError(f"no sheet of {type(answer).__name__}")
+    if grid is not None and not isinstance(told, Training):
+        parts.append(Section(rows=[["carbon", _carbon(told, grid)]]))
     parts.append(_assumed(told))
     if why:
         return [*parts, Section(lines=[told.why()]), *cited(told.citations())]
@@ -191,6 +196,17 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         rows += _power(est)
     rows += _cost(est, dollars)
     return rows
+
+
+def _carbon(est: Estimate | Pools, grid: str) -> str:
+    """Return the CO2 of a million tokens on a grid in words."""
+    grams = est.grams_of_carbon_per_million_tokens(grid)
+    if grams is None:
+        return NO_POWER
+    if not np.isfinite(grams):
+        return "none: more requests come than are answered"
+    each = figure(float(intensity(grid)))
+    return f"{figure(float(grams), 3)} g of CO2 per million output tokens, of the building, at {each} g/kWh ({grid})"
 
 
 def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
@@ -342,10 +358,19 @@ def cited(facts: tuple[Fact, ...]) -> list[Section]:
     return [Section("every number used, and its source", rows=rows), Section(lines=lines)]
 
 
-def fields(answer: Estimate | Training | Pools | Offload, *, why: bool = False) -> dict[str, Any]:
-    """Return the answer's machine-readable fields; with ``why`` its steps and citations too."""
+def fields(
+    answer: Estimate | Training | Pools | Offload, *, why: bool = False, grid: str | None = None
+) -> dict[str, Any]:
+    """Return the answer's machine-readable fields; with ``why`` its steps and citations, with a ``grid`` the CO2 of its tokens too."""
     est = answer.est if isinstance(answer, Offload) else answer
     out = est.to_dict()
+    if grid is not None and not isinstance(est, Training):
+        grams = est.grams_of_carbon_per_million_tokens(grid)
+        out["carbon"] = {
+            "grid": grid,
+            "g_per_kwh": float(intensity(grid)),
+            "g_per_million_output_tokens": None if grams is None or not np.isfinite(grams) else float(grams),
+        }
     if isinstance(answer, Offload):
         out["kv_offload"] = answer.to_dict()
     if why:

@@ -205,11 +205,45 @@ class Powered:
         each = law.ownership(price, hall / self.chips, **terms)
         return MILLION * law.dollars_per_token(each, self.chips, rate)
 
-    def grams_of_carbon_per_million_tokens(self, grid: Num) -> Num | None:
-        """Return the grams of CO2 of a million tokens, of the building, on a grid of ``grid`` g/kWh; None where no power is known."""
-        refuse("grid", number(grid, "grid"), 0.0)
-        each = self.joules("hall")
-        return None if each is None else MILLION * each * grid / _KWH
+    def grams_of_carbon_per_million_tokens(self, grid: Num | str) -> Num | None:
+        """Return the grams of CO2 of a million tokens, of the building; None where no power is known.
+
+        Args:
+            grid: name of a grid in ``hardware/energy.toml``, such as ``france``, or its g/kWh.
+
+        Raises:
+            QuestionError: no such grid, or a number below 0.
+        """
+        return carbon(self.joules("hall"), grid)
+
+
+def intensity(grid: Num | str) -> Num:
+    """Return the grams of CO2 a kWh of a grid, by its name in ``hardware/energy.toml`` or as a number.
+
+    Raises:
+        QuestionError: no such grid, or a number below 0.
+
+    >>> intensity("france"), intensity("400"), intensity(30)
+    (56.0, 400.0, 30.0)
+    """
+    if isinstance(grid, str):
+        known_ = catalog.energy().grids
+        if grid in known_:
+            return known_[grid]
+        try:
+            value: Num = float(grid)
+        except ValueError:
+            raise QuestionError(f"grid={grid!r}: no such grid; {near(grid, known_, 'grids')}, or give g/kWh") from None
+    else:
+        value = number(grid, "grid")
+    refuse("grid", value, 0.0)
+    return value
+
+
+def carbon(joules: Joules | None, grid: Num | str) -> Num | None:
+    """Return the grams of CO2 of a million tokens from the energy of one, of the building; None where that is not known."""
+    each = intensity(grid)
+    return None if joules is None else MILLION * joules * each / _KWH
 
 
 def _owned(system: System) -> Dollars | None:

@@ -21,7 +21,7 @@ from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, error, lingering, parts
+from roofline.results.energy import SCOPE, carbon, error, lingering, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import COVERAGE, Ends, front, powered, scaled
 from roofline.workload.layout import Layout
@@ -216,6 +216,10 @@ class Pools(Derived):
                 return None
             total = total + MILLION * dollars_per_token(price, est.chips, self.tokens_per_second)
         return total
+
+    def grams_of_carbon_per_million_tokens(self, grid: Num | str) -> Num | None:
+        """Return the grams of CO2 of a million output tokens; see :meth:`roofline.results.energy.Powered.grams_of_carbon_per_million_tokens`."""
+        return carbon(self.joules("hall"), grid)
 
     @property
     def dollars_apart(self) -> tuple[Dollars, Dollars] | None:
