@@ -232,3 +232,20 @@ def test_the_command_asks_the_same(capsys):
     with pytest.raises(SystemExit):
         app.main(["needed", "batch", *words, "--set", "draft_tokens=1"])
     assert "--set: is a flag of roofline sweep" in capsys.readouterr().err
+
+
+def test_the_fewest_chips_for_a_rate_under_percentiles():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", rl.Layout(), rate=60.0, input=1024, output=64)
+    found = rl.needed(est, "chips", ttft="p99<300ms", tpot="p90<20ms")
+    assert found.targets == {"ttft_p99": 0.3, "tpot_p90": 0.02}
+    assert found.est.ttft_percentile(99) <= 0.3
+    assert found.est.tpot_percentile(90) <= 0.02
+    fewer = rl.estimate(found.est.question, "dgx-h100", rl.Layout(replicas=found.value - 1))
+    assert not (fewer.fits and fewer.ttft_percentile(99) <= 0.3 and fewer.tpot_percentile(90) <= 0.02)
+    assert rl.needed(est, "chips", ttft_p99="300ms", tpot_p90="20ms").value == found.value
+
+
+def test_percentiles_over_every_layout_are_refused_in_a_line():
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", rate=60.0, input=1024, output=64)
+    with pytest.raises(rl.QuestionError, match="is at a percentile"):
+        rl.needed(est, "bandwidth", ttft="p99<300ms")

@@ -10,8 +10,7 @@ from roofline.cli.console import say
 from roofline.cli.flags import LIMIT, Json, ModelName, System
 from roofline.cli.numbers import limits
 from roofline.cli.point import POINT, Point
-from roofline.core.errors import unknown
-from roofline.planner.metrics import METRICS
+from roofline.planner.metrics import metric
 from roofline.studies.needed import needed
 
 Number = Annotated[
@@ -24,7 +23,7 @@ Number = Annotated[
 Targets = Annotated[
     list[str] | None,
     Parameter(
-        name="--target", negative="", group=LIMIT, help="A target: tpot=20ms; repeat it for several (default: that it fits)."
+        name="--target", negative="", group=LIMIT, help="A target: tpot=20ms, or ttft=p99<2s at a percentile (quote it); repeat it for several (default: that it fits)."
     ),
 ]  # fmt: skip
 
@@ -41,8 +40,7 @@ def needed_(
     """Find what a number has to be for targets, all else equal: a bandwidth, a batch, the chips, a cost per hour."""
     targets: dict[str, Any] = limits("--target", target)
     for name in targets:
-        if name not in METRICS:
-            raise unknown("target", name, METRICS)
+        metric(name, "target")
     est = point.answer(model, system)
     found = needed(est, number, **targets)
     say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.why}")

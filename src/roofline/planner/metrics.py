@@ -102,20 +102,43 @@ METRICS: Final[Mapping[str, Metric]] = {
 """Every quantity that plans can be ranked by or held to."""
 
 
-def metric(name: str) -> Metric:
-    """Return a metric by its name.
+def metric(name: str, what: str = "metric") -> Metric:
+    """Return a metric by its name: a key of :data:`METRICS`, or a time at a percentile such as ``ttft_p99``.
+
+    Args:
+        what: what it is called in a message.
 
     Raises:
         UnknownNameError: no such metric.
+
+    >>> metric("tpot_p90").said
+    'TPOT p90'
     """
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[name]
+    if name in METRICS:
+        return METRICS[name]
+    at = _AT_PERCENTILE.fullmatch(name)
+    if at is None:
+        raise unknown(what, name, METRICS)
+    time = METRICS[at[1]]
+    return Metric(
+        f"{name}_s", f"{time.said} p{at[2]}", time.unit, least=True, of=_percentile(at[1], float(at[2])), sure=at[1]
+    )
+
+
+_AT_PERCENTILE: Final = re.compile(r"(ttft|tpot)_p([1-9][0-9]?(?:\.[0-9]+)?)")
+
+
+def _percentile(time: str, percent: float) -> Callable[[Any], Num | None]:
+    def of(est: Any) -> Num | None:
+        at = getattr(est, f"{time}_percentile", None)
+        return None if at is None else at(percent)
+
+    return of
 
 
 def measure(est: Any, name: str) -> Num | None:
     """Return a metric of an answer; None where it has no meaning there, or where a number that it needs is not known."""
-    of = METRICS[name].of
+    of = metric(name).of
     return getattr(est, name, None) if of is None else of(est)
 
 
@@ -146,13 +169,13 @@ def held(name: str, limit: float) -> str:
     >>> held("tpot", 0.05), held("tokens_per_second", 1000.0)
     ('TPOT above 50 ms', 'tokens/s below 1,000')
     """
-    known = METRICS[name]
+    known = metric(name)
     return f"{known.said} {'above' if known.least else 'below'} {quantity(name, limit)}"
 
 
 def quantity(name: str, value: float, digits: int = 4) -> str:
     """Return a value of a metric as a person writes it."""
-    unit = METRICS[name].unit
+    unit = metric(name).unit
     if unit in (ONE, HERTZ):
         return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
     return show(value, unit, digits)

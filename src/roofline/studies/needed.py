@@ -25,10 +25,12 @@ from roofline.core.values import Record
 from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.evaluation import one_block
-from roofline.planner.metrics import METRICS, bounded, held, measure, quantity
+from roofline.planner.limits import limits_on
+from roofline.planner.metrics import METRICS, bounded, held, measure, metric, quantity
 from roofline.planner.training_candidates import domain
 from roofline.results.answer import LayoutAnswer
 from roofline.results.estimate import Estimate
+from roofline.results.limits import TIMES
 from roofline.results.notebook import Displayed
 from roofline.results.training import Training
 from roofline.workload.questions import Serve, TrainStep
@@ -105,7 +107,8 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
             If the layout of ``est`` was chosen with no degree given, every value is tried under every layout (of training for
             ``chips`` only); numbers of chips are parts of a scale-up domain, or whole domains. Otherwise the layout stays:
             ``chips`` are then replicas of it, or data-parallel ranks in training.
-        targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``; with none, that the plan fits. A service whose
+        targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``, or ``ttft="p99<2s"`` at a percentile, in closed form;
+            with none, that the plan fits. A service whose
             layout is chosen also keeps TTFT below 10 s, where any layout does and no other limit on it is given.
 
     Returns:
@@ -126,13 +129,21 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     """
     if est.shape:
         raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
-    limits = {metric: bounded(metric, value) for metric, value in targets.items()}
-    for metric in limits:
-        if measure(est, metric) is None:
-            raise QuestionError(fault("target", metric, "has no meaning here", f"known: {', '.join(_meant(est))}"))
+    limits = {name: most for target, value in targets.items() for name, most in _limits(target, value)}
+    for target in limits:
+        if measure(est, target) is None:
+            raise QuestionError(fault("target", target, "has no meaning here", f"known: {', '.join(_meant(est))}"))
+        if target not in METRICS and est.candidates is not None and name != "chips":
+            rule = "is at a percentile, which is not worked out for every layout at every value"
+            raise QuestionError(fault("target", target, rule, "estimate with a layout, or a degree such as tp"))
     line = _line(est, name, limits)
     ok = line.kept(limits, line.axis)
-    if isinstance(est.question, Serve) and est.candidates is not None and limits and "ttft" not in limits:
+    if (
+        isinstance(est.question, Serve)
+        and est.candidates is not None
+        and limits
+        and not any(n.startswith("ttft") for n in limits)
+    ):
         # Layouts that are chosen do not let requests wait for ever where others will do: see roofline.planner.candidates.choose.
         patient = {**limits, "ttft": PATIENCE}
         soon = line.kept(patient, line.axis)
@@ -149,6 +160,13 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     more = " (other values will do too)" if ok.sum() > last - first + 1 else ""
     why = _said(line, low, high, limits, answer) + more
     return Needed(name, line.now, line.unit, low, high, exists=True, targets=limits, est=answer, why=why)
+
+
+def _limits(target: str, value: float | str) -> list[tuple[str, float]]:
+    """Return the limits that a target sets, by metric: several where a time is limited at percentiles."""
+    if target in TIMES and isinstance(value, str) and "<" in value:
+        return [(each.name, each.most) for each in limits_on(target, value)]
+    return [(target, bounded(target, value))]
 
 
 def _meant(est: Any) -> list[str]:
@@ -217,7 +235,7 @@ def _judged(
     over = np.where(good, 0.0, np.inf)
     for name, limit in limits.items():
         value = _flat(np.asarray(measure(est, name), dtype=np.float64), est, count)
-        least = METRICS[name].least
+        least = metric(name).least
         good = good & (value <= limit if least else value >= limit)
         over = np.maximum(over, np.nan_to_num(value / limit if least else limit / value, nan=np.inf))
     return good, over
@@ -432,7 +450,7 @@ def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
 
 def _missed(name: str, limit: float, value: float) -> str:
     """Return by what a target is missed; "" where it is kept."""
-    known = METRICS[name]
+    known = metric(name)
     if value <= limit if known.least else value >= limit:
         return ""
     far = held(name, limit).removeprefix(f"{known.said} ")
@@ -445,7 +463,7 @@ def _written(line: _Line, value: float) -> str:
 
 def _said(line: _Line, low: float | None, high: float | None, limits: Mapping[str, float], est: Any) -> str:
     parts = [
-        f"{METRICS[name].said} {'<=' if METRICS[name].least else '>='} {quantity(name, limit)}"
+        f"{metric(name).said} {'<=' if metric(name).least else '>='} {quantity(name, limit)}"
         for name, limit in limits.items()
     ]
     aim = f"for {' and '.join(parts)}" if parts else "to fit"
