@@ -60,7 +60,7 @@ def test_a_hub_name_is_its_last_part():
     ("call", "says"),
     [
         (lambda: rl.system("gb2000"), "no such system; did you mean"), (lambda: rl.chip("h10"), "did you mean h100"),
-        (lambda: rl.model("deepsek-v3"), "did you mean deepseek-v3"), (lambda: rl.system(3), "must be a name or a path"),
+        (lambda: rl.model("deepsek-v3"), "did you mean deepseek-v3"), (lambda: rl.system(3), "must be text, a path or a System"),
         (lambda: rl.system("no/such/file.toml"), "no such file"), (lambda: rl.model("../nowhere/config.json"), "no such file"),
         (lambda: rl.model("x" * 10**5), "not a path that can be read|no such model"), (lambda: rl.system("a\0b"), "no such system"),
         (lambda: rl.system("a\0b.toml"), "no such file|cannot be read"), (lambda: rl.model("a\0/b.json"), "no such file|not a path"),

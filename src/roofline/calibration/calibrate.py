@@ -17,6 +17,7 @@ from roofline import catalog
 from roofline.calibration import foreign
 from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, at, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, joined, read
+from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed
@@ -155,8 +156,8 @@ def _files(
     for each in [what] if isinstance(what, (str, Path)) else what:
         if isinstance(each, Mapping):
             out.setdefault("rows", []).append(each)
-        elif foreign.is_foreign(Path(each).expanduser()):
-            found = foreign.read(Path(each).expanduser(), collective=collective, ranks=ranks)
+        elif foreign.is_foreign(located("timings", each)):
+            found = foreign.read(located("timings", each), collective=collective, ranks=ranks)
             out[str(each)] = found.rows
             aside.update(found.aside)
         else:

@@ -263,6 +263,8 @@ def equal_pages(model: Model, length: Count, tokens: Count, passing: Count) -> B
     """
     width = dtype(model.formats.kv).bytes
     mixers = [(run.count, run.attention) for run in model.layers if isinstance(run.attention, Compressed)]
+    if not mixers:
+        return 0.0
     finest = min((mixer.ratio for _, mixer in mixers if mixer.ratio), default=1)
     page = max(mixer.dim for _, mixer in mixers) * width * length / finest
     out: Num = 0.0

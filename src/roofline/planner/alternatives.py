@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
+import numpy as np
 
 from roofline import catalog
 from roofline.catalog.folders import looks_like_path
@@ -42,7 +43,8 @@ def _drafts(model: Model) -> Iterator[Alternative]:
     if model.mtp and model.speculator is None:
 
         def change(question: Any, profile: Calibration) -> tuple[Any, Calibration]:
-            return attrs.evolve(question, draft_tokens=1.0) if hasattr(question, "draft_tokens") else question, profile
+            undrafted = hasattr(question, "draft_tokens") and not np.any(question.draft_tokens)
+            return attrs.evolve(question, draft_tokens=1.0) if undrafted else question, profile
 
         yield Alternative("drafting", "none", "with the model's own module and one draft token", change, counted=False)
 

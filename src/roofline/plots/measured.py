@@ -24,6 +24,7 @@ from attrs import frozen
 
 from roofline import catalog
 from roofline.calibration import foreign, timings
+from roofline.catalog.files import located
 from roofline.core.errors import DescriptorError, QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.text import columns
@@ -277,7 +278,7 @@ def _rows(given: Points, chip: Chip) -> tuple[list[Mapping[str, Any]], Mapping[s
                 )
             )
         return rows, {}
-    path = Path(given).expanduser()
+    path = located("points", given)
     if path.suffix in (".txt", ".log", ".out"):
         return _stream(path), {}
     if foreign.is_foreign(path):

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import frozen
 
+from roofline.core.units import KILO
+
 _SCHEMES = ("https://", "http://")
 
 
@@ -55,7 +57,7 @@ class Part:
     @property
     def width(self) -> int:
         """Its share in tenths of a per cent, at least one: what its class in the style sheet is called after."""
-        return max(1, round(1000 * self.share))
+        return max(1, round(KILO * self.share))
 
 
 @frozen

@@ -24,7 +24,7 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, RooflineError
 from roofline.core.provenance import KINDS, Fact
 from roofline.core.text import figure
-from roofline.core.units import BYTE, FLOP_, GIGA, SECOND, parse, show
+from roofline.core.units import BYTE, DAY, FLOP_, GIGA, SECOND, TERA, parse, show
 from roofline.operators.operations import Message, Op
 from roofline.physics.spans import RESOURCES, Span, bound
 from roofline.planner.plans import layouts as layouts_of
@@ -135,7 +135,7 @@ def verdict(est: Estimate | Training) -> str:
     if not est.fits:
         return f"{what} does not fit on {chips} of {where} under this layout: {'; '.join(est.reasons)}."
     if isinstance(est, Training):
-        rate, days = float(est.tokens_per_second), 1e12 / float(est.tokens_per_second) / 86400
+        rate, days = float(est.tokens_per_second), TERA / float(est.tokens_per_second) / DAY
         sure = _range(est.interval("step_time"), _seconds)
         return (
             f"{chips} of {where} train {what} at {rate:,.0f} tokens/s: a step takes {_seconds(est.step_time)}{sure}, MFU "

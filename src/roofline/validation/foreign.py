@@ -25,6 +25,7 @@ import attrs
 from attrs import field, frozen
 
 from roofline import catalog
+from roofline.catalog.files import located
 from roofline.core.errors import DescriptorError, QuestionError, fault
 from roofline.core.units import GIGA, KILO
 
@@ -135,7 +136,7 @@ def read(path: str | Path, known: Known | None = None) -> Foreign:
         DescriptorError: a file cannot be read, or no known tool writes such files.
         QuestionError: something that a prediction needs is neither in the file nor given.
     """
-    place, said = Path(path).expanduser(), known or Known()
+    place, said = located("runs", path), known or Known()
     files = _below(place) if place.is_dir() else [place]
     rows: list[dict[str, str]] = []
     notes: dict[str, int] = {}

@@ -13,6 +13,7 @@ import numpy as np
 from attrs import field, frozen
 
 from roofline import catalog
+from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed
@@ -148,7 +149,7 @@ def validate(
 
 def _rows(what: object, known: foreign.Known) -> tuple[str, Sequence[Mapping[str, object]], Mapping[str, int]]:
     """Return what messages call the runs, their rows, and what was put in to make rows of another tool's results."""
-    if isinstance(what, (str, Path)) and foreign.is_foreign(Path(what).expanduser()):
+    if isinstance(what, (str, Path)) and foreign.is_foreign(located("runs", what)):
         found = foreign.read(what, known)
         return f"{Path(what).name} ({found.tool})", found.rows, found.notes
     if known != foreign.Known():
