@@ -139,7 +139,7 @@ SKIPPED = {
     "operators.serving_memory.drafting": "a mask", "operators.memory.placed": "a count",
     "operators.transformer.flow.reduced": "messages", "operators.transformer.flow.total": "a sum", "inference.service.chunk_of": "a count",
     "physics.queueing.full_house": "has no end at a load of 1", "physics.queueing.queue": "has no end at a load of 1",
-    **{f"physics.energy.{name}": "tested by its laws in test_energy" for name in ("demand", "drawn", "ownership", "parts_of_chip", "surrounded", "total", "uses")},
+    **{f"physics.energy.{name}": "tested by its laws in test_energy" for name in ("costs_apart", "demand", "drawn", "ownership", "parts_of_chip", "surrounded", "total", "uses")},
     **{f"operators.serving_memory.{name}": "an account of one engine; worked by hand in test_serving_memory" for name in ("as_cached", "cached_bytes", "driven_memory")},
     "physics.queueing.whole_steps": "a count of steps", "physics.queueing.residual": "of a share of steps, which is at most 1",
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",

@@ -114,7 +114,7 @@ def test_pools_take_a_model_or_a_service_and_name_a_wrong_question():
     named = rl.pools("llama-3.1-8b", "dgx-h100", layout, layout, **words)
     asked = rl.pools(rl.Serve(rl.model("llama-3.1-8b"), **words), "dgx-h100", layout, layout)
     assert named.to_dict() == asked.to_dict()
-    with pytest.raises(rl.QuestionError, match="is no service"):
+    with pytest.raises(rl.QuestionError, match="must be a Serve, a Model"):
         rl.pools(rl.Decode(rl.model("llama-3.1-8b"), 8, 1024), "dgx-h100", layout, layout)
     with pytest.raises(rl.QuestionError, match="known: input"):
         rl.pools("llama-3.1-8b", "dgx-h100", layout, layout, inptu=3)

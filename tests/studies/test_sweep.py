@@ -411,7 +411,7 @@ def test_training_is_swept_like_serving():
 def test_nothing_to_sweep_is_refused(name):
     empty = {"bandwidth": []} if name == "vary" else []
     words = {"models": "llama-3.1-8b", "systems": "dgx-h100", "batch": 8, "context": 1024} | {name: empty}
-    with pytest.raises(rl.QuestionError, match="must be one, or a list"):
+    with pytest.raises(rl.QuestionError, match="must be one value, or a list"):
         rl.sweep(**words)
 
 

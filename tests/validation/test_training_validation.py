@@ -262,7 +262,7 @@ def test_a_row_may_say_little():
     assert (p.measured, p.reason) == (None, "")
     assert p.predicted > 0
     for words in (
-        "products in bf16",
+        "GEMMs in bf16",
         "one sequence a micro-batch",
         "the best layout: tp, pp, cp, dp, ep",
         "8 chips: chips",

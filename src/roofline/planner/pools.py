@@ -19,7 +19,7 @@ from roofline import catalog
 from roofline.core.arrays import floor, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.signatures import typed
-from roofline.core.units import Count, Num, Seconds
+from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule
@@ -197,14 +197,16 @@ def _laid(
     return estimate(question, system, chips=count, **words).layout if layout is None else layout
 
 
-def filling(split: Pools, chips: int) -> Pools:
-    """Return so many copies of a pair of pools as find place on so many chips, under as many times the load, as one service."""
+def filling(split: Pools, chips: int, part: Ratio = 1.0) -> Pools:
+    """Return so many copies of a pair of pools as find place on so many chips, under as many times the load, as one service.
+
+    Args:
+        part: of that load.
+    """
     copies = chips // int(split.chips)
-    if copies < 2:
-        return split
     first, last = (
         attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prompts, split.answers)
     )
-    asked = attrs.evolve(split.question, concurrency=split.in_flight * copies)
+    asked = attrs.evolve(split.question, concurrency=split.in_flight * copies * part)
     system = split.answers.system
     return pools(asked, system, last, first, level=split.answers.calibration)

@@ -787,12 +787,13 @@ class Splits(Selection[Pools]):
     @cached_property
     def best(self) -> Pools | None:
         """The best plan that is kept, in full; None if there is none."""
-        places = self._order[:_LOOKED]
-        if not places.size:
-            return None
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
-        held = np.flatnonzero(self._holds(self._full(places)))
-        return self.at(places[held[0] if held.size else 0])
+        for start in range(0, self._order.size, _LOOKED):
+            places = self._order[start : start + _LOOKED]
+            held = np.flatnonzero(self.holds(self._full(places)))
+            if held.size:
+                return self.at(places[held[0]])
+        return None
 
     @cached_property
     def frontier(self) -> Pools | None:
@@ -801,7 +802,7 @@ class Splits(Selection[Pools]):
         if not places.size:
             return None
         full = self._full(places)
-        held = np.flatnonzero(self._holds(full))
+        held = np.flatnonzero(self.holds(full))
         if not held.size:
             return None
         axes = (full.tokens_per_second_per_chip, full.tokens_per_second_per_user)
@@ -874,7 +875,7 @@ class Splits(Selection[Pools]):
             -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate
         )
 
-    def _holds(self, full: Pools) -> NDArray[np.bool_]:
+    def holds(self, full: Pools) -> NDArray[np.bool_]:
         """Return where an answer in full fits and keeps the limits."""
         keeps = [np.asarray(getattr(full, name)) <= limit for name, limit in self.limits.items()]
         return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))

@@ -159,7 +159,7 @@ def _listed(name: str, value: Any) -> list[Any]:
         return [value]
     found = list(value) if isinstance(value, Iterable) else [value]
     if not found:
-        raise QuestionError(fault(name, value, "must be one, or a list of them"))
+        raise QuestionError(fault(name, value, "must be one value, or a list of them"))
     return found
 
 
