@@ -32,10 +32,11 @@ _RATES: Final = {
 }
 _SURE: Final = {"ttft_s": "ttft", "tpot_s": "tpot"} | _RATES
 """Fields that have an interval, and the quantities they are."""
-_COSTS: Final = {
+COSTS: Final = {
     "energy_j_per_output_token": "joules_per_token",
     "usd_per_million_output_tokens": "dollars_per_million_tokens",
 }
+"""Fields of energy and money, and the quantities they are."""
 _HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "requests", "chunk", "layout")
 """Of the table of plans; ``$/M`` is the cost of a million output tokens."""
 
@@ -137,7 +138,7 @@ def records(est: Estimate | None) -> list[dict[str, Any]]:
         return []
     q = cast("Serve", est.question)
     numbers = {"concurrency": est.concurrency, "chunk": q.chunk, "ttft_s": est.ttft, "tpot_s": est.tpot}
-    numbers |= {name: getattr(est, attribute) for name, attribute in (_RATES | _COSTS).items()}
+    numbers |= {name: getattr(est, attribute) for name, attribute in (_RATES | COSTS).items()}
     values = _columns(est, numbers)
     pairs = {name: est.interval(attribute) or (None, None) for name, attribute in _SURE.items()}
     low, high = (_columns(est, {name: pair[i] for name, pair in pairs.items()}) for i in (0, 1))
@@ -161,7 +162,7 @@ def csv_of(est: Estimate | None) -> str:
         *_DEGREES,
         "concurrency",
         "chunk",
-        *_COSTS,
+        *COSTS,
         "fits_probability",
         *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high")),
     ]
@@ -173,7 +174,7 @@ def csv_of(est: Estimate | None) -> str:
             **{name: each["layout"][name] for name in _DEGREES},
             "concurrency": each["concurrency"],
             "chunk": each["chunk"],
-            **{name: each[name] for name in _COSTS},
+            **{name: each[name] for name in COSTS},
             "fits_probability": each["fits_probability"],
         }
         for name in _SURE:
@@ -209,7 +210,7 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
-        *("-" if each[name] is None else figure(each[name], 3) for name in _COSTS),
+        *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
         "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
         ", ".join(part for part in (layout.short(), fitting(each["fits_probability"])) if part),

@@ -33,6 +33,7 @@ from roofline.planner.frontier import joined, order, pareto, refusals, undominat
 from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
+    COSTS,
     Rejection,
     csv_of,
     even,
@@ -55,6 +56,7 @@ from roofline.results.limits import TIMES, Limit
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
 from roofline.results.records import brief, layout_fields
+from roofline.results.records import plain as number_of
 from roofline.results.training import Training
 from roofline.workload.questions import Serve
 
@@ -101,6 +103,8 @@ _POOLS_HEAD: Final = (
     "80 % within",
     "TPOT",
     "TTFT",
+    "J/token",
+    "$/M",
     "requests",
     "chips",
     "prefill",
@@ -973,6 +977,7 @@ def _pool_records(front: Pools) -> list[dict[str, Any]]:
         "concurrency": front.in_flight, "ttft_s": front.ttft, "tpot_s": front.tpot,
         "tokens_per_s_per_user": front.tokens_per_second_per_user,
         "output_tokens_per_s_per_chip": front.tokens_per_second_per_chip,
+        **{name: np.nan if (value := getattr(front, attribute)) is None else value for name, attribute in COSTS.items()},
     }  # fmt: skip
     values = {name: np.broadcast_to(np.asarray(value), count) for name, value in numbers.items()}
     sure = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s_per_chip": "tokens_per_second_per_chip"}
@@ -997,7 +1002,7 @@ def _pool_records(front: Pools) -> list[dict[str, Any]]:
             name: None if pair is None else [end if np.isfinite(end) else None for end in pair]
             for name, pair in pairs.items()
         }
-        out.append({"pools": each, **{name: float(value[i]) for name, value in values.items()}, "interval": finite})
+        out.append({"pools": each, **{name: number_of(value[i]) for name, value in values.items()}, "interval": finite})
     return out
 
 
@@ -1014,6 +1019,7 @@ def _pool_line(each: dict[str, Any]) -> list[str]:
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         show(each["tpot_s"], SECOND, 3),
         show(each["ttft_s"], SECOND, 3),
+        *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
         *sides,
     ]
