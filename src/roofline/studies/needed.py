@@ -125,7 +125,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     >>> round(found.value / 1e12, 1), bool(found.est.tpot <= 0.012)  # TB/s; it has 3.35
     (5.8, True)
     >>> print(needed(est, "bandwidth", tpot="1ms"))
-    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.49 ms, above 1 ms: bound by latency
+    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.488 ms, above 1 ms: bound by latency
     """
     if est.shape:
         raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
