@@ -363,7 +363,7 @@ def test_train_says_what_the_function_says(capsys):
     )
     assert out == json.loads(json.dumps(asked.to_dict()))
     assert (out["micro_batch"], out["recompute"], out["layout"]["schedule"]) == (2, "full", "zb-h1")
-    assert out["interval"] == {"step_time_s": None, "hall_power_w": None}
+    assert out["interval"] == {"step_time_s": None}
     assert "ideal" in out["null_because"]["interval"]
 
 

@@ -13,7 +13,7 @@ from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
 from roofline.core.signatures import typed
-from roofline.core.units import WATT, Num, Watts, show
+from roofline.core.units import WATT, Num, show
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
@@ -187,7 +187,7 @@ def search_training(
     )
 
 
-def _within(system: System, most: Watts, batch: float) -> list[int]:
+def _within(system: System, most: float, batch: float) -> list[int]:
     """Return the chips of 1, 2, 4, 8, ... systems that a power of the building has room for if all chips wait; one system at least.
 
     Chips that work draw more. Counts of a lower limit are among those of a higher one, which therefore never does worse.
