@@ -123,7 +123,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     >>> est = estimate(Decode("llama-3.1-70b", 64, 4096), "dgx-h100", Layout(tp=8))
     >>> found = needed(est, "bandwidth", tpot="12ms")
     >>> round(found.value / 1e12, 1), bool(found.est.tpot <= 0.012)  # TB/s; it has 3.35
-    (5.9, True)
+    (5.8, True)
     >>> print(needed(est, "bandwidth", tpot="1ms"))
     bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.49 ms, above 1 ms: bound by latency
     """
