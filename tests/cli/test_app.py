@@ -390,7 +390,7 @@ def test_train_traces(capsys, tmp_path):
 
 def test_search_train(capsys, tmp_path):
     fields = json.loads(answered(capsys, "search", "train", *STEP, "--memory", "60GB", "--json"))
-    assert fields["limits"] == {"memory_bytes": 60e9, "step_time_s": None}
+    assert fields["limits"] == {"memory_bytes": 60e9, "step_time_s": None, "hall_power_w": None}
     assert fields["best"]["memory_bytes_per_chip"]["total"] <= 60e9
     assert set(fields["best"]) >= TRAIN
     assert fields["kept"] + sum(each["plans"] for each in fields["rejected"]) == fields["tried"]

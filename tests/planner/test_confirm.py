@@ -1,10 +1,13 @@
 """Limits at percentiles: closed forms propose, a short simulation confirms."""
 
+import json
+
 import attrs
 import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.cli import app
 from roofline.core.errors import QuestionError
 from roofline.planner import confirm
 from roofline.planner.confirm import Confirmation, confirmations, settled
@@ -39,6 +42,7 @@ def test_the_best_plan_is_simulated():
     assert told["confirmed"] is True
     assert told["limits"]["ttft_p99_s"] == 2.0
     assert told["confirmations"][0]["requests"] == 3600
+    assert told["confirmations"][0]["output_tokens_per_s_per_chip"] == pytest.approx(640, rel=0.1)
     assert "CONFIRMED by a simulation of 3,600 requests" in found.table()
 
 
@@ -48,7 +52,10 @@ def test_what_misses_in_a_simulation_is_passed_over(monkeypatch):
     seen = []
 
     class Seen:
-        columns = {"arrival_s": np.arange(100.0), "ttft_s": np.full(100, 1.5 * wanted.most)}  # noqa: RUF012
+        chips = 2.0
+        columns = {  # noqa: RUF012
+            "arrival_s": np.arange(100.0), "ttft_s": np.full(100, 1.5 * wanted.most), "e2e_s": np.full(100, 0.5), "output_len": np.full(100, 64),
+        }  # fmt: skip
 
     def counted(plan):
         seen.append(plan)
@@ -59,6 +66,8 @@ def test_what_misses_in_a_simulation_is_passed_over(monkeypatch):
     # Three times its closed form: any plan with the same closed form would miss by as much, so that one is enough.
     assert len(seen) == len(out) == 1
     assert not out[0].kept
+    # The last ends after the last arrival: 89 requests of 64 tokens in 89 s, on two chips.
+    assert out[0].tokens_per_second_per_chip == 32.0
     assert "misses" in str(out[0])
 
 
@@ -94,7 +103,43 @@ def test_the_fewest_chips_for_a_load(layout):
         assert not fewer.meets
 
 
+def test_a_limit_that_no_number_of_chips_keeps_is_an_answer():
+    trace = rl.Trace.poisson(20.0, 200, input=1024, output=16)
+    found = rl.simulate("llama-3.1-8b", "dgx-h100", trace, rl.Layout(), ttft="p50<1us", fewest_chips=True)
+    assert not found.meets
+    assert "NO number of chips" in found.remarks[0]
+    assert "some would stand idle" in found.remarks[0]
+    assert found.chips < 200
+
+
 def test_the_fewest_chips_are_not_given():
     trace = rl.Trace.poisson(60.0, 100, input=1024, output=64)
     with pytest.raises(QuestionError, match="is not to be given with fewest_chips"):
         rl.simulate("llama-3.1-8b", "dgx-h100", trace, chips=2, fewest_chips=True)
+
+
+def run(capsys, line):
+    """Return status and standard output of a command."""
+    try:
+        app.main(line)
+        status = 0
+    except SystemExit as stop:
+        status = stop.code or 0
+    return status, capsys.readouterr().out
+
+
+SERVED = ["llama-3.1-8b", "-s", "dgx-h100", "--rate", "20", "--input", "1024", "--output", "16"]
+
+
+def test_limits_on_the_command_line(capsys):
+    status, said = run(capsys, ["estimate", *SERVED, "--chips", "1", "--ttft", "p99<1us", "--require-fit"])
+    assert status == 1
+    assert " misses 1 us" in said
+    status, said = run(
+        capsys, ["simulate", *SERVED, "--requests", "300", "--ttft", "p99<1s", "--fewest-chips", "--json"]
+    )
+    told = json.loads(said)
+    assert (status, told["chips"], told["meets_slo"]) == (0, 1, True)
+    status, said = run(capsys, ["search", "serve", *SERVED, "--chips", "1", "--ttft", "p99<1s", "--no-confirm"])
+    assert status == 0
+    assert "NOT CONFIRMED" in said

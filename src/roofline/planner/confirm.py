@@ -15,6 +15,7 @@ from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
 from roofline.results.estimate import Estimate
 from roofline.results.limits import Limit
+from roofline.results.records import plain
 from roofline.results.simulation import Simulation
 from roofline.workload.questions import Serve
 
@@ -36,6 +37,7 @@ class Confirmation:
         requests: that were simulated and counted; ``replicas``: of the plan, whose share of the load they are.
         times: seconds, by the name of a limit.
         limits: that were asked.
+        tokens_per_second_per_chip: output tokens of that time; NaN where it is too short to say.
     """
 
     place: int
@@ -43,6 +45,7 @@ class Confirmation:
     replicas: float
     times: Mapping[str, float]
     limits: Sequence[Limit]
+    tokens_per_second_per_chip: float = np.nan
 
     @property
     def kept(self) -> bool:
@@ -51,12 +54,15 @@ class Confirmation:
 
     def __str__(self) -> str:
         told = ", ".join(each.written(self.times[each.name]) for each in self.limits)
-        return f"a simulation of {figure(self.requests)} requests: {told}"
+        each = self.tokens_per_second_per_chip
+        rate = "" if np.isnan(each) else f"; {figure(each, 3)} tokens/s per chip"
+        return f"a simulation of {figure(self.requests)} requests: {told}{rate}"
 
     def to_dict(self) -> Record:
         """Return it under the names of the machine-readable form."""
         return {
             "requests": self.requests, "replicas": self.replicas, "kept": self.kept,
+            "output_tokens_per_s_per_chip": plain(self.tokens_per_second_per_chip),
             "limits": [each.record(self.times[each.name]) for each in self.limits],
         }  # fmt: skip
 
@@ -108,6 +114,22 @@ def settled(sim: Simulation, limits: Iterable[Limit], *, warm: float) -> tuple[d
     return out, int(mine.sum())
 
 
+def output_rate(sim: Simulation, *, warm: float) -> float:
+    """Return output tokens a second and chip between the first request that counts and the last arrival; NaN if no time lies between.
+
+    Args:
+        warm: part of the requests that is left out at the beginning.
+    """
+    c = sim.columns
+    come = np.sort(c["arrival_s"])
+    if not come.size or come[-1] <= come[int(come.size * warm)]:
+        return float("nan")
+    start, end = float(come[int(come.size * warm)]), float(come[-1])
+    done = c["arrival_s"] + c["e2e_s"]
+    tokens = float(c["output_len"][(done >= start) & (done <= end)].sum())
+    return tokens / (end - start) / float(sim.chips)
+
+
 def confirmations(
     places: Iterable[int], at: Callable[[int], Estimate], limits: Sequence[Limit], most: int
 ) -> tuple[Confirmation, ...]:
@@ -131,7 +153,11 @@ def confirmations(
         q = cast("Serve", est.question)
         warm = 0.0 if q.requests_per_slot is not None else _WARM[q.rate is None]
         times, count = settled(sim, limits, warm=warm)
-        out.append(Confirmation(int(place), count, float(est.layout.replicas), times, tuple(limits)))
+        out.append(
+            Confirmation(
+                int(place), count, float(est.layout.replicas), times, tuple(limits), output_rate(sim, warm=warm)
+            )
+        )
         if out[-1].kept:
             break
         factor = {name: max(factor[name], times[name] / closed[name]) for name in factor}

@@ -13,7 +13,7 @@ from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
 from roofline.core.signatures import typed
-from roofline.core.units import WATT, Num, Watts
+from roofline.core.units import WATT, Num, show
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators import assumptions
@@ -187,7 +187,7 @@ def search_training(
     )
 
 
-def _within(system: System, most: Watts, batch: float) -> list[int]:
+def _within(system: System, most: float, batch: float) -> list[int]:
     """Return the chips of 1, 2, 4, 8, ... systems that a power of the building has room for if all chips wait; one system at least.
 
     Chips that work draw more. Counts of a lower limit are among those of a higher one, which therefore never does worse.
@@ -198,7 +198,7 @@ def _within(system: System, most: Watts, batch: float) -> list[int]:
     each = waiting(system, "hall")
     if each is None:
         rule = f"no rated power of {system.name} is known"
-        raise QuestionError(fault("hall_power", most, rule, "give power"))
+        raise QuestionError(fault("hall_power", show(most, WATT, 3), rule, "give power"))
     out = [int(system.chips)]
     while (
         2 * out[-1] * each <= most

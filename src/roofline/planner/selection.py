@@ -689,6 +689,8 @@ class Search(LayoutSelection[Estimate]):
         asked = f"{figure(float(q.input))} tokens in and {figure(float(q.output))} out: {self._counted}"
         if self.best is None:
             times = ", ".join(f"{title} {show(float(getattr(one, name)), SECOND, 4)}" for name, title in TIMES.items())
+            if "hall_power" in self.limits:
+                times += f", {show(float(measure(one, 'hall_power') or np.nan), WATT, 3)} of the building"
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
             said = f"NO PLAN {self._missing[0]}{near}"
         else:

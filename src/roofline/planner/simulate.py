@@ -196,7 +196,13 @@ def _fewest(simulated: Callable[..., Simulation], rack: System, layout: Layout |
         return found.meets
 
     sizes = [*parts, *(unit * 2**k for k in range(1, 40) if unit * 2**k <= largest)]
-    good = next((n for n in sizes if keeps(n)), None)
+    good = None
+    for n in sizes:
+        if keeps(n):
+            good = n
+            break
+        if n >= unit and n in tried and _idle(tried[n]):
+            break
     if good is not None and good > unit:
         low, high = good // unit // 2, good // unit
         while high - low > 1:
@@ -208,11 +214,17 @@ def _fewest(simulated: Callable[..., Simulation], rack: System, layout: Layout |
     chosen = tried[max(tried) if good is None else good]
     steps = "; ".join(f"{n * each:g}: {said}" for n, said in sorted(told.items()))
     head = (
-        f"NO number of chips up to {max(told) * each:g} will do"
+        f"NO number of chips up to {max(told) * each:g} will do{', and of more some would stand idle' if _idle(chosen) else ''}"
         if good is None
         else f"the fewest chips: {float(chosen.chips):g}"
     )
     return attrs.evolve(chosen, remarks=(f"{head} ({steps})", *chosen.remarks))
+
+
+def _idle(sim: Simulation) -> bool:
+    """Return whether some engine instance stands idle at any time, so that more of them change nothing."""
+    flying = sim.series["running"] + sim.series["waiting"]
+    return sim.fits and bool(flying.size) and float(flying.max()) < sim.instances
 
 
 def _verdict(sim: Simulation) -> str:
