@@ -201,7 +201,8 @@ def costs_apart(spent: Num, reading: Ratio, read: PerSecond, made: PerSecond) ->
         read: n_in, prompt tokens a second that are computed.
         made: n_out, output tokens a second.
 
-    >>> costs_apart(2.0, 0.25, 1000.0, 500.0)
+    >>> read, made = costs_apart(2.0, 0.25, 1000.0, 500.0)
+    >>> float(read), float(made)
     (0.0005, 0.003)
     """
     part = smaller(reading, 1.0)

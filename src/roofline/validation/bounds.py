@@ -116,6 +116,9 @@ def _asked(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
 def _quickest(run: ServingRun) -> ServingRun:
     """Return a run with what its row leaves open as quick as it can be."""
     change: dict[str, object] = {} if run.kv_dtype else {"kv_dtype": _NARROW}
+    if run.memory_fraction is None:
+        # What an engine leaves free by default is no bound: its user may have given it all.
+        change["memory_fraction"] = 1.0
     if run.draft_tokens is None and run.accept_length is None and _drafting(run.model):
         change |= {"draft_tokens": _DRAFTS, "accept_length": _DRAFTS + 1}
     elif run.draft_tokens and run.accept_length is None:
