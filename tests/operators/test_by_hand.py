@@ -227,3 +227,30 @@ def test_matrices_of_a_mixture_by_hand():
     found_ = {m.name: m.elements for m in ffn.matrices(shared, 600)}
     assert found_["router"] == 600 * 8
     assert sum(found_.values()) == 600 * 8 + 3 * 600 * 900 + 600
+
+
+def test_towers_are_stored_once_on_the_tensor_peers_of_the_first_stage():
+    seeing = rl.model("qwen3.5-27b")
+    assert seeing.towers
+    blind = attrs.evolve(seeing, towers=())
+    for tp in (1.0, 2.0):
+        more, less = (memory.weights(each, rl.Layout(tp=tp)) for each in (seeing, blind))
+        assert more - less == pytest.approx(memory.towers(seeing) * 2 / tp, rel=1e-6)  # bf16
+
+
+@pytest.mark.parametrize("layout", [{"dp": 2}, {"replicas": 2}, {"dp": 2, "replicas": 2}])
+def test_sequences_that_fit_are_those_of_every_replica_and_attention_rank(layout):
+    asked = rl.Decode(rl.model("llama-3.1-8b"), 64, 4096)
+    one = rl.estimate(asked, "dgx-h100", rl.Layout(tp=1))
+    many = rl.estimate(asked, "dgx-h100", rl.Layout(tp=1, **layout))
+    times = layout.get("dp", 1) * layout.get("replicas", 1)
+    # Buffers of collectives between ranks take a little.
+    assert many.max_concurrency == pytest.approx(times * one.max_concurrency, rel=0.03)
+
+
+def test_an_index_scores_every_head_against_every_key():
+    model = rl.model("deepseek-v3.2")
+    (index,) = {run.attention.indexer for run in model.layers}
+    (scores, _), *_ = (each for (_, name), each in found(rl.Decode(model, 8, 1000)).items() if name == "index scores")
+    assert (index.heads, index.dim) == (64, 128)
+    assert scores.flops == 2 * 64 * 128 * 8 * 1001
