@@ -96,14 +96,14 @@ def test_signatures_say_their_types():
     assert not loose
 
 
+NOUNS = [value for value in (getattr(rl, name) for name in rl.__all__) if inspect.isclass(value) and attrs.has(value)]
+
+
 def test_fields_say_their_types():
     """Arrays may be of any kind; nothing else may."""
-    nouns = [
-        value for value in (getattr(rl, name) for name in rl.__all__) if inspect.isclass(value) and attrs.has(value)
-    ]
     loose = [
         f"{noun.__name__}.{field.name}: {field.type}"
-        for noun in nouns
+        for noun in NOUNS
         for field in attrs.fields(noun)
         if re.search(r"\b(Any|object)\b", str(field.type).replace("NDArray[Any]", ""))
     ]
@@ -121,6 +121,14 @@ def test_documentation_states_every_argument_and_what_is_returned(name, verb):
     assert set(inspect.signature(verb).parameters) <= stated
     assert "\nReturns:\n" in text
     assert "\nRaises:\n" in text or "raise " not in inspect.getsource(verb)
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.__name__)
+def test_documentation_gives_each_attribute_its_own_line(noun):
+    stated = re.findall(r"^    (\w[\w, ]*): +\S", inspect.getdoc(noun).partition("Attributes:\n")[2], re.MULTILINE)
+    fields = {field.name for field in attrs.fields(noun) if not field.name.startswith("_")}
+    assert fields <= set(stated)
+    assert len(stated) == len(set(stated))
 
 
 def test_every_keyword_of_a_verb_has_a_meaning_and_none_else():
