@@ -125,10 +125,13 @@ def test_documentation_states_every_argument_and_what_is_returned(name, verb):
 
 @pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.__name__)
 def test_documentation_gives_each_attribute_its_own_line(noun):
-    stated = re.findall(r"^    (\w[\w, ]*): +\S", inspect.getdoc(noun).partition("Attributes:\n")[2], re.MULTILINE)
-    fields = {field.name for field in attrs.fields(noun) if not field.name.startswith("_")}
-    assert fields <= set(stated)
-    assert len(stated) == len(set(stated))
+    """In the docstring of the class that defines it: the noun, or one that it inherits from."""
+    for home in (each for each in noun.__mro__ if attrs.has(each)):
+        text = inspect.cleandoc(home.__doc__).partition("\nAttributes:\n")[2].partition("\n\n")[0]
+        stated = re.findall(r"^    (\w+): \S", text, re.MULTILINE)
+        own = {each.name for each in attrs.fields(home) if not each.inherited and not each.name.startswith("_")}
+        assert own <= set(stated), home
+        assert len(stated) == len(set(stated)), home
 
 
 def test_every_keyword_of_a_verb_has_a_meaning_and_none_else():
