@@ -95,6 +95,7 @@ def loaded(name):
 
 
 @pytest.mark.filterwarnings("default")
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "tutorials").glob("*.ipynb")), ids=lambda p: p.name)
 def test_notebooks_run_and_say_what_is_stored(path):
     nbformat, notebooks = pytest.importorskip("nbformat"), loaded("notebooks")

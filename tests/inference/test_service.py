@@ -166,7 +166,11 @@ def coming(part, input, output, chunk, ranks=1, varied=0.0, room=10**9):
     return p, flight, seen
 
 
-@pytest.mark.parametrize("part", [0.02, 0.2, 0.5, 0.8, 0.9])
+PARTS = [0.2, 0.8, *(pytest.param(each, marks=pytest.mark.thorough) for each in (0.02, 0.5, 0.9))]
+"""Shares of the rate that saturates."""
+
+
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize(
     ("load", "varied"),
     [((1024, 256, 8192), 0.0), ((4096, 256, 2048), 0.0), ((4096, 256, 2048), 0.9), ((8192, 256, 2048, 8), 0.0), ((8192, 256, 8192), 0.0)],
@@ -204,7 +208,7 @@ def test_percentiles_in_a_loop(load):
         assert float(waits.percentile(99)) == pytest.approx(begun.percentile(99), rel=0.2)
 
 
-@pytest.mark.parametrize("part", [0.02, 0.2, 0.5, 0.8, 0.9])
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("load", [(1024, 256, 8192), (4096, 256, 2048), (8192, 256, 2048, 8), (8192, 256, 8192)])
 def test_percentiles_of_requests_that_come_at_random(load, part):
     """20 % in p50 and p90, 30 % in p99: a tail of the right mean and chance, taken as exponential."""
