@@ -72,6 +72,7 @@ class ServingRun:
         launch: kind of launch, one of :data:`roofline.hardware.engines.KINDS`; "" where it is not known.
         slots: requests that each slot of a closed loop serves; ``variation``, standard deviation of the lengths over their mean.
         most: requests that the service lets in at most, where the note says it; None where it does not.
+        not_fitted: why no constant may be fitted to the run, though it is scored; "" where nothing speaks against it.
         fault: why the row is refused; "" where it is not.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
     """
@@ -101,6 +102,7 @@ class ServingRun:
     slots: float | None = None
     variation: float | None = None
     most: float | None = None
+    not_fitted: str = ""
     quality: str = ""
     source: str = ""
     note: str = ""
@@ -207,7 +209,7 @@ TRAINING: Final[Mapping[str, Column]] = {
 TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": (
         "id", "group", "model", "system", "mode", "weight_dtype", "kv_dtype", "act_dtype", "engine", "engine_version", "launch",
-        "quality", "source", "note",
+        "not_fitted", "quality", "source", "note",
     ),
     "training": (
         "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "quality", "source", "note",
@@ -334,7 +336,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         memory_fraction=float(filled[1]) if filled else None,
         launch=word(row, "launch", KINDS, place, of.launch), slots=slots, most=float(let_in[1] or let_in[2]) if let_in else None,
         variation=of.variation if variation is None else variation,
-        quality=text("quality").upper(), source=source, note=note,
+        not_fitted=text("not_fitted"), quality=text("quality").upper(), source=source, note=note,
     )  # fmt: skip
 
 
