@@ -96,14 +96,14 @@ def test_signatures_say_their_types():
     assert not loose
 
 
+NOUNS = [value for value in (getattr(rl, name) for name in rl.__all__) if inspect.isclass(value) and attrs.has(value)]
+
+
 def test_fields_say_their_types():
     """Arrays may be of any kind; nothing else may."""
-    nouns = [
-        value for value in (getattr(rl, name) for name in rl.__all__) if inspect.isclass(value) and attrs.has(value)
-    ]
     loose = [
         f"{noun.__name__}.{field.name}: {field.type}"
-        for noun in nouns
+        for noun in NOUNS
         for field in attrs.fields(noun)
         if re.search(r"\b(Any|object)\b", str(field.type).replace("NDArray[Any]", ""))
     ]
@@ -121,6 +121,17 @@ def test_documentation_states_every_argument_and_what_is_returned(name, verb):
     assert set(inspect.signature(verb).parameters) <= stated
     assert "\nReturns:\n" in text
     assert "\nRaises:\n" in text or "raise " not in inspect.getsource(verb)
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=lambda noun: noun.__name__)
+def test_documentation_gives_each_attribute_its_own_line(noun):
+    """In the docstring of the class that defines it: the noun, or one that it inherits from."""
+    for home in (each for each in noun.__mro__ if attrs.has(each)):
+        text = inspect.cleandoc(home.__doc__).partition("\nAttributes:\n")[2].partition("\n\n")[0]
+        stated = re.findall(r"^    (\w+): \S", text, re.MULTILINE)
+        own = {each.name for each in attrs.fields(home) if not each.inherited and not each.name.startswith("_")}
+        assert own <= set(stated), home
+        assert len(stated) == len(set(stated)), home
 
 
 def test_every_keyword_of_a_verb_has_a_meaning_and_none_else():

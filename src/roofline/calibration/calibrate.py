@@ -322,8 +322,11 @@ class Calibrated(Displayed):
 
     Attributes:
         profile: to be used as ``level=``.
-        fits: what was found for all stacks together; ``own``: for a stack whose kernels differ.
+        chip: the chip that the timed kernels ran on.
+        fits: what was found for all stacks together.
+        own: what was found for each stack whose kernels differ.
         notes: classes that had too few rows, and rows that were left aside.
+        source: names of the files of timings, or how many there are.
         parts: the timings that were used, stack by stack.
         base: the profile whose constants stay where the rows say nothing.
     """

@@ -15,7 +15,7 @@ from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, ONE, SECOND, Unit
 from roofline.hardware.frameworks import REDUCED, UNFUSED, Framework, Recipe
 from roofline.workload.layout import SHARDINGS
-from roofline.workload.questions import MODULES, RECOMPUTE, modules
+from roofline.workload.questions import MODULES, RECOMPUTE, TASKS, modules
 
 MOST_CHUNKS: Final = 64
 """Chunks of layers that a stage of a pipeline may have in a recipe."""
@@ -85,8 +85,10 @@ def _recipe(table: Table, facts: Facts, base: Recipe) -> Recipe:
         sources["recompute"] = facts.cite(named, "recompute")
         again = _words(inner)
         for task, words in again.items():
+            if task not in TASKS:
+                raise inner.fail(task, "is no task", near(task, TASKS, "tasks"))
             if words.partition(":")[0] not in RECOMPUTE or set(modules(words)) - set(MODULES):
-                raise inner.fail(task, "says nothing that is computed again", near(words, RECOMPUTE, "words"))
+                raise inner.fail(task, "is nothing that is computed again", near(words, RECOMPUTE, "words"))
     sharding = table.text("sharding", base.sharding)
     if sharding not in SHARDINGS:
         raise table.fail("sharding", "names no kind of sharding", near(sharding, SHARDINGS, "kinds"))

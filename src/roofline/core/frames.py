@@ -40,6 +40,9 @@ class Frame:
     name,n
     a,1.0
     b,2.5
+
+    Attributes:
+        columns: the columns, arrays of equal length by name.
     """
 
     columns: dict[str, NDArray[Any]] = field(converter=_columns, validator=_even)

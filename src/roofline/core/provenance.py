@@ -23,7 +23,16 @@ KINDS: Final = {
 
 @frozen
 class Source:
-    """A document, measurement or argument that numbers are taken from."""
+    """A document, measurement or argument that numbers are taken from.
+
+    Attributes:
+        key: name that the file's numbers refer to it by.
+        kind: a key of :data:`KINDS`.
+        title: title of the document or measurement.
+        url: its address; "" where there is none.
+        retrieved: day on which it was read; None where that is not known.
+        reason: how a derived number was computed, or what an assumed one rests on; "" for the other kinds.
+    """
 
     key: str
     kind: str
@@ -38,6 +47,14 @@ class Fact:
     """One number as its file states it, with its source and the figures other sources give for it.
 
     Attributes:
+        path: place of the number in its file, keys joined by dots.
+        text: the number as the file writes it.
+        value: the number in base units.
+        unit: unit of ``value``.
+        source: the document that states it.
+        at: page, table or section of the source; "" where none is given.
+        note: what the file says of the number; "" for nothing.
+        others: what other sources state for the same number.
         differs: why the file's other numbers do not add up to it, where they do not.
     """
 

@@ -88,16 +88,19 @@ class Kernel:
     + || ||F / (eta_compute P), scores / (eta_score X)||_2, B / (eta_memory W)||_p``
 
     Attributes:
-        eta_compute, eta_memory, eta_staging: parts reached of the peak, of the bandwidth, and of it by the passes around.
-        eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
-            None where it does not. In a format that is not measured, the best of the others bounds ``eta_compute``.
+        eta_compute: part reached of the chip's peak rate.
+        eta_memory: part reached of the memory bandwidth.
         t0: time of one launch.
         p: how compute and memory share the time: 1 in turn, infinity side by side.
-        step: time of one element of depth on one core; ``item``, of one work item.
+        step: time of one element of depth on one core, s.
+        item: time of one work item on one core, s.
         eta_score: part reached of the rate of exponentials, X; None where they are not counted.
+        eta_staging: part reached of the memory bandwidth by the passes before and after the kernel.
+        eta_best: part of the quickest rate measured on a chip, which stands in for ``eta_compute`` of the peak where that is known;
+            None where it does not. In a format that is not measured, the best of the others bounds ``eta_compute``.
+        error: half-width of the 80 % interval of ``T``, relative.
         turn: time of one work item where these are taken one after another, whatever the cores.
         elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
-        error: half-width of the 80 % interval of ``T``, relative.
     """
 
     eta_compute: Ratio = 1.0
@@ -125,12 +128,19 @@ class Link:
     + start max(latency) + hop sum(steps latency)``.
 
     Attributes:
+        alpha: fixed time to start a message, s.
+        peer: time that each further rank of the group adds, s.
         start: steps' worth of latency that it takes to begin.
-        eta: part of a link's bandwidth that is reached where ranks read and write each other's memory; ``far``, where a
-            network card carries messages. On a tier that names a fabric, ``far`` is a part of the fabric's own share.
+        hop: time of each step of the algorithm over the latency of its tier.
+        eta: part of a link's bandwidth that is reached where ranks read and write each other's memory.
+        far: part of the bandwidth that is reached where a network card carries messages; on a tier that names a
+            fabric, a part of the fabric's own share.
         pair: part of ``eta`` that two ranks reach, which use fewer channels than more do.
-        error: half-width of the 80 % interval of ``T``, relative, on messages such as it was fitted to; ``ranks`` and ``bytes``, the
-            most of each among them. Beyond them it grows with the distance; 0 where nothing was fitted.
+        c: weight of the square-root term, by which the bandwidth is reached only gradually as messages grow.
+        error: half-width of the 80 % interval of ``T``, relative, on messages such as it was fitted to; beyond
+            ``ranks`` and ``bytes`` it grows with the distance; 0 where nothing was fitted.
+        ranks: the most ranks among the messages it was fitted to.
+        bytes: the largest message it was fitted to, bytes.
     """
 
     alpha: Seconds = 0.0
@@ -198,6 +208,8 @@ class Calibration:
     """A profile: the constants of every kernel class and link, and the margins that no kernel explains.
 
     Attributes:
+        name: name of the profile, as catalogued.
+        level: how far its constants are measured, one of :data:`LEVELS`.
         kernels: constants by (class, rate or stored format); ``"any"`` serves those not listed.
         links: constants by name of :data:`COLLECTIVES`.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill.
@@ -208,16 +220,19 @@ class Calibration:
         idle_fraction: draw of a chip that has nothing to do, over its rated power.
         core: rate in 16 bits of the largest core that constants of a core were found on.
         exponential: exponentials that a core takes a second, on a chip of which that is not stated.
+        eager: time of the host for one launch that no graph has captured, s.
+        host: time of the host for each launch of the kind that was asked for, s; 0 in a graph.
+        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip, in 16 bits.
+        sustained_fp8: of the part of the peak that 16 bits reach then, what products in fp8 reach of theirs.
+        sustained_fp4: the same for products in 4 bits.
         tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
-        eager: time of the host for one launch that no graph has captured; ``host``: what each launch costs it as asked,
-            0 in a graph.
-        sustained: part of the matrix rate that stays when work lasts long enough to heat the chip; ``sustained_fp8`` and
-            ``sustained_fp4``, of the part of the peak that 16 bits reach then, what products in narrow formats reach of theirs.
         stands_for: the chip that the constants serve as its nearest relative's, where its own kernels were not timed.
-        vendors: makers of the chips the constants were found on; elsewhere the interval is widened by ``elsewhere``.
-        engine: what runs the kernels, and what it adds to them; ``framework``, what trains.
-        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right; ``experts_error``,
-            that of its experts, whose software changes fastest.
+        vendors: makers of the chips the constants were found on.
+        elsewhere: factor that widens the interval on chips of other makers than ``vendors``.
+        engine: what runs the kernels when serving, and what it adds to them.
+        framework: what trains, and what it adds to the kernels.
+        training_error: half-width of the 80 % interval of a training step that stays when every kernel is right.
+        experts_error: the same for the experts' part of a training step, whose software changes fastest.
         stacks: by name, what differs in the kernels of one software stack.
         found: how constants were fitted, where they were.
         facts: each constant as the file states it, with its source.

@@ -50,32 +50,45 @@ class Framework:
     ``step = pipeline(m micro-batches, each ||pace chip, launch host||_6) + seen messages + optimizer + step``
 
     Attributes:
-        pace: time of all the chip's work over that of tuned kernels.
-        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
-        step: time of an optimizer step outside operations and messages: reading data, clipping, logging; ``captured``, the part of it that is
-            left where the whole iteration is one graph.
-        graphed: time of the host for a launch where parts of a step are graphs, over that where none are.
-        tp, cp, ep, dp, pp, fsdp: part of the messages of each kind of parallelism that no work hides, however long that is;
-            ``overlapped``, of the collectives of tensor parallelism where they are cut into pieces and overlapped with the GEMMs
-            next to them; ``paired``, of the messages of experts where another micro-batch computes meanwhile; ``lent``, part of the chip's
-            cores that send where a schedule has two micro-batches go together (DualPipe).
-        contention: what operations lose to messages that hide behind them, as a part of the time hidden.
-        attention: part of the rate of the best attention kernels that its own reach; ``synchronous``, what is left of that on chips
-            newer than its kernels; ``backward``, the rate of the gradients over that of the forward pass.
-        passes: time of elementwise operations over that of fused kernels; ``eager``, where nothing compiles and fuses them.
+        name: name of the framework, as catalogued.
+        title: name of the framework for people.
+        unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
         reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
+        narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         scattered: whether the gradients of sharded states (ZeRO-1) are reduced as they are made where one micro-batch makes the step, so that
             a rank holds its share of them alone.
-        narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
-        unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
-        experts: time of grouped products and permutation over that of the best; ``expert``, of one product of one local expert
-            besides, where the host starts one after another.
+        pace: time of all the chip's work over that of tuned kernels.
+        launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
+        step: time of an optimizer step outside operations and messages, s: reading data, clipping, logging.
+        captured: part of ``step`` that is left where the whole iteration is one graph.
+        graphed: time of the host for a launch where parts of a step are graphs, over that where none are.
+        tp: part of the messages of tensor parallelism that no work hides, however long that is.
+        overlapped: the same for its collectives where they are cut into pieces and overlapped with the GEMMs next to
+            them.
+        cp: part of the messages of context parallelism that no work hides.
+        ep: part of the messages of expert parallelism that no work hides.
+        paired: the same for messages of experts where another micro-batch computes meanwhile.
+        lent: part of the chip's cores that send where a schedule has two micro-batches go together (DualPipe).
+        dp: part of the messages of data parallelism that no work hides.
+        pp: part of the messages of pipeline parallelism that no work hides.
+        fsdp: part of the messages of sharded weights (FSDP, ZeRO-3) that no work hides.
+        contention: what operations lose to messages that hide behind them, as a part of the time hidden.
+        attention: part of the rate of the best attention kernels that its own reach.
+        synchronous: what is left of ``attention`` on chips newer than its kernels.
+        backward: rate of attention's gradients over that of its forward pass.
+        passes: time of elementwise operations over that of fused kernels.
+        eager: the same where nothing compiles and fuses them.
+        experts: time of grouped products and permutation over that of the best.
+        expert: time of one product of one local expert besides, s, where the host starts one after another.
         elsewhere: the framework that describes it on chips of another maker, by maker.
         recipe: how a run is configured that does not say.
-        of: the framework of which it is an older state, up to the release ``until``, year.month; "" for the present state.
+        of: the framework of which it is an older state; "" for the present state.
+        until: last release of the older state, year.month; 0 for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
-        logits: bytes of a logit that the loss keeps, and ``logits_eager`` more where nothing compiles it; ``gradients``, of a gradient as it is accumulated where a run does not say;
-            ``gates``, of an input of a gated activation in experts that is done again, where products are in 8 bits.
+        logits: bytes of a logit that the loss keeps.
+        logits_eager: bytes of a logit kept besides where nothing compiles the loss.
+        gradients: bytes of a gradient as it is accumulated, where a run does not say.
+        gates: bytes of an input of a gated activation in experts that is done again, where products are in 8 bits.
         memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
     """

@@ -47,6 +47,8 @@ class Memory:
     """One level of memory.
 
     Attributes:
+        capacity: its size, bytes.
+        bandwidth: rate at which it is read or written, bytes/s.
         usable: part of ``capacity`` that a program can be given at most. Vendors' GB are close to GiB, so where the driver of a
             real machine has been read it may exceed 1.
     """
@@ -61,7 +63,9 @@ class Chip:
     """What one rank runs on: dense matrix rates by dtype, and a memory.
 
     Attributes:
+        name: name of the chip, as catalogued.
         peak: dense FLOP/s of the matrix unit by rate (an integer operation counts as one FLOP).
+        memory: its memory, capacity and bandwidth.
         best: part of each peak that the quickest product of any shape was measured to reach; none where it is not measured.
         cores: independent cores (SM, cube core) that share the work of a kernel.
         exponentials: of a softmax that its special function units take a second; None where it is not stated.
@@ -74,6 +78,8 @@ class Chip:
         silicon: the chip whose cores it has, with another memory or power: that one's constants serve where it has none of its own.
         relative: the chip of its generation, or the one before, whose constants serve where neither it nor its silicon has any.
         generation: of the maker's chips that software treats alike, such as ``hopper``.
+        vendor: its maker.
+        title: its name for people.
         limit: power cap of the package that is set below its rated power; None for none.
         clock: of the matrix units over the clock that ``peak`` was stated at before a power cap lowered it.
         facts: each number as the descriptor states it, with its source.
@@ -226,6 +232,7 @@ class Tier:
     """One ring of the network: ``size`` ranks reach each other at ``bandwidth`` per rank, one way.
 
     Attributes:
+        name: name of its network, such as ``NVLink 4``.
         size: ranks inside one instance of this tier, counting those of the tiers below.
         bandwidth: of all links of a rank together.
         latency: time of one step between two ranks of this tier, as a collective meets it.
@@ -233,8 +240,8 @@ class Tier:
         load_store: a rank can read and write another's memory directly, so small messages need no protocol.
         topology: how its units (what the tiers below hold) are joined: a key of :data:`TOPOLOGIES`.
         dims: of a torus, its units along each dimension.
-        same_ports: its traffic leaves a rank by the links of the tier inside it, as in the levels of one network; else by its own.
         oversubscription: of a switch, what the ranks could send at once over what it passes.
+        same_ports: its traffic leaves a rank by the links of the tier inside it, as in the levels of one network; else by its own.
         fabric: the kind of network it is, where its traffic leaves a node by network cards; None where nothing of it is known.
         block: of a torus that optical switches put together, the edges of its blocks: any slice of whole blocks is a torus itself.
     """
@@ -262,6 +269,7 @@ class Host:
     """The hosts of a system: memory that chips reach by links which collectives do not use.
 
     Attributes:
+        name: name of the link to the hosts, such as ``PCIe 5.0 x16``.
         bandwidth: of the link of each package, one way.
         memory: of all hosts of the system as sold; None where it is not published.
     """
@@ -299,12 +307,16 @@ class System:
     """Chips and the tiers between them, innermost first: a node, a rack, a supernode.
 
     Attributes:
+        name: name of the system, as catalogued.
         package: the part one buys.
         chips: packages in the system as sold; its outer tiers may join more.
+        tiers: its networks, innermost first.
         ranks_per_chip: ranks on one package: 1, or its dies.
         power: rated power of the whole system; None where it is not published.
         price: cost of the whole system per second; None where no figure was found.
         purchase: price of the whole system; None where no figure was found.
+        vendor: its maker.
+        title: its name for people.
         host: its hosts' memory and the links to it; None where neither is known.
         planes: other networks of the system, beside the tiers.
         cpu: kind of the hosts' processors: ``x86``, ``grace``, ``kunpeng``.

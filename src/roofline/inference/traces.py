@@ -29,7 +29,8 @@ class Lengths:
 
     Attributes:
         kind: a name of :data:`LENGTHS`.
-        mean: tokens; ``variation``: standard deviation over the mean, of ``lognormal`` and ``uniform``.
+        mean: mean of the distribution, tokens.
+        variation: standard deviation over the mean, of ``lognormal`` and ``uniform``.
     """
 
     kind: str
@@ -90,6 +91,7 @@ class Trace:
         concurrency: as many requests are always in flight, whatever their times; None where they come at their times.
         timed: whether requests have times of arrival; where not, a rate or a concurrency must be given.
         hash_block: tokens of a block that a hash id names.
+        speed: factor by which requests come faster than the trace's times say; 1 for as recorded.
         notes: what was assumed to read or to make it.
     """
 

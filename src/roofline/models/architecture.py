@@ -53,7 +53,13 @@ __all__ = [
 
 @frozen
 class Layers:
-    """A run of ``count`` equal layers."""
+    """A run of ``count`` equal layers.
+
+    Attributes:
+        count: how many layers the run has.
+        attention: the attention of each, or what stands in its place.
+        ffn: the feed-forward block of each.
+    """
 
     count: int
     attention: Attention
@@ -65,6 +71,7 @@ class Hyper:
     """Hyper-connections (arXiv:2409.19606): ``streams`` residual streams, mixed before and after every block.
 
     Attributes:
+        streams: residual streams side by side.
         coefficients: mixing coefficients of a block, each from all streams of a token.
         scales: learned scales beside them.
         head: the streams are mixed into one before the head by learned weights.
@@ -78,7 +85,12 @@ class Hyper:
 
 @frozen
 class PerLayer:
-    """A second embedding table that gives every layer a vector of ``dim`` a token, gated and projected into the stream."""
+    """A second embedding table that gives every layer a vector of ``dim`` a token, gated and projected into the stream.
+
+    Attributes:
+        vocab: tokens, the rows of the table.
+        dim: width of a layer's vector, elements.
+    """
 
     vocab: int
     dim: int
@@ -96,6 +108,18 @@ class Formats:
     """The stored format of each component, of the KV cache, and of the state of linear attention (32 bits unless a file says).
 
     Attributes:
+        attention: format of the projections of softmax attention.
+        recurrent: format of the projections of linear attention and Mamba.
+        dense: format of the feed-forward blocks of dense layers.
+        router: format of the router of the experts.
+        experts: format of the routed experts.
+        shared: format of the shared experts.
+        residual: format of matrices on the residual stream outside the blocks, such as the fusion of a draft model.
+        head: format of the output head.
+        embedding: format of the embedding tables.
+        mtp: format of the multi-token-prediction modules.
+        kv: format of the KV cache.
+        state: format of the state of linear attention and Mamba.
         mixes: components whose modules are stored in several formats, with the share of each; the component's own field has the
             largest.
     """
@@ -199,25 +223,34 @@ class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.
 
     Attributes:
-        mtp: multi-token-prediction modules, each one more layer like ``draft`` and a projection.
+        name: name of the model, as catalogued.
+        hidden: width of the hidden state, elements.
+        vocab: tokens in the vocabulary.
+        layers: the plan: runs of equal layers, in order.
         tied: the head shares the embedding's weights.
+        mtp: multi-token-prediction modules, each one more layer like ``draft`` and a projection.
         max_context: tokens the model was made for; 0 where its files do not say.
+        formats: the stored format of each component.
         family: the ``model_type`` of its config.json.
-        source: where the dimensions come from; ``note``: what had to be put in.
+        source: where the dimensions come from.
+        note: what had to be put in where the source does not say.
         norm_params: parameters of a normalisation, as a multiple of its width: 1, 2 with a bias, 0 where none are learned.
         outer_norms: normalisations outside the layers: before the head, and after the embedding where there is one.
         positions: rows of a table of learned positions; 0 for none.
         head_bias: a bias on the head.
+        hyper: its hyper-connections; None for a plain residual stream.
+        per_layer: its embedding of vectors for each layer; None where it has none.
         draft: the layer of a multi-token-prediction module; the last of the plan if None.
         warnings: what its file says that is not understood and could matter.
         role: empty for a model that generates text, ``"draft"`` for one that proposes tokens to another, ``"encoder"`` for one that
             only reads.
         fusion: inputs of the projection that makes a draft model's hidden state of its target's; 0 for none.
-        embedded, headed: it has an embedding, or a head, of its own; a draft model may use its target's.
+        embedded: it has an embedding of its own; a draft model may use its target's.
+        headed: it has a head of its own; a draft model may use its target's.
         towers: encoders of other inputs, and what else is held and not met by text.
         speculator: the draft model it is served with.
-        scale: bytes of its checkpoint's files over those that its plan and formats describe; 1 where no files were seen.
         block: tokens that a draft model proposes in one pass; 0 where each takes a pass.
+        scale: bytes of its checkpoint's files over those that its plan and formats describe; 1 where no files were seen.
     """
 
     name: str

@@ -16,6 +16,8 @@ class Indexer:
     """Chooses the tokens a query attends to (DSA; DeepSeek-V3.2, arXiv:2512.02556, section 2.1): cheap heads score every key.
 
     Attributes:
+        heads: index heads that score every key.
+        dim: width of an index head, elements.
         top_k: tokens a query attends to at most.
         q_rank: rank of the compressed query that its queries come from; None where they come from the hidden state.
         weighted: each head's score is weighted by the token.
@@ -41,6 +43,9 @@ class Gqa:
     """Softmax attention with ``kv_heads`` key-value heads: MHA at kv_heads = heads, MQA at 1, GQA between.
 
     Attributes:
+        heads: query heads.
+        kv_heads: key-value heads.
+        head_dim: width of a query and key head, elements.
         bias: biases on the query, key and value projections.
         out_bias: a bias on the output projection.
         qk_norm: queries and keys are normalised with learned weights.
@@ -53,10 +58,11 @@ class Gqa:
         q_rank: rank of a compressed, normalised query; None where the projection is whole.
         shared_kv: keys and values are those that an earlier layer cached.
         same_kv: values are made from the keys' projection.
+        indexer: chooses what is attended to.
+        norms: normalisations of the residual stream that belong to it.
         streams: hidden states side by side that queries, keys and values are made of: two in the first layer of an EAGLE draft model.
         cross: keys and values are made of this many states of an encoder, once for a sequence; 0 for those of the text.
         causal: a token sees none after it; encoders see all.
-        indexer: chooses what is attended to.
     """
 
     heads: int
@@ -91,14 +97,20 @@ class Mla:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): one latent of ``kv_rank`` for all heads.
 
     Attributes:
-        q_rank: rank of the compressed query; None where the query projection is whole.
+        heads: attention heads.
         kv_rank: width of the cached latent.
         nope_dim: query and key width of a head without position.
         rope_dim: width of the position part, cached once for all heads; 0 where no layer turns it.
         value_dim: value width of a head.
+        q_rank: rank of the compressed query; None where the query projection is whole.
         bias: biases on the projections into the latents, and on the output projection.
-        gate_dim, sinks, shared_kv, indexer, streams: as in :class:`Gqa`.
+        gate_dim: elements a head of a gate on the output, as in :class:`Gqa`; 0 for none.
+        sinks: a learned logit a head that takes attention to nothing, as in :class:`Gqa`.
+        shared_kv: the latent is the one that an earlier layer cached, as in :class:`Gqa`.
+        indexer: chooses what is attended to; None where all is.
         extra: parameters outside its matrices, those of its norms apart.
+        norms: normalisations of the residual stream that belong to it.
+        streams: hidden states side by side that queries, keys and values are made of, as in :class:`Gqa`.
     """
 
     heads: int
@@ -124,10 +136,16 @@ class Compressed:
     DeepSeek-V4 (CSA: a gated, overlapping compressor and an indexer; HCA: a high ratio, everything attended to).
 
     Attributes:
+        heads: query heads.
         dim: width of the one key that is also the value.
-        out_groups, out_rank: the output projection goes through ``out_groups`` latents of ``out_rank``.
+        q_rank: rank of the compressed query.
+        out_groups: latents that the output projection goes through.
+        out_rank: width of each of these latents.
+        window: tokens of the short window that a token attends to.
         ratio: tokens behind one entry of the compressed stream; 0 for the window alone.
         overlap: entries overlap: the compressor has two projections of everything.
+        indexer: chooses the compressed entries that are attended to; None where all are.
+        norms: normalisations of the residual stream that belong to it.
     """
 
     heads: int
@@ -157,13 +175,20 @@ class Linear:
     Mamba-2 (arXiv:2405.21060), whose groups are key heads, whose B and C are keys and queries, and whose state is the key width.
 
     Attributes:
+        key_heads: heads of keys and queries.
+        value_heads: heads of values, each with a state.
+        key_dim: width of a key head, elements.
+        value_dim: width of a value head, elements.
         conv: taps of the short convolution over queries, keys and values; 0 for none.
+        conv_bias: a bias on the short convolution.
         decay: learned decays a head: 0 where they are fixed, 1, or one for each element of a key.
-        decay_rank, gate_rank: rank of the projections to decays and output gate; 0 where they are whole.
+        decay_rank: rank of the projection to decays; 0 where it is whole.
+        gate_rank: rank of the projection to the output gate; 0 where it is whole.
         delta: the delta rule: what a key held is taken out first.
         skip: values are also passed on, weighted a head.
         norm_all: the output norm has weights of its own for every head.
         bias: biases on the projections in and out.
+        norms: normalisations of the residual stream that belong to it.
     """
 
     key_heads: int
@@ -197,9 +222,14 @@ class Mamba:
     """The selective scan of Mamba (arXiv:2312.00752): ``inner`` channels, each with ``state`` elements.
 
     Attributes:
+        inner: channels, the inner width.
+        state: elements of the state of a channel.
         rank: rank of the projection to time steps.
         conv: taps of the short convolution.
+        conv_bias: a bias on the short convolution.
+        bias: biases on the projections in and out.
         normed: time step, input and output vectors are normalised (Jamba).
+        norms: normalisations of the residual stream that belong to it.
     """
 
     inner: int
@@ -240,7 +270,11 @@ class Dense:
     """A feed-forward block of ``width``; gated ones (SwiGLU) have three matrices, the others two.
 
     Attributes:
+        width: inner width, elements.
+        gated: it multiplies by a gate (SwiGLU), which takes a third matrix.
+        bias: biases on its matrices.
         parallel: it runs beside the attention and their outputs are added up together.
+        norms: normalisations of the residual stream that belong to it.
     """
 
     width: int
@@ -255,15 +289,20 @@ class Moe:
     """A mixture of ``experts`` of which each token visits ``top_k``, beside a shared block that every token visits.
 
     Attributes:
+        experts: routed experts of a layer.
+        top_k: routed experts that each token visits.
         width: width of one routed expert.
         shared_width: total width of the shared experts, or of a dense block beside the mixture; 0 for none.
         shared_gate: the shared block's output is scaled by a learned gate.
         gated: as in :class:`Dense`, of routed and shared experts.
-        bias: biases on the experts' matrices; ``router_bias``: one for each expert on the router.
+        bias: biases on the experts' matrices.
+        router_bias: a bias on the router, one for each expert.
         latent: width of the hidden state inside the routed experts, projected down before and up after; 0 where it is the model's.
         idle: experts without weights that return their input; a token spends part of its visits there.
         extra: parameters outside its matrices.
-        groups, among: the router draws experts from ``among`` of ``groups`` equal groups only (node-limited routing).
+        norms: normalisations of the residual stream that belong to it.
+        groups: equal groups of experts that the router chooses among (node-limited routing); 1 for no grouping.
+        among: groups that the experts of one token are drawn from at most.
     """
 
     experts: int

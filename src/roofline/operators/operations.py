@@ -46,14 +46,15 @@ class Op:
         rows: rows, or elements, of activations that go through it.
         inputs: of a GEMM, elements of a row before it.
         outputs: of a GEMM, elements of a row after it.
-        kept: bytes of a row that its gradients need later; ``inner``, those of them that an activation inside of it writes.
+        kept: bytes of a row that its gradients need later.
+        inner: those bytes of ``kept`` that an activation inside the operation writes.
         helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
             writing the cache, sorting tokens by expert.
-        elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
         module: part of the model that it belongs to.
         role: what it does in that part.
         phase: pass that it runs in.
         recompute: whether it repeats an operation of the forward pass for the backward one.
+        elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
     """
 
     name: str
@@ -114,7 +115,8 @@ class Message:
         recompute: whether it repeats a message of the forward pass for the backward one.
         rows: of a dispatch or combine whose kernel sends through a thread of the host, tokens of a rank; 0 where the GPU writes to the
             card itself.
-        groups, among: the router draws experts from ``among`` of ``groups`` equal parts of the ranks only (node-limited routing).
+        groups: equal parts of the ranks that the router chooses among (node-limited routing); 1 for no grouping.
+        among: parts that the experts of one token are drawn from at most.
     """
 
     name: str

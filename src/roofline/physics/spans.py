@@ -22,9 +22,12 @@ class Span:
     """A time, what it is spent on, and its parts.
 
     Attributes:
+        name: what the time is called in a breakdown.
         time: of all repetitions.
         times: how often the parts are met.
         parts: spans inside; a leaf has none and carries its work and cost instead.
+        work: the operation or message of a leaf; None of a span with parts.
+        cost: the time of a leaf by resource; None of a span with parts.
     """
 
     name: str

@@ -80,9 +80,12 @@ class Collective(Answer):
         kind: a key of :data:`KINDS`.
         bytes: of the whole buffer of one rank (all-gather: what it ends with; dispatch: one copy of its tokens).
         ranks: that take part, on neighbouring places.
-        system: on which; ``tiers``: those that it meets; ``fabric``: the network between nodes that it crosses, "" inside one.
+        system: the system that it runs on.
+        tiers: the tiers of the network that it meets.
+        fabric: the network between nodes that it crosses; "" inside one node.
         calibration: coefficients of the links.
-        time: of the quickest algorithm, or of the one asked for; ``latency``: the part of it that no bandwidth shortens.
+        time: of the quickest algorithm, or of the one asked for, s.
+        latency: the part of ``time`` that no bandwidth shortens, s.
         algorithm: which that is.
         error: half-width of the 80 % interval, relative.
         algorithms: times of all that are open to it, by name.

@@ -109,6 +109,7 @@ class Measured(Displayed):
     """A chip's roofline with what was measured under it.
 
     Attributes:
+        chip: the chip whose roofline it is.
         dtype: the peak that points are compared with.
         spots: the measured kernels, in their order.
         left: how many were left aside, by reason.

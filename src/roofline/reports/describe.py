@@ -25,7 +25,14 @@ from roofline.reports.model_card import card, row
 
 @frozen(eq=False)
 class Description:
-    """A descriptor described: ``text`` for people, ``fields`` under the names of the machine-readable answer."""
+    """A descriptor described: ``text`` for people, ``fields`` under the names of the machine-readable answer.
+
+    Attributes:
+        kind: ``system``, ``chip`` or ``model``.
+        name: name of the descriptor, as catalogued.
+        text: the description for people.
+        fields: the same for programs, under the names of the machine-readable answer.
+    """
 
     kind: str
     name: str

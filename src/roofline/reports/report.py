@@ -35,7 +35,8 @@ class Report:
     """A page about one answer.
 
     Attributes:
-        title: what it is about; ``html``: the whole page, which asks no address for anything.
+        title: what the page is about.
+        html: the whole page, which asks no address for anything.
         answer: what it tells.
     """
 

@@ -98,16 +98,33 @@ class Simulation(Answer):
     """The answer for a trace: what each request saw, and how full the service was.
 
     Attributes:
-        trace: name of the trace; ``requests``: that came; ``refused``: those whose prompt no cache holds.
+        model: the model that is served.
+        system: the system that decodes (and reads, unless ``prefill_system`` is given).
         layout: of the chips that decode (and read, unless ``prefill_layout`` is given).
-        estimate: the closed form for the mean request, whose relative intervals are taken over.
+        trace: name of the trace.
+        policy: how requests are scheduled and routed, by word.
+        requests: requests that came.
+        refused: requests whose prompt no cache holds.
         columns: of each request that was answered: ``arrival_s, input_len, output_len, cached_tokens, preemptions, instance,
             priority, ttft_s, tpot_s, e2e_s``.
         series: over time: ``time_s, waiting, running, cache_used, output_tokens``.
         itl: distribution of the time between two steps that bring a request tokens.
-        limits: on ttft and tpot, that a good request keeps; ``slo``: on their means and percentiles, that all requests together keep.
+        preemptions: how often a request lost its place in the cache and began anew.
+        hit_tokens: prompt tokens that were found in the prefix cache.
+        asked_tokens: prompt tokens of all requests that were let in.
+        busy: time in which engine instances ran a step, added up over them, s.
+        instances: engine instances that served.
+        last_arrival: time at which the last request came, s.
+        chips: packages of the whole service.
+        limits: on ttft and tpot, that a good request keeps, s.
         table_error: mean and 99th percentile of the relative error of the tables of step times.
+        estimate: the closed form for the mean request, whose relative intervals are taken over.
+        prefill_layout: layout of the chips that read prompts; None where the same chips decode.
+        prefill_system: system that reads prompts; None where the same system decodes.
+        interrupted: whether the simulation was stopped before the trace ended.
         reasons: why the plan does not fit; empty if it does.
+        remarks: what was assumed or chosen.
+        slo: limits on means and percentiles that all requests together keep.
     """
 
     KIND = "simulation"

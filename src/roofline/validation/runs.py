@@ -63,18 +63,36 @@ class ServingRun:
     """One measured operating point of a serving system.
 
     Attributes:
+        id: name of the row, or its number where it has none.
+        group: the set of measurements it belongs to.
+        model: name of the model.
+        system: name of the system.
         pool: all its chips; those that decode where prompts are read elsewhere, on those of ``prompts``.
-        weight_dtype, kv_dtype, act_dtype: stored formats; "" where they are not known.
-        input, output: tokens in and out of a request; in mode decode, ``input`` are those cached at the start.
+        prompts: chips that read prompts where they are apart; None where ``pool`` does both.
+        mode: one of :data:`MODES`.
+        weight_dtype: stored format of the weights; "" where it is not known.
+        kv_dtype: stored format of the KV cache; "" where it is not known.
+        act_dtype: format of the activations that are multiplied; "" where it is not known.
+        input: tokens in of a request; in mode decode, those cached at the start.
+        output: tokens out of a request.
         concurrency: requests in flight in the whole deployment; of a static run, the batch.
-        ttft, tpot, tokens_per_second: what was measured; in mode prefill, the rate is of prompt tokens.
+        draft_tokens: speculative tokens verified at each step; None where none are, or it is not known.
+        accept_length: mean tokens emitted a step with them; None where it is not known.
+        engine: name of the serving engine; "" where it is not known.
+        engine_version: its release; "" where it is not known.
+        ttft: measured time to the first token, s.
+        tpot: measured time between tokens, s.
+        tokens_per_second: measured rate of the whole deployment; in mode prefill, of prompt tokens.
         memory_fraction: share of a chip's memory that was filled, where the note says it.
         launch: kind of launch, one of :data:`roofline.hardware.engines.KINDS`; "" where it is not known.
-        slots: requests that each slot of a closed loop serves; ``variation``, standard deviation of the lengths over their mean.
+        slots: requests that each slot of a closed loop serves.
+        variation: standard deviation of the lengths over their mean; None where it is not known.
         most: requests that the service lets in at most, where the note says it; None where it does not.
         not_fitted: why no constant may be fitted to the run, though it is scored; "" where nothing speaks against it.
-        fault: why the row is refused; "" where it is not.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
+        source: where it was measured.
+        note: what else is known of the row.
+        fault: why the row is refused; "" where it is not.
     """
 
     id: str
@@ -120,14 +138,37 @@ class TrainingRun:
     """One measured training run: the time of an optimizer step.
 
     Attributes:
-        chips: packages that it ran on; ``node`` of them a host.
-        batch: sequences of a step in the whole deployment; ``micro_batch`` of them a data-parallel rank and micro-batch.
-        tp, pp, vpp, cp, ep, dp: degrees in chips; ``etp`` of an expert. ``vpp`` chunks of a stage are interleaved.
-        sharding: over the data-parallel ranks; ``recompute``: what the columns say, and ``unknown`` where they do not.
+        id: name of the row, or its number where it has none.
+        group: the set of measurements it belongs to.
+        model: name of the model.
+        system: name of the system.
+        chips: packages that it ran on.
+        node: packages of a host.
+        dtype: format that matrices are multiplied in.
+        length: tokens of a sequence.
         document: tokens that attend to each other, where several documents are packed into a sequence.
+        batch: sequences of a step in the whole deployment.
+        micro_batch: sequences of a micro-batch on a data-parallel rank.
+        tp: tensor parallel degree, chips.
+        pp: pipeline stages, chips.
+        vpp: chunks of a stage that are interleaved.
+        cp: context parallel degree, chips.
+        ep: expert parallel degree, chips.
+        dp: data parallel degree, chips.
+        etp: tensor parallel degree of an expert, chips.
+        sharding: what data-parallel ranks do not keep copies of.
+        recompute: what is done again in the backward pass; ``unknown`` where the columns do not say.
+        sequence_parallel: 1 where tokens are split between tensor-parallel regions, 0 where not; None where it is not
+            known.
+        task: what is trained, one of :data:`TASKS`.
+        framework: name of the framework; "" where it is not known.
+        kind: ``dense`` or ``MoE``, once its model is known.
+        step_time: measured time of an optimizer step, s.
         rate: tokens per second per chip, as measured.
         assumed: columns whose values the file's maker put in, by the note.
-        kind: ``dense`` or ``MoE``, once its model is known.
+        quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
+        source: where it was measured.
+        note: what else is known of the row.
         fault: why the row is refused; "" where it is not.
     """
 

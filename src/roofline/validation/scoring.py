@@ -20,6 +20,12 @@ class Prediction:
 
     Attributes:
         run: the run's noun.
+        quantity: what was measured, such as ``tpot_s``.
+        measured: the measured value, in the unit of ``quantity``; None where there is none.
+        predicted: the predicted value; None where nothing is predicted.
+        low: lower end of the 80 % interval; None where there is none.
+        high: upper end of the 80 % interval; None where there is none.
+        level: level of the profile that predicts: ``ideal``, ``generic`` or ``calibrated``.
         reason: why nothing is predicted; "" where something is.
         said: what was assumed to predict it.
         weight: of its error: repeats of one configuration may share that of one run.
@@ -42,11 +48,14 @@ class Score:
     r"""Errors of ``n`` predictions, :math:`e = \\mathrm{predicted} / \\mathrm{measured} - 1`, of one weight or each of its own.
 
     Attributes:
+        n: predictions that are scored.
         skipped: measured values that could not be predicted; they count as outside the interval.
-        typical: :math:`\\exp(\\mathrm{mean} |\\ln (1 + e)|) - 1`: three times too slow counts like three times too fast.
-        mape: mean of :math:`|e|`; ``median_ape`` and ``p90_ape``: its median, and what nine of ten stay below.
+        mape: mean of :math:`|e|`.
+        median_ape: median of :math:`|e|`.
+        p90_ape: what nine of ten :math:`|e|` stay below.
         bias: :math:`\\exp(\\mathrm{median} \\log (1 + e)) - 1`.
         inside_interval: share of all measured values inside their interval; None where no interval was given.
+        typical: :math:`\\exp(\\mathrm{mean} |\\ln (1 + e)|) - 1`: three times too slow counts like three times too fast.
     """
 
     n: int

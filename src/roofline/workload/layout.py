@@ -52,10 +52,11 @@ class Layout:
         vpp: chunks of layers that a pipeline stage holds, interleaved with those of the others (training).
         etp: ranks over which one expert is cut in training, where ``tp * cp * dp / (ep * etp)`` copies of the experts share a
             stage; None for ``tp``. A service has one copy, cut over ``tp * dp / ep`` ranks.
-        sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`; ``fsdp``, how many of them share it out, where
-            groups of so many hold copies (hybrid sharding), or None for all.
-        context: how context-parallel ranks see the whole sequence: ``ring``, ``all-gather`` or ``ulysses``.
+        sharding: what data-parallel ranks do not keep copies of: :data:`SHARDINGS`.
         schedule: order of the micro-batches on a pipeline: a name of :data:`roofline.physics.pipeline.SCHEDULES`.
+        fsdp: how many data-parallel ranks share it out, where groups of so many hold copies (hybrid sharding); None
+            for all.
+        context: how context-parallel ranks see the whole sequence: ``ring``, ``all-gather`` or ``ulysses``.
     """
 
     tp: Count = degree()

@@ -106,6 +106,10 @@ class Prefill:
     """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass.
 
     Attributes:
+        model: the model that reads.
+        batch: prompts in the pass.
+        input: tokens of a prompt.
+        cached: tokens of a prompt that are already in the KV cache.
         imbalance: tokens that the fullest expert shard gets over the mean of all; None where a router draws experts at random.
     """
 
@@ -134,6 +138,9 @@ class Decode:
     """One step of ``batch`` sequences that already hold ``context`` tokens each.
 
     Attributes:
+        model: the model that decodes.
+        batch: sequences in the step.
+        context: tokens that each sequence already holds.
         draft_tokens: speculative tokens verified with each sequence's next one.
         accept_length: mean tokens emitted per sequence and step, in [1, draft_tokens + 1]; None for :func:`usually_kept`.
         imbalance: as in :class:`Prefill`.
@@ -176,8 +183,13 @@ class Serve:
     """``concurrency`` requests always in flight (a closed loop), or ``rate`` a second that come at random (an open one).
 
     Attributes:
-        input: tokens of a prompt; ``output``: of its answer.
+        model: the model that is served.
+        input: tokens of a prompt.
+        output: tokens of an answer.
         rate: requests a second; exactly one of it and ``concurrency`` is given, which is 64 where neither is.
+        concurrency: requests always in flight; None where ``rate`` is given.
+        draft_tokens: speculative tokens verified with each sequence's next one; 0 for none.
+        accept_length: mean tokens emitted per sequence and step, as in :class:`Decode`.
         chunk: prompt tokens that an attention rank passes beside a decode step at most; None for the engine's budget, shared
             by the ranks in lock-step, at least :data:`LEAST_CHUNK` each.
         cached: tokens of a prompt that are in the KV cache already, on average.
@@ -280,8 +292,14 @@ class TrainStep:
     With d data-parallel ranks each takes ``global_batch / (micro_batch d)`` micro-batches, one after another.
 
     Attributes:
-        recompute: what is done again in the backward pass: :data:`RECOMPUTE`; ``share``, the part of the layers of which it is.
-        task: :data:`TASKS`; ``rank``, of the adapters of a ``lora``.
+        model: the model that is trained.
+        global_batch: sequences of a step on all ranks together.
+        seq_len: tokens of a sequence.
+        micro_batch: sequences that a data-parallel rank takes at once.
+        recompute: what is done again in the backward pass: :data:`RECOMPUTE`.
+        share: part of the layers of which it is done again.
+        task: what is trained: :data:`TASKS`.
+        rank: rank of the adapters of a ``lora``.
         document: tokens of a document, where several are packed into a sequence and see only themselves; None for ``seq_len``.
         gradient_bytes: of one gradient that is accumulated: 4, or 2 where it stays in 16 bits.
         offload: part of what gradients need that waits in the memory of the host.

@@ -151,7 +151,9 @@ class Launch:
     """How to start what was estimated, in a tool's own words.
 
     Attributes:
-        tool: the name of the tool; ``release``: of it whose flags these are; ``source``: where its parser was read.
+        tool: the name of the tool.
+        release: release of the tool whose flags these are.
+        source: where the parser of its flags was read.
         command: the command of one replica on its first host.
         copies: replicas to start alike.
         files: text of configuration files and scripts, by name.
