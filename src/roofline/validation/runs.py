@@ -43,7 +43,15 @@ _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
 @frozen
 class Pool:
-    """Chips that do the same work, and how one replica on them is split; None where that is not known."""
+    """Chips that do the same work, and how one replica on them is split; None where that is not known.
+
+    Attributes:
+        chips: chips of the pool.
+        tp: tensor parallel degree.
+        pp: pipeline stages.
+        dp: attention data parallel degree.
+        ep: expert parallel degree.
+    """
 
     chips: float | None = None
     tp: float | None = None
