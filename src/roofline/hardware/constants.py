@@ -218,7 +218,7 @@ class Calibration:
 
     Attributes:
         name: name of the profile, as catalogued.
-        level: how far its constants are measured, one of :data:`LEVELS`.
+        level: how far its constants are measured: ``ideal``, ``generic`` or ``calibrated``.
         kernels: constants by (class, rate or stored format); ``"any"`` serves those not listed.
         links: constants by name of :data:`COLLECTIVES`.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill.
