@@ -43,7 +43,15 @@ _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
 @frozen
 class Pool:
-    """Chips that do the same work, and how one replica on them is split; None where that is not known."""
+    """Chips that do the same work, and how one replica on them is split; None where that is not known.
+
+    Attributes:
+        chips: chips of the pool.
+        tp: tensor parallel degree.
+        pp: pipeline stages.
+        dp: attention data parallel degree.
+        ep: expert parallel degree.
+    """
 
     chips: float | None = None
     tp: float | None = None
@@ -69,7 +77,7 @@ class ServingRun:
         system: name of the system.
         pool: all its chips; those that decode where prompts are read elsewhere, on those of ``prompts``.
         prompts: chips that read prompts where they are apart; None where ``pool`` does both.
-        mode: one of :data:`MODES`.
+        mode: kind of measurement: ``online``, ``offline``, ``static``, ``prefill`` or ``decode``.
         weight_dtype: stored format of the weights; "" where it is not known.
         kv_dtype: stored format of the KV cache; "" where it is not known.
         act_dtype: format of the activations that are multiplied; "" where it is not known.
@@ -160,7 +168,7 @@ class TrainingRun:
         recompute: what is done again in the backward pass; ``unknown`` where the columns do not say.
         sequence_parallel: 1 where tokens are split between tensor-parallel regions, 0 where not; None where it is not
             known.
-        task: what is trained, one of :data:`TASKS`.
+        task: what is trained: ``pretrain``, ``finetune`` or ``lora``.
         framework: name of the framework; "" where it is not known.
         kind: ``dense`` or ``MoE``, once its model is known.
         step_time: measured time of an optimizer step, s.

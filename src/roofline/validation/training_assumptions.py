@@ -96,10 +96,17 @@ class TrainingCase:
 
     Attributes:
         run: with its framework as it is filed, and the kind of its model.
+        model: its model.
+        system: its system.
+        profile: the constants that price it.
+        framework: the software that trains.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         traits: what its note says of the software.
-        recompute, share: what is done again, and in which part of the layers; ``stated``, whether the source says so to the last module;
-            ``hosted``, whether what is kept of a layer waits in the host's memory.
+        micro_batch: sequences of a micro-batch on a data-parallel rank.
+        recompute: what is done again in the backward pass.
+        share: part of the layers of which it is done again.
+        stated: whether the source says so to the last module.
+        hosted: whether what is kept of a layer waits in the host's memory.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
         released: which release of its software it ran, as year.month; None where that is not known.
