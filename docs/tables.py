@@ -201,7 +201,8 @@ roofline validate my-runs.csv
 ## A file of runs
 
 A row needs `model`, `system` and `input_len`, and for most modes `output_len` and `concurrency`; add what else you know of the columns of the
-file that ships. An empty cell is unknown: it is chosen, and that is said. Columns of other names are left alone.
+file that ships. An empty cell is unknown: it is chosen, and that is said. Columns of other names are left alone. `not_fitted` says why
+`scripts/engines.py` may fit no constant to a run; it is predicted and scored like any other.
 
 | mode | is | predicted |
 |---|---|---|

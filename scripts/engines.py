@@ -92,8 +92,6 @@ SHARED = {"nim": "trtllm"}
 NAMES = tuple(PRIOR)
 WIDTH, NOISE, FOLDS, MOST = 0.2, 0.15, 6, 8
 WEIGHT = {"tpot_s": 1.0, "ttft_s": 0.5, "output_tokens_per_s": 0.6}
-CANNOT = {f"nvidia-aic-{i:04d}" for i in range(787, 808)}
-"""Runs whose prompts alone take longer at the vendor's peak than the whole was measured: scored, and kept out of the fit."""
 
 Theta = Mapping[str, float]
 
@@ -204,7 +202,7 @@ def rows_weights(keys: Sequence[tuple[str, str]], runs: Mapping[str, ServingRun]
     names = [f"{cell(runs[i])} {runs[i].engine} {q}" for i, q in keys]
     count = Counter(names)
     out = np.array([WEIGHT[q] ** 2 * count[name] ** -0.75 for (_, q), name in zip(keys, names, strict=True)])
-    apart = np.array([i in CANNOT or runs[i].prompts is not None for i, _ in keys])
+    apart = np.array([bool(runs[i].not_fitted) or runs[i].prompts is not None for i, _ in keys])
     doubtful = np.array([0.15 if runs[i].quality == "C" else 1.0 for i, _ in keys])
     return np.where(np.isfinite(r) & ~apart, out * doubtful, 0.0)
 
@@ -299,7 +297,8 @@ def main() -> None:
     parser.add_argument("--runs", default="serving")
     given = parser.parse_args()
     _, rows = catalog.measured(given.runs)
-    fit = Fit(thinned(serving_runs(rows, given.runs)), given.level)
+    runs = serving_runs(rows, given.runs)
+    fit = Fit(thinned(runs), given.level)
     print(f"{len(fit.runs)} runs of {len(rows)}, {len(NAMES)} constants", file=sys.stderr)
     x = start()
     for _ in range(given.rounds):
@@ -325,7 +324,7 @@ def main() -> None:
             report(f"out of fold by {name}", each, fit)
         output.write(
             ROOT / "docs" / "accuracy" / "engines.md",
-            page(fit, theta, error, used=used, shipped=shipped, scores=scores).encode(),
+            page(fit, theta, error, used=used, shipped=shipped, scores=scores, runs=runs).encode(),
         )
 
 
@@ -361,9 +360,21 @@ def report(title: str, ratios: Mapping[tuple[str, str], float], fit: Fit) -> Non
     print(f"{title}: {'; '.join(parts)}", flush=True)
 
 
+def apart(runs: Sequence[ServingRun]) -> str:
+    """Return a line for each reason that runs are not fitted to."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        if run.not_fitted:
+            reasons[run.not_fitted].append(run.id)
+    return "\n".join(
+        f"- {len(ids)} runs ({min(ids)} to {max(ids)}) are scored and take no part in the fit: {reason}."
+        for reason, ids in reasons.items()
+    )
+
+
 def page(
     fit: Fit, theta: Theta, error: np.ndarray, *, used: Mapping[str, int], shipped: Mapping[tuple[str, str], float],
-    scores: Mapping[str, Mapping[tuple[str, str], float]],
+    scores: Mapping[str, Mapping[tuple[str, str], float]], runs: Sequence[ServingRun],
 ) -> str:  # fmt: skip
     """Return the page that tells the constants and the scores."""
 
@@ -423,7 +434,7 @@ def page(
     listed = "\n".join(_markdown(["constant", "expected", "fitted", "error", "range", "runs"], constants))
     return PAGE.format(
         constants=len(theta), runs=len(fit.runs), scores="\n".join(_markdown(head, whole)), tables="\n\n".join(tables),
-        first=min(CANNOT), last=max(CANNOT), listed=listed, most=MOST,
+        apart=apart(runs), listed=listed, most=MOST,
     )  # fmt: skip
 
 
@@ -445,8 +456,7 @@ without any run of the same kind, named in the title; kernels and links keep the
 
 ## What is not explained
 
-- Runs {first} to {last} are scored and take no part in the fit: their prompts alone take longer at the vendor's peak than the whole was
-  measured to take, so most of them were in the cache already.
+{apart}
 - Dense models at batch 1 on H20 decode at 33 to 40 % of the memory bandwidth, though their prompts take the predicted time. Most of it is
   the matrix instruction: Hopper's multiplies 64 rows at once, and at a tenth of an H100's matrix rate 64 rows of one token take longer than
   their weights. With that, bf16 is still predicted 1.2 times too quick, fp8 1.1 to 1.3 times too slow.

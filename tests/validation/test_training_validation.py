@@ -404,3 +404,24 @@ def test_any_cells_are_priced_or_refused(changes):
     assert json.dumps(found.to_dict(), allow_nan=False)
     assert len(list(csv.DictReader(io.StringIO(found.csv(), newline="")))) == len(found.predictions)
     assert found.table()
+
+
+@pytest.mark.parametrize(
+    ("framework", "sharding", "task", "again", "traits"),
+    [
+        ("megatron", "zero1", "pretrain", "none", ()),
+        ("torchtitan", "zero3", "pretrain", "selective", ("eager, not compiled",)),
+        ("automodel", "zero3", "lora", "full", ()),
+        ("llm-foundry", "zero3", "pretrain", "none", ()),
+        ("nobodys", "zero1", "lora", "none", ()),
+    ],
+)
+def test_what_a_run_leaves_open_is_as_its_frameworks_recipe_has_it(framework, sharding, task, again, traits):
+    found = case(framework=framework, sharding="", recompute="", task=task)
+    assert (found.layouts.sharding, found.recompute, found.traits) == (sharding, again, traits)
+
+
+def test_a_framework_is_another_stack_on_the_chips_of_another_maker():
+    assert case(system="mi300x-8", framework="megatron").framework.name == "rocm"
+    assert case(framework="maxtext").framework.name == "maxtext-gpu"
+    assert case(framework="megatron").framework.name == "megatron"

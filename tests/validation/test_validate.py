@@ -654,3 +654,14 @@ def test_runs_that_disagree_are_told_by_how_much_wider_intervals_would_hold_them
     assert words.startswith("outside more often than the intervals claim: 0 of 12 inside, 7 to 12 expected; intervals ")
     assert "times as wide hold four in five of these runs (coverage 0.9" in words
     assert words.endswith("or fit the stack to them with roofline calibrate")
+
+
+def test_a_run_that_no_constant_may_be_fitted_to_is_predicted_as_any_other():
+    plain, kept = ROW, ROW | {"not_fitted": "its prompts were cached"}
+    assert runs.unread(kept, "serving") == ()
+    (run,) = runs.serving_runs([kept])
+    assert run.not_fitted == "its prompts were cached"
+    one, two = (rl.validate([row], level="generic").predictions for row in (plain, kept))
+    assert [(p.quantity, p.predicted, p.low, p.high, p.said) for p in one] == [
+        (p.quantity, p.predicted, p.low, p.high, p.said) for p in two
+    ]

@@ -93,7 +93,13 @@ _MOST: Final = 6000
 
 @frozen(eq=False)
 class Part:
-    """Timings, and what they were timed on."""
+    """Timings, and what they were timed on.
+
+    Attributes:
+        timings: the timings.
+        chip: the chip that they were timed on.
+        tiers: the networks that messages were timed over; empty for kernels.
+    """
 
     timings: Timings
     chip: Chip
@@ -105,11 +111,16 @@ class Fit:
     """Constants fitted to timings, and how far off they are.
 
     Attributes:
-        name: class and format, or ways; ``stack``: whose kernels, "" for all.
+        name: class and format, or ways.
+        stack: the stack whose kernels were timed; "" for all.
         constants: what was found, by where a profile keeps it.
-        rows: timings used; ``left_out``: those kept for the check.
-        mape: mean error on the rows left out; ``median``; ``p90``; ``seen``: the mean on the rows fitted; ``before``: the mean
-            of the profile it started from.
+        rows: timings used.
+        left_out: timings kept for the check.
+        mape: mean error on the rows left out.
+        median: median error on the rows left out.
+        p90: error that nine in ten of the rows left out stay below.
+        seen: mean error on the rows fitted.
+        before: mean error of the profile it started from.
         undetermined: constants that the rows say nothing of: they stay what they were; of several ways as ``ring.hop``.
         ended: constants that ran to the end of their physical range: they stay what they were.
     """

@@ -54,7 +54,9 @@ class Foreign:
     """Rows of a file of another tool.
 
     Attributes:
-        tool: what wrote it; ``aside``: timings that are no rows, by reason.
+        tool: what wrote it.
+        rows: its rows, cells by column.
+        aside: timings that are no rows, by reason.
     """
 
     tool: str

@@ -48,11 +48,16 @@ class Row:
     """One published collective.
 
     Attributes:
-        system: name; ``fabric``: name, "" inside a node; ``group``: whose figures.
-        message: what was moved; ``tiers``: over what; ``ways``: by which algorithms.
+        system: name of the system.
+        fabric: name of the fabric; "" inside a node.
+        group: whose figures it belongs to.
+        message: what was moved.
+        tiers: the tiers that it was moved over.
+        ways: the algorithms that it may have taken.
         measured: how long it took.
         profile: constants of the system's chip.
-        ranks, nodes: that took part.
+        ranks: ranks that took part.
+        nodes: nodes that took part.
     """
 
     system: str

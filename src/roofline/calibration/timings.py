@@ -204,7 +204,14 @@ def _scattered(c: Columns, form: str, rate: str) -> Message:  # noqa: ARG001
 
 @frozen(eq=False)
 class Kind:
-    """How rows of one kernel are read: columns of their shape, the column that tells formats apart, and what they do."""
+    """How rows of one kernel are read: columns of their shape, the column that tells formats apart, and what they do.
+
+    Attributes:
+        columns: columns of their shape.
+        form: the column that tells formats apart; "" where none does.
+        work: makes the operation or message of the rows.
+        ways: algorithms that a message may take; empty for kernels.
+    """
 
     columns: tuple[str, ...]
     form: str
@@ -237,7 +244,12 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 @frozen(eq=False)
 class Reading:
-    """The timings in rows, by kernel, format and stack, and how many were left aside, by reason."""
+    """The timings in rows, by kernel, format and stack, and how many were left aside, by reason.
+
+    Attributes:
+        timings: the timings, by kernel, format and stack.
+        aside: rows that were left aside, by reason.
+    """
 
     timings: tuple[Timings, ...]
     aside: Mapping[str, int]

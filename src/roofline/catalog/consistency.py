@@ -36,7 +36,12 @@ POWER: Final = (50.0, 20_000.0)
 
 @frozen
 class Finding:
-    """Something in a descriptor that looks wrong: where, what, and what to do about it."""
+    """Something in a descriptor that looks wrong: where, what, and what to do about it.
+
+    Attributes:
+        path: place of it in the descriptor, keys joined by dots.
+        message: what looks wrong, and what to do about it.
+    """
 
     path: str
     message: str

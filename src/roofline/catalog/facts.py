@@ -130,6 +130,14 @@ class Facts:
         self._cited.add(name)
         return self._sources[name]
 
+    def cite(self, table: Table, key: str) -> Source:
+        """Return the source of what is no number: that of its table, else of the head.
+
+        Raises:
+            DescriptorError: none is named, or one that is not described.
+        """
+        return self._source(table, key, None)
+
     def done(self) -> tuple[Fact, ...]:
         """Refuse sources that nothing cites, and unknown tables; return the facts."""
         for key in self._sources:

@@ -9,15 +9,20 @@ import attrs
 
 from roofline.catalog.facts import Facts
 from roofline.core.errors import near
+from roofline.core.fields import MOST_TOKENS
 from roofline.core.mappings import Table
 from roofline.core.provenance import Fact
 from roofline.core.units import BYTE, ONE, SECOND, Unit
-from roofline.hardware.frameworks import REDUCED, UNFUSED, Framework
+from roofline.hardware.frameworks import REDUCED, UNFUSED, Framework, Recipe
+from roofline.workload.layout import SHARDINGS
+from roofline.workload.questions import MODULES, RECOMPUTE, TASKS, modules
 
+MOST_CHUNKS: Final = 64
+"""Chunks of layers that a stage of a pipeline may have in a recipe."""
 MOST_YEARS: Final = 100.0
 """Releases are numbered by the year's last two digits and the month."""
 _FRAMEWORK: Final[Mapping[str, Unit]] = {
-    "pace": ONE, "launch": ONE, "step": SECOND, "captured": ONE, "tp": ONE, "overlapped": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
+    "pace": ONE, "launch": ONE, "step": SECOND, "captured": ONE, "graphed": ONE, "tp": ONE, "overlapped": ONE, "cp": ONE, "ep": ONE, "paired": ONE, "lent": ONE,
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "passes": ONE, "eager": ONE, "experts": ONE, "expert": SECOND,
@@ -36,7 +41,8 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     base = find(head.text("base")) if "base" in head else Framework()
     out = {key: facts.value(head, key, unit, getattr(base, key)) for key, unit in _FRAMEWORK.items()}
     bounds = dict.fromkeys(
-        ("captured", "tp", "overlapped", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"), (0.0, 1.0)
+        ("captured", "graphed", "tp", "overlapped", "cp", "ep", "paired", "lent", "dp", "pp", "fsdp", "contention"),
+        (0.0, 1.0),
     ) | dict.fromkeys(("pace", "attention", "synchronous", "backward", "passes", "eager", "experts"), (0.05, 10.0))
     for key, (least, most) in {
         **bounds,
@@ -58,12 +64,51 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     scattered = head.flag("scattered") if "scattered" in head else base.scattered
     title, unfused = head.text("title", name), head.text("unfused", base.unfused)
     of, until = head.text("of", ""), head.real("until", 0.0, most=MOST_YEARS)
+    elsewhere = _words(head.table("elsewhere")) if "elsewhere" in head else base.elsewhere
+    recipe = _recipe(head.table("recipe"), facts, base.recipe) if "recipe" in head else base.recipe
     head.done()
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
     return Framework(
-        name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, facts=(*read, *inherited)
+        name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, elsewhere=elsewhere, recipe=recipe,
+        facts=(*read, *inherited),
+    )  # fmt: skip
+
+
+def _recipe(table: Table, facts: Facts, base: Recipe) -> Recipe:
+    """Return a framework's recipe; what its table leaves out is as in its base's."""
+    sources = {key: facts.cite(table, key) for key in table if key in ("sharding", "partitioned", "compiled")}
+    again = base.recompute
+    if "recompute" in table:
+        inner = table.table("recompute")
+        named = inner if "source" in inner else table
+        sources["recompute"] = facts.cite(named, "recompute")
+        again = _words(inner)
+        for task, words in again.items():
+            if task not in TASKS:
+                raise inner.fail(task, "is no task", near(task, TASKS, "tasks"))
+            if words.partition(":")[0] not in RECOMPUTE or set(modules(words)) - set(MODULES):
+                raise inner.fail(task, "is nothing that is computed again", near(words, RECOMPUTE, "words"))
+    sharding = table.text("sharding", base.sharding)
+    if sharding not in SHARDINGS:
+        raise table.fail("sharding", "names no kind of sharding", near(sharding, SHARDINGS, "kinds"))
+    out = Recipe(
+        sharding,
+        table.flag("partitioned", base.partitioned),
+        facts.value(table, "chunks", ONE, base.chunks, least=1, most=MOST_CHUNKS, whole=True),
+        again,
+        table.flag("compiled", base.compiled),
+        facts.value(table, "packed", ONE, base.packed, most=MOST_TOKENS),
+        {**base.sources, **sources},
     )
+    table.done()
+    return out
+
+
+def _words(table: Table) -> dict[str, str]:
+    """Return the words of a table by their keys, its source left out."""
+    table.text("source", None)
+    return {key: table.text(key) for key in table if key != "source"}
 
 
 def sustained(root: Table) -> dict[str, Fact]:

@@ -61,7 +61,8 @@ class Layer:
 
     Attributes:
         place: file and path, such as ``vllm.runtime.cuda``.
-        values: what it states, by field of :class:`Engine`; ``facts``, its numbers with their sources.
+        values: what it states, by field of :class:`Engine`.
+        facts: its numbers with their sources, by the same names.
         names: other names by which the engine is known here.
         inner: tables by selector and name.
     """
@@ -82,7 +83,15 @@ class Layer:
 
 @frozen
 class Machine:
-    """What tables of a stack are chosen by."""
+    """What tables of a stack are chosen by.
+
+    Attributes:
+        runtime: runtime of the chip, such as ``cuda``; "" for any.
+        generation: generation of the chip; "" for any.
+        cpu: kind of the hosts' processors.
+        release: release of the engine; "" for the latest.
+        kind: kind of launch; "" where it is not stated.
+    """
 
     runtime: str = ""
     generation: str = ""

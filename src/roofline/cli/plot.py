@@ -152,7 +152,13 @@ def _check(kind: str, systems: list[str], limits: Options, *, trains: bool) -> N
 
 @define(eq=False)
 class Sheet:
-    """A picture that systems are added to: its axes, once there are any, how it looks, and lines that say what was drawn."""
+    """A picture that systems are added to: its axes, once there are any, how it looks, and lines that say what was drawn.
+
+    Attributes:
+        look: words of the picture's look, by keyword.
+        ax: axes that are drawn on; None before the first system.
+        lines: lines that say what was drawn.
+    """
 
     look: dict[str, Any]
     ax: Axes | None = None

@@ -22,7 +22,15 @@ Num: TypeAlias = float | NDArray[np.floating[Any]]
 
 @frozen
 class Unit:
-    """A unit as the exponents of its base units: second, byte, FLOP, joule, US dollar."""
+    """A unit as the exponents of its base units: second, byte, FLOP, joule, US dollar.
+
+    Attributes:
+        s: exponent of the second.
+        B: exponent of the byte.
+        FLOP: exponent of the floating-point operation.
+        J: exponent of the joule.
+        USD: exponent of the US dollar.
+    """
 
     s: int = 0
     B: int = 0

@@ -164,9 +164,13 @@ class Found:
     """How constants were found, and how far off they are.
 
     Attributes:
-        name: kernel class and format, or way of a message; ``stack``: whose kernels, "" for all together.
-        rows: timings fitted; ``left_out``: those kept for the check.
-        mape, median, p90: errors on the rows left out: mean, median, and that of nine in ten.
+        name: kernel class and format, or way of a message.
+        stack: the stack whose kernels these are; "" for all together.
+        rows: timings fitted.
+        left_out: timings kept for the check.
+        mape: mean error on the rows left out.
+        median: median error on the rows left out.
+        p90: error that nine in ten of the rows left out stay below.
     """
 
     name: str
@@ -180,7 +184,12 @@ class Found:
 
 @frozen(eq=False)
 class Stack:
-    """Constants of one software stack's own kernels, where they differ from those of all stacks together."""
+    """Constants of one software stack's own kernels, where they differ from those of all stacks together.
+
+    Attributes:
+        kernels: constants by (class, rate or stored format), as in :class:`Calibration`.
+        links: constants by name of :data:`COLLECTIVES`.
+    """
 
     kernels: Mapping[tuple[str, str], Kernel]
     links: Mapping[str, Link]
@@ -209,7 +218,7 @@ class Calibration:
 
     Attributes:
         name: name of the profile, as catalogued.
-        level: how far its constants are measured, one of :data:`LEVELS`.
+        level: how far its constants are measured: ``ideal``, ``generic`` or ``calibrated``.
         kernels: constants by (class, rate or stored format); ``"any"`` serves those not listed.
         links: constants by name of :data:`COLLECTIVES`.
         memory_fraction: share of a chip's memory that weights, cache and activations may fill.

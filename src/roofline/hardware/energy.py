@@ -33,7 +33,8 @@ class ChipDraw:
         memory: what traffic at the full bandwidth of memory adds.
         links: what sending at the full bandwidth of the innermost tier adds.
         clock: exponent of the power of what follows the clock.
-        error: half-width of the 80 % interval of the power, in logarithms, on a chip whose power was measured; ``error_unseen`` on another.
+        error: half-width of the 80 % interval of the power, in logarithms, on a chip whose power was measured.
+        error_unseen: the same on a chip whose power was not measured.
     """
 
     idle: Ratio
@@ -55,9 +56,12 @@ class Surroundings:
     Attributes:
         hosts: processors, memory, network cards and, in nodes of eight, the switches between the chips; for each chip.
         fans: of an air-cooled node, for each chip; 0 where a liquid cools it.
-        switches, optics: inside the system as sold, beyond the node; for each chip.
+        switches: switches inside the system as sold, beyond the node; for each chip.
+        optics: optical modules inside the system as sold, beyond the node; for each chip.
         conversion: power that arrives over power drawn from the wall.
-        outer_switches, outer_optics: of the network between systems, for each chip that sends ``outer_rate`` into it.
+        outer_switches: switches of the network between systems, for each chip that sends ``outer_rate`` into it.
+        outer_optics: optical modules of the network between systems, for each chip that sends ``outer_rate`` into it.
+        outer_rate: rate into the network between systems that the two are stated for, bytes/s of a chip.
         error: half-width of the 80 % interval of all but the chips, in logarithms.
     """
 
@@ -81,8 +85,9 @@ class Energy:
         chips: names of the chips on which power was measured under load.
         systems: surroundings by name of the system; ``""`` serves all others.
         share: of a system's rated power that its chips have, where no rated power of the chip is published.
-        power_price: of electricity, US dollars a joule; ``years`` in which a machine is paid off; ``utilisation``, share of that time in
-            which it works.
+        power_price: price of electricity, US dollars a joule.
+        years: time in which a machine is paid off, years.
+        utilisation: share of that time in which the machine works.
         grids: grams of CO2 equivalents a kWh, by name of the grid.
         facts: each number as the file states it, with its source.
     """

@@ -57,29 +57,43 @@ class StackMemory:
             (TensorRT-LLM's ``free_gpu_memory_fraction``).
         driver: of what a driver reports, bytes that no program is given.
         context: the runtime's context, loaded kernels and workspaces of GEMM and attention.
-        communicators: buffers of collectives, where ranks of a node reach each other's memory; ``wired``, where they do not.
-        large: memory from which on the default limits hold; below it ``small_tokens`` and ``small_sequences``; from ``huge`` on
-            ``huge_tokens``, below ``tiny`` ``tiny_tokens``.
+        communicators: buffers of collectives, where ranks of a node reach each other's memory.
+        wired: buffers of collectives, where ranks of a node do not.
+        large: memory of a chip from which on the default limits hold.
+        small_tokens: tokens of a step by default, below ``large``.
+        huge: memory of a chip from which on ``huge_tokens`` hold.
+        huge_tokens: tokens of a step by default, from ``huge`` on.
+        tiny: memory of a chip below which ``tiny_tokens`` hold.
+        tiny_tokens: tokens of a step by default, below ``tiny``.
         sequences: sequences whose logits are made at start, when the peak of activations is found.
+        small_sequences: ``sequences`` below ``large``.
         logit: bytes of a logit while tokens are drawn: in 16 bits and in 32, and what sorting takes where tokens are sorted.
         experts: buffers of experts over the rows that they read and write.
-        encoder: bytes that an encoder of images takes at start for each of the ``encoded`` tokens that it is tried with.
+        encoder: bytes that an encoder of images takes at start for each token that it is tried with.
+        encoded: tokens that the encoder is tried with.
         index: bytes of the score of a token of the pass and a key of sparse attention's index, where all of them are made at once.
         graph: what captured graphs take for each layer, where that is set aside before the cache.
         padding: experts in mxfp4 are stored in widths that are multiples of it.
         paged: the cache is one pool of equal pages: a recurrent state takes a page of its own, a sequence whole pages.
-        state_pages: size of the page for a state over the state, where paged; ``state_copies``, pages that a state of a sequence takes:
-            the running one, and one kept for prefixes to come; ``state_room``, room for states over that for the cache, where those
-            are apart; ``window_room``, tokens of windows that have room over those of full attention, where these are apart.
+        state_pages: size of the page for a state over the state, where paged.
+        state_copies: pages that a state of a sequence takes: the running one, and one kept for prefixes to come.
+        state_room: room for states over that for the cache, where those are apart.
+        window_room: tokens of windows that have room over those of full attention, where these are apart.
         uniform: windows save no cache where layers differ in the bytes of a token.
+        chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
         page: tokens of a page, where all that compressed attention caches (streams, keys of the index, windows, compressors) is in pages of
             the largest size; 0 where each is as large as it needs.
-        chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
-        reserve: left free by default where the rule is ``static``; with ``reserve_token`` for each token of a chunk, ``reserve_rank`` for
-            each rank of a replica, ``reserve_sequence`` for each of the ``sequences``, ``reserve_share`` of the memory and ``reserve_share_rank`` more for each rank beyond one.
+        reserve: left free by default where the rule is ``static``.
+        reserve_token: left free besides for each token of a chunk.
+        reserve_rank: left free besides for each rank of a replica.
+        reserve_sequence: left free besides for each of the ``sequences``.
+        reserve_share: part of the memory left free besides.
+        reserve_share_rank: part of the memory left free besides for each rank beyond one.
+        long: tokens of the longest request beyond which ``long_share`` holds.
         long_share: what is left of the fraction, stated or not, where requests may be longer than ``long`` tokens.
-        spread: half-width of the 80 % interval of all that an engine takes, bytes; ``spread_cache`` of a
-            sequence's cache, relative, and ``spread_state`` where it holds recurrent states.
+        spread: half-width of the 80 % interval of all that an engine takes, bytes.
+        spread_cache: half-width of the 80 % interval of a sequence's cache, relative.
+        spread_state: the same where the cache holds recurrent states.
     """
 
     rule: str = "all"
@@ -131,14 +145,20 @@ class Engine:
     one; n is 0 for the kinds of pass that a graph has captured. A step that passes prompts takes ``prompt_gap`` more.
 
     Attributes:
-        runtime, release, date: of the stack; "" or None where it is of all of them.
-        kind: how it was launched, one of :data:`KINDS`; ``stated_kind``, the same where that is known, else "".
+        name: name of the engine, as catalogued.
+        title: name of the engine for people.
+        runtime: runtime of the stack, such as ``cuda``; "" where the numbers are of all of them.
+        release: release of the stack; "" where the numbers are of all of them.
+        date: day of that release; None where the numbers are of all of them.
+        kind: how it was launched, one of :data:`KINDS`.
+        stated_kind: the same where it is known; "" where it is assumed.
         chain: the tables that its numbers came from, the most special first.
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
-        attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate; others are widened to
-            16 bits. ``index``: format of the scores of sparse attention's index.
+        attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate;
+            others are widened to 16 bits.
+        index: format of the scores of sparse attention's index.
         launch: time of a kernel's launch in a captured graph over that of the kernel alone: below 1 where launches overlap.
         formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
@@ -146,19 +166,20 @@ class Engine:
         compute: part of the rate of the best kernels that its own matrix kernels reach.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
-        sequence: time of the host for each sequence of a step (scheduling, sampling), while the chip waits; ``stream``, what sending
-            its tokens on takes, at the same time as the chip's work, where a client waits for each.
+        sequence: time of the host for each sequence of a step (scheduling, sampling), while the chip waits.
+        stream: time of the host to send a sequence's tokens on, at the same time as the chip's work, where a client
+            waits for each.
         front: time of a request before its first step: tokenising, queueing, sending.
         overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.
-        most: requests that an attention rank serves at once at most; ``most_drafting``, a replica that drafts tokens; None for as many as
-            fit.
-        exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from
             0 to 1.
+        most: requests that an attention rank serves at once at most; None for as many as fit.
+        most_drafting: requests that a replica that drafts tokens serves at once at most; None for as many as fit.
+        exchange: how tokens reach their experts on other ranks, one of :data:`EXCHANGES`.
         shared_routed: whether shared experts are copies among the routed ones, on ranks of their own, to which every token is sent; where
             not, each rank computes them for its own tokens.
         windows: whether layers with a sliding window see, and keep, no more than it; where not, every token.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.provenance import Fact
+from roofline.core.provenance import Fact, Source
 from roofline.core.units import Bytes, Ratio, Seconds
 
 UNFUSED: Final = ("", "sinks", "all")
@@ -17,6 +18,29 @@ REDUCED: Final = ("step", "micro-batch")
 
 FUSED_LOSS: Final = 6.0
 """Bytes of a logit that a fused loss keeps: the logit in 16 bits, and its softmax in 32, which its gradient replaces."""
+
+
+@frozen(eq=False)
+class Recipe:
+    """How a framework's usual recipes configure a run, for what a run does not say of itself.
+
+    Attributes:
+        sharding: what data-parallel ranks share out, a word of :data:`roofline.workload.layout.SHARDINGS`.
+        partitioned: whether a compiler cuts activations between layers over the tensor ranks, whatever a switch says.
+        chunks: chunks of layers that a stage of a pipeline has at most; 1 where they are not interleaved.
+        recompute: what is computed again in the backward pass, by task; of a task that is not named, nothing.
+        compiled: whether elementwise operations are compiled where a run does not say so.
+        packed: mean tokens of the samples that fine-tuning packs into a sequence; 0 where it packs none.
+        sources: where each of the words and switches that a file states is from, by its name; numbers are among the framework's facts.
+    """
+
+    sharding: str = "zero1"
+    partitioned: bool = False
+    chunks: float = 1.0
+    recompute: Mapping[str, str] = field(factory=dict)
+    compiled: bool = True
+    packed: float = 0.0
+    sources: Mapping[str, Source] = field(factory=dict, repr=False)
 
 
 @frozen(eq=False)
@@ -37,6 +61,7 @@ class Framework:
         launch: time of the host for a kernel launch, over that of the profile; 0 where a graph or a compiler does all of them.
         step: time of an optimizer step outside operations and messages, s: reading data, clipping, logging.
         captured: part of ``step`` that is left where the whole iteration is one graph.
+        graphed: time of the host for a launch where parts of a step are graphs, over that where none are.
         tp: part of the messages of tensor parallelism that no work hides, however long that is.
         overlapped: the same for its collectives where they are cut into pieces and overlapped with the GEMMs next to
             them.
@@ -55,6 +80,8 @@ class Framework:
         eager: the same where nothing compiles and fuses them.
         experts: time of grouped products and permutation over that of the best.
         expert: time of one product of one local expert besides, s, where the host starts one after another.
+        elsewhere: the framework that describes it on chips of another maker, by maker.
+        recipe: how a run is configured that does not say.
         of: the framework of which it is an older state; "" for the present state.
         until: last release of the older state, year.month; 0 for the present state.
         memory_fraction: share of a chip's memory that can be filled; the rest is fragments, buffers of messages, the driver's own.
@@ -76,6 +103,7 @@ class Framework:
     launch: Ratio = 0.0
     step: Seconds = 0.0
     captured: Ratio = 1.0
+    graphed: Ratio = 1.0
     tp: Ratio = 0.0
     overlapped: Ratio = 0.0
     cp: Ratio = 0.0
@@ -101,4 +129,6 @@ class Framework:
     gradients: Bytes = 4.0
     gates: Bytes = 2.0
     memory_error: Ratio = 0.0
+    elsewhere: Mapping[str, str] = field(factory=dict, repr=False)
+    recipe: Recipe = field(factory=Recipe, repr=False)
     facts: tuple[Fact, ...] = field(default=(), repr=False)

@@ -195,6 +195,7 @@ class Fabric:
     steps and chunks of the fabric. A tier that names none is priced by the constants of :class:`~roofline.hardware.constants.Link` alone.
 
     Attributes:
+        name: name of the network, as the file gives it.
         step: time of one step of a collective between two nodes, software and wire together.
         share: part of the line rate that long messages reach.
         rounding: ``c`` of the chunked pipeline (:func:`roofline.physics.collectives.transfer_time`) between nodes, as a multiple of
@@ -203,9 +204,12 @@ class Fabric:
         sums: part of the line rate that an all-reduce reaches where the switches add up.
         crossing: part of the line rate that is left where every rank sends to another rail at once and the spine is shared by
             ``leaf`` nodes or more.
+        leaf: nodes up to which nothing of the line rate is lost so.
         post: time of the host for each message that a kernel sends through a proxy thread; 0 where the GPU writes to the card itself.
         nodes: most nodes that its figures were fitted to.
-        error: half-width of the 80 % interval of the transfer time, relative; ``short``, of all the rest.
+        error: half-width of the 80 % interval of the transfer time, relative.
+        short: half-width of the 80 % interval of all the rest, relative.
+        title: name of the network for people.
         date: when it was measured, a year and a month such as 2025-06.
         facts: each number as the descriptor states it, with its source.
     """

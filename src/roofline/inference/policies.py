@@ -47,10 +47,12 @@ class Policy:
         max_num_seqs: sequences that an attention rank runs at once at most.
         block_size: tokens of a cache block.
         reserve: part of a request's answer for which cache must be free when it is let in.
-        order: :data:`ORDERS`; ``router``: :data:`ROUTERS`.
+        order: order of waiting requests, one of :data:`ORDERS`.
+        router: how requests are spread over replicas, one of :data:`ROUTERS`.
         prefix_cache: blocks with the same hash are stored once, and stay until their place is needed.
-        slack, ratio: the ``prefix`` router falls back to the least loaded replica where the best match has ``slack`` requests more
-            than it and ``ratio`` times as many (balance thresholds of SGLang's router).
+        slack: the ``prefix`` router falls back to the least loaded replica where the best match has this many
+            requests more than it, and ``ratio`` times as many (balance thresholds of SGLang's router).
+        ratio: requests of the best match over those of the least loaded replica, for the same.
     """
 
     mixed: bool = True

@@ -63,10 +63,29 @@ class Record:
     """What is stored of a simulation: a few numbers of each request that ended, histograms, and samples of the state.
 
     Attributes:
-        arrival, ttft, e2e: seconds, one of each request in the order they ended.
-        input, output, cached: tokens; ``preempted``: how often; ``lane``: which engine instance; ``priority``: of the request.
+        arrival: time at which each request came, s; requests are in the order they ended, here and below.
+        ttft: time to its first token, s.
+        e2e: time to its last token, s.
+        input: tokens of its prompt.
+        output: tokens of its answer.
+        cached: tokens of its prompt that were found in the cache.
+        preempted: how often it was preempted.
+        lane: number of the engine instance that served it.
+        priority: its priority.
         gaps: times between two steps that bring a sequence tokens.
         samples: rows of time, requests waiting, running, share of the cache held, output tokens so far.
+        refused: requests whose prompt no cache holds.
+        preemptions: preemptions of all requests.
+        come: requests that came.
+        tokens: output tokens so far.
+        asked_tokens: prompt tokens of all requests that were let in.
+        hit_tokens: prompt tokens of these that were found in the prefix cache.
+        steps: steps of all engine instances.
+        prompt_steps: steps that passed prompts.
+        busy: time in which engine instances ran a step, added up over them, s.
+        last_arrival: time at which the last request came, s.
+        end: time at which the simulation ended, s.
+        interrupted: whether it was stopped before the trace ended.
     """
 
     arrival: array[float] = field(factory=lambda: array("d"))
@@ -598,6 +617,8 @@ class Service:
 
     Attributes:
         lanes: that read prompts, and decode unless there are ``decoders``.
+        policy: how requests are scheduled and routed.
+        record: what is stored of the simulation.
         decoders: instances that only decode; empty where one pool does both.
         transfer: lengths of prompts, and the time after which the other pool has a cache of each.
         front: time of a request before its first step.

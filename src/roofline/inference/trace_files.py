@@ -60,8 +60,10 @@ class Opened:
     """A file of requests.
 
     Attributes:
-        name: of the file; ``requests``: goes through it afresh each time.
-        timed: whether requests have times; ``notes``: what was assumed to read it.
+        name: name of the file.
+        requests: goes through its requests afresh each time.
+        timed: whether requests have times.
+        notes: what was assumed to read it.
     """
 
     name: str

@@ -212,6 +212,10 @@ class Tower:
     """A part of a checkpoint that no token of text passes through: an encoder of images or sound, experts of images alone.
 
     Its weights are held; its time is left out.
+
+    Attributes:
+        name: name of the part.
+        parameters: how many it holds.
     """
 
     name: str

@@ -34,6 +34,7 @@ class Dtype:
     """A number format.
 
     Attributes:
+        name: name of the format, such as ``nvfp4``.
         bytes: of one stored weight, scales included.
         rates: the rates that can multiply it, best first.
         activation: bytes of one activation quantised to it, where that differs.

@@ -60,6 +60,9 @@ class Parts:
     """What a checkpoint holds, for its formats to be looked up.
 
     Attributes:
+        hidden: width of the hidden state, elements.
+        vocab: tokens in the vocabulary.
+        tied: the head shares the embedding's weights.
         layers: the attention and feed-forward of each layer.
         blocks: entries of ``layers`` that make up one numbered layer.
         module: those of a multi-token-prediction module, if it has any.

@@ -51,7 +51,13 @@ def normal(entry: str) -> str:
 
 @frozen
 class Rules:
-    """Formats by names: plain entries, beginnings of names, and patterns in their order. None: the module is not quantised."""
+    """Formats by names: plain entries, beginnings of names, and patterns in their order. None: the module is not quantised.
+
+    Attributes:
+        exact: format by whole name; None for a module that is not quantised.
+        starts: beginnings of names by format.
+        patterns: each pattern, whether it is a regular expression as written, and the format, in their order.
+    """
 
     exact: Mapping[str, str | None] = field(factory=dict)
     starts: Mapping[str | None, tuple[str, ...]] = field(factory=dict)

@@ -25,7 +25,14 @@ _PLAIN: Final = Formats()
 
 @frozen(eq=False)
 class States:
-    """Bytes on the fullest rank."""
+    """Bytes on the fullest rank.
+
+    Attributes:
+        weights: of the weights.
+        gradients: of the gradients.
+        optimizer: of the states of the optimizer.
+        activations: of the activations that gradients need.
+    """
 
     weights: Bytes
     gradients: Bytes
@@ -44,8 +51,9 @@ class Held:
 
     Attributes:
         weights: elements.
-        copies: ranks that hold, or share out, the same; ``shards`` of them share one copy out.
+        copies: ranks that hold, or share out, the same.
         stride: distance between them.
+        shards: ranks of these that share one copy out.
     """
 
     weights: Count

@@ -79,6 +79,10 @@ class Climb:
     """One tier of a group's climb: ranks met below it, how many times as many are met with it, what they can use of it.
 
     Attributes:
+        tier: the tier.
+        met: ranks of the group that are met below it.
+        fan: how many times as many are met with it.
+        use: what they can use of it.
         used: 1 where the group really climbs this tier, else 0.
     """
 

@@ -33,8 +33,10 @@ class Cost:
 
     Attributes:
         time: the priced time.
-        compute, memory, network: time each resource needs alone, at the fraction of its peak that is reached; of a
-            message, all but its fixed time.
+        compute: time that computing needs alone, at the fraction of the peak that is reached.
+        memory: time that memory traffic needs alone, at the fraction of the bandwidth that is reached.
+        network: time that the network needs alone, at the fraction of the bandwidth that is reached; of a message,
+            all but its fixed time.
         latency: fixed time, when no resource is busy.
     """
 

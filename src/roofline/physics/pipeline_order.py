@@ -16,7 +16,11 @@ Pass: TypeAlias = tuple[str, int, int]
 
 @frozen
 class Task:
-    """What a rank does at a time: one pass, a whole backward pass, or a forward and a whole backward pass together."""
+    """What a rank does at a time: one pass, a whole backward pass, or a forward and a whole backward pass together.
+
+    Attributes:
+        passes: passes that are done, two where they are done together: what is passed, the stage, the micro-batch.
+    """
 
     passes: tuple[Pass, ...]
 

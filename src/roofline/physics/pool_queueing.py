@@ -40,7 +40,9 @@ class Lanes:
 
     Attributes:
         count: of them; prompts go to them by turns.
-        alone: time of a pass over one prompt of each lane, ``full``: over ``most`` of each.
+        alone: time of a pass over one prompt of each lane.
+        full: time of a pass over ``most`` prompts of each lane.
+        most: prompts that a lane reads at once at most.
     """
 
     count: Count
@@ -98,10 +100,14 @@ class Round:
     Attributes:
         lanes: that read.
         after: time from the end of a request's pass to the first token that the other pool shows, besides waiting for a step.
-        step: of those that decode; ``spent``: Z, from a request's first token to its last.
+        step: time of a step of those that decode.
+        spent: Z, time from a request's first token to its last.
         places: P, requests that can decode at once.
-        requests: N, always in flight; or None, and ``rate`` come a second.
-        variation: of lengths; ``slots``: requests that each slot of a benchmark serves that starts all at once, or None.
+        requests: N, requests always in flight; None where ``rate`` is given.
+        rate: requests that come a second; None where ``requests`` is given.
+        variation: standard deviation of the lengths over their mean.
+        slots: requests that each slot of a benchmark serves, which starts them all at once; None for a service that
+            has run for long.
     """
 
     lanes: Lanes
@@ -164,8 +170,11 @@ class Turn:
     """What comes of a round.
 
     Attributes:
-        ttft: time to the first token; ``wait``: of it, what is more than a lone request takes.
-        cycle: time from a request to its last token; ``answered``: requests a second; ``flight``: requests in flight.
+        ttft: time to the first token.
+        wait: what of ``ttft`` is more than a lone request takes.
+        cycle: time from a request to its last token.
+        answered: requests answered a second.
+        flight: requests in flight.
     """
 
     ttft: Seconds

@@ -35,9 +35,13 @@ class Cadence:
     """How often what happens in a service, counted in steps.
 
     Attributes:
-        gaps: steps in which a request emits tokens after its first; ``chunks``: steps that pass its prompt.
-        wait: steps for which it waits before that; ``cycle``: all of them.
-        chunk: tokens of a chunk on average, of the longest of a step; ``together``: prompts in a chunk on average, ``most``: at most.
+        gaps: steps in which a request emits tokens after its first.
+        chunks: steps that pass its prompt.
+        wait: steps for which it waits before that.
+        cycle: steps from its arrival to its last token.
+        chunk: tokens of a chunk on average, of the longest of a step.
+        together: prompts in a chunk on average.
+        most: prompts in a chunk at most.
         arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
         passing: share of an attention rank's steps that pass prompts.
         mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
@@ -185,10 +189,11 @@ class Pace:
     """The times of a request in a service, from those of its steps.
 
     Attributes:
-        steps: mixed steps to the first token in steady state; ``late``: what comes on top: the time of those who began with it,
-            or, of what comes at random, all that it waits.
+        steps: mixed steps to the first token in steady state.
+        late: what comes on top: the time of those who began with it, or, of what comes at random, all that it waits.
         disturbed: of its decode steps, those that pass prompts of others.
-        first: time to the first token, ``rest``: from there to the last.
+        first: time to the first token.
+        rest: time from the first token to the last.
         waits: how the time to the first token is distributed.
     """
 
@@ -373,12 +378,18 @@ class Waits:
 
     Attributes:
         base: what every request takes.
-        queue: mean wait in a queue; ``chance``: that there is one.
-        group: wait with those that end and begin with it; ``bunched``: mean wait behind those that keep together for ever.
+        chance: chance that there is a queue.
+        queue: mean wait in a queue.
+        group: wait with those that end and begin with it.
+        bunched: mean wait behind those that keep together for ever.
+        weight: share of all that began at once.
         begun: mean wait in the first wave besides ``base``.
         place: wait for a place, which those of the first wave have half of; 0 where all have one.
-        own: part of ``base`` that grows with the request's own prompt; ``variation``, standard deviation of lengths over their mean.
-        step, lasts: a request meets a step in progress of the one length or the other, of the second with a chance ``often``.
+        own: part of ``base`` that grows with the request's own prompt.
+        variation: standard deviation of lengths over their mean.
+        step: time of the one length of step that a request may meet in progress.
+        lasts: time of the other length of step that it may meet in progress.
+        often: chance that the step it meets is of the second length.
         loose: how far waits in the queue vary: 1 as an exponential, 0 not at all.
     """
 
@@ -453,9 +464,14 @@ class Gaps:
     sum, taken as lognormal with its mean and variance.
 
     Attributes:
-        base: time of the decode steps of a request that meets no prompt; ``tokens``: it gets after its first.
-        prompts: passed meanwhile, on average; ``each``: time that one adds; ``variation``: of that.
-        step, mixed: time of a decode step, and of one that passes prompts; ``often``: share of the latter.
+        base: time of the decode steps of a request that meets no prompt.
+        tokens: tokens that it gets after its first.
+        prompts: prompts passed meanwhile, on average.
+        each: time that one prompt adds.
+        variation: standard deviation of that time over its mean.
+        step: time of a decode step.
+        mixed: time of a decode step that passes prompts too.
+        often: share of the decode steps that pass prompts too.
         bursts: variance of what passes over that of a Poisson sum. Where requests come at random, each prompt lengthens the answer,
             so that :math:`\mu` more pass on average: a branching process, whose totals (Borel) make it :math:`1 / (1 - \mu)^2`.
     """

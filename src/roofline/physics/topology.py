@@ -36,7 +36,8 @@ class Usable:
         gather: part of a rank's bandwidth in a reduce-scatter, an all-gather or an all-reduce.
         exchange: part of it in an all-to-all.
         hop: part of it from one rank to the next.
-        steps: steps of one pass of a reduce-scatter; ``exchange_steps``: of an all-to-all.
+        steps: steps of one pass of a reduce-scatter.
+        exchange_steps: steps of an all-to-all.
         any_to_any: whether the units that talk may be any, so that trees pay.
     """
 

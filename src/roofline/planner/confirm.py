@@ -34,7 +34,8 @@ class Confirmation:
 
     Attributes:
         place: of the plan among all.
-        requests: that were simulated and counted; ``replicas``: of the plan, whose share of the load they are.
+        requests: requests that were simulated and counted.
+        replicas: replicas of the plan; those that were simulated take their share of the load.
         times: seconds, by the name of a limit.
         limits: that were asked.
         tokens_per_second_per_chip: output tokens of that time; NaN where it is too short to say.

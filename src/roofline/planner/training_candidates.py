@@ -45,7 +45,13 @@ _MOST_CP: Final = 64
 
 @frozen
 class Words:
-    """Words of the structure that are tried: every combination of them."""
+    """Words of the structure that are tried: every combination of them.
+
+    Attributes:
+        recompute: what is done again in the backward pass.
+        sharding: what data-parallel ranks do not keep copies of.
+        schedule: order of the micro-batches on a pipeline.
+    """
 
     recompute: tuple[str, ...] = RECOMPUTED
     sharding: tuple[str, ...] = ("zero1", "zero3")

@@ -23,6 +23,10 @@ class Part:
     """A part of a step: its time, its share of the step, and what bounds it (a resource, or itself).
 
     Attributes:
+        name: name of the part.
+        time: its time, s.
+        share: its share of the step.
+        bound: what bounds it: a resource, or itself.
         rest: whether these are the parts that are too short to be shown, together.
         beside: of its time, what prefill chunks in the same steps add to a decode step.
     """
@@ -37,7 +41,14 @@ class Part:
 
 @frozen
 class Bar:
-    """A step and its parts, which add up to its time."""
+    """A step and its parts, which add up to its time.
+
+    Attributes:
+        name: name of the step.
+        time: its time, s.
+        parts: its parts.
+        told: what is written beside it; "" for its time.
+    """
 
     name: str
     time: float
@@ -55,6 +66,7 @@ class Breakdown:
     """The numbers of a picture.
 
     Attributes:
+        title: what was asked.
         by: ``operation``, ``bound`` or ``phase``: what the parts are.
         bars: steps, each with its parts; of operations, the longest first.
     """

@@ -31,12 +31,15 @@ class Curve:
     """One search's part of a picture.
 
     Attributes:
-        label: what the legend calls it; ``title``: what was asked.
-        speed, rate: tokens per second and user, and tokens per second and chip, of the plans on the frontier.
+        label: what the legend calls it.
+        title: what was asked.
+        speed: tokens per second and user of the plans on the frontier.
+        rate: tokens per second and chip of the plans on the frontier.
         sure: ends of their 80 % intervals over the value, alike for both rates, which move together; None without.
         plans: what each plan is called.
         best: which of them is the best; None where it is none of them.
-        free_speed, free_rate: the frontier of all that fits, whatever the limits.
+        free_speed: tokens per second and user on the frontier of all that fits, whatever the limits.
+        free_rate: tokens per second and chip on that frontier.
         tpot: the limit on the time per token; None without.
     """
 

@@ -25,10 +25,13 @@ class Load:
     """One service's part of a picture.
 
     Attributes:
-        label: what the legend calls it; ``title``: what was asked.
+        label: what the legend calls it.
+        title: what was asked.
         load: requests in flight.
-        rate: output tokens per second and chip; ``rate_within``: ends of its 80 % interval, None without.
-        tpot, ttft: seconds; None where the question has none.
+        rate: output tokens per second and chip.
+        rate_within: ends of the 80 % interval of the rate; None without.
+        tpot: time per output token, s; None where the question has none.
+        ttft: time to the first token, s; None where the question has none.
         full: requests whose caches fit; those beyond wait.
     """
 

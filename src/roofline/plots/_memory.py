@@ -23,7 +23,9 @@ class Holding:
     """The numbers of a picture.
 
     Attributes:
-        plans: what each layout is called; ``chosen``: which of them was asked for, None for none.
+        title: what was asked.
+        plans: what each layout is called.
+        chosen: which of them was asked for; None for none.
         kinds: bytes of a chip of each layout, by what they are.
         room: bytes that a chip may hold.
     """

@@ -25,7 +25,16 @@ _ROOM: Final = 8.0
 
 @frozen
 class Bar:
-    """What a rank does at a time; ``micro_batch`` is None of what belongs to none, and of two done together."""
+    """What a rank does at a time; ``micro_batch`` is None of what belongs to none, and of two done together.
+
+    Attributes:
+        rank: number of the rank.
+        kind: which pass it does.
+        start: when it begins, s.
+        time: how long it takes, s.
+        micro_batch: number of the micro-batch; None for what belongs to none, and for two done together.
+        chunk: number of the chunk of layers.
+    """
 
     rank: int
     kind: str
@@ -40,7 +49,9 @@ class Timeline:
     """The numbers of a picture.
 
     Attributes:
-        schedule: order of the micro-batches; ``ranks``, of the pipeline.
+        title: what was asked.
+        schedule: order of the micro-batches.
+        ranks: ranks of the pipeline.
         end: seconds until the last is done.
         bars: what each rank computes, in the order of their beginnings.
     """

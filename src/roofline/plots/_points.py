@@ -40,7 +40,11 @@ class Roof:
     """One roof of a rank: a flat one at a peak, or a slope at a bandwidth.
 
     Attributes:
-        memory, network: whether the slope is that of the chip's memory, or of its links; that of a cache is neither.
+        name: what the roof is called.
+        peak: of a flat roof, FLOP/s; None of a slope.
+        bandwidth: of a slope, bytes/s; None of a flat roof.
+        network: whether the slope is that of the chip's links.
+        memory: whether the slope is that of the chip's memory; that of a cache is neither.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Point:
     """An operation, or a whole step (``network``), on the roofline.
 
     Attributes:
+        name: name of the operation, or of the step.
+        step: name of the step that it is part of.
         intensity: FLOP for each byte of memory traffic, or of what the step sends over the network's tier.
         rate: FLOP/s reached, with the fixed time counted.
         share: part of the time; of a whole step, the part its communication takes.
@@ -80,10 +86,12 @@ class Cloud:
     """Timings of one kernel class on the roofline, those that were left out of the fit.
 
     Attributes:
-        kernel: class, a key of :data:`CLASSES`; ``rows``: how many there are, drawn or not.
+        kernel: class, a key of :data:`CLASSES`.
+        rows: how many timings there are, drawn or not.
         mape: mean error of all of them.
         intensity: FLOP for each byte of memory traffic, of the rows that are drawn.
-        measured, fitted: their rates, with the fixed time counted.
+        measured: measured rates of these rows, with the fixed time counted.
+        fitted: predicted rates of these rows, with the fixed time counted.
     """
 
     kernel: str
@@ -99,9 +107,12 @@ class Track:
     """An operation's way over the roofline as one size grows.
 
     Attributes:
-        name: of the operation; ``step``, what it is part of.
-        along: the size that grows, through ``values``.
-        intensity, rate: FLOP for each byte of memory traffic, and FLOP/s reached, at each of them.
+        name: name of the operation.
+        step: name of the step that it is part of.
+        along: the size that grows.
+        values: values of that size.
+        intensity: FLOP for each byte of memory traffic, at each of them.
+        rate: FLOP/s reached, at each of them.
     """
 
     name: str
@@ -117,10 +128,16 @@ class Sheet:
     """One system's part of a picture: what its legend says, its roofs, and its points, clouds or tracks.
 
     Attributes:
+        label: what the legend calls it.
         rank: what the rates are of: a ``chip`` (a package, all of its dies).
+        roofs: its roofs.
+        points: its points.
+        title: what was asked.
+        clouds: its clouds of timings.
+        tracks: its tracks over a size.
+        band: whether the room between the roof and its serial twin, where compute and memory work in turn, is shaded.
         attainable: the same roofs at the best fraction of each peak that an operation of the picture reaches with its
             calibration coefficients; empty where they are the peaks themselves.
-        band: whether the room between the roof and its serial twin, where compute and memory work in turn, is shaded.
         whole: whose time the shares are of, in words.
     """
 

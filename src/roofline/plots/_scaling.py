@@ -24,8 +24,10 @@ class Growth:
     """One curve of a picture.
 
     Attributes:
-        label: what the legend calls it; ``title``: what was asked.
-        chips: sizes; ``rate``: tokens per second and chip, not a number where it cannot be laid out.
+        label: what the legend calls it.
+        title: what was asked.
+        chips: numbers of chips.
+        rate: tokens per second and chip of each; not a number where it cannot be laid out.
         useful: the same, less what failures take.
         mfu: model FLOP utilisation of each.
         fits: where memory holds it.

@@ -89,7 +89,10 @@ class Spot:
     """One measured kernel.
 
     Attributes:
-        intensity: FLOP for each byte of memory traffic; ``rate``, FLOP/s; ``bandwidth``, bytes/s.
+        name: name of the kernel.
+        intensity: FLOP for each byte of memory traffic.
+        rate: FLOP/s reached.
+        bandwidth: bytes/s reached.
         time: seconds, where they are known.
         bound: what limits it on this chip, ``compute`` or ``memory``.
         reached: part of the roof over it that it reaches.

@@ -30,9 +30,12 @@ class Style:
     """Ink on paper.
 
     Attributes:
-        paper, ink: colours of the page and of what is written on it.
+        name: name of the style.
+        paper: colour of the page.
+        ink: colour of what is written on it.
         palette: colours of systems, plans or parts, in the order they come; people with colour-blindness can tell them apart.
-        dashes, hatches: of lines and of bars, in the same order, so that a page without colours tells them apart too.
+        dashes: dashes of lines, in the same order, so that a page without colours tells them apart too.
+        hatches: hatches of bars, likewise.
     """
 
     name: str

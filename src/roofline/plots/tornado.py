@@ -33,9 +33,11 @@ class Tornado:
     """The numbers of a picture.
 
     Attributes:
+        title: what was asked.
         quantity: what there is more of.
         better: by how much each part is better.
-        parts: names; ``gains``: what each buys, relative; the greatest first.
+        parts: names of the parts, in the order of their gains.
+        gains: what each part buys, relative; the greatest first.
     """
 
     title: str

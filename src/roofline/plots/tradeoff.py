@@ -28,11 +28,14 @@ class Tradeoff:
     """One search's part of a picture.
 
     Attributes:
-        label: what the legend calls it; ``title``: what was asked.
-        memory, time: bytes of a chip, and seconds of a step, of the plans on the frontier, the shortest step first.
+        label: what the legend calls it.
+        title: what was asked.
+        memory: bytes of a chip of the plans on the frontier, the shortest step first.
+        time: time of a step of these plans, s.
         sure: ends of the 80 % intervals of the times; None without.
         plans: what each plan is called.
-        all_memory, all_time: of every plan that is kept.
+        all_memory: bytes of a chip of every plan that is kept.
+        all_time: time of a step of every plan that is kept, s.
         room: bytes that a chip may hold.
     """
 

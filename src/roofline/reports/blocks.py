@@ -38,7 +38,13 @@ class Cell:
 
 @frozen
 class Card:
-    """One number of the headline: what it is, how much, and how certain, in small print below."""
+    """One number of the headline: what it is, how much, and how certain, in small print below.
+
+    Attributes:
+        name: what the number is.
+        value: how much it is, with its unit.
+        notes: lines of small print.
+    """
 
     name: str
     value: str
@@ -47,7 +53,14 @@ class Card:
 
 @frozen
 class Part:
-    """One part of a whole: what it is called, its share, how much it is, and the number of its colour."""
+    """One part of a whole: what it is called, its share, how much it is, and the number of its colour.
+
+    Attributes:
+        name: what it is called.
+        share: its share of the whole.
+        text: how much it is, in words.
+        color: number of its colour.
+    """
 
     name: str
     share: float
@@ -62,7 +75,11 @@ class Part:
 
 @frozen
 class Cards:
-    """The numbers of the headline."""
+    """The numbers of the headline.
+
+    Attributes:
+        cards: the numbers.
+    """
 
     kind: ClassVar[str] = "cards"
     cards: Sequence[Card]
@@ -70,7 +87,12 @@ class Cards:
 
 @frozen
 class Bar:
-    """A whole cut into its parts."""
+    """A whole cut into its parts.
+
+    Attributes:
+        title: what the whole is.
+        parts: its parts.
+    """
 
     kind: ClassVar[str] = "bar"
     title: str
@@ -87,6 +109,8 @@ class Table:
     """A table that its heads sort.
 
     Attributes:
+        caption: what the table shows; "" for none.
+        head: heads of the columns.
         rows: cells; the first of each is what the row is of.
         right: columns that are set flush right.
         spots: for each row the point of a figure that it is about: figure, trace and point; "" for none.
@@ -111,7 +135,13 @@ class Table:
 
 @frozen
 class Walk:
-    """A slider along a figure's frontier."""
+    """A slider along a figure's frontier.
+
+    Attributes:
+        title: what is written beside it.
+        last: number of its last place.
+        start: number of the place that it starts at.
+    """
 
     title: str
     last: int
@@ -123,9 +153,12 @@ class Drawing:
     """A figure that the browser draws.
 
     Attributes:
-        key: its place on the page; ``name``: what it is called; ``caption``: what it shows in words.
+        key: its place on the page.
+        name: what it is called.
+        caption: what it shows in words.
         data: what is drawn.
         switches: parts that a reader may switch off: a name, the numbers of the traces, the class of the mark.
+        walk: the slider along its frontier; None without.
     """
 
     kind: ClassVar[str] = "drawing"
@@ -139,7 +172,12 @@ class Drawing:
 
 @frozen
 class Text:
-    """A paragraph."""
+    """A paragraph.
+
+    Attributes:
+        text: the paragraph.
+        faint: whether it is set in a paler colour.
+    """
 
     kind: ClassVar[str] = "text"
     text: str
@@ -148,7 +186,11 @@ class Text:
 
 @frozen
 class Notes:
-    """Sentences as a list."""
+    """Sentences as a list.
+
+    Attributes:
+        notes: the sentences.
+    """
 
     kind: ClassVar[str] = "notes"
     notes: Sequence[str]
@@ -156,7 +198,13 @@ class Notes:
 
 @frozen
 class Folded:
-    """What only those read who open it; on paper it is open if it is printed at all."""
+    """What only those read who open it; on paper it is open if it is printed at all.
+
+    Attributes:
+        title: the line that opens it.
+        inside: what it holds.
+        printed: whether it is on paper too.
+    """
 
     kind: ClassVar[str] = "folded"
     title: str
@@ -166,7 +214,11 @@ class Folded:
 
 @frozen
 class Tree:
-    """Preformatted text."""
+    """Preformatted text.
+
+    Attributes:
+        text: the text.
+    """
 
     kind: ClassVar[str] = "tree"
     text: str
@@ -177,7 +229,14 @@ Block: TypeAlias = Cards | Bar | Table | Drawing | Text | Notes | Folded | Tree
 
 @frozen
 class Chapter:
-    """A section of a page: its anchor, what the menu calls it, its heading and what it holds."""
+    """A section of a page: its anchor, what the menu calls it, its heading and what it holds.
+
+    Attributes:
+        key: its anchor.
+        name: what the menu calls it.
+        title: its heading.
+        blocks: what it holds.
+    """
 
     key: str
     name: str

@@ -27,7 +27,13 @@ _BESIDE: Final = ("bottom right", "bottom left", "top left", "top right")
 
 @frozen(eq=False)
 class Picture:
-    """What is drawn, and which of its traces a reader may switch off: a name, their numbers, the class of their mark."""
+    """What is drawn, and which of its traces a reader may switch off: a name, their numbers, the class of their mark.
+
+    Attributes:
+        figure: traces and layout, as the browser draws them.
+        switches: parts that a reader may switch off: a name, the numbers of the traces, the class of the mark.
+        spots: trace and point of each operation, by step and name.
+    """
 
     figure: Mapping[str, Any]
     switches: tuple[tuple[str, str, str], ...] = ()

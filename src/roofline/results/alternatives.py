@@ -32,7 +32,8 @@ class Alternative:
 
     Attributes:
         open: what the question does not state, such as ``cache format``.
-        taken: what was taken; ``other``: what it may be, in words.
+        taken: what was taken, in words.
+        other: what it may be, in words.
         change: makes of a question and a profile those of the other answer.
         counted: whether the interval holds it; drafts, which a question without them does not have, are only said.
     """

@@ -52,6 +52,11 @@ class Times:
 
     >>> Times.of(np.arange(1.0, 101.0)).percentile(50)
     50.5
+
+    Attributes:
+        mean: mean time over all requests, s.
+        values: times, s, the shortest first.
+        weights: weight of each of the values and all before it; None where all weigh the same.
     """
 
     mean: float

@@ -101,7 +101,13 @@ class Family:
 
 @frozen(eq=False)
 class Space:
-    """Families, what was assumed to make them, and what is unsure of their models."""
+    """Families, what was assumed to make them, and what is unsure of their models.
+
+    Attributes:
+        families: the families.
+        notes: what was assumed to make them.
+        warnings: what is unsure of their models.
+    """
 
     families: tuple[Family, ...]
     notes: tuple[str, ...] = ()

@@ -41,11 +41,16 @@ class MicroBatch:
     """A micro-batch on a rank that holds an even share of the layers, and of what comes before and after them.
 
     Attributes:
-        forward, backward, weights: forward pass; gradients of inputs, with what is done again for them; gradients of weights.
-        layer: time of one layer in all phases; ``first``, of the embedding; ``last``, of the head and what stands beside it.
+        forward: the forward pass.
+        backward: gradients of inputs, with what is done again for them.
+        weights: gradients of weights.
+        layer: time of one layer in all phases.
+        first: time of the embedding in all phases.
+        last: time of the head and what stands beside it in all phases.
         hidden: time of messages that is not seen.
-        kept: bytes that the gradients of one layer need; ``working``, what is there besides while a layer is done again;
-            ``kept_last``, those of the head.
+        kept: bytes that the gradients of one layer need.
+        working: bytes that are there besides while a layer is done again.
+        kept_last: bytes that the gradients of the head need.
     """
 
     forward: Span

@@ -56,7 +56,8 @@ class Passes:
     Attributes:
         batches: the work of all micro-batches.
         one: of one micro-batch.
-        mean: time of its passes on a rank on average; ``fullest``, on the rank that has the most to do.
+        mean: time of its passes on a rank on average.
+        fullest: time of its passes on the rank that has the most to do.
         unseen: time of one of its messages between stages that is hidden.
         reduced: exchanges of gradients and weights as they are seen, and the time of each that is hidden.
         optimizer: the update.

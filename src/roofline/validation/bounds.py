@@ -68,7 +68,12 @@ class Beaten:
 
 @frozen
 class Checked:
-    """How many measurements were held to their bounds, and those that beat them by more than the tolerance."""
+    """How many measurements were held to their bounds, and those that beat them by more than the tolerance.
+
+    Attributes:
+        count: measurements that were held to their bounds.
+        beaten: those that beat them by more than the tolerance.
+    """
 
     count: int
     beaten: tuple[Beaten, ...]

@@ -17,7 +17,14 @@ _LONGEST: Final = 40
 
 @frozen
 class Column:
-    """What a number in a column must be: in [low, high], above ``low`` if ``strict``, whole if ``whole``."""
+    """What a number in a column must be: in [low, high], above ``low`` if ``strict``, whole if ``whole``.
+
+    Attributes:
+        low: the least value.
+        high: the greatest value.
+        whole: it must be a whole number.
+        strict: it must be above ``low``.
+    """
 
     low: float = 0.0
     high: float = MOST_TOKENS

@@ -68,7 +68,21 @@ class Known:
     """What a user says of runs, where their files do not.
 
     Attributes:
-        input, output, concurrency: of each request, and how many were in flight.
+        model: name of the model; "" where nothing is said, here and below.
+        system: name of the system.
+        chips: chips of the deployment; None where nothing is said, here and below.
+        tp: tensor parallel degree.
+        pp: pipeline stages.
+        dp: attention data parallel degree.
+        ep: expert parallel degree.
+        dtype: format of the weights.
+        kv_dtype: format of the KV cache.
+        engine: name of the engine.
+        input: tokens of a prompt.
+        output: tokens of an answer.
+        concurrency: requests in flight.
+        draft_tokens: speculative tokens verified at each step.
+        accept_length: mean tokens emitted a step with them.
     """
 
     model: str = ""

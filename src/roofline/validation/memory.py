@@ -31,8 +31,10 @@ class Logged:
 
     Attributes:
         row: the figure's columns.
-        measured, predicted: in the unit of the quantity.
-        low, high: ends of the 80 % interval.
+        measured: the measured value, in the unit of the quantity.
+        predicted: the predicted value, in the unit of the quantity.
+        low: lower end of the 80 % interval.
+        high: upper end of the 80 % interval.
     """
 
     row: Mapping[str, str]

@@ -87,7 +87,13 @@ def _filed(given: str, known: Patterns) -> str:
 
 @frozen
 class Collection:
-    """What a collection of runs says of all of its runs; see ``workloads/runs/collections.toml``."""
+    """What a collection of runs says of all of its runs; see ``workloads/runs/collections.toml``.
+
+    Attributes:
+        match: regular expression that is searched in the group and the source of a run.
+        launch: kind of launch; "" where it is not known.
+        variation: standard deviation of the lengths over their mean; None where it is not known.
+    """
 
     match: str = ""
     launch: str = ""

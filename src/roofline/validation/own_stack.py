@@ -50,7 +50,8 @@ class OwnStack:
         engine: the stack with its fitted constants.
         base: the stack it started from.
         errors: standard error of the logarithm of each constant.
-        before, after: typical error, exp(mean |log(predicted / measured)|) - 1, with the constants of each.
+        before: typical error, exp(mean |log(predicted / measured)|) - 1, with the constants of ``base``.
+        after: the same with the fitted constants.
         runs: number of runs that could be priced.
     """
 

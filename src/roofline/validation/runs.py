@@ -43,7 +43,15 @@ _EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
 @frozen
 class Pool:
-    """Chips that do the same work, and how one replica on them is split; None where that is not known."""
+    """Chips that do the same work, and how one replica on them is split; None where that is not known.
+
+    Attributes:
+        chips: chips of the pool.
+        tp: tensor parallel degree.
+        pp: pipeline stages.
+        dp: attention data parallel degree.
+        ep: expert parallel degree.
+    """
 
     chips: float | None = None
     tp: float | None = None
@@ -69,7 +77,7 @@ class ServingRun:
         system: name of the system.
         pool: all its chips; those that decode where prompts are read elsewhere, on those of ``prompts``.
         prompts: chips that read prompts where they are apart; None where ``pool`` does both.
-        mode: one of :data:`MODES`.
+        mode: kind of measurement: ``online``, ``offline``, ``static``, ``prefill`` or ``decode``.
         weight_dtype: stored format of the weights; "" where it is not known.
         kv_dtype: stored format of the KV cache; "" where it is not known.
         act_dtype: format of the activations that are multiplied; "" where it is not known.
@@ -88,6 +96,7 @@ class ServingRun:
         slots: requests that each slot of a closed loop serves.
         variation: standard deviation of the lengths over their mean; None where it is not known.
         most: requests that the service lets in at most, where the note says it; None where it does not.
+        not_fitted: why no constant may be fitted to the run, though it is scored; "" where nothing speaks against it.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
         source: where it was measured.
         note: what else is known of the row.
@@ -119,6 +128,7 @@ class ServingRun:
     slots: float | None = None
     variation: float | None = None
     most: float | None = None
+    not_fitted: str = ""
     quality: str = ""
     source: str = ""
     note: str = ""
@@ -158,7 +168,7 @@ class TrainingRun:
         recompute: what is done again in the backward pass; ``unknown`` where the columns do not say.
         sequence_parallel: 1 where tokens are split between tensor-parallel regions, 0 where not; None where it is not
             known.
-        task: what is trained, one of :data:`TASKS`.
+        task: what is trained: ``pretrain``, ``finetune`` or ``lora``.
         framework: name of the framework; "" where it is not known.
         kind: ``dense`` or ``MoE``, once its model is known.
         step_time: measured time of an optimizer step, s.
@@ -248,7 +258,7 @@ TRAINING: Final[Mapping[str, Column]] = {
 TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": (
         "id", "group", "model", "system", "mode", "weight_dtype", "kv_dtype", "act_dtype", "engine", "engine_version", "launch",
-        "quality", "source", "note",
+        "not_fitted", "quality", "source", "note",
     ),
     "training": (
         "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "quality", "source", "note",
@@ -375,7 +385,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         memory_fraction=float(filled[1]) if filled else None,
         launch=word(row, "launch", KINDS, place, of.launch), slots=slots, most=float(let_in[1] or let_in[2]) if let_in else None,
         variation=of.variation if variation is None else variation,
-        quality=text("quality").upper(), source=source, note=note,
+        not_fitted=text("not_fitted"), quality=text("quality").upper(), source=source, note=note,
     )  # fmt: skip
 
 

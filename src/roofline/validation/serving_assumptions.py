@@ -44,10 +44,17 @@ class Case:
     """A run with everything decided that pricing needs.
 
     Attributes:
+        run: the run.
+        model: its model.
+        system: its system.
+        profile: the constants that price it.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         prompts: the layout of the chips that only read prompts.
-        draft_tokens, accept_length: of a step.
+        draft_tokens: speculative tokens verified at each step.
+        accept_length: mean tokens emitted a step with them.
         doubt: factors by which times per token may be shorter, and longer, because drafting is not known.
+        requests_per_slot: requests that each slot of the benchmark serves.
+        variation: standard deviation of the lengths over their mean.
         said: what was assumed.
     """
 

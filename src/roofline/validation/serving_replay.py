@@ -42,8 +42,18 @@ class Batch:
     """Runs that differ in numbers only: a row for each, a column for each layout that it leaves open.
 
     Attributes:
-        layout, prompts: of the chips that decode, or do all; and of those that only read prompts.
+        model: the model of all runs.
+        system: the system of all runs.
+        profile: the constants that price them.
+        layout: the layouts of the chips that decode, or do all.
+        prompts: the layouts of the chips that only read prompts; None where there are none.
+        input: tokens of a prompt.
+        output: tokens of an answer.
         concurrency: NaN where as many are in flight as fit.
+        draft_tokens: speculative tokens verified at each step.
+        accept_length: mean tokens emitted a step with them.
+        requests_per_slot: requests that each slot of the benchmark serves.
+        variation: standard deviation of the lengths over their mean.
     """
 
     model: Model

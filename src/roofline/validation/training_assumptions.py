@@ -1,6 +1,7 @@
-"""What a measured training run leaves open, decided by rules of its framework's usual recipes; and what was assumed is said.
+"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is said.
 
-Rules go by words and columns, never by a row. The numbers in them are no measurements of anybody's: they say what a recipe does.
+Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only the patterns that read what a run's
+note says, and the rules that go by them and by columns, never by a row.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError
 from roofline.hardware.constants import Calibration
-from roofline.hardware.frameworks import Framework
+from roofline.hardware.frameworks import Framework, Recipe
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.validation.runs import TrainingRun
@@ -26,32 +27,6 @@ from roofline.workload.questions import MODULES, recomputation
 
 Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
-
-_ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
-    ("maxtext", "NVIDIA"): "maxtext-gpu",
-    ("maxtext", "AMD"): "maxtext-gpu",
-    ("megatron", "AMD"): "rocm",
-    ("megatron-core", "AMD"): "rocm",
-    ("megatron-mlperf", "AMD"): "rocm",
-}
-"""Frameworks that are another stack on the chips of another maker."""
-
-_SHARDED: Final = ("llm-foundry", "torchtitan", "automodel", "maxtext", "maxtext-gpu")
-"""Frameworks that share out weights (FSDP) unless configured otherwise; the others share out the optimizer's states."""
-_PARTITIONED: Final = ("maxtext", "maxtext-gpu")
-"""Frameworks whose compiler cuts activations between layers over the tensor ranks."""
-_INTERLEAVED: Final = ("megatron", "megatron-mlperf", "megatron-core", "megatron-2021")
-"""Frameworks whose recipes interleave chunks of layers on a pipeline's stages."""
-_CHUNKS: Final = 2
-"""Chunks that such a recipe has on a stage, at most, where it does not say."""
-_AGAIN: Final[Mapping[tuple[str, str], str]] = {
-    ("automodel", "lora"): "full",
-    ("torchtitan", "pretrain"): "selective",
-    ("torchtitan", "finetune"): "selective",
-}
-"""What a framework does again for a task unless configured otherwise; all others nothing."""
-_PACKED: Final = 256.0
-"""Mean tokens of a sample where NeMo packs short ones (SQuAD) into a sequence to fine-tune on."""
 
 _BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")
 _MODULES: Final = re.compile(r"recompute=(selective:)?([a-z_]+(?:[+,][a-z_]+)*)(?![a-z_])")
@@ -71,41 +46,48 @@ _RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[
 _CANDIDATE: Final = re.compile(r"(?<![\d.])v?1\.0\.RC([1-4])")
 """Release candidates of MindSpeed-LLM 1.0, one a quarter of 2024."""
 
-_TRAITS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[Framework], Framework]]]] = {
+
+def _says(pattern: str, flags: int = 0) -> Callable[[str, Recipe], bool]:
+    """Return what looks for a pattern in a note."""
+    wanted = re.compile(pattern, flags)
+    return lambda note, _: wanted.search(note) is not None
+
+
+_TRAITS: Final[Mapping[str, tuple[Callable[[str, Recipe], bool], Callable[[Framework], Framework]]]] = {
     "the whole step is one graph": (
-        re.compile(r"cuda_graph=\w+:full_iteration|cuda_graph=full_iteration"),
+        _says(r"cuda_graph=\w+:full_iteration|cuda_graph=full_iteration"),
         lambda f: attrs.evolve(f, launch=0.0, step=f.captured * f.step),
     ),
     "parts of a step are graphs": (
-        re.compile(r"cuda_graph=transformer_engine|(?:LAYER|MCORE)_CUDA_GRAPH=1|used CUDA graphs"),
-        lambda f: attrs.evolve(f, launch=0.5 * f.launch),
+        _says(r"cuda_graph=transformer_engine|(?:LAYER|MCORE)_CUDA_GRAPH=1|used CUDA graphs"),
+        lambda f: attrs.evolve(f, launch=f.graphed * f.launch),
     ),
     "collectives of tensor parallelism overlap with pieces of their GEMMs": (
-        re.compile(r"[Aa]sync TP|tp_comm_overlap=True"),
+        _says(r"[Aa]sync TP|tp_comm_overlap=True"),
         lambda f: attrs.evolve(f, tp=f.overlapped),
     ),
     "attention in fp8": (
-        re.compile(r"(?<![A-Z_])FP8_DPA=1|fp8_dot_product_attention=(?:True|1)|fp8 attention", re.IGNORECASE),
+        _says(r"(?<![A-Z_])FP8_DPA=1|fp8_dot_product_attention=(?:True|1)|fp8 attention", re.IGNORECASE),
         lambda f: attrs.evolve(f, narrow=True),
     ),
     "eager, not compiled": (
-        re.compile(r"^torchtitan: (?!.*compile)"),
+        lambda note, recipe: not recipe.compiled and "compile" not in note,
         lambda f: attrs.evolve(f, passes=f.eager, logits=f.logits + f.logits_eager),
     ),
     "attention is not fused": (
-        re.compile(r"flags: (?!\S*use-flash-attn)\S"),
+        _says(r"flags: (?!\S*use-flash-attn)\S"),
         lambda f: attrs.evolve(f, unfused="all"),
     ),
     "GEMMs of experts are grouped": (
-        re.compile(r"flags: \S*moe-grouped-gemm"),
+        _says(r"flags: \S*moe-grouped-gemm"),
         lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
     ),
     "expert communication overlaps with another micro-batch": (
-        re.compile(r"moe_a2a_overlap"),
+        _says(r"moe_a2a_overlap"),
         lambda f: attrs.evolve(f, ep=f.paired),
     ),
 }
-"""What a note says of the software, and what that changes in the framework."""
+"""What a note says of the software, or a recipe where it says nothing, and what that changes in the framework."""
 
 
 @frozen(eq=False)
@@ -114,10 +96,17 @@ class TrainingCase:
 
     Attributes:
         run: with its framework as it is filed, and the kind of its model.
+        model: its model.
+        system: its system.
+        profile: the constants that price it.
+        framework: the software that trains.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         traits: what its note says of the software.
-        recompute, share: what is done again, and in which part of the layers; ``stated``, whether the source says so to the last module;
-            ``hosted``, whether what is kept of a layer waits in the host's memory.
+        micro_batch: sequences of a micro-batch on a data-parallel rank.
+        recompute: what is done again in the backward pass.
+        share: part of the layers of which it is done again.
+        stated: whether the source says so to the last module.
+        hosted: whether what is kept of a layer waits in the host's memory.
         document: tokens that attend to each other.
         offload: part of the activations that wait in the host.
         released: which release of its software it ran, as year.month; None where that is not known.
@@ -162,7 +151,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
     """Return what decides a run at a level of constants, which ``adjust`` may change; names that come again are looked up once."""
     models: dict[tuple[str, str], Model] = {}
     settings: dict[tuple[str, str, tuple[str, ...]], tuple[Calibration, Framework]] = {}
-    known = [catalog.framework(name) for name in catalog.names("framework")]
+    known = {name: catalog.framework(name) for name in catalog.names("framework")}
 
     def model(name: str, dtype: str) -> Model:
         if (name, dtype) not in models:
@@ -192,21 +181,20 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         said = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
         system = catalog.system(run.system)
         asked = model(run.model, _dtype(run, said))
-        named = _ELSEWHERE.get((run.framework, system.package.vendor), run.framework)
+        named = known.get(run.framework, known["generic"]).elsewhere.get(system.package.vendor, run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
-        traits = tuple(
-            words for words, (pattern, _) in _TRAITS.items() if pattern.search(f"{run.framework}: {run.note}")
-        )
+        usual = known.get(run.framework, known["generic"]).recipe
+        traits = tuple(words for words, (holds, _) in _TRAITS.items() if holds(run.note, usual))
         release = released(run.note)
-        profile, framework = setting(system, _described(run.framework, release, known, said), traits)
-        layouts = _layouts(run, asked, system, said)
-        recompute, share = _again(run, asked, layouts, said)
+        profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), said), traits)
+        layouts = _layouts(run, usual, asked, system, said)
+        recompute, share = _again(run, usual, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
         said += traits
         return TrainingCase(
             run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note),
             bool(_HOSTED.search(run.note)),
-            _document(run, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
+            _document(run, usual, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
             release, tuple(said),
         )  # fmt: skip
 
@@ -248,7 +236,7 @@ def _micro_batch(run: TrainingRun, said: list[str]) -> float:
     return run.micro_batch or 1.0
 
 
-def _document(run: TrainingRun, said: list[str]) -> float:
+def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
     """Return the tokens that attend to each other."""
     assert run.length is not None  # noqa: S101 (a run without it is refused before)
     told = _SAMPLES.search(run.note)
@@ -256,13 +244,13 @@ def _document(run: TrainingRun, said: list[str]) -> float:
         return min(run.document, run.length)
     if told:
         return min(float(told[1]), run.length)
-    if run.task == "pretrain" or run.framework != "megatron" or "mlperf" in run.group.lower():
+    if run.task == "pretrain" or not usual.packed or "mlperf" in run.group.lower():
         return run.length
-    said.append(f"samples of {_PACKED:,.0f} tokens are packed, as NeMo fine-tunes: their length is not recorded")
-    return min(_PACKED, run.length)
+    said.append(f"samples of {usual.packed:,.0f} tokens are packed, as NeMo fine-tunes: their length is not recorded")
+    return min(usual.packed, run.length)
 
 
-def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
+def _again(run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
     """Return what is computed again, and of which part of the layers."""
     told, counted, modules = _LISTED.search(run.note), _COUNTED.search(run.note), _MODULES.search(run.note)
     if told:
@@ -284,15 +272,15 @@ def _again(run: TrainingRun, model: Model, layouts: Layout, said: list[str]) -> 
         return "selective:activation+norm", 1.0
     if run.recompute != "unknown":
         return run.recompute, 1.0
-    usual = _AGAIN.get((run.framework, run.task), "none")
-    said.append(f"recompute {usual}, as recipes of {run.framework} for {run.task} have it: not recorded")
-    return usual, 1.0
+    again = usual.recompute.get(run.task, "none")
+    said.append(f"recompute {again}, as recipes of {run.framework} for {run.task} have it: not recorded")
+    return again, 1.0
 
 
 # Layouts ---------------------------------------------------------------------------------------------------------------
 
 
-def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) -> Layout:
+def _layouts(run: TrainingRun, usual: Recipe, model: Model, system: System, said: list[str]) -> Layout:
     """Return the layouts that a run leaves open.
 
     Raises:
@@ -321,21 +309,17 @@ def _layouts(run: TrainingRun, model: Model, system: System, said: list[str]) ->
         said.append(f"the best layout: {', '.join(unknown)} not recorded")
     tp, pp, cp, dp, ep = np.array(rows).T
     split: Any = run.sequence_parallel
-    if "sequence_parallel" in run.assumed and run.framework in _PARTITIONED:
+    if "sequence_parallel" in run.assumed and usual.partitioned:
         split = None
     if split is None:
         split = bool(np.any(tp > 1))
     if not run.sharding:
-        said.append(f"sharding {_sharding(run)}, as {run.framework} does by default: not recorded")
+        said.append(f"sharding {usual.sharding}, as {run.framework} does by default: not recorded")
     etp = expert_tensors(tp, cp, dp, ep)
     return Layout(
-        tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, model, pp, dp, said), etp=etp if run.etp is None else run.etp + 0 * tp,
-        sharding=run.sharding or _sharding(run), fsdp=_grouped(run, dp), sequence_parallel=bool(split),
+        tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, usual, model, pp=pp, dp=dp, said=said), etp=etp if run.etp is None else run.etp + 0 * tp,
+        sharding=run.sharding or usual.sharding, fsdp=_grouped(run, dp), sequence_parallel=bool(split),
     )  # fmt: skip
-
-
-def _sharding(run: TrainingRun) -> str:
-    return "zero3" if run.framework in _SHARDED else "zero1"
 
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:
@@ -375,14 +359,13 @@ def _divisors(number: float) -> list[float]:
     return [float(n) for n in range(1, min(whole, 4096) + 1) if whole % n == 0]
 
 
-def _chunks(run: TrainingRun, model: Model, pp: Any, dp: Any, said: list[str]) -> Any:
+def _chunks(run: TrainingRun, usual: Recipe, model: Model, *, pp: Any, dp: Any, said: list[str]) -> Any:
     """Return the chunks of a stage: as stated; else the most that are possible, up to what the file puts in or a recipe has.
 
     Chunks must divide the layers of a stage, and stages the micro-batches.
     """
     stated = run.vpp is not None and "vpp" not in run.assumed
-    usual = _CHUNKS if run.framework in _INTERLEAVED else 1
-    most = max(int(run.vpp or 1), usual)
+    most = max(int(run.vpp or 1), int(usual.chunks))
     if stated or most == 1 or not np.any(pp > 1):
         return (run.vpp or 1.0) + 0 * pp
     per = np.where(model.depth % pp == 0, model.depth, model.depth + 2) / pp

@@ -161,10 +161,15 @@ class Mixed:
     """A decode step that also passes prompt tokens, as continuous batching does.
 
     Attributes:
-        batch, context, draft_tokens: of the decode step; no sequence may be decoding.
+        model: the model that serves.
+        batch: sequences of the decode step; none may be decoding.
+        context: tokens that each of these already holds.
         prompts: prompts that the fullest attention rank passes a part of.
-        chunk: tokens of each; ``past``: tokens of it passed before.
+        chunk: tokens of each prompt that pass.
+        past: tokens of each prompt that passed before.
         busy: attention ranks of a group in lock-step that pass prompts, on average.
+        draft_tokens: speculative tokens verified with each decoding sequence's next one.
+        imbalance: as in :class:`Prefill`.
     """
 
     model: Model

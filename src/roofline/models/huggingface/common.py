@@ -39,6 +39,10 @@ class Plan:
     """What a family's reader returns: the blocks of every layer, and what else it knows of the model, by field.
 
     ``blocks`` among the latter: entries of ``layers`` that make up one numbered layer of a checkpoint.
+
+    Attributes:
+        layers: attention and feed-forward of every layer.
+        also: what else is known of the model, by field.
     """
 
     layers: Sequence[Pair]

@@ -40,7 +40,10 @@ class Matrix:
     """A weight matrix of ``inputs`` x ``outputs``, or ``blocks`` of them side by side, and how tensor parallelism cuts it.
 
     Attributes:
+        name: label for people.
         component: which part of the model it belongs to (:data:`roofline.models.architecture.COMPONENTS`).
+        inputs: elements of a row before it.
+        outputs: elements of a row after it.
         split: ``"outputs"`` (column parallel), ``"inputs"`` (row parallel) or ``""``: a copy on every rank.
         units: heads or other indivisible units along the cut; more ranks than units hold copies.
         biases: bias elements beside the matrix.
@@ -71,8 +74,10 @@ class Stream:
     """Sequences that go through a pass in one way.
 
     Attributes:
-        sequences: on the fullest attention rank (shared with its tensor peers); ``group``: of all ranks of its stage.
-        new: tokens of each that pass through; ``past``: tokens it already holds.
+        sequences: sequences on the fullest attention rank (shared with its tensor peers).
+        group: sequences of all ranks of its stage.
+        new: tokens of each that pass through.
+        past: tokens that each already holds.
         logits: positions of each whose logits are wanted.
         decoding: new tokens attend over a cache (else over a prompt).
         sharing: context-parallel ranks that share a sequence, each with ``new`` tokens of it at an early and a late place.
@@ -105,6 +110,10 @@ class Flow:
     """One forward pass through the model as one rank sees it: a decode step, prompts, or both.
 
     Attributes:
+        model: the model.
+        layout: how it is split.
+        chip: the chip of a rank.
+        streams: sequences that pass through, by the way in which they do.
         imbalance: tokens of the fullest expert shard over the mean of all; None for the law of even routing.
         narrow: formats of a cache that attention multiplies as they are stored; others are widened to 16 bits.
         index: format of the scores of sparse attention's index, where the chip multiplies it.

@@ -25,6 +25,10 @@ class Tool:
     """What a release of a tool takes.
 
     Attributes:
+        name: name of the tool, as catalogued.
+        title: name of the tool for people.
+        release: its release.
+        command: how its command begins.
         flags: flags of its command line, each with its kind of value, or the values of it that are used.
         keys: dotted keys of its configuration file, likewise.
         source: where the parser was read.

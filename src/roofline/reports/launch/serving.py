@@ -29,11 +29,26 @@ class Plan:
     """One replica of a service, in whole numbers.
 
     Attributes:
-        devices: of the replica; ``nodes``: hosts that they take, of ``per_node`` devices.
-        sequences: in flight on one attention rank; ``chunk``: prompt tokens that it passes in a step at most.
+        model: name or address of the checkpoint.
+        tp: tensor parallel degree.
+        pp: pipeline stages.
+        dp: attention data parallel degree.
+        ep: expert parallel degree.
+        replicas: replicas to start alike.
+        devices: devices of the replica.
+        nodes: hosts that they take.
+        per_node: devices that it takes of each host.
+        sequences: sequences in flight on one attention rank.
+        chunk: prompt tokens that an attention rank passes in a step at most.
         length: tokens of the longest request.
+        drafts: speculative tokens verified at each step; 0 for none.
+        drafter: the draft model; "" where there is none.
+        own_drafts: whether the model drafts with modules of its own.
         cache: format of the KV cache, in 16 bits "".
         weights: format into which the checkpoint is converted when it is loaded; "" where it is loaded as it is.
+        fraction: share of a chip's memory that may be filled; None for the tool's default.
+        eager: whether nothing is captured in a graph.
+        redundant: extra copies of routed experts.
         notes: what was put in.
     """
 
