@@ -12,7 +12,7 @@ PAIR = ("cloudmatrix384", "gb200-nvl72")
 
 @pytest.fixture(scope="module")
 def served():
-    return compare(*PAIR, model="deepseek-v3", tpot=("50ms",))
+    return compare(*PAIR, model="deepseek-v3", tpot=("50ms",), chips=64)
 
 
 def test_what_the_press_said_of_the_pair():
@@ -59,7 +59,7 @@ def test_ranges_hold_the_ratio():
 
 
 def test_services_keep_their_limits():
-    found = compare(*PAIR, model="deepseek-v3", tpot=(0.02, 0.05), dtype="checkpoint")
+    found = compare(*PAIR, model="deepseek-v3", tpot=(0.02, 0.05), dtype="checkpoint", chips=64)
     for row in found.under:
         fast, slow = row[0.02], row[0.05]
         assert fast.tpot <= 0.02
@@ -120,7 +120,7 @@ def test_each_system_serves_in_the_format_of_its_services_and_like_for_like_is_b
     assert cloud.names("experts", "dense") == ("int8",)
     assert (rack.names("experts", "dense"), rack.kv) == (("nvfp4",), "fp8")
     assert [est.question.model.formats.names("experts") for est in found.alike] == [("fp8-block",)] * 2
-    plain = compare(*PAIR, model="deepseek-v3", tpot=("50ms",), dtype="checkpoint")
+    plain = compare(*PAIR, model="deepseek-v3", tpot=("50ms",), dtype="checkpoint", chips=64)
     assert not plain.alike
     assert [est.to_dict() for est in plain.estimates] == [est.to_dict() for est in found.alike]
     assert [est is None for est in found.to_dict()["alike"]] == [False, False]
