@@ -813,6 +813,7 @@ def test_a_shipped_profile_is_made_of_the_shipped_timings(profiles, tmp_path, mo
     assert "gemm.fp8-block" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_every_shipped_profile_is_what_its_timings_tell(refitted):
     """Fitted anew, every constant and error is that of the file, as far as another machine rounds alike."""
     assert {found.chip.name for _, found in refitted.values()} == set(rl.names("calibration")) - {"generic"}
@@ -834,6 +835,7 @@ def test_every_shipped_profile_is_what_its_timings_tell(refitted):
                     assert a == b if b is None else a == pytest.approx(b, rel=0.02, abs=1e-14), (name, key, field.name)
 
 
+@pytest.mark.thorough
 def test_the_rows_that_are_shipped_are_used(refitted):
     # What says nothing of the constants was left out of the tables before; which caches stay on the chip is for the chip to say.
     for name, (rows, found) in refitted.items():

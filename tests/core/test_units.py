@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
@@ -333,6 +333,7 @@ def special(key, name, draw):
 
 
 @pytest.mark.parametrize(("key", "function"), sorted(public_functions()), ids=lambda x: x if isinstance(x, str) else "")
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_formula_rescales_as_annotated(key, function, data):
     if key in SKIPPED:
