@@ -188,6 +188,8 @@ def config(dice):
     model = rl.model(spoilt)
     old = at(whole, path) if path else None
     absurd = isinstance(new, (int, float)) and not isinstance(new, bool) and (new < 0 or new != new or abs(new) > 1e20)
+    # A group of -1 is a whole channel, as none is.
+    absurd = absurd and not (path and path[-1] == "group_size" and new == -1)
     if path and absurd and isinstance(old, (int, float)) and not isinstance(old, bool):
         plain = rl.model(whole)
         with contextlib.suppress(rl.RooflineError):

@@ -170,6 +170,7 @@ def test_modules_count_what_operators_count(name):
         ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Magic"}}}, "unknown quantisation"), ({"quant_method": "ascend", "model_quant_type": "W9"}, "unknown quantisation"),
         ({"quant_method": "fp8", "weight_block_size": 128}, "must be two whole numbers"), ({"quant_method": "gptq", "dynamic": {"+:(a+)+b": {}}}, "repetition inside"),
         ({"quant_method": "gptq", "dynamic": {"+:(": {}}}, "no regular expression"), ({"quant_method": "gptq", "group_size": "all"}, "must be a whole number"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"targets": ["Linear"], "weights": INT8 | {"strategy": "group", "group_size": -1}}}}, "above 0 under the strategy"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_refused_in_one_line(quantization, says):

@@ -346,6 +346,10 @@ def _compressed_format(group: Table) -> str | None:
     strategy = weights.raw("strategy", None)
     size = _group(weights, "group_size", default=0)
     size = size if strategy in (None, "group", "tensor_group") else 0
+    if strategy == "group" and not size:
+        raise weights.fail(
+            "group_size", 'must be above 0 under the strategy "group"; a whole channel is the strategy "channel"'
+        )
     zero = "" if weights.flag("symmetric", default=True) else "zp"
     if kind not in ("int", "float"):
         raise weights.fail("type", "must be int or float")
