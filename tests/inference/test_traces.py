@@ -135,3 +135,17 @@ def test_rates_and_lengths_that_are_drawn():
 def test_words_that_have_no_meaning(made, told):
     with pytest.raises(rl.QuestionError, match=told):
         made()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: rl.Trace.poisson(1.0, seed=-1), "seed"),
+        (lambda: rl.Trace.closed(8, seed=-5), "seed"),
+        (lambda: rl.Trace.sessions(1.0, seed=-1), "seed"),
+        (lambda: rl.Trace.sessions(1.0, system_prompt=-1), "system_prompt"),
+    ],
+)
+def test_a_seed_and_a_prompt_are_no_negative_numbers(make, told):
+    with pytest.raises(rl.QuestionError, match=told):
+        make()
