@@ -149,3 +149,8 @@ def test_words_that_have_no_meaning(made, told):
 def test_a_seed_and_a_prompt_are_no_negative_numbers(make, told):
     with pytest.raises(rl.QuestionError, match=told):
         make()
+
+
+def test_a_whole_seed_may_be_a_float():
+    same = [list(rl.Trace.poisson(1.0, 3, seed=seed)) for seed in (7, 7.0)]
+    assert [request.arrival for request in same[0]] == [request.arrival for request in same[1]]
