@@ -603,7 +603,9 @@ def once(kind, seed):
     signal.setitimer(signal.ITIMER_REAL, 30 * PATIENCE)
     signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
-        KINDS[kind](random.Random(f"{kind}{seed}"))
+        # In the scratch folder: a case may write a file that it names at random.
+        with contextlib.chdir(scratch()):
+            KINDS[kind](random.Random(f"{kind}{seed}"))
     except rl.RooflineError as error:
         text = str(error)
         return "refused" if "\n" not in text and text.isprintable() else f"an error of several lines: {text!r}"
