@@ -46,6 +46,7 @@ from roofline.cli.options import (
 )
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.operators.assumptions import intended
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
 from roofline.planner.train import train
@@ -186,7 +187,7 @@ def _answered(kind: str, own: dict[str, Any]) -> Draw:
 
     def draw(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
         est = train(model, system, **words) if "global_batch" in words else estimate(model, system, **words)
-        notes = [f"  {note}" for note in (*est.reasons, *est.assumptions) if note in est.reasons or "announced" in note]
+        notes = [f"  {note}" for note in (*est.reasons, *intended(est.system))]
         sheet.add(est.plot, [labels.headline(est), *notes], kind=kind, **own)
 
     return draw

@@ -48,19 +48,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
 def notes(model: Model, tokens: Count, system: System, calibration: Calibration) -> tuple[str, ...]:
     """Return what an answer for sequences of ``tokens`` on this system rests on besides its sources."""
     chip = system.chip
-    out = list(model.notices)
-    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
-        stored, wide = dtype(name), dtype(name).rate(chip.peak)
-        if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
-            continue
-        if stored.rates[0] in SIXTEEN_BIT:
-            out.append(f"{name} weights are multiplied in {wide}; unpacking them is not charged")
-        else:
-            other = next((rate for rate in ("fp8", "int8", "fp4") if rate in chip.peak), None)
-            hint = f"; dtype={'nvfp4' if other == 'fp4' else other} would use its {other} rate" if other else ""
-            out.append(
-                f"{name} weights are multiplied in {wide}: {system.package.name} has no {stored.rates[0]} rate{hint}"
-            )
+    out = [*model.notices, *widened(model, system)]
     longest = float(np.max(tokens))
     if model.max_context and longest > model.max_context:
         out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
@@ -81,9 +69,31 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             )
     if system.power_per_chip is not None:
         out.append(_energy(system, catalog.energy()))
-    if system.package.announced:
-        out.append(f"{system.package.name} is announced, not shipped: its figures are the maker's intentions")
+    return (*out, *intended(system))
+
+
+def widened(model: Model, system: System) -> tuple[str, ...]:
+    """Return which weights a chip multiplies in a wider format than they are stored in."""
+    chip, out = system.chip, []
+    for name in sorted(model.formats.names("attention", "recurrent", "dense", "experts", "shared")):
+        stored, wide = dtype(name), dtype(name).rate(chip.peak)
+        if wide not in SIXTEEN_BIT or name in SIXTEEN_BIT:
+            continue
+        if stored.rates[0] in SIXTEEN_BIT:
+            out.append(f"{name} weights are multiplied in {wide}; unpacking them is not charged")
+        else:
+            other = next((rate for rate in ("fp8", "int8", "fp4") if rate in chip.peak), None)
+            hint = f"; dtype={'nvfp4' if other == 'fp4' else other} would use its {other} rate" if other else ""
+            out.append(
+                f"{name} weights are multiplied in {wide}: {system.package.name} has no {stored.rates[0]} rate{hint}"
+            )
     return tuple(out)
+
+
+def intended(system: System) -> tuple[str, ...]:
+    """Return that a chip's figures are intentions, where it has not shipped."""
+    chip = system.package
+    return (f"{chip.name} is announced, not shipped: its figures are the maker's intentions",) if chip.announced else ()
 
 
 @remembered(64)

@@ -22,6 +22,7 @@ from roofline.hardware.hardware import System
 from roofline.models import dtypes
 from roofline.models.architecture import Model
 from roofline.models.dtypes import DTYPES, Dtype
+from roofline.operators.assumptions import widened
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
@@ -237,7 +238,7 @@ class Comparison(Displayed):
             notes.append(
                 f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
-            notes += [f"{est.system.name}: {note}" for note in est.assumptions if "weights are multiplied" in note]
+            notes += [f"{est.system.name}: {note}" for note in widened(est.question.model, est.system)]
         if self.alike:
             same = next(
                 (est.question.model.formats_line for est in self.alike if est is not None), "no service keeps it"
