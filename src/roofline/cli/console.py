@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PATIENT: Final = 1.0
 """Seconds before progress is shown."""
+USUAL: Final = 80
+"""Columns of a terminal that does not say, and of a file or a pipe."""
 NARROWEST: Final = 40
 """Columns that text keeps within at least."""
 
@@ -31,15 +33,25 @@ _CLEAR: Final = "\r\x1b[K"
 _KEPT: Final = "\n\t"
 
 
-def say(as_json: bool, fields: Callable[[], Mapping[str, Any] | list[Any]], text: Callable[[], str]) -> None:
-    """Print the fields as one JSON document, or the text."""
+def say(
+    as_json: bool,
+    fields: Callable[[], Mapping[str, Any] | list[Any]],
+    text: Callable[[], str],
+    *,
+    verbatim: bool = False,
+) -> None:
+    """Print the fields as one JSON document, or the text within the columns of the terminal.
+
+    Args:
+        verbatim: the text is to be copied, as a command line is: its lines stay as they are.
+    """
     if as_json:
         _print(json.dumps(fields(), indent=2, allow_nan=False), sys.stdout)
         return
-    columns = width()
-    if columns is None:
+    if verbatim:
         _print(text(), sys.stdout)
         return
+    columns = width()
     with fitted(columns):
         _print(wrapped(text(), columns), sys.stdout)
 
@@ -70,11 +82,9 @@ def complain(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def width() -> int | None:
-    """Return the columns of the terminal; None where standard output is a file or a pipe, whose lines have any length."""
-    if sys.stdout is None or not sys.stdout.isatty():
-        return None
-    return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
+def width() -> int:
+    """Return the columns that text keeps within: those of the terminal or of COLUMNS, 80 where neither says."""
+    return max(shutil.get_terminal_size((USUAL, 24)).columns, NARROWEST)
 
 
 def _print(text: str, stream: TextIO | None) -> None:

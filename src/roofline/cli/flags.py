@@ -97,6 +97,22 @@ Price = Annotated[
         group=MACHINE, converter=to_quantity, help="Cost per chip and hour: 2.95USD/h (default: a published one)."
     ),
 ]
+Powers = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--power", negative="", group=MACHINE,
+        help="Rated power per chip with its share of the system, of all systems, or of one by name: --power 1.2kW or --power dgx-h100=1.2kW; "
+        "repeat it for several (default: the published ones).",
+    ),
+]  # fmt: skip
+Prices = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--price", negative="", group=MACHINE,
+        help="Cost per chip and hour, of all systems, or of one by name: --price 2.95USD/h or --price dgx-h100=2.95USD/h; repeat it for "
+        "several (default: published ones).",
+    ),
+]  # fmt: skip
 Dtype = Annotated[
     str | None,
     Parameter(

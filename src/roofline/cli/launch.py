@@ -95,7 +95,7 @@ def launch_(
     if file is not None:
         file.mkdir(parents=True, exist_ok=True)
     catalog.check_places(list(places))
-    say(json, found.to_dict, lambda: str(found))
+    say(json, found.to_dict, lambda: str(found), verbatim=True)
     wrote(*((path, text.encode, "") for path, text in places.items()))
     if file is not None:
         (file / "launch.sh").chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)

@@ -31,7 +31,7 @@ def setting(
     described = catalog.system(system)
     # Findings are of the descriptor, whatever power and cost are put in place of its own.
     notes = [f"look at {finding}" for finding in findings(described)]
-    rack = _with(described, power, price)
+    rack = with_own(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
     if memory_fraction is not None:
         profile = profile.filled(number(memory_fraction, "memory_fraction"))
@@ -49,8 +49,8 @@ def _driven(profile: Calibration, rack: System, engine: EngineLike | None, launc
     return profile.eagerly() if launch == "eager" else profile
 
 
-def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
-    """Return the system with the power and cost that a caller puts in place of its own."""
+def with_own(rack: System, power: Num | str | None, price: Num | str | None) -> System:
+    """Return a system with the power and the cost per chip that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
         watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
