@@ -141,3 +141,12 @@ def figure(value: float, digits: int = 4) -> str:
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number with what it counts.
+
+    >>> counted(1, "chip"), counted(1536, "chip")
+    ('1 chip', '1,536 chips')
+    """
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"

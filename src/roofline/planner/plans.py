@@ -37,8 +37,10 @@ COSTS: Final = {
     "usd_per_million_output_tokens": "dollars_per_million_tokens",
 }
 """Fields of energy and money, and the quantities they are."""
-_HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "requests", "chunk", "layout")
-"""Of the table of plans; ``$/M`` is the cost of a million output tokens."""
+HEAD: Final = ("per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "load", "layout")
+"""Of the table of configurations: tokens/s per chip, ``$/M`` the cost of a million output tokens, ``load`` the requests in flight."""
+LEGEND: Final = "(per chip: output tokens/s; $/M: dollars per million output tokens; load: requests in flight)"
+"""What the heads mean."""
 
 
 LONGEST: Final[Mapping[str, float]] = {"tpot": 2.0, "itl": 2.0, "ttft": 200.0}
@@ -187,7 +189,7 @@ def csv_of(est: Estimate | None) -> str:
 def table(est: Estimate, shown: Iterable[int]) -> str:
     """Return some of the points of an answer as a table."""
     every = list(zip(records(est), layouts(est), strict=True))
-    return columns([_line(*every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 1))
+    return columns([_line(*every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
 
 
 def spread(est: Estimate, most: int) -> list[int]:
@@ -204,16 +206,15 @@ def even(points: Sequence[Sequence[float]], most: int) -> list[int]:
 
 
 def _line(each: dict[str, Any], layout: Layout) -> list[str]:
-    pair, user = each["interval"]["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"]
+    pair = each["interval"]["output_tokens_per_s_per_chip"]
+    chunk = "" if each["chunk"] is None else f" chunk={each['chunk']:g}"
     return [
-        "-" if user is None else figure(user, 3),
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
-        ", ".join(part for part in (layout.short(), fitting(each["fits_probability"])) if part),
+        ", ".join(part for part in (f"{layout.short()}{chunk}", fitting(each["fits_probability"])) if part),
     ]
 
 

@@ -34,6 +34,8 @@ from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
     COSTS,
+    HEAD,
+    LEGEND,
     Rejection,
     csv_of,
     even,
@@ -80,39 +82,12 @@ _ABOVE_MEAN: Final = 75.0
 """From this percentile on the mean of a waiting time lies below it."""
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_STEPS_HEAD: Final = (
-    "step",
-    "80 % within",
-    "tokens/s",
-    "MFU",
-    "HFU",
-    "bubble",
-    "memory",
-    "J/token",
-    "$/T",
-    "plan",
-)
-"""Of the table of plans; ``$/T`` is the cost of a trillion tokens."""
+_STEPS_HEAD: Final = ("step", "80 % within", "MFU", "memory", "J/token", "$/T", "configuration")
+"""Of the table of training configurations; ``$/T`` is the cost of a trillion tokens."""
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
 _MOST_POOL_LINES: Final = 8
-_POOLS_HEAD: Final = (
-    "per user",
-    "per chip",
-    "80 % within",
-    "TPOT",
-    "TTFT",
-    "J/token",
-    "$/M",
-    "requests",
-    "chips",
-    "prefill",
-    "chips",
-    "decode",
-)
-
-
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
@@ -706,8 +681,8 @@ class Search(LayoutSelection[Estimate]):
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both per user and per chip", front]
-            parts += ["", "the best plan of each layout", best]
+            parts += ["", "the frontier: no configuration is better both in TPOT and per chip", LEGEND, front]
+            parts += ["", "the best configuration of each layout", best]
         apart = [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return [*parts, *self._reasons(), *apart]
 
@@ -969,7 +944,7 @@ class Splits(Selection[Pools]):
         ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
-        rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
+        rows_ = columns([_pool_line(every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
         return [head, f"the best: {best_}; {ratio}", "", rows_, "", *why]
 
 
@@ -1015,16 +990,15 @@ def _short(layout: Mapping[str, Any]) -> str:
 
 def _pool_line(each: dict[str, Any]) -> list[str]:
     pair = each["interval"]["output_tokens_per_s_per_chip"]
-    sides = [cell for side in each["pools"].values() for cell in (str(side["chips"]), _short(side["layout"]))]
+    sides = [f"{side['chips']} {name}: {_short(side['layout'])}" for name, side in each["pools"].items()]
     return [
-        figure(each["tokens_per_s_per_user"], 3),
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         show(each["tpot_s"], SECOND, 3),
         show(each["ttft_s"], SECOND, 3),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        *sides,
+        "; ".join(sides),
     ]
 
 
@@ -1235,9 +1209,9 @@ class TrainingSearch(LayoutSelection[Training]):
                     f"{float(one.chips):,.0f} chips: {drawn_} of {show(self.limits['hall_power'], WATT, 3)} of the building"
                 )
             front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
-            parts += ["", "time against memory: none is better in both", _lines(front)]
+            parts += ["", "the frontier: no configuration is better both in time and in memory", _lines(front)]
             ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
-            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(ways)]
+            parts += ["", "the best configuration of each recomputation, sharding and schedule", _lines(ways)]
         return [*parts, *self._reasons()]
 
     def plot(
@@ -1300,15 +1274,13 @@ def _lines(plans: Sequence[Training]) -> str:
     for est in plans:
         pair = est.interval()
         within = "" if pair is None else " - ".join(show(float(end), SECOND, 3) for end in pair)
-        shares = (f"{float(value):.1%}" for value in (est.mfu, est.hfu, est.bubble_fraction))
         size = show(float(est.memory.total), BYTE, 3)
         on = f"{float(est.chips):,.0f} chips: " if several else ""
         rows.append(
             [
                 show(float(est.step_time), SECOND, 3),
                 within,
-                f"{float(est.tokens_per_second):,.0f}",
-                *shares,
+                f"{float(est.mfu):.1%}",
                 size,
                 *(
                     "-" if each is None else figure(float(each), 3)

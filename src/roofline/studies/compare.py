@@ -171,36 +171,37 @@ class Comparison(Displayed):
             return figure
 
     def table(self) -> str:
-        """Return the comparison as text: systems as columns, or as rows where there are more than four."""
+        """Return the comparison as text: systems as columns, at most four in one table."""
         notes = [
             f"{s.title}: {float(s.chips):g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
             for s in self.systems
         ]
         sums = [aggregates(system) for system in self.systems]
         rows = [row for row in _ROWS if any(each.get(row[0]) for each in sums)]
-        if len(self.systems) > _MOST_COLUMNS:
-            both = zip(self.systems, sums, strict=True)
-            cells = [[s.name, *(_cell(each.get(name), name, unit) for name, _, unit in rows)] for s, each in both]
-            text = columns(cells, head=["", *(label for _, label, _ in rows)], right=range(1, len(rows) + 1))
-        else:
-            text = self._side_by_side(rows, sums)
+        both = list(zip(self.systems, sums, strict=True))
+        text = "\n\n".join(
+            self._side_by_side(rows, both[i : i + _MOST_COLUMNS]) for i in range(0, len(both), _MOST_COLUMNS)
+        )
         parts = [*notes, "", text]
         alone = [s.name for s in self.systems if s.power is None and s.package.power is not None]
         if alone:
             parts += ["", f"power of the chips alone, without hosts, switches and cooling: {', '.join(alone)}"]
         return "\n".join([*parts, *(["", self._services()] if self.estimates else [])])
 
-    def _side_by_side(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> str:
+    def _side_by_side(
+        self, rows: Sequence[tuple[str, str, Unit]], systems: Sequence[tuple[System, dict[str, float | None]]]
+    ) -> str:
+        """Return what some systems add up to, a column for each; with the ratio where only two are compared."""
         two = len(self.systems) == 2
         ratios, ranges = (self.ratios, self.ratio_ranges) if two else ({}, {})
         out = []
         for name, label, unit in rows:
-            cells = [_cell(each.get(name), name, unit) for each in sums]
+            cells = [_cell(each.get(name), name, unit) for _, each in systems]
             low, high = ranges.get(name, (0.0, 0.0))
             wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
             out.append([label, *cells, *((_times(ratios[name]) if name in ratios else "", wide) if two else ())])
-        head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
-        return columns(out, head=head, right=range(1, len(self.systems) + 2))
+        head = ["", *(s.name for s, _ in systems), *(("ratio", "as sources differ") if two else ())]
+        return columns(out, head=head, right=range(1, len(systems) + 2))
 
     def _services(self) -> str:
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""

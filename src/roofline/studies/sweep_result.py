@@ -235,7 +235,13 @@ class Sweep(Found[Estimate | Training]):
         wanted = {METRICS[name].column: name for name in (*self.wanted.metrics, *dict(self.wanted.limits))}
         heads = [name for name in varied if name not in _COLUMNS] + list(wanted)
         keep = range(min(frame.rows, _MOST_LINES))
-        rows = [[_cell(name, frame[name][k], wanted) for name in heads] for k in keep]
+        cells = {name: [_cell(name, frame[name][k], wanted) for k in keep] for name in heads}
+        # What all of them share is said once.
+        same = [name for name in heads if name not in wanted and frame.rows > 1 and len(set(cells[name])) == 1]
+        heads = [name for name in heads if name not in same]
+        rows = [[cells[name][k] for name in heads] for k in keep]
+        if same:
+            yield ", ".join(f"{name} {cells[name][0]}" for name in same)
         yield columns(
             rows, head=[METRICS[wanted[n]].said if n in wanted else n for n in heads], right=range(len(heads))
         )
