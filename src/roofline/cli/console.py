@@ -130,6 +130,24 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
     return form
 
 
+def json_name(file: Path | None, form: str | None) -> None:
+    """Refuse a file of an answer that is not JSON, and a form of a file where there is none.
+
+    Raises:
+        QuestionError: one of the two.
+    """
+    if file is not None and file.suffix.lower() != ".json":
+        raise QuestionError(fault("-o", str(file), "an answer is written as JSON", "end the file name in .json"))
+    if file is None and form is not None:
+        raise QuestionError(fault("--format", form, "is of a file, but none is named", "give -o FILE.json too"))
+
+
+def exported(answer: Any, form: str | None) -> bytes:
+    """Return an answer as a JSON file: its fields, or in the shape of AIPerf's export."""
+    fields = answer.to_aiperf() if form == "aiperf" else answer.to_dict()
+    return (json.dumps(fields, indent=2, allow_nan=False) + "\n").encode()
+
+
 def drawn(ax: Axes, form: str) -> bytes:
     """Return the picture that axes lie on."""
     return cast("bytes", plots().render(ax.figure, form))

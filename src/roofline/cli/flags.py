@@ -431,6 +431,18 @@ def output_file(help: str) -> Any:
     return Parameter(name=["--output-file", "-o"], group=OUTPUT, help=help)
 
 
+AnswerFile = Annotated[
+    Path | None,
+    output_file("Write the answer to FILE.json: the fields of --json, or in the shape that --format names: est.json."),
+]
+FileForm = Annotated[
+    Literal["aiperf"] | None,
+    Parameter(
+        name="--format",
+        group=OUTPUT,
+        help="Shape of the JSON file that -o writes: aiperf, as profile_export_aiperf.json, to be compared with a measured one.",
+    ),
+]
 Frontier = Annotated[
     Path | None, output_file("Draw the frontier into FILE.svg, .pdf or .png, or write it as FILE.csv.")
 ]

@@ -14,6 +14,7 @@ import cyclopts
 import numpy as np
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.quantities import spaced
 from roofline.core.units import GIGA, KIBI, KILO
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
@@ -98,15 +99,6 @@ def to_real(type_: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ARG
 def to_quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
     """Return ``1.2 kW`` for ``1.2kW``: the form that :func:`roofline.core.units.parse` reads."""
     return spaced(tokens[0].value)
-
-
-def spaced(text: str) -> str:
-    """Return a quantity with one space between its number and its unit.
-
-    >>> spaced("1.2kW")
-    '1.2 kW'
-    """
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", text.strip()).strip()
 
 
 def each_or_all(flag: str, typed: Sequence[str] | None) -> str | dict[str, str] | None:

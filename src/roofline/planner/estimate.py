@@ -65,7 +65,7 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
         QuestionError: a word that a service does not know.
     """
     known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
-    words = _renamed(words)
+    words = renamed(words)
     for word in words:
         if word in PEERS:
             raise QuestionError(f"{word}: here it is {PEERS[word]}")
@@ -119,8 +119,8 @@ PEERS: Final[Mapping[str, str]] = {
 """Keywords of other tools that a service is asked with, and ours."""
 
 
-def _renamed(words: Mapping[str, Num | None]) -> Mapping[str, Num | None]:
-    """Return the keywords of a service in this library's words.
+def renamed(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords in this library's words, ``isl`` as ``input`` and ``osl`` as ``output``.
 
     Raises:
         QuestionError: one quantity under both of its names.

@@ -12,9 +12,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import number
+from roofline.core.quantities import quantity as quantity_of
 from roofline.core.text import columns, figure
-from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
+from roofline.core.units import BYTE, SECOND, Num, Unit, show
 from roofline.core.values import Record
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.results.estimate import Estimate
@@ -43,31 +43,15 @@ LEGEND: Final = "(per chip: output tokens/s; $/M: dollars per million output tok
 """What the heads mean."""
 
 
-LONGEST: Final[Mapping[str, float]] = {"tpot": 2.0, "itl": 2.0, "ttft": 200.0}
-"""Seconds that a plain number may be as a limit on these times; more is asked about, since other tools count milliseconds."""
-
-
 def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
     """Return a limit on a time, given in seconds or as text such as ``50ms``; or on another ``kind`` of quantity, in its ``unit``.
 
     Raises:
-        QuestionError: none above 0. UnitError: of another unit.
+        QuestionError: none above 0, or one that is likely meant in another unit. UnitError: of another unit.
     """
-    remedy = f"give for example {such}"
-    if isinstance(value, str):
-        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ ")
-        written = value[len(digits) :].strip()
-        if digits.strip() and not written:
-            raise QuestionError(fault(name, value, "has no unit", remedy))
-        most: Num = parse(f"{digits.strip()} {written}", unit, name)
-    else:
-        most = number(value, name)
+    most = quantity_of(name, value, unit, such)
     if isinstance(most, np.ndarray) or not 0 < most < np.inf:
-        raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
-    # A round one: a time that was computed is not asked about, however long.
-    if not isinstance(value, str) and most > LONGEST.get(name, np.inf) and float(2 * most).is_integer():
-        rule = f"is in seconds: {most:g} s? A round number so large is taken for milliseconds"
-        raise QuestionError(fault(name, value, rule, f"give '{most:g}ms' or '{most:g}s'"))
+        raise QuestionError(fault(name, value, f"must be a {kind} above 0", f"give for example {such}"))
     return most
 
 

@@ -10,7 +10,8 @@ from roofline import catalog
 from roofline.catalog.findings import findings
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
-from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
+from roofline.core.quantities import quantity
+from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import with_number
@@ -53,11 +54,11 @@ def with_own(rack: System, power: Num | str | None, price: Num | str | None) -> 
     """Return a system with the power and the cost per chip that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
-        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        watts = quantity("power", power, WATT)
         refuse("power", watts, 0.0, strict=True)
         rack = with_number(rack, "power", watts)
     if price is not None:
-        rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
+        rent = quantity("price", price, DOLLAR_RATE)
         refuse("price", rent * HOUR, 0.0, strict=True)
         change["price"] = rent * rack.chips
     return attrs.evolve(rack, **change) if change else rack

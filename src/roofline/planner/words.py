@@ -466,6 +466,8 @@ class ReportWords(UnlimitedWords, StepSizes, ExecutionWords, total=False):
 class SizeWords(TypedDict, total=False):
     """Sizes and words of the phases of :func:`roofline.sweep`: a number or a word, or a list of them."""
 
+    isl: Numbers
+    osl: Numbers
     batch: Numbers
     context: Numbers
     input: Numbers

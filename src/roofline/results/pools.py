@@ -19,7 +19,7 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
-from roofline.results import records
+from roofline.results import aiperf, records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, carbon, error, lingering, parts
 from roofline.results.estimate import Estimate
@@ -235,6 +235,10 @@ class Pools(Derived):
         spent = reading + decoding
         each = costs_apart(spent, share(reading, spent), read, self.tokens_per_second)
         return MILLION * each[0], MILLION * each[1]
+
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_service(self)
 
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the interval of a time, a rate, energy or cost that holds a share of measurements; None at the ideal level.
