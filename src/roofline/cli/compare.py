@@ -15,6 +15,7 @@ from roofline.cli.flags import (
     Level,
     Powers,
     Prices,
+    RequireFit,
     SystemNames,
     SystemsPicture,
     Tpots,
@@ -40,6 +41,7 @@ def compare_(
     tpot: Tpots = None,
     ttft: Ttft = None,
     file: SystemsPicture = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power, together and as ratios; with --model, how each serves it."""
@@ -54,3 +56,5 @@ def compare_(
         found = compare(*systems, model=target, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: plots.render(found.plot(), form), ""))
+    if require_fit and not found.meets:
+        raise SystemExit(1)

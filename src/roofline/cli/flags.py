@@ -356,7 +356,7 @@ Confirm = Annotated[
     Parameter(
         negative="--no-confirm",
         group=LIMIT,
-        help="Simulate the best configurations until one keeps all limits, four at most (default: where a limit is at a percentile).",
+        help="Simulate the best configurations until one meets all limits, four at most (default: where a limit is at a percentile).",
     ),
 ]
 HallPower = Annotated[

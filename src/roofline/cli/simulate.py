@@ -21,6 +21,7 @@ from roofline.cli.flags import (
     Imbalance,
     Json,
     ModelName,
+    RequireFit,
     System,
     output_file,
 )
@@ -102,7 +103,7 @@ FewestChips = Annotated[
     Parameter(
         negative="",
         group=LIMIT,
-        help="Find the fewest chips that answer all requests, do not fall behind, and keep the limits of --ttft and --tpot.",
+        help="Find the fewest chips that answer all requests, do not fall behind, and meet the limits of --ttft and --tpot.",
     ),
 ]
 RouterName = Annotated[
@@ -240,6 +241,7 @@ def simulate_(
     fewest_chips: FewestChips = False,
     file: Picture = None,
     format: FileForm = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Simulate a trace of requests through a service: TTFT, TPOT, ITL and E2E at percentiles, goodput, queue and cache over time."""
@@ -259,3 +261,5 @@ def simulate_(
         "json": lambda: exported(found, format) if format else found.perfetto().encode(),
     }
     wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))
+    if require_fit and not found.meets:
+        raise SystemExit(1)

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline import catalog
 from roofline.core.arrays import sizes, smaller, trailing
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
@@ -45,7 +46,9 @@ def ranks_of(system: System, chips: int | None) -> int:
     ranks = int(count) * system.ranks_per_chip
     if ranks > system.reach:
         most = int(system.reach) // system.ranks_per_chip
-        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most"))
+        larger = catalog.systems_of(system.package.name, count)
+        remedy = f"systems that join so many: {', '.join(larger[:6])}" if larger else "give fewer"
+        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most", remedy))
     return ranks
 
 

@@ -12,6 +12,7 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.core.signatures import typed
+from roofline.core.text import counted
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -288,5 +289,5 @@ def _chosen(
     return (
         question,
         layout,
-        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(degrees)}",
+        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {counted(used, 'chip')}{holding(degrees)}",
     )

@@ -79,7 +79,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "tokens_per_second": Metric("tokens_per_s", "tokens/s", HERTZ, sure="tokens_per_second"),
     "tokens_per_second_per_chip": Metric("tokens_per_s_per_chip", "tokens/s per chip", HERTZ, sure="tokens_per_second_per_chip"),
     "tokens_per_second_per_user": Metric("tokens_per_s_per_user", "tokens/s per user", HERTZ, sure="tokens_per_second_per_user"),
-    "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s a watt", of=_per_watt),
+    "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s per watt", of=_per_watt),
     "tokens_per_second_per_dollar": Metric("tokens_per_usd", "tokens per dollar", of=_per_dollar),
     "prompt_tokens_per_second": Metric("prompt_tokens_per_s", "prompt tokens/s", HERTZ),
     "prompt_tokens_per_second_per_chip": Metric("prompt_tokens_per_s_per_chip", "prompt tokens/s per chip", HERTZ),
@@ -96,7 +96,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "cost of a million tokens", DOLLAR, least=True),
     "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "cost of a trillion tokens", DOLLAR, least=True),
     "bubble": Metric("bubble_s", "bubble", SECOND, least=True),
-    "exposed": Metric("exposed_s", "messages seen", SECOND, least=True),
+    "exposed": Metric("exposed_s", "exposed communication", SECOND, least=True),
 }  # fmt: skip
 """Every quantity that plans can be ranked by or held to."""
 

@@ -278,8 +278,8 @@ class Selection(Found[AnswerT]):
 
     @property
     def _counted(self) -> str:
-        kept = f" and keep {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        return f"{self._order.size:,} of {self._priced:,} plans fit{kept}"
+        kept = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        return f"{self._order.size:,} of {self._priced:,} configurations fit{kept}"
 
     @property
     def _priced(self) -> int:
@@ -446,9 +446,9 @@ class Search(LayoutSelection[Estimate]):
         if last.kept:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
             return (f"CONFIRMED by {last}{more}",)
-        which = "the plan" if count == 1 else f"none of {count} plans"
+        which = "the configuration" if count == 1 else f"none of {count} configurations"
         return (
-            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'keeps'} the limits; {last}",
+            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'meets'} the limits; {last}",
         )
 
     @property
@@ -465,7 +465,7 @@ class Search(LayoutSelection[Estimate]):
             return None
         kept = [each.place for each in self.confirmations if each.kept]
         est = self.at(kept[0] if kept else self._order[0])
-        said = f"plan {short(est)}: {self._sought}; {self._counted}"
+        said = f"configuration {short(est)}: {self._sought}; {self._counted}"
         return est.noted([*self.notes, said, *self._checked])
 
     @property
@@ -483,7 +483,7 @@ class Search(LayoutSelection[Estimate]):
     def within_power(self) -> Record | None:
         """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
 
-        None without such a limit, and where no plan is accepted.
+        None without such a limit, and where no configuration is accepted.
         """
         best, most = self.best, self.limits.get("hall_power")
         if best is None or most is None:
@@ -517,7 +517,7 @@ class Search(LayoutSelection[Estimate]):
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
         return _missing((
-            ("keeps the limits", self._fits, self._excess),
+            ("meets the limits", self._fits, self._excess),
             ("keeps up with the rate", self._filled <= 1, -self._rate),
             ("fits", self._filled > 0, self._filled),
         ))  # fmt: skip
@@ -667,7 +667,7 @@ class Search(LayoutSelection[Estimate]):
             if "hall_power" in self.limits:
                 times += f", {show(float(measure(one, 'hall_power') or np.nan), WATT, 3)} of the building"
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
-            said = f"NO PLAN {self._missing[0]}{near}"
+            said = f"NO CONFIGURATION {self._missing[0]}{near}"
         else:
             said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
         parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
@@ -929,8 +929,8 @@ class Splits(Selection[Pools]):
 
     def lines(self, together: float | None) -> list[str]:
         """Return what was found as lines of text; ``together`` as above."""
-        does = "keep the limits" if self.limits else "fit"
-        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
+        does = "meet the limits" if self.limits else "fit"
+        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} configurations {does}"
         head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
@@ -1038,7 +1038,7 @@ class TrainingSearch(LayoutSelection[Training]):
         if not self._order.size:
             return None
         est = self.at(self._order[0])
-        return est.noted([*self._remarks(est), f"plan {told(est)}: the most tokens/s; {self._counted}"])
+        return est.noted([*self._remarks(est), f"configuration {told(est)}: the most tokens/s; {self._counted}"])
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
@@ -1067,7 +1067,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
-        return _missing((("keeps the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
+        return _missing((("meets the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -1200,7 +1200,7 @@ class TrainingSearch(LayoutSelection[Training]):
         one = self.shown
         parts = [headline(one), asked(one), "", self._counted]
         if self.best is None:
-            parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
+            parts.append(f"NO CONFIGURATION {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
             if "hall_power" in self.limits:
@@ -1217,7 +1217,7 @@ class TrainingSearch(LayoutSelection[Training]):
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
     ) -> Axes:
-        """Draw the frontier: the time of a step against the memory of a chip, every plan that fits behind it.
+        """Draw the frontier: the time of a step against the memory of a chip, every configuration that fits behind it.
 
         Raises:
             QuestionError: no plan is kept.
@@ -1233,7 +1233,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """
         if self.best is None:
             raise QuestionError(
-                fault("plans", 0, "no plan is accepted, so there is no frontier to draw", "loosen the limits")
+                fault("plans", 0, "no configuration is accepted, so there is no frontier to draw", "loosen the limits")
             )
         front, one = self.frontier, self.best
         pairs = [each.interval() for each in front]
@@ -1256,7 +1256,7 @@ def _surely(est: Estimate | Training) -> str:
 
 
 def _time(est: Training) -> str:
-    return f"{show(float(est.step_time), SECOND, 3)} a step"
+    return f"{show(float(est.step_time), SECOND, 3)} per step"
 
 
 def _memory(est: Training) -> str:

@@ -37,7 +37,7 @@ def setting(
     if memory_fraction is not None:
         profile = profile.filled(number(memory_fraction, "memory_fraction"))
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
-        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+        notes.append(f"no profile was fitted for {rack.package.name}: generic coefficients are used")
     return rack, profile, notes
 
 

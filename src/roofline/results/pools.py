@@ -12,6 +12,7 @@ from roofline.core.arrays import Mask, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
+from roofline.core.text import counted
 from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
@@ -92,7 +93,7 @@ class Pools(Derived):
     @property
     def _asked_in_words(self) -> str:
         return f"{self.question.model.name}, " + " and ".join(
-            f"{float(np.max(est.chips)):,.0f} chips of {est.system.name} that {does}"
+            f"{counted(float(np.max(est.chips)), 'chip')} of {est.system.name} that {does}"
             for est, does in ((self.prompts, "read"), (self.answers, "decode"))
         )
 
@@ -298,7 +299,7 @@ class Pools(Derived):
 
     @staticmethod
     def _pool(est: Estimate) -> str:
-        return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
+        return f"{est.system.name}, {counted(float(est.chips), 'chip')}, {est.layout.short()}"
 
     def why(self) -> str:
         """Return the pass of a prompt and the step as trees of text (one point)."""

@@ -14,7 +14,7 @@ from roofline.core.fields import given
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.signatures import typed
-from roofline.core.text import columns, figure
+from roofline.core.text import columns, counted, figure
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, HOUR, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
 from roofline.hardware.aggregates import aggregates
@@ -145,6 +145,13 @@ class Comparison(Displayed):
             if name in second and name in self.ratios
         }
 
+    @property
+    def meets(self) -> bool:
+        """Whether every system has a service that fits and meets each limit."""
+        return all(est is not None for row in self.under for est in row.values()) and all(
+            bool(est.fits) for est in self.estimates
+        )
+
     def to_dict(self) -> Record:
         """Return the comparison under the field names of the machine-readable answer."""
         out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
@@ -211,7 +218,7 @@ class Comparison(Displayed):
         rates, layouts = _tables(self._groups())
         notes = []
         for est in self.estimates:
-            used, stack = f"{float(est.chips):,.0f} chips", est.calibration.engine.title or "no engine"
+            used, stack = f"{counted(float(est.chips), 'chip')}", est.calibration.engine.title or "no engine"
             notes.append(
                 f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
@@ -221,7 +228,7 @@ class Comparison(Displayed):
             notes.append("$/M: cost of all chips per million output tokens, prefill included")
         if self.alike:
             same = next(
-                (est.question.model.formats_line for est in self.alike if est is not None), "no service keeps it"
+                (est.question.model.formats_line for est in self.alike if est is not None), "no service meets it"
             )
             notes.append(
                 f"each in the format that services use there; like for like, as the checkpoint has it: {same} "
@@ -264,7 +271,7 @@ def _tables(groups: Iterable[tuple[str, list[tuple[System, Service | None, bool]
             name = f"  {system.name}"
             if best is None:
                 rates.append([name, *"-" * 7])
-                layouts.append([name, "-", "-", "none keeps the limits" if fits else "does not fit"])
+                layouts.append([name, "-", "-", "none meets the limits" if fits else "does not fit"])
                 continue
             rates.append([name, *_given(best)])
             layouts.append([name, *_loaded(best)])
@@ -312,7 +319,7 @@ def _layout(best: Service) -> str:
     if not isinstance(best, Pools):
         return ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part)
     read, made = best.prompts, best.answers
-    return f"{float(read.chips):,.0f} chips prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
+    return f"{counted(float(read.chips), 'chip')} prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
 
 def _descriptive(system: System) -> dict[str, Any]:
@@ -468,7 +475,7 @@ def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     if model.mtp and out.get("draft_tokens") is None:
         out["draft_tokens"] = 1
         said.append(
-            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are kept, as the "
+            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are accepted, as the "
             "published services have it (draft_tokens=0: none)"
         )
     return out, tuple(said)

@@ -95,7 +95,9 @@ def sweep(
     groups = (per,) if isinstance(per, str) else tuple(per)
     for label in groups:
         if any(label not in family.labels for family in whole.families):
-            raise QuestionError(fault("per", label, "is no label of every plan", ", ".join(whole.families[0].labels)))
+            raise QuestionError(
+                fault("per", label, "is no label of every configuration", ", ".join(whole.families[0].labels))
+            )
     parts, complete = _run(whole, wanted, **part(words, RunWords))
     return Sweep(whole, wanted, parts, groups, complete)
 

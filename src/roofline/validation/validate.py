@@ -304,7 +304,7 @@ class Validation(Displayed):
         levels = ", ".join(sorted(constants(name) for name in {p.level for p in self.predictions if p.level}))
         missing = len(self.skipped)
         parts = [
-            f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not priced",
+            f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not estimated",
             self._by_first(self.clear, ""),
         ]
         if self.runs <= _FEW:
@@ -319,8 +319,8 @@ class Validation(Displayed):
             parts.append(f"columns that are not read: {'; '.join(self.unread)}")
         parts += [self._by(name) for name in self._of.tables]
         for title, told in (
-            ("not priced", Counter(self.skipped.values())),
-            ("put in", self.put),
+            ("not estimated", Counter(self.skipped.values())),
+            ("filled in to read the file", self.put),
             ("assumed", self.assumptions),
         ):
             if told:
