@@ -264,7 +264,12 @@ def system(given: str | Path | System) -> System:
     if isinstance(given, System):
         return given
     alone = filed("chip", given) if isinstance(given, str) and not looks_like_path(given) else ""
-    if alone and NAME.fullmatch(alone) and alone in names("chip") and filed("system", given) not in names("system"):
+    if (
+        alone
+        and NAME.fullmatch(alone)
+        and alone in names("chip")
+        and filed("system", str(given)) not in names("system")
+    ):
         return _alone(chip(alone))
     if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
         return _alone(chip(given))
