@@ -125,7 +125,7 @@ def _elsewhere(kind: str, name: str) -> str:
     """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
     if kind == "system":
         chips = [each for each in (name, name.partition("-")[0]) if each in names("chip")]
-        holding = _systems_of(chips[0]) if chips else []
+        holding = systems_of(chips[0]) if chips else []
         if holding:
             more = f" and {len(holding) - 6} more" if len(holding) > 6 else ""
             return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}"
@@ -133,10 +133,16 @@ def _elsewhere(kind: str, name: str) -> str:
     return "" if other is None else f"{name} is a {other}; list {kind}s with `roofline list {kind}s`"
 
 
-def _systems_of(chip_: str) -> list[str]:
+def systems_of(chip_: str) -> list[str]:
     """Return the systems whose chip is called so, the largest last."""
     found = [(system(each).chips, each) for each in names("system") if system(each).package.name == chip_]
     return [name for _, name in sorted(found)]
+
+
+def larger(given: System) -> str:
+    """Return a remedy that names systems of the same chip which join more ranks; empty where there is none."""
+    found = [name for name in systems_of(given.package.name) if system(name).reach > given.reach]
+    return f"name a system that holds more: {' or '.join(found[:6])}" if found else ""
 
 
 def kind_of(given: str | Path) -> str | None:
