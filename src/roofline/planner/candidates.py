@@ -18,7 +18,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
-from roofline.operators.feasibility import serving_rules
+from roofline.operators.feasibility import REACH, serving_rules
 from roofline.planner.evaluation import Progress, answer, listed
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
@@ -46,9 +46,7 @@ def ranks_of(system: System, chips: int | None) -> int:
     ranks = int(count) * system.ranks_per_chip
     if ranks > system.reach:
         most = int(system.reach) // system.ranks_per_chip
-        larger = catalog.systems_of(system.package.name, count)
-        remedy = f"systems that join so many: {', '.join(larger[:6])}" if larger else "give fewer"
-        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most", remedy))
+        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most", catalog.larger(system)))
     return ranks
 
 
@@ -96,7 +94,9 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
             (f"{name}={value:g}" for name, value in (given or {}).items() if worst.degree == name),
             "layout",
         )
-        raise QuestionError(f"{asked}{holding(given or {}) if asked == 'layout' else ''}: {worst.reason}")
+        remedy = catalog.larger(system) if worst.key == REACH else ""
+        words = f"{asked}{holding(given or {}) if asked == 'layout' else ''}"
+        raise QuestionError(f"{words}: {worst.reason}{'; ' if remedy else ''}{remedy}")
     return candidates.select(ok)
 
 
