@@ -381,7 +381,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} plans"
+        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} configurations"
 
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
@@ -755,7 +755,7 @@ class Splits(Selection[Pools]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.kept.size:,} plans"
+        return f"{self.kept.size:,} configurations"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -1023,7 +1023,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _asked_in_words(self) -> str:
         one = self.splits[0].plans
-        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} plans"
+        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} configurations"
 
     def _best_in_words(self, best: Training) -> str:
         return f"the best is {told(best)}, {_time(best)}"

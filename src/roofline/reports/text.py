@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from roofline import catalog
 from roofline.core.provenance import Fact
 from roofline.core.text import counted, figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, WATT, Num, show
@@ -85,8 +86,14 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
         return parts
     return [
         *parts,
-        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {told.system.name}"]),
+        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {_shown(told)}"]),
     ]
+
+
+def _shown(answer: Estimate | Training) -> str:
+    """Return what ``roofline show`` takes for the machine of an answer: its name, or the file that it was read from."""
+    name = answer.system.name
+    return name if name in (*catalog.names("system"), *catalog.names("chip")) else "FILE"
 
 
 def _assumed(answer: Answer) -> Section:

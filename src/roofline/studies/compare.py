@@ -236,8 +236,7 @@ class Comparison(Displayed):
             )
         notes += self.words
         notes += first.model.notices
-        names = " or ".join(f"roofline show {system.name}" for system in self.systems)
-        sources = f"sources: of the machines {names}; of the estimates roofline estimate ... --why"
+        sources = "sources: of each machine roofline show NAME; of each estimate roofline estimate ... --why"
         return "\n".join([f"{asked}: {held}", "", rates, "", layouts, "", *notes, sources])
 
     def _groups(self) -> list[tuple[str, list[tuple[System, Service | None, bool]]]]:
