@@ -9,7 +9,7 @@ import roofline as rl
 from roofline import catalog
 from roofline.hardware.engines import Engine, StackMemory
 from roofline.models.architecture import Compressed, Tower
-from roofline.operators import serving_memory
+from roofline.operators import compressed_cache, serving_memory
 from roofline.operators.memory import kv_cache
 
 GIB = 2.0**30
@@ -107,7 +107,7 @@ def test_windows_and_compressors_hold_the_tokens_of_a_pass_besides():
         10, 100, 50, 1, 10, window=50, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
     )
     assert (
-        serving_memory.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
+        compressed_cache.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
         == 3 * 4 * 228 * 4
     )
 
@@ -297,7 +297,7 @@ def test_pages_of_one_size():
     )
     layers = (rl.Layers(3, mixer, rl.Dense(3000)),)
     model = attrs.evolve(PLAIN, layers=layers, formats=attrs.evolve(PLAIN.formats, kv="fp8"))
-    found = float(serving_memory.equal_pages(model, 256.0, 1024.0, 512.0))
+    found = float(compressed_cache.paged(model, 256.0, 0.0, 1024.0, 512.0, apart=False))
     assert found == pytest.approx(3 * 6400 * (128 / 64 + 2 * (4 + 512 / 4)))
 
 
