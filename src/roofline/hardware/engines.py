@@ -95,9 +95,6 @@ class StackMemory:
         reserve_share_rank: part of the memory left free besides for each rank beyond one.
         long: tokens of the longest request beyond which ``long_share`` holds.
         long_share: what is left of the fraction, stated or not, where requests may be longer than ``long`` tokens.
-        spread: half-width of the 80 % interval of all that an engine takes, bytes.
-        spread_cache: half-width of the 80 % interval of a sequence's cache, relative.
-        spread_state: the same where the cache holds recurrent states.
     """
 
     rule: str = "all"
@@ -139,9 +136,6 @@ class StackMemory:
     reserve_share_rank: Ratio = 0.0
     long: Count = math.inf
     long_share: Ratio = 1.0
-    spread: Bytes = 0.0
-    spread_cache: Ratio = 0.0
-    spread_state: Ratio = 0.0
 
 
 @frozen(eq=False)

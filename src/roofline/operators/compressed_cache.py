@@ -49,7 +49,7 @@ def _state(mixer: Compressed, dim: int) -> Bytes:
 
 def compressor_bytes(model: Model) -> Bytes:
     """Return the bytes of a token that compressors hold until an entry is made of it, over all layers."""
-    out = 0.0
+    out: Bytes = 0.0
     for count, mixer in _mixers(model):
         if mixer.ratio:
             out = out + count * _state(mixer, mixer.dim + (0 if mixer.indexer is None else mixer.indexer.dim))

@@ -261,6 +261,13 @@ def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Rat
     return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
 
 
+def plain(model: Model) -> bool:
+    """Return whether all layers cache alike, every token of a sequence: no states, windows or compressed streams."""
+    mixers = {run.attention for run in model.layers}
+    windows = any(getattr(mixer, "window", None) for mixer in mixers)
+    return len(mixers) <= 1 and not windows and not any(map(_recurrent, model.layers))
+
+
 def _recurrent(run: Layers) -> bool:
     return bool(attention.state(run.attention, 1.0) > 0)
 
