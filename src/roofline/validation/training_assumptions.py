@@ -190,16 +190,16 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         traits = tuple(words for words, (holds, _) in _TRAITS.items() if holds(run.note, usual))
         release = released(run.note)
         profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), said), traits)
-        layouts = _sharded(run, _layouts(run, usual, asked, system, said), asked, system, framework, said)
+        layouts = _layouts(run, usual, asked, system, said)
         recompute, share = _again(run, usual, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
         said += traits
-        return TrainingCase(
+        return _sharded(TrainingCase(
             run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note) and not _SWAPPED.search(run.note),
             bool(_HOSTED.search(run.note)),
             _document(run, usual, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
             release, tuple(said),
-        )  # fmt: skip
+        ))  # fmt: skip
 
     return open_
 
@@ -325,23 +325,19 @@ def _layouts(run: TrainingRun, usual: Recipe, model: Model, system: System, said
     )  # fmt: skip
 
 
-def _sharded(
-    run: TrainingRun, layouts: Layout, model: Model, system: System, framework: Framework, said: list[str]
-) -> Layout:
-    """Return layouts that share weights out too where the chips cannot hold them: even with gradients in 16 bits and no activations.
+def _sharded(case: TrainingCase) -> TrainingCase:
+    """Return a run whose weights are shared out too where the chips cannot hold them: even with gradients in 16 bits and no activations.
 
     Sources of quality B leave something out, and tables of recipes have no column for it.
     """
-    memory = system.chip.memory
+    run, layouts, framework, memory = case.run, case.layouts, case.framework, case.system.chip.memory
     whole, parts = (1, framework.states + WEIGHT) if framework.scattered else (2, framework.states)
-    each = sum((g.weights * (whole * WEIGHT + parts / g.shards) for g in held(model, layouts)), start=0.0)
+    each = sum((g.weights * (whole * WEIGHT + parts / g.shards) for g in held(case.model, layouts)), start=0.0)
     over = each > memory.capacity * memory.usable * framework.memory_fraction
     if run.quality == "A" or run.task == "lora" or layouts.sharding == "zero3" or not np.all(over):
-        return layouts
-    said.append(
-        f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
-    )
-    return attrs.evolve(layouts, sharding="zero3")
+        return case
+    said = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
+    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, said))
 
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:
