@@ -101,7 +101,7 @@ def services():
             if getattr(est, "tokens_per_second" if quantity == "rate" else quantity) is not None:
                 yield f"{name}, added to {quantity}", intervals.added(est, quantity)
         yield (
-            f"{name}, memory",
+            f"{name}, room",
             {
                 "interval": est.interval("memory"),
                 "fits": est.fits_probability,
@@ -125,7 +125,7 @@ def training():
             yield f"{told}, {quantity}", ends(est, quantity)
         yield f"{told}, added", intervals.added(est, "step_time")
         yield (
-            f"{told}, memory",
+            f"{told}, room",
             {
                 "interval": est.interval("memory"),
                 "fits": est.fits_probability,

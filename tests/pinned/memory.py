@@ -122,7 +122,10 @@ def profile(**words):
 
 MACHINES = {"": SYSTEM, ", two dies": WIRED, ", small": rl.System("small", attrs.evolve(CHIP, memory=rl.Memory(2.4e10, 1e12)), chips=8.0, tiers=(NODE,)),
             ", middling": rl.System("middling", attrs.evolve(CHIP, memory=rl.Memory(4.8e10, 1e12)), chips=8.0, tiers=(NODE,)),
-            ", huge": rl.System("huge", attrs.evolve(CHIP, memory=rl.Memory(1.6e11, 1e12, usable=1.05)), chips=8.0, tiers=(NODE,))}  # fmt: skip
+            ", just large": rl.System(
+        "just large", attrs.evolve(CHIP, memory=rl.Memory(6.9e10, 1e12, usable=1.03)), chips=8.0, tiers=(NODE,)
+    ),
+    ", huge": rl.System("huge", attrs.evolve(CHIP, memory=rl.Memory(1.6e11, 1e12, usable=1.05)), chips=8.0, tiers=(NODE,))}  # fmt: skip
 
 
 @pinned
@@ -196,6 +199,11 @@ def laid_out():
                         m, layout, TOKENS, profile(**words), drafting=told == "one rank", passing=2048.0
                     ),
                 )
+        wide = m.stored(None, "bf16")
+        yield (
+            f"{name}, wide",
+            serving_memory.cached_bytes(wide, rl.Layout(), TOKENS, profile(page=256.0, chunked=True), passing=512.0),
+        )
         yield (
             f"{name}, compressors",
             [
