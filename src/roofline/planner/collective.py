@@ -34,13 +34,13 @@ from roofline.core.units import (
 )
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import Fabric, System, Tier
 from roofline.operators.operations import Message
 from roofline.physics.collectives import climb, price, shifted
 from roofline.physics.spans import Span, leaf
 from roofline.results.answer import Answer, Text
 from roofline.results.citations import cited
-from roofline.results.intervals import COVERAGE, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -354,7 +354,7 @@ def collective(
     refuse("ranks", group, _LEAST, whole=True)
     if np.any(group > rack.reach):
         rule = f"is more than the {float(rack.reach):,.0f} ranks that {rack.name} joins"
-        raise QuestionError(fault("ranks", float(np.max(group)), rule, "name a larger system"))
+        raise QuestionError(fault("ranks", float(np.max(group)), rule, catalog.larger(rack) or "name a larger system"))
     buffer, group = (each + 0.0 for each in np.broadcast_arrays(buffer, group))
     tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm, rack)
     profile = catalog.profile(level, rack)
