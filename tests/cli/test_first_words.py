@@ -36,7 +36,7 @@ TOLD = {
     "systems": "roofline list systems",
     "help": "roofline --help",
     "search llama-3.1-70b --system dgx-h100": "roofline search serve llama-3.1-70b",
-    "estimate llama-3.1-70b --gpu h100 --num-gpus 8": "h100 joins 1 at most",
+    "estimate llama-3.1-70b --gpu h100 --num-gpus 8": "h100 joins 1 at most; name a system that holds more",
     "estimate llama-3.1-70b --system h200_sxm --total-gpus 8": "hgx-h200",
     "estimate llama-3.1-70b -s dgx-h100 --max-num-seqs 64": "--concurrency N",
     "estimate llama-3.1-70b -s dgx-h100 --max-model-len 8192": "--input N --output N",

@@ -374,7 +374,14 @@ class Calibrated(Displayed):
                 "notes": list(self.notes)}  # fmt: skip
 
     def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
-        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found."""
+        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found.
+
+        Raises:
+            QuestionError: nothing was fitted.
+        """
+        if not self.fits and not self.own:
+            rule = f"no constants of {self.chip.name} are within a half of the times, so there is no profile to write"
+            raise QuestionError(f"{self.source}: {rule}; check the chip and the units of measured_us")
         name = self.chip.title or self.chip.name
         lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
                  'level   = "calibrated"', f"base    = {json.dumps(self.base)}", f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip

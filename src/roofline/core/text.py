@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+
+_BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with in spreadsheets, also in full-width letters (OWASP, CSV injection: https://owasp.org/www-community/attacks/CSV_Injection)."""
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
 _WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
 
@@ -95,10 +102,37 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
 def plain_cell(value: T) -> T | str:
     """Return a cell of a CSV file that no spreadsheet takes for a formula: text that begins like one is set behind an apostrophe.
 
-    >>> plain_cell("=1+1"), plain_cell("h100"), plain_cell(-1.0)
-    ("'=1+1", 'h100', -1.0)
+    Text that spells a number stays. A line ends in a line feed.
+
+    >>> plain_cell("=1+1"), plain_cell("h100"), plain_cell(-1.0), plain_cell("-1.5")
+    ("'=1+1", 'h100', -1.0, '-1.5')
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")  # which some versions of Python write without quotes
+    return f"'{text}" if value.startswith(_BEGINS_FORMULA) and not _NUMBER.fullmatch(value) else text
+
+
+def meant(cell: str) -> str:
+    """Return the text of a cell that :func:`plain_cell` wrote.
+
+    >>> meant("'=1+1"), meant("'quoted'")
+    ('=1+1', "'quoted'")
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_BEGINS_FORMULA) else cell
+
+
+def csv_text(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    r"""Return a table as the text of a CSV file: an empty cell for None, and no cell that a spreadsheet takes for a formula.
+
+    >>> csv_text(["name", "n"], [["=1+1", 2.5], ["a", None]])
+    "name,n\n'=1+1,2.5\na,\n"
+    """
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    for row in ([*head], *rows):
+        table.writerow(["" if cell is None else plain_cell(cell) for cell in row])
+    return out.getvalue()
 
 
 def figure(value: float, digits: int = 4) -> str:

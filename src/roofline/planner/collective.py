@@ -352,7 +352,7 @@ def collective(
     refuse("ranks", group, _LEAST, whole=True)
     if np.any(group > rack.reach):
         rule = f"is more than the {float(rack.reach):,.0f} ranks that {rack.name} joins"
-        raise QuestionError(fault("ranks", float(np.max(group)), rule, "name a larger system"))
+        raise QuestionError(fault("ranks", float(np.max(group)), rule, catalog.larger(rack) or "name a larger system"))
     buffer, group = (each + 0.0 for each in np.broadcast_arrays(buffer, group))
     tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm)
     profile = catalog.profile(level, rack)

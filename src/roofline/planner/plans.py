@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number
-from roofline.core.text import columns, figure
+from roofline.core.text import columns, csv_text, figure
 from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
 from roofline.core.values import Record
 from roofline.planner.metrics import METRICS, measure, quantity
@@ -166,9 +164,7 @@ def csv_of(est: Estimate | None) -> str:
         "fits_probability",
         *(f"{name}{end}" for name in _SURE for end in ("", "_low", "_high")),
     ]
-    out = io.StringIO()
-    table = csv.DictWriter(out, names, lineterminator="\n")
-    table.writeheader()
+    rows = []
     for each in records(est):
         row = {
             **{name: each["layout"][name] for name in _DEGREES},
@@ -180,8 +176,8 @@ def csv_of(est: Estimate | None) -> str:
         for name in _SURE:
             low, high = each["interval"][name] or (None, None)
             row |= {name: each[name], f"{name}_low": low, f"{name}_high": high}
-        table.writerow(row)
-    return out.getvalue()
+        rows.append([row[name] for name in names])
+    return csv_text(names, rows)
 
 
 def table(est: Estimate, shown: Iterable[int]) -> str:

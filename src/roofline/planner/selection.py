@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -22,7 +20,7 @@ from roofline import catalog
 from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.text import columns, figure
+from roofline.core.text import columns, csv_text, figure
 from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
 from roofline.core.values import Json, Record
 from roofline.hardware.constants import Calibration
@@ -1216,11 +1214,8 @@ class TrainingSearch(LayoutSelection[Training]):
             rows.append(
                 {**each.pop("layout"), **each, "step_time_s_low": pair[0], "step_time_s_high": pair[1], **sizes}
             )
-        out = io.StringIO()
-        table = csv.DictWriter(out, list(rows[0]) if rows else ["layout"], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        return out.getvalue()
+        names = list(rows[0]) if rows else ["layout"]
+        return csv_text(names, ([row.get(name) for name in names] for row in rows))
 
     def _lines(self) -> list[str]:
         one = self.shown

@@ -226,7 +226,9 @@ def ranks_for(system: System, chips: int | None, given: Mapping[str, float]) -> 
     if chips is None and "dp" in given:
         ranks = int(np.prod([given.get(name, 1.0) for name in ("tp", "cp", "pp", "dp")]))
         if ranks > system.reach:
-            raise QuestionError(fault("ranks", ranks, f"{system.name} joins {float(system.reach):g} at most"))
+            raise QuestionError(
+                fault("ranks", ranks, f"{system.name} joins {float(system.reach):g} at most", catalog.larger(system))
+            )
         return ranks
     return ranks_of(system, chips)
 

@@ -118,13 +118,13 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     if quantity == "memory" or (quantity in _HELD and not isinstance(est.question, TrainStep)):
         return memory(est, quantity, coverage)
     logs = _logs(est, quantity, coverage)
-    if logs is None:
+    value = None if logs is None else _value(est, quantity)
+    if logs is None or value is None:
         return None
-    value = _value(est, quantity)
     return value * np.exp(logs[0]), value * np.exp(logs[1])
 
 
-def _value(est: Any, quantity: str) -> Num:
+def _value(est: Any, quantity: str) -> Num | None:
     asked = _PERCENTILES.fullmatch(quantity)
     return getattr(est, f"{asked[1]}_percentile")(float(asked[2])) if asked else getattr(est, quantity)  # type: ignore[no-any-return]
 
