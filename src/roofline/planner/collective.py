@@ -34,13 +34,13 @@ from roofline.core.units import (
 )
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import Fabric, System, Tier
 from roofline.operators.operations import Message
 from roofline.physics.collectives import climb, price, shifted
 from roofline.physics.spans import Span, leaf
 from roofline.results.answer import Answer, Text
 from roofline.results.citations import cited
-from roofline.results.intervals import COVERAGE, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
