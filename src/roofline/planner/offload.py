@@ -22,6 +22,7 @@ from roofline.core.quantities import quantity
 from roofline.core.signatures import typed
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, show
 from roofline.core.values import Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import REACHED
 from roofline.operators.memory import kv_cache
 from roofline.operators.serving_memory import drafting
@@ -30,7 +31,6 @@ from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
 from roofline.results.answer import Derived
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE
 from roofline.results.records import plain
 from roofline.workload.questions import Prefill, Serve
 
