@@ -86,7 +86,9 @@ NAMES = {"larger": "smaller", "smaller": "larger", "ceil": "floor", "floor": "ce
 def variants(node):
     """Return the changes of one expression, each a word and what takes its place."""
     found = []
-    if isinstance(node, ast.BinOp):
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and one(node.right):
+        found.append(("right alone", node.right))
+    elif isinstance(node, ast.BinOp):
         if type(node.op) in SWAPS:
             other = copy.copy(node)
             other.op = SWAPS[type(node.op)]()
@@ -108,6 +110,11 @@ def variants(node):
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         found.append(("number", ast.Constant(node.value * 2 + 1)))
     return found
+
+
+def one(node):
+    """Whether a node is the number one: ``mask * 1.0`` makes numbers of a mask, and ``mask / 1.0`` does the same."""
+    return isinstance(node, ast.Constant) and node.value == 1.0
 
 
 def tolerance(node):

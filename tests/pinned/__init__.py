@@ -82,7 +82,11 @@ def read(table: str) -> dict[str, dict]:
 
 def worked_out(made: Callable[[], Iterator]) -> Iterator[tuple[str, object]]:
     """Yield names and values of a function, as a table holds them."""
+    met = set()
     for name, value in made():
+        if name in met:
+            raise ValueError(f"two values are called {name!r}")
+        met.add(name)
         yield name, plain(value)
 
 

@@ -94,16 +94,14 @@ def passes():
         ("deepseek-v3", "gb200-nvl72", rl.Layout(dp=64.0, ep=64.0)), ("llama-3.1-8b", "dgx-h100", rl.Layout(tp=2.0)), ("qwen3-30b-a3b", "hgx-h20", rl.Layout(tp=4.0, dp=2.0, ep=8.0)),
     ):  # fmt: skip
         m = rl.model(model)
-        for question in (
-            rl.Decode(m, 256.0, 4096.0),
-            rl.Decode(m, 256.0, 900.0, draft_tokens=2.0, accept_length=2.1),
-            rl.Prefill(m, 4.0, 3000.0, cached=500.0),
-            rl.Prefill(m, 64.0, 100.0, imbalance=1.3),
-        ):
-            yield (
-                f"{model} on {system}, {type(question).__name__} {question.batch:g}",
-                read(rl.estimate(question, system, layout), SERVING),
-            )
+        questions = {
+            "decode": rl.Decode(m, 256.0, 4096.0),
+            "decode with drafts": rl.Decode(m, 256.0, 900.0, draft_tokens=2.0, accept_length=2.1),
+            "prompts partly cached": rl.Prefill(m, 4.0, 3000.0, cached=500.0),
+            "short prompts": rl.Prefill(m, 64.0, 100.0, imbalance=1.3),
+        }
+        for name, question in questions.items():
+            yield f"{name}, {model} on {system}", read(rl.estimate(question, system, layout), SERVING)
 
 
 STEPS = (

@@ -101,10 +101,10 @@ def services():
             if getattr(est, "tokens_per_second" if quantity == "rate" else quantity) is not None:
                 yield f"{name}, added to {quantity}", intervals.added(est, quantity)
         yield (
-            f"{name}, memory",
+            f"{name}, room",
             {
-                "error": intervals.memory_error(est),
-                "fits": intervals.chance_of_fitting(est),
+                "interval": est.interval("memory"),
+                "fits": est.fits_probability,
                 "distance": intervals.nearest(est).distance,
             },
         )
@@ -125,10 +125,10 @@ def training():
             yield f"{told}, {quantity}", ends(est, quantity)
         yield f"{told}, added", intervals.added(est, "step_time")
         yield (
-            f"{told}, memory",
+            f"{told}, room",
             {
-                "error": intervals.memory_error(est),
-                "fits": intervals.chance_of_fitting(est),
+                "interval": est.interval("memory"),
+                "fits": est.fits_probability,
                 "distance": intervals.nearest(est).distance,
             },
         )

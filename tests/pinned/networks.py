@@ -196,6 +196,27 @@ def traffic():
 
 
 @pinned
+def routes():
+    """Every way of a message before the quickest is taken, and the constants of each."""
+    for collective in collectives.MESSAGES:
+        for name in ("node, rails", "plain node, rails that add up", "rack, plane", "mesh, far"):
+            for more, message in messages(collective):
+                climbs = list(collectives.climb(NETWORKS[name], GROUPS, STRIDES))
+                found = collectives._routes(attrs.evolve(message, size=3.7e6), climbs)
+                yield f"{collective}{more} over {name}", {way: plain_fields(route) for way, route in found.items()}
+        tiers = NETWORKS["node, rails, spine"]
+        shape = (48.0, 1.0, 5.0, 8.0, 3.0)
+        for level in ("calibrated", "ideal"):
+            _, ways = collectives._ways(collective, shape, tiers, links(level))
+            yield f"{collective}, {level}", {way.name: plain_fields(way, "name", "link") for way in ways}
+
+
+def plain_fields(noun, *left_out):
+    """Fields of a noun but for some."""
+    return {each.name: getattr(noun, each.name) for each in attrs.fields(type(noun)) if each.name not in left_out}
+
+
+@pinned
 def reached():
     """Units of a group that copies of a token reach."""
     units = np.array([1.0, 2.0, 3.0, 4.0, 8.0, 9.0, 16.0, 32.0])

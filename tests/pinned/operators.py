@@ -17,7 +17,7 @@ from . import pinned, spread
 CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "fp4": 4e15, "int8": 2e15}, rl.Memory(1e11, 4e12), cores=100)
 OLD = rl.Chip("old", {"fp16": 1e14}, rl.Memory(1e10, 4e11))
 INDEX = rl.Indexer(heads=5, dim=36, top_k=700, q_rank=70, pool=2, projections=3, extra=11)
-WHOLE = rl.Indexer(heads=5, dim=36, top_k=700, weighted=False)
+WHOLE = rl.Indexer(heads=5, dim=36, top_k=700, weighted=False, extra=17)
 LATER = attrs.evolve(INDEX, reused=True)
 ATTENTIONS = {
     "grouped": rl.Gqa(
@@ -83,6 +83,7 @@ QUESTIONS = {
     "prompt": lambda m: rl.Prefill(m, 3.0, 1700.0),
     "cached prompt": lambda m: rl.Prefill(m, 3.0, 1700.0, cached=650.0),
     "mixed": lambda m: Mixed(m, 37.0, 1500.0, prompts=2.0, chunk=270.0, past=810.0, busy=1.5),
+    "prompts alone": lambda m: Mixed(m, 0.0, 1500.0, prompts=1.0, chunk=130.0, past=50.0),
 }
 LAYOUTS = {
     "one rank": rl.Layout(),
@@ -94,6 +95,7 @@ LAYOUTS = {
 }
 
 
+USUALLY_ONE = {"useful", "launches", "stride", "copies", "groups", "among"}
 TEXTS = ("name", "phase", "recompute", "module", "role")
 """Fields that say what an operation belongs to; its label, by which it is listed, has the phase."""
 
@@ -116,16 +118,17 @@ def listed(parts):
 
 
 def told(works):
-    """Operations by their labels, numbered where two have one."""
+    """Operations by their labels, numbered where two have one; a field of which one is usual is left out where it is one."""
     out = {}
     for work in works:
         row = {each.name: getattr(work, each.name) for each in attrs.fields(type(work)) if each.name not in TEXTS}
+        for key in USUALLY_ONE & row.keys():
+            if np.all(row[key] == 1):
+                del row[key]
+            elif not np.any(row[key]):
+                row[key] = "none"
         name = work.label if work.label not in out else f"{work.label} {sum(key.startswith(work.label) for key in out)}"
-        out[name] = {
-            key: value
-            for key, value in row.items()
-            if not (key in ("useful", "launches", "stride", "copies") and np.all(value == 1))
-        }
+        out[name] = row
     return out
 
 
@@ -147,6 +150,7 @@ def attention():
             ("mixed", "pp 3"),
         ):
             yield f"{name}, {question}, {layout}", of_layers(m, question, LAYOUTS[layout])
+        yield f"{name}, prompts alone", of_layers(m, "prompts alone", LAYOUTS["tp 2"])
 
 
 @pinned
@@ -219,6 +223,10 @@ def whole_passes():
     for name, m in models.items():
         for question, layout in (("decode", "pp 3"), ("draft", "tp 2"), ("prompt", "tp 4, sequence parallel")):
             yield f"{name}, {question}, {layout}", listed(sections(QUESTIONS[question](m), LAYOUTS[layout], CHIP))
+    for name in ("prediction modules", "draft model", "draft model of blocks"):
+        for drafts in (0.0, np.array([0.0, 3.0])):
+            parts = sections(rl.Decode(models[name], 37.0, 410.0, draft_tokens=drafts), LAYOUTS["one rank"], CHIP)
+            yield f"{name}, {np.size(drafts)} kinds of drafts", [[part.name, part.times] for part in parts]
     batches = flow(rl.Decode(model(), np.array([0.5, 1.0, 3.0, 8.0, 9.0]), 100.0), LAYOUTS["pp 3"], CHIP)
     yield (
         "sequences",

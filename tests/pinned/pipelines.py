@@ -40,6 +40,18 @@ def runs():
 
 
 @pinned
+def parts():
+    """Each law alone, where a whole run takes the longest of several."""
+    for name, (fullest, mean) in PACES.items():
+        rest = pipeline.others(fullest, fullest if mean is None else mean, STAGES[1:, None])
+        x = pipeline._Line(STAGES[1:, None], BATCHES, 1.0, fullest, rest)
+        yield f"zb-v, {name}", list(pipeline._zbv(x))
+        yield f"dualpipe, {name}", list(pipeline._dualpipe(x))
+        yield f"zero bubble, {name}", pipeline._zero_bubble(x, 3.0, 0.23)
+        yield f"interleaved, {name}", pipeline._interleaved(attrs.evolve(x, v=3.0))
+
+
+@pinned
 def kept():
     """Micro-batches kept, copies and conditions of every schedule."""
     p, m = STAGES[:, None], BATCHES
@@ -83,7 +95,10 @@ def events(trace):
     """Return the events of a trace, a line each."""
     for event in trace["traceEvents"]:
         said = {key: event.get(key) for key in ("ts", "dur")}
-        yield f"{event['name']} {event['ph']} {event['pid']}.{event.get('tid')} {event['args']}", said
+        yield (
+            f"{event['name']} {event.get('cat')} {event['ph']} {event['pid']}.{event.get('tid')} {event['args']}",
+            said,
+        )
 
 
 @pinned

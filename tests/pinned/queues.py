@@ -148,7 +148,7 @@ def distributions():
         yield f"{name}, below", [waits.below(time) for time in (0.05, 0.2, 0.31, 0.33, 0.44, 0.6, 1.0, 1.9, 3.1, 7.0)]
         yield f"{name}, below, of the mean", [waits._below(time) for time in (0.2, 0.31, 0.44, 0.9, 1.04, 1.9, 7.0)]
     gaps = queueing.Gaps(
-        base=np.array([1.0, 2.0, 0.5, 3.0]), tokens=np.array([10.0, 100.0, 0.0, 1000.0]), prompts=np.array([0.0, 3.0, 0.7, 60.0]),
+        base=np.array([1.0, 2.0, 0.5, 3.0]), tokens=np.array([10.0, 0.7, 0.0, 1000.0]), prompts=np.array([0.0, 3.0, 0.7, 60.0]),
         each=0.037, variation=0.41, step=0.011, mixed=0.053, often=np.array([0.0, 0.07, 0.5, 0.013]), bursts=1.7,
     )  # fmt: skip
     for p in (10.0, 50.0, 93.0, 99.0):
