@@ -1,5 +1,7 @@
 """Intervals of joules a token: no nearer than measured energies were spread."""
 
+import itertools
+
 import numpy as np
 
 import roofline as rl
@@ -26,5 +28,5 @@ def test_a_chip_without_measured_power_is_less_sure():
 def test_wider_for_more_coverage():
     est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
     ends = [est.interval("joules_per_token", share) for share in (0.5, 0.8, 0.95)]
-    for inner, outer in zip(ends, ends[1:], strict=False):
+    for inner, outer in itertools.pairwise(ends):
         assert outer[0] <= inner[0] < inner[1] <= outer[1]
