@@ -173,7 +173,7 @@ __all__ = sorted(_HOME, key=lambda name: (not name.isupper(), not name[0].isuppe
 def __getattr__(name: str) -> object:
     """Import a name when it is first asked for: ``import roofline`` itself loads nothing that prices."""
     if name == "__version__":
-        from importlib.metadata import version  # which imports much: whoever asks for nothing does not wait for it
+        from importlib.metadata import version  # noqa: PLC0415 - it imports much
 
         found: object = version("roofline")
     elif name in _HOME:
