@@ -215,21 +215,30 @@ def codes(code):
 
 
 def put(mutant):
-    """Put the changed code in the place of the function's, and work out again what its module made of it when it was loaded."""
-    path, *_, (*_, name), tree = mutant
+    """Put the changed code in the place of the function's."""
+    path, *_, (*_, name), _ = mutant
     new = dict(codes(source(mutant)[0]))[name]
     if not FUNCTIONS[str(path), name]:
         raise LookupError(name)
     for each in FUNCTIONS[str(path), name]:
         each.__code__ = new
-    module = sys.modules[".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")]
+
+
+def load_again(mutant):
+    """Work out again what the changed module makes of its own functions when it is loaded, and forget what is remembered."""
+    path, *_, tree = mutant
     made = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
     for each in tree.body:
         value = getattr(each, "value", None)
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in made:
-            exec(compile(ast.Module([each], []), str(path), "exec"), vars(module))
+            exec(compile(ast.Module([each], []), str(path), "exec"), vars(sys.modules[module_of(path)]))
     for known in REMEMBERED:
         known.cache_clear()
+
+
+def module_of(path):
+    """Return the name of the module in a file."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
 
 
 COMPUTED = tuple(f"roofline.{part}" for part in ("core.remember", *PACKAGES))
@@ -251,7 +260,7 @@ def load():
     for name in tests.pinned.TABLES:
         tests.pinned.functions(name)
     for path in {each[0] for each in mutants()}:
-        importlib.import_module(".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"))
+        importlib.import_module(module_of(path))
     for name in ("system", "model"):
         for each in roofline.names(name):
             getattr(roofline, name)(each)
@@ -276,7 +285,8 @@ def noticed(mutant, test):
             if mutant is not None:
                 status = UNTRIED
                 put(mutant)
-            status = 1
+                status = 1
+                load_again(mutant)
             status = 0 if test() else 1
         finally:
             os._exit(status)
@@ -367,6 +377,12 @@ def main():
         counts["all"] += bool(found)
         if not found:
             print(f"survived: {path.relative_to(SOURCE / 'roofline')}:{line}: {source(mutant)[1]}", flush=True)
+        if tried % 50 == 0:
+            print(
+                f"{tried} in {time.monotonic() - began:.0f} s, {tried - counts['all']} survived",
+                file=sys.stderr,
+                flush=True,
+            )
     said = {"own": "own tests", "own and pinned": "with pinned numbers", "all": "with those by hand too"}
     kept = [name for name in said if not (asked.quick and name != "all")]
     scores = "; ".join(f"{said[name]} {counts[name]} ({100 * counts[name] / max(tried, 1):.1f} %)" for name in kept)
