@@ -86,8 +86,8 @@ NAMES = {"larger": "smaller", "smaller": "larger", "ceil": "floor", "floor": "ce
 def variants(node):
     """Return the changes of one expression, each a word and what takes its place."""
     found = []
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and one(node.right):
-        found.append(("right alone", node.right))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and (one(node.right) or one(node.left)):
+        found.append(("one alone", node.right if one(node.right) else node.left))
     elif isinstance(node, ast.BinOp):
         if type(node.op) in SWAPS:
             other = copy.copy(node)

@@ -338,6 +338,17 @@ def test_a_full_house_is_that_of_sakasegawa():
     assert math.isnan(float(queueing.full_house(8.0, 1.0, 3.0, 0.5)))
 
 
+def test_a_queue_at_full_load_has_no_end():
+    c = queueing.cadence(4000.0, 100.0, 4.0, 1.0, 2000.0, random=True)
+    full = 1 / (float(c.chunks) * 0.5)
+    waits = [
+        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0) for rate in (full / 2, full, 2 * full)
+    ]
+    # Half loaded: each 1, waits a half of it (rho / 2 (1 - rho)), and half of a decode step.
+    close(waits[0], float(c.chunks) * 0.5 * 0.5 / (2 * 0.5) + 0.25 / 2)
+    assert [math.isnan(float(each)) for each in waits] == [False, True, True]
+
+
 def test_one_server_without_variation_waits_as_pollaczek_and_khinchin_say():
     # rho = 0.6: rho s / (2 (1 - rho)) for equal lengths that come at random; more with the variance of lengths.
     for variation in (0.0, 0.5):

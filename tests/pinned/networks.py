@@ -24,6 +24,7 @@ RING = rl.Tier("ring", 16, 310e9, 1.9e-6, topology="ring")
 TORUS = rl.Tier("torus", 512, 270e9, 1.7e-6, topology="torus", dims=(8, 8, 8))
 FLAT = rl.Tier("torus", 96, 270e9, 1.7e-6, topology="torus", dims=(4, 6, 4))
 LINE = rl.Tier("torus", 40, 270e9, 1.7e-6, topology="torus", dims=(40,))
+ODD = rl.Tier("torus", 60, 270e9, 1.7e-6, topology="torus", dims=(3, 5, 4))
 POD = rl.Tier("pod", 4096, 270e9, 1.7e-6, topology="torus", dims=(16, 16, 16), block=(4, 4, 4))
 FLAT_POD = rl.Tier("pod", 256, 270e9, 1.7e-6, topology="torus", dims=(16, 16), block=(4, 2))
 LINE_POD = rl.Tier("pod", 256, 270e9, 1.7e-6, topology="torus", dims=(256,), block=(4,))
@@ -42,6 +43,11 @@ NETWORKS = {
     "ring, far": (RING, FAR),
     "torus": (TORUS,),
     "pod": (POD,),
+    "uneven": (
+        rl.Tier("board", 4, 430e9, 1.3e-6),
+        rl.Tier("cabinet", 10, 290e9, 1.9e-6, in_network=True, load_store=True),
+        FAR,
+    ),
     "die, node, far": (rl.Tier("die", 2, 900e9, 0.7e-6, load_store=True), PLAIN, FAR),
 }
 GROUPS = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 40.0, 64.0, 128.0, 256.0, 512.0, 2048.0])
@@ -98,7 +104,7 @@ def topologies():
     starts = np.array(
         [1.0, 1.0, 1.0, 8.0, 2.0, 1.0, 16.0, 1.0, 1.0, 4.0, 1.0, 1.0, 2.0, 1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     )
-    for tier in (NODE, RAILS, MESH, RING, TORUS, FLAT, LINE, POD, FLAT_POD, LINE_POD):
+    for tier in (NODE, RAILS, MESH, RING, TORUS, FLAT, LINE, ODD, POD, FLAT_POD, LINE_POD):
         yield f"{tier.name} {tier.dims} {tier.block}", usable(tier, float(tier.size), starts, fans)
         yield (
             f"{tier.name} {tier.dims} {tier.block}, one",
@@ -199,7 +205,7 @@ def traffic():
 def routes():
     """Every way of a message before the quickest is taken, and the constants of each."""
     for collective in collectives.MESSAGES:
-        for name in ("node, rails", "plain node, rails that add up", "rack, plane", "mesh, far"):
+        for name in ("node, rails", "plain node, rails that add up", "rack, plane", "mesh, far", "uneven"):
             for more, message in messages(collective):
                 climbs = list(collectives.climb(NETWORKS[name], GROUPS, STRIDES))
                 found = collectives._routes(attrs.evolve(message, size=3.7e6), climbs)
