@@ -18,7 +18,20 @@ NODE = rl.Tier("node", 8, 430e9, 1.3e-6, in_network=True, load_store=True)
 PLAIN = rl.Tier("node", 8, 430e9, 1.3e-6)
 RAILS = rl.Tier("rails", 256, 47e9, 3.1e-6, fabric=CARDS, oversubscription=1.7)
 SUMS = rl.Tier("rails", 256, 47e9, 3.1e-6, fabric=CARDS, in_network=True)
-SPINE = rl.Tier("spine", 4096, 19e9, 7.7e-6, fabric=CARDS, same_ports=True, oversubscription=2.9)
+SLOWER = attrs.evolve(
+    CARDS,
+    name="slower",
+    step=29e-6,
+    share=0.61,
+    rounding=2.7,
+    fill=1.9,
+    sums=0.53,
+    nodes=3.0,
+    error=0.31,
+    short=0.47,
+    post=4.1e-7,
+)
+SPINE = rl.Tier("spine", 4096, 19e9, 7.7e-6, fabric=SLOWER, same_ports=True, oversubscription=2.9)
 MESH = rl.Tier("mesh", 8, 448e9, 1.1e-6, topology="mesh", load_store=True)
 RING = rl.Tier("ring", 16, 310e9, 1.9e-6, topology="ring")
 TORUS = rl.Tier("torus", 512, 270e9, 1.7e-6, topology="torus", dims=(8, 8, 8))
