@@ -72,8 +72,10 @@ TABLES = {
     "results/intervals": "intervals",
 }
 """The pinned tables that are tried first, by the beginning of a module's path; then the answers."""
-TOLERANCES = frozenset(("_NEAR", "_TINY", "_SHORT", "_ALWAYS", "_ALMOST", "_NARROW", "_LEAST", "_MOST", "_FAR"))
-"""Names of numbers that only keep rounding and overflow out of a formula."""
+TOLERANCES = frozenset(
+    ("_NEAR", "_TINY", "_SHORT", "_ALWAYS", "_ALMOST", "_NARROW", "_LEAST", "_MOST", "_FAR", "_FARTHEST")
+)
+"""Names of numbers that only keep rounding and overflow out of a formula, or say how far from its end a bisection begins."""
 PACKAGES = ("operators", "physics", "results", "inference", "training", "planner", "studies", "validation")
 PATIENCE = 240
 UNTRIED = 77

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.core.errors import QuestionError
 from roofline.hardware.constants import COLLECTIVES, Kernel, Link
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Fabric
 from roofline.operators.operations import Message, Op
-from roofline.physics import energy, kernels, pipeline, queueing, reliability
+from roofline.physics import energy, kernels, pipeline, pipeline_trace, queueing, reliability
 from roofline.physics.collectives import price, sent
 from roofline.physics.pipeline import Pace
 from roofline.physics.pool_queueing import Lanes
@@ -293,6 +294,25 @@ def test_messages_of_one_forward_one_backward_are_seen_once_a_round():
     found = pipeline.run("1f1b", 2.0, 4.0, fullest=attrs.evolve(FBW, send=s))
     through = 7 + 2 * s
     close(found.time, through + through + 3.5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shape", "send", "events"),
+    [
+        ("1f1b", (2, 4, 1), 0.0, 2 * 4 * 3),
+        ("1f1b", (2, 4, 3), 0.0, 2 * 4 * 3 * 3),
+        ("1f1b", (2, 4, 1), 0.1, 2 * 4 * 5),
+        ("zb-v", (2, 4, 1), 0.0, 2 * 4 * 2 * 3),
+    ],
+)
+def test_a_trace_has_three_events_a_pass_and_five_with_messages_and_is_refused_beyond_its_most(
+    monkeypatch, schedule, shape, send, events
+):
+    monkeypatch.setattr(pipeline_trace, "MOST_EVENTS", events)
+    assert pipeline_trace.trace(schedule, *shape, fullest=attrs.evolve(FBW, send=send))["traceEvents"]
+    monkeypatch.setattr(pipeline_trace, "MOST_EVENTS", events - 1)
+    with pytest.raises(QuestionError, match="events"):
+        pipeline_trace.trace(schedule, *shape, fullest=attrs.evolve(FBW, send=send))
 
 
 def test_the_mean_of_the_others_leaves_the_fullest_out():
