@@ -103,8 +103,8 @@ def services():
         yield (
             f"{name}, room",
             {
-                "error": intervals.memory_error(est),
-                "fits": intervals.chance_of_fitting(est),
+                "interval": est.interval("memory"),
+                "fits": est.fits_probability,
                 "distance": intervals.nearest(est).distance,
             },
         )
@@ -127,8 +127,8 @@ def training():
         yield (
             f"{told}, room",
             {
-                "error": intervals.memory_error(est),
-                "fits": intervals.chance_of_fitting(est),
+                "interval": est.interval("memory"),
+                "fits": est.fits_probability,
                 "distance": intervals.nearest(est).distance,
             },
         )

@@ -6,7 +6,7 @@ import numpy as np
 import roofline as rl
 from roofline.hardware.engines import Engine, StackMemory
 from roofline.models.architecture import Formats, Hyper, PerLayer, Tower
-from roofline.operators import feasibility, memory, serving_memory, training_memory
+from roofline.operators import compressed_cache, feasibility, memory, serving_memory, training_memory
 from roofline.operators.transformer import attention, ffn
 
 from . import pinned
@@ -109,7 +109,7 @@ FULL = StackMemory(
     rule="all", driver=0.31e9, context=0.71e9, communicators=0.43e9, wired=0.23e9, large=7e10, small_tokens=2048.0, huge=1.6e11, huge_tokens=16384.0,
     tiny=3e10, tiny_tokens=1024.0, sequences=1024.0, small_sequences=256.0, logit=6.0, experts=0.37, encoder=8100.0, encoded=130_000.0, index=4.0,
     graph=0.013e9, padding=256.0, reserve=1.1e9, reserve_token=130_000.0, reserve_rank=0.09e9, reserve_sequence=1.3e6, reserve_share=0.031,
-    reserve_share_rank=0.0043, long=100_000.0, long_share=0.93, spread=1e9,
+    reserve_share_rank=0.0043, long=100_000.0, long_share=0.93,
 )  # fmt: skip
 
 
@@ -207,8 +207,12 @@ def laid_out():
         yield (
             f"{name}, compressors",
             [
-                serving_memory.compressor_bytes(m),
-                *(serving_memory.equal_pages(m, length, TOKENS, 512.0) for length in (64.0, 256.0)),
+                compressed_cache.compressor_bytes(m),
+                *(
+                    compressed_cache.paged(m, length, entry, TOKENS, 512.0, apart=apart)
+                    for length, entry, apart in ((64.0, 0.0, False), (256.0, 1.14, True))
+                ),
+                compressed_cache.pooled(m, 0.1, 1.14, TOKENS),
             ],
         )
         for title in ("uniform", "chunked"):

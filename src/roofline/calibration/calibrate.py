@@ -22,7 +22,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed
 from roofline.core.text import columns
-from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
+from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
@@ -447,9 +447,12 @@ def _written(constants: Kernel | Link) -> list[str]:
         plain = "inf" if np.isinf(value) else f"{value:.4g}"
         text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
         text = json.dumps(f"{value:.0f} B") if field.name == "bytes" else text
+        text = json.dumps(f"{value / GIGA:.4g} GB/s") if field.name == "copied" else text
         out.append(f"{field.name} = {text}")
     return out
 
 
 def _shown(name: str, value: float) -> str:
+    if name == "copied":
+        return show(value, BYTE_RATE, 3)
     return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"

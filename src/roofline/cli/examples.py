@@ -81,6 +81,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline report deepseek-v3 --system gb200-nvl72 --concurrency 1024 -o deepseek.html",
         "roofline report llama-3.1-70b -s dgx-h100 --chips 64 --global-batch 256 -o training.html",
     ),
+    "app": (
+        "roofline app",
+        "roofline app --port 0 --no-browser",
+    ),
     "validate": (
         "roofline validate serving",
         "roofline validate runs.csv -o predictions.csv --plot errors.svg",

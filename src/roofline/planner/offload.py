@@ -21,6 +21,7 @@ from roofline.core.fields import number, refuse
 from roofline.core.signatures import typed
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
 from roofline.core.values import Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import REACHED
 from roofline.operators.memory import kv_cache
 from roofline.operators.serving_memory import drafting
@@ -29,7 +30,6 @@ from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
 from roofline.results.answer import Derived
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE
 from roofline.results.records import plain
 from roofline.workload.questions import Prefill, Serve
 

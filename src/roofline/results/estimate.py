@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from roofline.core.arrays import Mask, larger, share, smaller
 from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds
 from roofline.core.values import Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import costs_apart, dollars_per_token
@@ -173,7 +174,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         """Compulsory memory traffic over what the memory could move in the time taken."""
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
-    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+    def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the interval of a time, a percentile, a rate, energy, cost or memory that holds a share of measurements.
 
         See :func:`roofline.results.intervals.interval`.

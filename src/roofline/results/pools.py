@@ -15,6 +15,7 @@ from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
+from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
@@ -23,7 +24,7 @@ from roofline.results import records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, carbon, error, lingering, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE, Ends, front, powered, scaled
+from roofline.results.intervals import Ends, front, powered
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -119,6 +120,11 @@ class Pools(Derived):
     def chips(self) -> Count:
         """Chips of both pools."""
         return self.prompts.chips + self.answers.chips
+
+    @property
+    def fits_probability(self) -> Ratio:
+        """Chance that the chips of both pools hold their parts: that of the fuller one, since an engine's errors are the same in both."""
+        return smaller(self.prompts.fits_probability, self.answers.fits_probability)
 
     @property
     def requests_per_second(self) -> PerSecond:

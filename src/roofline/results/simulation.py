@@ -16,13 +16,13 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
 from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
 from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import COVERAGE
 from roofline.results.limits import Limit
 from roofline.workload.layout import Layout
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 import numpy as np
@@ -123,6 +123,8 @@ class Comparison(Displayed):
     @property
     def ratios(self) -> dict[str, float]:
         """Aggregates of the first system over those of the second; of power only where both are the systems' own, or neither."""
+        if len(self.systems) < 2:
+            return {}
         first, second = (aggregates(system) for system in self.systems[:2])
         unlike = (
             ("power_w", "flops_per_joule") if len({system.power is None for system in self.systems[:2]}) > 1 else ()
@@ -133,6 +135,8 @@ class Comparison(Displayed):
     @property
     def ratio_ranges(self) -> dict[str, tuple[float, float]]:
         """The ratios' least and greatest values over the figures that different sources give."""
+        if len(self.systems) < 2:
+            return {}
         first, second = (_ranges(system) for system in self.systems[:2])
         return {
             name: (first[name][0] / second[name][1], first[name][1] / second[name][0])
@@ -184,6 +188,19 @@ class Comparison(Displayed):
         return "\n".join([*parts, *(["", self._services()] if self.estimates else [])])
 
     def _side_by_side(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> str:
+        head = [
+            "",
+            *(s.name for s in self.systems),
+            *(("ratio", "as sources differ") if len(self.systems) == 2 else ()),
+        ]
+        return columns(self._cells(rows, sums), head=head, right=range(1, len(self.systems) + 2))
+
+    def rows(self) -> list[list[str]]:
+        """Return the rows of the table of what systems add up to: a name, a cell for each system, of two also the ratio and its range."""
+        sums = [aggregates(system) for system in self.systems]
+        return self._cells([row for row in _ROWS if any(each.get(row[0]) for each in sums)], sums)
+
+    def _cells(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> list[list[str]]:
         two = len(self.systems) == 2
         ratios, ranges = (self.ratios, self.ratio_ranges) if two else ({}, {})
         out = []
@@ -192,8 +209,7 @@ class Comparison(Displayed):
             low, high = ranges.get(name, (0.0, 0.0))
             wide = f"{_times(low)} - {_times(high)}" if high > low * 1.001 else ""
             out.append([label, *cells, *((_times(ratios[name]) if name in ratios else "", wide) if two else ())])
-        head = ["", *(s.name for s in self.systems), *(("ratio", "as sources differ") if two else ())]
-        return columns(out, head=head, right=range(1, len(self.systems) + 2))
+        return out
 
     def _services(self) -> str:
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""
@@ -322,18 +338,20 @@ def compare(
     tpot: float | str | Sequence[float | str] = LIMITS,
     ttft: float | str = PATIENCE,
     progress: Progress | None = None,
+    searched: Callable[[Search], None] | None = None,
     **words: Unpack[CompareWords],
 ) -> Comparison:
     """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
 
     Args:
-        systems: two or more objects, names or paths.
+        systems: objects, names or paths: two or more, or one with a model.
         model: an object, a name, the path of a config.json, or a parsed one.
         tpot: limit or limits on the time per output token: seconds, or text such as ``"50 ms"``.
         ttft: limit on the time to the first token.
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called from time to time with the plans of a system estimated, and all of them.
+        searched: called with the search of each system, under the limit on TTFT alone; the comparison retains none of its plans.
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
             draft token of the model's own module if it has one.
@@ -346,13 +364,13 @@ def compare(
         What the systems add up to, their ratios, and the best service of each under each limit.
 
     Raises:
-        QuestionError: fewer than two systems, or words without meaning.
+        QuestionError: fewer systems, or words without meaning.
 
     >>> round(compare("cloudmatrix384", "gb200-nvl72").ratios["chips"], 2)
     5.33
     """
-    if len(systems) < 2:
-        raise QuestionError(fault("systems", len(systems), "a comparison takes at least two"))
+    if len(systems) < (2 if model is None else 1):
+        raise QuestionError(fault("systems", len(systems), "a comparison takes at least two, or one with a model"))
     racks = tuple(catalog.system(system) for system in systems)
     refuse_others("compare", words, CompareWords)
     dtype, concurrency, kv_dtype = words.get("dtype", SERVED), words.get("concurrency"), words.get("kv_dtype")
@@ -383,6 +401,8 @@ def compare(
 
         made = _served(stored, rack, stack, kv_dtype) if dtype == SERVED else stored
         first, whole = found(made), placed.get("chips")
+        if searched is not None:
+            searched(first)
         row = {limit: _best(first.held(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
