@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-CORE = ("operators", "physics", "results/intervals.py")
+CORE = ("operators", "physics", "results/intervals.py", "results/memory_intervals.py")
 """Where mutants are made; memory lies in ``operators``."""
 BY_HAND = (
     "tests/operators/test_by_hand.py",
@@ -56,6 +56,7 @@ OWN = {
     "physics/stragglers": "tests/physics/test_stragglers.py",
     "physics/topology": "tests/physics/test_topology.py",
     "results/intervals": "tests/results tests/studies/test_odds.py",
+    "results/memory_intervals": "tests/results tests/studies/test_odds.py",
 }
 """The tests of each module, by the beginning of its path; what is not here is no formula (texts of assumptions)."""
 TABLES = {
@@ -69,7 +70,7 @@ TABLES = {
     "physics/queueing": "queues",
     "physics/pool_queueing": "queues",
     "physics": "prices",
-    "results/intervals": "intervals",
+    "results": "intervals",
 }
 """The pinned tables that are tried first, by the beginning of a module's path; then the answers."""
 TOLERANCES = frozenset(

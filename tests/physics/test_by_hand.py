@@ -156,6 +156,26 @@ def test_a_ring_over_cards_is_flat_over_all_ranks():
     close(found["ring"], 2 * 7 * 4 * 2e-6 + 2 * 3 * 1e-5 + max(cards, 2 * 7 / 8 * 8e8 / 4e11))
 
 
+def test_long_pieces_between_nodes_wait_for_a_handshake():
+    # Four nodes of eight: a ring takes 3 steps between nodes in 32 pieces, a tree 4 up and down with eighths of the buffer.
+    rails = attrs.evolve(FAR, fabric=attrs.evolve(CARDS, handshake=5e-6, eager=1e5))
+    plain = attrs.evolve(FAR, fabric=CARDS)
+    for collective, way, steps, pieces in (
+        ("all_gather", "gather", 3, 32),
+        ("all_reduce", "ring", 6, 32),
+        ("all_reduce", "tree", 4, 8),
+    ):
+        longer, shorter = (ways(collective, 6e6, 32.0, (NODE, tier))[way] for tier in (rails, plain))
+        assert longer - shorter == pytest.approx(steps * 5e-6 * 6e6 / (6e6 + pieces * 1e5), rel=1e-6)
+
+
+def test_cores_that_copy_bound_an_exchange_on_quick_links():
+    near = attrs.evolve(NODE, load_store=True)
+    for copied, rate in ((1e11, 1e11), (1e12, 4e11)):
+        found = ways("dispatch", 1e6, 8.0, (near,), copies=4.0, copied=copied)
+        close(found["low_latency"], 4 * 1e6 * 7 / 8 / rate)
+
+
 def test_trees_over_cards():
     rails = attrs.evolve(FAR, fabric=CARDS)
     # Two nodes: each sends its eighth up and down once; four: twice, at half of the rate.
