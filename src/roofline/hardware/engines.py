@@ -20,7 +20,7 @@ BUDGET: Final = 8192.0
 """Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
 
 KINDS: Final = ("default", "tuned", "day-0")
-"""Kinds of launch: as the engine's page says; searched for and tuned; on the day that a model appeared."""
+"""Kinds of launch: as the engine's documentation says; searched for and tuned; on the day that a model appeared."""
 
 PASSES: Final = ("decode", "prefill", "mixed")
 """Kinds of pass that a graph may have captured."""
