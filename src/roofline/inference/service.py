@@ -300,7 +300,12 @@ def _together(asked: Count, served: Callable[[Count], Count]) -> Count:
     if np.all(most >= asked):
         return most
     low, high = larger(most, 0.0), larger(asked, most)
+    # As many as fit beside those few are the most that could, where more prompts leave no more room.
+    high = smaller(high, np.floor(larger(served(larger(np.floor(low), 1.0)), low)) + 1)
     for _ in range(_HALVINGS):
+        if np.all(np.floor(high) - np.floor(low) <= 1):
+            # What is asked, and any number that was lowered to, was tried and does not serve itself.
+            break
         middle = (low + high) / 2
         holds = served(larger(np.floor(middle), 1.0)) >= np.floor(middle)
         low, high = pick(holds, middle, low), pick(holds, high, middle)
