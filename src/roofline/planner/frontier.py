@@ -41,13 +41,13 @@ def leading(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Iterator[
     >>> [list(part) for part in leading(np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.zeros(3))]
     [[2, 0]]
     """
-    left, size = np.flatnonzero(where), _SORTED
+    left, size, score, tie = np.flatnonzero(where), _SORTED, np.ravel(score), np.ravel(tie)
     while left.size:
-        here = score.flat[left]
+        here = score[left]
         # Those as good as the last of a part are sorted with it.
         least = -np.inf if left.size <= size else np.partition(here, left.size - size)[left.size - size]
         some = left[~(here < least)]
-        yield np.asarray(some[np.lexsort((-tie.flat[some], -score.flat[some]))])
+        yield np.asarray(some[np.lexsort((-tie[some], -score[some]))])
         left, size = left[here < least], size * size
 
 

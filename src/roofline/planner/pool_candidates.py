@@ -92,7 +92,9 @@ class Pairs:
     def chips(self) -> tuple[Floats, Floats]:
         """Chips of either pool."""
         each = self.system.ranks_per_chip
-        return self.reading * self.read.ranks[self.reader] / each, self.answering * self.made.ranks[self.answerer] / each
+        return self.reading * self.read.ranks[self.reader] / each, self.answering * self.made.ranks[
+            self.answerer
+        ] / each
 
     @cached_property
     def tpot(self) -> Floats:

@@ -801,21 +801,29 @@ class Splits(Selection[Pools]):
         """The best plan that is kept, in full; None if there is none."""
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
         for part in self._leading():
-            for place in part:
-                full = self.at(place)
-                if self.holds(full):
-                    return full
+            first = self.at(part[0])
+            if self.holds(first):
+                return first
+            for start in range(1, part.size, _LOOKED):
+                places = part[start : start + _LOOKED]
+                held = np.flatnonzero(self.holds(self._full(places)))
+                if held.size:
+                    return self.at(places[held[0]])
         return None
 
     def _leading(self) -> Iterator[NDArray[np.int64]]:
         """Yield the places of the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
         open_ = self._fits & np.logical_and.reduce(
-            [np.ones(self._fits.shape, dtype=bool), *(self._over(name) <= 1 for name in self._limited if name != "ttft")]
+            [
+                np.ones(self._fits.shape, dtype=bool),
+                *(self._over(name) <= 1 for name in self._limited if name != "ttft"),
+            ]
         )
         for part in leading(open_, self._score, self._axes[1]):
             if "ttft" in self.limits:
                 part = part[~(self.pairs.ttft_of(part) > self.limits["ttft"])]  # noqa: PLW2901
-            yield part
+            if part.size:
+                yield part
 
     @cached_property
     def frontier(self) -> Pools | None:
