@@ -216,7 +216,7 @@ def laid_out():
                 compressed_cache.compressor_bytes(m),
                 *(
                     compressed_cache.paged(m, length, entry, TOKENS, 512.0, apart=apart)
-                    for length, entry, apart in ((64.0, 0.0, False), (256.0, 1.14, True))
+                    for length, entry, apart in ((64.0, 0.0, False), (256.0, 1.14, True), (256.0, 0.6, True))
                 ),
                 compressed_cache.pooled(m, 0.1, 1.14, TOKENS),
             ],
