@@ -18,6 +18,10 @@ CHUNK: Final = 64
 """Tokens of a chunk, as kernels choose them."""
 
 
+_NARROW: Final = ("decay", "decay_a", "beta")
+"""Projections of a few elements a head, which engines keep beside those of queries, keys, values and gate: in 16 bits where these are not."""
+
+
 def _into(a: Linear, hidden: int) -> tuple[Matrix, ...]:
     """Return the projections of the hidden state: queries, keys, values, gate, decays and, by the delta rule, strengths."""
     keys, values, bias = a.key_heads * a.key_dim, a.value_heads * a.value_dim, int(a.bias)
@@ -118,10 +122,14 @@ def operations(a: Linear, p: Flow) -> tuple[Operation, ...]:
     hidden, tp = p.model.hidden, p.layout.tp
     out, share = _output(a, hidden), 1.0 / smaller(tp, float(a.value_heads))
     values = a.value_heads * a.value_dim * share
+    into = _into(a, hidden)
+    narrow = tuple(m for m in into if m.name in _NARROW) if a.delta else ()
     return (
         *norms(p, a.norms),
-        gemm(p, "in", *_into(a, hidden)),
+        gemm(p, "in", *(m for m in into if m not in narrow)),
+        *((gemm(p, "decay beta", *narrow),) if narrow else ()),
         *(gemm(p, m.name, m) for m in _up(a)),
+        *((elementwise(p, "split", 2 * p.tokens * (_channels(a) * share + values), module="attention"),) if a.delta else ()),
         *((elementwise(p, "convolve", 2 * p.tokens * _channels(a) * share, module="attention"),) if a.conv else ()),
         *(core(a, p, s) for s in p.streams),
         elementwise(p, "gate", 3 * p.tokens * values, module="attention"),
