@@ -165,10 +165,10 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
         *norms(p, a.norms),
         *project,
         *_squares(a, p, rotated),
-        elementwise(p, "rotate", 2 * rotated, launches=2.0 if a.qk_norm else 1.0, module="attention"),
+        elementwise(p, "rotate", 2 * rotated, launches=3.0 if a.qk_norm else 1.0, module="attention"),
         *indexer.operations(a.indexer, p),
         *(core(a, p, stream) for stream in p.streams),
-        *((elementwise(p, "gate", gate, module="attention"),) if a.gate_dim else ()),
+        *((elementwise(p, "gate", gate, launches=2.0, module="attention"),) if a.gate_dim else ()),
         gemm(p, "o", out),
         *reduced(p, "attention", "attention"),
     )

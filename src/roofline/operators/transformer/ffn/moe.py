@@ -135,8 +135,8 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
         elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
         items=slots,
-        # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
-        helpers=6.0,
+        # Sorting, quantisation, activation, the second product, the sum of the visits.
+        helpers=5.0,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
         weights=slots * expert(f, p.model.hidden) / cut,
@@ -153,6 +153,8 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     return (
         *norms(p, f.norms),
         gemm(p, "router", router),
+        # Scores, and the experts with the highest: timings of grouped GEMMs are given them.
+        elementwise(p, "choose", 2 * p.tokens * router.outputs, module="router"),
         *(() if into is None else (gemm(p, "latent in", into, module="experts"),)),
         *there,
         experts,
