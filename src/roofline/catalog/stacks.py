@@ -214,6 +214,7 @@ def _words(table: Table) -> dict[str, Any]:
         ("fused", tuple(DTYPES), "formats"),
         ("attention", tuple(DTYPES), "formats"),
         ("captured", PASSES, "passes"),
+        ("pieces", PASSES, "passes"),
     ):
         if table.raw(key, None) is not None:
             out[key] = table.words(key)

@@ -163,6 +163,8 @@ class Engine:
         formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
+        pieces: kinds of pass that run in graphs cut at every attention and collective, which the host launches; of models of text alone
+            that draft no tokens, on one pipeline stage and one attention rank.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
@@ -209,6 +211,7 @@ class Engine:
     formats: Mapping[str, Ratio] = field(factory=dict)
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
+    pieces: tuple[str, ...] = ()
     compute: Ratio = 1.0
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve
 
-from roofline.core.arrays import ceil, larger, share, smaller
+from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller
 from roofline.core.remember import Later, remembered
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
@@ -54,7 +54,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     # Attention ranks have processes of their own: each schedules, samples and sends what it serves itself.
     own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share(engine.stream * own + _launching(cut, engine, name), chip.time)
+    pieces = name in engine.pieces and _cut_in_pieces(question, layout)
+    host = share(engine.stream * own + _launching(cut, engine, name, pieces), chip.time)
     waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
@@ -91,14 +92,33 @@ def _gathered(work: Operation) -> Operation:
     return evolve(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
 
 
-def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
+def _cut_in_pieces(question: Pass, layout: Layout) -> Mask:
+    """Return where graphs cut at attention serve a pass: for text alone, without drafts, on one pipeline stage and one attention rank.
+
+    Source:
+        SGLang's documentation of piecewise CUDA graphs, "Compatibility".
+    """
+    drafts = 0.0 if isinstance(question, Prefill) else question.draft_tokens
+    return (drafts <= 0) & (layout.dp <= 1) & (layout.pp <= 1) & (not question.model.towers)
+
+
+def _launching(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) -> Seconds:
     """Return the time in which the host launches the kernels of a pass one by one; 0 for one that a graph has captured.
 
     The host runs ahead of the chip: a pass is bound by its launches only where they take longer than its kernels do together.
+
+    Args:
+        pieces: where graphs are cut at attention and collectives: the host launches these, and a piece after each.
     """
     if kind in engine.captured:
         return 0.0
-    return engine.launch_host * sum((s.times * sum(map(launched, s.operations)) for s in cut), start=0.0)
+
+    def by_host(work: Operation) -> Count:
+        between = isinstance(work, Message) or work.role == "core"
+        each = launched(work)
+        return pick(pieces, (each + (each > 0)) * between, each)
+
+    return engine.launch_host * sum((s.times * sum(map(by_host, s.operations)) for s in cut), start=0.0)
 
 
 def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:
