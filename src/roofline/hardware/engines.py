@@ -156,6 +156,7 @@ class Engine:
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
+        fused_norm: whether the norm after an all-reduce over tensor peers is part of its kernel: passed over, and not launched.
         attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate;
             others are widened to 16 bits.
         index: format of the scores of sparse attention's index.
@@ -205,6 +206,7 @@ class Engine:
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""
     fused: tuple[str, ...] = ()
+    fused_norm: bool = False
     attention: tuple[str, ...] = ("fp8",)
     index: str = "fp8"
     launch: Ratio = 1.0

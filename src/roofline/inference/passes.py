@@ -19,7 +19,7 @@ from roofline.models.architecture import Model
 from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
-from roofline.operators.operations import Message, Operation, Section, launched
+from roofline.operators.operations import Message, Op, Operation, Section, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
@@ -70,6 +70,8 @@ def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tup
     if engine.shared_routed:
         question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
+    if engine.fused_norm:
+        cut = tuple(evolve(s, operations=tuple(_joined(work, layout) for work in s.operations)) for s in cut)
     if engine.exchange == "all_to_all":
         return cut
     return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
@@ -80,6 +82,13 @@ def _routed(model: Model) -> Model:
     return evolve(model, layers=tuple(
         evolve(run, ffn=with_shared_routed(run.ffn)) if isinstance(run.ffn, Moe) else run for run in model.layers
     ))  # fmt: skip
+
+
+def _joined(work: Operation, layout: Layout) -> Operation:
+    """Return a norm as part of the all-reduce before it, where there is one: its passes over memory are left."""
+    if not isinstance(work, Op) or work.module != "norm":
+        return work
+    return evolve(work, launches=work.launches * (layout.tp <= 1))
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
