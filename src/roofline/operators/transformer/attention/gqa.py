@@ -125,7 +125,7 @@ def _crossed(a: Gqa, p: Flow, q: Matrix, others: tuple[Matrix, ...]) -> tuple[Op
     return (gemm(p, "q", q), *(() if all(s.decoding for s in p.streams) else (gemm(p, "kv", *others, tokens=rows),)))
 
 
-def _squares(a: Gqa, p: Flow, elements: Num) -> tuple[Operation, ...]:
+def _squares(a: Gqa, p: Flow, heads: Num) -> tuple[Operation, ...]:
     """Return what a norm over all heads takes first: a rank's sums of squares of queries and keys, added up over the tensor peers.
 
     A norm of each head needs neither. The sums are two numbers of 32 bits a token; the weights are applied with the rotation.
@@ -135,10 +135,11 @@ def _squares(a: Gqa, p: Flow, elements: Num) -> tuple[Operation, ...]:
     """
     if not (a.qk_norm and a.norm_all):
         return ()
-    sums = p.tokens * _SUMS
+    tp = p.layout.tp
+    read = p.tokens * a.head_dim * (heads + a.kv_heads / smaller(tp, float(a.kv_heads)))
     return (
-        elementwise(p, "squares", elements, module="attention"),
-        Message("norm reduce", "all_reduce", sums, p.layout.tp, module="attention"),
+        elementwise(p, "squares", read, module="attention"),
+        Message("norm reduce", "all_reduce", p.tokens * _SUMS, tp, module="attention"),
     )
 
 
@@ -164,7 +165,7 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
     return (
         *norms(p, a.norms),
         *project,
-        *_squares(a, p, rotated),
+        *_squares(a, p, a.heads * q.share(tp)),
         elementwise(p, "rotate", 2 * rotated, launches=3.0 if a.qk_norm else 1.0, module="attention"),
         *indexer.operations(a.indexer, p),
         *(core(a, p, stream) for stream in p.streams),

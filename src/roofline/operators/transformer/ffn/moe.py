@@ -135,6 +135,7 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
         elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
         items=slots,
+        hits=hit,
         # Sorting, quantisation, activation, the second product, the sum of the visits.
         helpers=5.0,
         useful=copies / (slots * layout.ep * uneven),
