@@ -24,7 +24,7 @@ ACROSS = 3
 
 HEAD = """# Gallery
 
-Every picture is drawn by the script beside it: copy, run, change. [Figures](../how-to/figures.md) tells the kinds, styles and widths, and how
+Every picture is drawn by the script shown with it. [Figures](../how-to/figures.md) has the kinds, styles and widths, and how
 documents take them.
 
 <!-- Written by python docs/gallery.py. -->

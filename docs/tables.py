@@ -467,7 +467,7 @@ def _priced(row: dict[str, str]) -> list[tuple[str, float, float, float]]:
         out.append(("", time, half, 0.0))
     elif row["kind"] in ("dispatch", "combine") or row["kind"].startswith("p2p"):
         message = _message(row)
-        cost = send(message, rack.tiers, profile)
+        cost = send(message, rack.tiers, profile, (row["path"],) if row["path"] else None)
         way = min(cost.ways, key=lambda name: float(cost.ways[name]))
         out.append((way.replace("_", " "), float(cost.time), float(cost.error), _logical(rack, message)))
     else:
@@ -581,8 +581,8 @@ CloudMatrix 384](cloudmatrix.md) what they make of the whole service.
 ## Dispatch and combine
 
 Tokens to the ranks of their experts and back, 8 of 256 experts a token, 7,168 wide: 128 tokens a rank (4,096 and 8,192 of DeepEP's normal and
-second kernels), out in 8 bits and back in 16. Predicted is the quicker of the two ways: a copy for each expert, or one for each node. Bandwidths
-count what a published figure counts: also what stays in a rank, or a node, of its own.
+second kernels), out in 8 bits and back in 16. Predicted is the way that the row names: low latency sends a copy for each expert, the others one for
+each node. Bandwidths count what a published figure counts: also what stays in a rank, or a node, of its own.
 
 {sent}
 {comment_sent}
@@ -599,11 +599,11 @@ _COMMENT_SENT = """\
 as predicted and more, at every size of group, and twice outside: this dispatch also quantises and sorts, and spends about 15 % of its time on a barrier, which a transfer of
 bytes does not know. Both times stay flat from 64 ranks on, as tokens drawn at random make them.
 
-*DeepEP.* Low-latency kernels on H800 come within 17 % from 8 to 256 ranks, across NVLink and RDMA. The constants were fitted to the same kernels on
+*DeepEP.* Low-latency kernels on H800 come within 18 % from 8 to 256 ranks, across NVLink and RDMA. The constants were fitted to the same kernels on
 H100, H200, B200 and GB200, so this tests another link and larger groups, not other software. The older figures that the paper quotes are of kernels that
-went over RDMA even inside a node, where the library takes NVLink: that is why they are missed at 8 and 16 ranks. Normal kernels move these large
-batches at a third to two thirds more than predicted, those of the second version on B200 with many cores at three quarters more: the constants are the middle
-of all batches on four systems, and on B200 and GB200 the kernels measured reached 0.21 to 0.28 of NVLink, where the second version reaches 0.63 to 0.72.
+went over RDMA even inside a node, where the library takes NVLink: that is why they are missed at 8 and 16 ranks. Normal kernels come within 14 %:
+they run on 20 to 24 cores, each of which copies 13 to 17 GB/s whatever the link, so that a link of 200 GB/s bounds them on H800 and the cores bound them on
+B200 and GB200. The second version copies two to three times as much with each core, and is as much quicker on B200 than the constants of the first.
 """
 
 _COMMENT_OTHERS = """\
@@ -639,7 +639,8 @@ _MEMORY = """# Memory of engines and of training
 
 ## Start-up logs of serving engines
 
-{count} figures that engines print when they start (`workloads/runs/memory.csv`, each with its source) against what is predicted of them.
+{count} figures that engines print when they start (`workloads/runs/memory.csv`, each with its source) against what is predicted of them;
+{checks} are of logs that set no constant.
 An answer gives the same numbers as `memory`, `kv_cache_tokens` and `max_concurrency`, each with an 80 % interval, and the chance that a
 configuration fits (`fits_probability`).
 
@@ -659,6 +660,13 @@ What is missed most, and why:
 - NVFP4 checkpoints of Qwen3.8-27B leave attention in 8 bits; the row on one RTX 5090 is looked up as if all of it were in 4.
 - Gemma 4 E2B has towers that the model of that name here has not, and captured graphs of 3.9 GiB.
 
+## Intervals of memory
+
+Residuals of these logs, and of the peaks below, by `python scripts/memory.py --write`: of the room for the cache as a part of the memory that
+the driver reports, of the tokens to a byte of room, of weights, of peaks. An engine without logs takes the spread of logs that were
+predicted by `generic` in their engine's place. Where the release is not stated, every release that the engine's file describes is as likely.
+
+{spreads}
 ## Peaks of training steps
 
 {peaks} peaks of memory that published training runs print, in GiB of allocated memory, against the sum of weights, gradients, optimizer and
@@ -668,19 +676,23 @@ activations.
 """
 
 
-def _logged() -> tuple[list[str], list[str], int]:
-    """Return errors by quantity, every figure, and how many there are."""
+def _logged() -> tuple[list[str], list[str], int, int]:
+    """Return errors by quantity, every figure, how many there are, and how many of logs that set no constant."""
     found = logs(catalog.read_rows(HERE.parent / "workloads" / "runs" / "memory.csv"))
-    by: dict[str, list[Logged]] = {}
-    for each in found:
-        by.setdefault(each.row["quantity"], []).append(each)
-    table = [
-        [
-            f"`{name}`", str(len(of)), f"{np.mean([abs(o.error) for o in of]):.1%}", f"{np.median([abs(o.error) for o in of]):.1%}",
-            f"{np.mean([o.error for o in of]):+.1%}", f"{np.mean([o.inside for o in of]):.0%}",
-        ]
-        for name, of in by.items()
-    ]  # fmt: skip
+    roles = {"": found, "no constant": [each for each in found if each.row["role"] == "check"]}
+    table = []
+    for role, those in roles.items():
+        by: dict[str, list[Logged]] = {}
+        for each in those:
+            by.setdefault(each.row["quantity"], []).append(each)
+        table += [
+            [
+                f"`{name}`", role or "all", str(len(of)), f"{np.mean([abs(o.error) for o in of]):.1%}", f"{np.median([abs(o.error) for o in of]):.1%}",
+                f"{np.mean([o.error for o in of]):+.1%}", f"{np.mean([o.inside for o in of]):.0%}",
+            ]
+            for name, of in by.items()
+        ]  # fmt: skip
+        table.append(["all", role or "all", str(len(those)), "", "", "", f"{np.mean([o.inside for o in those]):.0%}"])
     rows = [
         [
             o.row["model"], f"`{o.row['system']}`", f"{o.row['engine']} {o.row['release']}".strip(), o.row["memory_fraction"] or "default",
@@ -688,11 +700,22 @@ def _logged() -> tuple[list[str], list[str], int]:
         ]
         for o in found
     ]  # fmt: skip
-    inside = f"{np.mean([o.inside for o in found]):.0%}"
-    table.append(["all", str(len(found)), "", "", "", inside])
-    head = ["quantity", "figures", "mean error", "median", "bias", "inside"]
+    head = ["quantity", "logs that set", "figures", "mean error", "median", "bias", "inside"]
     columns = ["model", "system", "engine", "fraction", "quantity", "printed", "predicted", "error", "inside"]
-    return _table(head, table), _table(columns, rows, right=5), len(found)
+    return _table(head, table, right=2), _table(columns, rows, right=5), len(found), len(roles["no constant"])
+
+
+def _spreads() -> list[str]:
+    """Return the spreads that intervals of memory are made of."""
+    rows = [
+        [
+            quantity, {"family": "with logs", "stack": "with peaks", "chip": "without any"}[distance], of or "all", str(spread.cells),
+            *(f"{end:+.1%}" for coverage in (0.5, 0.8, 0.95) for end in spread.ends(coverage)),
+        ]
+        for (quantity, distance, of), spread in catalog.evidence().spreads.items()
+        if quantity in ("room", "cache", "cache_mixed", "weights", "peak")
+    ]  # fmt: skip
+    return _table(["", "engine or framework", "", "logs", "50 %", "", "80 %", "", "95 %", ""], rows, right=3)
 
 
 _PEAK = re.compile(r"(?:peak (?:alloc|memory)|memory) ([0-9.]+) GiB")
@@ -725,10 +748,12 @@ def _peaks() -> tuple[list[str], int]:
 
 def memory() -> str:
     """Return the page of memory: start-up logs of engines, and peaks of training."""
-    quantities, rows, count = _logged()
+    quantities, rows, count, checks = _logged()
     groups, peaks = _peaks()
     return _MEMORY.format(
         count=count,
+        checks=checks,
+        spreads="\n".join(_spreads()),
         quantities="\n".join(quantities),
         rows="\n".join(rows),
         peaks=peaks,

@@ -200,6 +200,7 @@ def _replaced(text: str, key: Key, constants: rl.Kernel | rl.Link) -> str:
         if not value and f"\n{field} " not in block:
             continue
         line = f'{field} = "{value * 1e6:.3g} us"' if field in TIMES else f"{field} = {value:.3g}"
+        line = f'{field} = "{value / 1e9:.3g} GB/s"' if field == "copied" else line
         block, hits = re.subn(rf"^{field} *=.*$", line, block, flags=re.MULTILINE)
         if not hits:
             block = block.replace("\nerror", f"\n{line}\nerror", 1)

@@ -69,7 +69,7 @@ PAGE = """\
 
 Made by `python scripts/terms.py` from the timings in `hardware/timings`: mean of |predicted / measured - 1| on the rows left
 out, of one fit for each chip, stack and format, the fits of a class averaged. Each column has one term more than the one before
-it ([the law](../concepts/physics.md)).
+it ([the law](../concepts/operations.md)).
 
 {kernels}
 ## Chips left out

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -28,10 +29,16 @@ import numpy as np
 
 import roofline as rl
 from roofline import catalog
+from roofline.calibration import foreign as foreign_timings
+from roofline.calibration import timings
 from roofline.cli import app
 from roofline.inference.trace_files import opened
 from roofline.studies import sweep as sweeping
+from roofline.validation import foreign as foreign_runs
 from roofline.validation import runs
+
+sys.path.append(str(Path(__file__).parent))
+import foreign_files as files
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20
@@ -290,8 +297,6 @@ def table(dice):
         if dice.random() < 0.1:
             rl.calibrate([path], "h200")
         else:
-            from roofline.calibration import timings
-
             timings.read(rows, rl.chip("h200"), "t.csv")
 
 
@@ -350,6 +355,82 @@ def foreign(dice):
     if dice.random() < 0.2:
         (folder / "config.json").write_bytes(spoilt_bytes(dice, json.dumps(whole).encode()))
     rl.model(folder)
+
+
+RESULTS = {
+    "vllm.json": files.VLLM, "details.json": files.VLLM | {"input_lens": [100, 300], "output_lens": [5, 5]}, "sglang.jsonl": files.SGLANG,
+    "agg.json": files.INFERENCEX, "aiperf.json": files.AIPERF, "genai.json": files.GENAI_PERF, "benchmarks.json": files.GUIDELLM,
+    "summary.txt": files.MLPERF,
+}  # fmt: skip
+TIMINGS = {
+    "nccl.txt": files.NCCL, "all_gather.log": files.ROWS, "hccl.log": files.HCCL, "trace.json": files.TRACE, "kernel_details.csv": files.ASCEND,
+}  # fmt: skip
+
+
+def _spoilt_file(dice, whole):
+    """Return a file of another tool with a value of its JSON, a word of its text, or bytes changed."""
+    data = (whole if isinstance(whole, str) else json.dumps(whole)).encode()
+    if dice.random() < 0.25:
+        return spoilt_bytes(dice, data)
+    if isinstance(whole, str):
+        words = re.split(rb"(\s+|[,:;|])", data)
+        for _ in range(dice.randint(1, 3)):
+            words[dice.randrange(len(words))] = dice.choice(TEXTS).encode("utf-8", "surrogatepass")
+        return b"".join(words)
+    for _ in range(dice.randint(1, 3)):
+        found = list(places(whole))
+        if found:
+            whole = changed(whole, dice.choice(found), dice.choice(JSONS), drop=dice.random() < 0.1)
+    return (b"[%s]" if dice.random() < 0.05 else b"%s") % json.dumps(whole).encode()
+
+
+def results(dice):
+    """A result file of another tool, as ``validate`` reads it; what is predicted of it is finite."""
+    name = dice.choice(sorted(RESULTS))
+    path = put(name, _spoilt_file(dice, RESULTS[name]))
+    words = {"system": "dgx-h100"} | ({"tp": 8.0, "input": 294.0} if dice.random() < 0.8 else {})
+    read = foreign_runs.read(path, foreign_runs.Known(**words))
+    runs.serving_runs(read.rows, name)
+    if dice.random() < 0.02:
+        for each in rl.validate(path, **words).predictions:
+            if not all(np.isfinite(value) for value in (each.measured, each.predicted) if value is not None):
+                raise Wrong(f"{each.quantity}: {each.measured} measured, {each.predicted} predicted")
+
+
+def kernels(dice):
+    """Timings of another tool, as ``calibrate`` reads them; constants that are fitted are finite."""
+    name = dice.choice(sorted(TIMINGS))
+    path = put(name, _spoilt_file(dice, TIMINGS[name]))
+    read = foreign_timings.read(path, ranks=8 if dice.random() < 0.1 else None)
+    timings.read(read.rows, rl.chip("h200"), name)
+    if dice.random() < 0.05:
+        fitted([dict(each) for each in read.rows] * 12)
+    elif dice.random() < 0.02:
+        fitted(_absurd(dice))
+
+
+def _absurd(dice):
+    """Return timings of a product whose times or sizes no chip has."""
+    time, size = (
+        dice.choice([1e-300, 1e-30, 1e-3, 1.0, 1e9, 1e30, 1e300]),
+        dice.choice([1, 64, 4096, 1e9, 1e30, 1e100, 1e300]),
+    )
+    rows = []
+    for i in range(40):
+        m, n = 16 << i % 9, 4096 << i % 2
+        time_ = 5e-6 + max(2 * m * n * 4096 / 6e14, 2 * (m * n + n * 4096 + m * 4096) / 3.5e12)
+        rows.append({"kernel": "gemm", "dtype": "bf16", "m": m, "n": n, "k": 4096, "measured_us": 1e6 * time_})
+    spoilt = dice.choice(["measured_us", "m", "n", "k"])
+    for row in rows if dice.random() < 0.5 else dice.sample(rows, 3):
+        row[spoilt] = time if spoilt == "measured_us" else size
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+def fitted(rows):
+    """Calibrate on rows, and read the profile as a file: it has finite constants and errors."""
+    found = rl.calibrate(rows, system="hgx-h200")
+    json.dumps(found.to_dict(), allow_nan=False)
+    rl.profile(put("fitted.toml", found.toml().encode()), "hgx-h200")
 
 
 def in_pieces(whole, wanted, path):
@@ -582,13 +663,17 @@ def api(dice):
         raise Wrong(f"{name}={new!r} is taken for a number")
 
 
-KINDS = {each.__name__: each for each in (config, toml, table, trace, foreign, checkpoint, command, api)}
+KINDS = {
+    each.__name__: each for each in (config, toml, table, trace, foreign, results, kernels, checkpoint, command, api)
+}
 SHARES = {
     "config": 380,
     "toml": 110,
     "table": 220,
     "trace": 250,
     "foreign": 8,
+    "results": 150,
+    "kernels": 150,
     "checkpoint": 8,
     "command": 12,
     "api": 12,

@@ -59,7 +59,7 @@ def links(draw):
     return rl.Link(
         alpha=draw(st.floats(0, 1e-4)), peer=draw(st.floats(0, 1e-6)), start=draw(st.floats(0, 20)), hop=draw(st.floats(0, 3)),
         eta=draw(st.floats(0.1, 1)), far=draw(st.floats(0.1, 1)), pair=draw(st.floats(0.5, 1)), c=draw(st.floats(0, 1)),
-        error=draw(st.floats(0, 0.5)),
+        error=draw(st.floats(0, 0.5)), copied=draw(st.sampled_from([1e9, 1e11, float("inf")])),
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ MOVED = {
     "ring": {"start": 9.0, "hop": 0.9, "eta": 0.7, "pair": 0.95}, "in_network": {"start": 14.0, "eta": 0.5}, "gather": {"start": 9.0, "hop": 0.8, "eta": 0.65, "pair": 0.9},
     "all_to_all": {"start": 6.0, "hop": 1.5, "eta": 0.6, "pair": 0.95}, "one_shot": {"start": 5.0, "peer": 0.4e-6, "eta": 0.4},
     "two_shot": {"start": 12.0, "peer": 0.05e-6, "eta": 0.6}, "low_latency": {"alpha": 14e-6, "hop": 2.5, "eta": 0.4, "far": 0.7},
-    "throughput": {"alpha": 30e-6, "hop": 4.0, "eta": 0.6, "far": 0.45},
+    "throughput": {"alpha": 30e-6, "hop": 4.0, "far": 0.45, "copied": 150e9},
 }  # fmt: skip
 LINKS = {way: attrs.evolve(GENERIC.link(way), **change) for way, change in MOVED.items()}
 SIZES = {
@@ -569,7 +569,7 @@ def test_the_command_writes_a_profile_that_serves(tmp_path, capsys, pack):
     ("data", "says"),
     [(b"", "must name every column once"), (b"m,m\n1,2\n", "must name every column once"), (b"m,n\n1\n", "line 2: has 1 cells, not 2"),
      (b"\xff\xfe\x00", "not UTF-8"), (b'm,n\n"1,2\n', "not valid CSV|cells"), (b"\x1f\x8bnonsense", "not a whole gzip"), (b"m,n,k,dtype,measured_us\n1,2,3,bf16,0\n", "measured_us='0'"),
-     (b"m,n,k,dtype,measured_us\n1,2,3,bf16,nan\n", "must be a finite number above 0"), (b"m,n,k,dtype,measured_us\n1,2,-3,bf16,1\n", "k='-3'"),
+     (b"m,n,k,dtype,measured_us\n1,2,3,bf16,nan\n", "must be a time of"), (b"m,n,k,dtype,measured_us\n1,2,-3,bf16,1\n", "k='-3'"),
      (b"m,n,dtype,measured_us\n1,2,bf16,1\n", "row 1: k: is missing"), (b"kernel,measured_us\nconvolution,1\n", "unknown kernel"),
      (b"m,n,k,dtype,measured_us\n1,2,3,fp9,1\n", "no such dtype"), (b"m,n,k,dtype,measured_us\n1,2,3,bf16,1\n", "no class with rows enough"),
      (b"kernel,gpus,measured_us\nnccl_alltoall,8,1\n", "row 1: bytes: is missing"), (b"kernel,kv_dtype,batch,q_len,past_len,heads,measured_us\nmla_decode,fp9,1,1,1,1,1\n", "no such dtype"),
@@ -844,3 +844,30 @@ def test_the_rows_that_are_shipped_are_used(refitted):
             re.search("caches that stay|links of l40s do not allow|no constants are within", note)
             for note in found.notes
         ), found.notes
+
+
+def _products(**changed):
+    rows = [
+        {"kernel": "gemm", "dtype": "bf16", "m": 16 << i % 9, "n": 4096, "k": 4096, "measured_us": 20.0 + i}
+        for i in range(24)
+    ]
+    return [{name: str(value) for name, value in (row | changed).items()} for row in rows]
+
+
+@pytest.mark.parametrize("time", ["1e-300", "1e-4", "1e11", "1e300", "inf", "nan", "-1", "0", ""])
+def test_times_that_no_clock_tells_are_refused(time):
+    with pytest.raises(rl.RooflineError, match="row 1: measured_us"):
+        calibrate(_products(measured_us=time), "h200")
+
+
+@pytest.mark.parametrize("size", ["1e16", "1e300", "inf", "0", "-4"])
+def test_sizes_that_no_chip_has_are_refused(size):
+    with pytest.raises(rl.RooflineError, match="row 1: k"):
+        calibrate(_products(k=size), "h200")
+
+
+def test_a_profile_of_nothing_is_not_written():
+    found = calibrate(_products(measured_us="0.001"), "h200")
+    assert found.fits == ()
+    with pytest.raises(rl.QuestionError, match="there is no profile to write"):
+        found.toml()

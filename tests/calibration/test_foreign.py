@@ -6,60 +6,9 @@ import json
 import pytest
 
 import roofline as rl
+from foreign_files import ASCEND, HCCL, NCCL, RANKS, ROWS, TRACE
 from roofline.calibration.foreign import is_foreign, read
 from roofline.core.errors import DescriptorError, QuestionError
-
-RANKS = "\n".join(f"#  Rank  {i} Group  0 Pid  2028{i} on  node device  {i} [0009:01:00] NVIDIA H100" for i in range(8))
-ROWS = """#       size         count      type   redop    root     time   algbw   busbw #wrong     time   algbw   busbw #wrong
-#        (B)    (elements)                               (us)  (GB/s)  (GB/s)            (us)  (GB/s)  (GB/s)
-           0             0     float     sum      -1     1.00    0.00    0.00      0     1.00    0.00    0.00      0
-     1048576        262144     float     sum      -1    40.00   26.21   45.87      0    39.00   26.89   47.05      0
-  1073741824     268435456     float     sum      -1   4000.0  268.44  469.76      0   3990.0  269.11  470.94    N/A
-# Out of bounds values : 0 OK
-# Avg bus bandwidth    : 200.0
-"""
-NCCL = f"# Collective test starting: all_reduce_perf\n# nThread 1 nGpus 1 minBytes 8 maxBytes 1G\n#\n# Using devices\n{RANKS}\n#\n{ROWS}"
-HCCL = """mpirun -n 16 ./bin/all_reduce_test -b 64M -e 1G -f 2 -d fp32 -o sum -p 8
-the minbytes is 67108864, maxbytes is 1073741824, iters is 20, warmup_iters is 10
-data_size(Bytes): | aveg_time(us): | alg_bandwidth(GB/s): | check_result:
-67108864          | 700.50         | 95.80072             | success
-1073741824        | 6000.00        | 178.95697            | success
-1073741824        | 1.00           | 178.95697            | failed
-"""
-ASCEND = (
-    "Device_id,Model ID,Task ID,Stream ID,Name,Type,OP State,Accelerator Core,Start Time(us),Duration(us),Wait Time(us),Block Dim,Input Shapes,"
-    "Input Data Types,Input Formats,Output Shapes,Output Data Types,Output Formats\n"
-    '0,1,1,1,aclnnMatmul_MatMulV3,MatMulV3,dynamic,AI_CORE,100.0\t,151.0,0,20,"""2048,7168;7168,4096""",DT_BF16;DT_BF16,ND;ND,"""2048,4096""",DT_BF16,ND\n'
-    '0,1,2,1,q,QuantBatchMatmulV3,dynamic,AI_CORE,300.0\t,60.0,0,20,"""64,7168;128,448,16,32;4096""",INT8;INT8;FLOAT,ND;FRACTAL_NZ;ND,"""64,4096""",FLOAT16,ND\n'
-    '0,1,2,1,g,GroupedMatmul,dynamic,AI_CORE,300.0\t,60.0,0,20,"""64,7168""",INT8,ND,"""64,4096""",FLOAT16,ND\n'
-    '0,1,3,1,m,MatMulV2,dynamic,AI_CORE,300.0\t,60.0,0,20,"""""",N/A,ND,"""64,4096""",FLOAT16,ND\n'
-)
-
-
-def op(name, dims, types, external):
-    return {"ph": "X", "cat": "cpu_op", "name": name, "ts": 1, "dur": 9,
-            "args": {"External id": external, "Input Dims": dims, "Input type": types}}  # fmt: skip
-
-
-def kernel(dur, **args):
-    return {"ph": "X", "cat": "kernel", "name": "nvjet", "ts": 5, "dur": dur, "args": args}
-
-
-BF = "c10::BFloat16"
-TRACE = {
-    "traceEvents": [
-        op("aten::linear", [[2, 8, 4096], [11008, 4096], []], [BF, BF, ""], 1), kernel(50.0, **{"External id": 1}),
-        op("aten::mm", [[16, 4096], [4096, 512]], [BF, BF], 2), {"cat": "cuda_runtime", "args": {"External id": 2, "correlation": 77}},
-        kernel(7.5, correlation=77), kernel(0.5, correlation=77),
-        op("aten::addmm", [[512], [16, 4096], [4096, 512]], ["float", "float", "float"], 3), kernel(9.0, **{"External id": 3}),
-        op("aten::_scaled_dot_product_flash_attention", [[4, 32, 1, 128], [4, 8, 1000, 128], [4, 8, 1000, 128]], [BF] * 3, 4),
-        kernel(20.0, **{"External id": 4}),
-        op("aten::copy_", [[3]], [BF], 5), kernel(1.0, **{"External id": 5}),
-        op("aten::mm", [[16, 4096], [512, 4096]], [BF, BF], 6), kernel(3.0, **{"External id": 6}),
-        op("aten::mm", [[16, 4096], [4096, 512]], [BF, BF], 9),  # launched nothing
-        {"ph": "M", "name": "process_name"}, 5,
-    ]
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -168,3 +117,42 @@ def test_calibrate_takes_them(put):
     path = put("all_reduce_perf.txt", "\n".join([RANKS, *lines]))
     found = rl.calibrate(path, system="dgx-h100")
     assert sum(part.timings.count for part in found.parts) == len(sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("all_reduce.txt", "   40.00   26.21", "   4.0.0   26.21"), ("all_reduce.txt", "469.76", "46.9.76"), ("all_reduce.txt", "268.44", "26.8.44"),
+        ("all_reduce.txt", "1048576 ", "9" * 5000 + " "),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none_are_left_aside(put, name, old, new):
+    assert old in ROWS
+    found = read(put(name, ROWS.replace(old, new, 1)), ranks=8)
+    assert found.tool == "nccl-tests"
+
+
+@pytest.mark.parametrize("count", ["9" * 5000, "1234567890123"])
+def test_an_absurd_number_of_ranks_is_none(put, count):
+    text = HCCL.replace("-n 16", f"-n {count}")
+    with pytest.raises(QuestionError, match="give --ranks"):
+        read(put("all_reduce.log", text))
+
+
+@pytest.mark.parametrize("strange", [{"a": 1}, [1], None, "", 10**400, float("nan"), float("inf"), -1.0, "x", True])
+@pytest.mark.parametrize("field", ["External id", "correlation", "dur", "Input Dims"])
+def test_traces_with_strange_values(put, field, strange):
+    events = json.loads(json.dumps(TRACE["traceEvents"]))
+    for each in events:
+        if isinstance(each, dict) and field in each:
+            each[field] = strange
+        if isinstance(each, dict) and field in each.get("args", {}):
+            each["args"][field] = strange
+    found = read(put("trace.json", {"traceEvents": events}))
+    assert all(float(row["measured_us"]) < float("inf") for row in found.rows)
+
+
+@pytest.mark.parametrize("shape", ["1,,2;3,4", "9" * 5000 + ",1;1,1", "٣,٣;٣,٣", ",;,"])
+def test_shapes_that_are_none(put, shape):
+    found = read(put("kernel_details.csv", ASCEND.replace("2048,7168;7168,4096", shape)))
+    assert len(found.rows) == 1

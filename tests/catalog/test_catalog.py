@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline import catalog
+from roofline.catalog import folders
+from roofline.core.errors import UnknownNameError
 from roofline.operators import memory
 
 ROOT = Path(__file__).parents[2]
@@ -257,3 +259,41 @@ def test_a_missing_chip_names_the_system(tmp_path):
         rl.DescriptorError, match=r"rack\.toml: system\.chip: chip='h10': no such chip; did you mean h100"
     ):
         rl.system(rack)
+
+
+@pytest.mark.parametrize("kind", ["chip", "system"])
+def test_other_names_stand_for_descriptors_and_hide_none(kind: str) -> None:
+    others = folders.other_names(kind)
+    assert len(others) > 10
+    for other, name in others.items():
+        assert name in folders.names(kind), (other, name)
+        assert all(other not in folders.names(each) for each in ("chip", "system", "model")), other
+        assert folders.as_name(other) == other
+        assert "." not in other
+
+
+def test_names_of_clouds_and_data_sheets() -> None:
+    assert catalog.system("HGX H100").name == "dgx-h100"
+    assert catalog.system("p5.48xlarge").name == "p5-48xlarge"
+    assert catalog.system("nd_h100_v5").name == "dgx-h100"
+    assert catalog.chip("h100_sxm").name == "h100"
+    assert float(catalog.system("H200 SXM").chips) == 1.0
+    assert catalog.kind_of("h100-sxm5") == "chip"
+    with pytest.raises(
+        UnknownNameError, match="dgx-a100-40gb or dgx-a100-80gb"
+    ):  # two machines are called so: neither is taken
+        catalog.system("dgx-a100")
+
+
+def test_machines_of_clouds_have_the_chips_of_the_maker_and_their_own_fabric() -> None:
+    for cloud, maker in (
+        ("p5-48xlarge", "dgx-h100"),
+        ("a3-mega-h100", "dgx-h100"),
+        ("p5e-48xlarge", "hgx-h200"),
+        ("a4-b200", "dgx-b200"),
+    ):
+        ours, theirs = catalog.system(cloud), catalog.system(maker)
+        assert ours.chip == theirs.chip
+        assert float(ours.tiers[0].bandwidth) == float(theirs.tiers[0].bandwidth)
+        assert ours.tiers[-1].fabric != theirs.tiers[-1].fabric
+    assert float(catalog.system("p4d-24xlarge").tiers[-1].bandwidth) == 400e9 / 8 / 8  # 400 Gbit/s over 8 GPUs

@@ -63,11 +63,23 @@ def test_shipped_spreads_are_in_order_and_hold_the_prediction():
     found = catalog.evidence()
     for (quantity, distance, launch), spread in found.spreads.items():
         assert distance in DISTANCES
-        assert launch in ("", *KINDS)
+        known = {"room": catalog.names("engine"), "peak": catalog.names("framework")}
+        assert launch in ("", *known.get(quantity, KINDS))
         assert list(spread.logs) == sorted(spread.logs)
         assert spread.ends(0.95)[0] < 0 < spread.ends(0.95)[1], (quantity, distance)
     runs, others = {"tpot", "ttft", "rate", "step_time"}, {"front", "collective_long", "collective_short", "exchange"}
-    assert {quantity for quantity, _, _ in found.spreads} == runs | others
+    held = {"room", "cache", "cache_mixed", "weights", "peak"}
+    assert {quantity for quantity, _, _ in found.spreads} == runs | others | held
+
+
+@given(st.floats(0.001, 0.999))
+def test_a_quantile_and_the_share_below_it_are_inverse(share):
+    assert SPREAD.below(SPREAD.at(share)) == pytest.approx(share, abs=3e-4)
+
+
+def test_an_engine_is_known_by_a_spread_of_its_own():
+    found = Evidence({}, {("room", "family", "made"): SPREAD})
+    assert [found.knows("room", "family", name) for name in ("made", "other")] == [True, False]
 
 
 def test_a_distance_without_runs_takes_the_next_further():

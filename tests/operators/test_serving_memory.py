@@ -9,7 +9,7 @@ import roofline as rl
 from roofline import catalog
 from roofline.hardware.engines import Engine, StackMemory
 from roofline.models.architecture import Compressed, Tower
-from roofline.operators import serving_memory
+from roofline.operators import compressed_cache, serving_memory
 from roofline.operators.memory import kv_cache
 
 GIB = 2.0**30
@@ -20,7 +20,7 @@ HYBRID = rl.Model(
     (rl.Layers(3, rl.Linear(key_heads=2, value_heads=4, key_dim=100, value_dim=100, conv=0), rl.Dense(3000)),
      rl.Layers(1, rl.Gqa(10, 2, 100), rl.Dense(3000))),
 )  # fmt: skip
-OWN = StackMemory(context=GIB, spread=GIB)
+OWN = StackMemory(context=GIB)
 
 
 def driven(memory, fraction=0.5, budget=1000.0, **words):
@@ -107,7 +107,7 @@ def test_windows_and_compressors_hold_the_tokens_of_a_pass_besides():
         10, 100, 50, 1, 10, window=50, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
     )
     assert (
-        serving_memory.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
+        compressed_cache.compressor_bytes(attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),)))
         == 3 * 4 * 228 * 4
     )
 
@@ -297,7 +297,7 @@ def test_pages_of_one_size():
     )
     layers = (rl.Layers(3, mixer, rl.Dense(3000)),)
     model = attrs.evolve(PLAIN, layers=layers, formats=attrs.evolve(PLAIN.formats, kv="fp8"))
-    found = float(serving_memory.equal_pages(model, 256.0, 1024.0, 512.0))
+    found = float(compressed_cache.paged(model, 256.0, 0.0, 1024.0, 512.0, apart=False))
     assert found == pytest.approx(3 * 6400 * (128 / 64 + 2 * (4 + 512 / 4)))
 
 
@@ -309,3 +309,53 @@ def test_deepseek_v4_pro_on_mi300x_starts_by_the_size_of_its_passes():
         for day in ("2026-08", "2026-07")
     ]
     assert fits == [False, True]
+
+
+def test_streams_keys_windows_and_compressors_lie_in_pages_of_two_sizes():
+    """Pages of 64 entries of 200 bytes and of 64 keys of 132: 4 of each for 1,024 tokens, 2 of the window, 256 / 8 of compressors."""
+    mixer = Compressed(
+        10, 100, 50, 1, 10, window=128, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
+    )
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),))
+    found = float(compressed_cache.paged(model, 256.0, 2.0, 1024.0, 256.0, apart=True))
+    # A token of the compressor takes 4 x 2 x 2 x 100 = 1,600 bytes: 8 in a page of 12,800.
+    assert found == pytest.approx(3 * (12_800 * (128 / 64 + 4 + 32) + 64 * 132 * (4 + 32)))
+
+
+def test_windows_and_compressors_have_pools_of_their_own():
+    """A stream of one entry of 100 bytes and a key of 132 in 4 tokens; for a tenth of the tokens a window and 8 / 100 of a state."""
+    mixer = Compressed(
+        10, 100, 50, 1, 10, window=100, ratio=4, overlap=True, indexer=rl.Indexer(heads=4, dim=128, top_k=64)
+    )
+    model = attrs.evolve(PLAIN, layers=(rl.Layers(3, mixer, rl.Dense(3000)),))
+    state = 4 * 2 * 2 * (100 + 128)
+    each = 3 * ((100 + 132) / 4 + 0.1 * (100 + 0.08 * state))
+    assert float(compressed_cache.pooled(model, 0.1, 1.0, 5000.0)) == pytest.approx(5000 * each)
+    # Ten tokens need the room of a hundred.
+    assert float(compressed_cache.pooled(model, 0.1, 1.0, 10.0)) == pytest.approx(100 * each)
+
+
+def test_deepseek_v4_under_sglang_takes_what_its_log_prints():
+    """15,955.85 bytes a token by SGLang of May 2026, of which 58.4 are of the window of the module for drafts."""
+    model = rl.model("deepseek-v4-flash")
+    assert float(compressed_cache.pooled(model, 0.1, 584 / 512, 1e6)) / 1e6 == pytest.approx(15_955.85 - 58.4, abs=0.01)
+
+
+def test_a_release_that_is_not_stated_widens_the_memory():
+    model = rl.model("gpt-oss-120b")
+    question = rl.Decode(model, 1.0, 1000.0)
+    newest, open_ = (rl.estimate(question, RACK, rl.Layout(), engine=name) for name in ("vllm@0.27", "vllm"))
+    assert float(open_.kv_cache_tokens) == pytest.approx(float(newest.kv_cache_tokens), rel=0.01)
+    assert open_.interval("kv_cache_tokens")[0] < newest.interval("kv_cache_tokens")[0]
+    # Older releases do not start it.
+    assert 0.3 < float(open_.fits_probability) < 0.9 < float(newest.fits_probability)
+
+
+def test_an_engine_without_logs_is_less_sure():
+    question = rl.Decode(rl.model("llama-3.1-8b"), 1.0, 1000.0)
+
+    def width(engine):
+        low, high = rl.estimate(question, RACK, rl.Layout(), engine=engine).interval("memory")
+        return float(high - low)
+
+    assert width("vllm@0.27") < width("nim")

@@ -5,6 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import attrs
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -522,3 +523,50 @@ def test_scripts_of_the_gallery_run(name, tmp_path, monkeypatch):
     code = (GALLERY / f"{name}.py").read_text(encoding="utf-8")
     exec(compile(code, name, "exec"), {})  # noqa: S102
     assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
+HELD = "a$b_1$c"
+
+
+@pytest.fixture(scope="module")
+def dollars():
+    rack = rl.system("dgx-h100")
+    model = attrs.evolve(rl.model("llama-3.1-8b"), name=HELD)
+    rack = attrs.evolve(rack, name=HELD, title=HELD, package=attrs.evolve(rack.package, name=HELD, title=HELD))
+    served = rl.estimate(model, rack, rl.Layout(tp=1), concurrency=16.0, input=256, output=64)
+    stepped = rl.train(model, rack, rl.Layout(dp=8), global_batch=64, seq_len=4096)
+    runs = [
+        {"model": "llama-3.1-8b", "system": "dgx-h100", "mode": "decode", "tp": 1, "chips": 1, "input_len": 1000, "output_len": 100, "concurrency": c,
+         "tpot_s": 0.001 * c, "id": f"{c}", "group": HELD}
+        for c in (4, 64)
+    ]  # fmt: skip
+    return {
+        **{f"serve {kind}": lambda kind=kind: served.plot(kind=kind) for kind in ("roofline", "breakdown", "load", "memory", "tornado")},
+        **{f"train {kind}": lambda kind=kind: stepped.plot(kind=kind) for kind in ("roofline", "breakdown", "memory", "tornado", "timeline")},
+        "compare": rl.compare(rack, "dgx-b200").plot, "collective": rl.collective("all-reduce", [1e3, 1e6], rack, ranks=8).plot,
+        "search": rl.search(model, rack, chips=1).plot, "validate": lambda: rl.validate(runs).plot(key="group"),
+        "simulate": rl.simulate(model, rack, rl.Trace.poisson(rate=2.0, requests=20, input=100, output=10), rl.Layout(tp=1)).plot,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["serve roofline", "serve breakdown", "serve load", "serve memory", "serve tornado", "train roofline", "train breakdown", "train memory",
+     "train tornado", "train timeline", "compare", "collective", "search", "validate", "simulate"],
+)  # fmt: skip
+def test_a_name_with_dollar_signs_is_no_formula(dollars, name):
+    found = words(dollars[name]().figure)
+    assert any(HELD in each for each in found)
+    assert not any("mathdefault" in each for each in found)
+
+
+HOSTILE = {"text.usetex": True, "font.size": 30.0, "axes.grid": True, "lines.linewidth": 9.0, "axes.formatter.use_mathtext": True, "axes.facecolor": "red",
+           "legend.fontsize": 40, "xtick.labelsize": 33, "savefig.transparent": True, "savefig.bbox": "tight", "figure.dpi": 7, "svg.fonttype": "path",
+           "text.color": "white", "xtick.direction": "in", "axes.prop_cycle": "cycler(color=['r'])", "path.sketch": (1.0, 100.0, 2.0)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["serve roofline", "serve load", "train timeline", "validate", "compare"])
+def test_a_users_settings_do_not_reach_our_pictures(dollars, name):
+    alone = plots.render(dollars[name]().figure, "svg")
+    with mpl.rc_context(HOSTILE):
+        assert plots.render(dollars[name]().figure, "svg") == alone

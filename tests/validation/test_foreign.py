@@ -5,76 +5,9 @@ import json
 import pytest
 
 import roofline as rl
+from foreign_files import AIPERF, GENAI_PERF, GUIDELLM, INFERENCEX, MLPERF, SGLANG, VLLM
 from roofline.core.errors import DescriptorError, QuestionError
 from roofline.validation.foreign import Known, read
-
-VLLM = {
-    "date": "20261101-120000", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-70B-Instruct", "tokenizer_id": "x", "num_prompts": 320,
-    "request_rate": "inf", "burstiness": 1.0, "max_concurrency": 32, "duration": 100.0, "completed": 320, "total_input_tokens": 327680,
-    "total_output_tokens": 163840, "request_throughput": 3.2, "output_throughput": 1638.4, "total_token_throughput": 4915.2,
-    "mean_ttft_ms": 250.0, "median_ttft_ms": 240.0, "p99_ttft_ms": 400.0, "mean_tpot_ms": 19.0, "median_tpot_ms": 19.1, "mean_e2el_ms": 9959.0,
-}  # fmt: skip
-SGLANG = {
-    "backend": "sglang", "request_rate": 2.0, "max_concurrency": None, "random_input_len": 1024, "random_output_len": 512, "completed": 100,
-    "total_input_tokens": 102400, "total_output_tokens": 51200, "request_throughput": 1.9, "output_throughput": 972.8, "accept_length": 2.1,
-    "mean_e2e_latency_ms": 10000.0, "mean_ttft_ms": 300.0, "mean_tpot_ms": 19.0,
-    "server_info": {"model_path": "deepseek-ai/DeepSeek-V3", "tp_size": 16, "attn_dp_size": 4, "ep_size": 16, "version": "0.5.23",
-                    "speculative_num_steps": 2, "kv_cache_dtype": "fp8_e4m3"},
-}  # fmt: skip
-INFERENCEX = {
-    "hw": "b200-nv", "conc": 64, "image": "lmsysorg/sglang:v0.5", "model": "deepseek-ai/DeepSeek-R1-0528", "framework": "sglang", "precision": "fp8",
-    "spec_decoding": "mtp", "disagg": False, "isl": 8192, "osl": 1024, "tp": 8, "ep": 8, "dp_attention": "true", "tput_per_gpu": 1800.0,
-    "output_tput_per_gpu": 200.0, "mean_ttft": 1.5, "mean_tpot": 0.03,
-}  # fmt: skip
-AIPERF = {
-    "schema_version": "1.3", "request_throughput": {"unit": "requests/sec", "avg": 3.4}, "request_latency": {"unit": "ms", "avg": 2200.0},
-    "request_count": {"unit": "requests", "avg": 96.0}, "time_to_first_token": {"unit": "ms", "avg": 118.0, "p50": 117.0},
-    "inter_token_latency": {"unit": "ms", "avg": 9.0}, "output_token_throughput": {"unit": "tokens/sec", "avg": 770.0},
-    "output_sequence_length": {"unit": "tokens", "avg": 228.0, "std": 171.0}, "input_sequence_length": {"unit": "tokens", "avg": 467.0, "std": 443.0},
-    "input_config": {
-        "models": {"items": [{"name": "mine"}]}, "tokenizer": {"name": "Qwen/Qwen3-32B"},
-        "phases": [{"name": "warmup", "exclude_from_results": True, "concurrency": 2}, {"name": "profiling", "requests": 96, "concurrency": 8}],
-    },
-}  # fmt: skip
-GENAI_PERF = {
-    "request_throughput": {"unit": "requests/sec", "avg": 1.0}, "request_latency": {"unit": "ms", "avg": 8000.0},
-    "time_to_first_token": {"unit": "ms", "avg": 100.0}, "inter_token_latency": {"unit": "ms", "avg": 15.0},
-    "output_token_throughput": {"unit": "tokens/sec", "avg": 500.0}, "output_sequence_length": {"unit": "tokens", "avg": 500.0},
-    "input_sequence_length": {"unit": "tokens", "avg": 1000.0}, "input_config": {"model": ["llama-3.1-8b"], "perf_analyzer": {"stimulus": {"concurrency": 8}}},
-}  # fmt: skip
-
-
-def distribution(mean):
-    return {"successful": {"mean": mean}}
-
-
-GUIDELLM = {
-    "metadata": {"version": 1}, "args": {"model": "openai/gpt-oss-20b"},
-    "benchmarks": [
-        {"config": {"strategy": {"type_": kind, "streams": streams}},
-         "metrics": {"request_concurrency": distribution(seen), "prompt_token_count": distribution(512.0), "output_token_count": distribution(256.0),
-                     "time_to_first_token_ms": distribution(80.0), "inter_token_latency_ms": distribution(12.0),
-                     "output_tokens_per_second": distribution(640.0)}}
-        for kind, streams, seen in (("concurrent", 8, 7.9), ("constant", None, 5.5))
-    ],
-}  # fmt: skip
-MLPERF = """================================================
-MLPerf Results Summary
-================================================
-SUT name : llama2-70b-Server-SUT
-Scenario : Server
-Mode     : PerformanceOnly
-Completed samples per second    : 100.00
-Completed tokens per second: 29400.00
-Result is : VALID
-
-================================================
-Additional Stats
-================================================
-Mean latency (ns)               : 15000000000
-Mean First Token latency (ns)               : 200000000
-Mean Time per Output Token (ns)               : 60000000
-"""
 
 
 @pytest.fixture
@@ -255,3 +188,21 @@ def test_validate_takes_them(put):
 def test_words_are_of_foreign_files():
     with pytest.raises(QuestionError, match="are of result files of other tools"):
         rl.validate("serving", system="dgx-h100")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("x.json", VLLM | {"completed": 10**400}), ("x.json", VLLM | {"input_lens": [1e300, 1e300, 1.0]}),
+        ("x.json", VLLM | {"input_lens": [10**400, 1], "output_lens": "ab"}), ("x.json", VLLM | {"input_lens": [None, "x"]}),
+        ("x.json", VLLM | {"total_input_tokens": 1e300, "total_output_tokens": 1e300}),
+        *(("x.json", {"benchmarks": value}) for value in (None, 3, 0.5, {}, "x", [], [[]])),
+    ],
+)  # fmt: skip
+def test_absurd_values_are_missing_or_refused(put, name, data):
+    try:
+        rows = read(put(name, data), Known(system="dgx-h100")).rows
+    except (QuestionError, DescriptorError) as error:
+        assert "\n" not in str(error)
+    else:
+        assert all("inf" not in cell and "nan" not in cell for row in rows for cell in row.values())

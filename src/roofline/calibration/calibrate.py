@@ -22,7 +22,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed
 from roofline.core.text import columns
-from roofline.core.units import MICRO, SECOND, Ratio, Seconds, show
+from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
@@ -112,7 +112,7 @@ def calibrate(
         count = sum(part.timings.count for part in parts)
         why = "".join(f"; {n:,} rows are left aside: {reason}" for reason, n in aside.items())
         raise QuestionError(
-            fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
+            fault("rows", count, "hold no kernel with enough of them", f"time at least {ENOUGH} of one{why}")
         )
     alike = [_alike(part, grouped, start) for part in enough]
     tried: list[tuple[Part, Fit | None]] = []
@@ -374,7 +374,14 @@ class Calibrated(Displayed):
                 "notes": list(self.notes)}  # fmt: skip
 
     def toml(self, today: date | None = None, title: str = "", url: str = "") -> str:
-        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found."""
+        """Return the profile as a descriptor file: its constants over those of the generic profile, and how they were found.
+
+        Raises:
+            QuestionError: nothing was fitted.
+        """
+        if not self.fits and not self.own:
+            rule = f"no constants of {self.chip.name} are within a half of the times, so there is no profile to write"
+            raise QuestionError(f"{self.source}: {rule}; check the chip and the units of measured_us")
         name = self.chip.title or self.chip.name
         lines = [f"# Constants of {name}, fitted; where this file says nothing, those of the base serve.", "", "[calibration]",
                  'level   = "calibrated"', f"base    = {json.dumps(self.base)}", f"vendors = [{json.dumps(self.chip.vendor)}]"]  # fmt: skip
@@ -440,9 +447,12 @@ def _written(constants: Kernel | Link) -> list[str]:
         plain = "inf" if np.isinf(value) else f"{value:.4g}"
         text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
         text = json.dumps(f"{value:.0f} B") if field.name == "bytes" else text
+        text = json.dumps(f"{value / GIGA:.4g} GB/s") if field.name == "copied" else text
         out.append(f"{field.name} = {text}")
     return out
 
 
 def _shown(name: str, value: float) -> str:
+    if name == "copied":
+        return show(value, BYTE_RATE, 3)
     return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"

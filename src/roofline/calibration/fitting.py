@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from roofline.calibration.timings import Timings
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import MICRO, MILLI, Ratio
+from roofline.core.units import GIGA, MICRO, MILLI, Ratio
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.hardware.hardware import Chip, Tier
 from roofline.operators.operations import Message, Op
@@ -49,7 +49,7 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
     "one_shot": ("start", "peer", "eta"),
     "two_shot": ("start", "peer", "eta"),
     "low_latency": ("alpha", "hop", "eta", "far"),
-    "throughput": ("alpha", "hop", "eta", "far"),
+    "throughput": ("alpha", "hop", "far", "copied"),
 }
 """The constants of each kernel class, and of each way, that timings can tell."""
 
@@ -72,11 +72,13 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "turn": (0.005 * MICRO, 0.6 * MICRO), "hit": (0.005 * MICRO, MICRO), "elsewhere": (0.02, 1.5),
     "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
     "eta": (0.02, 1.0), "far": (0.02, 1.0), "pair": (0.2, 1.2),
+    # Twenty cores that copy 2.5 to 50 GB/s each.
+    "copied": (50 * GIGA, 1000 * GIGA),
 }  # fmt: skip
 _START: Final = {
     "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "eta_score": 0.8, "eta_compute": 0.6, "eta_memory": 0.7,
     "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
-    "pair": 0.9, "turn": 0.1 * MICRO, "hit": 0.1 * MICRO, "elsewhere": 0.5,
+    "pair": 0.9, "copied": 300 * GIGA, "turn": 0.1 * MICRO, "hit": 0.1 * MICRO, "elsewhere": 0.5,
 }  # fmt: skip
 TIMES: Final = ("t0", "step", "item", "turn", "hit", "alpha", "peer")
 """Constants that are times."""

@@ -11,6 +11,7 @@ Ascend profiler       ``kernel_details.csv`` of torch_npu, ``op_summary_*.csv`` 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "dt_int8": "int8", "dt_float": "fp32", "float32": "fp32",
 }  # fmt: skip
 _ATTENTION: Final = ("flash_attention", "efficient_attention", "cudnn_attention")
+_MOST_ELEMENTS: Final = 10**15
+_DIMENSIONS: Final = re.compile(r"[0-9]{1,15}(?:,[0-9]{1,15})*")
 _ASCEND: Final = ("Accelerator Core", "Task Duration(us)")
 _ASCEND_GEMM: Final = re.compile(r"^(?:Quant)?(?:Batch)?MatMul", re.IGNORECASE)
 
@@ -125,7 +128,7 @@ def _collectives(
     aside: Counter[str] = Counter()
     rows: list[Mapping[str, str]] = []
     for match in found:
-        size, time = float(match["size"]), float(match["time"])
+        size, time = _amount(match["size"]), _amount(match["time"])
         if match.groupdict().get("check", "success") != "success":
             aside["collectives whose result was wrong"] += 1
         elif size <= 0 or time <= 0:
@@ -137,19 +140,32 @@ def _collectives(
 
 def _counted(text: str) -> int:
     """Return the ranks that a command line names: processes of mpirun, or threads times chips of nccl-tests."""
-    processes = re.search(r"mpirun\b[^\n]*?\s-(?:np|n)\s+(\d+)", text)
-    own = re.search(r"nThread\s+(\d+)\s+nGpus\s+(\d+)", text)
+    processes = re.search(r"mpirun\b[^\n]*?\s-(?:np|n)\s+(\d{1,9})\b", text)
+    own = re.search(r"nThread\s+(\d{1,6})\s+nGpus\s+(\d{1,6})\b", text)
     each = int(own[1]) * int(own[2]) if own else 1
     return int(processes[1]) * each if processes else each if own and each > 1 else 0
 
 
 def _ratio(kernel: str, found: Sequence[re.Match[str]]) -> int:
     """Return the ranks by which nccl-tests made bus bandwidth of the algorithm's: 2 (n - 1) / n of an all-reduce, else (n - 1) / n."""
-    best = max(found, key=lambda match: float(match["size"]))
-    if "bus" not in best.groupdict() or float(best["alg"]) <= 0:
+    best = max(found, key=lambda match: _amount(match["size"]))
+    if "bus" not in best.groupdict() or not _amount(best["alg"]):
         return 0
-    share = float(best["bus"]) / float(best["alg"]) / (2.0 if kernel == "nccl_all_reduce" else 1.0)
+    share = _amount(best["bus"]) / _amount(best["alg"]) / (2.0 if kernel == "nccl_all_reduce" else 1.0)
     return round(1 / (1 - share)) if share < 1 else 0
+
+
+def _amount(value: object) -> float:
+    """Return a positive finite number; 0 for anything else.
+
+    >>> _amount("4.5"), _amount("1.2.3"), _amount(10**400), _amount(None)
+    (4.5, 0.0, 0.0, 0.0)
+    """
+    try:
+        out = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return out if 0 < out < math.inf else 0.0
 
 
 # PyTorch profiler -----------------------------------------------------------------------------------------------------
@@ -166,20 +182,21 @@ def _profiler(path: Path) -> Foreign:
         isinstance(each, Mapping) and each.get("cat") == "kernel" for each in events
     ):
         raise DescriptorError(
-            f"{path.name}: is no trace of the PyTorch profiler with kernels in it; record one with record_shapes=True"
+            f"{path.name}: is no trace of the PyTorch profiler with kernels in it; record one with record_shapes=True; the result of "
+            "a serving benchmark goes to roofline validate, or as a row of runs (roofline new runs) to roofline calibrate"
         )
-    spent: dict[object, float] = {}
-    launched: dict[object, object] = {}
+    spent: dict[str, float] = {}
+    launched: dict[str | None, str | None] = {}
     for each in _of(events, "cuda_runtime", "cuda_driver"):
-        launched[_arg(each, "correlation")] = _arg(each, "External id")
+        launched[_id(each, "correlation")] = _id(each, "External id")
     for each in _of(events, "kernel"):
-        by = _arg(each, "External id") or launched.get(_arg(each, "correlation"))
-        if by is not None and isinstance(each.get("dur"), (int, float)):
-            spent[by] = spent.get(by, 0.0) + float(each["dur"])
+        by = _id(each, "External id") or launched.get(_id(each, "correlation"))
+        if by is not None:
+            spent[by] = spent.get(by, 0.0) + _amount(each.get("dur"))
     aside: Counter[str] = Counter()
     rows: list[Mapping[str, str]] = []
     for each in _of(events, "cpu_op"):
-        time = spent.get(_arg(each, "External id"))
+        time = spent.get(_id(each, "External id") or "")
         if not time:
             continue
         row = _operation(str(each.get("name")), _arg(each, "Input Dims"), _arg(each, "Input type"))
@@ -196,8 +213,13 @@ def _of(events: Sequence[Any], *kinds: str) -> Iterator[Mapping[str, Any]]:
 
 def _arg(event: Mapping[str, Any], name: str) -> Any:
     found = event.get("args")
-    value = found.get(name) if isinstance(found, Mapping) else None
-    return str(value) if isinstance(value, (int, float)) else value
+    return found.get(name) if isinstance(found, Mapping) else None
+
+
+def _id(event: Mapping[str, Any], name: str) -> str | None:
+    """Return what tells an event from the others; some releases write numbers, some text."""
+    value = _arg(event, name)
+    return str(value) if isinstance(value, (int, float, str)) and value != "" else None
 
 
 def _operation(name: str, dims: object, types: object) -> dict[str, str] | str:
@@ -238,7 +260,7 @@ def _operation(name: str, dims: object, types: object) -> dict[str, str] | str:
 
 def _shape(dims: list[Any], i: int) -> list[int]:
     found = dims[i] if i < len(dims) else []
-    good = isinstance(found, list) and all(isinstance(n, int) and n > 0 for n in found)
+    good = isinstance(found, list) and all(type(n) is int and 0 < n < _MOST_ELEMENTS for n in found)
     return list(found) if good else []
 
 
@@ -293,7 +315,7 @@ def _shapes(text: str | None) -> list[list[int]]:
     [[2048, 7168], [7168, 4096]]
     """
     parts = re.sub(r'["\[\]\s]', "", text or "").split(";")
-    return [[int(n) for n in part.split(",")] if re.fullmatch(r"[\d,]+\d|\d", part) else [] for part in parts]
+    return [[int(n) for n in part.split(",")] if _DIMENSIONS.fullmatch(part) else [] for part in parts]
 
 
 def _matched(inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]], form: str) -> dict[str, str] | None:

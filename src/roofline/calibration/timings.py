@@ -60,6 +60,11 @@ _STAYS: Final = "caches that stay on the chip from one run to the next"
 _RESIDENT: Final = (1 / 25, 1.0)
 """Of a chip's cache: what is read between these stays there from one run to the next, and says nothing of the memory."""
 
+_TIMES: Final = (1e-3, 1e10)
+"""Microseconds of a kernel: no clock tells less than a nanosecond, and none runs for hours."""
+_GREATEST: Final = 1e15
+"""The greatest size: no chip has so many bytes, and products of a few stay finite."""
+
 Columns = Mapping[str, NDArray[np.float64]]
 
 
@@ -378,6 +383,12 @@ def _number(row: Mapping[str, str], name: str, place: str) -> float:
         value = float(text)
     except ValueError:
         value = np.nan
-    if not (np.isfinite(value) and value >= 0 and (value > 0 or name == "past_len")):
-        raise DescriptorError(fault(f"{place}: {name}", text, "must be a finite number above 0"))
+    low, high = _TIMES if name == "measured_us" else (0.0, _GREATEST)
+    if not (low <= value <= high and (value > 0 or name == "past_len")):
+        rule = (
+            f"must be a time of {low:g} to {high:g}"
+            if name == "measured_us"
+            else f"must be a number above 0 and at most {high:g}"
+        )
+        raise DescriptorError(fault(f"{place}: {name}", text, rule))
     return value

@@ -29,12 +29,12 @@ from roofline.catalog.files import (
     read_rows,
     read_toml,
 )
-from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
+from roofline.catalog.folders import FOLDERS, NAME, as_name, filed, looks_like_path, names, root
 from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
-from roofline.core.mappings import Table
+from roofline.core.mappings import Table, every_fault
 from roofline.core.provenance import Fact
 from roofline.core.remember import remembered
 from roofline.core.signatures import typed
@@ -100,7 +100,7 @@ def _found(kind: str, text: object) -> Path:
     given = str(text)
     if isinstance(text, Path) or looks_like_path(given):
         return located(kind, given)
-    name = as_name(given)
+    name = filed(kind, given)
     if NAME.fullmatch(name) and name in names(kind):
         return root() / FOLDERS[kind] / f"{name}.toml"
     if kind in ("system", "chip", "model"):
@@ -125,7 +125,7 @@ def _elsewhere(kind: str, name: str) -> str:
     """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
     if kind == "system":
         chips = [each for each in (name, name.partition("-")[0]) if each in names("chip")]
-        holding = _systems_of(chips[0]) if chips else []
+        holding = systems_of(chips[0]) if chips else []
         if holding:
             more = f" and {len(holding) - 6} more" if len(holding) > 6 else ""
             return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}"
@@ -133,10 +133,16 @@ def _elsewhere(kind: str, name: str) -> str:
     return "" if other is None else f"{name} is a {other}; list {kind}s with `roofline list {kind}s`"
 
 
-def _systems_of(chip_: str) -> list[str]:
+def systems_of(chip_: str) -> list[str]:
     """Return the systems whose chip is called so, the largest last."""
     found = [(system(each).chips, each) for each in names("system") if system(each).package.name == chip_]
     return [name for _, name in sorted(found)]
+
+
+def larger(given: System) -> str:
+    """Return a remedy that names systems of the same chip which join more ranks; empty where there is none."""
+    found = [name for name in systems_of(given.package.name) if system(name).reach > given.reach]
+    return f"name a system that holds more: {' or '.join(found[:6])}" if found else ""
 
 
 def kind_of(given: str | Path) -> str | None:
@@ -150,7 +156,7 @@ def kind_of(given: str | Path) -> str | None:
         tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
-    found = next((kind for kind in ("system", "chip", "model") if name in names(kind)), None)
+    found = next((kind for kind in ("system", "chip", "model") if filed(kind, text) in names(kind)), None)
     return "model" if found is None and (looks_like_path(text) or "/" in text or lawful(name)) else found
 
 
@@ -162,7 +168,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     """Return the noun that a file describes, and the files it was read from."""
     top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
-        return descriptors.chip(top, name), (path,)
+        return every_fault(lambda table: descriptors.chip(table, name), top), (path,)
     if kind == "fabric":
         return descriptors.fabric(top, name), (path,)
     if kind == "engine":
@@ -186,7 +192,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("fabric", _beside(path, given)).resolve())
         return fabric(files[-1])
 
-    return descriptors.system(top, name, find, joined), tuple(files)
+    return every_fault(lambda table: descriptors.system(table, name, find, joined), top), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -263,8 +269,13 @@ def system(given: str | Path | System) -> System:
     """
     if isinstance(given, System):
         return given
-    alone = as_name(given) if isinstance(given, str) and not looks_like_path(given) else ""
-    if alone and NAME.fullmatch(alone) and alone in names("chip") and alone not in names("system"):
+    alone = filed("chip", given) if isinstance(given, str) and not looks_like_path(given) else ""
+    if (
+        alone
+        and NAME.fullmatch(alone)
+        and alone in names("chip")
+        and filed("system", str(given)) not in names("system")
+    ):
         return _alone(chip(alone))
     if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
         return _alone(chip(given))

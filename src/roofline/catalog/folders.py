@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ FOLDERS: Final = {
     "engine": "workloads/stacks",
     "framework": "workloads/frameworks",
 }
+OTHER_NAMES: Final = "hardware/names.toml"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 
@@ -60,6 +62,26 @@ def _names(kind: str) -> tuple[str, ...]:
 def as_name(text: str) -> str:
     """Return how a name is filed: lower case, hyphens; the last part of an ``owner/name``."""
     return text.strip().rsplit("/", 1)[-1].lower().replace("_", "-").replace(" ", "-")
+
+
+@functools.cache
+def other_names(kind: str) -> dict[str, str]:
+    """Return other names of the descriptors of a kind, each with the name it stands for; see ``hardware/names.toml``."""
+    tables = tomllib.loads((root() / OTHER_NAMES).read_text(encoding="utf-8"))
+    return dict(tables.get(kind, {}))
+
+
+def filed(kind: str, text: str) -> str:
+    """Return the name under which a descriptor is filed, of any of its names; the name itself where there is none.
+
+    >>> filed("system", "HGX H100"), filed("system", "p5.48xlarge"), filed("chip", "h100_sxm"), filed("chip", "h101")
+    ('dgx-h100', 'p5-48xlarge', 'h100', 'h101')
+    """
+    name = as_name(text)
+    if name in _names(kind):
+        return name
+    hyphened, others = name.replace(".", "-"), other_names(kind)
+    return others.get(hyphened, hyphened if hyphened in _names(kind) else name)
 
 
 def looks_like_path(text: str) -> bool:

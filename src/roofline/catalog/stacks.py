@@ -46,11 +46,11 @@ NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
 _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
 MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
-    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "reserve_sequence", "spread"), (BYTE, 0.0, 64.0 * GIBI)),
+    **dict.fromkeys(("driver", "context", "communicators", "wired", "reserve", "reserve_rank", "reserve_sequence"), (BYTE, 0.0, 64.0 * GIBI)),
     "reserve_token": (BYTE, 0.0, 16.0 * MEBI), "encoder": (BYTE, 0.0, 16.0 * MEBI), "graph": (BYTE, 0.0, GIBI), "large": (BYTE, 0.0, 2 * TERA), "huge": (BYTE, 0.0, 2 * TERA), "tiny": (BYTE, 0.0, 2 * TERA), "index": (BYTE, 0.0, 64.0), "logit": (BYTE, 0.0, 64.0), "encoded": (ONE, 0.0, MILLION),
-    "small_tokens": (ONE, 16.0, MILLION), "huge_tokens": (ONE, 16.0, MILLION), "tiny_tokens": (ONE, 16.0, MILLION), "page": (ONE, 16.0, 4096.0), "long": (ONE, 1.0, MILLION), "long_share": (ONE, 0.1, 1.0), "window_room": (ONE, 0.0, 10.0), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
+    "small_tokens": (ONE, 16.0, MILLION), "huge_tokens": (ONE, 16.0, MILLION), "tiny_tokens": (ONE, 16.0, MILLION), "page": (ONE, 16.0, 4096.0), "long": (ONE, 1.0, MILLION), "long_share": (ONE, 0.1, 1.0), "window_room": (ONE, 0.0, 10.0), "compressed_room": (ONE, 0.0, 10.0), "entry": (BYTE, 0.0, 4.0), "sequences": (ONE, 0.0, MILLION), "small_sequences": (ONE, 0.0, MILLION),
     "experts": (ONE, 0.0, 8.0), "padding": (ONE, 1.0, 1024.0), "state_pages": (ONE, 1.0, 4.0), "state_copies": (ONE, 1.0, 16.0), "state_room": (ONE, 0.0, 10.0),
-    "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1), "spread_cache": (ONE, 0.0, 1.0), "spread_state": (ONE, 0.0, 1.0),
+    "reserve_share": (ONE, 0.0, 0.9), "reserve_share_rank": (ONE, 0.0, 0.1),
 }  # fmt: skip
 """Numbers of ``[stack.memory]``, with their units and the range in which each must lie."""
 
@@ -170,7 +170,7 @@ def _memory(table: Table, facts: Facts, place: str) -> tuple[dict[str, Any], dic
         out["rule"] = table.text("rule")
         if out["rule"] not in RULES:
             raise table.fail("rule", "no such rule", near(out["rule"], RULES, "rules"))
-    out |= {key: table.flag(key) for key in ("paged", "uniform", "chunked") if key in table}
+    out |= {key: table.flag(key) for key in ("paged", "uniform", "chunked", "index_pages") if key in table}
     table.text("source", None)
     table.done()
     return out, stated

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.text import plain_cell
+from roofline.core.text import csv_text
 from roofline.core.values import Cell
 
 if TYPE_CHECKING:
@@ -83,13 +82,7 @@ class Frame:
 
     def csv(self) -> str:
         """Return the table as the text of a CSV file; numbers are written so that they read back the same."""
-        out = io.StringIO()
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(self.columns)
-        table.writerows(
-            ["" if value is None else plain_cell(value) for value in row.values()] for row in self.records()
-        )
-        return out.getvalue()
+        return csv_text(self.columns, (row.values() for row in self.records()))
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the table as a pandas data frame.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.remember import remembered
-from roofline.core.units import Bytes, Count, FlopPerSecond, Num, Ratio, Seconds
+from roofline.core.units import Bytes, BytesPerSecond, Count, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.hardware.frameworks import Framework
 
@@ -137,6 +138,8 @@ class Link:
         eta: part of a link's bandwidth that is reached where ranks read and write each other's memory.
         far: part of the bandwidth that is reached where a network card carries messages; on a tier that names a
             fabric, a part of the fabric's own share.
+        copied: most bytes per second that the cores which run its kernel copy between the memories of ranks, B/s: an exchange of
+            experts runs on 20 to 24 cores so that the others may compute, and a quicker link does not make those quicker.
         pair: part of ``eta`` that two ranks reach, which use fewer channels than more do.
         c: weight of the square-root term, by which the bandwidth is reached only gradually as messages grow.
         error: half-width of the 80 % interval of ``T``, relative, on messages such as it was fitted to; beyond
@@ -151,6 +154,7 @@ class Link:
     hop: Ratio = 0.0
     eta: Ratio = 1.0
     far: Ratio = 1.0
+    copied: BytesPerSecond = inf
     pair: Ratio = 1.0
     c: Ratio = 0.0
     error: Ratio = 0.0

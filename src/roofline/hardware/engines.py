@@ -20,7 +20,7 @@ BUDGET: Final = 8192.0
 """Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
 
 KINDS: Final = ("default", "tuned", "day-0")
-"""Kinds of launch: as the engine's page says; searched for and tuned; on the day that a model appeared."""
+"""Kinds of launch: as the engine's documentation says; searched for and tuned; on the day that a model appeared."""
 
 PASSES: Final = ("decode", "prefill", "mixed")
 """Kinds of pass that a graph may have captured."""
@@ -83,6 +83,10 @@ class StackMemory:
         chunked: a layer with a window holds the tokens of the largest pass besides, and a compressor what it makes entries of.
         page: tokens of a page, where all that compressed attention caches (streams, keys of the index, windows, compressors) is in pages of
             the largest size; 0 where each is as large as it needs.
+        index_pages: keys of the index, and what fits in their pages, are in pages of that size.
+        entry: bytes of an element of a stream of compressed attention as the engine stores it; 0 for those of the cache's format.
+        compressed_room: tokens of windows and compressors of compressed attention that have room over those of the streams, where these
+            are apart.
         reserve: left free by default where the rule is ``static``.
         reserve_token: left free besides for each token of a chunk.
         reserve_rank: left free besides for each rank of a replica.
@@ -91,9 +95,6 @@ class StackMemory:
         reserve_share_rank: part of the memory left free besides for each rank beyond one.
         long: tokens of the longest request beyond which ``long_share`` holds.
         long_share: what is left of the fraction, stated or not, where requests may be longer than ``long`` tokens.
-        spread: half-width of the 80 % interval of all that an engine takes, bytes.
-        spread_cache: half-width of the 80 % interval of a sequence's cache, relative.
-        spread_state: the same where the cache holds recurrent states.
     """
 
     rule: str = "all"
@@ -124,6 +125,9 @@ class StackMemory:
     uniform: bool = False
     chunked: bool = False
     page: Count = 0.0
+    index_pages: bool = False
+    entry: Bytes = 0.0
+    compressed_room: Ratio = 0.0
     reserve: Bytes = 0.0
     reserve_token: Bytes = 0.0
     reserve_rank: Bytes = 0.0
@@ -132,9 +136,6 @@ class StackMemory:
     reserve_share_rank: Ratio = 0.0
     long: Count = math.inf
     long_share: Ratio = 1.0
-    spread: Bytes = 0.0
-    spread_cache: Ratio = 0.0
-    spread_state: Ratio = 0.0
 
 
 @frozen(eq=False)

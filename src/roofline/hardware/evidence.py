@@ -39,8 +39,19 @@ SHARES: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 UNNAMED: Final = ("", "none", "generic")
 """Names of software that stand for no particular one."""
 
+COVERAGE: Final = 0.8
+"""Share of measurements that an interval holds, where none is asked."""
+_APART: Final = 1e-9
+"""Between quantiles that are equal, so that each has a share of its own."""
+_FAR: Final = 8.0
+"""Score beyond which nothing is told apart."""
 _NORMAL: Final = NormalDist()
 _SCORES: Final = np.array([_NORMAL.inv_cdf(share) for share in SHARES])
+
+
+def scaled(coverage: Ratio) -> Ratio:
+    """Return how much wider a normal interval of some coverage is than one of 80 %."""
+    return _NORMAL.inv_cdf((1 + float(coverage)) / 2) / _NORMAL.inv_cdf((1 + COVERAGE) / 2)
 
 
 @frozen
@@ -106,6 +117,23 @@ class Spread:
         beyond = low * np.minimum(score - _SCORES[0], 0) + high * np.maximum(score - _SCORES[-1], 0)
         return float(inner + beyond)
 
+    def below(self, log: Ratio) -> Ratio:
+        """Return the share of measurements whose logarithm lies below one; the inverse of :meth:`at`.
+
+        The normal distribution is met within 0.0002: ``1 / (1 + exp(-1.5976 s - 0.07056 s^3))`` of the score s.
+
+        >>> spread = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
+        >>> [round(float(spread.below(log)), 3) for log in (-0.2, 0.0, 0.2)]
+        [0.1, 0.5, 0.9]
+        """
+        steps = np.maximum.accumulate(np.asarray(self.logs) + np.arange(len(self.logs)) * _APART)
+        value = np.asarray(log)
+        inner = np.interp(value, steps, _SCORES)
+        low, high = ((_SCORES[i] - _SCORES[i - 1]) / (steps[i] - steps[i - 1]) for i in (1, len(_SCORES) - 1))
+        score = inner + low * np.minimum(value - steps[0], 0) + high * np.maximum(value - steps[-1], 0)
+        score = np.clip(score, -_FAR, _FAR)
+        return 1 / (1 + np.exp(-1.5976 * score - 0.07056 * score**3))  # type: ignore[no-any-return]
+
     def ends(self, coverage: Ratio = 0.8) -> tuple[Ratio, Ratio]:
         """Return the logarithms of both ends of the interval that holds a share of measurements, over the prediction.
 
@@ -133,7 +161,7 @@ class Near:
 
     def __str__(self) -> str:
         if self.subject is None:
-            return "nearest evidence: none; the widest spread is taken"
+            return "nearest evidence: none; the widest spread is used"
         software = f" under {self.subject.software}" if self.subject.software not in UNNAMED else ""
         about = f"{self.subject.model} on {self.subject.chip}{software}"
         return (
@@ -155,7 +183,7 @@ class Evidence:
 
     Attributes:
         measured: subjects with the number of runs of each.
-        spreads: by quantity, distance and kind of launch; those of all kinds together under "".
+        spreads: by quantity, distance and kind of launch (of memory the engine or framework); those of all kinds together under "".
     """
 
     measured: Mapping[Subject, int]
@@ -181,6 +209,10 @@ class Evidence:
         if best is None:
             return Near(DISTANCES[-1], None, 0)
         return Near(DISTANCES[-best[0][0]], best[1], best[2])
+
+    def knows(self, quantity: str, distance: str, of: str) -> bool:
+        """Return whether a spread of its own is stored for a kind of launch, an engine or a framework."""
+        return (quantity, distance, of) in self.spreads
 
     def spread(self, quantity: str, distance: str, launch: str = "") -> Spread:
         """Return the spread of a quantity at a distance; where none is stored, that of the next further, else of the next nearer.

@@ -88,8 +88,8 @@ class Framework:
         logits: bytes of a logit that the loss keeps.
         logits_eager: bytes of a logit kept besides where nothing compiles the loss.
         gradients: bytes of a gradient as it is accumulated, where a run does not say.
+        states: bytes of the optimizer's states a weight, besides the weight in 16 bits: 12 for a master copy and two moments in 32 bits.
         gates: bytes of an input of a gated activation in experts that is done again, where products are in 8 bits.
-        memory_error: half-width of the 80 % interval of activations and what the allocator adds to them, relative.
         facts: each number as the file states it, with its source.
     """
 
@@ -127,8 +127,8 @@ class Framework:
     logits: Bytes = FUSED_LOSS
     logits_eager: Bytes = 0.0
     gradients: Bytes = 4.0
+    states: Bytes = 12.0
     gates: Bytes = 2.0
-    memory_error: Ratio = 0.0
     elsewhere: Mapping[str, str] = field(factory=dict, repr=False)
     recipe: Recipe = field(factory=Recipe, repr=False)
     facts: tuple[Fact, ...] = field(default=(), repr=False)

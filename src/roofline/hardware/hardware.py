@@ -201,6 +201,9 @@ class Fabric:
         rounding: ``c`` of the chunked pipeline (:func:`roofline.physics.collectives.transfer_time`) between nodes, as a multiple of
             that of the same way inside a node.
         fill: most that filling the pipeline costs, in fixed times T0; chunks stop growing at the size of the buffers.
+        handshake: what a step waits longer if its piece does not travel with its own flags (NCCL's protocol LL) but in a buffer that
+            both sides agree on first (NCCL's Simple, a rendezvous of the transport).
+        eager: bytes of a card's piece at which half of ``handshake`` is paid: ``handshake m / (m + eager)`` of a piece of m bytes.
         sums: part of the line rate that an all-reduce reaches where the switches add up.
         crossing: part of the line rate that is left where every rank sends to another rail at once and the spine is shared by
             ``leaf`` nodes or more.
@@ -219,6 +222,8 @@ class Fabric:
     share: Ratio = amount(1.0, high=1.0, strict=True)
     rounding: Ratio = amount(1.0)
     fill: Ratio = amount(7.0)
+    handshake: Seconds = amount(0.0)
+    eager: Bytes = amount(0.0)
     sums: Ratio = amount(1.0, high=1.0, strict=True)
     crossing: Ratio = amount(1.0, high=1.0, strict=True)
     leaf: Count = amount(1.0, low=1.0)

@@ -273,7 +273,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             *_load_notes(
                 q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
             ),
-            f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
+            f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
 

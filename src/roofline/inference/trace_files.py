@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.fields import refuse
+from roofline.core.text import csv_text, meant
 from roofline.core.units import MILLI, MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 
@@ -150,7 +151,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if row and len(row) != len(names):
                 raise DescriptorError(f"{path}: line {reader.line_num}: has {len(row)} cells, not {len(names)}")
             if row:
-                yield reader.line_num, dict(zip(names, row, strict=True))
+                yield reader.line_num, dict(zip(names, map(meant, row), strict=True))
     except csv.Error as error:
         raise DescriptorError(f"{path}: line {reader.line_num}: is not valid CSV: {error}") from None
 
@@ -310,15 +311,15 @@ def _plain_number(text: str) -> bool:
 
 def written(requests: Iterable[Request]) -> str:
     """Return requests as the text of our own CSV; later turns of sessions are rows without a time."""
-    lines = ["arrival_s,input_len,output_len,session,hash_ids,priority,delay_s"]
+    rows: list[Sequence[object]] = []
     for each in requests:
         request: Request | None = each
-        told: str = repr(each.arrival)
-        delay = ""
+        told: float | None = each.arrival
+        delay: float | None = None
         while request is not None:
             ids = " ".join(map(str, request.hashes))
-            lines.append(f"{told},{request.input},{request.output},{request.session},{ids},{request.priority},{delay}")
+            rows.append((told, request.input, request.output, request.session, ids, request.priority, delay))
             follows = request.then
             request = None if follows is None else follows[1]
-            told, delay = "", "" if follows is None else repr(follows[0])
-    return "\n".join(lines) + "\n"
+            told, delay = None, None if follows is None else follows[0]
+    return csv_text(("arrival_s", "input_len", "output_len", "session", "hash_ids", "priority", "delay_s"), rows)

@@ -18,6 +18,8 @@ from roofline.models.architecture import Absent, Dense, FeedForward, Model, Moe
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 
+REACH: Final = "ranks_within_reach"
+"""The key of the condition that the network joins the ranks."""
 _MOST_TP: Final = 128
 """The greatest tensor-parallel degree that a message proposes."""
 
@@ -155,7 +157,7 @@ def _context_rules(model: Model, layout: Layout) -> list[Rule]:
 def within_reach(system: System, layout: Layout) -> Rule:
     """Return the condition that the network joins so many ranks."""
     text = f"{system.name} joins {{limit}} ranks at most"
-    return Rule("ranks_within_reach", layout.ranks <= system.reach, text, system.reach)
+    return Rule(REACH, layout.ranks <= system.reach, text, system.reach)
 
 
 def _width(block: FeedForward) -> int:

@@ -24,6 +24,7 @@ from roofline.hardware.engines import StackMemory
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Compressed, Dense, Gqa, Layers, Model, Moe
 from roofline.models.dtypes import dtype
+from roofline.operators import compressed_cache
 from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, placed, state_bytes, weights
 from roofline.operators.transformer import attention
 from roofline.operators.transformer.flow import ACTIVATION
@@ -209,10 +210,15 @@ def cached_bytes(
     exact = kv_cache(model, layout, tokens, drafting=drafting)
     if own.window_room:
         exact = _apart(model, layout, tokens, exact, own.window_room)
-    if own.page and any(isinstance(run.attention, Compressed) for run in model.layers):
-        return equal_pages(model, own.page, tokens, passing) / layout.pp
-    if own.chunked:
-        exact = exact + smaller(tokens, passing) * compressor_bytes(model) / layout.pp
+    if compressed_cache.compresses(model):
+        if own.page:
+            return (
+                compressed_cache.paged(model, own.page, own.entry, tokens, passing, apart=own.index_pages) / layout.pp
+            )
+        if own.compressed_room:
+            return compressed_cache.pooled(model, own.compressed_room, own.entry, tokens) / layout.pp
+        if own.chunked:
+            exact = exact + smaller(tokens, passing) * compressed_cache.compressor_bytes(model) / layout.pp
     if not any(run.attention for run in model.layers if _recurrent(run)):
         return exact
     state = state_bytes(model, layout.tp) / layout.pp
@@ -255,43 +261,11 @@ def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Rat
     return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
 
 
-def equal_pages(model: Model, length: Count, tokens: Count, passing: Count) -> Bytes:
-    """Return the bytes of a sequence whose compressed attention lies in pages of one size, that of ``length`` tokens of the finest stream.
-
-    A layer has a page for ``length`` tokens of its stream and of the keys of its index; one for what fits of its window and ``passing``;
-    and one for the largest power of two of tokens of a compressor, for which the keys' own compressor takes another.
-    """
-    width = dtype(model.formats.kv).bytes
-    mixers = [(run.count, run.attention) for run in model.layers if isinstance(run.attention, Compressed)]
-    if not mixers:
-        return 0.0
-    finest = min((mixer.ratio for _, mixer in mixers if mixer.ratio), default=1)
-    page = max(mixer.dim for _, mixer in mixers) * width * length / finest
-    out: Num = 0.0
-    for count, mixer in mixers:
-        # A window is wider by the pass already.
-        pages = smaller(tokens, mixer.window) * mixer.dim * width / page
-        if mixer.ratio:
-            state = 2 * (1 + mixer.overlap) * mixer.dim * dtype("fp32").bytes
-            each = 2.0 ** np.floor(np.log2(page / state))
-            twice = 1.0 + (mixer.indexer is not None)
-            pages = pages + twice * (ceil(tokens / length) + smaller(tokens, passing) / each)
-        out = out + count * pages * page
-    return out
-
-
-def compressor_bytes(model: Model) -> Bytes:
-    """Return the bytes of a token that compressors hold until an entry is made of it, in 32 bits: content and gate of each projection.
-
-    ``4 x 2 (1 + overlap) (dim + index dim)`` in each layer with a compressed stream (DeepSeek-V4).
-    """
-    out: Num = 0.0
-    for run in model.layers:
-        mixer = run.attention
-        if isinstance(mixer, Compressed) and mixer.ratio:
-            wide = mixer.dim + (0 if mixer.indexer is None else mixer.indexer.dim)
-            out = out + run.count * 2 * (1 + mixer.overlap) * wide * dtype("fp32").bytes
-    return out
+def plain(model: Model) -> bool:
+    """Return whether all layers cache alike, every token of a sequence: no states, windows or compressed streams."""
+    mixers = {run.attention for run in model.layers}
+    windows = any(getattr(mixer, "window", None) for mixer in mixers)
+    return len(mixers) <= 1 and not windows and not any(map(_recurrent, model.layers))
 
 
 def _recurrent(run: Layers) -> bool:

@@ -107,10 +107,12 @@ def adapters(model: Model, layout: Layout, rank: Count) -> Count:
     return out * ceil(model.depth / layout.pp) / model.depth
 
 
-def states(question: TrainStep, layout: Layout, activations: Bytes, *, scattered: bool = False) -> States:
+def states(
+    question: TrainStep, layout: Layout, activations: Bytes, *, scattered: bool = False, kept: Bytes = ADAM
+) -> States:
     """Return the bytes of training on the fullest rank.
 
-    For n weights of which d ranks hold the same: 2 n, ``gradient_bytes`` n and 12 n; ZeRO leaves 1/d of the last, of the last two,
+    For n weights of which d ranks hold the same: 2 n, ``gradient_bytes`` n and ``kept`` n, 12 where the optimizer is Adam in 32 bits; ZeRO leaves 1/d of the last, of the last two,
     or of all. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states. Where gradients are
     ``scattered`` as they are made, a step of one micro-batch holds them as ZeRO-2 does.
     """
@@ -140,6 +142,6 @@ def states(question: TrainStep, layout: Layout, activations: Bytes, *, scattered
     return States(
         each * (part(own, 3) + gathered),
         question.gradient_bytes * gradients,
-        ADAM * part(trained, 1),
+        kept * part(trained, 1),
         activations,
     )

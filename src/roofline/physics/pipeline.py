@@ -18,8 +18,8 @@ dualpipe       :math:`(p/2-1)(P + B - 2W)`, P a pair's time           p + 1
 
 Sources: GPipe, arXiv:1811.06965; 1F1B and its interleaving, Narayanan and others, arXiv:2104.04473, section 2.2, and
 Korthikanti and others, arXiv:2205.05198, section 4.2.3, for what is kept; zero bubble, Qi and others, arXiv:2401.10241,
-sections 2 and 6; DualPipe, DeepSeek-AI, arXiv:2412.19437, section 3.2.1, and the table of its published code. All are held
-to a simulation of their tasks.
+sections 2 and 6; DualPipe, DeepSeek-AI, arXiv:2412.19437, section 3.2.1, and the table of its published code, which holds where
+F = B (elsewhere the law below gives what the simulation does). All are compared to a simulation of their tasks.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline import catalog
 from roofline.core.arrays import sizes, smaller, trailing
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
@@ -17,7 +18,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
-from roofline.operators.feasibility import serving_rules
+from roofline.operators.feasibility import REACH, serving_rules
 from roofline.planner.evaluation import Progress, answer, listed
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
@@ -45,7 +46,7 @@ def ranks_of(system: System, chips: int | None) -> int:
     ranks = int(count) * system.ranks_per_chip
     if ranks > system.reach:
         most = int(system.reach) // system.ranks_per_chip
-        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most"))
+        raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most", catalog.larger(system)))
     return ranks
 
 
@@ -93,7 +94,9 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
             (f"{name}={value:g}" for name, value in (given or {}).items() if worst.degree == name),
             "layout",
         )
-        raise QuestionError(f"{asked}{holding(given or {}) if asked == 'layout' else ''}: {worst.reason}")
+        remedy = catalog.larger(system) if worst.key == REACH else ""
+        words = f"{asked}{holding(given or {}) if asked == 'layout' else ''}"
+        raise QuestionError(f"{words}: {worst.reason}{'; ' if remedy else ''}{remedy}")
     return candidates.select(ok)
 
 

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -22,7 +20,7 @@ from roofline import catalog
 from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.text import columns, figure
+from roofline.core.text import columns, csv_text, figure
 from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
 from roofline.core.values import Json, Record
 from roofline.hardware.constants import Calibration
@@ -34,6 +32,8 @@ from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
     COSTS,
+    HEAD,
+    LEGEND,
     Rejection,
     csv_of,
     even,
@@ -80,39 +80,12 @@ _ABOVE_MEAN: Final = 75.0
 """From this percentile on the mean of a waiting time lies below it."""
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_STEPS_HEAD: Final = (
-    "step",
-    "80 % within",
-    "tokens/s",
-    "MFU",
-    "HFU",
-    "bubble",
-    "memory",
-    "J/token",
-    "$/T",
-    "plan",
-)
-"""Of the table of plans; ``$/T`` is the cost of a trillion tokens."""
+_STEPS_HEAD: Final = ("step", "80 % within", "MFU", "memory", "J/token", "$/T", "configuration")
+"""Of the table of training configurations; ``$/T`` is the cost of a trillion tokens."""
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
 _MOST_POOL_LINES: Final = 8
-_POOLS_HEAD: Final = (
-    "per user",
-    "per chip",
-    "80 % within",
-    "TPOT",
-    "TTFT",
-    "J/token",
-    "$/M",
-    "requests",
-    "chips",
-    "prefill",
-    "chips",
-    "decode",
-)
-
-
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
@@ -303,8 +276,8 @@ class Selection(Found[AnswerT]):
 
     @property
     def _counted(self) -> str:
-        kept = f" and keep {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        return f"{self._order.size:,} of {self._priced:,} plans fit{kept}"
+        kept = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        return f"{self._order.size:,} of {self._priced:,} configurations fit{kept}"
 
     @property
     def _priced(self) -> int:
@@ -408,7 +381,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} plans"
+        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} configurations"
 
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
@@ -471,9 +444,9 @@ class Search(LayoutSelection[Estimate]):
         if last.kept:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
             return (f"CONFIRMED by {last}{more}",)
-        which = "the plan" if count == 1 else f"none of {count} plans"
+        which = "the configuration" if count == 1 else f"none of {count} configurations"
         return (
-            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'keeps'} the limits; {last}",
+            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'meets'} the limits; {last}",
         )
 
     @property
@@ -490,7 +463,7 @@ class Search(LayoutSelection[Estimate]):
             return None
         kept = [each.place for each in self.confirmations if each.kept]
         est = self.at(kept[0] if kept else self._order[0])
-        said = f"plan {short(est)}: {self._sought}; {self._counted}"
+        said = f"configuration {short(est)}: {self._sought}; {self._counted}"
         return est.noted([*self.notes, said, *self._checked])
 
     @property
@@ -508,7 +481,7 @@ class Search(LayoutSelection[Estimate]):
     def within_power(self) -> Record | None:
         """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
 
-        None without such a limit, and where no plan is accepted.
+        None without such a limit, and where no configuration is accepted.
         """
         best, most = self.best, self.limits.get("hall_power")
         if best is None or most is None:
@@ -542,7 +515,7 @@ class Search(LayoutSelection[Estimate]):
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
         return _missing((
-            ("keeps the limits", self._fits, self._excess),
+            ("meets the limits", self._fits, self._excess),
             ("keeps up with the rate", self._filled <= 1, -self._rate),
             ("fits", self._filled > 0, self._filled),
         ))  # fmt: skip
@@ -692,7 +665,7 @@ class Search(LayoutSelection[Estimate]):
             if "hall_power" in self.limits:
                 times += f", {show(float(measure(one, 'hall_power') or np.nan), WATT, 3)} of the building"
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
-            said = f"NO PLAN {self._missing[0]}{near}"
+            said = f"NO CONFIGURATION {self._missing[0]}{near}"
         else:
             said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
         parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
@@ -706,8 +679,8 @@ class Search(LayoutSelection[Estimate]):
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both per user and per chip", front]
-            parts += ["", "the best plan of each layout", best]
+            parts += ["", "the frontier: no configuration is better both in TPOT and per chip", LEGEND, front]
+            parts += ["", "the best configuration of each layout", best]
         apart = [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return [*parts, *self._reasons(), *apart]
 
@@ -782,7 +755,7 @@ class Splits(Selection[Pools]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.kept.size:,} plans"
+        return f"{self.kept.size:,} configurations"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -954,8 +927,8 @@ class Splits(Selection[Pools]):
 
     def lines(self, together: float | None) -> list[str]:
         """Return what was found as lines of text; ``together`` as above."""
-        does = "keep the limits" if self.limits else "fit"
-        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
+        does = "meet the limits" if self.limits else "fit"
+        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} configurations {does}"
         head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
@@ -969,7 +942,7 @@ class Splits(Selection[Pools]):
         ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
-        rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
+        rows_ = columns([_pool_line(every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
         return [head, f"the best: {best_}; {ratio}", "", rows_, "", *why]
 
 
@@ -1015,16 +988,15 @@ def _short(layout: Mapping[str, Any]) -> str:
 
 def _pool_line(each: dict[str, Any]) -> list[str]:
     pair = each["interval"]["output_tokens_per_s_per_chip"]
-    sides = [cell for side in each["pools"].values() for cell in (str(side["chips"]), _short(side["layout"]))]
+    sides = [f"{side['chips']} {name}: {_short(side['layout'])}" for name, side in each["pools"].items()]
     return [
-        figure(each["tokens_per_s_per_user"], 3),
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         show(each["tpot_s"], SECOND, 3),
         show(each["ttft_s"], SECOND, 3),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        *sides,
+        "; ".join(sides),
     ]
 
 
@@ -1051,7 +1023,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _asked_in_words(self) -> str:
         one = self.splits[0].plans
-        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} plans"
+        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} configurations"
 
     def _best_in_words(self, best: Training) -> str:
         return f"the best is {told(best)}, {_time(best)}"
@@ -1064,7 +1036,7 @@ class TrainingSearch(LayoutSelection[Training]):
         if not self._order.size:
             return None
         est = self.at(self._order[0])
-        return est.noted([*self._remarks(est), f"plan {told(est)}: the most tokens/s; {self._counted}"])
+        return est.noted([*self._remarks(est), f"configuration {told(est)}: the most tokens/s; {self._counted}"])
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
@@ -1093,7 +1065,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
-        return _missing((("keeps the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
+        return _missing((("meets the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -1216,17 +1188,14 @@ class TrainingSearch(LayoutSelection[Training]):
             rows.append(
                 {**each.pop("layout"), **each, "step_time_s_low": pair[0], "step_time_s_high": pair[1], **sizes}
             )
-        out = io.StringIO()
-        table = csv.DictWriter(out, list(rows[0]) if rows else ["layout"], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        return out.getvalue()
+        names = list(rows[0]) if rows else ["layout"]
+        return csv_text(names, ([row.get(name) for name in names] for row in rows))
 
     def _lines(self) -> list[str]:
         one = self.shown
         parts = [headline(one), asked(one), "", self._counted]
         if self.best is None:
-            parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
+            parts.append(f"NO CONFIGURATION {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
             if "hall_power" in self.limits:
@@ -1235,15 +1204,15 @@ class TrainingSearch(LayoutSelection[Training]):
                     f"{float(one.chips):,.0f} chips: {drawn_} of {show(self.limits['hall_power'], WATT, 3)} of the building"
                 )
             front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
-            parts += ["", "time against memory: none is better in both", _lines(front)]
+            parts += ["", "the frontier: no configuration is better both in time and in memory", _lines(front)]
             ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
-            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(ways)]
+            parts += ["", "the best configuration of each recomputation, sharding and schedule", _lines(ways)]
         return [*parts, *self._reasons()]
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
     ) -> Axes:
-        """Draw the frontier: the time of a step against the memory of a chip, every plan that fits behind it.
+        """Draw the frontier: the time of a step against the memory of a chip, every configuration that fits behind it.
 
         Raises:
             QuestionError: no plan is kept.
@@ -1259,7 +1228,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """
         if self.best is None:
             raise QuestionError(
-                fault("plans", 0, "no plan is accepted, so there is no frontier to draw", "loosen the limits")
+                fault("plans", 0, "no configuration is accepted, so there is no frontier to draw", "loosen the limits")
             )
         front, one = self.frontier, self.best
         pairs = [each.interval() for each in front]
@@ -1282,7 +1251,7 @@ def _surely(est: Estimate | Training) -> str:
 
 
 def _time(est: Training) -> str:
-    return f"{show(float(est.step_time), SECOND, 3)} a step"
+    return f"{show(float(est.step_time), SECOND, 3)} per step"
 
 
 def _memory(est: Training) -> str:
@@ -1300,15 +1269,13 @@ def _lines(plans: Sequence[Training]) -> str:
     for est in plans:
         pair = est.interval()
         within = "" if pair is None else " - ".join(show(float(end), SECOND, 3) for end in pair)
-        shares = (f"{float(value):.1%}" for value in (est.mfu, est.hfu, est.bubble_fraction))
         size = show(float(est.memory.total), BYTE, 3)
         on = f"{float(est.chips):,.0f} chips: " if several else ""
         rows.append(
             [
                 show(float(est.step_time), SECOND, 3),
                 within,
-                f"{float(est.tokens_per_second):,.0f}",
-                *shares,
+                f"{float(est.mfu):.1%}",
                 size,
                 *(
                     "-" if each is None else figure(float(each), 3)

@@ -53,6 +53,7 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
         ylabel=f"{name}, predicted",
     )
     kept.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
+    paper.powers(ax)
     whole = score(predictions)
     inside = "" if whole.inside_interval is None else f", {whole.inside_interval:.0%} inside the interval"
     kept.set_title(

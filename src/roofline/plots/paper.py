@@ -217,9 +217,25 @@ def frame(ax: Any, title: str, across: str, up: str) -> float:
     return size
 
 
+def powers(ax: Any) -> None:
+    """Let ticks be set as formulas where matplotlib's own formatter writes them so: as powers of ten.
+
+    Other text is set letter by letter, since a name may hold dollar signs.
+    """
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
+
+    for axis in (ax.xaxis, ax.yaxis):
+        for formatter, minor in ((axis.get_major_formatter(), False), (axis.get_minor_formatter(), True)):
+            if isinstance(formatter, (LogFormatter, ScalarFormatter)):
+                for label in axis.get_ticklabels(minor=minor):
+                    label.set_parse_math(True)
+
+
 def settle(ax: Any) -> None:
     """Break the lines of a title that the figure has no room for; where it lies is known only once all is drawn."""
     figure = ax.get_figure(root=True)
+    for each in figure.axes:
+        powers(each)
     figure.draw_without_rendering()
     room = figure.bbox.width - 4
     told = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}

@@ -17,6 +17,20 @@ from roofline.core.errors import QuestionError, fault, near
 LEGIBLE: Final = 4.5
 """Least contrast of letters to their paper (WCAG 2.2, criterion 1.4.3)."""
 
+_ELSEWHERE: Final = (
+    "backend",
+    "interactive",
+    "toolbar",
+    "timezone",
+    "keymap",
+    "animation",
+    "webagg",
+    "tk.",
+    "date.",
+    "figure.max_open_warning",
+)
+"""Settings of matplotlib that are of windows, films and dates, not of how a picture looks."""
+
 Dash: TypeAlias = str | tuple[float, tuple[float, ...]]
 """How a line is dashed, as matplotlib takes it."""
 _SOLID: Final = ("-",) * 6
@@ -87,17 +101,26 @@ class Style:
             "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
             "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "hatch.linewidth": 0.5,
             "figure.facecolor": paper, "axes.facecolor": paper, "savefig.facecolor": paper, "legend.facecolor": paper,
+            "text.parse_math": False,  # a name may hold dollar signs
             "text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
         }  # fmt: skip
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Draw with these settings, and leave matplotlib's own as they were."""
+        """Draw with these settings over matplotlib's defaults, whatever a ``matplotlibrc`` says, and leave matplotlib's own as they were."""
         import matplotlib as mpl
 
-        settings: Any = self.settings
+        settings: Any = {**_defaults(), **self.settings}
         with mpl.rc_context(settings):
             yield
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    """Return matplotlib's settings as they are without a ``matplotlibrc``: those that a picture's look depends on."""
+    import matplotlib as mpl
+
+    return {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(_ELSEWHERE)}
 
 
 STYLES: Final = {

@@ -23,11 +23,11 @@ from roofline.core.text import columns, figure
 from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
-from roofline.hardware.evidence import Near
+from roofline.hardware.evidence import COVERAGE, Near
 from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.spans import RESOURCES, Span
-from roofline.results import alternatives, citations, intervals
+from roofline.results import alternatives, citations, intervals, memory_intervals
 from roofline.results.alternatives import Alternative
 from roofline.results.energy import Powered
 from roofline.results.notebook import Displayed
@@ -131,7 +131,7 @@ class Answer(Displayed, ABC):
         """The resource that bounds the most time: compute, memory, network or latency."""
 
     @abstractmethod
-    def interval(self, quantity: str, coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+    def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the interval of a quantity that holds a share of measurements; None where it has none, and at the ideal level."""
 
     @abstractmethod
@@ -389,8 +389,8 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     @property
     def fits_probability(self) -> Ratio:
-        """Chance that the fullest chip holds its part, where the layout can be laid out; see :func:`roofline.results.intervals.memory`."""
-        return intervals.chance_of_fitting(self) * self.divides
+        """Chance that the fullest chip holds its part, where the layout can be laid out; see :mod:`roofline.results.memory_intervals`."""
+        return memory_intervals.chance_of_fitting(self) * self.divides
 
     @property
     def chips(self) -> Count:

@@ -15,13 +15,13 @@ from roofline.core.provenance import Fact
 from roofline.core.text import figure
 from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
 from roofline.core.values import Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
 from roofline.physics import reliability
 from roofline.physics.energy import total
 from roofline.results import records
 from roofline.results.answer import Derived
 from roofline.results.energy import SCOPE, error, parts
-from roofline.results.intervals import COVERAGE
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep

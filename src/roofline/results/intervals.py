@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -14,20 +13,16 @@ from attrs import evolve
 from roofline import catalog
 from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Bytes, Num, Ratio, Seconds
+from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
-from roofline.hardware.evidence import Near, Subject
+from roofline.hardware.evidence import COVERAGE, Near, Subject, scaled
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.operators.memory import placed, state_bytes
 from roofline.operators.operations import Message, Op
 from roofline.physics.queueing import PERCENT
 from roofline.physics.spans import Span
-from roofline.results import alternatives, citations, energy
+from roofline.results import alternatives, citations, energy, memory_intervals
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
-
-COVERAGE: Final = 0.8
-"""Share of measurements that an interval holds, where none is asked."""
 
 _RATES: Final[Mapping[str, str]] = {
     "tokens_per_second_per_user": "tpot",
@@ -38,9 +33,6 @@ _RATES: Final[Mapping[str, str]] = {
 
 _OUTPUT: Final = ("tokens_per_second", "tokens_per_second_per_chip", "requests_per_second")
 """Rates of output: of a service a quantity with residuals, of a decode or training step the inverse of its time."""
-
-_HELD: Final = ("memory", "max_concurrency", "kv_cache_tokens")
-"""Quantities that memory decides."""
 
 _PERCENTILES: Final = re.compile(r"(ttft|tpot|itl)_p(\d{1,2}(?:\.\d+)?)")
 
@@ -95,7 +87,7 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     ``ttft_p99`` and such                   relative as of its mean
     ``dollars_per_million_tokens`` and such inverse rates
     ``joules_per_token``                    inverse rates, times the draws that busy systems were seen to have
-    ``memory``, ``max_concurrency``         see :func:`memory`
+    ``memory``, ``max_concurrency``         see :mod:`roofline.results.memory_intervals`
     ======================================= ===============================================================
 
     Args:
@@ -115,16 +107,16 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     """
     if not 0 < float(coverage) < 1:
         raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
-    if quantity == "memory" or (quantity in _HELD and not isinstance(est.question, TrainStep)):
-        return memory(est, quantity, coverage)
+    if quantity == "memory" or (quantity in memory_intervals.HELD and not isinstance(est.question, TrainStep)):
+        return memory_intervals.interval(est, quantity, coverage)
     logs = _logs(est, quantity, coverage)
-    if logs is None:
+    value = None if logs is None else _value(est, quantity)
+    if logs is None or value is None:
         return None
-    value = _value(est, quantity)
     return value * np.exp(logs[0]), value * np.exp(logs[1])
 
 
-def _value(est: Any, quantity: str) -> Num:
+def _value(est: Any, quantity: str) -> Num | None:
     asked = _PERCENTILES.fullmatch(quantity)
     return getattr(est, f"{asked[1]}_percentile")(float(asked[2])) if asked else getattr(est, quantity)  # type: ignore[no-any-return]
 
@@ -194,11 +186,6 @@ def powered(logs: Ends, lasting: Ratio, power: Ratio) -> Ends:
     (-0.424, 0.5)
     """
     return -np.hypot(logs[0] * lasting, power), np.hypot(logs[1] * lasting, power)
-
-
-def scaled(coverage: Ratio) -> Ratio:
-    """Return how much wider a normal interval of some coverage is than one of 80 %."""
-    return NormalDist().inv_cdf((1 + float(coverage)) / 2) / NormalDist().inv_cdf((1 + COVERAGE) / 2)
 
 
 def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
@@ -272,60 +259,6 @@ def front(coverage: Ratio = COVERAGE) -> Ends:
     """
     low, high = catalog.evidence().spread("front", "chip").ends(coverage)
     return min(low, 0.0), max(high, 0.0)
-
-
-def memory_error(est: Any) -> Bytes:
-    """Return the half-width of the 80 % interval of what a chip holds, in bytes; 0 at the ideal level.
-
-    Of serving ``sqrt((0.02 weights)^2 + spread^2)``, the spread being that of all that engines take for themselves; of training a part
-    of activations and of what the allocator adds.
-    """
-    profile, memory = est.calibration, est.memory
-    if profile.level == "ideal":
-        return cast("Bytes", 0.0 * memory.total)
-    ranks = placed(est.system, est.layout)
-    other = profile.engine.memory.spread * ranks + profile.framework.memory_error * memory.activations
-    wide = WEIGHTS_ERROR * memory.weights
-    return cast("Bytes", np.sqrt(wide**2 + other**2))
-
-
-def memory(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-    """Return the interval of ``memory`` (bytes on the fullest chip), ``max_concurrency`` or ``kv_cache_tokens`` of an answer."""
-    z = scaled(coverage)
-    half = z * memory_error(est)
-    if est.calibration.level == "ideal":
-        return None
-    if quantity == "memory":
-        return est.memory.total - half, est.memory.total + half
-    room = est.cache_room
-    own = est.calibration.engine.memory
-    cached = own.spread_state if np.any(state_bytes(est.question.model) > 0) else own.spread_cache
-    wide = np.sqrt(share(half, larger(room, half)) ** 2 + (z * cached) ** 2)
-    each = share(getattr(est, quantity), larger(room, 1.0))  # a room below a byte holds nothing
-    more = each * larger(half - room, 0.0)
-    value = getattr(est, quantity)
-    return value * larger(1 - wide, 0.0), value * (1 + wide) + more
-
-
-def chance_of_fitting(est: Any) -> Ratio:
-    """Return the chance that a chip holds its part: that of a logistic error whose 80 % interval is that of the memory.
-
-    >>> from roofline.planner.estimate import estimate
-    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
-    >>> float(est.fits_probability) > 0.99
-    True
-    """
-    half, left = memory_error(est), est.capacity - est.memory.total
-    if est.calibration.level == "ideal":
-        return cast("Ratio", (left >= 0) * 1.0)
-    return cast("Ratio", 1 / (1 + np.exp(-np.clip(_LOGIT_90 * left / larger(half, 1.0), -_FAR, _FAR))))
-
-
-_LOGIT_90: Final = 2.197
-"""Logit of 0.9: one tail of an 80 % interval."""
-_FAR: Final = 500.0
-WEIGHTS_ERROR: Final = 0.02
-"""Half-width of the 80 % interval of weights as loaded, relative."""
 
 
 def percentile(est: Any, p: Num) -> Seconds | None:

@@ -37,14 +37,14 @@ def html(answer: Displayed) -> str:
 
 
 def svg(answer: Displayed) -> str | None:
-    """Return the picture of an answer as SVG; None over many points, and where there is nothing to draw."""
+    """Return the picture of an answer as SVG; None over many points, where there is nothing to draw, and without matplotlib."""
     plot = getattr(answer, "plot", None)
     shape: tuple[int, ...] = getattr(answer, "shape", ())
     if plot is None or shape:
         return None
     try:
         ax = plot()
-    except RooflineError:
+    except (RooflineError, ImportError):
         return None
     drawn: bytes = plots().render(ax.figure, "svg")
     return drawn.decode()

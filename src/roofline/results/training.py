@@ -21,6 +21,7 @@ from roofline.core.units import (
     show,
 )
 from roofline.core.values import Record
+from roofline.hardware.evidence import COVERAGE
 from roofline.operators.operations import Op
 from roofline.operators.training_memory import States
 from roofline.physics.energy import dollars_per_token
@@ -150,7 +151,7 @@ class Training(LayoutAnswer[TrainStep, States]):
         """Part of the step that is bubble."""
         return share(self.bubble, self.step_time)
 
-    def interval(self, quantity: str = "step_time", coverage: Ratio = intervals.COVERAGE) -> tuple[Num, Num] | None:
+    def interval(self, quantity: str = "step_time", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the interval of ``step_time``, a rate, energy or cost that holds a share of measurements; None at the ideal level.
 
         See :func:`roofline.results.intervals.interval`.

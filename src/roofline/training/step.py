@@ -140,7 +140,7 @@ def played(
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     table = _EXCHANGED * question.model.vocab * question.model.hidden / layout.tp * (question.task != "lora")
     activations = _activations(layout, one, over.in_flight, question.model.depth, table)
-    kept = states(question, layout, activations * (1 - question.offload), scattered=f.scattered)
+    kept = states(question, layout, activations * (1 - question.offload), scattered=f.scattered, kept=f.states)
     twice = copies(question.model, layout) if layout.schedule in PAIRED else over.copies
     memory = evolve(kept, weights=kept.weights * twice, gradients=kept.gradients * twice)
     n = placed(system, layout)
@@ -274,7 +274,7 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:
     out = []
     if calibration.level != "ideal":
-        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        out.append(f"{calibration.memory_fraction:.0%} of the memory of a chip can be filled")
     if np.any(question.offload > 0):
         link = (
             "at the rate of the host's link"

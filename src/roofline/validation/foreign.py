@@ -39,6 +39,8 @@ _GROUPS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Collections of runs, by the tool that measured them; no name of an engine is in them, since a benchmark may be of any."""
 _MTP_DRAFTS: Final = 3
+_GREATEST: Final = 1e30
+"""The greatest number that is taken from a file: a greater one is missing, so that products of several stay finite."""
 _SYSTEMS: Final[Mapping[str, str]] = {
     "h100": "dgx-h100", "h200": "hgx-h200", "b200": "dgx-b200", "b300": "hgx-b300", "gb200": "gb200-nvl72", "gb300": "gb300-nvl72",
     "mi300x": "mi300x-8", "mi325x": "mi325x-8", "mi350x": "mi350x-8", "mi355x": "mi355x-8", "a100": "dgx-a100-80gb",
@@ -297,9 +299,9 @@ def _real(value: object) -> float | None:
         return None
     try:
         out = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return out if math.isfinite(out) and out > 0 else None
+    return out if 0 < out <= _GREATEST else None
 
 
 def _dug(top: object, *path: str) -> Any:
@@ -337,9 +339,12 @@ def _spread(*lengths: object) -> float | None:
     """Return the greatest standard deviation over the mean of lists of lengths."""
     found = []
     for each in lengths:
-        if isinstance(each, Sequence) and len(each) > 1 and all(isinstance(n, (int, float)) for n in each):
-            mean = sum(each) / len(each)
-            found.append(math.sqrt(sum((n - mean) ** 2 for n in each) / len(each)) / mean if mean > 0 else 0.0)
+        if isinstance(each, Sequence) and not isinstance(each, str) and len(each) > 1:
+            lengths_ = [_real(n) if n else 0.0 for n in each]
+            told = [n for n in lengths_ if n is not None]
+            mean = sum(told) / len(each)
+            if mean > 0 and len(told) == len(each):
+                found.append(math.sqrt(sum((n - mean) ** 2 for n in told) / len(each)) / mean)
     return max(found, default=None)
 
 
@@ -500,7 +505,8 @@ def _aiperf(data: Json) -> Iterator[_Run]:
 
 def _guidellm(data: Json) -> Iterator[_Run]:
     """Read the benchmarks of GuideLLM; what it calls inter-token latency is the time between tokens after the first."""
-    for each in data["benchmarks"]:
+    listed = data["benchmarks"]
+    for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, Mapping):
             continue
         config = each.get("config") if isinstance(each.get("config"), Mapping) else each.get("args")

@@ -10,18 +10,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from attrs import frozen
 
 from roofline import catalog
 from roofline.core.units import GIBI, Num
 from roofline.hardware.engines import Engine
+from roofline.hardware.evidence import COVERAGE
 from roofline.planner.estimate import estimate
+from roofline.results import memory_intervals
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import WEIGHTS_ERROR, memory_error
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode
 
-_LENGTH: Final = 8192.0
+LENGTH: Final = 8192.0
 """Tokens of a request where a log states no longest one."""
 
 
@@ -63,20 +65,20 @@ def predicted(row: Mapping[str, str], changed: Callable[[Engine], Engine] = lamb
     """Return what is predicted of one figure; ``changed`` gives the engine other constants."""
     system = catalog.system(row["system"])
     model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
-    release = _release(row["release"])
+    release = release_of(row["release"])
     engine = changed(catalog.engine(f"{row['engine']}{release}", system))
     layout = Layout(tp=float(row["tp"]), pp=float(row["pp"]), dp=float(row["dp"]), ep=float(row["ep"]))
-    length = float(row["length"] or _LENGTH)
+    length = float(row["length"] or LENGTH)
     fraction = float(row["memory_fraction"]) if row["memory_fraction"] else None
     est = estimate(Decode(model, 1.0, length - 1), system, layout, engine=engine, memory_fraction=fraction)
     value, (low, high) = _QUANTITIES[row["quantity"]](est, length)
     return Logged(row, float(row["value"]), float(value), float(low), float(high))
 
 
-def _release(text: str) -> str:
+def release_of(text: str) -> str:
     """Return a release as a stack is asked for it: a number, or the day that words such as ``September 2025`` name; "" for neither.
 
-    >>> _release("0.20.1.dev"), _release("May 2026"), _release("nightly")
+    >>> release_of("0.20.1.dev"), release_of("May 2026"), release_of("nightly")
     ('@0.20.1.dev', '@2026-05', '')
     """
     if text[:1].isdigit():
@@ -88,14 +90,20 @@ def _release(text: str) -> str:
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+_ROUNDED: Final = 0.002
+"""How far a printed figure may be from the bytes behind it."""
+
+
 def _weights(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
-    value = est.memory.weights / GIBI
-    return value, (value * (1 - WEIGHTS_ERROR), value * (1 + WEIGHTS_ERROR))
+    value, (low, high) = est.memory.weights / GIBI, catalog.evidence().spread("weights", "family").ends(COVERAGE)
+    return value, (value * np.exp(min(low, -_ROUNDED)), value * np.exp(max(high, _ROUNDED)))
 
 
 def _room(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:
-    value, half = est.cache_room / GIBI, memory_error(est) / GIBI
-    return value, (value - half, value + half)
+    low, high = memory_intervals.room(est, COVERAGE)
+    # Of the rule "free", a part of what is left stays free.
+    given = est.calibration.memory_fraction if est.calibration.engine.memory.rule == "free" else 1.0
+    return est.cache_room / GIBI * given, (low / GIBI * given, high / GIBI * given)
 
 
 def _tokens(est: Estimate, _: float) -> tuple[Num, tuple[Num, Num]]:

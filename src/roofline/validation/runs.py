@@ -34,7 +34,7 @@ _WORKERS: Final = re.compile(r"\d{1,6} prefill \+ \d{1,6} decode workers of TP(\
 _FILLED: Final = re.compile(r"mem(?:ory)? fraction (0?\.\d{1,3})(?!\d)")
 _SLOTS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) requests a slot|(\d{1,3}) prompts a slot")
 _SPREAD: Final = re.compile(r"cv (?:about )?(\d(?:\.\d{1,3})?)")
-_BURST: Final = re.compile(r"([\d,]{1,9}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
+_BURST: Final = re.compile(r"(\d[\d,]{0,8}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
 _NOMINAL: Final = re.compile(r"tp/dp are nominal")
 _LET_IN: Final = re.compile(r"at most (\d{1,6}) requests run|max_num_seqs (\d{1,6})")
 _ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")

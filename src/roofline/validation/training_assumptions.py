@@ -21,6 +21,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework, Recipe
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
+from roofline.operators.training_memory import WEIGHT, held
 from roofline.validation.runs import TrainingRun
 from roofline.workload.layout import Layout, expert_tensors
 from roofline.workload.questions import MODULES, recomputation
@@ -35,6 +36,8 @@ _COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})"
 _CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
 _HOSTED: Final = re.compile(r"remat_policy=\S*(?:offload)|remat_policy=custom \S*offload")
 """A policy of MaxText that sends the inputs of layers, or what else it keeps, to the host."""
+_SWAPPED: Final = re.compile(r"swap-attention")
+"""A flag of MindSpeed that sends what attention keeps to the host: how much of it is not stated."""
 _POLICY: Final = re.compile(r"remat_policy=(?!full)")
 """A policy of MaxText, which names what is kept: how much else is done again depends on the compiler."""
 _ALTERNATE: Final = re.compile(r"every other matmul|llama3_8b\.toml\)")
@@ -191,12 +194,12 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         recompute, share = _again(run, usual, asked, layouts, said)
         offloaded = _OFFLOADED.search(run.note)
         said += traits
-        return TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note),
+        return _sharded(TrainingCase(
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note) and not _SWAPPED.search(run.note),
             bool(_HOSTED.search(run.note)),
             _document(run, usual, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
             release, tuple(said),
-        )  # fmt: skip
+        ))  # fmt: skip
 
     return open_
 
@@ -320,6 +323,21 @@ def _layouts(run: TrainingRun, usual: Recipe, model: Model, system: System, said
         tp=tp, pp=pp, dp=dp, ep=ep, cp=cp, vpp=_chunks(run, usual, model, pp=pp, dp=dp, said=said), etp=etp if run.etp is None else run.etp + 0 * tp,
         sharding=run.sharding or usual.sharding, fsdp=_grouped(run, dp), sequence_parallel=bool(split),
     )  # fmt: skip
+
+
+def _sharded(case: TrainingCase) -> TrainingCase:
+    """Return a run whose weights are shared out too where the chips cannot hold them: even with gradients in 16 bits and no activations.
+
+    Sources of quality B leave something out, and tables of recipes have no column for it.
+    """
+    run, layouts, framework, memory = case.run, case.layouts, case.framework, case.system.chip.memory
+    whole, parts = (1, framework.states + WEIGHT) if framework.scattered else (2, framework.states)
+    each = sum((g.weights * (whole * WEIGHT + parts / g.shards) for g in held(case.model, layouts)), start=0.0)
+    over = each > memory.capacity * memory.usable * framework.memory_fraction
+    if run.quality == "A" or run.task == "lora" or layouts.sharding == "zero3" or not np.all(over):
+        return case
+    said = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
+    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, said))
 
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:

@@ -49,23 +49,25 @@ _TAIL: Final = 0.1
 """Chance of fitting below which a run lies outside the 80 % interval of its memory."""
 
 
-def _freed(question: TrainStep, case: TrainingCase, layout: Layout, est: Training) -> Num:
+def _freed(question: TrainStep, case: TrainingCase, layout: Layout, est: Training) -> tuple[Num, Num]:
     """Return the part of the layers that a run recomputes at least, where its source does not state it, if it is to fit; nan if none does.
 
-    Where it does not fit as it is, memory falls in proportion to the layers that are recomputed in full.
+    Where it does not fit as it is, memory falls in proportion to the layers that are recomputed in full. Beside it is the chance that it
+    fits, with all layers recomputed if need be.
     """
     if case.stated or case.profile.level == "ideal" or np.all(est.fits):
-        return np.where(est.memory.total <= est.capacity, 0.0, np.nan)
+        return np.where(est.memory.total <= est.capacity, 0.0, np.nan), est.fits_probability
 
-    def total(part: float) -> Num:
+    def again(part: float) -> Training:
         asked = attrs.evolve(
             question, recompute="full", share=part, offload=larger(question.offload, case.hosted * 1.0)
         )
-        return train(asked, case.system, layout, level=case.profile, framework=case.framework).memory.total
+        return train(asked, case.system, layout, level=case.profile, framework=case.framework)
 
-    none, most = total(0.0), total(1.0)
-    part = np.maximum(none - est.capacity, 0.0) / np.maximum(none - most, 1.0)
-    return np.where(est.memory.total <= est.capacity, 0.0, np.where(part <= 1, part, np.nan))
+    none, all_ = again(0.0), again(1.0)
+    part = larger(none.memory.total - est.capacity, 0.0) / larger(none.memory.total - all_.memory.total, 1.0)
+    least = np.where(est.memory.total <= est.capacity, 0.0, np.where(part <= 1, part, np.nan))
+    return least, larger(est.fits_probability, all_.fits_probability)
 
 
 def _wanted(_: TrainingRun) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
     )  # fmt: skip
     shape = (len(cases), int(np.size(first.layouts.tp)))
     est = train(question, first.system, layout, level=first.profile, framework=first.framework)
-    freed = _freed(question, first, layout, est)
+    freed, chances = _freed(question, first, layout, est)
 
     def wide(value: Any) -> Any:
         return np.broadcast_to(value, shape)
@@ -108,7 +110,7 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
         part = float(wide(freed)[i, j])
         said = case.said
         if np.isnan(part):
-            chance = float(wide(est.fits_probability)[i, j])
+            chance = float(wide(chances)[i, j])
             said = (*said, _WITHIN if chance > _TAIL else _BEYOND)
         elif part > 0:
             said = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed
-from roofline.core.text import columns, plain_cell
+from roofline.core.text import columns, counted, csv_text
 from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
@@ -252,15 +250,11 @@ class Validation(Displayed):
 
     def csv(self) -> str:
         """Return the predictions as the text of a CSV file with the columns of :data:`HEAD`."""
-        out = io.StringIO()
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(HEAD)
-        for p in self.predictions:
-            numbers = (
-                "" if value is None else repr(float(value)) for value in (p.measured, p.predicted, p.low, p.high)
-            )
-            table.writerow([plain_cell(p.run.id), p.quantity, *numbers, p.level, plain_cell(p.reason)])
-        return out.getvalue()
+
+        def numbers(p: Prediction) -> Iterable[float | None]:
+            return (None if value is None else float(value) for value in (p.measured, p.predicted, p.low, p.high))
+
+        return csv_text(HEAD, ((p.run.id, p.quantity, *numbers(p), p.level, p.reason) for p in self.predictions))
 
     def to_dict(self) -> Record:
         """Return the scores under the names of the machine-readable answer; those of quality C under ``ambiguous``."""
@@ -304,7 +298,7 @@ class Validation(Displayed):
         levels = ", ".join(sorted(constants(name) for name in {p.level for p in self.predictions if p.level}))
         missing = len(self.skipped)
         parts = [
-            f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not priced",
+            f"{self.source}: {counted(self.runs, 'run')}, {levels or 'no coefficients'}, {missing:,} not estimated",
             self._by_first(self.clear, ""),
         ]
         if self.runs <= _FEW:
@@ -317,10 +311,10 @@ class Validation(Displayed):
         parts.append("\n".join(f"{self._of.titles[name]}: {words}" for name, words in self.agreement.items()))
         if self.unread:
             parts.append(f"columns that are not read: {'; '.join(self.unread)}")
-        parts += [self._by(name) for name in self._of.tables]
+        parts += [self._by(name) for name in self._of.tables if self.runs > 1]  # of one run they say the same
         for title, told in (
-            ("not priced", Counter(self.skipped.values())),
-            ("put in", self.put),
+            ("not estimated", Counter(self.skipped.values())),
+            ("filled in to read the file", self.put),
             ("assumed", self.assumptions),
         ):
             if told:
