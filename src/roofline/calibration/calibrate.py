@@ -186,7 +186,7 @@ def shared(
     above = () if most is None else tuple(name for name in _AS_MANY if _above(found, name, most))
     if above:
         change = {name: getattr(most, name) for name in above}
-        less = {key: attrs.evolve(at(start, key), **change) for key in found.constants}  # type: ignore[arg-type]
+        less = {key: attrs.evolve(at(start, key), **change) for key in found.constants}
         left = {name: tuple(each for each in names if each not in above) for name, names in FITTED.items()}
         found = fit(parts, put(start, less), by_best=by_best, fitted=left)
     (key, *_) = found.constants
