@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from roofline.hardware.evidence import SHARES, Spread
 
-PRIOR: Final = 8.0
+PRIOR: Final = 4.0
 """Cells that the group above weighs as."""
 STUDENT: Final = np.array([-2.7764, -1.5332, -0.7407, 0.0, 0.7407, 1.5332, 2.7764])
 """Quantiles of Student's t with 4 degrees of freedom at :data:`roofline.hardware.evidence.SHARES`."""
