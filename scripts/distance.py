@@ -557,17 +557,20 @@ def alike(found: Found) -> list[list[object]]:
     out: list[list[object]] = []
     for quantity in NAMES.values():
         some = [(row, r) for row, r, _ in found if row.quantity == quantity]
+        if not some:
+            continue
         rows, r = [row for row, _ in some], np.array([r for _, r in some])
         w = weights(cells_of(rows))
         off = r - np.average(r, weights=w)
         same = {name: _same([getattr(row.subject, name) for row in rows]) for name in COMMON}
-        both, cells = np.outer(w, w), np.array(cells_of(rows))
+        both, cells = np.outer(w, w), np.unique(cells_of(rows), return_inverse=True)[1]
+        pair = np.minimum.outer(cells, cells) * len(rows) + np.maximum.outer(cells, cells)
         np.fill_diagonal(both, 0.0)
         for n in range(len(COMMON), 0, -1):
             for common in itertools.combinations(COMMON, n):
                 exactly = np.logical_and.reduce([same[name] == (name in common) for name in COMMON])
                 part = both * exactly
-                pairs = len({tuple(sorted((cells[i], cells[j]))) for i, j in np.argwhere(part > 0)})
+                pairs = len(np.unique(pair[part > 0]))
                 if not pairs:
                     continue
                 product = float(np.sum(part * np.outer(off, off)) / np.sum(part) / np.average(off**2, weights=w))
