@@ -22,7 +22,7 @@ COMMANDS = {
 }  # fmt: skip
 REFUSED = ("calibrate",)
 """Commands of which a line that says what is missing is asked: their input does not come with the wheel."""
-ELSEWHERE = ("--help", "-h", "--version", "--install-completion", "mcp", "serve")
+ELSEWHERE = ("--help", "-h", "--version", "--install-completion", "app", "mcp", "serve")
 """What is no command, or goes on until it is ended."""
 
 

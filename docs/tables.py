@@ -467,7 +467,7 @@ def _priced(row: dict[str, str]) -> list[tuple[str, float, float, float]]:
         out.append(("", time, half, 0.0))
     elif row["kind"] in ("dispatch", "combine") or row["kind"].startswith("p2p"):
         message = _message(row)
-        cost = send(message, rack.tiers, profile)
+        cost = send(message, rack.tiers, profile, (row["path"],) if row["path"] else None)
         way = min(cost.ways, key=lambda name: float(cost.ways[name]))
         out.append((way.replace("_", " "), float(cost.time), float(cost.error), _logical(rack, message)))
     else:
@@ -581,8 +581,8 @@ CloudMatrix 384](cloudmatrix.md) what they make of the whole service.
 ## Dispatch and combine
 
 Tokens to the ranks of their experts and back, 8 of 256 experts a token, 7,168 wide: 128 tokens a rank (4,096 and 8,192 of DeepEP's normal and
-second kernels), out in 8 bits and back in 16. Predicted is the quicker of the two ways: a copy for each expert, or one for each node. Bandwidths
-count what a published figure counts: also what stays in a rank, or a node, of its own.
+second kernels), out in 8 bits and back in 16. Predicted is the way that the row names: low latency sends a copy for each expert, the others one for
+each node. Bandwidths count what a published figure counts: also what stays in a rank, or a node, of its own.
 
 {sent}
 {comment_sent}
@@ -599,11 +599,11 @@ _COMMENT_SENT = """\
 as predicted and more, at every size of group, and twice outside: this dispatch also quantises and sorts, and spends about 15 % of its time on a barrier, which a transfer of
 bytes does not know. Both times stay flat from 64 ranks on, as tokens drawn at random make them.
 
-*DeepEP.* Low-latency kernels on H800 come within 17 % from 8 to 256 ranks, across NVLink and RDMA. The constants were fitted to the same kernels on
+*DeepEP.* Low-latency kernels on H800 come within 18 % from 8 to 256 ranks, across NVLink and RDMA. The constants were fitted to the same kernels on
 H100, H200, B200 and GB200, so this tests another link and larger groups, not other software. The older figures that the paper quotes are of kernels that
-went over RDMA even inside a node, where the library takes NVLink: that is why they are missed at 8 and 16 ranks. Normal kernels move these large
-batches at a third to two thirds more than predicted, those of the second version on B200 with many cores at three quarters more: the constants are the middle
-of all batches on four systems, and on B200 and GB200 the kernels measured reached 0.21 to 0.28 of NVLink, where the second version reaches 0.63 to 0.72.
+went over RDMA even inside a node, where the library takes NVLink: that is why they are missed at 8 and 16 ranks. Normal kernels come within 14 %:
+they run on 20 to 24 cores, each of which copies 13 to 17 GB/s whatever the link, so that a link of 200 GB/s bounds them on H800 and the cores bound them on
+B200 and GB200. The second version copies two to three times as much with each core, and is as much quicker on B200 than the constants of the first.
 """
 
 _COMMENT_OTHERS = """\

@@ -2,7 +2,7 @@
 
 Writes ``step``, ``share``, ``nodes``, ``error`` and ``short`` of each fabric in ``hardware/fabrics`` that has timings, and the tables of
 ``docs/accuracy/networks.md``; ``--check`` prints the tables and writes nothing. The same timings give the same bytes. How pipelines
-fill (``rounding``, ``fill``) is one pair for all fabrics, found on a grid. Constants inside a node are those of ``scripts/profiles.py``.
+fill (``rounding``, ``fill``) and when a piece waits for a handshake (``handshake``, ``eager``) is one set for all fabrics, found on a grid. Constants inside a node are those of ``scripts/profiles.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import attrs
@@ -35,10 +36,15 @@ PAGE = ROOT / "docs" / "accuracy" / "networks.md"
 SPREADS = ROOT / FOLDER / "collectives.csv"
 
 LARGE = 16 * 2**20
-ROUNDINGS, FILLS = (10.0, 20.0, 30.0, 40.0, 60.0), (4.0, 5.0, 7.0, 9.0, 12.0)
+GRID: dict[str, tuple[float, ...]] = {
+    "rounding": (5.0, 10.0, 20.0), "fill": (5.0, 7.0, 10.0, 14.0), "handshake": (8e-6, 12e-6, 16e-6, 20e-6), "eager": (2048.0, 4096.0, 8192.0),
+}  # fmt: skip
+"""NCCL's own table (``src/graph/tuning.cc``, ``hwLat`` of the network) puts 9 to 11 us between a step of its protocols LL and Simple."""
+TURNS = 4
+"""Times that the set and the fabrics are fitted in turn, at most."""
+SHORT, FEW = 2**20, 3
+"""Bytes up to which a message says something of a fabric's step, and how many such rows it takes."""
 STEPS, PARTS = (0.5e-6, 500e-6), (0.3, 0.99)
-LEAST = 8
-"""Rows above which a fabric has figures of its own; with fewer its step is stated by hand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,20 +66,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fitted(rows: Sequence[Row]) -> dict[str, Fabric]:
     """Return the fabrics with what the rows say of them: one pair of filling constants for all, a step and a share for each."""
-    start = {r.fabric: catalog.fabric(r.fabric) for r in rows}
-    best: tuple[float, dict[str, Fabric]] = (np.inf, start)
-    for rounding in ROUNDINGS:
-        for fill in FILLS:
-            trial = {n: attrs.evolve(f, rounding=rounding, fill=fill) for n, f in start.items()}
-            cost = float(np.mean([np.abs(e).mean() for e in by_source(rows, on(rows, trial)).values()]))
-            best = min(best, (cost, trial), key=lambda pair: pair[0])
-    out = {name: alone([r for r in rows if r.fabric == name], fabric) for name, fabric in best[1].items()}
+    out = {r.fabric: catalog.fabric(r.fabric) for r in rows}
+    before: dict[str, float] = {}
+    for _ in range(TURNS):
+        some = filled(rows, out)
+        if some == before:
+            break
+        before = some
+        out = {n: alone([r for r in rows if r.fabric == n], attrs.evolve(f, **some)) for n, f in out.items()}
     return {name: uncertain(name, out, rows) for name in out}
 
 
+def filled(rows: Sequence[Row], fabrics: Mapping[str, Fabric]) -> dict[str, float]:
+    """Return how pipelines fill and pieces wait, one set for all fabrics, that explains the rows best; sources weigh alike."""
+    best: tuple[float, dict[str, float]] = (np.inf, {})
+    for chosen in product(*GRID.values()):
+        some = dict(zip(GRID, chosen, strict=True))
+        trial = {n: attrs.evolve(f, **some) for n, f in fabrics.items()}
+        cost = float(np.mean([np.abs(e).mean() for e in by_source(rows, on(rows, trial)).values()]))
+        best = min(best, (cost, some), key=lambda pair: pair[0])
+    return best[1]
+
+
 def alone(rows: Sequence[Row], fabric: Fabric) -> Fabric:
-    """Return a fabric whose step and share explain its rows best; every source weighs the same."""
-    many = len(rows) >= LEAST
+    """Return a fabric whose share, and step if there are short messages, explain its rows best; every source weighs the same."""
+    many = sum(r.message.size <= SHORT for r in rows) >= FEW
     weights = np.array([1 / np.sqrt(sum(r.group == other.group for other in rows)) for r in rows])
 
     def made(theta: NDArray[np.float64]) -> Fabric:
@@ -130,7 +147,8 @@ def left_out_large(fabrics: Mapping[str, Fabric], rows: Sequence[Row]) -> float:
             mine = [r for r in rows if (r.group, r.fabric) == (name, each) and r.message.size > LARGE]
             others = [r for r in rows if r.fabric == each and r.group != name]
             if mine and others:
-                found[name, each] = np.abs(errors([r.on(alone(others, fabrics[each])) for r in mine]))
+                value = alone(others, stranger(fabrics, each))
+                found[name, each] = np.abs(errors([r.on(value) for r in mine]))
     return alike(found.values())
 
 
@@ -193,7 +211,8 @@ def stranger(fabrics: Mapping[str, Fabric], name: str) -> Fabric:
 
 def rewritten(text: str, fabric: Fabric) -> str:
     """Return the text of a descriptor with the fitted numbers put in place of those that it states."""
-    said = {"step": f'"{fabric.step * 1e6:.3g} us"'}
+    said = {key: f'"{getattr(fabric, key) * 1e6:.3g} us"' for key in ("step", "handshake")}
+    said["eager"] = f'"{fabric.eager:.0f} B"'
     said |= {key: f"{getattr(fabric, key):.3g}" for key in ("share", "rounding", "fill", "nodes", "error", "short")}
     for key, value in said.items():
         text = re.sub(rf'^({key} *= )("[^"]*"|[\d.]+)', rf"\g<1>{value}", text, flags=re.MULTILINE)
@@ -217,7 +236,7 @@ def page(rows: Sequence[Row], priced: Sequence[Row], found: Mapping[str, Fabric]
         rest = [r for r in priced if r.group != name]
         for fabric in {r.fabric for r in priced if r.group == name}:
             others = [r for r in rest if r.fabric == fabric]
-            value = alone(others, found[fabric]) if others else stranger(found, fabric)
+            value = alone(others, stranger(found, fabric)) if others else stranger(found, fabric)
             here = mine & np.array([r.fabric == fabric for r in priced])
             without_source[here] = errors([r.on(value) for r, yes in zip(priced, here, strict=True) if yes])
     for fabric in found:

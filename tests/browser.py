@@ -48,10 +48,17 @@ class Page:
         self.driver = driver
 
     def open(self, path, width=1280, height=900, scheme="light"):
+        self.go(path.resolve().as_uri(), width, height, scheme)
+
+    def go(self, address, width=1280, height=900, scheme="light"):
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.tell("Emulation.setDeviceMetricsOverride", **screen)
-        self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.driver.get(path.resolve().as_uri())
+        features = {
+            "prefers-color-scheme": scheme,
+            "prefers-reduced-motion": "reduce",
+        }  # nothing moves under the pointer
+        self.tell("Emulation.setEmulatedMedia", features=[{"name": k, "value": v} for k, v in features.items()])
+        self.driver.get(address)
         self.until("document.documentElement.dataset.ready === 'yes'")
 
     def tell(self, command, **words):

@@ -41,14 +41,14 @@ TRUE = {
     "attention_decode": rl.Kernel(1.0, 0.7, 8e-6, step=1.5e-10, item=3e-6),
     "mla_prefill": rl.Kernel(0.5, 0.6, 20e-6, 1.0, step=15e-9, item=4e-6),
     "mla_decode": rl.Kernel(0.5, 0.7, 15e-6, 3.0, step=5e-10, item=8e-6),
-    "moe": rl.Kernel(0.5, 0.75, 36e-6, 2.0, eta_staging=0.3),
+    "moe": rl.Kernel(0.5, 0.75, 36e-6, 2.0, eta_staging=0.3, hit=4e-7),
     "elementwise": rl.Kernel(eta_memory=0.6, t0=4e-6, p=1.0),
 }  # fmt: skip
 MOVED = {
     "ring": {"start": 9.0, "hop": 0.9, "eta": 0.7, "pair": 0.95}, "in_network": {"start": 14.0, "eta": 0.5}, "gather": {"start": 9.0, "hop": 0.8, "eta": 0.65, "pair": 0.9},
     "all_to_all": {"start": 6.0, "hop": 1.5, "eta": 0.6, "pair": 0.95}, "one_shot": {"start": 5.0, "peer": 0.4e-6, "eta": 0.4},
     "two_shot": {"start": 12.0, "peer": 0.05e-6, "eta": 0.6}, "low_latency": {"alpha": 14e-6, "hop": 2.5, "eta": 0.4, "far": 0.7},
-    "throughput": {"alpha": 30e-6, "hop": 4.0, "eta": 0.6, "far": 0.45},
+    "throughput": {"alpha": 30e-6, "hop": 4.0, "far": 0.45, "copied": 150e9},
 }  # fmt: skip
 LINKS = {way: attrs.evolve(GENERIC.link(way), **change) for way, change in MOVED.items()}
 SIZES = {

@@ -15,7 +15,7 @@ SEARCHES = {
     "recomputation": "concepts/training", "MFU": "concepts/training", "energy per token": "concepts/energy", "power cap": "concepts/energy",
     "calibrate": "concepts/calibration", "interval": "concepts/intervals", "vLLM": "concepts/stacks", "CUDA graph": "concepts/stacks",
     "disaggregated": "how-to/searching", "frontier": "how-to/searching", "trace": "how-to/simulate-a-trace", "sweep": "how-to/design-space",
-    "report": "how-to/report", "config.json": "reference/models", "GB200": "tutorials/cloudmatrix384-verdict", "optical": "tutorials/cloudmatrix384-verdict",
+    "report": "how-to/report", "browser": "how-to/explore", "config.json": "reference/models", "GB200": "tutorials/cloudmatrix384-verdict", "optical": "tutorials/cloudmatrix384-verdict",
     "break-even": "tutorials/cloudmatrix384-verdict", "CloudMatrix": "tutorials/cloudmatrix384-verdict", "Vidur": "concepts/compared",
     "aiconfigurator": "concepts/compared", "--concurrency": "reference/cli", "--json": "reference/cli", "LoRA": "reference/glossary",
     "expert parallelism": "reference/glossary", "tensor parallelism": "reference/glossary", "Qwen": "reference/model-library",

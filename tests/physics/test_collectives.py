@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline.hardware.constants import COLLECTIVES
+from roofline.hardware.hardware import Fabric
 from roofline.physics.collectives import MESSAGES, climb, lower_bound, price, sent
 
 CLOSE = 1 + 1e-9
@@ -45,7 +46,7 @@ def test_one_tier_is_the_plain_ring(size, group, link, near):
     tier = rl.Tier("switch", 64, 1e11, 1e-6, load_store=near)
     t0 = link.alpha + link.peer * (group - 1) + link.start * 1e-6 + link.hop * 2 * (group - 1) * 1e-6
     reached = link.eta * (link.pair if group == 2 else 1) if near else link.far
-    x = 2 * size * (1 - 1 / group) / (reached * 1e11)
+    x = 2 * size * (1 - 1 / group) / min(reached * 1e11, link.copied if near else np.inf)
     cost = price(rl.Message("m", "all_reduce", size, float(group)), (tier,), alike(link))
     assert cost.ways["ring"] == pytest.approx(t0 + x + 2 * np.sqrt(link.c * t0 * x), rel=1e-9)
 
@@ -95,8 +96,10 @@ def test_a_faster_link_never_slows(message, tiers, profile, factor, data):
         assert price(message, better, profile).time <= before
     summing = (*tiers[:i], attrs.evolve(tiers[i], in_network=True), *tiers[i + 1 :])
     assert price(message, summing, profile).time <= before
-    # Direct reads add ways; as much of the links must be reached with them as through a card.
-    links = {name: attrs.evolve(each, eta=max(each.eta, each.far), pair=1.0) for name, each in profile.links.items()}
+    # Direct reads add ways; as much of the links must be reached with them as through a card, and cores be quick enough.
+    links = {
+        name: attrs.evolve(each, eta=max(each.eta, each.far), pair=1.0, copied=np.inf) for name, each in profile.links.items()
+    }  # fmt: skip
     same = attrs.evolve(profile, links=links)
     direct = (*tiers[:i], attrs.evolve(tiers[i], load_store=True), *tiers[i + 1 :])
     assert price(message, direct, same).time <= price(message, tiers, same).time * CLOSE
@@ -277,6 +280,7 @@ WORSE = {
     "hop": 1,
     "eta": -1,
     "far": -1,
+    "copied": -1,
     "pair": -1,
     "c": 1,
     "error": 0,
@@ -297,7 +301,7 @@ def test_no_constant_makes_anything_faster_when_it_grows_worse(message, tiers, l
 
 def test_each_constant_of_a_way_counts():
     """Twice as bad, each slows a ring of two near ranks, or one between nodes."""
-    link = rl.Link(1e-6, 1e-6, 2.0, 1.0, 0.8, 0.7, 0.9, 0.3, 0.1)
+    link = rl.Link(1e-6, 1e-6, 2.0, 1.0, 0.8, 0.7, 6e10, 0.9, 0.3, 0.1)
     near = (rl.Tier("node", 8, 1e11, 1e-6, load_store=True),)
     far = (rl.Tier("fabric", 64, 1e10, 5e-6),)
 
@@ -309,10 +313,39 @@ def test_each_constant_of_a_way_counts():
         slower = {
             case for case in ((2.0, near), (3.0, near), (2.0, far)) if timed(*case, worse) > timed(*case, link) * 1.001
         }
-        expected = {"eta": {(2.0, near), (3.0, near)}, "pair": {(2.0, near)}, "far": {(2.0, far)}}
+        expected = {
+            "eta": {(2.0, near), (3.0, near)}, "pair": {(2.0, near)}, "far": {(2.0, far)}, "copied": {(2.0, near), (3.0, near)}
+        }  # fmt: skip
         none = {"error", "ranks", "bytes"}
         every = set() if name in none else {(2.0, near), (3.0, near), (2.0, far)}
         assert slower == expected.get(name, every), name
+
+
+def test_a_piece_between_nodes_waits_for_a_handshake():
+    # Four nodes of one card each: a tree has 2 log2(4) = 4 steps of 5 us. A buffer of 4 KiB is a piece of 4 KiB: each waits half of 16 us
+    # more; one of 12 KiB three quarters. A ring sends a quarter of it in each of its 6 steps: 1 KiB waits a fifth, 3.2 us.
+    net = Fabric("net", step=5e-6, handshake=16e-6, eager=4096.0)
+    tiers = (rl.Tier("fabric", 64, 1e15, 1e-6, fabric=net),)
+
+    real = attrs.evolve(alike(rl.Link(hop=1.0)), level="generic")
+
+    def timed(size):
+        return price(rl.Message("m", "all_reduce", size, 4.0), tiers, real).ways
+
+    assert float(timed(1e-9)["tree"]) == pytest.approx(20e-6)
+    assert float(timed(4096.0)["tree"]) == pytest.approx(52e-6)
+    assert float(timed(3 * 4096.0)["tree"]) == pytest.approx(68e-6)
+    assert float(timed(4096.0)["ring"]) == pytest.approx((6 * 5 + 6 * 3.2) * 1e-6)
+
+
+def test_an_exchange_is_as_quick_as_the_link_or_the_cores_that_copy():
+    # Eight ranks, a token to 8 experts at random: 8 (1 - (7/8)^8) = 5.25 ranks want it, 7/8 of them others. Half of 100 GB/s, or 20 GB/s.
+    tiers = (rl.Tier("node", 8, 100e9, 0.0, load_store=True),)
+    message = rl.Message("m", "dispatch", 1e9, 8.0, copies=8.0)
+    moved = 1e9 * 8 * (1 - (7 / 8) ** 8) * 7 / 8
+    for copied, rate in ((200e9, 50e9), (20e9, 20e9)):
+        time = price(message, tiers, alike(rl.Link(eta=0.5, copied=copied)), ("throughput",)).time
+        assert float(time) == pytest.approx(moved / rate)
 
 
 def test_the_start_and_the_steps_by_hand():

@@ -9,8 +9,6 @@ import pytest
 import roofline as rl
 from roofline.hardware.constants import Kernel
 from roofline.hardware.engines import Engine
-from roofline.hardware.evidence import Evidence, Spread
-from roofline.hardware.frameworks import Framework
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Message, Op
 from roofline.physics.kernels import Cost
@@ -21,100 +19,107 @@ CHIP = rl.Chip("made", {"bf16": 1e15}, rl.Memory(1e11, 4e12), cores=100)
 SYSTEM = rl.System("made", CHIP, chips=8.0, tiers=(rl.Tier("node", 8, 1e11, 1e-6),))
 PLAIN = rl.Model("plain", 600, 7_000, (rl.Layers(4, rl.Gqa(12, 6, 50), rl.Dense(4_000)),))
 STATES = attrs.evolve(PLAIN, layers=(rl.Layers(4, rl.Linear(4, 8, 30, 42), rl.Dense(4_000)),))
-EVEN = Spread(9, 9, (-0.04, -0.02, -0.01, 0.0, 0.01, 0.02, 0.04))
-"""80 % within 2 % of a chip's memory: 2 GB of 100."""
+ENDS = {"room": (-0.02, 0.03), "cache": (-0.04, 0.05), "cache_mixed": (-0.11, 0.16), "peak": (-0.3, 0.2)}
+"""Ends of intervals of 80 % by quantity, in logarithms."""
 
 
-def known():
-    """Return evidence in which one engine, and one framework, are known."""
-    spreads = {("room", "family", ""): EVEN, ("room", "family", "made"): EVEN, ("peak", "stack", "made"): EVEN}
-    spreads |= {
-        (name, "family", ""): Spread(9, 9, (-3e-9, -2e-9, -1e-9, 0.0, 1e-9, 2e-9, 3e-9))
-        for name in ("cache", "cache_mixed")
-    }
-    wide = Spread(9, 9, tuple(4 * log for log in EVEN.logs))
-    return Evidence({}, {**spreads, ("room", "chip", ""): wide, ("peak", "chip", ""): wide})
+class Made:
+    """Residuals that are made: their ends, and a share below that grows evenly from one end to the other."""
+
+    def __init__(self, ends):
+        self.low, self.high = ends
+
+    def ends(self, coverage):
+        return self.low * coverage / 0.8, self.high * coverage / 0.8
+
+    def below(self, log):
+        return (log - self.low) / (self.high - self.low)
 
 
 @pytest.fixture
-def evidence(monkeypatch):
-    monkeypatch.setattr(memory_intervals.catalog, "evidence", known)
-    return monkeypatch
+def made(monkeypatch):
+    """Residuals of memory that are made, and no releases to choose from."""
+    monkeypatch.setattr(memory_intervals, "_spread", lambda est, quantity: Made(ENDS[quantity]))
+    monkeypatch.setattr(memory_intervals, "others", lambda est: (0.0,))
 
 
-def answer(model=PLAIN, level="calibrated", system=SYSTEM, engine="made", capacity=60e9):
-    """Return 30 GB of weights, 20 of cache, 2 of activations and 3 of the engine."""
-    profile = rl.Calibration("made", level, {}, {}, engine=Engine(engine, release="1.0"), framework=Framework("made"))
+def answer(model=PLAIN, level="calibrated", capacity=60e9, system=SYSTEM, question=None):
+    """Weights of 30 GB, a cache of 20 GB for 800,000 tokens, and 5 GB of the rest, on 60 GB of 100."""
+    profile = rl.Calibration("made", level, {}, {}, engine=Engine("made"))
     return SimpleNamespace(
-        calibration=profile, memory=Footprint(30e9, 20e9, 2e9, 3e9, 900_000.0), system=system, layout=rl.Layout(tp=2.0), capacity=capacity,
-        question=SimpleNamespace(model=model), max_concurrency=40.0, kv_cache_tokens=900_000.0 * (capacity - 35e9) / 20e9,
+        calibration=profile, memory=Footprint(30e9, 20e9, 2e9, 3e9, 800_000.0), system=system, layout=rl.Layout(tp=2.0), capacity=capacity,
+        question=question or SimpleNamespace(model=model), max_concurrency=40.0, kv_cache_tokens=1_000_000.0,
     )  # fmt: skip
 
 
-def ends(est, quantity, coverage=0.8):
-    return [float(end) for end in memory_intervals.interval(est, quantity, coverage)]
-
-
-def test_memory_is_as_far_off_as_rooms_of_logs_are(evidence):
-    assert ends(answer(), "memory") == pytest.approx([53e9, 57e9])
-    assert ends(answer(), "memory", 0.95) == pytest.approx([51e9, 59e9])
-    assert ends(answer(engine="other"), "memory") == pytest.approx([47e9, 63e9])
+@pytest.mark.usefixtures("made")
+def test_memory_is_uncertain_by_a_part_of_what_the_driver_reports():
+    # 3 % of 100 GB less room is that much more that is held.
+    low, high = memory_intervals.interval(answer(), "memory", 0.8)
+    assert (float(low), float(high)) == pytest.approx((55e9 - 3e9, 55e9 + 2e9), rel=1e-12)
+    duo = rl.System(
+        "duo",
+        attrs.evolve(CHIP, dies=2, memory=rl.Memory(1e11, 4e12, usable=0.9)),
+        chips=8.0,
+        ranks_per_chip=2,
+        tiers=SYSTEM.tiers,
+    )
+    low, high = memory_intervals.interval(answer(system=duo), "memory", 0.4)
+    assert (float(low), float(high)) == pytest.approx((55e9 - 0.015 * 90e9, 55e9 + 0.01 * 90e9), rel=1e-12)
     assert memory_intervals.interval(answer(level="ideal"), "memory", 0.8) is None
 
 
-def test_a_package_reports_the_memory_of_all_its_ranks(evidence):
-    duo = rl.System("duo", attrs.evolve(CHIP, dies=2), chips=8.0, ranks_per_chip=2, tiers=SYSTEM.tiers)
-    assert ends(answer(system=duo), "memory") == pytest.approx([53e9, 57e9])
+@pytest.mark.usefixtures("made")
+def test_room_is_what_is_left_and_what_the_cache_takes():
+    # 60 - 55 + 20 = 25 GB, 2 GB less or 3 GB more.
+    assert [float(end) for end in memory_intervals.room(answer(), 0.8)] == pytest.approx([23e9, 28e9])
+    assert [float(end) for end in memory_intervals.room(answer(capacity=36e9), 0.8)] == pytest.approx([0.0, 4e9])
 
 
-def test_tokens_are_those_of_the_room_and_of_their_layout(evidence):
-    # A room of 25 GB has 1,125,000 tokens, 45,000 a GB: 2 GB more or less, and a tenth more by the layout.
-    assert ends(answer(), "kv_cache_tokens") == pytest.approx([1_035_000, 1_215_000], rel=1e-6)
-    assert ends(answer(), "max_concurrency") == pytest.approx([36.8, 43.2], rel=1e-6)
-    layouts = Spread(9, 9, (-0.3, -0.2, -0.1, 0.0, math.log(1.05), math.log(1.1), 0.2))
-    mixed = Evidence({}, {**known().spreads, ("cache_mixed", "family", ""): layouts})
-    evidence.setattr(memory_intervals.catalog, "evidence", lambda: mixed)
-    low, high = ends(answer(STATES), "kv_cache_tokens")
-    assert high == pytest.approx(1_125_000 + math.hypot(90_000, 112_500), rel=1e-6)
-    assert low == pytest.approx(1_125_000 - math.hypot(90_000, 1_125_000 * (1 - math.exp(-0.2))), rel=1e-6)
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(("model", "cache"), [(PLAIN, (-0.04, 0.05)), (STATES, (-0.11, 0.16))])
+def test_tokens_are_as_uncertain_as_the_room_and_the_bytes_of_one(model, cache):
+    # 40,000 tokens a GB in 25 GB; sequences 40 in 25 GB.
+    for quantity, value in (("kv_cache_tokens", 1_000_000.0), ("max_concurrency", 40.0)):
+        low, high = memory_intervals.interval(answer(model), quantity, 0.8)
+        below = math.hypot(value / 25 * 2, value * (1 - math.exp(cache[0])))
+        above = math.hypot(value / 25 * 3, value * (math.exp(cache[1]) - 1))
+        assert (float(low), float(high)) == pytest.approx((value - below, value + above), rel=1e-12)
 
 
-def test_what_does_not_fit_may_have_a_room_yet(evidence):
-    # 1 GB is missing for a cache of none: the room may be 1 GB.
-    short = answer(capacity=34e9)
-    assert [float(end) for end in memory_intervals.room(short, 0.8)] == pytest.approx([0.0, 1e9])
-    low, high = ends(short, "kv_cache_tokens")
-    assert (low, high) == pytest.approx((0.0, 45_000), rel=1e-6)
+def test_releases_that_an_answer_may_be_about_widen_the_room(monkeypatch):
+    monkeypatch.setattr(memory_intervals, "_spread", lambda est, quantity: Made(ENDS[quantity]))
+    monkeypatch.setattr(memory_intervals, "others", lambda est: (0.0, -6e9, 4e9, -8e9))
+    below, above = math.sqrt((36 + 64) / 4), math.sqrt(16 / 4)
+    low, high = memory_intervals.interval(answer(), "memory", 0.8)
+    z = memory_intervals.Z80
+    assert (float(low), float(high)) == pytest.approx(
+        (55e9 - math.hypot(3, z * above) * 1e9, 55e9 + math.hypot(2, z * below) * 1e9), rel=1e-9
+    )
+    # What fits by each of them, evenly: 5, -1, 9 and -3 GB left of 100.
+    shares = [1 - (-left / 100 + 0.02) / 0.05 for left in (5, -1, 9, -3)]
+    assert float(memory_intervals.chance_of_fitting(answer())) == pytest.approx(sum(shares) / 4, rel=1e-9)
 
 
-def test_what_fits_is_as_likely_as_rooms_are_larger(evidence):
-    # Where 2 GB are left or missing, nine or one in ten fit.
-    chances = [float(memory_intervals.chance_of_fitting(answer(capacity=c))) for c in (57e9, 55e9, 53e9)]
-    assert chances == pytest.approx([0.9, 0.5, 0.1], abs=1e-3)
-
-
-def test_releases_that_are_not_stated_are_as_likely(evidence):
-    # One of two leaves 4 GB less: where 2 GB are left, nine in ten fit in one and one in ten in the other.
-    evidence.setattr(memory_intervals, "others", lambda est: (0.0, -4e9))
-    assert float(memory_intervals.chance_of_fitting(answer(capacity=57e9))) == pytest.approx(0.5, abs=1e-3)
-    low, high = ends(answer(), "memory")
-    assert high == pytest.approx(55e9 + math.hypot(2e9, memory_intervals.Z80 * math.sqrt(8e18)))
-    assert low == pytest.approx(53e9)
-
-
-def test_steps_of_training_are_as_far_off_as_peaks_are(evidence):
-    step = answer()
-    step.question = rl.TrainStep(PLAIN, 8.0, 512.0, 1.0)
-    assert ends(step, "memory") == pytest.approx([55e9 * math.exp(-0.02), 55e9 * math.exp(0.02)])
-    step.capacity = 55e9 * math.exp(0.02)
-    assert float(memory_intervals.chance_of_fitting(step)) == pytest.approx(0.9, abs=1e-3)
-    step.calibration = attrs.evolve(step.calibration, framework=Framework("other"))
-    assert ends(step, "memory")[1] == pytest.approx(55e9 * math.exp(0.08))
+@pytest.mark.usefixtures("made")
+def test_a_step_of_training_holds_more_or_less_by_a_factor():
+    step = rl.TrainStep(PLAIN, 64.0)
+    low, high = memory_intervals.interval(answer(question=step), "memory", 0.8)
+    assert (float(low), float(high)) == pytest.approx((55e9 * math.exp(-0.3), 55e9 * math.exp(0.2)), rel=1e-12)
+    assert float(memory_intervals.chance_of_fitting(answer(question=step))) == pytest.approx(
+        (math.log(60 / 55) + 0.3) / 0.5, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(("capacity", "chance"), [(54e9, 0.0), (55e9, 1.0), (56e9, 1.0)])
 def test_at_the_ideal_level_it_fits_or_does_not(capacity, chance):
     assert float(memory_intervals.chance_of_fitting(answer(level="ideal", capacity=capacity))) == chance
+
+
+def test_the_context_of_a_question_is_its_longest_request():
+    of = memory_intervals._context
+    assert of(rl.Serve(PLAIN, 700.0, 300.0, concurrency=4.0)) == 1000.0
+    assert (of(rl.Decode(PLAIN, 4.0, 900.0)), of(rl.Prefill(PLAIN, 4.0, 800.0)), of(None)) == (900.0, 800.0, 0.0)
 
 
 def test_power_that_lasts_as_long_as_the_time_and_its_own_error_add_in_squares():

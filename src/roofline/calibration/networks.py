@@ -36,9 +36,10 @@ from roofline.physics.collectives import price, shifted, unnamed
 
 _HELD: Final[Mapping[str, tuple[str, ...]]] = {
     "ring": ("ring", "gather"), "tree": ("tree",), "nvls": ("in_network",), "collnet": ("in_network", "gather"),
-    "": ("ring", "tree", "in_network", "gather", "halving", "all_to_all", "point_to_point"),
+    "": ("ring", "tree", "in_network", "gather", "all_to_all", "point_to_point"),
 }  # fmt: skip
-"""Ways of the library by the algorithm that a row was held to; blank is what a collective library chooses from."""
+"""Ways of the library by the algorithm that a row was held to; blank is what a collective library chooses from (NCCL and RCCL halve only
+between nodes of one rank each, of which there is no row)."""
 _COPIES: Final = 8
 """Experts of a token in every published exchange."""
 

@@ -92,7 +92,7 @@ def _agree(root: Table, faults: Iterable[Finding]) -> None:
 def _rates(table: Table, value: Callable[..., Any]) -> dict[str, float]:
     for key in table:
         if key not in PEAKS:
-            raise table.fail(key, "unknown rate", near(key, PEAKS, "rates"))
+            table.note(table.fail(key, "unknown rate", near(key, PEAKS, "rates")))
     out = {key: value(table, key, FLOP_RATE) for key in table if key in table}
     table.done()
     return out
@@ -126,8 +126,8 @@ def fabric(root: Table, name: str) -> Fabric:
 
 
 _FABRIC: Final[Mapping[str, Unit]] = {
-    "step": SECOND, "share": ONE, "rounding": ONE, "fill": ONE, "sums": ONE, "crossing": ONE, "leaf": ONE, "post": SECOND,
-    "nodes": ONE, "error": ONE, "short": ONE,
+    "step": SECOND, "share": ONE, "rounding": ONE, "fill": ONE, "handshake": SECOND, "eager": BYTE, "sums": ONE,
+    "crossing": ONE, "leaf": ONE, "post": SECOND, "nodes": ONE, "error": ONE, "short": ONE,
 }  # fmt: skip
 
 
@@ -199,8 +199,8 @@ def _published(table: Table, value: Callable[..., Any]) -> None:
     }
     for key in table:
         if key != "source" and key not in units:
-            raise table.fail(key, "unknown aggregate", near(key, units, "aggregates"))
-        if key != "source":
+            table.note(table.fail(key, "unknown aggregate", near(key, units, "aggregates")))
+        elif key != "source":
             value(table, key, units[key])
     table.text("source", None)
     table.done()
@@ -257,8 +257,21 @@ def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
 _CONSTANTS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "eta_score": ONE,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
+    "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "hit": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
+_ABOVE: Final = (
+    "eta_compute",
+    "eta_memory",
+    "eta_staging",
+    "eta_score",
+    "eta_best",
+    "eta",
+    "far",
+    "copied",
+    "pair",
+    "p",
+)
+"""Constants that divide, and so are above 0."""
 _KERNEL: Final = tuple(f.name for f in attrs.fields(Kernel))
 _LINK: Final = tuple(f.name for f in attrs.fields(Link))
 
@@ -375,7 +388,7 @@ def _found(table: Table) -> Found:
 
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:
     out = {key: value(table, key, _CONSTANTS[key]) for key in names if key in table}
-    for key in ("eta_compute", "eta_memory", "eta_staging", "eta_score", "eta_best", "eta", "far", "pair", "p"):
+    for key in _ABOVE:
         if out.get(key) == 0:
             raise table.fail(key, "must be above 0")
     if "error" not in out:

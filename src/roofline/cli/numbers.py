@@ -13,71 +13,14 @@ from typing import Any, Final
 import cyclopts
 import numpy as np
 
+from roofline.core.digits import real, whole
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import GIGA, KIBI, KILO
+from roofline.core.quantities import spaced
+from roofline.core.units import GIGA
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
-_SCALED: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?([kKmMbBtTgG])i?")
 _RANGE: Final = re.compile(r"([0-9.eE]+?)\.\.([0-9.eE]+)(?:([+*])([0-9.eE]+))?")
 _MOST: Final = 100_000
 """Numbers in one list."""
-_LONGEST: Final = 64
-"""Characters of one number."""
-
-
-def real(name: str, text: str) -> float:
-    """Return the number that ``text`` spells in digits.
-
-    ``8k`` is refused: it is 8,000 to one reader and 8,192 to the next.
-
-    Args:
-        name: the word of the command line, for the message.
-        text: what was typed.
-
-    Raises:
-        QuestionError: not a finite number.
-
-    >>> real("--input", "4096"), real("--rate", "2.5"), real("--tokens", "1e9")
-    (4096.0, 2.5, 1000000000.0)
-    >>> real("--input", "8k")
-    Traceback (most recent call last):
-        ...
-    roofline.core.errors.QuestionError: --input='8k': must be a number in digits; write 8000 or 8192
-    """
-    typed = text.strip()
-    scaled = _SCALED.fullmatch(typed)
-    if scaled:
-        power = "kmbt".index(scaled[2].lower().replace("g", "b")) + 1
-        round_, binary = float(scaled[1]) * KILO**power, float(scaled[1]) * KIBI**power
-        remedy = f"write {round_:.0f} or {binary:.0f}" if power == 1 else f"write {round_:g}"
-        raise QuestionError(fault(name, text, "must be a number in digits", remedy))
-    if re.fullmatch(r"[0-9]{1,3}(?:[,_][0-9]{3})+", typed):
-        raise QuestionError(fault(name, text, "must be a number in digits", f"write {re.sub('[,_]', '', typed)}"))
-    if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", typed, re.IGNORECASE):
-        raise QuestionError(fault(name, text, "must be a finite number"))
-    if not _NUMBER.fullmatch(typed) or len(typed) > _LONGEST:
-        raise QuestionError(fault(name, text, "must be a number", "write it in digits, such as 64 or 0.5"))
-    value = float(typed)
-    if not math.isfinite(value):
-        raise QuestionError(fault(name, text, "must be a finite number"))
-    return value
-
-
-def whole(name: str, text: str) -> int:
-    """Return the whole number that ``text`` spells; ``7.9`` is not quietly 7.
-
-    Raises:
-        QuestionError: not a whole number.
-
-    >>> whole("--chips", "72")
-    72
-    """
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
-        return int(text)
-    value = real(name, text)
-    if value != math.floor(value) or abs(value) >= 9e17:
-        raise QuestionError(fault(name, text, "must be a whole number", "such as 8"))
-    return int(value)
 
 
 def to_whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
@@ -97,7 +40,30 @@ def to_real(type_: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ARG
 
 def to_quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
     """Return ``1.2 kW`` for ``1.2kW``: the form that :func:`roofline.core.units.parse` reads."""
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip()).strip()
+    return spaced(tokens[0].value)
+
+
+def each_or_all(flag: str, typed: Sequence[str] | None) -> str | dict[str, str] | None:
+    """Return one quantity for all, or those of some by name; None where none was typed.
+
+    Raises:
+        QuestionError: a quantity for all and others by name, or a name given twice.
+
+    >>> each_or_all("--price", ["2.95USD/h"]), each_or_all("--price", ["dgx-h100=2USD/h", "tpu-v5p=1USD/h"])
+    ('2.95 USD/h', {'dgx-h100': '2 USD/h', 'tpu-v5p': '1 USD/h'})
+    """
+    if not typed:
+        return None
+    if len(typed) == 1 and "=" not in typed[0]:
+        return spaced(typed[0])
+    out: dict[str, str] = {}
+    for text in typed:
+        name, equals, value = text.rpartition("=")
+        if not equals or name in out:
+            rule = "is given twice" if equals else "names no system, but several are given"
+            raise QuestionError(fault(flag, text, rule, f"write {flag} SYSTEM=VALUE once for each system"))
+        out[name] = spaced(value)
+    return out
 
 
 def _flag(token: cyclopts.Token) -> str:

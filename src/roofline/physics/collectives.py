@@ -30,11 +30,13 @@ use network cards. With r ranks a node and N = n / r nodes,
 * trees join the nodes, and chains or the switch the ranks of one: :math:`2 \log_2 N` steps; two nodes exchange
   :math:`S / r` once, more carry :math:`2 S / r` (a plain tree at half the rate, one over a switch that adds up at the ring's);
 * an all-to-all posts a message to each peer, so its fixed time grows with the peers and not with their logarithm;
+* a piece of m bytes that one card sends in a step waits ``handshake m / (m + eager)`` longer than an empty one: short pieces travel with
+  their own flags (NCCL's protocol LL), long ones in buffers that both sides agree on (Simple);
 * filling the pipeline costs :math:`2\sqrt{c\,T_0\,x}` but never more than ``fill`` times :math:`T_0`: chunks stop growing.
 
 Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
 Rabenseifner and Gropp, IJHPCA 19 (2005). Bytes of NCCL between nodes: checked against published nccl-tests figures of 2 to 512
-nodes (``hardware/timings/collectives_at_scale.csv``).
+nodes (``hardware/timings/networks/collectives.csv``).
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller
+from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller, some
 from roofline.core.errors import QuestionError, unknown
 from roofline.core.remember import remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
@@ -137,6 +139,8 @@ class _Route:
         near, far: transfer time of its busiest tier at full rate, of those whose ranks read and write each other's memory
             and of the others that name no fabric.
         cards: transfer time of its busiest tier that names one, at the share that is reached.
+        copied: bytes that kernels copy over the busiest tier whose ranks read and write each other's memory.
+        agreed: what the steps between nodes wait longer if their pieces need a handshake; ``cut``, into how many pieces a buffer is cut.
         ring: passes of a ring over the nodes; 0 of other ways. Its chunks follow each other without waiting for a whole round, so
             filling it costs no more than a tree as deep.
         open: where the way can be gone at all.
@@ -149,7 +153,10 @@ class _Route:
     near: Seconds
     far: Seconds
     cards: Seconds = 0.0
+    copied: Bytes = 0.0
     posts: Seconds = 0.0
+    agreed: Seconds = 0.0
+    cut: Count = 1.0
     ring: float = 0.0
     open: Mask = True
     in_turn: bool = False
@@ -168,6 +175,10 @@ def _gather(c: Climb) -> Ratio:
     return c.use.gather
 
 
+def _below(c: Climb) -> Count:
+    return c.met
+
+
 def _share(c: Climb) -> Ratio:
     """Return the part of a card's rate that long messages reach."""
     return 1.0 if c.fabric is None else c.fabric.share
@@ -183,10 +194,14 @@ def _route(
     one_sided: bool = False,
     open_: Mask = True,
     ring: float = 0.0,
+    cut: _Amount | None = None,
 ) -> _Route:
     """Return the route that puts ``wire`` bytes and ``steps`` steps on each tier, and uses a ``part`` of its bandwidth."""
     latency: Num = 0.0
     posts: Num = 0.0
+    agreed: Num = 0.0
+    pieces: Num = 1.0
+    copied: Num = 0.0
     longest: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
     ports: Num = 0.0
     for c in climbs:
@@ -194,14 +209,17 @@ def _route(
         busy = wire(c) / (part(c) * c.tier.bandwidth * (share(c) if carded else 1.0))
         if c.fabric is not None and carded:
             posts = posts + steps(c) * c.fabric.step
+            agreed = agreed + steps(c) * c.fabric.handshake
+            pieces = _group(climbs) if cut is None else cut(c)
         else:
             latency = latency + steps(c) * c.tier.latency
         # Tiers work at the same time, but what goes out by the same links waits for it.
         ports = ports + busy if c.tier.same_ports else busy
         kind = "cards" if carded else "near" if c.tier.load_store else "far"
         longest[kind] = larger(longest[kind], ports)
+        copied = larger(copied, wire(c)) if c.tier.load_store else copied
     return _Route(
-        latency, longest["near"], longest["far"], longest["cards"], posts, ring, open_, one_sided=one_sided
+        latency, longest["near"], longest["far"], longest["cards"], copied, posts, agreed, pieces, ring, open_, one_sided=one_sided,
     )  # fmt: skip
 
 
@@ -252,7 +270,7 @@ def _summed(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return c.fabric.sums if c.fabric is not None and c.tier.in_network else _share(c)
 
     inside = sum((c.used for c in climbs if c.tier.in_network), start=0.0) > 0
-    return _route(climbs, moved, taken, share=share, open_=inside)
+    return _route(climbs, moved, taken, share=share, open_=inside, cut=_below)
 
 
 def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
@@ -268,7 +286,7 @@ def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return 2 * (np.log2(c.fan) if c.use.any_to_any else c.use.steps)
 
     joined = sum((c.used for c in climbs if c.use.any_to_any), start=0.0) > 0
-    return _route(climbs, moved, steps, open_=joined)
+    return _route(climbs, moved, steps, open_=joined, cut=_below)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -372,17 +390,19 @@ def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     hops = _hops(climbs)
     steps: Num = 0.0
     posts: Num = 0.0
+    agreed: Num = 0.0
     passed: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
     for c in climbs:
         time = hops(c) * size / (c.use.hop * c.tier.bandwidth * _share(c))
         if c.fabric is not None:
             posts = posts + _HANDSHAKE * hops(c) * c.fabric.step
+            agreed = agreed + hops(c) * c.fabric.handshake
             passed["cards"] = passed["cards"] + time
         else:
             steps = steps + hops(c) * c.tier.latency
             kind = "near" if c.tier.load_store else "far"
             passed[kind] = passed[kind] + time
-    route = _Route(steps, passed["near"], passed["far"], passed["cards"], posts, in_turn=True)
+    route = _Route(steps, passed["near"], passed["far"], passed["cards"], posts=posts, agreed=agreed, in_turn=True)
     return {"point_to_point": route}
 
 
@@ -494,6 +514,8 @@ class _Way:
     link: Link
     open: Mask
     fixed: Seconds
+    agreed: Seconds
+    eager: Bytes
     byte: Num
     root: Num
     fills: tuple[tuple[Num, Num, Seconds], ...]
@@ -509,7 +531,8 @@ class _Way:
         for used, each, most in self.fills:
             free = each * root
             filled = larger(filled, used * (free * most / larger(free + most, _TINY)))
-        total = self.fixed + message.size * self.byte + filled
+        waits = self.agreed * message.size / larger(message.size + self.eager, _TINY)
+        total = self.fixed + waits + message.size * self.byte + filled
         if self.posted is not None:
             total = total + message.rows * self.posted
         return total if self.open is True else pick(self.open, total, np.inf)
@@ -538,10 +561,13 @@ def _ways(
         begun = link.alpha + link.peer * (peers - 1) + link.start * waits[route.one_sided]
         inside = begun + link.hop * route.steps
         fixed = inside + route.posts
-        near, far = route.near / (link.eta * pick(two, link.pair, 1.0)), route.far / link.far
-        fills = []
+        near = larger(route.near / (link.eta * pick(two, link.pair, 1.0)), route.copied / link.copied)
+        far = route.far / link.far
+        fills: list[tuple[Num, Num, Seconds]] = []
+        eager: Bytes = 0.0
         for c in climbs:
             if c.fabric is not None:
+                eager = c.fabric.eager
                 depth = (begun if route.ring else fixed) + route.ring * np.log2(c.fan) * c.fabric.step
                 free = 2 * np.sqrt(link.c * c.fabric.rounding * depth * route.cards)
                 fills.append((c.used, free, c.fabric.fill * depth))
@@ -551,6 +577,8 @@ def _ways(
                 link,
                 route.open if np.ndim(route.open) or not route.open else True,
                 fixed,
+                route.agreed,
+                route.cut * eager,
                 route.both(near, far, route.cards),
                 2 * np.sqrt(link.c * inside * route.both(near, far, 0.0)),
                 tuple(fills),
@@ -583,14 +611,17 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
             time, latency = cost, way.fixed
             continue
         better = cost < time
-        time, latency = pick(better, cost, time), pick(better, way.fixed, latency)
+        time, latency = smaller(cost, time), pick(better, way.fixed, latency)
     network = time - latency
     if not any(way.open is True for way in allowed):
         shut = np.logical_not(time < np.inf)
         network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
-    sent = ((m.group > 1) & (m.size > 0)) * 1.0
+    empty = np.logical_or(m.group <= 1, m.size <= 0)
+    if some(empty):
+        sent = np.logical_not(empty) * 1.0
+        time, network, latency = sent * time, sent * network, sent * latency
     return Cost(
-        time=sent * time, network=sent * network, latency=sent * latency, error=partial(_wrong, m, climbs, allowed),
+        time=time, network=network, latency=latency, error=partial(_wrong, m, climbs, allowed),
         ways=partial(_taken, m, allowed),
     )  # fmt: skip
 

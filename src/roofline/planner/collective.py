@@ -58,6 +58,8 @@ ALGORITHMS: Final = {
 """Algorithms by name, and the ways of :data:`roofline.hardware.constants.COLLECTIVES` that are one."""
 _ENGINES: Final = ("one_shot", "two_shot")
 """Kernels of serving engines, which a collective library does not choose."""
+_SINGLE: Final = ("halving",)
+"""Ways that NCCL and RCCL have between nodes of one rank each only."""
 _LEAST, _MOST = 2.0, float(GIBI) * float(GIBI)
 
 
@@ -243,7 +245,7 @@ class Collective(Answer):
         return "\n".join(
             [
                 f"{self.kind} of {show(float(self.bytes), BYTE)} over {float(self.ranks):,.0f} ranks of {self.system.title or self.system.name}{over}",
-                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal constants)' if self.level == 'ideal' else ''}",
+                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal coefficients)' if self.level == 'ideal' else ''}",
                 f"bus bandwidth        {show(float(self.busbw), BYTE_RATE)}",
                 f"algorithm bandwidth  {show(float(self.algbw), BYTE_RATE)}",
                 f"algorithm            {self.algorithm}  ({others})",
@@ -354,7 +356,7 @@ def collective(
         rule = f"is more than the {float(rack.reach):,.0f} ranks that {rack.name} joins"
         raise QuestionError(fault("ranks", float(np.max(group)), rule, catalog.larger(rack) or "name a larger system"))
     buffer, group = (each + 0.0 for each in np.broadcast_arrays(buffer, group))
-    tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm)
+    tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm, rack)
     profile = catalog.profile(level, rack)
     message = Message(named, KINDS[named], buffer, group, copies=number(copies, "copies"))
     if named == "send-recv":
@@ -406,9 +408,10 @@ def _kind(kind: str) -> str:
     return spelt[plain]
 
 
-def _ways(algorithm: str | None) -> Sequence[str]:
+def _ways(algorithm: str | None, rack: System) -> Sequence[str]:
     if algorithm is None:
-        return [way for name, ways in ALGORITHMS.items() for way in ways if way not in _ENGINES]
+        aside = (*_ENGINES, *_SINGLE) if rack.tiers[0].load_store else _ENGINES
+        return [way for ways in ALGORITHMS.values() for way in ways if way not in aside]
     name = algorithm.strip().lower().replace("_", "-")
     if name not in ALGORITHMS:
         raise unknown("algorithm", algorithm, tuple(ALGORITHMS))

@@ -9,6 +9,8 @@ from attrs import frozen
 
 from roofline.core.units import KILO
 
+MEMORY = 8
+"""Number of the first colour of what memory holds; those below are of what bounds the time, of steps and of systems."""
 _SCHEMES = ("https://", "http://")
 
 
@@ -115,6 +117,7 @@ class Table:
         right: columns that are set flush right.
         spots: for each row the point of a figure that it is about: figure, trace and point; "" for none.
         name: class of the table.
+        sorts: whether its heads sort it.
     """
 
     kind: ClassVar[str] = "table"
@@ -124,6 +127,7 @@ class Table:
     right: Sequence[int] = ()
     spots: Sequence[str] = ()
     name: str = ""
+    sorts: bool = True
 
     @property
     def lines(self) -> list[tuple[str, list[Cell]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, GIGA, SECOND, TERA, show
+from roofline.plots._frontier import Curve
 from roofline.plots._points import Point, Roof, Sheet
 from roofline.plots.tradeoff import Tradeoff
 
@@ -156,8 +157,56 @@ def frontier(
         switches.append(("80 % intervals", str(len(data) - 1), "thin"))
     if here is not None:
         data.append(_star(*here))
-        switches.append(("the plan of this page", str(len(data) - 1), "star c2"))
+        switches.append(("the configuration of this page", str(len(data) - 1), "star c2"))
     data.append(_ring(xs[start], ys[start]))
+    axis = {"rangemode": "tozero"}
+    layout = {
+        "xaxis": {"title": {"text": "tokens/s per user (1 / TPOT)"}, **axis},
+        "yaxis": {"title": {"text": "output tokens/s per chip"}, **axis},
+    }
+    return Picture(_picture(data, layout), tuple(switches))
+
+
+def frontiers(
+    curves: Sequence[tuple[int, Curve]], best: Sequence[tuple[int, str, float, float]], tpot: float
+) -> Picture:
+    """Return the frontiers of several services in one picture, with a star for each service that was chosen.
+
+    Args:
+        curves: the number of the colour of each frontier, and its numbers; a second one of a colour is dashed, with squares.
+        best: of each service that was chosen the number of its colour, its name, and its tokens/s per user and per chip.
+        tpot: the limit on the time per output token.
+    """
+    data: list[dict[str, Any]] = []
+    switches = []
+    seen: set[int] = set()
+    for color, curve in curves:
+        order = np.argsort(curve.speed)
+        xs, ys = curve.speed[order].tolist(), curve.rate[order].tolist()
+        told = [
+            f"<b>{escape(curve.label)}</b><br>{y:,.4g} tokens/s per chip, {x:,.4g} per user<br>{escape(curve.plans[i])}"
+            for x, y, i in zip(xs, ys, order, strict=True)
+        ]
+        dash, symbol = ("dash", "square") if color in seen else ("solid", "circle")
+        seen.add(color)
+        switches.append((curve.label, str(len(data)), f"{'box' if dash == 'dash' else 'dot'} c{color}"))
+        data.append(
+            {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": curve.label, "hoverinfo": "text", "hovertext": told,
+             "line": {"color": COLORS[color], "width": 2, "dash": dash}, "marker": {"size": 6, "symbol": symbol}}
+        )  # fmt: skip
+    top = max(max(trace["y"]) for trace in data)
+    switches.append(("limit on TPOT", str(len(data)), "dash"))
+    data.append(
+        {"type": "scatter", "mode": "lines", "x": [1 / tpot] * 2, "y": [0.0, top], "name": "limit", "hoverinfo": "skip",
+         "line": {"color": COLORS[6], "width": 1.2, "dash": "dash"}}
+    )  # fmt: skip
+    for color, name, speed, rate in best:
+        star = _star(speed, rate)
+        told_ = (
+            f"<b>{escape(name)}</b>, the service of this page<br>{rate:,.4g} tokens/s per chip, {speed:,.4g} per user"
+        )
+        switches.append((f"{name}: this page", str(len(data)), f"star c{color}"))
+        data.append({**star, "hovertext": [told_], "marker": {**star["marker"], "color": COLORS[color]}})
     axis = {"rangemode": "tozero"}
     layout = {
         "xaxis": {"title": {"text": "tokens/s per user (1 / TPOT)"}, **axis},
@@ -170,7 +219,7 @@ def _star(x: float, y: float) -> dict[str, Any]:
     """Return the plan that the page is about."""
     return {
         "type": "scatter", "mode": "markers", "x": [x], "y": [y], "name": "this page", "hoverinfo": "text",
-        "hovertext": ["the plan of this page"],
+        "hovertext": ["the configuration of this page"],
         "marker": {"symbol": "star", "size": 15, "color": COLORS[2], "line": {"width": 1, "color": "#ffffff"}},
     }  # fmt: skip
 
@@ -195,10 +244,10 @@ def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: t
          "hovertext": ["<br>".join(map(escape, each)) for each in told], "line": {"color": COLORS[0], "width": 2, "shape": "hv"},
          "marker": {"size": 6}},
     ]  # fmt: skip
-    switches = [("every plan that fits", "0", "dot c6"), ("frontier", "1", "dot c0")]
+    switches = [("every configuration that fits", "0", "dot c6"), ("frontier", "1", "dot c0")]
     if here is not None:
         data.append(_star(here[0] / GIGA, here[1]))
-        switches.append(("the plan of this page", "2", "star c2"))
+        switches.append(("the configuration of this page", "2", "star c2"))
     data.append(_ring(memory[start], time[start]))
     layout = {
         "xaxis": {"title": {"text": "memory of the fullest chip, GB"}},

@@ -33,6 +33,7 @@ from roofline.planner.selection import Search, TrainingSearch
 from roofline.plots import answers
 from roofline.reports import figures, text
 from roofline.reports.blocks import (
+    MEMORY,
     Bar,
     Block,
     Card,
@@ -108,18 +109,18 @@ def page(est: Estimate | Training, found: Search | TrainingSearch | None, made: 
 
 
 @cache
-def template() -> Any:
-    """Return the template of a page; Jinja2 escapes what enters it.
+def template(name: str = "page.html.j2") -> Any:
+    """Return a template of pages; Jinja2 escapes what enters it.
 
     Raises:
         QuestionError: the extra is not installed.
     """
     try:
-        from jinja2 import Environment
+        from jinja2 import Environment, FunctionLoader
     except ImportError:
         rule = "report: Jinja2 makes its page and is not installed"
         raise QuestionError(f"{rule}; install the extra, pip install 'roofline[report]'") from None
-    return Environment(autoescape=True, trim_blocks=False).from_string(catalog.asset("page.html.j2"))
+    return Environment(autoescape=True, loader=FunctionLoader(catalog.asset)).get_template(name)
 
 
 def _hashed(script: str) -> str:
@@ -279,7 +280,9 @@ def _time(est: Estimate | Training) -> list[Block]:
             blocks.append(Bar(f"{bar.name}, {bar.long}: {called}", parts))
     capacity = float(est.capacity)
     sizes = {name: float(getattr(est.memory, kind)) for kind, name in kinds.items()}
-    held = [Part(name, size / capacity, show(size, BYTE, 3), i) for i, (name, size) in enumerate(sizes.items())]
+    held = [
+        Part(name, size / capacity, show(size, BYTE, 3), MEMORY + i) for i, (name, size) in enumerate(sizes.items())
+    ]
     free = capacity - float(est.memory.total)
     held.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
     return [*blocks, Bar(f"memory of the fullest rank, of which {show(capacity, BYTE, 3)} may be used", held)]

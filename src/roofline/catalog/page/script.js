@@ -1,6 +1,12 @@
 "use strict";
+// Runs again where more of a page has come: each run starts what no run before it has started.
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const fresh = (selector) => [...document.querySelectorAll(selector)].filter((each) => {
+    const seen = "started" in each.dataset;
+    each.dataset.started = "";
+    return !seen;
+  });
+  const figures = Object.assign({}, ...fresh("script[type='application/json']").map((each) => JSON.parse(each.textContent)));
   const places = {};
 
   const draw = async (key) => {
@@ -12,7 +18,7 @@
   const all = () => Promise.all(Object.keys(figures).filter((key) => document.getElementById(key)).map(draw));
 
   // Switches of a picture's parts.
-  for (const box of document.querySelectorAll("input[data-traces]")) {
+  for (const box of fresh("input[data-traces]")) {
     box.checked = true;
     box.addEventListener("change", () =>
       Draw.restyle(box.dataset.figure, { visible: box.checked }, box.dataset.traces.split(",").map(Number)));
@@ -20,7 +26,7 @@
 
   // A row and its point light each other up.
   const rows = new Map();
-  for (const row of document.querySelectorAll("tr[data-spot]")) {
+  for (const row of fresh("tr[data-spot]")) {
     const [figure, trace, point] = row.dataset.spot.split(" ");
     rows.set(row.dataset.spot, row);
     const show = () => {
@@ -52,7 +58,7 @@
   };
 
   // A walk along a frontier.
-  for (const walk of document.querySelectorAll(".walk input")) {
+  for (const walk of fresh(".walk input")) {
     const key = walk.dataset.figure;
     const output = document.getElementById(walk.getAttribute("aria-controls"));
     const { x, y, told } = figures[key].walk;
@@ -67,7 +73,7 @@
   }
 
   // Heads sort: numbers by value, the rest as text.
-  for (const table of document.querySelectorAll("table.sorts")) {
+  for (const table of fresh("table.sorts")) {
     const body = table.tBodies[0];
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -94,6 +100,7 @@
     Object.keys(places).forEach(lights);
     document.documentElement.dataset.ready = "yes";
   });
+  if (!fresh("html").length) return;
   addEventListener("beforeprint", () => {
     for (const each of document.querySelectorAll("details:not([open]):not(.screen)")) { each.open = true; each.dataset.shut = ""; }
   });
