@@ -112,7 +112,7 @@ def calibrate(
         count = sum(part.timings.count for part in parts)
         why = "".join(f"; {n:,} rows are left aside: {reason}" for reason, n in aside.items())
         raise QuestionError(
-            fault("rows", count, "hold no class with rows enough", f"time {ENOUGH} of one at least{why}")
+            fault("rows", count, "hold no kernel with enough of them", f"time at least {ENOUGH} of one{why}")
         )
     alike = [_alike(part, grouped, start) for part in enough]
     tried: list[tuple[Part, Fit | None]] = []

@@ -92,7 +92,7 @@ def _agree(root: Table, faults: Iterable[Finding]) -> None:
 def _rates(table: Table, value: Callable[..., Any]) -> dict[str, float]:
     for key in table:
         if key not in PEAKS:
-            raise table.fail(key, "unknown rate", near(key, PEAKS, "rates"))
+            table.note(table.fail(key, "unknown rate", near(key, PEAKS, "rates")))
     out = {key: value(table, key, FLOP_RATE) for key in table if key in table}
     table.done()
     return out
@@ -199,8 +199,8 @@ def _published(table: Table, value: Callable[..., Any]) -> None:
     }
     for key in table:
         if key != "source" and key not in units:
-            raise table.fail(key, "unknown aggregate", near(key, units, "aggregates"))
-        if key != "source":
+            table.note(table.fail(key, "unknown aggregate", near(key, units, "aggregates")))
+        elif key != "source":
             value(table, key, units[key])
     table.text("source", None)
     table.done()

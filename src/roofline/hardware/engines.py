@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from roofline.core.fields import named
 from roofline.core.provenance import Fact
 from roofline.core.units import Bytes, Count, Ratio, Seconds
 
@@ -20,7 +21,7 @@ BUDGET: Final = 8192.0
 """Prompt tokens that an engine passes beside a decode step, over the attention ranks that work in lock-step."""
 
 KINDS: Final = ("default", "tuned", "day-0")
-"""Kinds of launch: as the engine's page says; searched for and tuned; on the day that a model appeared."""
+"""Kinds of launch: as the engine's documentation says; searched for and tuned; on the day that a model appeared."""
 
 PASSES: Final = ("decode", "prefill", "mixed")
 """Kinds of pass that a graph may have captured."""
@@ -193,8 +194,8 @@ class Engine:
         facts: each number as the file states it, with its source.
     """
 
-    name: str = "none"
-    title: str = ""
+    name: str = field(default="none", converter=named)
+    title: str = field(default="", converter=named)
     runtime: str = ""
     release: str = ""
     date: date | None = None

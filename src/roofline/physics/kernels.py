@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, share, smaller
+from roofline.core.arrays import larger, norm, share, smaller, some
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Kernel
@@ -119,9 +119,11 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     )
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
     special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
-    # Rows that a matrix instruction lacks are multiplied all the same.
-    rows = larger(share(calibration.tile * chip.tile, op.rows) * (op.rows > 0), 1.0) if op.kernel == "gemm" else 1.0
-    products = op.flops * rows / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
+    products, tile = op.flops, calibration.tile * chip.tile
+    if op.kernel == "gemm" and some(op.rows < tile):
+        # Rows that a matrix instruction lacks are multiplied all the same.
+        products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
+    products = products / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
     compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
@@ -131,6 +133,8 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
         + op.items * (k.item / units + k.turn)
     )
     kernel = latency + around + norm(compute, memory, k.p)
-    # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
-    waits = larger(launches * calibration.host - kernel, 0.0)
-    return Cost(time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error)
+    if some(calibration.host > 0):
+        # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
+        waits = larger(launches * calibration.host - kernel, 0.0)
+        kernel, latency = kernel + waits, latency + waits
+    return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)

@@ -245,7 +245,7 @@ class Collective(Answer):
         return "\n".join(
             [
                 f"{self.kind} of {show(float(self.bytes), BYTE)} over {float(self.ranks):,.0f} ranks of {self.system.title or self.system.name}{over}",
-                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal constants)' if self.level == 'ideal' else ''}",
+                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal coefficients)' if self.level == 'ideal' else ''}",
                 f"bus bandwidth        {show(float(self.busbw), BYTE_RATE)}",
                 f"algorithm bandwidth  {show(float(self.algbw), BYTE_RATE)}",
                 f"algorithm            {self.algorithm}  ({others})",

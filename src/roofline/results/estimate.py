@@ -16,7 +16,7 @@ from roofline.operators.operations import Op
 from roofline.physics.energy import costs_apart, dollars_per_token
 from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
-from roofline.results import intervals, records
+from roofline.results import aiperf, intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
 from roofline.results.explain import tree
 from roofline.results.limits import Limit, all_kept
@@ -189,6 +189,10 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     def _like(self, found: LayoutAnswer[Question, Footprint]) -> Estimate:
         """Return the answer at other points with what was chosen and asked for this one."""
         return evolve(super()._like(found), limits=self.limits)
+
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_service(self)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""

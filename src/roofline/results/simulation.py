@@ -20,6 +20,7 @@ from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
+from roofline.results import aiperf
 from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
@@ -467,6 +468,10 @@ class Simulation(Answer):
     def frame(self) -> Frame:
         """One row for each request that was answered."""
         return Frame(self.columns)
+
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_simulation(self)
 
     def csv(self) -> str:
         """Return one row for each request that was answered, as the text of a CSV file."""
