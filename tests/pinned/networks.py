@@ -58,6 +58,11 @@ NETWORKS = {
     "ring, far": (RING, FAR),
     "torus": (TORUS,),
     "pod": (POD,),
+    "die, mesh, ring": (
+        rl.Tier("die", 2, 900e9, 0.7e-6, load_store=True),
+        rl.Tier("mesh", 12, 260e9, 1.1e-6, topology="mesh"),
+        rl.Tier("ring", 192, 70e9, 2.1e-6, topology="ring"),
+    ),
     "uneven": (
         rl.Tier("board", 4, 430e9, 1.3e-6),
         rl.Tier("cabinet", 10, 290e9, 1.9e-6, in_network=True, load_store=True),
