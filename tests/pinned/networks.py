@@ -133,6 +133,10 @@ def topologies():
             f"{tier.name} {tier.dims} {tier.block}, one",
             [usable(tier, 8.0, 1.0, fan) for fan in (1.0, 2.0, 3.0, 8.0)],
         )
+        parts = np.array([[2.0, 2.0, 6.0, 1.0, 4.0, 3.0], [1.5, 2.5, 1.5, 1.5, 1.25, 20.0]])
+        yield f"{tier.name} {tier.dims} {tier.block}, parts", usable(tier, float(tier.size), *parts)
+        few = np.array([1.0, 2.0, 3.0])
+        yield f"{tier.name} {tier.dims} {tier.block}, few", usable(tier, few, 1.0, few)
 
 
 @pinned
