@@ -8,9 +8,6 @@ import pytest
 
 import roofline as rl
 from roofline.hardware.constants import Kernel
-from roofline.hardware.engines import Engine, StackMemory
-from roofline.hardware.frameworks import Framework
-from roofline.operators.memory import Footprint
 from roofline.operators.operations import Message, Op
 from roofline.physics.kernels import Cost
 from roofline.physics.spans import Span
@@ -20,67 +17,6 @@ CHIP = rl.Chip("made", {"bf16": 1e15}, rl.Memory(1e11, 4e12), cores=100)
 SYSTEM = rl.System("made", CHIP, chips=8.0, tiers=(rl.Tier("node", 8, 1e11, 1e-6),))
 PLAIN = rl.Model("plain", 600, 7_000, (rl.Layers(4, rl.Gqa(12, 6, 50), rl.Dense(4_000)),))
 STATES = attrs.evolve(PLAIN, layers=(rl.Layers(4, rl.Linear(4, 8, 30, 42), rl.Dense(4_000)),))
-HALF = math.hypot(0.02 * 30e9, 1e9 + 0.5 * 2e9)
-"""Weights of 30 GB, an engine's spread of 1 GB, and half of 2 GB of activations."""
-
-
-def answer(model=PLAIN, level="calibrated", room=20e9, system=SYSTEM):
-    engine = Engine("made", memory=StackMemory(spread=1e9, spread_cache=0.05, spread_state=0.11))
-    profile = rl.Calibration("made", level, {}, {}, engine=engine, framework=Framework(memory_error=0.5))
-    return SimpleNamespace(
-        calibration=profile, memory=Footprint(30e9, 20e9, 2e9, 3e9), system=system, layout=rl.Layout(tp=2.0), cache_room=room, capacity=60e9,
-        question=SimpleNamespace(model=model), max_concurrency=40.0, kv_cache_tokens=900_000.0,
-    )  # fmt: skip
-
-
-def test_the_error_of_memory_is_of_weights_and_of_what_engines_take():
-    assert intervals.memory_error(answer()) == pytest.approx(HALF, rel=1e-12)
-    assert intervals.memory_error(answer(level="ideal")) == 0.0
-
-
-def test_an_engine_takes_its_own_once_for_each_rank_of_a_package():
-    duo = rl.System("duo", attrs.evolve(CHIP, dies=2), chips=8.0, ranks_per_chip=2, tiers=SYSTEM.tiers)
-    assert intervals.memory_error(answer(system=duo)) == pytest.approx(math.hypot(0.6e9, 2e9 + 1e9), rel=1e-12)
-
-
-@pytest.mark.parametrize(("model", "cached"), [(PLAIN, 0.05), (STATES, 0.11)])
-def test_sequences_are_as_uncertain_as_the_room_and_their_caches(model, cached):
-    wide = math.hypot(HALF / 20e9, cached)
-    for quantity, value in (("max_concurrency", 40.0), ("kv_cache_tokens", 900_000.0)):
-        low, high = intervals.memory(answer(model), quantity)
-        assert (float(low), float(high)) == pytest.approx((value * (1 - wide), value * (1 + wide)), rel=1e-12)
-
-
-def test_memory_is_the_same_up_and_down_and_wider_for_a_larger_share():
-    low, high = intervals.memory(answer(), "memory")
-    assert (float(low), float(high)) == pytest.approx((55e9 - HALF, 55e9 + HALF), rel=1e-12)
-    wide = intervals.scaled(0.95) * HALF
-    assert float(intervals.memory(answer(), "memory", 0.95)[1]) == pytest.approx(55e9 + wide, rel=1e-12)
-    assert intervals.memory(answer(level="ideal"), "memory") is None
-
-
-def test_a_room_smaller_than_its_error_may_be_as_large_as_that():
-    # 40 sequences in 1 GB: the room may be HALF larger, and what is less than nothing is nothing.
-    low, high = intervals.memory(answer(room=1e9), "max_concurrency")
-    assert float(low) == 0.0
-    assert float(high) == pytest.approx(40 * (1 + math.hypot(1.0, 0.05)) + 40 * (HALF - 1e9) / 1e9, rel=1e-12)
-
-
-def test_what_fits_is_a_logistic_whose_tenth_is_the_half_width():
-    # 5 GB are left; at exactly the half-width nine in ten fit.
-    assert float(intervals.chance_of_fitting(answer())) == pytest.approx(
-        1 / (1 + math.exp(-2.197 * 5e9 / HALF)), rel=1e-12
-    )
-    exact = answer()
-    exact.capacity = 55e9 + HALF
-    assert float(intervals.chance_of_fitting(exact)) == pytest.approx(0.9, abs=1e-4)
-
-
-@pytest.mark.parametrize(("capacity", "chance"), [(54e9, 0.0), (55e9, 1.0), (56e9, 1.0)])
-def test_at_the_ideal_level_it_fits_or_does_not(capacity, chance):
-    bare = answer(level="ideal")
-    bare.capacity = capacity
-    assert float(intervals.chance_of_fitting(bare)) == chance
 
 
 def test_power_that_lasts_as_long_as_the_time_and_its_own_error_add_in_squares():

@@ -9,7 +9,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
@@ -57,8 +57,9 @@ def say(
 
 
 def note(message: str) -> None:
-    """Print a line of prose to standard error."""
-    _print(message, sys.stderr)
+    """Print a line of prose to standard error, where that can be written to."""
+    with suppress(OSError, ValueError):  # a disk that is full, a reader that has gone, a stream that was closed
+        _print(message, sys.stderr)
 
 
 class Warned(logging.Handler):

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import number, refuse
+from roofline.core.fields import named, number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, BytesPerSecond, Count, FlopPerSecond, Num, Ratio, Seconds
@@ -251,7 +251,7 @@ class Calibration:
         facts: each constant as the file states it, with its source.
     """
 
-    name: str
+    name: str = field(converter=named)
     level: str
     kernels: Mapping[tuple[str, str], Kernel]
     links: Mapping[str, Link]

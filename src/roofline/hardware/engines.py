@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from roofline.core.fields import named
 from roofline.core.provenance import Fact
 from roofline.core.units import Bytes, Count, Ratio, Seconds
 
@@ -193,8 +194,8 @@ class Engine:
         facts: each number as the file states it, with its source.
     """
 
-    name: str = "none"
-    title: str = ""
+    name: str = field(default="none", converter=named)
+    title: str = field(default="", converter=named)
     runtime: str = ""
     release: str = ""
     date: date | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import MOST_TOKENS, number, refuse
+from roofline.core.fields import MOST_TOKENS, named, number, refuse
 from roofline.core.signatures import typed
 from roofline.core.units import MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
@@ -95,7 +95,7 @@ class Trace:
         notes: what was assumed to read or to make it.
     """
 
-    name: str
+    name: str = field(converter=named)
     source: Callable[[], Iterator[Request]]
     count: int | None = None
     concurrency: int | None = None

@@ -101,6 +101,11 @@ def error(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
     return np.sqrt(((1 - loose) * own) ** 2 + (loose * table.around(est.system).error) ** 2)
 
 
+def measured(system: System) -> bool:
+    """Return whether the power of a system's chips was measured under load."""
+    return catalog.energy().seen(system.package)
+
+
 def lingering(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
     """Return the share of the power within a scope that stays when tokens come more slowly: all but the energy of the work itself."""
     table, chip = catalog.energy(), est.system.package

@@ -23,9 +23,9 @@ from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import aiperf, records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, carbon, error, lingering, parts
+from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import Ends, front, powered
+from roofline.results.intervals import Ends, front, powered, widened
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -295,7 +295,8 @@ class Pools(Derived):
             logs: Ends = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
         if quantity == "joules_per_token":
             lasting, half = self._of_power
-            logs = powered(logs, lasting, scaled(coverage) * half)
+            seen = all(measured(each.system) for each in (self.prompts, self.answers))
+            logs = widened(powered(logs, lasting, scaled(coverage) * half), seen, coverage)
         return value * np.exp(logs[0]), value * np.exp(logs[1])
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
