@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-CORE = ("operators", "physics", "results/intervals.py")
+CORE = ("operators", "physics", "results/intervals.py", "results/memory_intervals.py")
 """Where mutants are made; memory lies in ``operators``."""
 BY_HAND = (
     "tests/operators/test_by_hand.py",
@@ -56,6 +56,7 @@ OWN = {
     "physics/stragglers": "tests/physics/test_stragglers.py",
     "physics/topology": "tests/physics/test_topology.py",
     "results/intervals": "tests/results tests/studies/test_odds.py",
+    "results/memory_intervals": "tests/results tests/studies/test_odds.py",
 }
 """The tests of each module, by the beginning of its path; what is not here is no formula (texts of assumptions)."""
 TABLES = {
@@ -69,11 +70,13 @@ TABLES = {
     "physics/queueing": "queues",
     "physics/pool_queueing": "queues",
     "physics": "prices",
-    "results/intervals": "intervals",
+    "results": "intervals",
 }
 """The pinned tables that are tried first, by the beginning of a module's path; then the answers."""
-TOLERANCES = frozenset(("_NEAR", "_TINY", "_SHORT", "_ALWAYS", "_ALMOST", "_NARROW", "_LEAST", "_MOST", "_FAR"))
-"""Names of numbers that only keep rounding and overflow out of a formula."""
+TOLERANCES = frozenset(
+    ("_NEAR", "_TINY", "_SHORT", "_ALWAYS", "_ALMOST", "_NARROW", "_LEAST", "_MOST", "_FAR", "_FARTHEST")
+)
+"""Names of numbers that only keep rounding and overflow out of a formula, or say how far from its end a bisection begins."""
 PACKAGES = ("operators", "physics", "results", "inference", "training", "planner", "studies", "validation")
 PATIENCE = 240
 UNTRIED = 77
@@ -86,8 +89,8 @@ NAMES = {"larger": "smaller", "smaller": "larger", "ceil": "floor", "floor": "ce
 def variants(node):
     """Return the changes of one expression, each a word and what takes its place."""
     found = []
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and one(node.right):
-        found.append(("right alone", node.right))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and (one(node.right) or one(node.left)):
+        found.append(("one alone", node.right if one(node.right) else node.left))
     elif isinstance(node, ast.BinOp):
         if type(node.op) in SWAPS:
             other = copy.copy(node)
@@ -215,21 +218,30 @@ def codes(code):
 
 
 def put(mutant):
-    """Put the changed code in the place of the function's, and work out again what its module made of it when it was loaded."""
-    path, *_, (*_, name), tree = mutant
+    """Put the changed code in the place of the function's."""
+    path, *_, (*_, name), _ = mutant
     new = dict(codes(source(mutant)[0]))[name]
     if not FUNCTIONS[str(path), name]:
         raise LookupError(name)
     for each in FUNCTIONS[str(path), name]:
         each.__code__ = new
-    module = sys.modules[".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")]
+
+
+def load_again(mutant):
+    """Work out again what the changed module makes of its own functions when it is loaded, and forget what is remembered."""
+    path, *_, tree = mutant
     made = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
     for each in tree.body:
         value = getattr(each, "value", None)
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in made:
-            exec(compile(ast.Module([each], []), str(path), "exec"), vars(module))
+            exec(compile(ast.Module([each], []), str(path), "exec"), vars(sys.modules[module_of(path)]))
     for known in REMEMBERED:
         known.cache_clear()
+
+
+def module_of(path):
+    """Return the name of the module in a file."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
 
 
 COMPUTED = tuple(f"roofline.{part}" for part in ("core.remember", *PACKAGES))
@@ -251,7 +263,7 @@ def load():
     for name in tests.pinned.TABLES:
         tests.pinned.functions(name)
     for path in {each[0] for each in mutants()}:
-        importlib.import_module(".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"))
+        importlib.import_module(module_of(path))
     for name in ("system", "model"):
         for each in roofline.names(name):
             getattr(roofline, name)(each)
@@ -276,7 +288,8 @@ def noticed(mutant, test):
             if mutant is not None:
                 status = UNTRIED
                 put(mutant)
-            status = 1
+                status = 1
+                load_again(mutant)
             status = 0 if test() else 1
         finally:
             os._exit(status)
@@ -367,6 +380,12 @@ def main():
         counts["all"] += bool(found)
         if not found:
             print(f"survived: {path.relative_to(SOURCE / 'roofline')}:{line}: {source(mutant)[1]}", flush=True)
+        if tried % 50 == 0:
+            print(
+                f"{tried} in {time.monotonic() - began:.0f} s, {tried - counts['all']} survived",
+                file=sys.stderr,
+                flush=True,
+            )
     said = {"own": "own tests", "own and pinned": "with pinned numbers", "all": "with those by hand too"}
     kept = [name for name in said if not (asked.quick and name != "all")]
     scores = "; ".join(f"{said[name]} {counts[name]} ({100 * counts[name] / max(tried, 1):.1f} %)" for name in kept)

@@ -326,7 +326,7 @@ def conditions():
                     cp=np.resize([1.0, 2.0, 3.0], shape),
                     vpp=np.resize([1.0, 2.0, 1.0, 4.0], shape),
                 )
-                question = rl.TrainStep(m, 48.0, 2000.0, micro_batch=2.0)
+                question = rl.TrainStep(m, 72.0, 2000.0, micro_batch=2.0)
                 rules = feasibility.training_rules(question, system, layout)
                 yield (
                     f"{m.name} {m.layers[0].attention.__class__.__name__} on {system.name}, trained, {context}",

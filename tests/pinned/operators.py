@@ -53,6 +53,7 @@ ATTENTIONS = {
     "delta": rl.Linear(
         key_heads=4, value_heads=8, key_dim=30, value_dim=42, conv=4, conv_bias=True, decay=1, norm_all=True, bias=True
     ),
+    "decays of each key": rl.Linear(4, 8, 30, 42, conv=3, decay=30, bias=True),
     "low rank decays": rl.Linear(4, 8, 30, 42, decay=30, decay_rank=22, gate_rank=26, skip=True, delta=False, norms=2),
     "fixed decay": rl.Linear(4, 8, 30, 42, decay=0, delta=False),
     "scan": rl.Mamba(inner=1200, state=14, rank=38, bias=True, normed=True),
