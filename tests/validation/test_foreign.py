@@ -181,7 +181,7 @@ def test_validate_takes_them(put):
     assert {p.quantity for p in found.predictions} == {"ttft_s", "tpot_s", "output_tokens_per_s"}
     assert all(p.predicted for p in found.predictions)
     assert "the model Llama-3.1-70B-Instruct is llama-3.1-70b" in found.put
-    assert "put in" in found.table()
+    assert "filled in to read the file" in found.table()
     assert found.to_dict()["put_in"]
 
 

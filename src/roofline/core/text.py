@@ -88,8 +88,11 @@ def _wrapped_at(rows: Sequence[Sequence[str]], place: int, width: int) -> list[l
     count = max(map(len, rows))
     out: list[list[str]] = []
     for row in rows:
-        first, *others = _pieces(row[place], width) if len(row) == count else [row[place]]
-        out += [[*row[:place], first, *row[place + 1 :]]]
+        if len(row) < count:
+            out.append([*row])
+            continue
+        first, *others = _pieces(row[place], width)
+        out.append([*row[:place], first, *row[place + 1 :]])
         out += [["" if i != place else each for i in range(count)] for each in others]
     return out
 
