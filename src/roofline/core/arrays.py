@@ -59,6 +59,11 @@ def larger(a: Num, b: Num) -> Num:
     return np.maximum(a, b)
 
 
+def some(mask: Mask) -> bool:
+    """Return whether a mask holds anywhere: what holds nowhere need not be worked out."""
+    return bool(mask if mask.__class__ in _YES_OR_NO else np.any(mask))
+
+
 def ceil(a: Num) -> Num:
     """Return the least whole number that is not below ``a``."""
     return cast("Num", np.ceil(a))

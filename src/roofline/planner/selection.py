@@ -27,7 +27,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.physics.energy import drawn
 from roofline.planner.confirm import Confirmation, confirmations
-from roofline.planner.frontier import joined, order, pareto, refusals, undominated
+from roofline.planner.frontier import joined, leading, order, pareto, refusals, undominated
 from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
@@ -254,6 +254,16 @@ class Selection(Found[AnswerT]):
         return order(self.accepted, self._score, self._axes[1])
 
     @cached_property
+    def _count(self) -> int:
+        """How many are accepted."""
+        return int(np.count_nonzero(self.accepted))
+
+    @cached_property
+    def _top(self) -> NDArray[np.int64]:
+        """The places of the best of the accepted, the best first: what is asked of most selections."""
+        return next(leading(self.accepted, self._score, self._axes[1]), np.empty(0, dtype=np.int64))
+
+    @cached_property
     def _edge(self) -> NDArray[np.int64]:
         """The places of the frontier: accepted, and beaten by no other in both of its quantities."""
         return pareto(self.accepted, *self._axes)
@@ -266,7 +276,7 @@ class Selection(Found[AnswerT]):
 
     def _nearest_of(self, mask: NDArray[np.bool_], miss: NDArray[np.float64], *, rank: bool = True) -> tuple[int, bool]:
         """Return the place of a mask that misses by least, of those better than the best where there are any, and whether it is."""
-        best = self._score.flat[self._order[0]] if rank and self._order.size else np.inf
+        best = self._score.flat[self._top[0]] if rank and self._count else np.inf
         better = mask & (self._score > best)
         return int(np.argmin(np.where(better if better.any() else mask, miss, np.inf))), bool(better.any())
 
@@ -277,7 +287,7 @@ class Selection(Found[AnswerT]):
     @property
     def _counted(self) -> str:
         kept = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        return f"{self._order.size:,} of {self._priced:,} configurations fit{kept}"
+        return f"{self._count:,} of {self._priced:,} configurations fit{kept}"
 
     @property
     def _priced(self) -> int:
@@ -293,7 +303,7 @@ class Selection(Found[AnswerT]):
     def _reasons(self) -> list[str]:
         """Return why the others were rejected, as lines of text."""
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
-        return ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
+        return ["", f"why the other {self.tried - self._count:,} were rejected", columns(rows, right=(0,))]
 
 
 @frozen(eq=False, repr=False, slots=False)
@@ -332,7 +342,7 @@ class LayoutSelection(Selection[LayoutAnswerT]):
             "limits": limits,
             **self._objective_fields(),
             "tried": self.tried,
-            "kept": int(self._order.size),
+            "kept": self._count,
             "best": None if self.best is None else first,
             "nearest": None if self.nearest is None else first,
             **self._groups(),
@@ -439,7 +449,7 @@ class Search(LayoutSelection[Estimate]):
         """What is said of limits at percentiles: whether the best plan was confirmed by a simulation."""
         if not self.confirmations:
             said = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
-            return (said,) if self.percentiles and self._order.size else ()
+            return (said,) if self.percentiles and self._count else ()
         last, count = self.confirmations[-1], len(self.confirmations)
         if last.kept:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
@@ -459,10 +469,10 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
-        if not self._order.size:
+        if not self._count:
             return None
         kept = [each.place for each in self.confirmations if each.kept]
-        est = self.at(kept[0] if kept else self._order[0])
+        est = self.at(kept[0] if kept else self._top[0])
         said = f"configuration {short(est)}: {self._sought}; {self._counted}"
         return est.noted([*self.notes, said, *self._checked])
 
@@ -708,8 +718,8 @@ class Search(LayoutSelection[Estimate]):
             rule = "has no time per token, and so no frontier to draw"
             raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))
         pair = None if self.frontier is None else self.frontier.interval("tokens_per_second_per_chip")
-        at = np.flatnonzero(np.isin(self._edge, self._order[:1]))
-        none = "" if self._order.size else f" (none {self._missing[0]})"
+        at = np.flatnonzero(np.isin(self._edge, self._top[:1]))
+        none = "" if self._count else f" (none {self._missing[0]})"
         told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
         title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
@@ -763,12 +773,30 @@ class Splits(Selection[Pools]):
     def best(self) -> Pools | None:
         """The best plan that is kept, in full; None if there is none."""
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
-        for start in range(0, self._order.size, _LOOKED):
-            places = self._order[start : start + _LOOKED]
-            held = np.flatnonzero(self.holds(self._full(places)))
-            if held.size:
-                return self.at(places[held[0]])
+        for part in self._leading():
+            first = self.at(part[0])
+            if self.holds(first):
+                return first
+            for start in range(1, part.size, _LOOKED):
+                places = part[start : start + _LOOKED]
+                held = np.flatnonzero(self.holds(self._full(places)))
+                if held.size:
+                    return self.at(places[held[0]])
         return None
+
+    def _leading(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the places of the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
+        open_ = self._fits & np.logical_and.reduce(
+            [
+                np.ones(self._fits.shape, dtype=bool),
+                *(self._over(name) <= 1 for name in self._limited if name != "ttft"),
+            ]
+        )
+        for part in leading(open_, self._score, self._axes[1]):
+            if "ttft" in self.limits:
+                part = part[~(self.pairs.ttft_of(part) > self.limits["ttft"])]  # noqa: PLW2901
+            if part.size:
+                yield part
 
     @cached_property
     def frontier(self) -> Pools | None:
@@ -858,12 +886,12 @@ class Splits(Selection[Pools]):
     def _full(self, places: Any) -> Pools:
         """Return the answer for some plans in full."""
         reading, answering = self.pairs.layouts(places)
-        asked = attrs.evolve(self.question, concurrency=self.pairs.requests[places])
+        asked = attrs.evolve(self.question, concurrency=self.pairs.requests(places))
         return pools(asked, self.system, answering, reading, level=self.profile)
 
     def at(self, place: int | np.int64) -> Pools:
         """Return the plan at a place in full."""
-        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests[place])
+        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests(place))
         return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
 
     def curve(self, title: str = "") -> Curve | None:
@@ -1033,9 +1061,9 @@ class TrainingSearch(LayoutSelection[Training]):
     @cached_property
     def best(self) -> Training | None:
         """The plan kept that has the shortest step, in full; None if there is none."""
-        if not self._order.size:
+        if not self._count:
             return None
-        est = self.at(self._order[0])
+        est = self.at(self._top[0])
         return est.noted([*self._remarks(est), f"configuration {told(est)}: the most tokens/s; {self._counted}"])
 
     @cached_property
