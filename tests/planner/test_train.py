@@ -427,7 +427,7 @@ def test_what_is_told(found):
     assert fields["kept"] == found.kept.sum()
     rows = list(csv.DictReader(io.StringIO(found.csv())))
     assert [float(row["step_time_s"]) for row in rows] == [each["step_time_s"] for each in fields["frontier"]]
-    assert "plans: the best is" in repr(found)
+    assert "configurations: the best is" in repr(found)
     assert plots.render(found.plot().figure, "svg") == plots.render(found.plot().figure, "svg")
 
 

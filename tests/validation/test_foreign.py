@@ -141,7 +141,7 @@ def test_what_is_given_wins_and_is_reported(put):
 
 
 def test_missing_is_said_at_once(put):
-    with pytest.raises(QuestionError, match=r"does not say --system; give it beside the file"):
+    with pytest.raises(QuestionError, match=r"does not say --system; give it with the file"):
         read(put("result.json", VLLM))
     with pytest.raises(QuestionError, match=r"does not say --model, --system, --input"):
         read(put("x.txt", MLPERF.replace("llama2-70b", "PySUT")))
