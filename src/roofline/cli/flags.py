@@ -516,7 +516,7 @@ PictureFile = Annotated[
     ),
 ]
 PictureKind = Annotated[
-    Literal["roofline", "breakdown", "load", "memory", "scaling", "timeline", "tornado", "frontier"],
+    Literal["roofline", "breakdown", "load", "memory", "energy", "scaling", "timeline", "tornado", "frontier"],
     Parameter(group=DRAWN, help="What is drawn; see above (default: roofline)."),
 ]
 PictureStyle = Annotated[
