@@ -81,6 +81,19 @@ def passes(tokens: Count, rows: Count, hidden: Num, width: Num, *, passed: Bytes
     return once + rows * (hidden * (2 * passed + 2 * a) + width * (2 * a * into + 2 * passed))
 
 
+def returned(rows: Count, hidden: Num, width: Num, *, passed: Bytes, into: Num) -> Bytes:
+    """Return the traffic that the gradients of grouped products take in passes beyond that of :func:`passes`.
+
+    ``R (width (a (2 - into) + 2 w (into - 1)) + q (into width + H))``: the gradient of a gated activation reads a gradient more and writes
+    one more; a gradient in a narrow format (q = w, else 0) is written once more for that of the weights.
+
+    >>> float(returned(8.0, 4096.0, 1536.0, passed=2.0, into=2))
+    49152.0
+    """
+    narrow = passed * (passed < ACTIVATION.bytes)
+    return rows * (width * (ACTIVATION.bytes * (2 - into) + 2 * passed * (into - 1)) + narrow * (into * width + hidden))
+
+
 def with_shared_routed(f: Moe) -> Moe:
     """Return a mixture whose shared experts are among the routed ones: every token visits them too, on the ranks that hold them.
 
@@ -115,12 +128,15 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     travel = layout.dp > 1 if layout.etp is None else layout.ep > 0
     met = pick(travel, smaller(uneven * expected_distinct(tokens, 1 / layout.ep, f.visits), tokens), tokens)
     strange = pick(travel, 0.0 * rows, larger(tokens * f.visits - rows, 0.0))
+    into, width = 1 + f.gated, f.width / cut
+    # No grouped product of a training framework adds a bias as it ends: a pass does, and another adds up its gradient.
+    biased = f.bias * (layout.etp is not None) * rows * (into * width + hidden) * element
     experts = Op(
         "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, p.model.hidden) * rows / cut,
         bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
-        staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
-        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
+        staging=passes(met, rows, hidden, width, passed=passed, into=into) + 2 * biased,
+        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=into),
         items=slots,
         # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
         helpers=6.0,
@@ -131,20 +147,21 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         inputs=hidden,
         outputs=hidden,
         # Inputs of products as they are multiplied, of the activation between them in 16 bits.
-        kept=(hidden + f.width / cut) * p.passed("experts") + (1 + f.gated) * f.width / cut * element,
-        inner=f.width / cut * p.passed("experts"),
+        kept=(hidden + width) * passed + into * width * element,
+        inner=width * passed,
+        back=returned(rows, hidden, width, passed=passed, into=into) - biased,
         module="experts",
     )  # fmt: skip
-    into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
+    inwards, outwards = _latent(f, p.model.hidden) if f.latent else (None, None)
     there, back = _ways(f, p, uneven, row, hidden * element)
     return (
         *norms(p, f.norms),
         gemm(p, "router", router, *_gate(f, p.model.hidden)),
-        *(() if into is None else (gemm(p, "latent in", into, module="experts"),)),
+        *(() if inwards is None else (gemm(p, "latent in", inwards, module="experts"),)),
         *there,
         experts,
         *back,
-        *(() if out is None else (gemm(p, "latent out", out, module="experts"),)),
+        *(() if outwards is None else (gemm(p, "latent out", outwards, module="experts"),)),
         *(dense.block(_shared(f), p, "shared ", "shared", "shared") if f.shared_width else ()),
         # In training tokens come back to the rank that sent them; only what the shared block made is added up.
         *(reduced(p, "ffn", "experts") if layout.etp is None or f.shared_width else ()),
@@ -167,6 +184,7 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         )
         return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
+    row = row if p.model.formats.experts == "fp8-block" else back
     there = Message(
         "dispatch",
         "dispatch",
