@@ -57,7 +57,7 @@ def test_published_series_on_h100_lengthen_within_a_third():
             series.setdefault((release, each, *held), {}).setdefault(int(row["chips"]), row)
     series = [rows for rows in series.values() if len(rows) > 1 and max(rows) >= 4 * min(rows)]
     assert len(series) == 36
-    predicted = {p.id: p for p in rl.validate([row for rows in series for row in rows.values()]).predictions}
+    predicted = {p.run.id: p for p in rl.validate([row for rows in series for row in rows.values()]).predictions}
     longer = {"measured": [], "predicted": []}
     for rows in series:
         first, last = (predicted[rows[end(rows)]["id"]] for end in (min, max))

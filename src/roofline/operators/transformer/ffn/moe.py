@@ -7,6 +7,8 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from attrs import evolve
 
@@ -52,6 +54,11 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
     4.0
     """
     return ceil((f.experts + redundant) / ep)
+
+
+_SENT_NARROW: Final = ("fp8-block",)
+"""Formats in which training quantises tokens before they travel: DeepSeek-V3's, with a scale for 128 elements of a token (arXiv:2412.19437,
+section 3.3). Dispatchers of Megatron-Core send 16 bits and leave the quantisation to the grouped GEMM, whatever its format."""
 
 
 def imbalance(tokens: Count, shards: Count) -> Ratio:
@@ -172,7 +179,8 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
     """Return how tokens travel to their experts, and back.
 
     A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In
-    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
+    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got; tokens
+    go out in 16 bits but for :data:`_SENT_NARROW`.
     """
     layout = p.layout
     if layout.etp is None:
@@ -184,7 +192,7 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         )
         return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
-    row = row if p.model.formats.experts == "fp8-block" else back
+    row = row if p.model.formats.experts in _SENT_NARROW else back
     there = Message(
         "dispatch",
         "dispatch",
