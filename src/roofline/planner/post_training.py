@@ -75,14 +75,17 @@ def post_train(
         seed: of the lengths.
         words: those of the training step, as :func:`roofline.train` takes them.
 
+    Returns:
+        Time of a step and of its parts in seconds, tokens a second and chip; the simulation and the answer for an optimizer step.
+
     Raises:
         QuestionError: a word that has no meaning.
 
     >>> step = post_train(
     ...     "llama-3.1-8b", "dgx-h100", responses=256, output=512, longest=2048, chips=8, rollout_tp=1, tp=1, pp=1
     ... )
-    >>> bool(step.rollout.duration < step.time), set(step.shares)
-    (True, {'rollout', 'training', 'forward passes', 'weights'})
+    >>> bool(step.rollout.duration < step.time), list(step.shares)
+    (True, ['rollout', 'forward passes', 'training', 'weights'])
     """
     for name, value, least in (("responses", responses, 1), ("updates", updates, 1), ("passes", passes, 0)):
         refuse(name, float(value), least, whole=True)
