@@ -30,7 +30,7 @@ COMMAND = [
     "--set",
     "batch=1..400",
     "--set",
-    "context=512..26112+512",
+    "context=512..51712+512",
     "--vary",
     "bandwidth=1x,1.2x,1.5x",
 ]
@@ -108,7 +108,10 @@ def once(folder, dice, way, whole, took):
         each.unlink()
     workers = 2 if way == "worker" else dice.choice([1, 2])
     process = start(file, out, workers, room=dice.randint(1, 6000) if way == "disk" else None)
-    time.sleep(dice.uniform(0.05, took))
+    if way == "worker":
+        time.sleep(_begun(process) + dice.uniform(0.0, took / 4))
+    else:
+        time.sleep(dice.uniform(0.05, took))
     disturb(process, way, dice)
     try:
         _, said = process.communicate(timeout=PATIENCE)
@@ -139,6 +142,14 @@ def once(folder, dice, way, whole, took):
         ), "" if same else f"{way}: other bytes when resumed"
     refused = said.startswith("roofline: ") and said.count("\n") == 1
     return "refused", "" if refused else f"{way}: {said[-2000:]}"
+
+
+def _begun(process):
+    """Wait until a process has workers; return 0, so that what is added to it is the time since then."""
+    until = time.monotonic() + PATIENCE
+    while not workers_of(process) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return 0.0
 
 
 def _starting(said):

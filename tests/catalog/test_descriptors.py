@@ -12,6 +12,7 @@ import roofline as rl
 import strategies as made
 from roofline import catalog
 from roofline.catalog import descriptors
+from roofline.core.errors import DescriptorError
 from roofline.core.mappings import Table
 from roofline.hardware.constants import BACKWARD, COLLECTIVES, KERNELS
 
@@ -312,3 +313,30 @@ def test_a_hostile_descriptor_is_read_or_refused(kind, data, pick):
     except rl.RooflineError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 1000
+
+
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path):
+    """An unknown key, a missing one, two wrong units and an unknown rate, each once, and none that only follows from another."""
+    text = catalog.template("chip")[1]
+    for good, bad in (("cores  =", "core  ="), ('"96 GB"', '"96GB"'), ('"4 TB/s"', '"4 TBs"'), ("fp16 =", "fp15 =")):
+        assert good in text
+        text = text.replace(good, bad)
+    (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(DescriptorError) as error:
+        catalog.chip(tmp_path / "bad.toml")
+    message = str(error.value)
+    assert "bad.toml: 5 faults: " in message
+    for place in (
+        "chip.peak.fp15",
+        "chip.memory.capacity",
+        "chip.memory.bandwidth",
+        "chip.cores: is missing",
+        "chip.core=",
+    ):
+        assert message.count(place) == 1
+
+
+def test_one_fault_is_reported_as_before(tmp_path):
+    (tmp_path / "bad.toml").write_text(catalog.template("chip")[1].replace('"96 GB"', '"96GB"'), encoding="utf-8")
+    with pytest.raises(DescriptorError, match="capacity='96GB': is not a size in bytes"):
+        catalog.chip(tmp_path / "bad.toml")

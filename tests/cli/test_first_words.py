@@ -1,4 +1,4 @@
-"""Forty things that a user of vLLM, aiconfigurator or Megatron types first: answered, or told in one line what to type instead."""
+"""Fifty things that a user of vLLM, aiconfigurator or Megatron types first: answered, or refused with one line on what to type instead."""
 
 import pytest
 
@@ -20,6 +20,10 @@ ANSWERED = [
     "train llama-3.1-70b -s dgx-h100 --gpus 64 --global-batch-size 256 --seq-length 8192 --tensor-model-parallel-size 8",
     "train llama-3.1-70b -s dgx-h100 --num-gpus 64 --gbs 256 --mbs 1 --recompute-activations",
     "launch llama-3.1-70b -s dgx-h100 --tensor-parallel-size 8 --engine vllm",
+    "estimate --model=llama-3.1-70b --gpu dgx-h100 -tp 8",
+    "compare -s dgx-h100 --system=dgx-b200",
+    "needed bandwidth llama-3.1-8b --gpu dgx-h100 -tp 8 --tpot 4ms",
+    "simulate --model=llama-3.1-8b -s dgx-h100 -tp 8 --request-rate 1 --requests 5 --max-num-seqs 64 --kv-cache-dtype fp8",
 ]
 TOLD = {
     "vllm serve meta-llama/Llama-3.1-70B-Instruct --tensor-parallel-size 8": "roofline launch writes vLLM's own command line",
@@ -43,6 +47,7 @@ TOLD = {
     "estimate llama-3.1-70b -s dgx-h100 --enable-chunked-prefill": "--chunk N",
     "estimate llama-3.1-70b -s dgx-h100 --enable-prefix-caching": "--cached N",
     "estimate deepseek-v3 -s dgx-h100 --enable-expert-parallel": "--ep N",
+    "estimate deepseek-v3 -s dgx-h100 -ep 8": "--ep N",
     "estimate deepseek-v3 -s dgx-h100 --enable-dp-attention": "--dp N",
     "estimate deepseek-v3 -s dgx-h100 --speculative-config {}": "--draft-tokens N",
     "search serve llama-3.1-70b -s dgx-h100 --tpot 30": "has no unit",
@@ -81,3 +86,35 @@ def test_told_in_one_line(capsys, line):
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert TOLD[line] in err
+
+
+COMMANDS = {
+    "estimate": "estimate llama-3.1-8b -s dgx-h100 --tp 8",
+    "search": "search serve llama-3.1-8b -s dgx-h100 --tp 8",
+    "compare": "compare dgx-h100 dgx-b200 --model llama-3.1-8b --tp 8",
+    "needed": "needed bandwidth llama-3.1-8b -s dgx-h100 --tp 8",
+    "simulate": "simulate llama-3.1-8b -s dgx-h100 --tp 8 --rate 1 --requests 5",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_require_fit_is_a_status(capsys, command):
+    """A limit that nothing meets ends every command with status 1, after the answer."""
+    status, out, _ = run(capsys, f"{COMMANDS[command]} --require-fit --tpot 1us")
+    assert (status, bool(out)) == (1, True)
+    assert run(capsys, f"{COMMANDS[command]} --require-fit --tpot 1s")[0] == 0
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "launch"])
+@pytest.mark.parametrize("flag", ["--max-model-len 8192", "--max-num-batched-tokens 8192"])
+def test_caps_of_an_engine_are_answered_everywhere(capsys, command, flag):
+    line = COMMANDS.get(command, "launch llama-3.1-8b -s dgx-h100")
+    status, out, err = run(capsys, f"{line} {flag}")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "here the" in err
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "launch"])
+def test_words_of_an_engine_are_accepted_everywhere(capsys, command):
+    line = COMMANDS.get(command, "launch llama-3.1-8b -s dgx-h100 --tp 8").replace("--tp 8", "--tp-size 8")
+    assert run(capsys, f"{line} --kv-cache-dtype fp8 --gpu-memory-utilization 0.9")[0] == 0

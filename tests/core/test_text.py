@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +62,30 @@ def test_every_table_that_is_written_is_neutral(name, tmp_path):
     again = tmp_path / "t.csv"
     again.write_text(trace.csv(), newline="")
     assert [each.session for each in rl.Trace.read(again)] == [name.lstrip("\r\n")]  # which is read line by line
+
+
+ESCAPE = "a\x1b[31mred\x1b]0;t\x07\u202e"
+
+
+def test_names_hold_nothing_that_steers_a_terminal():
+    rack = rl.system("dgx-h100")
+    model = attrs.evolve(rl.model("llama-3.1-8b"), name=ESCAPE)
+    rack = attrs.evolve(rack, name=ESCAPE, title=ESCAPE, package=attrs.evolve(rack.package, name=ESCAPE, title=ESCAPE))
+    est = rl.estimate(model, rack, rl.Layout(tp=1), concurrency=4.0)
+    row = {"model": "llama-3.1-8b", "system": "dgx-h100", "mode": "decode", "tp": 1, "chips": 1, "input_len": 1000, "output_len": 9, "concurrency": 4,
+           "tpot_s": 0.01, "id": ESCAPE, "group": ESCAPE}  # fmt: skip
+    for text in (
+        str(est),
+        est.why(),
+        repr(est),
+        est._repr_html_(),
+        rl.validate([row]).table(),
+        str(rl.train(model, rack, global_batch=8, seq_len=1024)),
+    ):
+        assert not [char for char in text if not char.isprintable() and char not in "\n\t"]
+
+
+@pytest.mark.parametrize("name", [3, None, b"x", ["a"]])
+def test_a_name_is_text(name):
+    with pytest.raises(rl.QuestionError, match="must be text"):
+        attrs.evolve(rl.model("llama-3.1-8b"), name=name)

@@ -12,7 +12,7 @@ import roofline as rl
 import strategies as made
 from roofline.hardware.engines import Engine
 from roofline.inference.passes import step
-from roofline.inference.service import serve
+from roofline.inference.service import _together, serve
 from roofline.physics.queueing import Waits, cadence, pace, saturation
 from roofline.reports.text import sheet
 from simulate import closed_loop, simulate
@@ -502,3 +502,15 @@ def test_no_cliffs_at_multiples_of_a_chunk():
     words = {"concurrency": 8.0, "chunk": 8192.0}
     one, other = (rl.estimate(rl.Serve(MODEL, n, 64, **words), RACK, rl.Layout()) for n in (8192, 8193))
     assert float(other.ttft) == pytest.approx(float(one.ttft), rel=1e-3)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 40), st.integers(1, 50))
+def test_as_many_are_served_at_once_as_serve_themselves(asked, alone, less, alike):
+    """Fewer prompts leave room for more, down to one; the greatest number that has room for itself is found by trying all."""
+
+    def served(n):
+        return np.maximum(alone - less * np.minimum(n, alike) / alike, 0.0)
+
+    found = float(_together(float(asked), served, float(alike)))
+    own = [n for n in range(asked + 1) if served(float(max(n, 1))) >= n]
+    assert found >= asked if served(float(asked)) >= asked else found == max(own)

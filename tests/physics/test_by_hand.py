@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.core.errors import QuestionError
 from roofline.hardware.constants import COLLECTIVES, Kernel, Link
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Fabric
 from roofline.operators.operations import Message, Op
-from roofline.physics import energy, kernels, pipeline, queueing, reliability
+from roofline.physics import energy, kernels, pipeline, pipeline_trace, queueing, reliability
 from roofline.physics.collectives import price, sent
 from roofline.physics.pipeline import Pace
 from roofline.physics.pool_queueing import Lanes
@@ -155,6 +156,26 @@ def test_a_ring_over_cards_is_flat_over_all_ranks():
     close(found["ring"], 2 * 7 * 4 * 2e-6 + 2 * 3 * 1e-5 + max(cards, 2 * 7 / 8 * 8e8 / 4e11))
 
 
+def test_long_pieces_between_nodes_wait_for_a_handshake():
+    # Four nodes of eight: a ring takes 3 steps between nodes in 32 pieces, a tree 4 up and down with eighths of the buffer.
+    rails = attrs.evolve(FAR, fabric=attrs.evolve(CARDS, handshake=5e-6, eager=1e5))
+    plain = attrs.evolve(FAR, fabric=CARDS)
+    for collective, way, steps, pieces in (
+        ("all_gather", "gather", 3, 32),
+        ("all_reduce", "ring", 6, 32),
+        ("all_reduce", "tree", 4, 8),
+    ):
+        longer, shorter = (ways(collective, 6e6, 32.0, (NODE, tier))[way] for tier in (rails, plain))
+        assert longer - shorter == pytest.approx(steps * 5e-6 * 6e6 / (6e6 + pieces * 1e5), rel=1e-6)
+
+
+def test_cores_that_copy_bound_an_exchange_on_quick_links():
+    near = attrs.evolve(NODE, load_store=True)
+    for copied, rate in ((1e11, 1e11), (1e12, 4e11)):
+        found = ways("dispatch", 1e6, 8.0, (near,), copies=4.0, copied=copied)
+        close(found["low_latency"], 4 * 1e6 * 7 / 8 / rate)
+
+
 def test_trees_over_cards():
     rails = attrs.evolve(FAR, fabric=CARDS)
     # Two nodes: each sends its eighth up and down once; four: twice, at half of the rate.
@@ -295,6 +316,25 @@ def test_messages_of_one_forward_one_backward_are_seen_once_a_round():
     close(found.time, through + through + 3.5)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "shape", "send", "events"),
+    [
+        ("1f1b", (2, 4, 1), 0.0, 2 * 4 * 3),
+        ("1f1b", (2, 4, 3), 0.0, 2 * 4 * 3 * 3),
+        ("1f1b", (2, 4, 1), 0.1, 2 * 4 * 5),
+        ("zb-v", (2, 4, 1), 0.0, 2 * 4 * 2 * 3),
+    ],
+)
+def test_a_trace_has_three_events_a_pass_and_five_with_messages_and_is_refused_beyond_its_most(
+    monkeypatch, schedule, shape, send, events
+):
+    monkeypatch.setattr(pipeline_trace, "MOST_EVENTS", events)
+    assert pipeline_trace.trace(schedule, *shape, fullest=attrs.evolve(FBW, send=send))["traceEvents"]
+    monkeypatch.setattr(pipeline_trace, "MOST_EVENTS", events - 1)
+    with pytest.raises(QuestionError, match="events"):
+        pipeline_trace.trace(schedule, *shape, fullest=attrs.evolve(FBW, send=send))
+
+
 def test_the_mean_of_the_others_leaves_the_fullest_out():
     rest = pipeline.others(Pace(4.0, 6.0, 2.0, 0.1), Pace(2.5, 3.0, 1.25, 0.1), 4.0)
     assert (float(rest.forward), float(rest.inputs), float(rest.weights), rest.send) == (2.0, 2.0, 1.0, 0.1)
@@ -336,6 +376,17 @@ def test_a_step_in_progress_lasts_half_of_what_its_square_says():
 def test_a_full_house_is_that_of_sakasegawa():
     close(queueing.full_house(8.0, 0.9, 3.0, 0.5), 3 * (1 + 0.25) / 2 * 0.9 ** (math.sqrt(18) - 1) / (8 * 0.1))
     assert math.isnan(float(queueing.full_house(8.0, 1.0, 3.0, 0.5)))
+
+
+def test_a_queue_at_full_load_has_no_end():
+    c = queueing.cadence(4000.0, 100.0, 4.0, 1.0, 2000.0, random=True)
+    full = 1 / (float(c.chunks) * 0.5)
+    waits = [
+        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0) for rate in (full / 2, full, 2 * full)
+    ]
+    # Half loaded: each 1, waits a half of it (rho / 2 (1 - rho)), and half of a decode step.
+    close(waits[0], float(c.chunks) * 0.5 * 0.5 / (2 * 0.5) + 0.25 / 2)
+    assert [math.isnan(float(each)) for each in waits] == [False, True, True]
 
 
 def test_one_server_without_variation_waits_as_pollaczek_and_khinchin_say():

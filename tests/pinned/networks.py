@@ -13,17 +13,33 @@ from roofline.physics.topology import usable
 from . import pinned, spread
 
 CARDS = Fabric("cards", step=11e-6, share=0.83, rounding=1.3, fill=0.9, sums=0.71, crossing=0.37, leaf=5.0, post=2.3e-7,
-               nodes=6.0, error=0.13, short=0.23)  # fmt: skip
+               nodes=6.0, error=0.13, short=0.23, handshake=3.3e-6, eager=7.1e4)  # fmt: skip
 NODE = rl.Tier("node", 8, 430e9, 1.3e-6, in_network=True, load_store=True)
 PLAIN = rl.Tier("node", 8, 430e9, 1.3e-6)
 RAILS = rl.Tier("rails", 256, 47e9, 3.1e-6, fabric=CARDS, oversubscription=1.7)
 SUMS = rl.Tier("rails", 256, 47e9, 3.1e-6, fabric=CARDS, in_network=True)
-SPINE = rl.Tier("spine", 4096, 19e9, 7.7e-6, fabric=CARDS, same_ports=True, oversubscription=2.9)
+SLOWER = attrs.evolve(
+    CARDS,
+    name="slower",
+    step=29e-6,
+    share=0.61,
+    rounding=2.7,
+    fill=1.9,
+    sums=0.53,
+    nodes=3.0,
+    error=0.31,
+    short=0.47,
+    post=4.1e-7,
+    handshake=5.9e-6,
+    eager=2.3e4,
+)
+SPINE = rl.Tier("spine", 4096, 19e9, 7.7e-6, fabric=SLOWER, same_ports=True, oversubscription=2.9)
 MESH = rl.Tier("mesh", 8, 448e9, 1.1e-6, topology="mesh", load_store=True)
 RING = rl.Tier("ring", 16, 310e9, 1.9e-6, topology="ring")
 TORUS = rl.Tier("torus", 512, 270e9, 1.7e-6, topology="torus", dims=(8, 8, 8))
 FLAT = rl.Tier("torus", 96, 270e9, 1.7e-6, topology="torus", dims=(4, 6, 4))
 LINE = rl.Tier("torus", 40, 270e9, 1.7e-6, topology="torus", dims=(40,))
+ODD = rl.Tier("torus", 60, 270e9, 1.7e-6, topology="torus", dims=(3, 5, 4))
 POD = rl.Tier("pod", 4096, 270e9, 1.7e-6, topology="torus", dims=(16, 16, 16), block=(4, 4, 4))
 FLAT_POD = rl.Tier("pod", 256, 270e9, 1.7e-6, topology="torus", dims=(16, 16), block=(4, 2))
 LINE_POD = rl.Tier("pod", 256, 270e9, 1.7e-6, topology="torus", dims=(256,), block=(4,))
@@ -42,6 +58,11 @@ NETWORKS = {
     "ring, far": (RING, FAR),
     "torus": (TORUS,),
     "pod": (POD,),
+    "uneven": (
+        rl.Tier("board", 4, 430e9, 1.3e-6),
+        rl.Tier("cabinet", 10, 290e9, 1.9e-6, in_network=True, load_store=True),
+        FAR,
+    ),
     "die, node, far": (rl.Tier("die", 2, 900e9, 0.7e-6, load_store=True), PLAIN, FAR),
 }
 GROUPS = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 40.0, 64.0, 128.0, 256.0, 512.0, 2048.0])
@@ -52,12 +73,15 @@ SIZES = spread(1e3, 4e9, len(GROUPS), 0.11)
 def links(level="calibrated", *, chunked=True):
     """A profile whose constants are all different."""
     n = len(COLLECTIVES)
-    parts = (spread(1e-6, 2e-5, n, 0.1), spread(2e-8, 6e-7, n, 0.2), spread(0.5, 6, n, 0.3), spread(0.2, 2, n, 0.4),
-             spread(0.4, 0.97, n, 0.5), spread(0.3, 0.93, n, 0.6), spread(0.5, 0.9, n, 0.7), spread(0.05, 0.8, n, 0.8) * chunked,
-             spread(0.04, 0.3, n, 0.9), spread(4, 40, n, 0.15), spread(1e5, 1e8, n, 0.25))  # fmt: skip
-    return rl.Calibration(
-        "made", level, {}, {name: Link(*map(float, each)) for name, *each in zip(COLLECTIVES, *parts, strict=True)}
-    )
+    constants = {
+        "alpha": spread(1e-6, 2e-5, n, 0.1), "peer": spread(2e-8, 6e-7, n, 0.2), "start": spread(0.5, 6, n, 0.3), "hop": spread(0.2, 2, n, 0.4),
+        "eta": spread(0.4, 0.97, n, 0.5), "far": spread(0.3, 0.93, n, 0.6), "pair": spread(0.5, 0.9, n, 0.7), "c": spread(0.05, 0.8, n, 0.8) * chunked,
+        "error": spread(0.04, 0.3, n, 0.9), "ranks": spread(4, 40, n, 0.15), "bytes": spread(1e5, 1e8, n, 0.25), "copied": spread(5e10, 9e11, n, 0.35),
+    }  # fmt: skip
+    made = {
+        way: Link(**{name: float(each[i]) for name, each in constants.items()}) for i, way in enumerate(COLLECTIVES)
+    }
+    return rl.Calibration("made", level, {}, made)
 
 
 def fields(climbs):
@@ -98,7 +122,7 @@ def topologies():
     starts = np.array(
         [1.0, 1.0, 1.0, 8.0, 2.0, 1.0, 16.0, 1.0, 1.0, 4.0, 1.0, 1.0, 2.0, 1.0, 1.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     )
-    for tier in (NODE, RAILS, MESH, RING, TORUS, FLAT, LINE, POD, FLAT_POD, LINE_POD):
+    for tier in (NODE, RAILS, MESH, RING, TORUS, FLAT, LINE, ODD, POD, FLAT_POD, LINE_POD):
         yield f"{tier.name} {tier.dims} {tier.block}", usable(tier, float(tier.size), starts, fans)
         yield (
             f"{tier.name} {tier.dims} {tier.block}, one",
@@ -199,7 +223,7 @@ def traffic():
 def routes():
     """Every way of a message before the quickest is taken, and the constants of each."""
     for collective in collectives.MESSAGES:
-        for name in ("node, rails", "plain node, rails that add up", "rack, plane", "mesh, far"):
+        for name in ("node, rails", "plain node, rails that add up", "rack, plane", "mesh, far", "uneven"):
             for more, message in messages(collective):
                 climbs = list(collectives.climb(NETWORKS[name], GROUPS, STRIDES))
                 found = collectives._routes(attrs.evolve(message, size=3.7e6), climbs)

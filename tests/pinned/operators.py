@@ -53,6 +53,7 @@ ATTENTIONS = {
     "delta": rl.Linear(
         key_heads=4, value_heads=8, key_dim=30, value_dim=42, conv=4, conv_bias=True, decay=1, norm_all=True, bias=True
     ),
+    "decays of each key": rl.Linear(4, 8, 30, 42, conv=3, decay=30, bias=True),
     "low rank decays": rl.Linear(4, 8, 30, 42, decay=30, decay_rank=22, gate_rank=26, skip=True, delta=False, norms=2),
     "fixed decay": rl.Linear(4, 8, 30, 42, decay=0, delta=False),
     "scan": rl.Mamba(inner=1200, state=14, rank=38, bias=True, normed=True),
@@ -248,6 +249,25 @@ def whole_passes():
         },
     )
     yield "fullest stage", stage_share(model(), np.array([1.0, 2.0, 3.0, 7.0]))
+
+
+@pinned
+def belongs():
+    """The module and the role of every operation, in words."""
+    for kind, block in (
+        *((name, "none") for name in ATTENTIONS),
+        *(("none", name) for name in FFNS if name != "none"),
+        ("grouped", "dense"),
+    ):
+        m = model(kind, block, mtp=1, hyper=Hyper(4, 24, 3, head=True), per_layer=PerLayer(900, 28))
+        for name in ("draft", "mixed"):
+            parts = sections(QUESTIONS[name](m), LAYOUTS["tp 2"], CHIP)
+            words = [
+                f"{work.name}: {work.module} {getattr(work, 'role', '')}".strip()
+                for part in parts
+                for work in part.operations
+            ]
+            yield f"{kind}, {block}, {name}", "; ".join(dict.fromkeys(words))
 
 
 @pinned

@@ -113,6 +113,8 @@ def timelines():
             )
             rows = [[name, said["ts"], said["dur"]] for name, said in events(made)]
             yield f"{schedule}, {p} stages, {m} micro-batches, {v} chunks{', together' if together else ''}", rows
+    made = pipeline_trace.trace("dualpipe", 2, 4, fullest=PACES["gradients of weights long"][0])
+    yield "pairs that save nothing", [[name, said["ts"], said["dur"]] for name, said in events(made)]
     slow = attrs.evolve(PACES["even"][0], send=1.4)
     yield (
         "messages one over another",

@@ -402,13 +402,13 @@ def test_where_no_plan_is_kept_the_nearest_is_told(found):
     none = found.held(step_time="1ms")
     assert none.best is None
     assert float(none.nearest.step_time) == pytest.approx(float(found.best.step_time))
-    assert "NO PLAN keeps the limits; the nearest: " in none.table()
+    assert "NO CONFIGURATION keeps the limits; the nearest: " in none.table()
     assert json.dumps(none.to_dict(), allow_nan=False)
     assert none.csv().count("\n") == 1
     with pytest.raises(rl.QuestionError, match="no frontier to draw"):
         none.plot()
     full = rl.search_training("llama-3.1-405b", "dgx-h100", global_batch=64)
-    assert "NO PLAN fits" in full.table()
+    assert "NO CONFIGURATION fits" in full.table()
     assert not full.nearest.fits
 
 

@@ -47,9 +47,10 @@ def test_a_pair_is_what_its_pools_are(found):
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
         off = np.abs(quantity / getattr(pairs, name)[places] - 1)
         assert np.quantile(off, 0.9) < 5e-3
-        assert np.max(off, where=pairs.requests[places] > 1.5, initial=0.0) < 1e-2
+        assert np.max(off, where=pairs.requests(places) > 1.5, initial=0.0) < 1e-2
         assert off.max() < 0.03
     assert (full.chips == sum(pairs.chips)[places]).all()
+    assert (pairs.ttft_of(places) == pairs.ttft[places]).all()
 
 
 def test_no_split_that_was_not_tried_does_better():

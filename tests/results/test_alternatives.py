@@ -20,7 +20,7 @@ def test_an_open_format_of_the_cache_is_said_and_widens_the_quicker_side():
     left, stated = (rl.estimate("llama-3.1-70b", "dgx-h100", **words, **more) for more in ({}, {"kv_dtype": "bf16"}))
     (note,) = said(left)
     assert note.startswith(
-        "the format of the cache is not stated: bf16 is taken; in fp8, as vLLM serves such weights: TPOT -"
+        "the format of the cache is not stated: bf16 is assumed; in fp8, as vLLM serves such weights: TPOT -"
     )
     assert said(stated) == []
     assert float(left.tpot) == float(stated.tpot)

@@ -8,79 +8,118 @@ import pytest
 
 import roofline as rl
 from roofline.hardware.constants import Kernel
-from roofline.hardware.engines import Engine, StackMemory
-from roofline.hardware.frameworks import Framework
+from roofline.hardware.engines import Engine
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Message, Op
 from roofline.physics.kernels import Cost
 from roofline.physics.spans import Span
-from roofline.results import intervals
+from roofline.results import intervals, memory_intervals
 
 CHIP = rl.Chip("made", {"bf16": 1e15}, rl.Memory(1e11, 4e12), cores=100)
 SYSTEM = rl.System("made", CHIP, chips=8.0, tiers=(rl.Tier("node", 8, 1e11, 1e-6),))
 PLAIN = rl.Model("plain", 600, 7_000, (rl.Layers(4, rl.Gqa(12, 6, 50), rl.Dense(4_000)),))
 STATES = attrs.evolve(PLAIN, layers=(rl.Layers(4, rl.Linear(4, 8, 30, 42), rl.Dense(4_000)),))
-HALF = math.hypot(0.02 * 30e9, 1e9 + 0.5 * 2e9)
-"""Weights of 30 GB, an engine's spread of 1 GB, and half of 2 GB of activations."""
+ENDS = {"room": (-0.02, 0.03), "cache": (-0.04, 0.05), "cache_mixed": (-0.11, 0.16), "peak": (-0.3, 0.2)}
+"""Ends of intervals of 80 % by quantity, in logarithms."""
 
 
-def answer(model=PLAIN, level="calibrated", room=20e9, system=SYSTEM):
-    engine = Engine("made", memory=StackMemory(spread=1e9, spread_cache=0.05, spread_state=0.11))
-    profile = rl.Calibration("made", level, {}, {}, engine=engine, framework=Framework(memory_error=0.5))
+class Made:
+    """Residuals that are made: their ends, and a share below that grows evenly from one end to the other."""
+
+    def __init__(self, ends):
+        self.low, self.high = ends
+
+    def ends(self, coverage):
+        return self.low * coverage / 0.8, self.high * coverage / 0.8
+
+    def below(self, log):
+        return (log - self.low) / (self.high - self.low)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Residuals of memory that are made, and no releases to choose from."""
+    monkeypatch.setattr(memory_intervals, "_spread", lambda est, quantity: Made(ENDS[quantity]))
+    monkeypatch.setattr(memory_intervals, "others", lambda est: (0.0,))
+
+
+def answer(model=PLAIN, level="calibrated", capacity=60e9, system=SYSTEM, question=None):
+    """Weights of 30 GB, a cache of 20 GB for 800,000 tokens, and 5 GB of the rest, on 60 GB of 100."""
+    profile = rl.Calibration("made", level, {}, {}, engine=Engine("made"))
     return SimpleNamespace(
-        calibration=profile, memory=Footprint(30e9, 20e9, 2e9, 3e9), system=system, layout=rl.Layout(tp=2.0), cache_room=room, capacity=60e9,
-        question=SimpleNamespace(model=model), max_concurrency=40.0, kv_cache_tokens=900_000.0,
+        calibration=profile, memory=Footprint(30e9, 20e9, 2e9, 3e9, 800_000.0), system=system, layout=rl.Layout(tp=2.0), capacity=capacity,
+        question=question or SimpleNamespace(model=model), max_concurrency=40.0, kv_cache_tokens=1_000_000.0,
     )  # fmt: skip
 
 
-def test_the_error_of_memory_is_of_weights_and_of_what_engines_take():
-    assert intervals.memory_error(answer()) == pytest.approx(HALF, rel=1e-12)
-    assert intervals.memory_error(answer(level="ideal")) == 0.0
-
-
-def test_an_engine_takes_its_own_once_for_each_rank_of_a_package():
-    duo = rl.System("duo", attrs.evolve(CHIP, dies=2), chips=8.0, ranks_per_chip=2, tiers=SYSTEM.tiers)
-    assert intervals.memory_error(answer(system=duo)) == pytest.approx(math.hypot(0.6e9, 2e9 + 1e9), rel=1e-12)
-
-
-@pytest.mark.parametrize(("model", "cached"), [(PLAIN, 0.05), (STATES, 0.11)])
-def test_sequences_are_as_uncertain_as_the_room_and_their_caches(model, cached):
-    wide = math.hypot(HALF / 20e9, cached)
-    for quantity, value in (("max_concurrency", 40.0), ("kv_cache_tokens", 900_000.0)):
-        low, high = intervals.memory(answer(model), quantity)
-        assert (float(low), float(high)) == pytest.approx((value * (1 - wide), value * (1 + wide)), rel=1e-12)
-
-
-def test_memory_is_the_same_up_and_down_and_wider_for_a_larger_share():
-    low, high = intervals.memory(answer(), "memory")
-    assert (float(low), float(high)) == pytest.approx((55e9 - HALF, 55e9 + HALF), rel=1e-12)
-    wide = intervals.scaled(0.95) * HALF
-    assert float(intervals.memory(answer(), "memory", 0.95)[1]) == pytest.approx(55e9 + wide, rel=1e-12)
-    assert intervals.memory(answer(level="ideal"), "memory") is None
-
-
-def test_a_room_smaller_than_its_error_may_be_as_large_as_that():
-    # 40 sequences in 1 GB: the room may be HALF larger, and what is less than nothing is nothing.
-    low, high = intervals.memory(answer(room=1e9), "max_concurrency")
-    assert float(low) == 0.0
-    assert float(high) == pytest.approx(40 * (1 + math.hypot(1.0, 0.05)) + 40 * (HALF - 1e9) / 1e9, rel=1e-12)
-
-
-def test_what_fits_is_a_logistic_whose_tenth_is_the_half_width():
-    # 5 GB are left; at exactly the half-width nine in ten fit.
-    assert float(intervals.chance_of_fitting(answer())) == pytest.approx(
-        1 / (1 + math.exp(-2.197 * 5e9 / HALF)), rel=1e-12
+@pytest.mark.usefixtures("made")
+def test_memory_is_uncertain_by_a_part_of_what_the_driver_reports():
+    # 3 % of 100 GB less room is that much more that is held.
+    low, high = memory_intervals.interval(answer(), "memory", 0.8)
+    assert (float(low), float(high)) == pytest.approx((55e9 - 3e9, 55e9 + 2e9), rel=1e-12)
+    duo = rl.System(
+        "duo",
+        attrs.evolve(CHIP, dies=2, memory=rl.Memory(1e11, 4e12, usable=0.9)),
+        chips=8.0,
+        ranks_per_chip=2,
+        tiers=SYSTEM.tiers,
     )
-    exact = answer()
-    exact.capacity = 55e9 + HALF
-    assert float(intervals.chance_of_fitting(exact)) == pytest.approx(0.9, abs=1e-4)
+    low, high = memory_intervals.interval(answer(system=duo), "memory", 0.4)
+    assert (float(low), float(high)) == pytest.approx((55e9 - 0.015 * 90e9, 55e9 + 0.01 * 90e9), rel=1e-12)
+    assert memory_intervals.interval(answer(level="ideal"), "memory", 0.8) is None
+
+
+@pytest.mark.usefixtures("made")
+def test_room_is_what_is_left_and_what_the_cache_takes():
+    # 60 - 55 + 20 = 25 GB, 2 GB less or 3 GB more.
+    assert [float(end) for end in memory_intervals.room(answer(), 0.8)] == pytest.approx([23e9, 28e9])
+    assert [float(end) for end in memory_intervals.room(answer(capacity=36e9), 0.8)] == pytest.approx([0.0, 4e9])
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(("model", "cache"), [(PLAIN, (-0.04, 0.05)), (STATES, (-0.11, 0.16))])
+def test_tokens_are_as_uncertain_as_the_room_and_the_bytes_of_one(model, cache):
+    # 40,000 tokens a GB in 25 GB; sequences 40 in 25 GB.
+    for quantity, value in (("kv_cache_tokens", 1_000_000.0), ("max_concurrency", 40.0)):
+        low, high = memory_intervals.interval(answer(model), quantity, 0.8)
+        below = math.hypot(value / 25 * 2, value * (1 - math.exp(cache[0])))
+        above = math.hypot(value / 25 * 3, value * (math.exp(cache[1]) - 1))
+        assert (float(low), float(high)) == pytest.approx((value - below, value + above), rel=1e-12)
+
+
+def test_releases_that_an_answer_may_be_about_widen_the_room(monkeypatch):
+    monkeypatch.setattr(memory_intervals, "_spread", lambda est, quantity: Made(ENDS[quantity]))
+    monkeypatch.setattr(memory_intervals, "others", lambda est: (0.0, -6e9, 4e9, -8e9))
+    below, above = math.sqrt((36 + 64) / 4), math.sqrt(16 / 4)
+    low, high = memory_intervals.interval(answer(), "memory", 0.8)
+    z = memory_intervals.Z80
+    assert (float(low), float(high)) == pytest.approx(
+        (55e9 - math.hypot(3, z * above) * 1e9, 55e9 + math.hypot(2, z * below) * 1e9), rel=1e-9
+    )
+    # What fits by each of them, evenly: 5, -1, 9 and -3 GB left of 100.
+    shares = [1 - (-left / 100 + 0.02) / 0.05 for left in (5, -1, 9, -3)]
+    assert float(memory_intervals.chance_of_fitting(answer())) == pytest.approx(sum(shares) / 4, rel=1e-9)
+
+
+@pytest.mark.usefixtures("made")
+def test_a_step_of_training_holds_more_or_less_by_a_factor():
+    step = rl.TrainStep(PLAIN, 64.0)
+    low, high = memory_intervals.interval(answer(question=step), "memory", 0.8)
+    assert (float(low), float(high)) == pytest.approx((55e9 * math.exp(-0.3), 55e9 * math.exp(0.2)), rel=1e-12)
+    assert float(memory_intervals.chance_of_fitting(answer(question=step))) == pytest.approx(
+        (math.log(60 / 55) + 0.3) / 0.5, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(("capacity", "chance"), [(54e9, 0.0), (55e9, 1.0), (56e9, 1.0)])
 def test_at_the_ideal_level_it_fits_or_does_not(capacity, chance):
-    bare = answer(level="ideal")
-    bare.capacity = capacity
-    assert float(intervals.chance_of_fitting(bare)) == chance
+    assert float(memory_intervals.chance_of_fitting(answer(level="ideal", capacity=capacity))) == chance
+
+
+def test_the_context_of_a_question_is_its_longest_request():
+    of = memory_intervals._context
+    assert of(rl.Serve(PLAIN, 700.0, 300.0, concurrency=4.0)) == 1000.0
+    assert (of(rl.Decode(PLAIN, 4.0, 900.0)), of(rl.Prefill(PLAIN, 4.0, 800.0)), of(None)) == (900.0, 800.0, 0.0)
 
 
 def test_power_that_lasts_as_long_as_the_time_and_its_own_error_add_in_squares():

@@ -70,7 +70,7 @@ def test_services_keep_their_limits():
     assert [est.system.name for est in found.estimates] == list(PAIR)
     none = compare(*PAIR, model="deepseek-v3", tpot=(1e-6,), chips=64)
     assert all(row[1e-6] is None for row in none.under)
-    assert "none keeps it" in none.table()
+    assert "none meets the limits" in none.table()
 
 
 def test_tables_and_fields(served):
@@ -167,3 +167,36 @@ def test_systems_may_be_values():
     """Each of ``*systems`` is held against what a system is, none of them against the word that follows."""
     one, two = rl.system("cloudmatrix384"), rl.system("gb200-nvl72")
     assert rl.compare(one, two).ratios == rl.compare("cloudmatrix384", "gb200-nvl72").ratios
+
+
+def test_cost_is_printed_with_its_basis_and_can_be_given():
+    """Joules and dollars of each, who says what a chip costs, and a price of one system by name."""
+    words = {"model": "llama-3.1-8b", "tpot": "20ms", "tp": 8, "dtype": "checkpoint"}
+    found = compare("dgx-h100", "mi300x-8", **words)
+    text = found.table()
+    assert "$/M" in text
+    assert "J/token" in text
+    assert "dgx-h100: $2.95 per chip and hour, AIMultiple GPU index" in text
+    assert "mi300x-8: no price known; give one: --price mi300x-8=2.95USD/h" in text
+    priced = compare("dgx-h100", "mi300x-8", **words, price={"mi300x-8": "1.8USD/h"})
+    assert "mi300x-8: $1.80 per chip and hour, as given" in priced.table()
+    assert found.estimates[1].dollars_per_million_tokens is None
+    each = priced.under[1][0.02]
+    assert float(each.dollars_per_million_tokens) == pytest.approx(
+        1e6 * 1.8 / 3600 * float(each.chips) / float(each.tokens_per_second)
+    )
+    assert priced.to_dict()["systems"][1]["usd_per_chip_hour"] == pytest.approx(1.8)
+    twice = compare("dgx-h100", "dgx-b200", price=2.0)
+    assert [float(system.price_per_chip) * 3600 for system in twice.systems] == pytest.approx([2.0, 2.0])
+
+
+def test_a_price_of_another_system_is_refused():
+    with pytest.raises(rl.QuestionError, match="is none of the systems compared"):
+        compare("dgx-h100", "dgx-b200", price={"dgx-h200": 2.0})
+
+
+def test_a_degree_is_held_on_every_system():
+    found = compare("dgx-h100", "dgx-b200", model="llama-3.1-8b", tpot="20ms", tp=8, dtype="checkpoint")
+    for row in found.under:
+        parts = [row[0.02]] if hasattr(row[0.02], "layout") else [row[0.02].prompts, row[0.02].answers]
+        assert all(float(each.layout.tp) == 8 for each in parts)

@@ -390,7 +390,7 @@ def test_families_are_words_and_axes_are_numbers():
     assert {f.labels["phase"]: f.shape[1:] for f in found.space.families} == {"decode": (2,), "prefill": (2, 2)}
     # A prefill has no output tokens: none is told of it, and why is said.
     assert found.frame.rows == 4
-    assert "no tokens/s a watt is known" in set(found.rejected["reason"])
+    assert "no tokens/s per watt is known" in set(found.rejected["reason"])
 
 
 def test_training_is_swept_like_serving():
@@ -418,7 +418,7 @@ def test_nothing_to_sweep_is_refused(name):
 def test_nothing_kept_is_an_answer():
     found = small(limits={"tpot": "1us"})
     assert (found.kept, found.best, found.frame.rows) == (0, None, 0)
-    assert "no plan is accepted" in found.table()
+    assert "no configuration is accepted" in found.table()
     assert found.csv().startswith("model,")
     with pytest.raises(rl.QuestionError, match="0 are retained"):
         found.estimate(0)

@@ -432,7 +432,7 @@ def test_predictions_are_written_and_read_again(tmp_path, capsys):
 def test_the_table_says_all(whole):
     said = whole.table()
     for words in (
-        "2,938 runs, generic constants",
+        "2,938 runs, generic coefficients",
         "TPOT, online",
         "tokens/s, static",
         "quality C",

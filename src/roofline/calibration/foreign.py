@@ -182,7 +182,8 @@ def _profiler(path: Path) -> Foreign:
         isinstance(each, Mapping) and each.get("cat") == "kernel" for each in events
     ):
         raise DescriptorError(
-            f"{path.name}: is no trace of the PyTorch profiler with kernels in it; record one with record_shapes=True"
+            f"{path.name}: is no trace of the PyTorch profiler with kernels in it; record one with record_shapes=True; the result of "
+            "a serving benchmark goes to roofline validate, or as a row of runs (roofline new runs) to roofline calibrate"
         )
     spent: dict[str, float] = {}
     launched: dict[str | None, str | None] = {}

@@ -34,7 +34,7 @@ from roofline.catalog.models import lawful, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
-from roofline.core.mappings import Table
+from roofline.core.mappings import Table, every_fault
 from roofline.core.provenance import Fact
 from roofline.core.remember import remembered
 from roofline.core.signatures import typed
@@ -168,7 +168,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     """Return the noun that a file describes, and the files it was read from."""
     top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
     if kind == "chip":
-        return descriptors.chip(top, name), (path,)
+        return every_fault(lambda table: descriptors.chip(table, name), top), (path,)
     if kind == "fabric":
         return descriptors.fabric(top, name), (path,)
     if kind == "engine":
@@ -192,7 +192,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("fabric", _beside(path, given)).resolve())
         return fabric(files[-1])
 
-    return descriptors.system(top, name, find, joined), tuple(files)
+    return every_fault(lambda table: descriptors.system(table, name, find, joined), top), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:

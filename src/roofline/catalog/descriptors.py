@@ -92,7 +92,7 @@ def _agree(root: Table, faults: Iterable[Finding]) -> None:
 def _rates(table: Table, value: Callable[..., Any]) -> dict[str, float]:
     for key in table:
         if key not in PEAKS:
-            raise table.fail(key, "unknown rate", near(key, PEAKS, "rates"))
+            table.note(table.fail(key, "unknown rate", near(key, PEAKS, "rates")))
     out = {key: value(table, key, FLOP_RATE) for key in table if key in table}
     table.done()
     return out
@@ -199,8 +199,8 @@ def _published(table: Table, value: Callable[..., Any]) -> None:
     }
     for key in table:
         if key != "source" and key not in units:
-            raise table.fail(key, "unknown aggregate", near(key, units, "aggregates"))
-        if key != "source":
+            table.note(table.fail(key, "unknown aggregate", near(key, units, "aggregates")))
+        elif key != "source":
             value(table, key, units[key])
     table.text("source", None)
     table.done()
@@ -257,7 +257,7 @@ def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
 _CONSTANTS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "eta_score": ONE,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
+    "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "hit": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
 _ABOVE: Final = (
     "eta_compute",

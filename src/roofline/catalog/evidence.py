@@ -33,7 +33,7 @@ def evidence() -> Evidence:
         (row["quantity"], row["distance"], row["launch"]): Spread(
             int(row["cells"]), int(row["runs"]), tuple(float(row[name]) for name in QUANTILES)
         )
-        for name in ("residuals.csv", "collectives.csv", "memory.csv")
+        for name in ("residuals.csv", "collectives.csv", "memory.csv", "energy.csv")
         for row in read_rows(folder / name)
     }
     return Evidence(measured, spreads)

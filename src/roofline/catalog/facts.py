@@ -52,6 +52,15 @@ class Facts:
         if key not in table and default is not _REQUIRED:
             table.raw(key, None)
             return default
+        try:
+            return self._bounded(table, key, unit, (least, most), whole=whole)
+        except DescriptorError as error:
+            table.note(error)
+            return max(least, 1.0)
+
+    def _bounded(self, table: Table, key: str, unit: Unit, bounds: tuple[float, float], *, whole: bool) -> float:
+        """Return the number at ``key`` within its bounds, and remember it as a fact."""
+        least, most = bounds
         fact = self._fact(table, key, unit)
         if not least <= fact.value <= most:
             raise table.fail(key, f"must be a number from {least:g} to {most:g}")
@@ -141,7 +150,7 @@ class Facts:
     def done(self) -> tuple[Fact, ...]:
         """Refuse sources that nothing cites, and unknown tables; return the facts."""
         for key in self._sources:
-            if key not in self._cited:
+            if key not in self._cited and not self._root.faults:
                 raise DescriptorError(
                     f"{self._root.place(f'sources.{key}')}: no number cites it; remove it, or cite it"
                 )

@@ -21,7 +21,7 @@ LARGEST: Final = 16 * MEBI
 """Bytes of the largest descriptor that is read: some checkpoints list every module of every layer."""
 LARGEST_TOML: Final = MEBI
 """Bytes of the largest TOML file; the largest that ships has 12 KiB."""
-DEEPEST: Final = 64
+DEEPEST: Final = 16
 """Parts of the longest dotted key: the time that the parser takes grows with their square."""
 LONGEST: Final = 256 * MEBI
 """Bytes of the largest table of measurements, unpacked."""
@@ -110,7 +110,7 @@ def _tables(text: str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file of at most 1 MiB, whose dotted keys have at most 64 parts."""
+    """Return the tables of a TOML file of at most 1 MiB, whose dotted keys have at most 16 parts."""
     return _parsed(path, _tables, "TOML", LARGEST_TOML)  # type: ignore[no-any-return]
 
 

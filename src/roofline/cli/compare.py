@@ -7,7 +7,21 @@ from typing import Any
 from roofline import catalog, plots
 from roofline.cli.console import form_of, say, watched, wrote
 from roofline.cli.drafts import drafted
-from roofline.cli.flags import AtModel, Chips, DraftModel, Json, Level, SystemNames, SystemsPicture, Tpots, Ttft
+from roofline.cli.flags import (
+    AtModel,
+    Chips,
+    DraftModel,
+    Json,
+    Level,
+    Powers,
+    Prices,
+    RequireFit,
+    SystemNames,
+    SystemsPicture,
+    Tpots,
+    Ttft,
+)
+from roofline.cli.numbers import each_or_all
 from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
 from roofline.core.fields import given
 from roofline.studies.compare import LIMITS, compare
@@ -18,6 +32,8 @@ def compare_(
     model: AtModel = None,
     chips: Chips = None,
     level: Level = None,
+    power: Powers = None,
+    price: Prices = None,
     software: Software = SOFTWARE,
     degrees: Degrees = DEGREES,
     load: Load = LOAD,
@@ -25,6 +41,7 @@ def compare_(
     tpot: Tpots = None,
     ttft: Ttft = None,
     file: SystemsPicture = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Compare systems: FLOP/s, memory, bandwidth and power, together and as ratios; with --model, how each serves it."""
@@ -33,8 +50,11 @@ def compare_(
     words: dict[str, Any] = (
         software.words() | degrees.words() | load.words() | given(chips=chips, level=level, ttft=ttft)
     )
+    words |= given(power=each_or_all("--power", power), price=each_or_all("--price", price))
     target = None if model is None else drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = compare(*systems, model=target, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
     say(json, found.to_dict, found.table)
     wrote((file, lambda: plots.render(found.plot(), form), ""))
+    if require_fit and not found.meets:
+        raise SystemExit(1)

@@ -9,7 +9,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
@@ -23,30 +23,45 @@ if TYPE_CHECKING:
 
 PATIENT: Final = 1.0
 """Seconds before progress is shown."""
+USUAL: Final = 80
+"""Columns of a terminal that does not say, and of a file or a pipe."""
 NARROWEST: Final = 40
 """Columns that text keeps within at least."""
+WIDEST: Final = 1000
+"""Columns that help fills at most: it pads its lines."""
 
 _PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u", "–": "-", "×": "x"})
 _CLEAR: Final = "\r\x1b[K"
 _KEPT: Final = "\n\t"
 
 
-def say(as_json: bool, fields: Callable[[], Mapping[str, Any] | list[Any]], text: Callable[[], str]) -> None:
-    """Print the fields as one JSON document, or the text."""
+def say(
+    as_json: bool,
+    fields: Callable[[], Mapping[str, Any] | list[Any]],
+    text: Callable[[], str],
+    *,
+    verbatim: bool = False,
+) -> None:
+    """Print the fields as one JSON document, or the text within the columns of the terminal.
+
+    Args:
+        verbatim: the text is to be copied, as a command line is: its lines stay as they are.
+    """
     if as_json:
         _print(json.dumps(fields(), indent=2, allow_nan=False), sys.stdout)
         return
-    columns = width()
-    if columns is None:
+    if verbatim:
         _print(text(), sys.stdout)
         return
+    columns = width()
     with fitted(columns):
         _print(wrapped(text(), columns), sys.stdout)
 
 
 def note(message: str) -> None:
-    """Print a line of prose to standard error."""
-    _print(message, sys.stderr)
+    """Print a line of prose to standard error, where that can be written to."""
+    with suppress(OSError, ValueError):  # a disk that is full, a reader that has gone, a stream that was closed
+        _print(message, sys.stderr)
 
 
 class Warned(logging.Handler):
@@ -70,11 +85,19 @@ def complain(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def width() -> int | None:
-    """Return the columns of the terminal; None where standard output is a file or a pipe, whose lines have any length."""
-    if sys.stdout is None or not sys.stdout.isatty():
-        return None
-    return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
+def width() -> int:
+    """Return the columns that text keeps within: those of the terminal or of COLUMNS, 80 where neither says."""
+    return max(shutil.get_terminal_size((USUAL, 24)).columns, NARROWEST)
+
+
+def columns(told: str) -> str:
+    """Return the columns that help is set in, where the environment tells some: none would have no end, a million 80 MB.
+
+    >>> columns("0"), columns("120"), columns("9" * 30), columns("wide")
+    ('40', '120', '1000', '40')
+    """
+    count = int(told) if told.isdecimal() and len(told) < 9 else WIDEST if told.isdecimal() else 0
+    return str(min(max(count, NARROWEST), WIDEST))
 
 
 def _print(text: str, stream: TextIO | None) -> None:
@@ -118,6 +141,24 @@ def form_of(file: Path | None, word: str = "-o", also: tuple[str, ...] = ()) -> 
         rule = f"a picture is svg, pdf or png{''.join(f', a table {other}' for other in also)}"
         raise QuestionError(fault(word, str(file), rule, "end the file name in one of them"))
     return form
+
+
+def json_name(file: Path | None, form: str | None) -> None:
+    """Refuse a file of an answer that is not JSON, and a form of a file where there is none.
+
+    Raises:
+        QuestionError: one of the two.
+    """
+    if file is not None and file.suffix.lower() != ".json":
+        raise QuestionError(fault("-o", str(file), "an answer is written as JSON", "end the file name in .json"))
+    if file is None and form is not None:
+        raise QuestionError(fault("--format", form, "is of a file, but none is named", "give -o FILE.json too"))
+
+
+def exported(answer: Any, form: str | None) -> bytes:
+    """Return an answer as a JSON file: its fields, or in the shape of AIPerf's export."""
+    fields = answer.to_aiperf() if form == "aiperf" else answer.to_dict()
+    return (json.dumps(fields, indent=2, allow_nan=False) + "\n").encode()
 
 
 def drawn(ax: Axes, form: str) -> bytes:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from roofline import catalog
-from roofline.cli.console import say
+from roofline.cli.console import exported, json_name, say, wrote
 from roofline.cli.drafts import drafted
 from roofline.cli.fit import required
-from roofline.cli.flags import DraftModel, Grid, Json, KvOffload, ModelName, PowerCap, RequireFit, System, Why
+from roofline.cli.flags import (
+    AnswerFile,
+    DraftModel,
+    FileForm,
+    Grid,
+    Json,
+    KvOffload,
+    ModelName,
+    PowerCap,
+    RequireFit,
+    System,
+    Why,
+)
 from roofline.cli.options import (
     DEGREES,
     LIMITS,
@@ -45,11 +57,15 @@ def estimate_(
     kv_offload: KvOffload = False,
     power_cap: PowerCap = None,
     grid: Grid = None,
+    file: AnswerFile = None,
+    format: FileForm = None,
     require_fit: RequireFit = False,
     why: Why = False,
     json: Json = False,
 ) -> None:
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
+    json_name(file, format)
+    catalog.check_places([file])
     if grid is not None:
         intensity(grid)  # refused before anything is estimated
     words = machine.words() | software.words() | degrees.words()
@@ -72,11 +88,13 @@ def estimate_(
         stored = {name: words.pop(name) for name in ("dtype", "kv_dtype") if name in words}
         split = pools(service(catalog.model(target, **stored), asked), system, **apart, **words)
         say(json, lambda: text.fields(split, why=why, grid=grid), lambda: text.sheet(split, why=why, grid=grid))
+        wrote((file, lambda: exported(split, format), ""))
         required(split, asked=require_fit)
         return
     est = estimate(target, system, power_cap=power_cap, **words, **asked, **limits.words())
     answer = offload(est) if kv_offload else est
     say(json, lambda: text.fields(answer, why=why, grid=grid), lambda: text.sheet(answer, why=why, grid=grid))
+    wrote((file, lambda: exported(est if format else answer, format), ""))
     required(est, asked=require_fit)
     if require_fit and not est.meets:
         raise SystemExit(1)

@@ -59,7 +59,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "sweep": (
         "roofline sweep llama-3.1-70b --system dgx-h100 --set batch=64..4096*2 --set context=4096 --limit tpot=30ms",
-        "roofline sweep deepseek-v3 -s gb200-nvl72 --phase serve --set concurrency=256..8192*2 --vary bandwidth=1x,1.5x -o kept.csv",
+        "roofline sweep deepseek-v3 -s gb200-nvl72 --phase serve --set concurrency=256..8192*2 --vary bandwidth=1x,1.5x -o found.csv",
     ),
     "needed": (
         "roofline needed bandwidth llama-3.1-70b --system dgx-h100 --phase decode --batch 64 --context 4096 --target tpot=12ms",

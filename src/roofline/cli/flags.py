@@ -97,6 +97,22 @@ Price = Annotated[
         group=MACHINE, converter=to_quantity, help="Cost per chip and hour: 2.95USD/h (default: a published one)."
     ),
 ]
+Powers = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--power", negative="", group=MACHINE,
+        help="Rated power per chip with its share of the system, of all systems, or of one by name: --power 1.2kW or --power dgx-h100=1.2kW; "
+        "repeat it for several (default: the published ones).",
+    ),
+]  # fmt: skip
+Prices = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--price", negative="", group=MACHINE,
+        help="Cost per chip and hour, of all systems, or of one by name: --price 2.95USD/h or --price dgx-h100=2.95USD/h; repeat it for "
+        "several (default: published ones).",
+    ),
+]  # fmt: skip
 Dtype = Annotated[
     str | None,
     Parameter(
@@ -340,7 +356,7 @@ Confirm = Annotated[
     Parameter(
         negative="--no-confirm",
         group=LIMIT,
-        help="Simulate the best configurations until one keeps all limits, four at most (default: where a limit is at a percentile).",
+        help="Simulate the best configurations until one meets all limits, four at most (default: where a limit is at a percentile).",
     ),
 ]
 HallPower = Annotated[
@@ -415,6 +431,18 @@ def output_file(help: str) -> Any:
     return Parameter(name=["--output-file", "-o"], group=OUTPUT, help=help)
 
 
+AnswerFile = Annotated[
+    Path | None,
+    output_file("Write the answer to FILE.json: the fields of --json, or in the shape that --format names: est.json."),
+]
+FileForm = Annotated[
+    Literal["aiperf"] | None,
+    Parameter(
+        name="--format",
+        group=OUTPUT,
+        help="Shape of the JSON file that -o writes: aiperf, as profile_export_aiperf.json, to be compared with a measured one.",
+    ),
+]
 Frontier = Annotated[
     Path | None, output_file("Draw the frontier into FILE.svg, .pdf or .png, or write it as FILE.csv.")
 ]

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from roofline import catalog
 from roofline.cli.console import say, wrote
-from roofline.cli.flags import OUTPUT, Json, ModelName, System
+from roofline.cli.fit import required
+from roofline.cli.flags import OUTPUT, Json, ModelName, RequireFit, System
 from roofline.cli.numbers import to_whole
 from roofline.cli.options import (
     DEGREES,
@@ -71,6 +72,7 @@ def launch_(
     step: Step = STEP,
     pool: Pool = POOL,
     file: Place = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Write how to start what is estimated: the command line and files of an engine, of a deployment or of a training framework."""
@@ -95,7 +97,8 @@ def launch_(
     if file is not None:
         file.mkdir(parents=True, exist_ok=True)
     catalog.check_places(list(places))
-    say(json, found.to_dict, lambda: str(found))
+    say(json, found.to_dict, lambda: str(found), verbatim=True)
     wrote(*((path, text.encode, "") for path, text in places.items()))
     if file is not None:
         (file / "launch.sh").chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
+    required(answer, asked=require_fit)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from roofline.cli.console import say
-from roofline.cli.flags import LIMIT, Json, ModelName, System
-from roofline.cli.numbers import limits
+from roofline.cli.flags import LIMIT, Json, ModelName, RequireFit, System
+from roofline.cli.numbers import limits as assigned
+from roofline.cli.options import LIMITS, Limits
 from roofline.cli.point import POINT, Point
 from roofline.planner.metrics import metric
 from roofline.studies.needed import needed
@@ -34,13 +35,17 @@ def needed_(
     *,
     system: System,
     target: Targets = None,
+    limits: Limits = LIMITS,
     point: Point = POINT,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Find what a number has to be for targets, all else equal: a bandwidth, a batch, the chips, a cost per hour."""
-    targets: dict[str, Any] = limits("--target", target)
+    targets: dict[str, Any] = {**limits.words(), **assigned("--target", target)}
     for name in targets:
         metric(name, "target")
     est = point.answer(model, system)
     found = needed(est, number, **targets)
     say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.why}")
+    if require_fit and not found.exists:
+        raise SystemExit(1)

@@ -40,5 +40,5 @@ def new(kind: Kind, name: Name = "", /, *, file: File = None, json: Json = False
         raise QuestionError(fault("file", str(path), "is there already", "name another, or remove it"))
     catalog.check_places([path])
     then = NEXT[kind].format(file=path)
-    say(json, lambda: {"kind": kind, "file": str(path), "next": then}, lambda: f"next: {then}")
+    say(json, lambda: {"kind": kind, "file": str(path), "next": then}, lambda: f"next: {then}", verbatim=True)
     wrote((path, text.encode, ""))

@@ -15,6 +15,7 @@ import numpy as np
 
 from roofline.core.digits import real, whole
 from roofline.core.errors import QuestionError, fault
+from roofline.core.quantities import spaced
 from roofline.core.units import GIGA
 
 _RANGE: Final = re.compile(r"([0-9.eE]+?)\.\.([0-9.eE]+)(?:([+*])([0-9.eE]+))?")
@@ -39,7 +40,30 @@ def to_real(type_: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ARG
 
 def to_quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
     """Return ``1.2 kW`` for ``1.2kW``: the form that :func:`roofline.core.units.parse` reads."""
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", tokens[0].value.strip()).strip()
+    return spaced(tokens[0].value)
+
+
+def each_or_all(flag: str, typed: Sequence[str] | None) -> str | dict[str, str] | None:
+    """Return one quantity for all, or those of some by name; None where none was typed.
+
+    Raises:
+        QuestionError: a quantity for all and others by name, or a name given twice.
+
+    >>> each_or_all("--price", ["2.95USD/h"]), each_or_all("--price", ["dgx-h100=2USD/h", "tpu-v5p=1USD/h"])
+    ('2.95 USD/h', {'dgx-h100': '2 USD/h', 'tpu-v5p': '1 USD/h'})
+    """
+    if not typed:
+        return None
+    if len(typed) == 1 and "=" not in typed[0]:
+        return spaced(typed[0])
+    out: dict[str, str] = {}
+    for text in typed:
+        name, equals, value = text.rpartition("=")
+        if not equals or name in out:
+            rule = "is given twice" if equals else "names no system, but several are given"
+            raise QuestionError(fault(flag, text, rule, f"write {flag} SYSTEM=VALUE once for each system"))
+        out[name] = spaced(value)
+    return out
 
 
 def _flag(token: cyclopts.Token) -> str:

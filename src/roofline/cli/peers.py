@@ -56,6 +56,7 @@ def _same(flag: str, *words: str) -> dict[str, Alias]:
 ALIASES: Final[Mapping[str, Alias]] = {
     **_same(
         "--tp",
+        "-tp",
         "--tp-size",
         "--tensor-parallel-size",
         "--tensor-parallel",
@@ -64,6 +65,7 @@ ALIASES: Final[Mapping[str, Alias]] = {
     ),
     **_same(
         "--pp",
+        "-pp",
         "--pp-size",
         "--pipeline-parallel-size",
         "--pipeline-parallel",
@@ -71,7 +73,13 @@ ALIASES: Final[Mapping[str, Alias]] = {
         "--pipeline-parallelism",
     ),
     **_same(
-        "--dp", "--dp-size", "--data-parallel-size", "--data-parallel", "--attention-dp-size", "--data-parallelism"
+        "--dp",
+        "-dp",
+        "--dp-size",
+        "--data-parallel-size",
+        "--data-parallel",
+        "--attention-dp-size",
+        "--data-parallelism",
     ),
     **_same(
         "--ep",
@@ -174,6 +182,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "--context-length": "caps the context; here the lengths are given: --input N --output N",
     "--num-prompts": "is the length of a benchmark; an estimate is of a steady service; --requests-per-slot N gives prompts over concurrency",
     "--enable-expert-parallel": "has no degree; give it: --ep N, the ranks that share the routed experts (vLLM takes tp times dp)",
+    "-ep": "is a switch of vLLM and has no degree; give it: --ep N, the ranks that share the routed experts (vLLM takes tp times dp)",
     "--enable-dp-attention": "has no degree; give it: --dp N, the ranks that each run attention for their own sequences",
     "--enable-chunked-prefill": "is on; --chunk N sets the prompt tokens of a step, and a great N passes whole prompts",
     "--enable-prefix-caching": "has no length; give it: --cached N, prompt tokens already in the KV cache, on average",
@@ -224,6 +233,8 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 _OWN: Final[Mapping[str, Sequence[str]]] = {"sweep": ("--set",), "simulate": ("--max-num-seqs",)}
 """Words that are answered everywhere but where they are ours."""
+_NAMELESS: Final[Mapping[str, Sequence[str]]] = {"compare": ("--system", "-s")}
+"""Flags whose values a command takes without a name."""
 
 
 def translated(arguments: Sequence[str]) -> list[str]:
@@ -244,7 +255,9 @@ def translated(arguments: Sequence[str]) -> list[str]:
         alias = ALIASES.get(known)
         if known in ANSWERS and known not in own:
             raise QuestionError(f"{flag}: {ANSWERS[known]}")
-        if not word.startswith("-"):
+        if (known if alias is None else alias.flag) in _NAMELESS.get(arguments[0], ()):
+            out += [value] if equals else []
+        elif not word.startswith("-"):
             out.append(waiting.get(word, word))
             waiting = {}
         elif alias is None:

@@ -23,5 +23,4 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a system, a chip or a model: every number with its source."""
-    description = describe(name, kind)
-    say(json, description.to_dict, lambda: description.text)
+    say(json, lambda: describe(name, kind).to_dict(), lambda: describe(name, kind).text)

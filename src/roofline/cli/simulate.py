@@ -9,7 +9,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from roofline import catalog
-from roofline.cli.console import drawn, form_of, say, watched, wrote
+from roofline.cli.console import drawn, exported, form_of, json_name, say, watched, wrote
 from roofline.cli.drafts import drafted
 from roofline.cli.flags import (
     LIMIT,
@@ -17,9 +17,11 @@ from roofline.cli.flags import (
     Chunk,
     DraftModel,
     Drafts,
+    FileForm,
     Imbalance,
     Json,
     ModelName,
+    RequireFit,
     System,
     output_file,
 )
@@ -101,7 +103,7 @@ FewestChips = Annotated[
     Parameter(
         negative="",
         group=LIMIT,
-        help="Find the fewest chips that answer all requests, do not fall behind, and keep the limits of --ttft and --tpot.",
+        help="Find the fewest chips that answer all requests, do not fall behind, and meet the limits of --ttft and --tpot.",
     ),
 ]
 RouterName = Annotated[
@@ -130,7 +132,9 @@ PrefixCache = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    output_file("Write a picture (FILE.svg, .pdf, .png), every request (.csv), or a Perfetto trace (.json)."),
+    output_file(
+        "Write a picture (FILE.svg, .pdf, .png), every request (.csv), or a Perfetto trace (.json, unless --format says otherwise): run.svg."
+    ),
 ]
 
 
@@ -236,10 +240,14 @@ def simulate_(
     draft_model: DraftModel = None,
     fewest_chips: FewestChips = False,
     file: Picture = None,
+    format: FileForm = None,
+    require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Simulate a trace of requests through a service: TTFT, TPOT, ITL and E2E at percentiles, goodput, queue and cache over time."""
     form = form_of(file, also=("csv", "json"))
+    if format is not None:
+        json_name(file, format)
     catalog.check_places([file])
     asked, words = traffic.read(), dict[str, Any]()
     for group in (machine, software, degrees, sampling, scheduler, pool, good, traffic):
@@ -248,5 +256,10 @@ def simulate_(
     with watched("requests") as progress:
         found = simulate(target, system, asked, fewest_chips=fewest_chips, progress=progress, **words)
     say(json, found.to_dict, found.table)
-    data = {"csv": lambda: found.csv().encode(), "json": lambda: found.perfetto().encode()}
+    data = {
+        "csv": lambda: found.csv().encode(),
+        "json": lambda: exported(found, format) if format else found.perfetto().encode(),
+    }
     wrote((file if found.completed else None, data.get(form, lambda: drawn(found.plot(), form)), ""))
+    if require_fit and not found.meets:
+        raise SystemExit(1)

@@ -19,6 +19,17 @@ from collections.abc import Iterable
 _LONGEST_VALUE = 60
 
 
+def one_line(text: str) -> str:
+    r"""Return text without what would end its line or steer a terminal.
+
+    >>> one_line("a\x1b[31mname\nof a file")
+    'a?[31mname of a file'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
+
+
 class RooflineError(Exception):
     r"""Base of every error this library raises on purpose: one line, whatever stands in the names and files that it tells of.
 
@@ -27,9 +38,7 @@ class RooflineError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        if not message.isprintable():
-            message = "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in message)
-        super().__init__(message)
+        super().__init__(one_line(message))
 
 
 class QuestionError(RooflineError, ValueError):
@@ -83,7 +92,7 @@ def near(name: str, names: Iterable[str], what: str = "") -> str:
     >>> near("h10", ["h100", "b200"]), near("gb200", ["gb200-nvl72", "b200"])
     ('did you mean h100?', 'did you mean gb200-nvl72 or b200?')
     """
-    known, asked = sorted(names), name.lower()[:80]
+    known, asked = sorted(names), str(name).lower()[:80]
     holding = sorted((each for each in known if len(asked) > 2 and asked in each), key=len)
     alike = difflib.get_close_matches(asked, known, n=3, cutoff=0.6)
     within = sorted((each for each in known if len(each) > 3 and each in asked), key=len, reverse=True)

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from attrs import NOTHING, Converter, field
 
-from roofline.core.errors import QuestionError, fault, near
+from roofline.core.errors import QuestionError, fault, near, one_line
 from roofline.core.units import GIGA, TERA, Num
 
 MOST_RANKS: Final = GIGA
@@ -51,6 +51,20 @@ def _optionally(value: object, attribute: attrs.Attribute[Any]) -> Num | None:
 
 TO_NUMBER: Final = Converter(_named, takes_field=True)
 TO_NUMBER_OR_NONE: Final = Converter(_optionally, takes_field=True)
+
+
+def named(value: str) -> str:
+    r"""Return a name or a title as one line of text, without characters that do not print.
+
+    >>> named("a\x1b[31mred")
+    'a?[31mred'
+
+    Raises:
+        QuestionError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise QuestionError(fault("name", value, "must be text"))
+    return one_line(value)
 
 
 _T = TypeVar("_T")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from roofline.core.errors import DescriptorError, fault, near
 from roofline.core.units import TERA
+
+T = TypeVar("T")
 
 _MISSING: Final = object()
 _BIGGEST: Final = int(TERA)
@@ -20,11 +23,13 @@ class Table:
         data: the mapping, as TOML or JSON gives it.
         file: what messages call the file.
         path: dotted path of this table in the file.
+        faults: a list to which faults are added in place of being raised, so that all of a file are found; None to raise the first.
     """
 
-    def __init__(self, data: object, file: str, path: str = "") -> None:
+    def __init__(self, data: object, file: str, path: str = "", faults: list[DescriptorError] | None = None) -> None:
         self.file = file
         self.path = path
+        self.faults = faults
         if not isinstance(data, Mapping):
             raise DescriptorError(fault(self.place(""), data, "must be a table of keys and values"))
         self._data: Mapping[str, Any] = data
@@ -45,6 +50,12 @@ class Table:
         if key not in self._data:
             return DescriptorError(f"{self.place(key)}: {rule}{'; ' + remedy if remedy else ''}")
         return DescriptorError(fault(self.place(key), self._data[key], rule, remedy))
+
+    def note(self, error: DescriptorError) -> None:
+        """Raise a fault, or remember it where all are wanted."""
+        if self.faults is None:
+            raise error
+        self.faults.append(error)
 
     def __contains__(self, key: str) -> bool:
         return self._data.get(key) is not None
@@ -70,21 +81,29 @@ class Table:
         known = near(key, self._data, "keys") if self._data else "the table is empty"
         raise DescriptorError(f"{self.place(key)}: is missing; {known}")
 
+    def _some(self, key: str, default: Any, instead: Any) -> Any:
+        """Return the value as it stands; where it is missing and all faults are wanted, something in its place."""
+        try:
+            return self.raw(key, default)
+        except DescriptorError as error:
+            self.note(error)
+            return default if default is not _MISSING else instead
+
     def text(self, key: str, default: Any = _MISSING) -> str:
         """Return a non-empty string of one line."""
-        value = self.raw(key, default)
+        value = self._some(key, default, "?")
         if value is default:
             return value  # type: ignore[no-any-return]
         if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > 2000:
-            raise self.fail(key, "must be one line of text")
-        return value
+            self.note(self.fail(key, "must be one line of text"))
+        return str(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Return true or false."""
         value = self.raw(key, default)
         if not isinstance(value, bool):
-            raise self.fail(key, "must be true or false")
-        return value
+            self.note(self.fail(key, "must be true or false"))
+        return bool(value)
 
     def count(self, key: str, default: Any = _MISSING, *, least: int = 1, most: int = _BIGGEST) -> int:
         """Return a whole number in [least, most]; a float that is whole is one."""
@@ -127,7 +146,7 @@ class Table:
     def table(self, key: str, default: Any = _MISSING) -> Table:
         """Return the table at ``key``."""
         value = self.raw(key, default)
-        return Table(value, self.file, f"{self.path}.{key}" if self.path else key)
+        return Table(value, self.file, f"{self.path}.{key}" if self.path else key, self.faults)
 
     def tables(self, key: str) -> tuple[Table, ...]:
         """Return the list of tables at ``key``."""
@@ -135,7 +154,7 @@ class Table:
         prefix = f"{self.path}.{key}" if self.path else key
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise self.fail(key, f"must be a list of tables, each begun by [[{prefix}]]")
-        return tuple(Table(item, self.file, f"{prefix}[{i}]") for i, item in enumerate(value))
+        return tuple(Table(item, self.file, f"{prefix}[{i}]", self.faults) for i, item in enumerate(value))
 
     def done(self) -> None:
         """Refuse any key that no getter asked for.
@@ -145,4 +164,22 @@ class Table:
         """
         for key in self._data:
             if key not in self._asked:
-                raise self.fail(key, "unknown key", near(str(key), self._asked, "keys"))
+                self.note(self.fail(key, "unknown key", near(str(key), self._asked, "keys")))
+
+
+def every_fault(read: Callable[[Table], T], root: Table) -> T:
+    """Return what is read from a table, or refuse it with all faults that are found in it.
+
+    Raises:
+        DescriptorError: the fault, or how many there are and each of them.
+    """
+    try:
+        return read(root)
+    except DescriptorError as first:
+        faults: list[DescriptorError] = []
+        with suppress(Exception):  # what follows from a fault is no fault of the file
+            read(Table(root.data, root.file, root.path, faults))
+        told = list(dict.fromkeys([str(each).removeprefix(f"{root.file}: ") for each in faults]))
+        if len(told) < 2:
+            raise
+        raise DescriptorError(f"{root.file}: {len(told)} faults: {'; '.join(told)}") from first

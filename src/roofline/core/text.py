@@ -15,6 +15,8 @@ import numpy as np
 
 T = TypeVar("T")
 
+NARROW: Final = 16
+"""Characters that a last column is wrapped into at least, before its table becomes a list."""
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with in spreadsheets, also in full-width letters (OWASP, CSV injection: https://owasp.org/www-community/attacks/CSV_Injection)."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
@@ -24,7 +26,7 @@ _WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
 
 @contextmanager
 def fitted(width: int) -> Iterator[None]:
-    """Make :func:`columns` keep within so many characters: a table that is wider becomes a list of its rows."""
+    """Make :func:`columns` keep within so many characters: a table that is wider wraps its last column, or becomes a list of its rows."""
     token = _WIDTH.set(width)
     try:
         yield
@@ -47,7 +49,12 @@ def wrapped(text: str, width: int) -> str:
             [line]
             if len(line) <= width
             else textwrap.wrap(
-                line, width, subsequent_indent=" " * min(hang, width // 2), drop_whitespace=True, break_on_hyphens=False
+                line,
+                width,
+                subsequent_indent=" " * min(hang, width // 2),
+                drop_whitespace=True,
+                break_on_hyphens=False,
+                break_long_words=False,
             )
         )
     return "\n".join(out)
@@ -60,7 +67,7 @@ def _listed(rows: Sequence[Sequence[str]], head: Sequence[str] | None, width: in
         lines = []
         for first, *rest in rows:
             space = " " * (label + 2)
-            told = textwrap.wrap("  ".join(rest), max(width - len(space), 20), break_on_hyphens=False) or [""]
+            told = _pieces("  ".join(rest), max(width - len(space), 20))
             lines += [f"{first:<{label}}  {told[0]}".rstrip(), *(space + each for each in told[1:])]
         return "\n".join(lines)
     name = max(len(each) for each in head[1:])
@@ -71,10 +78,25 @@ def _listed(rows: Sequence[Sequence[str]], head: Sequence[str] | None, width: in
     return "\n".join(lines)
 
 
+def _pieces(text: str, width: int) -> list[str]:
+    """Return a text as lines of so many characters at most; a word that is longer, such as an address, stays whole."""
+    return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def _last_wrapped(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Return rows whose last column is wrapped, what is left of a cell in rows below it."""
+    count = max(map(len, rows))
+    out: list[list[str]] = []
+    for row in rows:
+        first, *others = _pieces(row[-1], width) if len(row) == count else [row[-1]]
+        out += [[*row[:-1], first], *([""] * (count - 1) + [each] for each in others)]
+    return out
+
+
 def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, right: Iterable[int] = ()) -> str:
     """Return rows as aligned columns under an underlined head; those in ``right`` are set flush right.
 
-    Within :func:`fitted`, a table that is too wide becomes a list.
+    Within :func:`fitted`, a table that is too wide wraps its last column if that is text, and becomes a list if that is not enough.
 
     >>> print(columns([["a", "1"], ["bb", "22"]], head=["name", "n"], right=[1]))
     name   n
@@ -86,12 +108,20 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
     if not cells:
         return ""
     limit = _WIDTH.get()
-    widths = [max(len(row[i]) if i < len(row) else 0 for row in cells) for i in range(max(map(len, cells)))]
+    flush = set(right)
+    count = max(map(len, cells))
+    full = [
+        row for row in cells if len(row) > 1 or count == 1
+    ]  # a row of one cell is a title: it makes no column wider
+    widths = [max(len(row[i]) if i < len(row) else 0 for row in full) for i in range(count)]
     if limit is not None and sum(widths) + 2 * (len(widths) - 1) > limit:
-        return _listed(cells[1:] if head else cells, head, limit)
+        left = limit - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        if not head or left < NARROW or len(widths) - 1 in flush:
+            return _listed(cells[1:] if head else cells, head, limit)
+        cells = _last_wrapped(cells, left)
+        widths[-1] = max(len(row[-1]) for row in cells if len(row) == len(widths))
     if head:
         cells.insert(1, ["─" * width for width in widths])
-    flush = set(right)
     lines = (
         "  ".join(c.rjust(w) if i in flush else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=False)))
         for row in cells
@@ -144,3 +174,12 @@ def figure(value: float, digits: int = 4) -> str:
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-")
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number with what it counts.
+
+    >>> counted(1, "chip"), counted(1536, "chip")
+    ('1 chip', '1,536 chips')
+    """
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"

@@ -161,7 +161,7 @@ class Near:
 
     def __str__(self) -> str:
         if self.subject is None:
-            return "nearest evidence: none; the widest spread is taken"
+            return "nearest evidence: none; the widest spread is used"
         software = f" under {self.subject.software}" if self.subject.software not in UNNAMED else ""
         about = f"{self.subject.model} on {self.subject.chip}{software}"
         return (

@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from roofline.core.fields import named
 from roofline.core.provenance import Fact, Source
 from roofline.core.units import Bytes, Ratio, Seconds
 
@@ -93,8 +94,8 @@ class Framework:
         facts: each number as the file states it, with its source.
     """
 
-    name: str = "none"
-    title: str = ""
+    name: str = field(default="none", converter=named)
+    title: str = field(default="", converter=named)
     unfused: str = ""
     reduced: str = "step"
     narrow: bool = False

@@ -11,8 +11,9 @@ from attrs import field, frozen
 
 from roofline.core.arrays import larger
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import amount, number, positive, refuse, unknown_or_positive
+from roofline.core.fields import amount, named, number, positive, refuse, unknown_or_positive
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.units import (
     Bytes,
     BytesPerSecond,
@@ -85,7 +86,7 @@ class Chip:
         facts: each number as the descriptor states it, with its source.
     """
 
-    name: str
+    name: str = field(converter=named)
     peak: Mapping[str, FlopPerSecond] = field(converter=_peaks, validator=_some_peak)
     memory: Memory = field()
     best: Mapping[str, Ratio] = field(factory=dict, converter=_peaks)
@@ -101,7 +102,7 @@ class Chip:
     relative: str = ""
     generation: str = ""
     vendor: str = ""
-    title: str = ""
+    title: str = field(default="", converter=named)
     limit: Watts | None = unknown_or_positive()
     clock: Ratio = amount(1.0, high=1.0, strict=True)
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -217,7 +218,7 @@ class Fabric:
         facts: each number as the descriptor states it, with its source.
     """
 
-    name: str
+    name: str = field(converter=named)
     step: Seconds = amount(0.0)
     share: Ratio = amount(1.0, high=1.0, strict=True)
     rounding: Ratio = amount(1.0)
@@ -231,7 +232,7 @@ class Fabric:
     nodes: Count = amount(2.0, low=1.0)
     error: Ratio = amount(0.0)
     short: Ratio = amount(0.0)
-    title: str = ""
+    title: str = field(default="", converter=named)
     date: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)
 
@@ -255,7 +256,7 @@ class Tier:
         block: of a torus that optical switches put together, the edges of its blocks: any slice of whole blocks is a torus itself.
     """
 
-    name: str
+    name: str = field(converter=named)
     size: Count = positive()
     bandwidth: BytesPerSecond = positive()
     latency: Seconds = amount()
@@ -283,7 +284,7 @@ class Host:
         memory: of all hosts of the system as sold; None where it is not published.
     """
 
-    name: str
+    name: str = field(converter=named)
     bandwidth: BytesPerSecond = positive()
     memory: Bytes | None = unknown_or_positive()
 
@@ -311,6 +312,7 @@ def _tiers() -> Any:
     return field(converter=_tuple, validator=_some_tier)
 
 
+@typed_methods
 @frozen(eq=False)
 class System:
     """Chips and the tiers between them, innermost first: a node, a rack, a supernode.
@@ -333,7 +335,7 @@ class System:
         chip: what one *rank* runs on: the package, or one of its dies. It follows from the package.
     """
 
-    name: str
+    name: str = field(converter=named)
     package: Chip
     chips: Count = amount(low=1, whole=True)
     tiers: tuple[Tier, ...] = _tiers()
@@ -342,7 +344,7 @@ class System:
     price: DollarsPerSecond | None = unknown_or_positive()
     purchase: Dollars | None = unknown_or_positive()
     vendor: str = ""
-    title: str = ""
+    title: str = field(default="", converter=named)
     host: Host | None = None
     planes: tuple[Tier, ...] = ()
     cpu: str = "x86"

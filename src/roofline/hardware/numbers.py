@@ -16,6 +16,7 @@ import numpy as np
 from roofline.core.errors import unknown
 from roofline.core.fields import number, refuse
 from roofline.core.provenance import Fact, Source, stated
+from roofline.core.quantities import spaced
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -74,7 +75,7 @@ def read_number(name: str, value: Any) -> Num:
     array([4.e+12, 8.e+12])
     """
     if isinstance(value, str):
-        out: Num = parse(re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", value.strip()), unit_of(name), name)
+        out: Num = parse(spaced(value), unit_of(name), name)
     elif isinstance(value, (list, tuple)):
         out = np.array([read_number(name, each) for each in value], dtype=np.float64)
     else:

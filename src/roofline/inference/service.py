@@ -210,7 +210,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        most = _together(asked, lambda n: _served_at_once(filled(n, kept)[2], q, layout, engine))
+        alike = ceil(chunk / read)
+        most = _together(asked, lambda n: _served_at_once(filled(n, kept)[2], q, layout, engine), alike)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
         most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
@@ -273,7 +274,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             *_load_notes(
                 q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
             ),
-            f"prompts pass in chunks of {_span(chunk)} tokens on each attention rank",
+            f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
 
@@ -291,16 +292,24 @@ PREEMPTED: Final = (
 _HALVINGS: Final = 16
 
 
-def _together(asked: Count, served: Callable[[Count], Count]) -> Count:
+def _together(asked: Count, served: Callable[[Count], Count], alike: Count) -> Count:
     """Return how many requests are served at once if so many are asked: ``served(asked)``, or what serves itself where that is less.
 
     Prompts pass together, and take memory together, of those requests alone that are let in: fewer of them leave room for more.
+
+    Args:
+        alike: requests from which on ``served`` is the same: their prompts fill a chunk.
     """
     most = served(asked)
     if np.all(most >= asked):
         return most
     low, high = larger(most, 0.0), larger(asked, most)
+    # More than are served where all are asked serve themselves only where they are fewer than fill a chunk.
+    high = smaller(high, larger(alike, np.floor(low) + 1))
     for _ in range(_HALVINGS):
+        # The upper end does not serve itself: nothing is left between whole numbers that are neighbours.
+        if np.all(np.floor(high) - np.floor(low) <= 1):
+            break
         middle = (low + high) / 2
         holds = served(larger(np.floor(middle), 1.0)) >= np.floor(middle)
         low, high = pick(holds, middle, low), pick(holds, high, middle)

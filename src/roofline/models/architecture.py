@@ -10,9 +10,11 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import named
+from roofline.core.signatures import typed_methods
 from roofline.core.units import GIGA, Bytes
 from roofline.models.blocks import (
     Absent,
@@ -222,6 +224,7 @@ class Tower:
     parameters: int
 
 
+@typed_methods
 @frozen
 class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.
@@ -257,7 +260,7 @@ class Model:
         scale: bytes of its checkpoint's files over those that its plan and formats describe; 1 where no files were seen.
     """
 
-    name: str
+    name: str = field(converter=named)
     hidden: int
     vocab: int
     layers: tuple[Layers, ...]

@@ -34,7 +34,7 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
             "accept_length, the tokens that a step yields, if you know it"
         )
     elif np.any(drafts & (question.accept_length == 1)):
-        out.append("draft tokens are verified and none is kept: accept_length is 1")
+        out.append("draft tokens are verified and none is accepted: accept_length is 1")
     drafter = question.model.speculator
     if drafter is not None:
         out.append(f"drafts by {drafter.name}{f' ({drafter.source})' if drafter.source else ''}")
@@ -51,14 +51,14 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     out = [*model.notices, *widened(model, system)]
     longest = float(np.max(tokens))
     if model.max_context and longest > model.max_context:
-        out.append(f"{longest:,.0f} tokens a sequence: {model.name} was made for {model.max_context:,}")
+        out.append(f"{longest:,.0f} tokens per sequence: {model.name} was made for {model.max_context:,}")
     if as_served(model, calibration) != model:
         title = calibration.engine.title
         out.append(
             f"{title} leaves out the sliding windows of {model.name} unless configured: all tokens are seen and stored"
         )
     if calibration.level != "ideal":
-        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        out.append(f"{calibration.memory_fraction:.0%} of the memory of a chip can be filled")
         if calibration.stands_for:
             out.append(
                 f"no kernels of {calibration.stands_for} were timed: constants are those of {calibration.name}, its nearest relative"

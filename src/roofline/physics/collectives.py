@@ -48,7 +48,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller
+from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller, some
 from roofline.core.errors import QuestionError, unknown
 from roofline.core.remember import remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
@@ -611,14 +611,17 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
             time, latency = cost, way.fixed
             continue
         better = cost < time
-        time, latency = pick(better, cost, time), pick(better, way.fixed, latency)
+        time, latency = smaller(cost, time), pick(better, way.fixed, latency)
     network = time - latency
     if not any(way.open is True for way in allowed):
         shut = np.logical_not(time < np.inf)
         network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
-    sent = ((m.group > 1) & (m.size > 0)) * 1.0
+    empty = np.logical_or(m.group <= 1, m.size <= 0)
+    if some(empty):
+        sent = np.logical_not(empty) * 1.0
+        time, network, latency = sent * time, sent * network, sent * latency
     return Cost(
-        time=sent * time, network=sent * network, latency=sent * latency, error=partial(_wrong, m, climbs, allowed),
+        time=time, network=network, latency=latency, error=partial(_wrong, m, climbs, allowed),
         ways=partial(_taken, m, allowed),
     )  # fmt: skip
 

@@ -1,11 +1,11 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A + e A'}{\eta_a W}
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + h\,t_h + \frac{A + e A'}{\eta_a W}
           + \left\| \left\| \frac{F}{\eta_c P},\; \frac{s}{\eta_s X} \right\|_2,\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
 core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
-1969); i items with a fixed cost; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
+1969); i items with a fixed cost, h of them with work of their own; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
 after, and A' those over rows of other ranks' experts, of which some kernels make a part e all the same.
 Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
 :math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, share, smaller
+from roofline.core.arrays import larger, norm, share, smaller, some
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Kernel
@@ -119,9 +119,11 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     )
     bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
     special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
-    # Rows that a matrix instruction lacks are multiplied all the same.
-    rows = larger(share(calibration.tile * chip.tile, op.rows) * (op.rows > 0), 1.0) if op.kernel == "gemm" else 1.0
-    products = op.flops * rows / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
+    products, tile = op.flops, calibration.tile * chip.tile
+    if op.kernel == "gemm" and some(op.rows < tile):
+        # Rows that a matrix instruction lacks are multiplied all the same.
+        products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
+    products = products / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
     compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
     memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
@@ -129,8 +131,11 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
         launches * (k.t0 * engine.launch * engine.formats.get(op.form, 1.0))
         + smaller(launches, 1.0) * op.depth * k.step
         + op.items * (k.item / units + k.turn)
+        + op.hits * k.hit
     )
     kernel = latency + around + norm(compute, memory, k.p)
-    # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
-    waits = larger(launches * calibration.host - kernel, 0.0)
-    return Cost(time=kernel + waits, compute=compute, memory=memory + around, latency=latency + waits, error=k.error)
+    if some(calibration.host > 0):
+        # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
+        waits = larger(launches * calibration.host - kernel, 0.0)
+        kernel, latency = kernel + waits, latency + waits
+    return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)

@@ -215,9 +215,7 @@ def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
     back = short * f + g * b - filled * w + (4 * g + 4 * more) * s
     there = (g + short) / 2 * (f + b) + more * (f - b) - filled * w + (2 * (g + short) + 4 * more) * s
     # A W that takes longer than what it waits for holds up others.
-    held = larger(
-        short * f + (g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s
-    )
+    held = larger((g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s)
     # The fullest rank, the first, has the last stage too; what it has to do besides fills half of what it would be idle.
     half = larger((g - filled) / 2 * f + g / 2 * (b - w) + 2 * g * s, 0.0)
     over = x.full.work - x.rest.work

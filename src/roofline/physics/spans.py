@@ -116,7 +116,10 @@ def after(name: str, parts: Iterable[Span], times: Num = 1.0) -> Span:
     30.0
     """
     kept = tuple(parts)
-    return Span(name, sum((part.time for part in kept), start=0.0) * times, times, kept)
+    time: Seconds = 0.0
+    if kept:
+        time = sum((part.time for part in kept[1:]), start=kept[0].time)
+    return Span(name, time if isinstance(times, float) and times == 1 else time * times, times, kept)
 
 
 def bound(busy: dict[str, Seconds]) -> str:

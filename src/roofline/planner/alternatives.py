@@ -82,7 +82,7 @@ def _stacks(system: System, engine: Engine, named: str) -> Iterator[Alternative]
     if not kind and not engine.stated_kind:
         found = catalog.engine(name if not release else f"{name}@{release}", system, kind="tuned")
         if _paced(found) != _paced(engine):
-            yield _of_stack("the kind of launch", "as the engine's page says", "tuned", found)
+            yield _of_stack("the kind of launch", "as the engine's documentation says", "tuned", found)
 
 
 def _paced(engine: Engine) -> dict[str, str]:

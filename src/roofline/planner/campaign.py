@@ -154,7 +154,7 @@ def _fewest(at: Callable[[int], Campaign], rack: System, days: Num) -> Campaign:
     return attrs.evolve(
         found,
         remarks=(
-            f"{high:,} chips: the fewest, in whole scale-up domains, that were found to keep {float(days):g} days",
+            f"{high:,} chips: the fewest, in whole scale-up domains, that were found to meet {float(days):g} days",
             *found.remarks,
         ),
     )

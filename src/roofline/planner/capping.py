@@ -14,8 +14,9 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import larger, pick
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import number, refuse
-from roofline.core.units import WATT, Num, Ratio, parse, show
+from roofline.core.fields import refuse
+from roofline.core.quantities import quantity
+from roofline.core.units import WATT, Num, Ratio, show
 from roofline.hardware.hardware import System
 from roofline.results.answer import LayoutAnswer
 
@@ -36,7 +37,7 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
     Raises:
         QuestionError: no rated power of the chip is known, or the chip draws more at its lowest clock.
     """
-    watts = parse(cap, WATT, "power_cap") if isinstance(cap, str) else number(cap, "power_cap")
+    watts = quantity("power_cap", cap, WATT)
     refuse("power_cap", watts, 0.0, strict=True)
     rated = catalog.energy().rated(est.system)
     if rated is None or est.demand is None:

@@ -17,7 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -74,6 +74,7 @@ class CollectiveWords(TypedDict):
     level: str | Path | Calibration
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Collective(Answer):
     """The time of a collective on a system, as nccl-tests counts its bytes. Quantities are floats, or arrays over the points asked.
@@ -245,7 +246,7 @@ class Collective(Answer):
         return "\n".join(
             [
                 f"{self.kind} of {show(float(self.bytes), BYTE)} over {float(self.ranks):,.0f} ranks of {self.system.title or self.system.name}{over}",
-                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal constants)' if self.level == 'ideal' else ''}",
+                f"time                 {show(float(self.time), SECOND)}{sure}{'  (a bound: ideal coefficients)' if self.level == 'ideal' else ''}",
                 f"bus bandwidth        {show(float(self.busbw), BYTE_RATE)}",
                 f"algorithm bandwidth  {show(float(self.algbw), BYTE_RATE)}",
                 f"algorithm            {self.algorithm}  ({others})",

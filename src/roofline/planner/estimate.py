@@ -12,6 +12,7 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.core.signatures import typed
+from roofline.core.text import counted
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -65,7 +66,7 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
         QuestionError: a word that a service does not know.
     """
     known = [f.name for f in attrs.fields(Serve) if f.name != "model"]
-    words = _renamed(words)
+    words = renamed(words)
     for word in words:
         if word in PEERS:
             raise QuestionError(f"{word}: here it is {PEERS[word]}")
@@ -119,8 +120,8 @@ PEERS: Final[Mapping[str, str]] = {
 """Keywords of other tools that a service is asked with, and ours."""
 
 
-def _renamed(words: Mapping[str, Num | None]) -> Mapping[str, Num | None]:
-    """Return the keywords of a service in this library's words.
+def renamed(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords in this library's words, ``isl`` as ``input`` and ``osl`` as ``output``.
 
     Raises:
         QuestionError: one quantity under both of its names.
@@ -288,5 +289,5 @@ def _chosen(
     return (
         question,
         layout,
-        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {used} chips{holding(degrees)}",
+        f"layout {layout}{_chunk(question)}: {only} that fit{'s' if fitting == 1 else ''} on {counted(used, 'chip')}{holding(degrees)}",
     )

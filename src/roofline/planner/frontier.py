@@ -35,6 +35,26 @@ def order(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Places:
     return np.asarray(found[np.lexsort((-tie.flat[found], -score.flat[found]))])
 
 
+def leading(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Iterator[Places]:
+    """Yield the places of :func:`order`, part by part: who asks for the first few has only those sorted.
+
+    >>> [list(part) for part in leading(np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.zeros(3))]
+    [[2, 0]]
+    """
+    left, size, score, tie = np.flatnonzero(where), _SORTED, np.ravel(score), np.ravel(tie)
+    while left.size:
+        here = score[left]
+        # Those as good as the last of a part are sorted with it.
+        least = -np.inf if left.size <= size else np.partition(here, left.size - size)[left.size - size]
+        some = left[~(here < least)]
+        yield np.asarray(some[np.lexsort((-tie[some], -score[some]))])
+        left, size = left[here < least], size * size
+
+
+_SORTED: Final = 256
+"""Places that are sorted at first."""
+
+
 def pareto(where: NDArray[np.bool_], first: Numbers, second: Numbers) -> Places:
     """Return the places in a mask that no other of them beats both in one and in the other, the most of the ``first`` first.
 

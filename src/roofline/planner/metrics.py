@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import number
+from roofline.core.quantities import quantity as quantity_of
 from roofline.core.units import (
     BYTE,
     DOLLAR,
@@ -22,7 +22,6 @@ from roofline.core.units import (
     WATT,
     Num,
     Unit,
-    parse,
     show,
 )
 
@@ -80,7 +79,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "tokens_per_second": Metric("tokens_per_s", "tokens/s", HERTZ, sure="tokens_per_second"),
     "tokens_per_second_per_chip": Metric("tokens_per_s_per_chip", "tokens/s per chip", HERTZ, sure="tokens_per_second_per_chip"),
     "tokens_per_second_per_user": Metric("tokens_per_s_per_user", "tokens/s per user", HERTZ, sure="tokens_per_second_per_user"),
-    "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s a watt", of=_per_watt),
+    "tokens_per_second_per_watt": Metric("tokens_per_s_per_w", "tokens/s per watt", of=_per_watt),
     "tokens_per_second_per_dollar": Metric("tokens_per_usd", "tokens per dollar", of=_per_dollar),
     "prompt_tokens_per_second": Metric("prompt_tokens_per_s", "prompt tokens/s", HERTZ),
     "prompt_tokens_per_second_per_chip": Metric("prompt_tokens_per_s_per_chip", "prompt tokens/s per chip", HERTZ),
@@ -97,7 +96,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "cost of a million tokens", DOLLAR, least=True),
     "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "cost of a trillion tokens", DOLLAR, least=True),
     "bubble": Metric("bubble_s", "bubble", SECOND, least=True),
-    "exposed": Metric("exposed_s", "messages seen", SECOND, least=True),
+    "exposed": Metric("exposed_s", "exposed communication", SECOND, least=True),
 }  # fmt: skip
 """Every quantity that plans can be ranked by or held to."""
 
@@ -152,15 +151,17 @@ def bounded(name: str, value: object) -> float:
     (0.05, 120000.0)
     """
     known = metric(name)
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.eE+-]*[0-9])\s*([^\s0-9].*)?", value)
-        if match is None:
-            raise QuestionError(fault(name, value, "is not a number", "such as 50ms"))
-        value = parse(f"{match[1]} {match[2].strip()}", known.unit, name) if match[2] else float(match[1])
-    out = number(value, name)
+    plain = (
+        isinstance(value, str) and known.unit in _PLAIN and re.fullmatch(r"\s*[0-9.]+(?:[eE][+-]?[0-9]+)?\s*", value)
+    )
+    out = float(cast("str", value)) if plain else quantity_of(name, value, known.unit)
     if isinstance(out, np.ndarray) or not 0 < out < np.inf:
         raise QuestionError(fault(name, value, "a limit is one number above 0"))
     return out
+
+
+_PLAIN: Final = (ONE, HERTZ, JOULE, DOLLAR)
+"""Units in which text needs none: counts, rates per second, joules and dollars."""
 
 
 def held(name: str, limit: float) -> str:

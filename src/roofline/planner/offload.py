@@ -17,9 +17,10 @@ from attrs import frozen
 
 from roofline.core.arrays import Mask, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import number, refuse
-from roofline.core.signatures import typed
-from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, parse, show
+from roofline.core.fields import refuse
+from roofline.core.quantities import quantity
+from roofline.core.signatures import typed, typed_methods
+from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import REACHED
@@ -40,6 +41,7 @@ FILLED: Final = 0.8
 """Part of the hosts' memory that caches may fill; assumed."""
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Offload(Derived):
     """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.
@@ -216,6 +218,6 @@ def _given(name: str, value: Num | str | None, unit: Any, known: Num | None) -> 
     """Return what a caller gave, as a number, or what is known."""
     if value is None:
         return known
-    found = parse(value, unit, name) if isinstance(value, str) else number(value, name)
+    found = quantity(name, value, unit)
     refuse(name, found, 0.0, strict=True)
     return found

@@ -10,9 +10,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import number
+from roofline.core.quantities import quantity as quantity_of
 from roofline.core.text import columns, csv_text, figure
-from roofline.core.units import BYTE, SECOND, Num, Unit, parse, show
+from roofline.core.units import BYTE, SECOND, Num, Unit, show
 from roofline.core.values import Record
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.results.estimate import Estimate
@@ -35,35 +35,21 @@ COSTS: Final = {
     "usd_per_million_output_tokens": "dollars_per_million_tokens",
 }
 """Fields of energy and money, and the quantities they are."""
-_HEAD: Final = ("per user", "per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "requests", "chunk", "layout")
-"""Of the table of plans; ``$/M`` is the cost of a million output tokens."""
-
-
-LONGEST: Final[Mapping[str, float]] = {"tpot": 2.0, "itl": 2.0, "ttft": 200.0}
-"""Seconds that a plain number may be as a limit on these times; more is asked about, since other tools count milliseconds."""
+HEAD: Final = ("per chip", "80 % within", "TPOT", "TTFT", "J/token", "$/M", "load", "layout")
+"""Of the table of configurations: tokens/s per chip, ``$/M`` the cost of a million output tokens, ``load`` the requests in flight."""
+LEGEND: Final = "(per chip: output tokens/s; $/M: dollars per million output tokens; load: requests in flight)"
+"""What the heads mean."""
 
 
 def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", such: str = "50ms") -> float:
     """Return a limit on a time, given in seconds or as text such as ``50ms``; or on another ``kind`` of quantity, in its ``unit``.
 
     Raises:
-        QuestionError: none above 0. UnitError: of another unit.
+        QuestionError: none above 0, or one that is likely meant in another unit. UnitError: of another unit.
     """
-    remedy = f"give for example {such}"
-    if isinstance(value, str):
-        digits = value.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ ")
-        written = value[len(digits) :].strip()
-        if digits.strip() and not written:
-            raise QuestionError(fault(name, value, "has no unit", remedy))
-        most: Num = parse(f"{digits.strip()} {written}", unit, name)
-    else:
-        most = number(value, name)
+    most = quantity_of(name, value, unit, such)
     if isinstance(most, np.ndarray) or not 0 < most < np.inf:
-        raise QuestionError(fault(name, value, f"must be a {kind} above 0", remedy))
-    # A round one: a time that was computed is not asked about, however long.
-    if not isinstance(value, str) and most > LONGEST.get(name, np.inf) and float(2 * most).is_integer():
-        rule = f"is in seconds: {most:g} s? A round number so large is taken for milliseconds"
-        raise QuestionError(fault(name, value, rule, f"give '{most:g}ms' or '{most:g}s'"))
+        raise QuestionError(fault(name, value, f"must be a {kind} above 0", f"give for example {such}"))
     return most
 
 
@@ -183,7 +169,7 @@ def csv_of(est: Estimate | None) -> str:
 def table(est: Estimate, shown: Iterable[int]) -> str:
     """Return some of the points of an answer as a table."""
     every = list(zip(records(est), layouts(est), strict=True))
-    return columns([_line(*every[i]) for i in shown], head=_HEAD, right=range(len(_HEAD) - 1))
+    return columns([_line(*every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
 
 
 def spread(est: Estimate, most: int) -> list[int]:
@@ -200,16 +186,15 @@ def even(points: Sequence[Sequence[float]], most: int) -> list[int]:
 
 
 def _line(each: dict[str, Any], layout: Layout) -> list[str]:
-    pair, user = each["interval"]["output_tokens_per_s_per_chip"], each["tokens_per_s_per_user"]
+    pair = each["interval"]["output_tokens_per_s_per_chip"]
+    chunk = "" if each["chunk"] is None else f" chunk={each['chunk']:g}"
     return [
-        "-" if user is None else figure(user, 3),
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        "" if each["chunk"] is None else f"{each['chunk']:,.0f}",
-        ", ".join(part for part in (layout.short(), fitting(each["fits_probability"])) if part),
+        ", ".join(part for part in (f"{layout.short()}{chunk}", fitting(each["fits_probability"])) if part),
     ]
 
 

@@ -13,6 +13,7 @@ another of as many ranks beats in rate and in time is not paired.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
@@ -29,7 +30,7 @@ from roofline.models.architecture import Model
 from roofline.operators.feasibility import serving_rules
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.candidates import grid, loads, ranks_of
-from roofline.planner.evaluation import answer
+from roofline.planner.evaluation import TABLE, answer
 from roofline.planner.pools import exposed, transfer
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded
@@ -44,44 +45,104 @@ _FULL: Final = (0.95, 0.8, 0.6)
 _ROUNDS: Final = 3
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Pairs:
-    """Plans of two pools, on one axis.
+    """Plans of two pools, on one axis. What takes queueing is worked out for the plans that are asked for.
 
     Attributes:
-        readers: units of each plan that prefill, as layouts of one replica.
-        reading: how many of them.
-        answerers: units of each plan that decode, as layouts of one replica.
-        answering: how many of them.
-        chips: of either pool.
-        requests: in flight.
-        ttft: time to the first token.
-        tpot: time per token after it.
-        rate: requests a second.
-        full: of the lanes, the share of the time in which they prefill.
+        question: the service.
+        system: the machine of both pools.
+        profile: its constants.
+        read: units that prefill, as layouts of one replica.
+        made: units that decode, each with so many requests.
+        reader: place among ``read`` of each plan's unit.
+        answerer: place among ``made``.
+        reading: how many units prefill.
+        answering: how many decode.
         refused: units that cannot be laid out.
-        misfits: of the others, those that exceed a chip's memory, of either pool.
-        unpaired: plans of a pool that another of its size beats.
     """
 
-    readers: Layout
+    question: Serve
+    system: System
+    profile: Calibration
+    read: Reading
+    made: Decoding
+    reader: Places
+    answerer: Places
     reading: Floats
-    answerers: Layout
     answering: Floats
-    chips: tuple[Floats, Floats]
-    requests: Floats
-    ttft: Floats
-    tpot: Floats
-    rate: Floats
-    full: Floats
     refused: int
-    misfits: tuple[int, int]
-    unpaired: int
+
+    @property
+    def misfits(self) -> tuple[int, int]:
+        """Units that can be laid out and exceed a chip's memory, of either pool."""
+        return self.read.misfits, self.made.misfits
+
+    @property
+    def unpaired(self) -> int:
+        """Plans of a pool that another of its size beats."""
+        return self.read.beaten + self.made.beaten
 
     def layouts(self, place: Any) -> tuple[Layout, Layout]:
         """Return the layouts of both pools of some plans: that which reads, that which decodes."""
-        one = self.readers.select(place), self.answerers.select(place)
+        one = self.read.layouts.select(self.reader[place]), self.made.layouts.select(self.answerer[place])
         return attrs.evolve(one[0], replicas=self.reading[place]), attrs.evolve(one[1], replicas=self.answering[place])
+
+    @cached_property
+    def chips(self) -> tuple[Floats, Floats]:
+        """Chips of either pool."""
+        each = self.system.ranks_per_chip
+        return self.reading * self.read.ranks[self.reader] / each, self.answering * self.made.ranks[
+            self.answerer
+        ] / each
+
+    @cached_property
+    def tpot(self) -> Floats:
+        """Time per token after the first."""
+        return np.asarray(self.made.tpot[self.answerer])
+
+    @cached_property
+    def rate(self) -> Floats:
+        """Requests a second."""
+        return np.asarray(self.answering * self.made.rate[self.answerer])
+
+    @property
+    def full(self) -> Floats:
+        """Of the lanes, the share of the time in which they prefill."""
+        return np.asarray(self.rate / self._lanes(slice(None)).most_per_second)
+
+    @cached_property
+    def ttft(self) -> Floats:
+        """Time to the first token."""
+        # Blocks that stay in cache.
+        parts = [self.ttft_of(slice(at, at + TABLE)) for at in range(0, self.reading.size, TABLE)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _lanes(self, place: Any) -> Lanes:
+        i = self.reader[place]
+        return Lanes(self.reading[place], self.read.alone[i], self.read.full[i], self.read.most[i])
+
+    def ttft_of(self, place: Any) -> Floats:
+        """Return the time to the first token of some plans."""
+        q, system, profile = self.question, self.system, self.profile
+        i, j, x, y = (each[place] for each in (self.reader, self.answerer, self.reading, self.answering))
+        reading, answering = self.read.layouts.select(i), self.made.layouts.select(j)
+        lanes, rate, tpot, decoding = self._lanes(place), self.rate[place], self.tpot[place], y * self.made.batch[j]
+        sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
+        seen = exposed(sent, lanes.alone, q.model.depth) + profile.engine.front
+        spent, step = (q.output - 1) * tpot, tpot * yielded(q)
+        ttft: Any = lanes.alone + seen
+        for _ in range(_ROUNDS):
+            # Nobody waits for itself: the others come a little less often than all.
+            requests = rate * (ttft + spent)
+            wait, own = lanes.queue(rate * larger(1 - 1 / requests, 0.0), q.variation)
+            ttft = wait + own + seen - np.expm1(-decoding) * step / 2
+        return np.asarray(ttft)
+
+    def requests(self, place: Any) -> Floats:
+        """Return the requests in flight of some plans."""
+        spent = (self.question.output - 1) * self.tpot[place]
+        return np.asarray(self.rate[place] * (self.ttft_of(place) + spent))
 
 
 def pair(question: Serve, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]) -> Pairs:
@@ -101,29 +162,11 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
         raise QuestionError(fault("chips", chips, "two pools take two chips at least"))
     units, refused = _units(model, system, ranks, given)
     read, made = _reading(q, system, units, profile), _decoding(q, system, units, profile)
-    i, j, x, y = _ratios(read, made, float(ranks))
-    reading, answering = read.layouts.select(i), made.layouts.select(j)
-    lanes = Lanes(x, read.alone[i], read.full[i], read.most[i])
-    rate, tpot, decoding = y * made.rate[j], made.tpot[j], y * made.batch[j]
-    sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
-    seen = exposed(sent, lanes.alone, model.depth) + profile.engine.front
-    spent, step = (q.output - 1) * tpot, tpot * yielded(q)
-    ttft: Any = lanes.alone + seen
-    for _ in range(_ROUNDS):
-        # Nobody waits for itself: the others come a little less often than all.
-        requests = rate * (ttft + spent)
-        wait, own = lanes.queue(rate * larger(1 - 1 / requests, 0.0), q.variation)
-        ttft = wait + own + seen - np.expm1(-decoding) * step / 2
-    return Pairs(
-        readers=reading, reading=x, answerers=answering, answering=y,
-        chips=(x * read.ranks[i] / system.ranks_per_chip, y * made.ranks[j] / system.ranks_per_chip),
-        requests=rate * (ttft + spent), ttft=ttft, tpot=tpot, rate=rate, full=rate / lanes.most_per_second,
-        refused=refused, misfits=(read.misfits, made.misfits), unpaired=read.beaten + made.beaten,
-    )  # fmt: skip
+    return Pairs(q, system, profile, read, made, *_ratios(read, made, float(ranks)), refused)
 
 
 @frozen(eq=False)
-class _Reading:
+class Reading:
     """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``."""
 
     layouts: Layout
@@ -141,7 +184,7 @@ class _Reading:
 
 
 @frozen(eq=False)
-class _Decoding:
+class Decoding:
     """Units that decode, each with so many requests, none of which is beaten: their time per token."""
 
     layouts: Layout
@@ -153,7 +196,7 @@ class _Decoding:
     beaten: int
 
 
-def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> _Reading:
+def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> Reading:
     # Ranks in lock-step are one lane.
     most = units.dp * larger(floor(profile.engine.budget / (q.input - q.cached)), 1.0)
     lone = Prefill(q.model, 1.0, q.input, q.cached, q.imbalance)
@@ -163,13 +206,13 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> _
     own = units.select(fits)
     most = np.asarray(most, dtype=np.float64)[fits]
     best = _best(np.asarray(own.ranks), most / full, first)
-    return _Reading(
+    return Reading(
         own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most[best],
         np.size(units.tp) - len(fits), len(fits) - len(best),
     )  # fmt: skip
 
 
-def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> _Decoding:
+def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> Decoding:
     kept = q.input + q.output * larger(profile.engine.reserve, 0.5)
     one = Decode(q.model, units.dp, kept, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
     room = np.broadcast_to(answer(one, system, units, profile).max_concurrency, np.shape(units.tp))
@@ -180,7 +223,7 @@ def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> 
     tpot = np.asarray(answer(asked, system, own, profile).tpot) if len(which) else np.zeros(0)
     rate = batch / ((q.output - 1) * tpot)
     best = _best(np.asarray(own.ranks), rate, tpot)
-    return _Decoding(
+    return Decoding(
         own.select(best), np.asarray(own.ranks)[best], batch[best], tpot[best], rate[best],
         np.size(units.tp) - len(able), len(which) - len(best),
     )  # fmt: skip
@@ -228,18 +271,19 @@ def _best(sizes: Floats, rate: Floats, time: Floats) -> Places:
     return np.array(out, dtype=np.int64)
 
 
-def _ratios(read: _Reading, made: _Decoding, ranks: float) -> tuple[Places, Places, Floats, Floats]:
+def _ratios(read: Reading, made: Decoding, ranks: float) -> tuple[Places, Places, Floats, Floats]:
     """Return pairs of units and how many of each, so that they share the ranks and lanes keep up."""
     most = ranks / np.min(read.ranks, initial=ranks)
     count = np.unique(np.floor(_STEP ** np.arange(np.log(most) / np.log(_STEP) + 1)))
-    x = count[:, None, None]
-    room = np.floor((ranks - x * read.ranks[:, None]) / made.ranks)
-    before: Any = np.zeros((1, 1, 1))
-    found = []
-    for full in _FULL:
-        y = np.minimum(np.floor(full * x * read.rate[:, None] / made.rate), room)
-        at = np.nonzero((y >= 1) & (y != before))
-        found.append((at[1], at[2], count[at[0]], y[at]))
-        before = y
-    i, j, x, y = (np.concatenate(each) for each in zip(*found, strict=True))
+    found: list[list[tuple[Places, Floats, Floats]]] = [[] for _ in _FULL]
+    for x in count:
+        before: Any = 0.0
+        room = np.floor((ranks - x * read.ranks[:, None]) / made.ranks)
+        for full, parts in zip(_FULL, found, strict=True):
+            y = np.minimum(np.floor(full * x * read.rate[:, None] / made.rate), room)
+            at = np.flatnonzero((y >= 1) & (y != before))
+            parts.append((at, np.full(at.size, x), y.ravel()[at]))
+            before = y
+    place, x, y = (np.concatenate(each) for each in zip(*(part for parts in found for part in parts), strict=True))
+    i, j = np.divmod(place, np.size(made.ranks))
     return i, j, x, y

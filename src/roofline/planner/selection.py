@@ -20,6 +20,7 @@ from roofline import catalog
 from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, csv_text, figure
 from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
 from roofline.core.values import Json, Record
@@ -27,11 +28,13 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.physics.energy import drawn
 from roofline.planner.confirm import Confirmation, confirmations
-from roofline.planner.frontier import joined, order, pareto, refusals, undominated
+from roofline.planner.frontier import joined, leading, order, pareto, refusals, undominated
 from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
     COSTS,
+    HEAD,
+    LEGEND,
     Rejection,
     csv_of,
     even,
@@ -78,39 +81,12 @@ _ABOVE_MEAN: Final = 75.0
 """From this percentile on the mean of a waiting time lies below it."""
 _MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_STEPS_HEAD: Final = (
-    "step",
-    "80 % within",
-    "tokens/s",
-    "MFU",
-    "HFU",
-    "bubble",
-    "memory",
-    "J/token",
-    "$/T",
-    "plan",
-)
-"""Of the table of plans; ``$/T`` is the cost of a trillion tokens."""
+_STEPS_HEAD: Final = ("step", "80 % within", "MFU", "memory", "J/token", "$/T", "configuration")
+"""Of the table of training configurations; ``$/T`` is the cost of a trillion tokens."""
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
 _MOST_POOL_LINES: Final = 8
-_POOLS_HEAD: Final = (
-    "per user",
-    "per chip",
-    "80 % within",
-    "TPOT",
-    "TTFT",
-    "J/token",
-    "$/M",
-    "requests",
-    "chips",
-    "prefill",
-    "chips",
-    "decode",
-)
-
-
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
@@ -180,6 +156,7 @@ class Found(Displayed, ABC, Generic[AnswerT]):
         return repr(best)
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Selection(Found[AnswerT]):
     """Candidates that were estimated, held to limits and ranked by an objective.
@@ -279,6 +256,16 @@ class Selection(Found[AnswerT]):
         return order(self.accepted, self._score, self._axes[1])
 
     @cached_property
+    def _count(self) -> int:
+        """How many are accepted."""
+        return int(np.count_nonzero(self.accepted))
+
+    @cached_property
+    def _top(self) -> NDArray[np.int64]:
+        """The places of the best of the accepted, the best first: what is asked of most selections."""
+        return next(leading(self.accepted, self._score, self._axes[1]), np.empty(0, dtype=np.int64))
+
+    @cached_property
     def _edge(self) -> NDArray[np.int64]:
         """The places of the frontier: accepted, and beaten by no other in both of its quantities."""
         return pareto(self.accepted, *self._axes)
@@ -291,7 +278,7 @@ class Selection(Found[AnswerT]):
 
     def _nearest_of(self, mask: NDArray[np.bool_], miss: NDArray[np.float64], *, rank: bool = True) -> tuple[int, bool]:
         """Return the place of a mask that misses by least, of those better than the best where there are any, and whether it is."""
-        best = self._score.flat[self._order[0]] if rank and self._order.size else np.inf
+        best = self._score.flat[self._top[0]] if rank and self._count else np.inf
         better = mask & (self._score > best)
         return int(np.argmin(np.where(better if better.any() else mask, miss, np.inf))), bool(better.any())
 
@@ -301,8 +288,8 @@ class Selection(Found[AnswerT]):
 
     @property
     def _counted(self) -> str:
-        kept = f" and keep {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        return f"{self._order.size:,} of {self._priced:,} plans fit{kept}"
+        kept = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        return f"{self._count:,} of {self._priced:,} configurations fit{kept}"
 
     @property
     def _priced(self) -> int:
@@ -318,7 +305,7 @@ class Selection(Found[AnswerT]):
     def _reasons(self) -> list[str]:
         """Return why the others were rejected, as lines of text."""
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
-        return ["", f"why the other {self.tried - self._order.size:,} were rejected", columns(rows, right=(0,))]
+        return ["", f"why the other {self.tried - self._count:,} were rejected", columns(rows, right=(0,))]
 
 
 @frozen(eq=False, repr=False, slots=False)
@@ -357,7 +344,7 @@ class LayoutSelection(Selection[LayoutAnswerT]):
             "limits": limits,
             **self._objective_fields(),
             "tried": self.tried,
-            "kept": int(self._order.size),
+            "kept": self._count,
             "best": None if self.best is None else first,
             "nearest": None if self.nearest is None else first,
             **self._groups(),
@@ -379,6 +366,7 @@ def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]
 # A service ------------------------------------------------------------------------------------------------------------
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Search(LayoutSelection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
@@ -406,7 +394,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} plans"
+        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} configurations"
 
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
@@ -464,14 +452,14 @@ class Search(LayoutSelection[Estimate]):
         """What is said of limits at percentiles: whether the best plan was confirmed by a simulation."""
         if not self.confirmations:
             said = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
-            return (said,) if self.percentiles and self._order.size else ()
+            return (said,) if self.percentiles and self._count else ()
         last, count = self.confirmations[-1], len(self.confirmations)
         if last.kept:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
             return (f"CONFIRMED by {last}{more}",)
-        which = "the plan" if count == 1 else f"none of {count} plans"
+        which = "the configuration" if count == 1 else f"none of {count} configurations"
         return (
-            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'keeps'} the limits; {last}",
+            f"NOT CONFIRMED: {which} that {'was' if count == 1 else 'were'} simulated {'missed' if count == 1 else 'meets'} the limits; {last}",
         )
 
     @property
@@ -484,11 +472,11 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
-        if not self._order.size:
+        if not self._count:
             return None
         kept = [each.place for each in self.confirmations if each.kept]
-        est = self.at(kept[0] if kept else self._order[0])
-        said = f"plan {short(est)}: {self._sought}; {self._counted}"
+        est = self.at(kept[0] if kept else self._top[0])
+        said = f"configuration {short(est)}: {self._sought}; {self._counted}"
         return est.noted([*self.notes, said, *self._checked])
 
     @property
@@ -506,7 +494,7 @@ class Search(LayoutSelection[Estimate]):
     def within_power(self) -> Record | None:
         """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
 
-        None without such a limit, and where no plan is accepted.
+        None without such a limit, and where no configuration is accepted.
         """
         best, most = self.best, self.limits.get("hall_power")
         if best is None or most is None:
@@ -540,7 +528,7 @@ class Search(LayoutSelection[Estimate]):
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
         return _missing((
-            ("keeps the limits", self._fits, self._excess),
+            ("meets the limits", self._fits, self._excess),
             ("keeps up with the rate", self._filled <= 1, -self._rate),
             ("fits", self._filled > 0, self._filled),
         ))  # fmt: skip
@@ -690,7 +678,7 @@ class Search(LayoutSelection[Estimate]):
             if "hall_power" in self.limits:
                 times += f", {show(float(measure(one, 'hall_power') or np.nan), WATT, 3)} of the building"
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
-            said = f"NO PLAN {self._missing[0]}{near}"
+            said = f"NO CONFIGURATION {self._missing[0]}{near}"
         else:
             said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
         parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
@@ -704,8 +692,8 @@ class Search(LayoutSelection[Estimate]):
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
-            parts += ["", "the frontier: none is better both per user and per chip", front]
-            parts += ["", "the best plan of each layout", best]
+            parts += ["", "the frontier: no configuration is better both in TPOT and per chip", LEGEND, front]
+            parts += ["", "the best configuration of each layout", best]
         apart = [] if self.disaggregated is None else ["", *self.disaggregated.lines(self._together)]
         return [*parts, *self._reasons(), *apart]
 
@@ -733,8 +721,8 @@ class Search(LayoutSelection[Estimate]):
             rule = "has no time per token, and so no frontier to draw"
             raise QuestionError(fault("output", float(q.output), rule, "ask for more tokens"))
         pair = None if self.frontier is None else self.frontier.interval("tokens_per_second_per_chip")
-        at = np.flatnonzero(np.isin(self._edge, self._order[:1]))
-        none = "" if self._order.size else f" (none {self._missing[0]})"
+        at = np.flatnonzero(np.isin(self._edge, self._top[:1]))
+        none = "" if self._count else f" (none {self._missing[0]})"
         told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
         title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
@@ -780,7 +768,7 @@ class Splits(Selection[Pools]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.kept.size:,} plans"
+        return f"{self.kept.size:,} configurations"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -788,12 +776,30 @@ class Splits(Selection[Pools]):
     def best(self) -> Pools | None:
         """The best plan that is kept, in full; None if there is none."""
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
-        for start in range(0, self._order.size, _LOOKED):
-            places = self._order[start : start + _LOOKED]
-            held = np.flatnonzero(self.holds(self._full(places)))
-            if held.size:
-                return self.at(places[held[0]])
+        for part in self._leading():
+            first = self.at(part[0])
+            if self.holds(first):
+                return first
+            for start in range(1, part.size, _LOOKED):
+                places = part[start : start + _LOOKED]
+                held = np.flatnonzero(self.holds(self._full(places)))
+                if held.size:
+                    return self.at(places[held[0]])
         return None
+
+    def _leading(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the places of the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
+        open_ = self._fits & np.logical_and.reduce(
+            [
+                np.ones(self._fits.shape, dtype=bool),
+                *(self._over(name) <= 1 for name in self._limited if name != "ttft"),
+            ]
+        )
+        for part in leading(open_, self._score, self._axes[1]):
+            if "ttft" in self.limits:
+                part = part[~(self.pairs.ttft_of(part) > self.limits["ttft"])]  # noqa: PLW2901
+            if part.size:
+                yield part
 
     @cached_property
     def frontier(self) -> Pools | None:
@@ -883,12 +889,12 @@ class Splits(Selection[Pools]):
     def _full(self, places: Any) -> Pools:
         """Return the answer for some plans in full."""
         reading, answering = self.pairs.layouts(places)
-        asked = attrs.evolve(self.question, concurrency=self.pairs.requests[places])
+        asked = attrs.evolve(self.question, concurrency=self.pairs.requests(places))
         return pools(asked, self.system, answering, reading, level=self.profile)
 
     def at(self, place: int | np.int64) -> Pools:
         """Return the plan at a place in full."""
-        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests[place])
+        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests(place))
         return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
 
     def curve(self, title: str = "") -> Curve | None:
@@ -952,8 +958,8 @@ class Splits(Selection[Pools]):
 
     def lines(self, together: float | None) -> list[str]:
         """Return what was found as lines of text; ``together`` as above."""
-        does = "keep the limits" if self.limits else "fit"
-        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} plans {does}"
+        does = "meet the limits" if self.limits else "fit"
+        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} configurations {does}"
         head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
@@ -967,7 +973,7 @@ class Splits(Selection[Pools]):
         ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
-        rows_ = columns([_pool_line(every[i]) for i in shown], head=_POOLS_HEAD, right=range(len(_POOLS_HEAD) - 4))
+        rows_ = columns([_pool_line(every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
         return [head, f"the best: {best_}; {ratio}", "", rows_, "", *why]
 
 
@@ -1013,22 +1019,22 @@ def _short(layout: Mapping[str, Any]) -> str:
 
 def _pool_line(each: dict[str, Any]) -> list[str]:
     pair = each["interval"]["output_tokens_per_s_per_chip"]
-    sides = [cell for side in each["pools"].values() for cell in (str(side["chips"]), _short(side["layout"]))]
+    sides = [f"{side['chips']} {name}: {_short(side['layout'])}" for name, side in each["pools"].items()]
     return [
-        figure(each["tokens_per_s_per_user"], 3),
         figure(each["output_tokens_per_s_per_chip"]),
         "" if pair is None else f"{figure(pair[0], 3)} - {figure(pair[1], 3)}",
         show(each["tpot_s"], SECOND, 3),
         show(each["ttft_s"], SECOND, 3),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        *sides,
+        "; ".join(sides),
     ]
 
 
 # Training -------------------------------------------------------------------------------------------------------------
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class TrainingSearch(LayoutSelection[Training]):
     """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.
@@ -1049,7 +1055,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _asked_in_words(self) -> str:
         one = self.splits[0].plans
-        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} plans"
+        return f"{one.question.model.name} on {one.system.name}, {self.tried:,} configurations"
 
     def _best_in_words(self, best: Training) -> str:
         return f"the best is {told(best)}, {_time(best)}"
@@ -1059,10 +1065,10 @@ class TrainingSearch(LayoutSelection[Training]):
     @cached_property
     def best(self) -> Training | None:
         """The plan kept that has the shortest step, in full; None if there is none."""
-        if not self._order.size:
+        if not self._count:
             return None
-        est = self.at(self._order[0])
-        return est.noted([*self._remarks(est), f"plan {told(est)}: the most tokens/s; {self._counted}"])
+        est = self.at(self._top[0])
+        return est.noted([*self._remarks(est), f"configuration {told(est)}: the most tokens/s; {self._counted}"])
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
@@ -1091,7 +1097,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @property
     def _missing(self) -> tuple[str, int]:
         """What no plan does, and the place of the one that comes nearest to it."""
-        return _missing((("keeps the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
+        return _missing((("meets the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -1221,7 +1227,7 @@ class TrainingSearch(LayoutSelection[Training]):
         one = self.shown
         parts = [headline(one), asked(one), "", self._counted]
         if self.best is None:
-            parts.append(f"NO PLAN {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
+            parts.append(f"NO CONFIGURATION {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
         else:
             parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{_surely(one)}")
             if "hall_power" in self.limits:
@@ -1230,15 +1236,15 @@ class TrainingSearch(LayoutSelection[Training]):
                     f"{float(one.chips):,.0f} chips: {drawn_} of {show(self.limits['hall_power'], WATT, 3)} of the building"
                 )
             front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
-            parts += ["", "time against memory: none is better in both", _lines(front)]
+            parts += ["", "the frontier: no configuration is better both in time and in memory", _lines(front)]
             ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
-            parts += ["", "the best plan of each recomputation, sharding and schedule", _lines(ways)]
+            parts += ["", "the best configuration of each recomputation, sharding and schedule", _lines(ways)]
         return [*parts, *self._reasons()]
 
     def plot(
         self, ax: Axes | None = None, label: str = "", *, style: str | None = None, width: float | str | None = None
     ) -> Axes:
-        """Draw the frontier: the time of a step against the memory of a chip, every plan that fits behind it.
+        """Draw the frontier: the time of a step against the memory of a chip, every configuration that fits behind it.
 
         Raises:
             QuestionError: no plan is kept.
@@ -1254,7 +1260,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """
         if self.best is None:
             raise QuestionError(
-                fault("plans", 0, "no plan is accepted, so there is no frontier to draw", "loosen the limits")
+                fault("plans", 0, "no configuration is accepted, so there is no frontier to draw", "loosen the limits")
             )
         front, one = self.frontier, self.best
         pairs = [each.interval() for each in front]
@@ -1277,7 +1283,7 @@ def _surely(est: Estimate | Training) -> str:
 
 
 def _time(est: Training) -> str:
-    return f"{show(float(est.step_time), SECOND, 3)} a step"
+    return f"{show(float(est.step_time), SECOND, 3)} per step"
 
 
 def _memory(est: Training) -> str:
@@ -1295,15 +1301,13 @@ def _lines(plans: Sequence[Training]) -> str:
     for est in plans:
         pair = est.interval()
         within = "" if pair is None else " - ".join(show(float(end), SECOND, 3) for end in pair)
-        shares = (f"{float(value):.1%}" for value in (est.mfu, est.hfu, est.bubble_fraction))
         size = show(float(est.memory.total), BYTE, 3)
         on = f"{float(est.chips):,.0f} chips: " if several else ""
         rows.append(
             [
                 show(float(est.step_time), SECOND, 3),
                 within,
-                f"{float(est.tokens_per_second):,.0f}",
-                *shares,
+                f"{float(est.mfu):.1%}",
                 size,
                 *(
                     "-" if each is None else figure(float(each), 3)

@@ -10,7 +10,8 @@ from roofline import catalog
 from roofline.catalog.findings import findings
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number, refuse
-from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num, parse
+from roofline.core.quantities import quantity
+from roofline.core.units import DOLLAR_RATE, HOUR, WATT, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import with_number
@@ -31,12 +32,12 @@ def setting(
     described = catalog.system(system)
     # Findings are of the descriptor, whatever power and cost are put in place of its own.
     notes = [f"look at {finding}" for finding in findings(described)]
-    rack = _with(described, power, price)
+    rack = with_own(described, power, price)
     profile = _driven(catalog.profile(level, rack), rack, engine, launch)
     if memory_fraction is not None:
         profile = profile.filled(number(memory_fraction, "memory_fraction"))
     if isinstance(level, str) and level == "calibrated" and profile.level != "calibrated":
-        notes.append(f"no profile was fitted for {rack.package.name}: generic constants are used")
+        notes.append(f"no profile was fitted for {rack.package.name}: generic coefficients are used")
     return rack, profile, notes
 
 
@@ -49,15 +50,15 @@ def _driven(profile: Calibration, rack: System, engine: EngineLike | None, launc
     return profile.eagerly() if launch == "eager" else profile
 
 
-def _with(rack: System, power: Num | str | None, price: Num | str | None) -> System:
-    """Return the system with the power and cost that a caller puts in place of its own."""
+def with_own(rack: System, power: Num | str | None, price: Num | str | None) -> System:
+    """Return a system with the power and the cost per chip that a caller puts in place of its own."""
     change: dict[str, Any] = {}
     if power is not None:
-        watts = parse(power, WATT, "power") if isinstance(power, str) else number(power, "power")
+        watts = quantity("power", power, WATT)
         refuse("power", watts, 0.0, strict=True)
         rack = with_number(rack, "power", watts)
     if price is not None:
-        rent = parse(price, DOLLAR_RATE, "price") if isinstance(price, str) else number(price, "price") / HOUR
+        rent = quantity("price", price, DOLLAR_RATE)
         refuse("price", rent * HOUR, 0.0, strict=True)
         change["price"] = rent * rack.chips
     return attrs.evolve(rack, **change) if change else rack

@@ -13,6 +13,7 @@ from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
 from roofline.core.fields import given
 from roofline.core.signatures import typed
+from roofline.core.text import counted
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -236,6 +237,6 @@ def ranks_for(system: System, chips: int | None, given: Mapping[str, float]) -> 
 def _said(est: Training, fitting: int, placed: int) -> str:
     """Return the sentence that says what was chosen."""
     if not fitting:
-        return f"plan: none of {placed:,} fits; the one that needs the least memory is shown"
+        return f"configurations: none of {placed:,} fits; the one that needs the least memory is shown"
     only = "the only one that fits" if fitting == 1 else f"the most tokens/s of the {fitting:,} that fit"
-    return f"plan {told(plain(est))}: {only} on {float(est.chips):,.0f} chips"
+    return f"configuration {told(plain(est))}: {only} on {counted(float(est.chips), 'chip')}"

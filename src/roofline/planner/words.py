@@ -445,7 +445,7 @@ class ScalingWords(LaidStepWords, ExecutionWords, StepWords, total=False):
     """Of :func:`roofline.scaling`: those of a step, and of :func:`roofline.train`."""
 
 
-class ComparedOnWords(TypedDict, total=False):
+class ComparedOnWords(DegreeWords, total=False):
     """What is the same on all systems of a comparison."""
 
     level: str | Calibration
@@ -455,7 +455,10 @@ class ComparedOnWords(TypedDict, total=False):
 
 
 class CompareWords(ComparedOnWords, FormatWords, ServiceWords, total=False):
-    """Of :func:`roofline.compare`: the service, and what serves it."""
+    """Of :func:`roofline.compare`: the service, and what serves it; power and cost of all systems, or of each by name."""
+
+    power: Num | str | Mapping[str, float | str] | None
+    price: Num | str | Mapping[str, float | str] | None
 
     concurrency: Num | None
 
@@ -467,6 +470,8 @@ class ReportWords(UnlimitedWords, StepSizes, ExecutionWords, total=False):
 class SizeWords(TypedDict, total=False):
     """Sizes and words of the phases of :func:`roofline.sweep`: a number or a word, or a list of them."""
 
+    isl: Numbers
+    osl: Numbers
     batch: Numbers
     context: Numbers
     input: Numbers

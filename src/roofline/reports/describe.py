@@ -155,7 +155,7 @@ def _system(system: System) -> Description:
             f"together: {', '.join(f'{rate} {show(float(sum_ or 0), FLOP_RATE)}' for rate, sum_ in rates.items())}",
             f"          {stored} of memory at {moved}, {or_dash(sums['power_w'], WATT)} rated",
             "",
-            columns(rows, head=["tier", "ranks", "a rank, one way", "a step", ""], right=[1, 2, 3]),
+            columns(rows, head=["tier", "ranks", "per rank, one way", "latency", ""], right=[1, 2, 3]),
             *_looks_wrong(system),
             "",
             _facts(facts),

@@ -157,7 +157,7 @@ def frontier(
         switches.append(("80 % intervals", str(len(data) - 1), "thin"))
     if here is not None:
         data.append(_star(*here))
-        switches.append(("the plan of this page", str(len(data) - 1), "star c2"))
+        switches.append(("the configuration of this page", str(len(data) - 1), "star c2"))
     data.append(_ring(xs[start], ys[start]))
     axis = {"rangemode": "tozero"}
     layout = {
@@ -219,7 +219,7 @@ def _star(x: float, y: float) -> dict[str, Any]:
     """Return the plan that the page is about."""
     return {
         "type": "scatter", "mode": "markers", "x": [x], "y": [y], "name": "this page", "hoverinfo": "text",
-        "hovertext": ["the plan of this page"],
+        "hovertext": ["the configuration of this page"],
         "marker": {"symbol": "star", "size": 15, "color": COLORS[2], "line": {"width": 1, "color": "#ffffff"}},
     }  # fmt: skip
 
@@ -244,10 +244,10 @@ def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: t
          "hovertext": ["<br>".join(map(escape, each)) for each in told], "line": {"color": COLORS[0], "width": 2, "shape": "hv"},
          "marker": {"size": 6}},
     ]  # fmt: skip
-    switches = [("every plan that fits", "0", "dot c6"), ("frontier", "1", "dot c0")]
+    switches = [("every configuration that fits", "0", "dot c6"), ("frontier", "1", "dot c0")]
     if here is not None:
         data.append(_star(here[0] / GIGA, here[1]))
-        switches.append(("the plan of this page", "2", "star c2"))
+        switches.append(("the configuration of this page", "2", "star c2"))
     data.append(_ring(memory[start], time[start]))
     layout = {
         "xaxis": {"title": {"text": "memory of the fullest chip, GB"}},

@@ -111,60 +111,34 @@ def _framework_row(framework: Framework) -> dict[str, Any]:
 
 
 def list_table(kind: str) -> str:
-    """Return the list as text."""
+    """Return the list as text, a line for each; titles and all other numbers are in :func:`listing`."""
     rows: list[dict[str, Any]] = [*listing(kind)]
     if kind.startswith("system"):
-        cells = [[r["name"], _title(r), f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
-        return columns(cells, head=["name", "", "chips", "bf16", "memory", "bandwidth", "power"], right=range(3, 7))
+        cells = [[r["name"], f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
+        return columns(cells, head=["name", "chips", "bf16", "memory", "bandwidth"], right=range(2, 5))
     if kind.startswith("engine"):
-        cells = [
-            [r["name"], r["title"], r["runtime"] or "any", r["kernels"] or "any", ", ".join(r["captured"]) or "none", f"{r['launch']:.2f}",
-             show(r["launch_host_s"], SECOND, 3), show(r["gap_s"], SECOND, 3), show(r["front_s"], SECOND, 3), " <- ".join(r["rests_on"])]
-            for r in rows
-        ]  # fmt: skip
-        head = [
-            "name",
-            "",
-            "runtime",
-            "kernels",
-            "in a graph",
-            "launch there",
-            "launch by the host",
-            "between steps",
-            "front end",
-            "rests on",
-        ]
-        return columns(cells, head=head, right=range(5, 9))
+        cells = [[r["name"], r["title"], r["runtime"] or "any", r["kernels"] or "any"] for r in rows]
+        return columns(cells, head=["name", "title", "runtime", "kernels"])
     if kind.startswith("framework"):
-        cells = [[r["name"], r["title"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
+        cells = [[r["name"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
                   f"{r['memory_fraction']:.0%}"] for r in rows]  # fmt: skip
-        head = ["name", "", "a step besides", "pace", "launch", "tp seen", "ep seen", "memory"]
-        return columns(cells, head=head, right=range(2, 8))
+        head = ["name", "fixed time a step", "pace", "launch", "tp exposed", "ep exposed", "memory"]
+        return columns(cells, head=head, right=range(1, 7))
     if kind.startswith("chip"):
-        cells = [[r["name"], _title(r), *_sizes(r)] for r in rows]
-        return columns(cells, head=["name", "", "bf16", "memory", "bandwidth", "power"], right=range(2, 6))
+        cells = [
+            [r["name"], *_sizes(r), or_dash(r["power_w"], WATT), "announced" if r["announced"] else ""] for r in rows
+        ]
+        return columns(cells, head=["name", "bf16", "memory", "bandwidth", "power", ""], right=range(1, 5))
     card = reports("model_card")
-    cells = [[r["name"], r["family"], str(r["layers"]), card.billions(r["parameters_total"], 1), card.billions(r["parameters_active"], 1),
-              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-",
-              show(r["state_bytes_per_sequence"], BYTE, 3) if r["state_bytes_per_sequence"] else "-", r["dtype"]]
+    cells = [[r["name"], card.billions(r["parameters_total"], 1), card.billions(r["parameters_active"], 1),
+              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-", r["dtype"]]
              for r in rows]  # fmt: skip
-    head = ["name", "family", "layers", "parameters", "active", "cache a token", "state", "dtype"]
-    return columns(cells, head=head, right=range(2, 7))
-
-
-def _title(row: Mapping[str, Any]) -> str:
-    return f"{row['title']}{' (announced)' if row['announced'] else ''}"
+    return columns(cells, head=["name", "size", "active", "KV/token", "dtype"], right=range(1, 4))
 
 
 def _sizes(row: Mapping[str, Any]) -> list[str]:
-    units = {
-        "bf16_flops_per_s": FLOP_RATE,
-        "memory_bytes": BYTE,
-        "memory_bandwidth_bytes_per_s": BYTE_RATE,
-        "power_w": WATT,
-    }
-    *cells, power = (or_dash(row.get(name), unit) for name, unit in units.items())
-    return [*cells, f"({power})" if row.get("power_of_chips_alone") and power != "-" else power]
+    units = {"bf16_flops_per_s": FLOP_RATE, "memory_bytes": BYTE, "memory_bandwidth_bytes_per_s": BYTE_RATE}
+    return ["-" if row.get(name) is None else show(row[name], unit, 3) for name, unit in units.items()]
 
 
 def or_dash(value: float | None, unit: Any) -> str:

@@ -31,7 +31,7 @@ CONTEXTS: Final = (1.0, 4096.0, 131072.0)
 """Tokens before the one whose operations are counted."""
 
 _CONVENTIONS: Final = {
-    "all": "every matrix a token meets, head and embedding included",
+    "all": "every matrix that a token is multiplied by, head and embedding included",
     "without_embedding": "without the embedding table, which is looked up in (a tied head still multiplies by it)",
     "without_embedding_and_head": "without embedding and head: the layers alone",
 }
@@ -89,13 +89,13 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
     work = {f"{context:.0f}": flops_per_token(model, context) for context in contexts}
     kept = {f"{context:.0f}": float(kv_cache(model, Layout(), context)) for context in contexts}
     lines = [
-        f"{model.name}: {billions(everything)} parameters, {met} met by a token (head and embedding included)",
+        f"{model.name}: {billions(everything)} parameters, {met} active per token (head and embedding included)",
         f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
         + (f"context {model.max_context:,}" if model.max_context else "context not stated"),
         f"stored as {model.formats_line}: {show(stored, BYTE)}; "
-        + ", ".join(f"{show(size, BYTE)} of {name} cache a token" for name, size in caches.items())
+        + ", ".join(f"{show(size, BYTE)} of {name} cache per token" for name, size in caches.items())
         + (f", once windows are full {show(far, BYTE)} of {kv}" if far < 0.99 * caches.get(kv, far) else "")
-        + (f"; {show(state, BYTE)} of {model.formats.state} state a sequence" if state else ""),
+        + (f"; {show(state, BYTE)} of {model.formats.state} state per sequence" if state else ""),
         "",
         columns(_by_kind(model), head=["layers", "attention", "feed-forward"], right=[0]),
         "",
@@ -105,7 +105,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "",
         columns(
             [[f"{float(c):,.0f}", show(work[c], FLOP_), show(kept[c], BYTE)] for c in work],
-            head=["context", "a token costs", "a sequence keeps"], right=[0, 1, 2],
+            head=["context", "FLOP per token", "cache per sequence"], right=[0, 1, 2],
         ),
         "",
         *(f"warning: {warning}" for warning in model.warnings),

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from roofline import catalog
 from roofline.core.provenance import Fact
-from roofline.core.text import figure
+from roofline.core.text import counted, figure
 from roofline.core.units import BYTE, DAY, FLOP_RATE, SECOND, TERA, WATT, Num, show
 from roofline.inference.service import SATURATES
 from roofline.operators.operations import Message, Op
@@ -68,7 +69,7 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
             parts, told = _pools(answer), answer
         case Campaign():
             est = answer.training
-            where = f"{est.question.model.name} on {est.system.name}: {float(est.chips):,.0f} chips, {est.layout}"
+            where = f"{est.question.model.name} on {est.system.name}: {counted(float(est.chips), 'chip')}, {est.layout}"
             return [Section(lines=[where]), Section(rows=rows_of_campaign(answer)), _assumed(answer)]
         case Training():
             parts, told = _training(answer), answer
@@ -85,8 +86,14 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
         return parts
     return [
         *parts,
-        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {told.system.name}"]),
+        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {_shown(told)}"]),
     ]
+
+
+def _shown(answer: Estimate | Training) -> str:
+    """Return what ``roofline show`` takes for the machine of an answer: its name, or the file that it was read from."""
+    name = answer.system.name
+    return name if name in (*catalog.names("system"), *catalog.names("chip")) else "FILE"
 
 
 def _assumed(answer: Answer) -> Section:
@@ -274,7 +281,7 @@ def _load(est: Estimate) -> list[Section]:
 def _pools(split: Pools) -> list[Section]:
     rows = _status(split)
     for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
-        where = f"{float(est.chips):,.0f} chips of {est.system.name}, {est.layout.short()}"
+        where = f"{counted(float(est.chips), 'chip')} of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
     each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
     rate = f"{_rate(split.tokens_per_second)} tokens/s: {figure(each)} per chip of both pools, {answered} requests/s"

@@ -82,6 +82,6 @@ def sentences(est: Any) -> tuple[str, ...]:
         told = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
         if told:
             out.append(
-                f"{each.open} is not stated: {each.taken} is taken; {each.other}: {told}{', and the interval is wide enough for both' if each.counted else ''}"
+                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {told}{', and the interval is wide enough for both' if each.counted else ''}"
             )
     return tuple(out)

@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import Mask, larger, share, smaller
+from roofline.core.signatures import typed_methods
 from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
@@ -16,13 +17,14 @@ from roofline.operators.operations import Op
 from roofline.physics.energy import costs_apart, dollars_per_token
 from roofline.physics.queueing import Gaps, Waits
 from roofline.physics.spans import Span
-from roofline.results import intervals, records
+from roofline.results import aiperf, intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
 from roofline.results.explain import tree
 from roofline.results.limits import Limit, all_kept
 from roofline.workload.questions import Question, Serve
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Estimate(LayoutAnswer[Question, Footprint]):
     """The answer about serving. Quantities are floats, or arrays over the points asked; one without meaning here is None.
@@ -189,6 +191,10 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     def _like(self, found: LayoutAnswer[Question, Footprint]) -> Estimate:
         """Return the answer at other points with what was chosen and asked for this one."""
         return evolve(super()._like(found), limits=self.limits)
+
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_service(self)
 
     def ttft_percentile(self, p: Num) -> Seconds | None:
         """Return the time by which p per cent of requests have their first token; see :func:`roofline.results.intervals.percentile`."""

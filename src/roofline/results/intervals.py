@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve
 
 from roofline import catalog
-from roofline.core.arrays import larger, share
+from roofline.core.arrays import larger, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
@@ -86,7 +86,7 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     ``tokens_per_second`` of a service      residuals of its own; other rates are inverse times
     ``ttft_p99`` and such                   relative as of its mean
     ``dollars_per_million_tokens`` and such inverse rates
-    ``joules_per_token``                    inverse rates, times the draws that busy systems were seen to have
+    ``joules_per_token``                    inverse rates with errors of power, and no less than residuals of its own
     ``memory``, ``max_concurrency``         see :mod:`roofline.results.memory_intervals`
     ======================================= ===============================================================
 
@@ -167,7 +167,20 @@ def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
     if logs is None:
         return None
     lasting = energy.lingering(est, energy.SCOPE, est.working)
-    return powered(logs, lasting, scaled(coverage) * energy.error(est, energy.SCOPE, est.working))
+    ends = powered(logs, lasting, scaled(coverage) * energy.error(est, energy.SCOPE, est.working))
+    return ends if isinstance(est.question, TrainStep) else widened(ends, energy.measured(est.system), coverage)
+
+
+def widened(ends: Ends, measured: bool, coverage: Ratio) -> Ends:
+    """Return the ends of the energy of a token of a service, no nearer than measured energies were spread.
+
+    Args:
+        ends: from the intervals of the rate and of the power.
+        measured: whether the power of the chip was measured under load; else the spread is that of chips left out.
+        coverage: the share that the interval is to hold.
+    """
+    low, high = catalog.evidence().spread("joules", "chip" if measured else "maker").ends(coverage)
+    return smaller(ends[0], low), larger(ends[1], high)
 
 
 def powered(logs: Ends, lasting: Ratio, power: Ratio) -> Ends:

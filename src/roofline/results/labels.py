@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from roofline.core.text import figure
+from roofline.core.text import counted, figure
 from roofline.hardware.hardware import System
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
@@ -46,12 +46,12 @@ def degrees(layout: Layout) -> str:
 
 
 def constants(level: str) -> str:
-    """Return what constants an answer is made with; those of the ideal level make a bound.
+    """Return what calibration coefficients an answer is made with; those of the ideal level make a bound.
 
     >>> constants("generic"), constants("ideal")
-    ('generic constants', 'ideal constants: a bound, not a prediction')
+    ('generic coefficients', 'ideal coefficients: a bound, not a prediction')
     """
-    return f"{level} constants{': a bound, not a prediction' if level == 'ideal' else ''}"
+    return f"{level} coefficients{': a bound, not a prediction' if level == 'ideal' else ''}"
 
 
 SURE: Final = 0.9
@@ -78,7 +78,7 @@ def fitting(chance: float) -> str:
 def headline(est: Estimate | Training) -> str:
     """Return what was asked, on what, laid out how, in one line."""
     q, level = est.question, constants(est.calibration.level)
-    where = f"{q.model.name} on {est.system.name}: {float(est.chips):,.0f} chips"
+    where = f"{q.model.name} on {est.system.name}: {counted(float(est.chips), 'chip')}"
     if isinstance(est, Training):
         return f"{where}, {told(est)}; {q.model.dtype}; {level}"
     return f"{where}, {est.layout}; {q.model.formats_line}; {level}"
@@ -101,7 +101,7 @@ def asked(est: Estimate | Training) -> str:
         each = figure(float(est.requests_per_second or 0.0))
         held = f"{load} requests" if np.isfinite(est.concurrency) else "ever more requests"
         return (
-            f"{figure(float(q.rate))} requests/s come and {each} are answered: {held} in flight, "
+            f"{figure(float(q.rate))} requests/s arrive and {each} are answered: {held} in flight, "
             f"{read} tokens in and {made} out{drafts}"
         )
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"
@@ -112,4 +112,4 @@ def _step(est: Training) -> str:
     q, m = est.question, float(est.micro_batches)
     kind = {"pretrain": "", "finetune": " of a fine-tuning", "lora": f" of adapters of rank {float(q.rank):g}"}[q.task]
     step = f"a step{kind} is {figure(float(q.global_batch))} sequences of {figure(float(q.seq_len))} tokens"
-    return f"{step}, {float(est.tokens):,.0f} in all: {figure(m)} micro-batch{'' if m == 1 else 'es'} a rank"
+    return f"{step}, {float(est.tokens):,.0f} in all: {figure(m)} micro-batch{'' if m == 1 else 'es'} per rank"

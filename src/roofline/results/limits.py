@@ -65,7 +65,7 @@ class Limit:
         """
         if np.isnan(value):
             return f"{self.title} has no meaning here"
-        return f"{self.title} {show(float(value), SECOND, 3)} {'keeps' if self.kept(value) else 'misses'} {show(self.most, SECOND, 3)}"
+        return f"{self.title} {show(float(value), SECOND, 3)} {'meets' if self.kept(value) else 'misses'} {show(self.most, SECOND, 3)}"
 
     def record(self, value: Seconds) -> Record:
         """Return the limit and a time under the names of the machine-readable form."""

@@ -12,6 +12,8 @@ from roofline.core.arrays import Mask, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
+from roofline.core.text import counted
 from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
@@ -20,11 +22,11 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
-from roofline.results import records
+from roofline.results import aiperf, records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, carbon, error, lingering, parts
+from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import Ends, front, powered
+from roofline.results.intervals import Ends, front, powered, widened
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from roofline.reports.launch.flags import Launch
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Pools(Derived):
     """Disaggregated prefill and decode. Quantities are floats, or arrays over the points asked.
@@ -93,7 +96,7 @@ class Pools(Derived):
     @property
     def _asked_in_words(self) -> str:
         return f"{self.question.model.name}, " + " and ".join(
-            f"{float(np.max(est.chips)):,.0f} chips of {est.system.name} that {does}"
+            f"{counted(float(np.max(est.chips)), 'chip')} of {est.system.name} that {does}"
             for est, does in ((self.prompts, "read"), (self.answers, "decode"))
         )
 
@@ -242,6 +245,10 @@ class Pools(Derived):
         each = costs_apart(spent, share(reading, spent), read, self.tokens_per_second)
         return MILLION * each[0], MILLION * each[1]
 
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_service(self)
+
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
         """Return the interval of a time, a rate, energy or cost that holds a share of measurements; None at the ideal level.
 
@@ -290,7 +297,8 @@ class Pools(Derived):
             logs: Ends = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
         if quantity == "joules_per_token":
             lasting, half = self._of_power
-            logs = powered(logs, lasting, scaled(coverage) * half)
+            seen = all(measured(each.system) for each in (self.prompts, self.answers))
+            logs = widened(powered(logs, lasting, scaled(coverage) * half), seen, coverage)
         return value * np.exp(logs[0]), value * np.exp(logs[1])
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
@@ -300,7 +308,7 @@ class Pools(Derived):
 
     @staticmethod
     def _pool(est: Estimate) -> str:
-        return f"{est.system.name}, {float(est.chips):,.0f} chips, {est.layout.short()}"
+        return f"{est.system.name}, {counted(float(est.chips), 'chip')}, {est.layout.short()}"
 
     def why(self) -> str:
         """Return the pass of a prompt and the step as trees of text (one point)."""

@@ -104,7 +104,7 @@ class Sensitivity:
             k for k in np.argsort(-np.abs(gains), kind="stable") if kinds[k] == "hardware" and abs(gains[k]) >= _SAID
         ]
         if not some:
-            return "10 % more of no number of the hardware changes it"
+            return "no single number of the hardware changes it by much"
         change = f"{100 * abs(gains[some[0]]):.1f} %"
         good = "per_second" in self.quantity and gains[some[0]] > 0
         word = f"buys {change}" if good else f"adds {change}" if gains[some[0]] > 0 else f"takes {change} off"

@@ -14,12 +14,14 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
 from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
+from roofline.results import aiperf
 from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, parts
 from roofline.results.estimate import Estimate
@@ -98,6 +100,7 @@ class Times:
         return {name: _plain(value) for name, value in told.items()}
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Simulation(Answer):
     """The answer for a trace: what each request saw, and how full the service was.
@@ -467,6 +470,10 @@ class Simulation(Answer):
     def frame(self) -> Frame:
         """One row for each request that was answered."""
         return Frame(self.columns)
+
+    def to_aiperf(self) -> Record:
+        """Return the answer in the shape of AIPerf's ``profile_export_aiperf.json``: see :mod:`roofline.results.aiperf`."""
+        return aiperf.of_simulation(self)
 
     def csv(self) -> str:
         """Return one row for each request that was answered, as the text of a CSV file."""

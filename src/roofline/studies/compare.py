@@ -9,12 +9,13 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline import catalog
-from roofline.core.errors import QuestionError, fault
+from roofline.core.errors import QuestionError, fault, near
+from roofline.core.fields import given
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
-from roofline.core.signatures import typed
-from roofline.core.text import columns
-from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, ONE, SECOND, TERA, WATT, Unit, show
+from roofline.core.signatures import typed, typed_methods
+from roofline.core.text import columns, counted, figure
+from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, HOUR, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
 from roofline.hardware.aggregates import aggregates
 from roofline.hardware.constants import IDEAL, Calibration
@@ -31,9 +32,11 @@ from roofline.planner.pool_candidates import pair
 from roofline.planner.pools import filling
 from roofline.planner.search import search
 from roofline.planner.selection import Search, Splits
+from roofline.planner.settings import with_own
 from roofline.planner.words import (
     ComparedOnWords,
     CompareWords,
+    DegreeWords,
     EngineLike,
     ModelLike,
     ServiceWords,
@@ -93,6 +96,7 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     return out  # type: ignore[return-value]
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Comparison(Displayed):
     """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.
@@ -106,6 +110,7 @@ class Comparison(Displayed):
         alike: the best services under the middle limit with all weights as the checkpoint has them, where some of the estimates
             have them in the format that services use on their system; None where nothing keeps it.
         words: what was chosen for all of them, in sentences.
+        costs: for each system, what a chip costs in an hour and who says so, in a sentence.
     """
 
     systems: tuple[System, ...]
@@ -115,6 +120,7 @@ class Comparison(Displayed):
     asked: bool = False
     alike: tuple[Service | None, ...] = ()
     words: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         served = f", serving {self.estimates[0].question.model.name}" if self.estimates else ""
@@ -144,9 +150,18 @@ class Comparison(Displayed):
             if name in second and name in self.ratios
         }
 
+    @property
+    def meets(self) -> bool:
+        """Whether every system has a service that fits and meets each limit."""
+        return all(est is not None for row in self.under for est in row.values()) and all(
+            bool(est.fits) for est in self.estimates
+        )
+
     def to_dict(self) -> Record:
         """Return the comparison under the field names of the machine-readable answer."""
         out: dict[str, Any] = {"systems": [{"name": s.name, **aggregates(s), **_descriptive(s)} for s in self.systems]}
+        for each, cost in zip(out["systems"], self.costs, strict=False):
+            each["price_basis"] = cost
         out["ratios"] = self.ratios
         out["ratio_ranges"] = {name: list(pair) for name, pair in self.ratio_ranges.items()}
         if self.estimates:
@@ -168,32 +183,30 @@ class Comparison(Displayed):
             return figure
 
     def table(self) -> str:
-        """Return the comparison as text: systems as columns, or as rows where there are more than four."""
+        """Return the comparison as text: systems as columns, at most four in one table."""
         notes = [
             f"{s.title}: {float(s.chips):g} x {s.package.title}{' (announced)' if s.package.announced else ''}"
             for s in self.systems
         ]
         sums = [aggregates(system) for system in self.systems]
         rows = [row for row in _ROWS if any(each.get(row[0]) for each in sums)]
-        if len(self.systems) > _MOST_COLUMNS:
-            both = zip(self.systems, sums, strict=True)
-            cells = [[s.name, *(_cell(each.get(name), name, unit) for name, _, unit in rows)] for s, each in both]
-            text = columns(cells, head=["", *(label for _, label, _ in rows)], right=range(1, len(rows) + 1))
-        else:
-            text = self._side_by_side(rows, sums)
+        both = list(zip(self.systems, sums, strict=True))
+        text = "\n\n".join(
+            self._side_by_side(rows, both[i : i + _MOST_COLUMNS]) for i in range(0, len(both), _MOST_COLUMNS)
+        )
         parts = [*notes, "", text]
         alone = [s.name for s in self.systems if s.power is None and s.package.power is not None]
         if alone:
             parts += ["", f"power of the chips alone, without hosts, switches and cooling: {', '.join(alone)}"]
         return "\n".join([*parts, *(["", self._services()] if self.estimates else [])])
 
-    def _side_by_side(self, rows: Sequence[tuple[str, str, Unit]], sums: Sequence[dict[str, float | None]]) -> str:
-        head = [
-            "",
-            *(s.name for s in self.systems),
-            *(("ratio", "as sources differ") if len(self.systems) == 2 else ()),
-        ]
-        return columns(self._cells(rows, sums), head=head, right=range(1, len(self.systems) + 2))
+    def _side_by_side(
+        self, rows: Sequence[tuple[str, str, Unit]], systems: Sequence[tuple[System, dict[str, float | None]]]
+    ) -> str:
+        """Return what some systems add up to, a column for each; with the ratio where only two are compared."""
+        head = ["", *(s.name for s, _ in systems), *(("ratio", "as sources differ") if len(self.systems) == 2 else ())]
+        cells = self._cells(rows, [each for _, each in systems])
+        return columns(cells, head=head, right=range(1, len(systems) + 2))
 
     def rows(self) -> list[list[str]]:
         """Return the rows of the table of what systems add up to: a name, a cell for each system, of two also the ratio and its range."""
@@ -213,51 +226,23 @@ class Comparison(Displayed):
 
     def _services(self) -> str:
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""
-        rows = [
-            [f"TPOT <= {show(limit, SECOND, 3)}" if i == 0 else "", system.name, *_service(row[limit], est)]
-            for limit in self.under[0]
-            for i, (system, row, est) in enumerate(zip(self.systems, self.under, self.estimates, strict=True))
-        ]
         first = cast("Serve", self.estimates[0].question)
         asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
-        if self.asked:
-            load = f"{float(self.estimates[0].in_flight or 0.0):g} in flight"
-            rows += [
-                [load if i == 0 else "", est.system.name, *_service(est if est.fits else None, est)]
-                for i, est in enumerate(self.estimates)
-            ]
-        if self.alike:
-            rows += [
-                [
-                    f"{show(_middle(self.under[0]), SECOND, 3)}, like for like" if i == 0 else "",
-                    system.name,
-                    *_service(best, est),
-                ]
-                for i, (system, best, est) in enumerate(zip(self.systems, self.alike, self.estimates, strict=True))
-            ]
-        head = [
-            "",
-            "",
-            "tokens/s",
-            "80 % within",
-            "per chip",
-            "TPOT",
-            "TTFT",
-            "requests",
-            "J per token",
-            "bound by",
-            "layout",
-        ]
+        held = f"most tokens/s with TTFT <= {show(self.patience, SECOND, 3)}"
+        rates, layouts = _tables(self._groups())
         notes = []
         for est in self.estimates:
-            used, stack = f"{float(est.chips):,.0f} chips", est.calibration.engine.title or "no engine"
+            used, stack = f"{counted(float(est.chips), 'chip')}", est.calibration.engine.title or "no engine"
             notes.append(
                 f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in widened(est.question.model, est.system)]
+        notes += [f"{system.name}: {line}" for system, line in zip(self.systems, self.costs, strict=True)]
+        if any(system.price_per_chip is not None for system in self.systems):
+            notes.append("$/M: cost of all chips per million output tokens, prefill included")
         if self.alike:
             same = next(
-                (est.question.model.formats_line for est in self.alike if est is not None), "no service keeps it"
+                (est.question.model.formats_line for est in self.alike if est is not None), "no service meets it"
             )
             notes.append(
                 f"each in the format that services use there; like for like, as the checkpoint has it: {same} "
@@ -265,13 +250,47 @@ class Comparison(Displayed):
             )
         notes += self.words
         notes += first.model.notices
-        names = " or ".join(f"roofline show {system.name}" for system in self.systems)
-        sources = (
-            f"every number of the machines with its source: {names}; of the estimates: roofline estimate ... --why"
-        )
-        table = columns(rows, head=head, right=(2, 3, 4, 5, 6, 7, 8))
-        held = f"most output tokens per second, TTFT <= {show(self.patience, SECOND, 3)}"
-        return "\n".join([f"{asked}: {held}", "", table, "", *notes, sources])
+        sources = "sources: of each machine roofline show NAME; of each estimate roofline estimate ... --why"
+        return "\n".join([f"{asked}: {held}", "", rates, "", layouts, "", *notes, sources])
+
+    def _groups(self) -> list[tuple[str, list[tuple[System, Service | None, bool]]]]:
+        """Return what is compared, and of each system its service, and whether any fits."""
+        fits = [bool(est.fits) for est in self.estimates]
+        out = [
+            (
+                f"TPOT <= {show(limit, SECOND, 3)}",
+                list(zip(self.systems, [row[limit] for row in self.under], fits, strict=True)),
+            )
+            for limit in self.under[0]
+        ]
+        if self.asked:
+            own = [est if fit else None for est, fit in zip(self.estimates, fits, strict=True)]
+            load = f"{float(self.estimates[0].in_flight or 0.0):g} requests in flight"
+            out.append((load, list(zip(self.systems, own, fits, strict=True))))
+        if self.alike:
+            title = f"TPOT <= {show(_middle(self.under[0]), SECOND, 3)}, like for like"
+            out.append((title, list(zip(self.systems, self.alike, fits, strict=True))))
+        return out
+
+
+def _tables(groups: Iterable[tuple[str, list[tuple[System, Service | None, bool]]]]) -> tuple[str, str]:
+    """Return two tables of services by group: what each gives and costs; and what bounds it and its layout."""
+    rates: list[list[str]] = []
+    layouts: list[list[str]] = []
+    for title, services in groups:
+        rates.append([title])
+        layouts.append([title])
+        for system, best, fits in services:
+            name = f"  {system.name}"
+            if best is None:
+                rates.append([name, *"-" * 7])
+                layouts.append([name, "-", "-", "none meets the limits" if fits else "does not fit"])
+                continue
+            rates.append([name, *_given(best)])
+            layouts.append([name, *_loaded(best)])
+    head = ["", "tokens/s", "per chip", "TPOT", "TTFT", "J/token", "$/M", "requests"]
+    more = ["", "80 % within", "bound by", "layout"]
+    return columns(rates, head, range(1, 8)), columns(layouts, more, (1,))
 
 
 def _times(ratio: float) -> str:
@@ -286,21 +305,23 @@ def _cell(value: float | None, name: str, unit: Unit) -> str:
     return f"{value:,.0f}" if unit == ONE else show(value, unit)
 
 
-def _service(best: Service | None, any_: Service) -> list[str]:
-    """Return the cells of a service; where there is none, whether memory or the limit forbids it."""
-    if best is None:
-        return ["none keeps it" if any_.fits else "does not fit"]
-    rate, pair = float(best.tokens_per_second or 0.0), best.interval("tokens_per_second")
-    tpot, wide = float(best.tpot or 0.0), "" if pair is None else " - ".join(f"{float(each):,.0f}" for each in pair)
-    each, times = float(best.tokens_per_second_per_chip or 0.0), (tpot, float(best.ttft or 0.0))
-    shown = [show(time, SECOND, 3) for time in times]
+def _given(best: Service) -> list[str]:
+    """Return the rates and times of a service, the energy and cost of a token where they are known, and its load."""
+    joules, dollars = best.joules_per_token, best.dollars_per_million_tokens
     return [
-        f"{rate:,.0f}",
-        wide,
-        f"{each:,.0f}",
-        *shown,
+        f"{float(best.tokens_per_second or 0.0):,.0f}",
+        figure(float(best.tokens_per_second_per_chip or 0.0), 3),
+        *(show(float(time or 0.0), SECOND, 3) for time in (best.tpot, best.ttft)),
+        *("-" if each is None else figure(float(each), 3) for each in (joules, dollars)),
         f"{float(best.in_flight if isinstance(best, Pools) else best.concurrency):,.0f}",
-        "" if best.joules_per_token is None else f"{float(best.joules_per_token):.3g}",
+    ]
+
+
+def _loaded(best: Service) -> list[str]:
+    """Return the interval of a service's rate, what bounds it, and its layout."""
+    pair = best.interval("tokens_per_second")
+    return [
+        "-" if pair is None else " - ".join(f"{float(each):,.0f}" for each in pair),
         str(best.bound),
         _layout(best),
     ]
@@ -311,12 +332,14 @@ def _layout(best: Service) -> str:
     if not isinstance(best, Pools):
         return ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part)
     read, made = best.prompts, best.answers
-    return f"{float(read.chips):,.0f} chips prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
+    return f"{counted(float(read.chips), 'chip')} prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
 
 def _descriptive(system: System) -> dict[str, Any]:
+    each = system.price_per_chip
     return {
         "title": system.title,
+        "usd_per_chip_hour": None if each is None else float(each) * HOUR,
         "chip": system.package.name,
         "announced": system.package.announced,
         "power_is": None
@@ -351,6 +374,7 @@ def compare(
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
         progress: called from time to time with the plans of a system estimated, and all of them.
+        price, power: of a chip, as :func:`roofline.estimate` takes them; or of some systems by name: ``{"dgx-h100": "2.5 USD/h"}``.
         searched: called with the search of each system, under the limit on TTFT alone; the comparison retains none of its plans.
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
@@ -371,17 +395,21 @@ def compare(
     """
     if len(systems) < (2 if model is None else 1):
         raise QuestionError(fault("systems", len(systems), "a comparison takes at least two, or one with a model"))
-    racks = tuple(catalog.system(system) for system in systems)
     refuse_others("compare", words, CompareWords)
+    racks, costs = _priced(tuple(catalog.system(system) for system in systems), words)
     dtype, concurrency, kv_dtype = words.get("dtype", SERVED), words.get("concurrency"), words.get("kv_dtype")
     limits, (patience,) = _limits("tpot", tpot), _limits("ttft", ttft)
     if model is None:
         for name, value in words.items():
-            if value is not None and name not in ("level", "engine") and (name, value) != ("dtype", SERVED):
+            if (
+                value is not None
+                and name not in ("level", "engine", "power", "price")
+                and (name, value) != ("dtype", SERVED)
+            ):
                 raise QuestionError(
                     fault(name, value, "says something of a service, but no model was given", "add model=")
                 )
-        return Comparison(racks)
+        return Comparison(racks, costs=costs)
     stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
     placed, own = part(words, ComparedOnWords), part(words, ServiceWords)
     middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
@@ -413,13 +441,46 @@ def compare(
         if made is stored:
             alike.append(row[middle])
         elif isinstance(row[middle], Pools) and first.disaggregated is not None:
-            alike.append(_filled(_of(first.disaggregated, stored, whole).held(tpot=middle), whole))
+            held = part(words, DegreeWords)
+            alike.append(_filled(_of(first.disaggregated, stored, whole, held).held(tpot=middle), whole))
         else:
             alike.append(_best(found(stored).held(tpot=middle), whole))
         differs |= made is not stored
     return Comparison(
-        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), said
-    )
+        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), said, costs
+    )  # fmt: skip
+
+
+def _priced(racks: tuple[System, ...], words: Mapping[str, Any]) -> tuple[tuple[System, ...], tuple[str, ...]]:
+    """Return systems with the power and cost that were given for all or for each by name, and what each costs, in sentences.
+
+    Raises:
+        QuestionError: a name that is none of the systems'.
+    """
+    named = [rack.name for rack in racks]
+    own: dict[str, Mapping[str, Any]] = {}
+    for word in ("power", "price"):
+        value = words.get(word)
+        own[word] = value if isinstance(value, Mapping) else dict.fromkeys(named, value)
+        for name in own[word]:
+            if name not in named:
+                raise QuestionError(fault(word, name, "is none of the systems compared", near(name, named, "systems")))
+    out = tuple(with_own(rack, own["power"].get(rack.name), own["price"].get(rack.name)) for rack in racks)
+    return out, tuple(_cost(rack, own["price"].get(rack.name) is not None) for rack in out)
+
+
+def _cost(rack: System, own: bool) -> str:
+    """Return what a chip costs in an hour, and who says so."""
+    each = rack.price_per_chip
+    if each is None:
+        return f"no price known; give one: --price {rack.name}=2.95USD/h"
+    fact = next((fact for fact in (*rack.facts, *rack.package.facts) if fact.path in _PRICES), None)
+    basis = "as given" if own or fact is None else f"{fact.source.title}{f' ({fact.note})' if fact.note else ''}"
+    return f"${float(each) * HOUR:.2f} per chip and hour, {basis}"
+
+
+_PRICES: Final = ("system.price", "chip.price")
+"""Where a descriptor states a cost per hour: of the system, else of the chip."""
 
 
 def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -431,7 +492,7 @@ def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     if model.mtp and out.get("draft_tokens") is None:
         out["draft_tokens"] = 1
         said.append(
-            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are kept, as the "
+            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are accepted, as the "
             "published services have it (draft_tokens=0: none)"
         )
     return out, tuple(said)
@@ -471,10 +532,10 @@ _LESS: Final = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 """Parts of the load of many pairs of pools that are left away."""
 
 
-def _of(apart: Splits, model: Model, chips: int | None) -> Splits:
+def _of(apart: Splits, model: Model, chips: int | None, held: DegreeWords) -> Splits:
     """Return the pools that serve a model in another format."""
     question = evolve(apart.question, model=model)
-    return evolve(apart, question=question, pairs=pair(question, apart.system, apart.profile, chips, {}))
+    return evolve(apart, question=question, pairs=pair(question, apart.system, apart.profile, chips, given(**held)))
 
 
 def _middle(limits: Iterable[float]) -> float:

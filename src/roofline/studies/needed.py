@@ -431,7 +431,7 @@ def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
             over[here] = np.minimum(over[here], _judged(each, is_layout, limits, axis.size)[1].min(axis=-1))
         start += axis.size
     if np.isinf(over).all() or not limits:
-        reason = "; ".join(est.reasons) or "the plan fits with none that was tried"
+        reason = "; ".join(est.reasons) or "it fits with none that was tried"
         why = f"{line.name}: no value will do; {reason}"
         return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=est, why=why)
     nearest = float(line.axis[int(np.argmin(over))])

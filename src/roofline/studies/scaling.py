@@ -20,9 +20,10 @@ from roofline import catalog
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_RANKS, number, refuse
 from roofline.core.lazy import plots
-from roofline.core.signatures import typed
+from roofline.core.quantities import quantity
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns
-from roofline.core.units import SECOND, Num, parse, show
+from roofline.core.units import SECOND, Num, show
 from roofline.core.values import Record
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
@@ -48,6 +49,7 @@ MODES: Final = {
 Floats = NDArray[np.float64]
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Scaling(Displayed):
     """A step of training on several numbers of chips.
@@ -241,7 +243,7 @@ def scaling(
 
 
 def _seconds(value: Num | str) -> Num:
-    return parse(value, SECOND, "mtbf_per_chip") if isinstance(value, str) else number(value, "mtbf_per_chip")
+    return quantity("mtbf_per_chip", value, SECOND)
 
 
 def _sizes(chips: Sequence[int]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from roofline.catalog.journal import Journal
 from roofline.core.arrays import blocks, sizes, take
 from roofline.core.errors import QuestionError, RooflineError, fault
 from roofline.core.signatures import typed
+from roofline.planner.estimate import renamed
 from roofline.planner.evaluation import Progress, one_block
 from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
@@ -89,12 +90,14 @@ def sweep(
     phases = [phase] if isinstance(phase, str) else list(phase)
     usual = "prompt_tokens_per_second_per_chip" if phases[:1] == ["prefill"] else "tokens_per_second_per_chip"
     wanted = _wanted(usual, **part(words, RankWords))
-    whole = space(models, systems, phases, rest(words, RankWords, LabelWords, RunWords))
+    whole = space(models, systems, phases, renamed(rest(words, RankWords, LabelWords, RunWords)))
     per = words.get("per", ())
     groups = (per,) if isinstance(per, str) else tuple(per)
     for label in groups:
         if any(label not in family.labels for family in whole.families):
-            raise QuestionError(fault("per", label, "is no label of every plan", ", ".join(whole.families[0].labels)))
+            raise QuestionError(
+                fault("per", label, "is no label of every configuration", ", ".join(whole.families[0].labels))
+            )
     parts, complete = _run(whole, wanted, **part(words, RunWords))
     return Sweep(whole, wanted, parts, groups, complete)
 

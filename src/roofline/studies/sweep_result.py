@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from roofline.core.arrays import BLOCK, picked, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, figure
 from roofline.core.units import ONE, show
 from roofline.core.values import Record
@@ -38,6 +39,7 @@ _MOST_LINES: Final = 20
 _MOST_REASONS: Final = 6
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Sweep(Found[Estimate | Training]):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
@@ -212,12 +214,12 @@ class Sweep(Found[Estimate | Training]):
         }  # fmt: skip
 
     def _lines(self) -> list[str]:
-        told = [f"{self.points:,} plans, {self.kept:,} fit{_and(self.wanted)}"]
+        told = [f"{self.points:,} configurations, {self.kept:,} fit{_and(self.wanted)}"]
         if not self.complete:
             told.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
-        best = "what no other plan beats in" if self.wanted.most is None else "the best by"
-        told += ["", f"{best} {names}" if self.places else "no plan is accepted", *self._rows(), *self._why()]
+        best = "what no other configuration beats in" if self.wanted.most is None else "the best by"
+        told += ["", f"{best} {names}" if self.places else "no configuration is accepted", *self._rows(), *self._why()]
         return told
 
     def _rows(self) -> Iterator[str]:
@@ -235,7 +237,13 @@ class Sweep(Found[Estimate | Training]):
         wanted = {METRICS[name].column: name for name in (*self.wanted.metrics, *dict(self.wanted.limits))}
         heads = [name for name in varied if name not in _COLUMNS] + list(wanted)
         keep = range(min(frame.rows, _MOST_LINES))
-        rows = [[_cell(name, frame[name][k], wanted) for name in heads] for k in keep]
+        cells = {name: [_cell(name, frame[name][k], wanted) for k in keep] for name in heads}
+        # What all of them share is said once.
+        same = [name for name in heads if name not in wanted and frame.rows > 1 and len(set(cells[name])) == 1]
+        heads = [name for name in heads if name not in same]
+        rows = [[cells[name][k] for name in heads] for k in keep]
+        if same:
+            yield ", ".join(f"{name} {cells[name][0]}" for name in same)
         yield columns(
             rows, head=[METRICS[wanted[n]].said if n in wanted else n for n in heads], right=range(len(heads))
         )
@@ -250,7 +258,7 @@ class Sweep(Found[Estimate | Training]):
         for family, part in zip(self.space.families, self.parts, strict=True):
             if not part.rejected:
                 continue
-            whole = f" of {part.points:,}; kept {part.kept:,}"
+            whole = f" of {part.points:,}; accepted {part.kept:,}"
             ranked = _most_first(part)
             yield f"{family.name}: {sum(each.plans for each in ranked):,}{whole}"
             rows = [[f"{each.plans:,}", each.reason] for each in ranked[:_MOST_REASONS]]
@@ -276,7 +284,7 @@ def _and(wanted: Wanted) -> str:
         f"{METRICS[name].said} {'<=' if METRICS[name].least else '>='} {quantity(name, limit)}"
         for name, limit in wanted.limits
     ]
-    return f" and keep {' and '.join(kept)}" if kept else ""
+    return f" and meet {' and '.join(kept)}" if kept else ""
 
 
 def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:

@@ -19,11 +19,11 @@ from roofline.core.arrays import larger, pick
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import MOST_TOKENS, number, refuse
 from roofline.core.provenance import Fact, spread
+from roofline.core.quantities import quantity
 from roofline.core.units import (
     BYTE_RATE,
     DOLLAR_RATE,
     GIGA,
-    HOUR,
     MILLI,
     MILLION,
     SECOND,
@@ -32,7 +32,6 @@ from roofline.core.units import (
     Num,
     Seconds,
     Unit,
-    parse,
     show,
 )
 from roofline.physics import reliability
@@ -159,9 +158,7 @@ def _tokens(value: Num | str) -> Count:
 
 def _quantity(name: str, value: Num | str, unit: Unit) -> Num:
     """Return a quantity, given in the library's unit or as text; costs are per hour."""
-    if isinstance(value, str) and value.strip() != "inf":
-        return parse(value, unit, name)
-    return (np.inf if isinstance(value, str) else number(value, name)) / (HOUR if unit == DOLLAR_RATE else 1.0)
+    return np.inf if isinstance(value, str) and value.strip() == "inf" else quantity(name, value, unit)
 
 
 def _above(name: str, value: Num) -> Num:

@@ -274,7 +274,7 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:
     out = []
     if calibration.level != "ideal":
-        out.append(f"{calibration.memory_fraction:.0%} of a chip's memory can be filled")
+        out.append(f"{calibration.memory_fraction:.0%} of the memory of a chip can be filled")
     if np.any(question.offload > 0):
         link = (
             "at the rate of the host's link"

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from attrs import frozen
 
-from roofline.core.errors import DescriptorError, fault, near
+from roofline.core.errors import DescriptorError, fault, near, one_line
 from roofline.core.fields import MOST_TOKENS
 
 _LONGEST: Final = 40
@@ -99,7 +99,7 @@ def text_of(row: Row, name: str) -> str:
     """Return a cell's text, "" where it is empty or missing."""
     cell = row.get(name)
     # Tables of other libraries hold NaN where a cell is empty.
-    return "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124
+    return "" if cell is None or cell != cell else one_line(str(cell).strip())  # noqa: PLR0124
 
 
 def word(row: Row, name: str, known: Sequence[str], place: str, default: str) -> str:

@@ -14,8 +14,8 @@ from roofline import catalog
 from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.signatures import typed
-from roofline.core.text import columns, csv_text
+from roofline.core.signatures import typed, typed_methods
+from roofline.core.text import columns, counted, csv_text
 from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
@@ -165,6 +165,7 @@ def _rows(what: object, known: foreign.Known) -> tuple[str, Sequence[Mapping[str
     return "rows", rows, {}
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Validation(Displayed):
     """Predictions of measured runs, and their scores. Runs of quality C, whose sources leave open what matters, are scored apart.
@@ -298,7 +299,7 @@ class Validation(Displayed):
         levels = ", ".join(sorted(constants(name) for name in {p.level for p in self.predictions if p.level}))
         missing = len(self.skipped)
         parts = [
-            f"{self.source}: {self.runs:,} runs, {levels or 'no constants'}, {missing:,} not priced",
+            f"{self.source}: {counted(self.runs, 'run')}, {levels or 'no coefficients'}, {missing:,} not estimated",
             self._by_first(self.clear, ""),
         ]
         if self.runs <= _FEW:
@@ -311,10 +312,10 @@ class Validation(Displayed):
         parts.append("\n".join(f"{self._of.titles[name]}: {words}" for name, words in self.agreement.items()))
         if self.unread:
             parts.append(f"columns that are not read: {'; '.join(self.unread)}")
-        parts += [self._by(name) for name in self._of.tables]
+        parts += [self._by(name) for name in self._of.tables if self.runs > 1]  # of one run they say the same
         for title, told in (
-            ("not priced", Counter(self.skipped.values())),
-            ("put in", self.put),
+            ("not estimated", Counter(self.skipped.values())),
+            ("filled in to read the file", self.put),
             ("assumed", self.assumptions),
         ):
             if told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Final
 
 from attrs import evolve, frozen
@@ -105,7 +106,7 @@ class Stream:
         return attended(new, past, window) / self.sharing
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Flow:
     """One forward pass through the model as one rank sees it: a decode step, prompts, or both.
 
@@ -127,17 +128,17 @@ class Flow:
     narrow: tuple[str, ...] = ()
     index: str = "fp8"
 
-    @property
+    @cached_property
     def tokens(self) -> Count:
         """Tokens that pass through the fullest rank."""
         return total(stream.tokens for stream in self.streams)
 
-    @property
+    @cached_property
     def group_tokens(self) -> Count:
         """Tokens that pass through the stage: what its experts share."""
         return total(stream.group * stream.new for stream in self.streams)
 
-    @property
+    @cached_property
     def rows(self) -> Count:
         """Positions on the fullest rank whose logits are wanted."""
         return total(stream.sequences * stream.logits for stream in self.streams)
@@ -195,7 +196,8 @@ class Flow:
 
 def total(values: Iterable[Num]) -> Num:
     """Return the sum of numbers."""
-    return sum(values, start=0.0)
+    left = iter(values)
+    return sum(left, start=next(left, 0.0))
 
 
 def _fullest(batch: Count, layout: Layout, lanes: Count) -> tuple[Count, Count]:

@@ -98,7 +98,7 @@ def plan_of(est: Estimate, *, model: str = "", per_node: int | None = None) -> P
     if not isinstance(q, Serve):
         raise QuestionError("launch: is of a service; ask for one with estimate(model, system, concurrency=64)")
     if not bool(est.fits):
-        raise QuestionError(f"launch: this plan does not fit: {est.reasons[0]}; ask for one that does")
+        raise QuestionError(f"launch: this configuration does not fit: {est.reasons[0]}; ask for one that does")
     node, note = devices_per_node(est.system, per_node)
     notes = [note] if note else []
     if not model:

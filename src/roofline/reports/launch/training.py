@@ -31,7 +31,7 @@ _TITAN: Final = {"1f1b": "1F1B", "gpipe": "GPipe", "zb-v": "ZBVZeroBubble", "dua
 
 def _fits(est: Training) -> None:
     if not bool(est.fits):
-        raise QuestionError(f"launch: this plan does not fit: {est.reasons[0]}; ask for one that does")
+        raise QuestionError(f"launch: this configuration does not fit: {est.reasons[0]}; ask for one that does")
 
 
 def _hosts(est: Training, per_node: int | None) -> tuple[int, int, list[str]]:
