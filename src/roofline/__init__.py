@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 
 _NAMES = {
     "calibration.calibrate": (
@@ -174,6 +173,8 @@ __all__ = sorted(_HOME, key=lambda name: (not name.isupper(), not name[0].isuppe
 def __getattr__(name: str) -> object:
     """Import a name when it is first asked for: ``import roofline`` itself loads nothing that prices."""
     if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - it imports much
+
         found: object = version("roofline")
     elif name in _HOME:
         found = getattr(import_module(f"roofline.{_HOME[name]}"), name)

@@ -20,7 +20,7 @@ from roofline.calibration.timings import Timings, joined, read
 from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns
 from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, show
 from roofline.core.values import Record
@@ -327,6 +327,7 @@ def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
     return tuple(fact for fact in start.facts if fact.path.rpartition(".")[0] not in new)
 
 
+@typed_methods
 @frozen(eq=False)
 class Calibrated(Displayed):
     """A fitted profile, and how well it tells the times it was not fitted to.

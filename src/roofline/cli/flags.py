@@ -505,7 +505,7 @@ PictureFile = Annotated[
     Path, Parameter(name=["--output-file", "-o"], group=DRAWN, help="FILE.svg, FILE.pdf or FILE.png.")
 ]
 PictureKind = Annotated[
-    Literal["roofline", "breakdown", "load", "memory", "scaling", "timeline", "tornado", "frontier"],
+    Literal["roofline", "breakdown", "load", "memory", "energy", "scaling", "timeline", "tornado", "frontier"],
     Parameter(group=DRAWN, help="What is drawn; see above (default: roofline)."),
 ]
 PictureStyle = Annotated[

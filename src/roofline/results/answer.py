@@ -19,6 +19,7 @@ from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
 from roofline.core.remember import Later
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, figure
 from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
 from roofline.core.values import Record
@@ -70,6 +71,7 @@ class PictureWords(TypedDict, total=False):
     values: Sequence[float] | NDArray[np.float64]
     by: str | Ratio
     loads: Sequence[float] | NDArray[np.float64]
+    caps: Sequence[float] | NDArray[np.float64]
     layouts: Sequence[Layout]
     quantity: str
 
@@ -78,6 +80,7 @@ AskedT = TypeVar("AskedT")
 HeldT = TypeVar("HeldT", bound=Holding)
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Answer(Displayed, ABC):
     """An answer about one point, or about every point of the arrays in the question."""
@@ -300,6 +303,7 @@ def _cell(value: Any) -> str:
 _DEGREES = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp")
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     """An answer about one layout on one machine: the question, the layout, and what its time consists of.
@@ -468,11 +472,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         Args:
             ax: axes to draw on; by default those of a new figure.
             label: what the legend calls the answer.
-            kind: ``roofline``, ``breakdown``, ``memory`` or ``tornado``; of serving also ``load``, of training ``timeline``.
+            kind: ``roofline``, ``breakdown``, ``memory``, ``energy`` or ``tornado``; of serving also ``load``, of training ``timeline``.
             style: ``light``, ``dark`` or ``print``.
             width: of a new figure: ``column``, ``page``, or inches.
             words: of a roofline ``levels``, ``band``, ``track``, ``along``, ``values``; of a breakdown ``by`` (of training also
-                ``by="phase"``); of a load ``loads``; of memory ``layouts``.
+                ``by="phase"``); of a load ``loads``; of energy ``caps``; of memory ``layouts``.
         """
         self.one()
         drawn = plots("answers").plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)
