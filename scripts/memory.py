@@ -196,7 +196,7 @@ def answered(row: Mapping[str, str], distance: str) -> Estimate:
     name = {"family": stated, "chip": "generic"}[distance]
     model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
     layout = Layout(**{degree: float(row[degree]) for degree in ("tp", "pp", "dp", "ep")})
-    question = Decode(model, 1.0, float(row["length"] or LENGTH) - 1)
+    question = Decode(model, 1.0, float(row["length"] or LENGTH) - 1, draft_tokens=float(row["draft_tokens"] or 0))
     return estimate(question, system, layout, engine=catalog.engine(name, system), memory_fraction=fraction)
 
 
