@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union, U
 import numpy as np
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import masked
 
 F = TypeVar("F", bound=Callable[..., Any])
 Test = Callable[[Any], bool]
@@ -131,7 +132,7 @@ def _is_real(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) > 0 and all(_is_number(each) for each in value[:_MOST])
-    if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+    if isinstance(value, np.ndarray) and not masked(value):
         return value.size > 0 and (
             value.dtype.kind in "fiu" or (value.dtype.kind == "O" and all(map(_is_real, value.flat)))
         )
