@@ -130,7 +130,7 @@ def _generic(parts: dict[str, list[Part]]) -> tuple[list[Fit], dict[str, Calibra
         of = {name: [p for p in listed if p.timings.name == label and _typical(p)] for name, listed in parts.items()}
         of = _even({name: listed for name, listed in of.items() if listed}, start)
         every = [part for listed in of.values() for part in listed]
-        most = next((f.constants["moe", "fp8-block"].t0 for f in alone if f.name == "moe.fp8-block"), None)  # type: ignore[union-attr]
+        most = next((f.constants["moe", "fp8-block"] for f in alone if f.name == "moe.fp8-block"), None)  # type: ignore[union-attr]
         most = most if label == "moe.nvfp4" else None
         whole = _both(every, start, most)
         misses = []
@@ -160,7 +160,7 @@ def _even(of: dict[str, list[Part]], start: Calibration) -> dict[str, list[Part]
     return {name: listed for name, listed in kept.items() if listed}
 
 
-def _both(parts: Sequence[Part], start: Calibration, most: float | None) -> Fit:
+def _both(parts: Sequence[Part], start: Calibration, most: Any) -> Fit:
     """Return the constants of several chips; of products, both as parts of the peak and of the best rate that was measured."""
     plain = shared(parts, start, worst=np.inf, most=most)
     if plain is None:

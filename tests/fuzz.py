@@ -9,6 +9,7 @@ checkpoint gives another answer. It is no part of the default run; ``tests/test_
 import argparse
 import contextlib
 import gzip
+import inspect
 import io
 import json
 import os
@@ -663,8 +664,77 @@ def api(dice):
         raise Wrong(f"{name}={new!r} is taken for a number")
 
 
+@cache
+def asked():
+    """Return public functions, and methods of answers, each with words that it answers."""
+    model, rack = rl.model("llama-3.1-8b"), rl.system("dgx-h100")
+    layout, served = rl.Layout(tp=1), {"concurrency": 8, "input": 100, "output": 10}
+    est, step = (
+        rl.estimate(model, rack, layout, **served),
+        rl.train(model, rack, rl.Layout(dp=8), global_batch=64, seq_len=2048),
+    )
+    many = rl.estimate(model, rack, layout, concurrency=np.array([1.0, 8.0]), input=100, output=10)
+    runs_ = [{"model": "llama-3.1-8b", "system": "dgx-h100", "mode": "decode", "tp": 1, "chips": 1, "input_len": 100, "output_len": 9,
+              "concurrency": 4, "tpot_s": 0.005, "id": "a"}]  # fmt: skip
+    whole = {"model": model, "system": rack}
+    found = [
+        (rl.estimate, {"question": model, "system": rack, "layout": layout, **served}), (rl.train, {"model": model, "system": rack, "global_batch": 64, "seq_len": 2048}),
+        (rl.collective, {"kind": "all-reduce", "size": 1e6, "system": rack, "ranks": 8}), (rl.launch, {"answer": est}), (rl.report, {"est": est}),
+        (rl.compare, {"systems": rack}), (rl.simulate, {**whole, "trace": rl.Trace.poisson(rate=2.0, requests=5, input=10, output=2), "layout": layout}),
+        (rl.campaign, {"step": step, "tokens": 1e12}), (rl.needed, {"quantity": "bandwidth", "est": est}), (rl.validate, {"what": runs_}),
+        (rl.sweep, {**whole, "batch": 8, "context": 100}), (rl.search, {**whole, "chips": 1}), (rl.scaling, {**whole}), (rl.probability, {"est": est}),
+        (rl.largest, {"est": est}), (rl.break_even, {"one": rack, "other": "dgx-b200"}), (rl.offload, {**whole}), (rl.pools, {**whole}), (rl.model, {"name": "llama-3.1-8b"}),
+        (rl.system, {"name": "dgx-h100"}), (rl.chip, {"name": "h100"}), (rl.framework, {"name": "megatron"}), (rl.profile, {"name": "generic", "system": rack}),
+        (rl.names, {"kind": "chip"}), (rl.listing, {"kind": "chips"}), (rl.describe, {"what": rack}), (rl.roofline, {"system": rack}),
+    ]  # fmt: skip
+    for answer in (est, step, many, rl.collective("all-reduce", 1e6, rack, ranks=8), rl.validate(runs_), rl.search(model, rack, chips=1), model, rack, layout,
+                   rl.compare(rack, "dgx-b200"), rl.sweep(model, rack, batch=[8], context=[100])):  # fmt: skip
+        for name in dir(answer):
+            method = getattr(answer, name) if not name.startswith("_") else None
+            if inspect.ismethod(method) and inspect.signature(method).parameters:
+                found.append((method, {}))
+    return found
+
+
+def callers(dice):
+    """Public functions and methods with a word of a wrong type: an error of the library, or an answer, but none from inside."""
+    verb, base = dice.choice(asked())
+    parameters = inspect.signature(verb).parameters
+    some = [
+        name
+        for name, each in parameters.items()
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    words = {
+        name: value
+        for name, value in base.items()
+        if name in parameters and parameters[name].kind is not parameters[name].VAR_POSITIONAL
+    }
+    rest = [value for name, value in base.items() if name in parameters and name not in words]
+    extra = {name: value for name, value in base.items() if name not in parameters}
+    for _ in range(dice.choice([1, 1, 2])):
+        words[dice.choice(some or ["x"])] = dice.choice(
+            [*NEVER, *ODD, *TEXTS, None, object, dict, Path("x"), (1, 2), [[1]], range(3), lambda: 0]
+        )
+    values = [
+        words.pop(name)
+        for name in list(words)
+        if parameters.get(name) is not None and parameters[name].kind is parameters[name].POSITIONAL_ONLY
+    ]
+    try:
+        with elsewhere():
+            verb(*values, *rest, **words, **extra)
+    except TypeError as error:
+        # What is missing, or has no place, Python says itself.
+        if not re.search(r"missing \d+ required|unexpected keyword|multiple values|positional argument", str(error)):
+            raise
+    except ImportError as error:
+        raise rl.QuestionError(str(error)) from None
+
+
 KINDS = {
-    each.__name__: each for each in (config, toml, table, trace, foreign, results, kernels, checkpoint, command, api)
+    each.__name__: each
+    for each in (config, toml, table, trace, foreign, results, kernels, checkpoint, command, api, callers)
 }
 SHARES = {
     "config": 380,
@@ -677,6 +747,7 @@ SHARES = {
     "checkpoint": 8,
     "command": 12,
     "api": 12,
+    "callers": 12,
 }
 """How many of a thousand cases are of a kind: many of those that are quick."""
 

@@ -49,7 +49,7 @@ def kernels(draw):
     return rl.Kernel(
         eta_compute=draw(st.floats(0.1, 1)), eta_memory=draw(st.floats(0.1, 1)), t0=draw(st.floats(0, 1e-4)),
         p=draw(st.sampled_from([1.0, 1.4, 2.0, 3.0, float("inf")])), step=draw(st.floats(0, 1e-8)), item=draw(st.floats(0, 1e-5)),
-        eta_score=draw(st.none() | st.floats(0.1, 1)), eta_staging=draw(st.floats(0.1, 1)), eta_best=draw(st.none() | st.floats(0.1, 1)),
+        turn=draw(st.floats(0, 1e-6)), hit=draw(st.floats(0, 1e-6)), eta_score=draw(st.none() | st.floats(0.1, 1)), eta_staging=draw(st.floats(0.1, 1)), eta_best=draw(st.none() | st.floats(0.1, 1)),
         error=draw(st.floats(0, 0.5)),
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ def ops(draw):
     return rl.Op(
         "made", draw(st.sampled_from(sorted(KERNELS))), draw(st.sampled_from(["bf16", "fp8"])), flops=draw(floats(1e3, 1e16)),
         bytes=draw(floats(1e2, 1e13)), launches=draw(st.integers(1, 3)), staging=draw(st.just(0.0) | floats(1e2, 1e13)),
-        depth=draw(st.floats(0, 1e6)), items=draw(st.floats(0, 1e5)), scores=draw(st.just(0.0) | floats(1, 1e12)),
+        depth=draw(st.floats(0, 1e6)), items=draw(st.floats(0, 1e5)), hits=draw(st.floats(0, 1e4)), scores=draw(st.just(0.0) | floats(1, 1e12)),
         form=draw(st.sampled_from(["", "bf16", "fp8", "fp8-block"])),
     )  # fmt: skip
 

@@ -156,3 +156,11 @@ def test_verbs_take_the_keywords_that_they_took():
     for verb in (rl.estimate, rl.train, rl.search, rl.search_training, rl.pools, rl.simulate, rl.sweep):
         with pytest.raises(rl.QuestionError, match="no_such_keyword"):
             verb("llama-3.1-8b", "dgx-h100", *(("x.csv",) if verb is rl.simulate else ()), no_such_keyword=1)
+
+
+def test_importing_the_package_imports_little():
+    # Until the command line's first line has run, Ctrl-C ends in Python's own traceback.
+    told = "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules); import roofline; print(*(set(sys.modules) - before))"
+    words = [sys.executable, "-S", "-c", told, str(Path(rl.__file__).parents[1])]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert not {"importlib.metadata", "re", "numpy", "attr", "pathlib", "signal"} & set(done.stdout.split())

@@ -173,7 +173,9 @@ __all__ = sorted(_HOME, key=lambda name: (not name.isupper(), not name[0].isuppe
 def __getattr__(name: str) -> object:
     """Import a name when it is first asked for: ``import roofline`` itself loads nothing that prices."""
     if name == "__version__":
-        found: object = import_module("importlib.metadata").version("roofline")
+        from importlib.metadata import version  # noqa: PLC0415 - it imports much
+
+        found: object = version("roofline")
     elif name in _HOME:
         found = getattr(import_module(f"roofline.{_HOME[name]}"), name)
     elif name in _PACKAGES:

@@ -41,7 +41,7 @@ TRUE = {
     "attention_decode": rl.Kernel(1.0, 0.7, 8e-6, step=1.5e-10, item=3e-6),
     "mla_prefill": rl.Kernel(0.5, 0.6, 20e-6, 1.0, step=15e-9, item=4e-6),
     "mla_decode": rl.Kernel(0.5, 0.7, 15e-6, 3.0, step=5e-10, item=8e-6),
-    "moe": rl.Kernel(0.5, 0.75, 36e-6, 2.0, eta_staging=0.3),
+    "moe": rl.Kernel(0.5, 0.75, 36e-6, 2.0, eta_staging=0.3, hit=4e-7),
     "elementwise": rl.Kernel(eta_memory=0.6, t0=4e-6, p=1.0),
 }  # fmt: skip
 MOVED = {

@@ -2,6 +2,7 @@
 
 import datetime
 
+import attrs
 import pytest
 
 import roofline as rl
@@ -77,10 +78,28 @@ def test_words_and_errors():
 
 def test_a_pass_outside_a_graph_takes_at_least_its_launches():
     ask = rl.Prefill(rl.model("llama-3.1-8b"), 1, 64)
-    engine = rl.catalog.engine("sglang", "dgx-b200")
-    slow, fast = (
+    engine = rl.catalog.engine("sglang@0.5.4", "dgx-b200")
+    slow, cut, fast = (
         rl.estimate(ask, "dgx-b200", rl.Layout(), engine=rl.catalog.engine(name, "dgx-b200"))
-        for name in ("sglang", "trtllm@0.9")
+        for name in ("sglang@0.5.4", "sglang@0.5.10", "trtllm@0.9")
     )
     # 32 layers of 9 kernels and 3 around attention, and a few more.
-    assert slow.ttft > 32 * 12 * engine.launch_host > fast.ttft
+    assert slow.ttft > 32 * 12 * engine.launch_host > cut.ttft > fast.ttft
+    # Graphs cut at attention leave its kernel, 3 around it and a piece after it to the host.
+    assert cut.ttft > 32 * 5 * engine.launch_host
+
+
+def test_norms_are_part_of_the_all_reduce_before_them_where_a_stack_says_so():
+    engine = rl.catalog.engine("trtllm", "dgx-h100")
+    assert engine.fused_norm
+    assert not rl.catalog.engine("trtllm@0.9", "dgx-h100").fused_norm
+    apart = attrs.evolve(engine, fused_norm=False)
+    ask = rl.Decode(rl.model("llama-3.1-8b"), 1.0, 512.0)
+
+    def step(engine, tp):
+        return rl.estimate(ask, "dgx-h100", rl.Layout(tp=tp), engine=engine).tpot
+
+    assert step(engine, 1.0) == step(apart, 1.0)
+    # Two a layer and the last one: 65 launches.
+    launch = rl.catalog.profile("calibrated", "dgx-h100").on("trtllm").kernel("elementwise", "bf16").t0 * engine.launch
+    assert step(apart, 2.0) - step(engine, 2.0) == pytest.approx(65 * launch)

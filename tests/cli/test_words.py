@@ -195,3 +195,32 @@ def test_the_share_of_memory_is_a_flag_of_every_command_that_serves(capsys, line
     assert [status for status, _ in answers] == [0, 0]
     assert answers[0] != answers[1]
     assert run(capsys, f"{line} 1.5")[0] == 2
+
+
+@pytest.mark.parametrize("told", ["1", "-5", "wide", "", "9" * 30, "1000000"])
+def test_help_in_any_number_of_columns(monkeypatch, capsys, told):
+    monkeypatch.setenv("COLUMNS", told)
+    app.main(["estimate", "--help"])
+    out, err = capsys.readouterr()
+    assert "--concurrency" in out
+    assert err == ""
+    assert len(out) < 1_000_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes of a shell")
+@pytest.mark.parametrize("words", [["--help"], ["list", "models"], ["estimate", "--help"]])
+def test_a_reader_that_leaves_is_no_failure(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "roofline", *words], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_standard_error_changes_no_status():
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-m", "roofline", "estimate", "no-such-model", "-s", "dgx-h100"]
+        assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, check=False).returncode == 2

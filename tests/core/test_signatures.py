@@ -91,3 +91,25 @@ def test_constants_are_numbers():
 
 def test_an_error_is_one_line():
     assert str(rl.DescriptorError("a\x1b[31m\u202e\nb")) == "a?[31m? b"
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda est: est.plot("roofline"), "ax="), (lambda est: est.plot(kind=3), "kind="), (lambda est: est.plot(style=[1]), "style="),
+        (lambda est: est.plot(width={1}), "width="), (lambda est: est.interval(3), "quantity="), (lambda est: est.ttft_percentile("x"), "must be a number"),
+        (lambda est: est.best(object()), "must be"), (lambda est: est.launch(7), "tool="), (lambda est: rl.launch(3), "answer="),
+        (lambda est: est.question.model.cut(Path("x")), "must be a"), (lambda est: est.question.model.with_draft("x"), "must be a"),
+        (lambda est: est.noted(3), "notes="), (lambda est: est.among(np.array([0.5])), "where="), (lambda est: est.among(np.array([99])), "where="),
+        (lambda est: est.power(np.array([1, 2])), "scope="), (lambda est: rl.validate([ROW]).worst(of=["x"]), "must be a list"),
+        (lambda est: rl.sweep(est.question.model, "dgx-h100", batch=[8], context=[100]).at("x"), "must be a"),
+    ],
+)  # fmt: skip
+def test_methods_refuse_wrong_types_as_functions_do(call, what):
+    est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, input=100, output=10)
+    with pytest.raises(rl.RooflineError, match=what):
+        call(est)
+
+
+ROW = {"model": "llama-3.1-8b", "system": "dgx-h100", "mode": "decode", "tp": 1, "chips": 1, "input_len": 1000, "output_len": 9, "concurrency": 4,
+       "tpot_s": 0.01}  # fmt: skip

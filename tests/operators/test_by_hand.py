@@ -229,6 +229,36 @@ def test_matrices_of_a_mixture_by_hand():
     assert sum(found_.values()) == 600 * 8 + 3 * 600 * 900 + 600
 
 
+def layer(model, layout=None):
+    """Return the operations of the first layer of a model, by name."""
+    cut = sections(rl.Decode(rl.model(model), 3.0, 100.0), layout or rl.Layout(), CHIP)
+    return {w.name: w for s in cut if s.place == "layers" for w in s.operations}
+
+
+def test_a_norm_over_all_heads_adds_up_two_sums_of_squares_a_token():
+    over_all, of_each = (layer(name, rl.Layout(tp=4)) for name in ("minimax-m2.5", "qwen3-235b-a22b"))
+    reduced = over_all["norm reduce"]
+    assert (reduced.collective, float(reduced.size), float(reduced.group)) == ("all_reduce", 3 * 8, 4)
+    # Queries of 48 / 4 heads and keys of 8 / 4, 128 wide, read in 16 bits.
+    assert float(over_all["squares"].bytes) == 3 * 14 * 128 * 2
+    assert "norm reduce" not in of_each
+
+
+def test_a_shared_expert_with_a_gate_is_a_product_a_sigmoid_and_two_passes():
+    found = layer("qwen3-next-80b-a3b")
+    assert float(found["shared gate"].flops) == 2 * 3 * 2048
+    assert (float(found["shared scale"].launches), float(found["shared scale"].bytes)) == (3, 5 * 3 * 2048 * 2)
+    assert "shared scale" not in layer("deepseek-v3")
+
+
+def test_decays_and_strengths_of_the_delta_rule_are_a_product_of_their_own():
+    found = layer("qwen3-next-80b-a3b")
+    # One of each for 32 heads.
+    assert float(found["decay beta"].flops) == 2 * 3 * 2048 * 64
+    assert float(found["in"].flops) == 2 * 3 * 2048 * (2 * 16 * 128 + 2 * 32 * 128)
+    assert "decay beta" not in layer("nemotron-3-nano-30b-a3b")
+
+
 def test_towers_are_stored_once_on_the_tensor_peers_of_the_first_stage():
     seeing = rl.model("qwen3.5-27b")
     assert seeing.towers

@@ -17,10 +17,10 @@ from roofline.operators.transformer.flow import attended, flow
 # What every tensor peer does for itself: projections into latents, routing, norms, and the shared block's gate.
 COPIED = {
     "norm", "router", "q_a", "q_a kv_a", "kv_a", "q_a kv", "look up", "project", "index q", "index k", "index scores", "index choice",
-    "mix streams", "streams", "merge streams", "look up and gate", "spread", "latent in", "latent out",
+    "shared gate", "mix streams", "streams", "merge streams", "look up and gate", "spread", "latent in", "latent out",
 }  # fmt: skip
 # Partly copied: a whole query projection beside the latent, keys and values of fewer heads than ranks, the rows of the sampler's norm.
-PARTLY = {"q kv_a", "qkv", "qkv_a", "q_a", "rotate", "in"}
+PARTLY = {"q kv_a", "qkv", "qkv_a", "q_a", "rotate", "in", "decay beta"}
 
 CHIP = rl.Chip("made", {"bf16": 1e15, "fp8": 2e15, "int8": 2e15, "fp4": 4e15}, rl.Memory(1e11, 4e12), cores=100)
 

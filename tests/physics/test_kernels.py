@@ -52,13 +52,13 @@ def test_better_hardware_never_slows_an_operation(op, chip, profile, factor):
 @given(made.ops(), made.chips(), PROFILES, st.floats(1, 10))
 def test_more_work_takes_longer(op, chip, profile, factor):
     before = price(op, chip, profile).time / CLOSE
-    for name in ("flops", "bytes", "launches", "staging", "depth", "items", "scores"):
+    for name in ("flops", "bytes", "launches", "staging", "depth", "items", "hits", "scores"):
         assert price(made.scaled(op, **{name: factor}), chip, profile).time >= before, name
 
 
 # Constants and in which direction each is worse: parts of a peak and the sharing of time when less, times when more.
 WORSE = {
-    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "eta_score": -1, "turn": 1, "elsewhere": 1, "error": 0,
+    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "eta_score": -1, "turn": 1, "hit": 1, "elsewhere": 1, "error": 0,
 }  # fmt: skip
 
 
@@ -81,8 +81,21 @@ def test_no_constant_makes_anything_faster_when_it_grows_worse(op, chip, kernel,
 def test_each_constant_of_a_kernel_counts():
     """Twice as bad, each makes an operation that has everything slower."""
     chip = rl.Chip("toy", {"bf16": 1e15}, rl.Memory(1e11, 4e12), best={"bf16": 0.8}, cores=5)
-    op = Op("o", "gemm", "bf16", 1e12, 4e9, launches=2.0, staging=4e9, depth=1e3, items=10.0, scores=1e6, elsewhere=4e9)
-    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 0.5, 0.5, 0.5, turn=1e-3, elsewhere=0.5)
+    op = Op(
+        "o",
+        "gemm",
+        "bf16",
+        1e12,
+        4e9,
+        launches=2.0,
+        staging=4e9,
+        depth=1e3,
+        items=10.0,
+        hits=5.0,
+        scores=1e6,
+        elsewhere=4e9,
+    )
+    kernel = Kernel(0.5, 0.5, 1e-3, 2.0, 1e-6, 1e-3, 0.5, 0.5, 0.5, turn=1e-3, hit=1e-3, elsewhere=0.5)
 
     def timed(constants):
         return float(
@@ -141,7 +154,7 @@ def test_what_is_not_launched_walks_no_way(op, chip, profile):
     silent = attrs.evolve(op, launches=0.0)
     shallow = attrs.evolve(silent, depth=0.0)
     assert price(silent, chip, profile).time == price(shallow, chip, profile).time
-    nothing = attrs.evolve(silent, flops=0.0, bytes=0.0, staging=0.0, items=0.0, scores=0.0)
+    nothing = attrs.evolve(silent, flops=0.0, bytes=0.0, staging=0.0, items=0.0, hits=0.0, scores=0.0)
     assert price(nothing, chip, profile.eagerly()).time == 0.0
 
 

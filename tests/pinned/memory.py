@@ -38,6 +38,7 @@ MODELS = {
     "mixed": MIXED,
     "mixed, tied": attrs.evolve(MIXED, tied=True),
     "narrow": MIXED.stored("nvfp4", "fp8"),
+    "wide": MIXED.stored("fp32"),
     "hyper-connections": model(hyper=Hyper(4, 24, 3, head=True), formats=Formats(residual="fp32")),
     "embedding of each layer": model(
         per_layer=PerLayer(900, 28), towers=(Tower("vision", 123_456), Tower("sound", 7_001))
@@ -155,6 +156,9 @@ def rooms():
     )
     yield "many sequences", serving_memory.room(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(sequences=90_000.0), 1000.0)
     yield "limits", [serving_memory.limits(system, profile()) for system in MACHINES.values()]
+    for edge in (FULL.tiny, FULL.large, FULL.huge):
+        exact = rl.System("exact", attrs.evolve(CHIP, memory=rl.Memory(edge, 1e12)), chips=8.0, tiers=(NODE,))
+        yield f"limits at {edge:g}", serving_memory.limits(exact, profile())
     yield "driven", [serving_memory.driven_memory(system, FULL) for system in MACHINES.values()]
     for name in ("mixed", "latent", "draft model"):
         yield f"drafting {name}", serving_memory.drafting(MODELS[name], np.array([0.0, 1.0, 3.0]))
@@ -169,6 +173,8 @@ CACHES = {
     "chunked": {"chunked": True},
     "pages": {"page": 256.0},
     "pages, chunked": {"page": 256.0, "chunked": True},
+    "pages of two sizes": {"page": 256.0, "index_pages": True, "entry": 1.14},
+    "pools of compressors": {"compressed_room": 0.13, "entry": 1.14},
 }
 TOKENS = np.array([90.0, 128.0, 700.0, 3000.0, 40_001.0])
 
@@ -210,7 +216,7 @@ def laid_out():
                 compressed_cache.compressor_bytes(m),
                 *(
                     compressed_cache.paged(m, length, entry, TOKENS, 512.0, apart=apart)
-                    for length, entry, apart in ((64.0, 0.0, False), (256.0, 1.14, True))
+                    for length, entry, apart in ((64.0, 0.0, False), (256.0, 1.14, True), (256.0, 0.6, True))
                 ),
                 compressed_cache.pooled(m, 0.1, 1.14, TOKENS),
             ],
@@ -271,7 +277,7 @@ TRAINED = {
 @pinned
 def training():
     """What training keeps on a rank, for every kind of sharding and task."""
-    for name in ("mixed", "dense alone", "experts alone", "draft model", "narrow", "latent"):
+    for name in ("mixed", "dense alone", "experts alone", "draft model", "narrow", "wide", "latent"):
         m = MODELS[name]
         for title, layout in TRAINED.items():
             dense, routed = training_memory.held(m, layout)

@@ -252,6 +252,25 @@ def whole_passes():
 
 
 @pinned
+def belongs():
+    """The module and the role of every operation, in words."""
+    for kind, block in (
+        *((name, "none") for name in ATTENTIONS),
+        *(("none", name) for name in FFNS if name != "none"),
+        ("grouped", "dense"),
+    ):
+        m = model(kind, block, mtp=1, hyper=Hyper(4, 24, 3, head=True), per_layer=PerLayer(900, 28))
+        for name in ("draft", "mixed"):
+            parts = sections(QUESTIONS[name](m), LAYOUTS["tp 2"], CHIP)
+            words = [
+                f"{work.name}: {work.module} {getattr(work, 'role', '')}".strip()
+                for part in parts
+                for work in part.operations
+            ]
+            yield f"{kind}, {block}, {name}", "; ".join(dict.fromkeys(words))
+
+
+@pinned
 def pairs():
     """Pairs of queries and keys."""
     new, past = np.array([1.0, 3.0, 3.0, 50.0, 50.0, 700.0, 8.0]), np.array([0.0, 0.0, 10.0, 7.0, 100.0, 30.0, 24.0])

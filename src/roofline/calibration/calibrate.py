@@ -20,9 +20,9 @@ from roofline.calibration.timings import Timings, joined, read
 from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns
-from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, Seconds, show
+from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
@@ -175,17 +175,19 @@ def shared(
     *,
     by_best: bool = False,
     worst: Ratio = WORST,
-    most: Seconds | None = None,
+    most: Kernel | None = None,
 ) -> Fit | None:
     """Return the constants that serve any stack; None where their error is more than ``worst``: the class then keeps its base's.
 
     What belongs to one library's kernel (:data:`roofline.calibration.fitting.OWN`) is fitted, so that it does not bend the others,
-    and left out. A launch takes ``most`` at most: that of a wider format, whose kernels are as many.
+    and left out. A launch and an expert take no longer than those of ``most``, a wider format whose kernels are as many.
     """
     found = fit(parts, start, by_best=by_best)
-    if most is not None and any(isinstance(c, Kernel) and c.t0 > most for c in found.constants.values()):
-        less = {key: attrs.evolve(at(start, key), t0=most) for key in found.constants}  # type: ignore[arg-type]
-        left = {name: tuple(each for each in names if each != "t0") for name, names in FITTED.items()}
+    above = () if most is None else tuple(name for name in _AS_MANY if _above(found, name, most))
+    if above:
+        change = {name: getattr(most, name) for name in above}
+        less = {key: attrs.evolve(at(start, key), **change) for key in found.constants}
+        left = {name: tuple(each for each in names if each not in above) for name, names in FITTED.items()}
         found = fit(parts, put(start, less), by_best=by_best, fitted=left)
     (key, *_) = found.constants
     if isinstance(key, str):
@@ -202,12 +204,21 @@ def shared(
     )
 
 
-def _wider(part: Part, tried: Iterable[tuple[Part, Fit | None]]) -> Seconds | None:
-    """Return the launch time found for the class in 8 bits, where the part is of it in 4."""
+_AS_MANY: Final = ("t0", "hit")
+"""Times of kernels and experts, of which a narrow format has as many as a wide one."""
+
+
+def _above(found: Fit, name: str, most: Kernel) -> bool:
+    """Return whether a time was found to be longer than that of another format."""
+    return any(isinstance(c, Kernel) and getattr(c, name) > getattr(most, name) for c in found.constants.values())
+
+
+def _wider(part: Part, tried: Iterable[tuple[Part, Fit | None]]) -> Kernel | None:
+    """Return the constants found for the class in 8 bits, where the part is of it in 4."""
     key = (part.timings.kernel, "fp8-block")
     found = (each for _, each in tried if each is not None and key in each.constants)
-    launches = [c.t0 for each in found for c in each.constants.values() if isinstance(c, Kernel)]
-    return launches[0] if launches and (part.timings.kernel, part.timings.form) == ("moe", "nvfp4") else None
+    wider = [c for each in found for c in each.constants.values() if isinstance(c, Kernel)]
+    return wider[0] if wider and (part.timings.kernel, part.timings.form) == ("moe", "nvfp4") else None
 
 
 def _alike(part: Part, grouped: Mapping[str, Sequence[Timings]], start: Calibration) -> list[Part]:
@@ -316,6 +327,7 @@ def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
     return tuple(fact for fact in start.facts if fact.path.rpartition(".")[0] not in new)
 
 
+@typed_methods
 @frozen(eq=False)
 class Calibrated(Displayed):
     """A fitted profile, and how well it tells the times it was not fitted to.

@@ -40,7 +40,7 @@ FITTED: Final[Mapping[str, tuple[str, ...]]] = {
     "attention_decode": ("eta_memory", "t0", "step", "item"),
     "mla_prefill": ("eta_compute", "eta_memory", "t0", "step", "item"),
     "mla_decode": ("eta_compute", "eta_memory", "t0", "step", "item", "p"),
-    "moe": ("eta_compute", "eta_memory", "t0", "eta_staging", "turn", "elsewhere"),
+    "moe": ("eta_compute", "eta_memory", "t0", "eta_staging", "turn", "hit", "elsewhere"),
     "elementwise": ("eta_memory", "t0"),
     "ring": ("start", "hop", "eta", "pair"),
     "in_network": ("start", "eta"),
@@ -68,8 +68,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     # The fixed work of one item on one core: a few hundred to ten thousand cycles.
     "item": (0.1 * MICRO, 15 * MICRO),
     "eta_score": (0.2, 1.2),
-    # One expert of a list that is walked through.
-    "turn": (0.005 * MICRO, 0.6 * MICRO), "elsewhere": (0.02, 1.5),
+    # One expert of a list that is walked through, and one that has tokens: what its tiles begin and end with.
+    "turn": (0.005 * MICRO, 0.6 * MICRO), "hit": (0.005 * MICRO, MICRO), "elsewhere": (0.02, 1.5),
     "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
     "eta": (0.02, 1.0), "far": (0.02, 1.0), "pair": (0.2, 1.2),
     # Twenty cores that copy 2.5 to 50 GB/s each.
@@ -78,9 +78,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
 _START: Final = {
     "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "eta_score": 0.8, "eta_compute": 0.6, "eta_memory": 0.7,
     "eta_staging": 0.5, "eta_best": 0.88, "alpha": 5 * MICRO, "peer": 0.1 * MICRO, "hop": 1.0, "start": 6.0, "eta": 0.7, "far": 0.8,
-    "pair": 0.9, "copied": 300 * GIGA, "turn": 0.1 * MICRO, "elsewhere": 0.5,
+    "pair": 0.9, "copied": 300 * GIGA, "turn": 0.1 * MICRO, "hit": 0.1 * MICRO, "elsewhere": 0.5,
 }  # fmt: skip
-TIMES: Final = ("t0", "step", "item", "turn", "alpha", "peer")
+TIMES: Final = ("t0", "step", "item", "turn", "hit", "alpha", "peer")
 """Constants that are times."""
 _WIDTH: Final = 0.1
 _INSIDE: Final = 1e-5

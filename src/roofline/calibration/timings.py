@@ -181,7 +181,7 @@ def _moe(c: Columns, form: str, rate: str) -> Op:
         "experts", "moe", rate, 2 * weights * rows, hit * weights * dtype(form).bytes,
         staging=moe.passes(c["tokens"], rows, c["hidden"], width, passed=passed, into=matrices - 1),
         elsewhere=moe.passes(0.0, strange, c["hidden"], 0.0, passed=passed, into=matrices - 1),
-        items=slots, form=form,
+        items=slots, hits=hit, form=form,
     )  # fmt: skip
 
 

@@ -257,7 +257,7 @@ def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
 _CONSTANTS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "eta_score": ONE,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
-    "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
+    "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "hit": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
 _ABOVE: Final = (
     "eta_compute",

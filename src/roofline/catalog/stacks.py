@@ -205,7 +205,7 @@ def _words(table: Table) -> dict[str, Any]:
         out["index"] = table.text("index")
         if out["index"] not in DTYPES:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
-    for key in ("windows", "shared_routed"):
+    for key in ("windows", "shared_routed", "fused_norm"):
         if key in table:
             out[key] = table.flag(key)
     if "systems" in table:
@@ -214,6 +214,7 @@ def _words(table: Table) -> dict[str, Any]:
         ("fused", tuple(DTYPES), "formats"),
         ("attention", tuple(DTYPES), "formats"),
         ("captured", PASSES, "passes"),
+        ("pieces", PASSES, "passes"),
     ):
         if table.raw(key, None) is not None:
             out[key] = table.words(key)

@@ -16,7 +16,7 @@ from contextlib import suppress
 import cyclopts
 from cyclopts import App, Parameter
 
-from roofline.cli.console import NARROWEST, Warned, complain
+from roofline.cli.console import Warned, columns, complain
 from roofline.cli.examples import EXAMPLES
 from roofline.cli.peers import explained, translated
 from roofline.core.errors import RooflineError
@@ -89,8 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the words after ``roofline``; by default those that the process was started with.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if not os.environ.get("COLUMNS", "80").isdecimal() or int(os.environ.get("COLUMNS", "80")) < NARROWEST:
-        os.environ["COLUMNS"] = str(NARROWEST)  # help in no columns would have no end
+    if "COLUMNS" in os.environ:
+        os.environ["COLUMNS"] = columns(os.environ["COLUMNS"])
     warned = Warned()
     logging.getLogger("roofline").addHandler(warned)
     try:
@@ -102,6 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
         complain(str(error))
     except BrokenPipeError:
         _discard()  # the reader has seen enough
+    except SystemExit as left:
+        if not isinstance(left.__context__, BrokenPipeError):  # as Rich, which prints help, leaves in that case
+            raise
     except OSError as error:
         _discard()
         complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")

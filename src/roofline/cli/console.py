@@ -27,6 +27,8 @@ USUAL: Final = 80
 """Columns of a terminal that does not say, and of a file or a pipe."""
 NARROWEST: Final = 40
 """Columns that text keeps within at least."""
+WIDEST: Final = 1000
+"""Columns that help fills at most: it pads its lines."""
 
 _PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u", "–": "-", "×": "x"})
 _CLEAR: Final = "\r\x1b[K"
@@ -86,6 +88,16 @@ def complain(message: str) -> NoReturn:
 def width() -> int:
     """Return the columns that text keeps within: those of the terminal or of COLUMNS, 80 where neither says."""
     return max(shutil.get_terminal_size((USUAL, 24)).columns, NARROWEST)
+
+
+def columns(told: str) -> str:
+    """Return the columns that help is set in, where the environment tells some: none would have no end, a million 80 MB.
+
+    >>> columns("0"), columns("120"), columns("9" * 30), columns("wide")
+    ('40', '120', '1000', '40')
+    """
+    count = int(told) if told.isdecimal() and len(told) < 9 else WIDEST if told.isdecimal() else 0
+    return str(min(max(count, NARROWEST), WIDEST))
 
 
 def _print(text: str, stream: TextIO | None) -> None:

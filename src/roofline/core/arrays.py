@@ -203,7 +203,10 @@ def take(noun: N, where: tuple[slice | int, ...]) -> N:
 
 def picked(noun: N, shape: tuple[int, ...], where: NDArray[np.int64]) -> N:
     """Return the noun with every array cut to the points ``where`` of a broadcast shape, counted row by row, on one axis."""
-    index = np.unravel_index(where, shape)
+    try:
+        index = np.unravel_index(where, shape)
+    except (TypeError, ValueError):
+        raise QuestionError(fault("where", where, f"must be whole numbers that count points of {shape}")) from None
     return mapped(noun, lambda array: np.broadcast_to(array, shape)[index])
 
 

@@ -92,7 +92,7 @@ def near(name: str, names: Iterable[str], what: str = "") -> str:
     >>> near("h10", ["h100", "b200"]), near("gb200", ["gb200-nvl72", "b200"])
     ('did you mean h100?', 'did you mean gb200-nvl72 or b200?')
     """
-    known, asked = sorted(names), name.lower()[:80]
+    known, asked = sorted(names), str(name).lower()[:80]
     holding = sorted((each for each in known if len(asked) > 2 and asked in each), key=len)
     alike = difflib.get_close_matches(asked, known, n=3, cutoff=0.6)
     within = sorted((each for each in known if len(each) > 3 and each in asked), key=len, reverse=True)

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault, unknown
+from roofline.core.signatures import typed_methods
 from roofline.core.text import csv_text
 from roofline.core.values import Cell
 
@@ -28,6 +29,7 @@ def _even(_: object, __: object, columns: Mapping[str, NDArray[Any]]) -> None:
         raise QuestionError(fault("columns", sorted(sizes), "must be lists of one length"))
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Frame:
     """Columns by name; ``frame["tpot_s"]`` is an array, ``dict(frame)`` all of them.

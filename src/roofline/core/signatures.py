@@ -18,6 +18,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import masked
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type[Any])
 Test = Callable[[Any], bool]
 
 _MOST: Final = 1024
@@ -39,15 +40,14 @@ def typed(function: F) -> F:
         ...
     roofline.core.errors.QuestionError: value='4': must be a number
     """
-    signature = inspect.signature(function)
-    # Those that take what is left of the values (``*systems``) have no name of their own for each.
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    named = tuple(name for name, parameter in signature.parameters.items() if parameter.kind in plain)
 
     @functools.cache
-    def tests() -> dict[str, tuple[Test, str]]:
+    def tests() -> tuple[tuple[str, ...], dict[str, tuple[Test, str]]]:
         found = dict[str, tuple[Test, str]]()
-        for name, parameter in signature.parameters.items():
+        parameters = inspect.signature(function).parameters
+        # Those that take what is left of the values (``*systems``) have no name of their own for each.
+        plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for name, parameter in parameters.items():
             hint = _hint(parameter.annotation, function.__module__)
             if parameter.kind is parameter.VAR_KEYWORD:
                 inner: Any = get_args(hint)[0] if get_origin(hint) is Unpack else None
@@ -55,12 +55,12 @@ def typed(function: F) -> F:
                 found |= {word: _test(_hint(each, inner.__module__)) for word, each in members.items()}
             elif parameter.kind is not parameter.VAR_POSITIONAL:
                 found[name] = _test(hint)
-        return found
+        return tuple(name for name, parameter in parameters.items() if parameter.kind in plain), found
 
     @functools.wraps(function)
     def checked(*values: Any, **words: Any) -> Any:
         # What is missing, or given twice, Python says itself.
-        known = tests()
+        named, known = tests()
         for name, value in (*zip(named, values, strict=False), *words.items()):
             test = known.get(name)
             if test is not None and not test[0](value):
@@ -68,6 +68,28 @@ def typed(function: F) -> F:
         return function(*values, **words)
 
     return cast("F", checked)
+
+
+def typed_methods(kind: C) -> C:
+    """Return the class, whose public methods are :func:`typed`.
+
+    >>> @typed_methods
+    ... class Half:
+    ...     def of(self, value: float) -> float:
+    ...         return value / 2
+    >>> Half().of(3)
+    1.5
+    >>> Half().of("3")
+    Traceback (most recent call last):
+        ...
+    roofline.core.errors.QuestionError: value='3': must be a number
+    """
+    for name, method in list(vars(kind).items()):
+        if isinstance(method, types.FunctionType) and not name.startswith("_"):
+            code = method.__code__
+            if code.co_argcount + code.co_kwonlyargcount > 1:  # more than ``self``
+                setattr(kind, name, typed(method))
+    return kind
 
 
 def _hint(written: Any, module: str) -> Any:
@@ -110,6 +132,8 @@ def _test(hint: Any) -> tuple[Test, str]:
 
 
 def _of_class(kind: type, inside: tuple[Any, ...]) -> tuple[Test, str]:
+    if kind is np.ndarray and inside and np.bool_ in get_args(inside[-1]):
+        return (lambda value: np.asarray(value).dtype.kind == "b"), "an array of truth values"
     if kind in (float, np.ndarray):
         return _is_number, "a number"
     if kind is int:
@@ -144,6 +168,6 @@ def _is_list(each: Test, kind: type, value: Any) -> bool:
         return False
     if not isinstance(value, (list, tuple, np.ndarray)):
         return True  # gone through once only, by whoever reads it
-    return np.ndim(cast("Any", value) if isinstance(value, np.ndarray) else ()) <= 1 and all(
+    return (not isinstance(value, np.ndarray) or value.ndim == 1) and all(
         each(item) for item in (value.flat if isinstance(value, np.ndarray) else value[:_MOST])
     )

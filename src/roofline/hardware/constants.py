@@ -85,7 +85,7 @@ def _numbers(constants: Any) -> None:
 class Kernel:
     """Constants of one kernel class at one rate.
 
-    ``T = launches t0 + depth step + items / cores item + items turn + (A + elsewhere A') / (eta_staging W)
+    ``T = launches t0 + depth step + items / cores item + items turn + hits hit + (A + elsewhere A') / (eta_staging W)
     + || ||F / (eta_compute P), scores / (eta_score X)||_2, B / (eta_memory W)||_p``
 
     Attributes:
@@ -101,6 +101,7 @@ class Kernel:
             None where it does not. In a format that is not measured, the best of the others bounds ``eta_compute``.
         error: half-width of the 80 % interval of ``T``, relative.
         turn: time of one work item where these are taken one after another, whatever the cores.
+        hit: the same of one item that has work of its own.
         elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
     """
 
@@ -115,6 +116,7 @@ class Kernel:
     eta_best: Ratio | None = None
     error: Ratio = 0.0
     turn: Seconds = 0.0
+    hit: Seconds = 0.0
     elsewhere: Ratio = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -378,7 +380,7 @@ def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kerne
         case "elementwise" | "sampling":
             return _slower(kernel, f.pace * f.passes, 1.0)
         case "moe":
-            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert)
+            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert, hit=0.0)
         case _ if name.startswith(("attention", "mla")):
             # Exponentials and softmax leave the matrix unit cool: clocks stay as they were timed.
             return _slower(kernel, f.pace, f.attention)
@@ -413,7 +415,7 @@ def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
     """
     slow = pace / rate
     return evolve(
-        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, eta_score=None if kernel.eta_score is None else kernel.eta_score / slow,
+        kernel, t0=kernel.t0 * pace, step=kernel.step * pace, item=kernel.item * pace, hit=kernel.hit * pace, eta_score=None if kernel.eta_score is None else kernel.eta_score / slow,
         eta_compute=smaller(kernel.eta_compute / slow, 1.0), eta_memory=smaller(kernel.eta_memory / pace, 1.0),
         eta_staging=smaller(kernel.eta_staging / pace, 1.0),
         eta_best=None if kernel.eta_best is None else kernel.eta_best / slow,

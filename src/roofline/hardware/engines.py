@@ -158,6 +158,7 @@ class Engine:
         origins: the table that each number came from.
         stack: whose kernels it runs, where those were measured; "" for those of all stacks together.
         fused: formats whose activations are quantised with fixed scales inside the kernel before, so that no pass is spent on it.
+        fused_norm: whether the norm after an all-reduce over tensor peers is part of its kernel: passed over, and not launched.
         attention: formats of a cache that its attention multiplies as they are stored, where the chip has the rate;
             others are widened to 16 bits.
         index: format of the scores of sparse attention's index.
@@ -165,6 +166,8 @@ class Engine:
         formats: the same by format of the weights, over that of others: kernels of a format that were not made for the chip.
         launch_host: time of the host for a kernel that no graph has captured.
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
+        pieces: kinds of pass that run in graphs cut at every attention and collective, which the host launches; of models of text alone
+            that draft no tokens, on one pipeline stage and one attention rank.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
@@ -205,12 +208,14 @@ class Engine:
     origins: Mapping[str, str] = field(factory=dict, repr=False)
     stack: str = ""
     fused: tuple[str, ...] = ()
+    fused_norm: bool = False
     attention: tuple[str, ...] = ("fp8",)
     index: str = "fp8"
     launch: Ratio = 1.0
     formats: Mapping[str, Ratio] = field(factory=dict)
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
+    pieces: tuple[str, ...] = ()
     compute: Ratio = 1.0
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0

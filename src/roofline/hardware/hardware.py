@@ -13,6 +13,7 @@ from roofline.core.arrays import larger
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import amount, named, number, positive, refuse, unknown_or_positive
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.units import (
     Bytes,
     BytesPerSecond,
@@ -311,6 +312,7 @@ def _tiers() -> Any:
     return field(converter=_tuple, validator=_some_tier)
 
 
+@typed_methods
 @frozen(eq=False)
 class System:
     """Chips and the tiers between them, innermost first: a node, a rack, a supernode.

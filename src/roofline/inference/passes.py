@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from attrs import evolve
 
-from roofline.core.arrays import ceil, larger, share, smaller
+from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller
 from roofline.core.remember import Later, remembered
 from roofline.core.units import Count, Ratio, Seconds
 from roofline.hardware.constants import Calibration
@@ -19,7 +19,7 @@ from roofline.models.architecture import Model
 from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
-from roofline.operators.operations import Message, Operation, Section, launched
+from roofline.operators.operations import Message, Op, Operation, Section, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
@@ -54,7 +54,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     # Attention ranks have processes of their own: each schedules, samples and sends what it serves itself.
     own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    host = share(engine.stream * own + _launching(cut, engine, name), chip.time)
+    pieces = name in engine.pieces and _cut_in_pieces(question, layout)
+    host = share(engine.stream * own + _launching(cut, engine, name, pieces), chip.time)
     waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
@@ -69,6 +70,8 @@ def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tup
     if engine.shared_routed:
         question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
+    if engine.fused_norm:
+        cut = tuple(evolve(s, operations=tuple(_joined(work, layout) for work in s.operations)) for s in cut)
     if engine.exchange == "all_to_all":
         return cut
     return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
@@ -81,6 +84,13 @@ def _routed(model: Model) -> Model:
     ))  # fmt: skip
 
 
+def _joined(work: Operation, layout: Layout) -> Operation:
+    """Return a norm as part of the all-reduce before it, where there is one: its passes over memory are left."""
+    if not isinstance(work, Op) or work.module != "norm":
+        return work
+    return evolve(work, launches=work.launches * (layout.tp <= 1))
+
+
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
 
 
@@ -91,14 +101,33 @@ def _gathered(work: Operation) -> Operation:
     return evolve(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
 
 
-def _launching(cut: Iterable[Section], engine: Engine, kind: str) -> Seconds:
+def _cut_in_pieces(question: Pass, layout: Layout) -> Mask:
+    """Return where graphs cut at attention serve a pass: for text alone, without drafts, on one pipeline stage and one attention rank.
+
+    Source:
+        SGLang's documentation of piecewise CUDA graphs, "Compatibility".
+    """
+    drafts = 0.0 if isinstance(question, Prefill) else question.draft_tokens
+    return (drafts <= 0) & (layout.dp <= 1) & (layout.pp <= 1) & (not question.model.towers)
+
+
+def _launching(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) -> Seconds:
     """Return the time in which the host launches the kernels of a pass one by one; 0 for one that a graph has captured.
 
     The host runs ahead of the chip: a pass is bound by its launches only where they take longer than its kernels do together.
+
+    Args:
+        pieces: where graphs are cut at attention and collectives: the host launches these, and a piece after each.
     """
     if kind in engine.captured:
         return 0.0
-    return engine.launch_host * sum((s.times * sum(map(launched, s.operations)) for s in cut), start=0.0)
+
+    def by_host(work: Operation) -> Count:
+        between = isinstance(work, Message) or work.role == "core"
+        each = launched(work)
+        return pick(pieces, (each + (each > 0)) * between, each)
+
+    return engine.launch_host * sum((s.times * sum(map(by_host, s.operations)) for s in cut), start=0.0)
 
 
 def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:

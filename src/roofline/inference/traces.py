@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_TOKENS, named, number, refuse
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.units import MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 from roofline.inference.trace_files import opened, written
@@ -80,6 +80,7 @@ def lengths(name: str, given: float | Lengths, kind: str, variation: float) -> L
     return Lengths(kind, float(given), float(variation))
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Trace:
     """Requests in the order they come.

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import named
+from roofline.core.signatures import typed_methods
 from roofline.core.units import GIGA, Bytes
 from roofline.models.blocks import (
     Absent,
@@ -223,6 +224,7 @@ class Tower:
     parameters: int
 
 
+@typed_methods
 @frozen
 class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.

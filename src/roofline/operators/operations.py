@@ -39,6 +39,7 @@ class Op:
         staging: traffic of passes before and after the kernel proper: quantising its input, permuting its rows.
         depth: elements that one core walks through one after another: the inner dimension of a GEMM, the keys of a query.
         items: independent work items, each with a fixed cost on one core: blocks of queries, caches, experts.
+        hits: those items that have work of their own: experts that a token was sent to.
         scores: exponentials of a softmax, which no matrix unit does.
         useful: part of the FLOP that no other rank repeats and no padding wastes.
         form: format of the weights, or of the cache, that the kernel reads: two at one rate may have kernels of their own.
@@ -66,6 +67,7 @@ class Op:
     staging: Bytes = 0.0
     depth: Count = 0.0
     items: Count = 0.0
+    hits: Count = 0.0
     scores: Count = 0.0
     useful: Ratio = 1.0
     form: str = ""

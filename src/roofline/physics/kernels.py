@@ -1,11 +1,11 @@
 r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
 
-.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + \frac{A + e A'}{\eta_a W}
+.. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + h\,t_h + \frac{A + e A'}{\eta_a W}
           + \left\| \left\| \frac{F}{\eta_c P},\; \frac{s}{\eta_s X} \right\|_2,\; \frac{B}{\eta_m W} \right\|_p
 
 F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n launches; depth d, the elements that one
 core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
-1969); i items with a fixed cost; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
+1969); i items with a fixed cost, h of them with work of their own; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
 after, and A' those over rows of other ranks' experts, of which some kernels make a part e all the same.
 Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
 :math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
@@ -131,6 +131,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
         launches * (k.t0 * engine.launch * engine.formats.get(op.form, 1.0))
         + smaller(launches, 1.0) * op.depth * k.step
         + op.items * (k.item / units + k.turn)
+        + op.hits * k.hit
     )
     kernel = latency + around + norm(compute, memory, k.p)
     if some(calibration.host > 0):

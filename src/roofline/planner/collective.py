@@ -17,7 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.units import (
     BYTE,
     BYTE_RATE,
@@ -74,6 +74,7 @@ class CollectiveWords(TypedDict):
     level: str | Path | Calibration
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Collective(Answer):
     """The time of a collective on a system, as nccl-tests counts its bytes. Quantities are floats, or arrays over the points asked.

@@ -19,7 +19,7 @@ from roofline.core.arrays import Mask, larger, pick, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.quantities import quantity
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.units import BYTE, BYTE_RATE, SECOND, Count, Num, PerSecond, Ratio, Seconds, show
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
@@ -41,6 +41,7 @@ FILLED: Final = 0.8
 """Part of the hosts' memory that caches may fill; assumed."""
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Offload(Derived):
     """A service whose cached tokens come from the hosts' memory. Quantities are floats, or arrays over the points asked.

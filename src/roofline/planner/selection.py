@@ -20,6 +20,7 @@ from roofline import catalog
 from roofline.core.arrays import DETAILED, Mask
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, csv_text, figure
 from roofline.core.units import BYTE, SECOND, WATT, Num, Unit, show
 from roofline.core.values import Json, Record
@@ -155,6 +156,7 @@ class Found(Displayed, ABC, Generic[AnswerT]):
         return repr(best)
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Selection(Found[AnswerT]):
     """Candidates that were estimated, held to limits and ranked by an objective.
@@ -364,6 +366,7 @@ def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]
 # A service ------------------------------------------------------------------------------------------------------------
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Search(LayoutSelection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
@@ -1031,6 +1034,7 @@ def _pool_line(each: dict[str, Any]) -> list[str]:
 # Training -------------------------------------------------------------------------------------------------------------
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class TrainingSearch(LayoutSelection[Training]):
     """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.

@@ -27,6 +27,7 @@ from roofline.calibration import foreign, timings
 from roofline.catalog.files import located
 from roofline.core.errors import DescriptorError, QuestionError, fault
 from roofline.core.frames import Frame
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns
 from roofline.core.units import (
     BYTE_RATE,
@@ -107,6 +108,7 @@ class Spot:
     reached: float
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Measured(Displayed):
     """A chip's roofline with what was measured under it.

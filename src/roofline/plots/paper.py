@@ -97,6 +97,8 @@ def placed(ax: Axes | None, size: tuple[float, float], width: float | str | None
         QuestionError: a width for a figure that is there already.
     """
     if ax is not None:
+        if not hasattr(ax, "get_figure") or not hasattr(ax, "plot"):
+            raise QuestionError(fault("ax", ax, "must be axes of matplotlib", "leave it out for a new figure"))
         if width is not None:
             raise QuestionError(fault("width", width, "the axes given have theirs", "leave out width, or ax"))
         styles.dress(ax, style)

@@ -147,7 +147,7 @@ def style(name: str | Style | None) -> Style:
     """
     if isinstance(name, Style):
         return name
-    if name is not None and name not in STYLES:
+    if name is not None and (not isinstance(name, str) or name not in STYLES):
         raise QuestionError(fault("style", name, "no such style", near(str(name), STYLES, "styles")))
     return STYLES[name or "light"]
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
@@ -30,6 +30,7 @@ from roofline.workload.questions import Question, Serve, TrainStep
 ENDINGS = (".html", ".htm")
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Report:
     """A page about one answer.

@@ -19,6 +19,7 @@ from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
 from roofline.core.remember import Later
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, figure
 from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
 from roofline.core.values import Record
@@ -78,6 +79,7 @@ AskedT = TypeVar("AskedT")
 HeldT = TypeVar("HeldT", bound=Holding)
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Answer(Displayed, ABC):
     """An answer about one point, or about every point of the arrays in the question."""
@@ -300,6 +302,7 @@ def _cell(value: Any) -> str:
 _DEGREES = ("tp", "pp", "dp", "ep", "replicas", "cp", "vpp")
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     """An answer about one layout on one machine: the question, the layout, and what its time consists of.

@@ -12,6 +12,7 @@ from roofline.core.arrays import Mask, ceil, larger
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.text import figure
 from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
 from roofline.core.values import Record
@@ -35,6 +36,7 @@ _SCALED: Final = ("days", "days_ideal", "megawatt_hours", "dollars")
 """Quantities that are as long as a step is, and as unsure."""
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Campaign(Derived):
     """A training run over ``tokens`` tokens. Quantities are floats, or arrays over the points asked.

@@ -10,6 +10,7 @@ from roofline import catalog
 from roofline.core.arrays import larger, share
 from roofline.core.errors import QuestionError, near
 from roofline.core.fields import number, refuse
+from roofline.core.signatures import typed_methods
 from roofline.core.units import MILLION, Dollars, Joules, Num, PerSecond, Ratio, Watts
 from roofline.hardware.energy import SCOPES
 from roofline.hardware.hardware import System
@@ -117,6 +118,7 @@ def lingering(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
     return 1 - share(work, law.total(split))
 
 
+@typed_methods
 class Powered:
     """Power, energy and money of an answer about chips that make tokens."""
 

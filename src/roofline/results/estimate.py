@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 from attrs import evolve, field, frozen
 
 from roofline.core.arrays import Mask, larger, share, smaller
+from roofline.core.signatures import typed_methods
 from roofline.core.units import MILLION, Bytes, Count, Dollars, Num, PerSecond, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
@@ -23,6 +24,7 @@ from roofline.results.limits import Limit, all_kept
 from roofline.workload.questions import Question, Serve
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Estimate(LayoutAnswer[Question, Footprint]):
     """The answer about serving. Quantities are floats, or arrays over the points asked; one without meaning here is None.

@@ -12,6 +12,7 @@ from roofline.core.arrays import Mask, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.text import counted
 from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from roofline.reports.launch.flags import Launch
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Pools(Derived):
     """Disaggregated prefill and decode. Quantities are floats, or arrays over the points asked.

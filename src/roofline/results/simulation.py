@@ -14,6 +14,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.signatures import typed_methods
 from roofline.core.units import MILLION, SECOND, Num, Ratio, show
 from roofline.core.values import Json, Record
 from roofline.hardware.evidence import COVERAGE
@@ -99,6 +100,7 @@ class Times:
         return {name: _plain(value) for name, value in told.items()}
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Simulation(Answer):
     """The answer for a trace: what each request saw, and how full the service was.

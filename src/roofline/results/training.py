@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 from attrs import frozen
 
 from roofline.core.arrays import share
+from roofline.core.signatures import typed_methods
 from roofline.core.units import (
     SECOND,
     TERA,
@@ -34,6 +35,7 @@ from roofline.results.explain import tree
 from roofline.workload.questions import TrainStep
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Training(LayoutAnswer[TrainStep, States]):
     """The answer for one step of training. Quantities are floats, or arrays over the points asked.

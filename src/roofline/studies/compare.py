@@ -13,7 +13,7 @@ from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import given
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns, counted, figure
 from roofline.core.units import BYTE, BYTE_RATE, FLOP_RATE, HOUR, ONE, SECOND, TERA, WATT, Unit, show
 from roofline.core.values import Record
@@ -96,6 +96,7 @@ def _ranges(system: System) -> dict[str, tuple[float, float]]:
     return out  # type: ignore[return-value]
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Comparison(Displayed):
     """Systems side by side: a table, a picture, ratios of the first two, and what a model makes of each.

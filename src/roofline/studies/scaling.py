@@ -21,7 +21,7 @@ from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_RANKS, number, refuse
 from roofline.core.lazy import plots
 from roofline.core.quantities import quantity
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns
 from roofline.core.units import SECOND, Num, show
 from roofline.core.values import Record
@@ -49,6 +49,7 @@ MODES: Final = {
 Floats = NDArray[np.float64]
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Scaling(Displayed):
     """A step of training on several numbers of chips.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from roofline.core.arrays import BLOCK, picked, take
 from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
+from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, figure
 from roofline.core.units import ONE, show
 from roofline.core.values import Record
@@ -38,6 +39,7 @@ _MOST_LINES: Final = 20
 _MOST_REASONS: Final = 6
 
 
+@typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Sweep(Found[Estimate | Training]):
     """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.

@@ -68,6 +68,7 @@ class OwnStack:
         if self.base.stack:
             lines.append(f'kernels = "{self.base.stack}"')
         lines.append(f"captured = {json.dumps(self.base.captured)}")
+        lines.append(f"pieces = {json.dumps(self.base.pieces)}")
         lines.append(f'exchange = "{self.base.exchange}"')
         for name, (unit, _, _) in NUMBERS.items():
             value = getattr(self.engine, name)

@@ -14,7 +14,7 @@ from roofline import catalog
 from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
-from roofline.core.signatures import typed
+from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns, counted, csv_text
 from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
@@ -165,6 +165,7 @@ def _rows(what: object, known: foreign.Known) -> tuple[str, Sequence[Mapping[str
     return "rows", rows, {}
 
 
+@typed_methods
 @frozen(eq=False, repr=False)
 class Validation(Displayed):
     """Predictions of measured runs, and their scores. Runs of quality C, whose sources leave open what matters, are scored apart.

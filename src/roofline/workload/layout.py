@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import MOST_RANKS, amount, degree, given, number, one_of, optional, refuse
+from roofline.core.signatures import typed_methods
 from roofline.core.units import Count, Num
 
 SHARDINGS: Final = {
@@ -31,6 +32,7 @@ CONTEXTS: Final = {
 """How the ranks that share a sequence attend to all of it."""
 
 
+@typed_methods
 @frozen(eq=False)
 class Layout:
     """Degrees of parallelism, counted in ranks; every one may be an array.

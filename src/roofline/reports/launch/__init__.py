@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from roofline.core.errors import QuestionError, fault, near
+from roofline.core.signatures import typed
 from roofline.reports.launch import pools as split
 from roofline.reports.launch import serving, training
 from roofline.reports.launch.flags import Launch
@@ -36,6 +37,7 @@ _SAME: Final = {
 _FRAMEWORKS: Final = ("torchtitan", "mindspeed", "megatron")
 
 
+@typed
 def launch(
     answer: Estimate | Pools | Training, tool: str = "", *, model: str = "", per_node: int | None = None
 ) -> Launch:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from roofline.core.arrays import ceil, smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Gqa
-from roofline.operators.operations import Op, Operation
+from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -123,6 +125,28 @@ def _crossed(a: Gqa, p: Flow, q: Matrix, others: tuple[Matrix, ...]) -> tuple[Op
     return (gemm(p, "q", q), *(() if all(s.decoding for s in p.streams) else (gemm(p, "kv", *others, tokens=rows),)))
 
 
+def _squares(a: Gqa, p: Flow, heads: Num) -> tuple[Operation, ...]:
+    """Return what a norm over all heads takes first: a rank's sums of squares of queries and keys, added up over the tensor peers.
+
+    A norm of each head needs neither. The sums are two numbers of 32 bits a token; the weights are applied with the rotation.
+
+    Source:
+        SGLang pull request 14416 and vLLM pull request 31493: sums, all-reduce and the rest of the norm are one kernel each.
+    """
+    if not (a.qk_norm and a.norm_all):
+        return ()
+    tp = p.layout.tp
+    read = p.tokens * a.head_dim * (heads + a.kv_heads / smaller(tp, float(a.kv_heads)))
+    return (
+        elementwise(p, "squares", read, module="attention"),
+        Message("norm reduce", "all_reduce", p.tokens * _SUMS, tp, module="attention"),
+    )
+
+
+_SUMS: Final = 8.0
+"""Bytes of a token's sums of squares: queries' and keys', of 32 bits each."""
+
+
 def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
     """Return one layer's attention on one rank."""
     hidden, tp = p.model.hidden, p.layout.tp
@@ -141,10 +165,11 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
     return (
         *norms(p, a.norms),
         *project,
-        elementwise(p, "rotate", 2 * rotated, launches=2.0 if a.qk_norm else 1.0, module="attention"),
+        *_squares(a, p, a.heads * q.share(tp)),
+        elementwise(p, "rotate", 2 * rotated, launches=3.0 if a.qk_norm else 1.0, module="attention"),
         *indexer.operations(a.indexer, p),
         *(core(a, p, stream) for stream in p.streams),
-        *((elementwise(p, "gate", gate, module="attention"),) if a.gate_dim else ()),
+        *((elementwise(p, "gate", gate, launches=2.0, module="attention"),) if a.gate_dim else ()),
         gemm(p, "o", out),
         *reduced(p, "attention", "attention"),
     )

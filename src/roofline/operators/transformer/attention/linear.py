@@ -19,7 +19,7 @@ CHUNK: Final = 64
 
 
 def _into(a: Linear, hidden: int) -> tuple[Matrix, ...]:
-    """Return the projections of the hidden state: queries, keys, values, gate, decays and, by the delta rule, strengths."""
+    """Return the wide projections of the hidden state: queries, keys, values and gate; decays too, but by the delta rule."""
     keys, values, bias = a.key_heads * a.key_dim, a.value_heads * a.value_dim, int(a.bias)
     heads = a.value_heads
     part = [
@@ -31,13 +31,26 @@ def _into(a: Linear, hidden: int) -> tuple[Matrix, ...]:
         part.append(Matrix("gate_a", "recurrent", hidden, a.gate_rank))
     else:
         part.append(Matrix("gate", "recurrent", hidden, values, "outputs", heads, bias * values))
-    if a.decay and a.decay_rank:
-        part.append(Matrix("decay_a", "recurrent", hidden, a.decay_rank))
-    elif a.decay:
-        part.append(Matrix("decay", "recurrent", hidden, heads * a.decay, "outputs", heads, bias * heads * a.decay))
-    if a.delta:
-        part.append(Matrix("beta", "recurrent", hidden, heads, "outputs", heads))
-    return tuple(part)
+    return (*part, *(() if a.delta else _decays(a, hidden)))
+
+
+def _decays(a: Linear, hidden: int) -> tuple[Matrix, ...]:
+    heads, bias = a.value_heads, int(a.bias)
+    if not a.decay:
+        return ()
+    if a.decay_rank:
+        return (Matrix("decay_a", "recurrent", hidden, a.decay_rank),)
+    return (Matrix("decay", "recurrent", hidden, heads * a.decay, "outputs", heads, bias * heads * a.decay),)
+
+
+def _beside(a: Linear, hidden: int) -> tuple[Matrix, ...]:
+    """Return the narrow projections of the delta rule, decays and strengths: engines keep them beside the wide ones.
+
+    Source:
+        SGLang's and vLLM's models of Qwen3-Next: ``in_proj_qkvz`` and ``in_proj_ba``, and a kernel that sorts what they made.
+    """
+    strengths = Matrix("beta", "recurrent", hidden, a.value_heads, "outputs", a.value_heads)
+    return (*_decays(a, hidden), strengths) if a.delta else ()
 
 
 def _up(a: Linear) -> tuple[Matrix, ...]:
@@ -55,7 +68,7 @@ def _output(a: Linear, hidden: int) -> Matrix:
 
 def matrices(a: Linear, hidden: int) -> tuple[Matrix, ...]:
     """Return the projections in, by columns (whole heads), and out, by rows."""
-    return *_into(a, hidden), *_up(a), _output(a, hidden)
+    return *_into(a, hidden), *_beside(a, hidden), *_up(a), _output(a, hidden)
 
 
 def _channels(a: Linear) -> int:
@@ -118,9 +131,11 @@ def operations(a: Linear, p: Flow) -> tuple[Operation, ...]:
     hidden, tp = p.model.hidden, p.layout.tp
     out, share = _output(a, hidden), 1.0 / smaller(tp, float(a.value_heads))
     values = a.value_heads * a.value_dim * share
+    beside, made = _beside(a, hidden), 2 * p.tokens * (_channels(a) * share + values)
     return (
         *norms(p, a.norms),
         gemm(p, "in", *_into(a, hidden)),
+        *((gemm(p, "decay beta", *beside), elementwise(p, "split", made, module="attention")) if beside else ()),
         *(gemm(p, m.name, m) for m in _up(a)),
         *((elementwise(p, "convolve", 2 * p.tokens * _channels(a) * share, module="attention"),) if a.conv else ()),
         *(core(a, p, s) for s in p.streams),

@@ -15,7 +15,7 @@ from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.models.architecture import Dense, Moe
 from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.ffn import dense
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, gemm, norms, reduced
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, gemm, norms, reduced
 
 
 def _shared(f: Moe) -> Dense:
@@ -33,6 +33,19 @@ def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
 
 def _gate(f: Moe, hidden: int) -> tuple[Matrix, ...]:
     return (Matrix("shared gate", "router", hidden, 1),) if f.shared_gate else ()
+
+
+def _gated(f: Moe, p: Flow) -> tuple[Op, ...]:
+    """Return what scales the shared block's output by a learned gate and adds it: one product, a sigmoid, two passes.
+
+    Source:
+        SGLang pull request 26727: a matmul, sigmoid, multiplication and addition, each a kernel of Qwen's mixtures.
+    """
+    made = p.tokens * p.model.hidden
+    return (
+        gemm(p, "shared gate", *_gate(f, p.model.hidden), module="shared"),
+        elementwise(p, "shared scale", 5 * made, launches=3.0, module="shared"),
+    )
 
 
 def _latent(f: Moe, hidden: int) -> tuple[Matrix, Matrix]:
@@ -122,8 +135,9 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
         elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
         items=slots,
-        # Choice, sorting, quantisation, activation, the second product, the sum of the visits.
-        helpers=6.0,
+        hits=hit,
+        # Sorting, quantisation, activation, the second product, the sum of the visits.
+        helpers=5.0,
         useful=copies / (slots * layout.ep * uneven),
         form=p.form("experts", p.rate("experts")),
         weights=slots * expert(f, p.model.hidden) / cut,
@@ -139,13 +153,16 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     there, back = _ways(f, p, uneven, row, hidden * element)
     return (
         *norms(p, f.norms),
-        gemm(p, "router", router, *_gate(f, p.model.hidden)),
+        gemm(p, "router", router),
+        # Scores, and the experts with the highest: timings of grouped GEMMs are given them.
+        elementwise(p, "choose", 2 * p.tokens * router.outputs, module="router"),
         *(() if into is None else (gemm(p, "latent in", into, module="experts"),)),
         *there,
         experts,
         *back,
         *(() if out is None else (gemm(p, "latent out", out, module="experts"),)),
         *(dense.block(_shared(f), p, "shared ", "shared", "shared") if f.shared_width else ()),
+        *(_gated(f, p) if f.shared_gate else ()),
         # In training tokens come back to the rank that sent them; only what the shared block made is added up.
         *(reduced(p, "ffn", "experts") if layout.etp is None or f.shared_width else ()),
     )
