@@ -134,6 +134,9 @@ def _test(hint: Any) -> tuple[Test, str]:
 def _of_class(kind: type, inside: tuple[Any, ...]) -> tuple[Test, str]:
     if kind is np.ndarray and inside and np.bool_ in get_args(inside[-1]):
         return (lambda value: np.asarray(value).dtype.kind == "b"), "an array of truth values"
+    if kind is np.ndarray and inside and np.integer in get_args(inside[-1]):
+        # Of none, too.
+        return (lambda value: np.asarray(value).dtype.kind in "iu"), "an array of places"
     if kind in (float, np.ndarray):
         return _is_number, "a number"
     if kind is int:
