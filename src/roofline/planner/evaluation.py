@@ -132,8 +132,6 @@ def _everywhere(
                 part,
                 {name: getattr(part, name) for name in kept} | {name: getattr(part.memory, name) for name in stored},
             )
-        # The next block takes the memory of this one, while it is in cache.
-        del parts, part
         if progress is not None:
             done += int(np.prod([s.stop - s.start for s in where]))
             progress(done, points)
@@ -206,7 +204,6 @@ def listed(
             {name: value if value is None else cut(value) for name, value in numbers.items()},
             cut,
         )
-        del part, numbers
         if progress is not None:
             done += np.size(chunks) * np.size(columns)
             progress(done, points)
