@@ -13,7 +13,7 @@ from roofline import catalog, plots
 from roofline.calibration.calibrate import MACHINES
 from roofline.calibration.fitting import Part, errors, halves
 from roofline.calibration.timings import read
-from roofline.core.units import MICRO
+from roofline.core.units import MICRO, SECOND, show
 from roofline.plots._roofline import PALETTE
 
 HERE = Path(__file__).parent / "figures"
@@ -81,9 +81,10 @@ def evidence(measured: dict[str, list[Part]], title: str, chosen):
         panels.flat[0].set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
         panels.flat[0].yaxis.set_minor_locator(NullLocator())
         panels.flat[0].xaxis.set_minor_locator(NullLocator())
+        panels.flat[0].xaxis.set_major_formatter(lambda time, _: show(time * MICRO, SECOND, 3))
         for ax in panels.flat[max(0, len(found) - across) : len(found)]:
             ax.xaxis.set_tick_params(labelbottom=True)
-        figure.supxlabel("measured time, us", fontsize=8)
+        figure.supxlabel("measured time", fontsize=8)
         figure.supylabel("predicted / measured", fontsize=8)
         told = {"fontsize": 7.5, "frameon": False, "handletextpad": 0.1, "columnspacing": 1}
         figure.legend(handles=[stacks[i] for i in sorted(stacks)], loc="outside upper right", ncols=len(stacks), **told)

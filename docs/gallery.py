@@ -14,7 +14,7 @@ HERE = Path(__file__).parent / "gallery"
 
 ORDER = (
     "one_rack", "two_racks", "every_level", "as_batch_grows", "training_roofline", "where_time_goes", "token_phases", "by_bound", "training_phases",
-    "load", "memory", "training_memory", "frontier", "time_against_memory", "pipeline", "zero_bubble", "scaling", "tornado",
+    "load", "power_cap", "memory", "training_memory", "frontier", "time_against_memory", "pipeline", "zero_bubble", "scaling", "tornado",
     "collective", "simulated", "predicted_measured", "column", "slide", "run",
 )  # fmt: skip
 """Examples as the page shows them."""

@@ -655,8 +655,7 @@ room for cache (2.4 % with all logs), 9.7 % of its tokens (8.8 %) and 2.6 % of t
 
 What is missed most, and why:
 
-- Runs with drafted tokens are priced without drafts where the row does not state them: Qwen3.8-27B on two RTX 5090 keeps one more layer of
-  cache and states of drafted tokens.
+- Qwen3.8-27B with drafted tokens on two RTX 5090: of its room, of what graphs and the encoder take there, no log is known.
 - NVFP4 checkpoints of Qwen3.8-27B leave attention in 8 bits; the row on one RTX 5090 is looked up as if all of it were in 4.
 - Gemma 4 E2B has towers that the model of that name here has not, and captured graphs of 3.9 GiB.
 

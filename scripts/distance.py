@@ -12,7 +12,7 @@ distance  left out of the fit                               and left in it
 ========= ================================================= =====================================
 family    its source's runs of its model and system         same stack, chip and model family
 stack     its stack, chip and model family                  same stack and chip
-chip      its stack and chip                                same chip
+chip      its stack, on all chips                           same chip
 maker     its chip                                          same maker
 other     its maker                                         any
 ========= ================================================= =====================================
@@ -32,11 +32,12 @@ import argparse
 import contextlib
 import csv
 import io
+import itertools
 import pickle
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import engines
 import frameworks
 import matplotlib as mpl
+from spreads import PRIOR, quantile, spread, weights
 
 from roofline import catalog, plots
 from roofline.catalog import output
@@ -68,8 +70,8 @@ MOST = 5
 """Runs of a cell that take part."""
 FOLDS, ROUNDS = 40, 10
 """Folds of a distance at most, and rounds of a fit."""
-LEAST_CELLS, FEWEST_CELLS = 8, 3
-"""Cells that make a spread, and that make one together with the nearer distance."""
+FEWEST_CELLS = 3
+"""Cells that make a spread."""
 
 
 @frozen
@@ -107,7 +109,7 @@ class Row:
         return {
             "family": self.source,
             "stack": f"{s.software} {s.chip} {s.family}",
-            "chip": f"{s.software} {s.chip}",
+            "chip": s.software,
             "maker": s.chip,
             "other": s.maker,
         }
@@ -327,94 +329,85 @@ def level_of(distance: str) -> str:
 FITTED_ON = catalog.profile("generic", "dgx-h100").vendors
 
 
-def weights(rows: Sequence[Row]) -> np.ndarray:
-    """Return weights that make each cell count as one."""
-    count = Counter(row.cell for row in rows)
-    return np.array([1 / count[row.cell] for row in rows])
-
-
-def quantile(values: np.ndarray, w: np.ndarray, share: float) -> float:
-    """Return a weighted quantile: between the middles of the weights of neighbours."""
-    order = np.argsort(values)
-    v, middle = values[order], np.cumsum(w[order]) - w[order] / 2
-    return float(np.interp(share * w.sum(), middle, v))
+def cells_of(rows: Sequence[Row]) -> list[str]:
+    """Return what weighs as one, for each row."""
+    return [row.cell for row in rows]
 
 
 Pairs = Sequence[tuple[Row, float]]
 """Rows with log(measured / predicted)."""
+Residuals = Mapping[tuple[str, str], Pairs]
+"""Residuals by quantity and distance."""
+Key = tuple[str, str, str]
+"""Quantity, distance and kind of launch, "" for all kinds."""
 
 
-def spread(found: Pairs, nearer: Pairs = ()) -> Spread:
-    """Return the quantiles of residuals, cells weighing alike, widened by what so few cells leave open.
+def grouped(found: Residuals) -> dict[Key, Pairs]:
+    """Return the residuals by kind of launch too, those of all kinds under "", the nearest first; only such as hold enough cells."""
+    out: dict[Key, Pairs] = {}
+    for quantity in sorted({quantity for quantity, _ in found}):
+        for distance in DISTANCES:
+            for launch in ("", *LAUNCHES):
+                some = [pair for pair in found.get((quantity, distance), ()) if launch in ("", pair[0].launch)]
+                if len({row.cell for row, _ in some}) >= FEWEST_CELLS:
+                    out[quantity, distance, launch] = some
+    return out
 
-    Args:
-        nearer: residuals of the nearer distance, which fill a few cells up to :data:`FILLED`.
+
+def tree(found: Mapping[Key, Pairs], without: Collection[str] = ()) -> dict[Key, Spread]:
+    """Return the spreads without some sources.
+
+    The nearest distance is drawn towards all distances together, each further one towards the nearer, a kind of launch towards all kinds.
     """
-    rows, cells = [row for row, _ in found], len({row.cell for row, _ in found})
-    values, w = np.array([r for _, r in (*found, *nearer)]), weights(rows)
-    if nearer:
-        more = weights([row for row, _ in nearer])
-        w, cells = np.concatenate([w, more * (FILLED - cells) / more.sum()]), FILLED
-
-    # The ends of an interval that holds a share of the next cell lie further out than that share of those seen (split conformal).
-    def outward(share: float) -> float:
-        return float(np.clip(0.5 + (share - 0.5) * (cells + 1) / cells, 0.5 / cells, 1 - 0.5 / cells))
-
-    return Spread(
-        len({row.cell for row in rows}), len(rows), tuple(quantile(values, w, outward(share)) for share in SHARES)
-    )
-
-
-FILLED = 16
-"""Cells up to which the nearer distance fills a spread of fewer than :data:`LEAST_CELLS`."""
+    kept = {key: [pair for pair in pairs if pair[0].source not in without] for key, pairs in found.items()}
+    out: dict[Key, Spread] = {}
+    for quantity in dict.fromkeys(key[0] for key in found):
+        every = [pair for key, pairs in kept.items() if key[0] == quantity and not key[2] for pair in pairs]
+        above = made(every)
+        for key, pairs in kept.items():
+            if key[0] == quantity and not key[2]:
+                above = out[key] = made(pairs, above)
+    for key, pairs in kept.items():
+        if key[2]:
+            out[key] = made(pairs, out[*key[:2], ""])
+    return {key: out[key] for key in found}
 
 
-def coverage(found: Pairs, nearer: Pairs, claimed: float) -> float:
-    """Return the share of runs, cells weighing alike, inside intervals made without the runs of the same source, model and system."""
-    spreads = apart(found, nearer)
-    inside = [low <= r <= high for row, r in found for low, high in [spreads[row.source].ends(claimed)]]
-    return float(np.average(inside, weights=weights([row for row, _ in found])))
+def made(pairs: Pairs, above: Spread | None = None) -> Spread:
+    """Return the spread of residuals, cells weighing alike; that ``above`` where there are none."""
+    if not pairs and above is not None:
+        return above
+    return spread([r for _, r in pairs], cells_of([row for row, _ in pairs]), above)
 
 
-def apart(found: Pairs, nearer: Pairs) -> dict[str, Spread]:
-    """Return for each source, model and system the spread without it; some are left out together."""
-    sources = sorted({row.source for row, _ in found})
+def apart(found: Mapping[Key, Pairs]) -> dict[Key, dict[str, Spread]]:
+    """Return each spread with all sources, and for each source without it; some are left out together."""
+    sources = sorted({row.source for pairs in found.values() for row, _ in pairs})
     order = np.random.default_rng(0).permutation(len(sources))
-    out = {}
+    out: dict[Key, dict[str, Spread]] = {key: {EVERY: made} for key, made in tree(found).items()}
     for part in (order[i::PARTS] for i in range(min(PARTS, len(sources)))):
         left = {sources[j] for j in part}
-        rest = [pair for pair in found if pair[0].source not in left]
-        out |= dict.fromkeys(left, spread(rest or found, [pair for pair in nearer if pair[0].source not in left]))
+        for key, made in tree(found, left).items():
+            out[key] |= dict.fromkeys(left, made)
     return out
 
 
 PARTS = 10
-Residuals = Mapping[tuple[str, str, str], tuple[Pairs, Pairs]]
-"""Residuals by quantity, distance and kind of launch, with those of the nearer distance where they are few."""
-
-
-def sorted_by_launch(found: Mapping[tuple[str, str], Pairs]) -> Residuals:
-    """Return the residuals by kind of launch too, those of all kinds under ""; only such as hold enough cells."""
-    out: dict[tuple[str, str, str], tuple[Pairs, Pairs]] = {}
-    for (quantity, distance), each in found.items():
-        nearer = found.get((quantity, DISTANCES[DISTANCES.index(distance) - 1]), ())
-        for launch in ("", *LAUNCHES):
-            some = [pair for pair in each if launch in ("", pair[0].launch)]
-            cells = len({row.cell for row, _ in some})
-            if cells >= LEAST_CELLS:
-                out[quantity, distance, launch] = some, ()
-            elif cells >= FEWEST_CELLS and nearer and not launch:
-                out[quantity, distance, launch] = some, nearer
-    return out
-
-
 LAUNCHES = ("default", "tuned")
 """Kinds of launch with a spread of their own."""
+Spreads = Mapping[Key, Mapping[str, Spread]]
+"""Spreads by the source that they are made without."""
 
 
-def ends_of(
-    row: Row, distance: str, spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]], claimed: float
-) -> tuple[float, float]:
+def coverage(pairs: Pairs, spreads: Mapping[str, Spread], claimed: float) -> float:
+    """Return the share of runs, cells weighing alike, inside intervals made without the runs of the same source, model and system."""
+    inside = [
+        low <= r <= high for row, r in pairs for low, high in [spreads.get(row.source, spreads[EVERY]).ends(claimed)]
+    ]
+    return float(np.average(inside, weights=weights(cells_of([row for row, _ in pairs]))))
+
+
+def ends_of(row: Row, distance: str, spreads: Spreads, claimed: float) -> tuple[float, float]:
     """Return the ends of a row's interval, made without the runs of its source, as :class:`roofline.hardware.evidence.Evidence` looks it up."""
     start = DISTANCES.index(distance)
     order = [
@@ -462,10 +455,10 @@ class Score:
     width: float
 
 
-def scored(found: Found, spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]) -> Score:
+def scored(found: Found, spreads: Spreads) -> Score:
     """Return the score of rows."""
     rows, r = [row for row, _, _ in found], np.array([r for _, r, _ in found])
-    w, off = weights(rows), np.abs(np.expm1(-r))
+    w, off = weights(cells_of(rows)), np.abs(np.expm1(-r))
     ends = {c: np.array([ends_of(row, far, spreads, c) for row, _, far in found]) for c in CLAIMS}
     inside = [float(np.average((ends[c][:, 0] <= r) & (r <= ends[c][:, 1]), weights=w)) for c in CLAIMS]
     half = (ends[0.8][:, 1] - ends[0.8][:, 0]) / 2
@@ -475,9 +468,7 @@ def scored(found: Found, spreads: Mapping[tuple[str, str, str], Mapping[str, Spr
     )  # fmt: skip
 
 
-def scores(
-    linear: Mapping[str, Linear], spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]
-) -> dict[tuple[str, str], Score]:
+def scores(linear: Mapping[str, Linear], spreads: Spreads) -> dict[tuple[str, str], Score]:
     """Return the scores by quantity and by what was left out."""
     every: dict[str, Found] = {"nothing: in fold": in_fold(linear["calibrated"])}
     for title, level, key in SCORED:
@@ -500,9 +491,7 @@ def scores(
     }
 
 
-def reliability(
-    linear: Mapping[str, Linear], spreads: Mapping[tuple[str, str, str], Mapping[str, Spread]]
-) -> dict[tuple[str, bool], list[float]]:
+def reliability(linear: Mapping[str, Linear], spreads: Spreads) -> dict[tuple[str, bool], list[float]]:
     """Return the observed coverage at :data:`CURVE` by quantity, in fold and with model and system left out."""
     out = {}
     for inner, found in (
@@ -512,7 +501,7 @@ def reliability(
         for quantity in NAMES.values():
             some = [each for each in found if each[0].quantity == quantity]
             if some:
-                w = weights([row for row, _, _ in some])
+                w = weights(cells_of([row for row, _, _ in some]))
                 out[quantity, inner] = [
                     float(
                         np.average(
@@ -553,6 +542,48 @@ def drawn(curves: Mapping[tuple[str, bool], Sequence[float]]) -> bytes:
         return bytes(plots.render(figure, "svg"))
 
 
+# What two answers are wrong by together -----------------------------------------------------------------------------------
+
+COMMON = ("chip", "software", "model")
+"""What two runs may have in common."""
+
+
+def alike(found: Found) -> list[list[object]]:
+    """Return the intraclass correlations of residuals, by quantity and by what exactly two runs have in common.
+
+    The correlation is the mean product of two residuals less their mean, over the variance; cells weigh alike, and where few pairs of
+    cells have something in common it is drawn towards none as if :data:`PRIOR` pairs more had.
+    """
+    out: list[list[object]] = []
+    for quantity in NAMES.values():
+        some = [(row, r) for row, r, _ in found if row.quantity == quantity]
+        if not some:
+            continue
+        rows, r = [row for row, _ in some], np.array([r for _, r in some])
+        w = weights(cells_of(rows))
+        off = r - np.average(r, weights=w)
+        same = {name: _same([getattr(row.subject, name) for row in rows]) for name in COMMON}
+        both, cells = np.outer(w, w), np.unique(cells_of(rows), return_inverse=True)[1]
+        pair = np.minimum.outer(cells, cells) * len(rows) + np.maximum.outer(cells, cells)
+        np.fill_diagonal(both, 0.0)
+        for n in range(len(COMMON), 0, -1):
+            for common in itertools.combinations(COMMON, n):
+                exactly = np.logical_and.reduce([same[name] == (name in common) for name in COMMON])
+                part = both * exactly
+                pairs = len(np.unique(pair[part > 0]))
+                if not pairs:
+                    continue
+                product = float(np.sum(part * np.outer(off, off)) / np.sum(part) / np.average(off**2, weights=w))
+                out.append([quantity, "+".join(common), pairs, f"{max(product, 0.0) * pairs / (pairs + PRIOR):.3f}"])
+    return out
+
+
+def _same(names: Sequence[str]) -> np.ndarray:
+    """Return where two of the names are the same."""
+    kinds = np.unique(names, return_inverse=True)[1]
+    return np.asarray(kinds[:, None] == kinds[None, :])
+
+
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
@@ -583,10 +614,19 @@ intervals that claim 50, 80 and 95 %, when the intervals are made without the ru
 
 Each run is predicted with constants of stacks and frameworks fitted without any run nearer than the distance says. Fits are linearised
 around the shipped constants. Kernels and links keep their fits at the first three distances; at the last two, chips are priced with the
-constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. A distance with fewer
-than {launched} cells is filled up to {filled} with runs of the nearer distance; one with fewer than {least} takes the spread of the next
-farther distance, or of the next nearer one where there is none. Where it is known that a service was launched as its engine's page says,
-or tuned, and {launched} cells were, the spread is theirs.
+constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. Quantiles are drawn
+towards those of the nearer distance, of the nearest towards all distances together, and of a kind of launch towards all kinds, as if these
+were {prior:.0f} cells more (`scripts/spreads.py`). A distance with fewer than {least} cells takes the spread of the next
+farther distance, or of the next nearer one where there is none.
+
+## What two answers are wrong by together
+
+Two answers of one model, chip or stack are wrong in part in the same way, so that their ratio is surer than either (`roofline.probability`). These
+are intraclass correlations of residuals with model and system left out, by what exactly two runs have in common.
+
+{together}
+
+## What a run leaves open
 
 What a run leaves open (the cache's format, the layout, the release) was chosen when it was priced, as it is for a question: what that
 choice costs is part of the spread. The list of what was measured is `hardware/evidence/measured.csv`, the spreads are
@@ -641,16 +681,14 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2)
     return "\n".join(f"| {' | '.join(each)} |" for each in lines)
 
 
-def spread_rows(found: Residuals) -> tuple[list[list[str]], list[list[object]]]:
+def spread_rows(found: Mapping[Key, Pairs], spreads: Spreads) -> tuple[list[list[str]], list[list[object]]]:
     """Return the rows of the page and those of the file."""
     shown, rows = [], []
-    for (quantity, distance, launch), (each, nearer) in sorted(
-        found.items(), key=lambda item: (item[0][0], DISTANCES.index(item[0][1]), item[0][2])
-    ):
-        s = spread(each, nearer)
+    for (quantity, distance, launch), each in found.items():
+        s = spreads[quantity, distance, launch][EVERY]
         rows.append([quantity, distance, launch, s.cells, s.runs, *(f"{v:.4f}" for v in s.logs)])
         low, high = s.ends(0.8)
-        told = [f"{coverage(each, nearer, c):.0%}" for c in CLAIMS]
+        told = [f"{coverage(each, spreads[quantity, distance, launch], c):.0%}" for c in CLAIMS]
         about = f"{WORDS[distance]}{f'; {launch} launch' if launch else ''}"
         shown.append([quantity, about, str(s.cells), str(s.runs), f"x{np.exp(low):.2f}", f"x{np.exp(high):.2f}", *told])
     return shown, rows
@@ -756,11 +794,13 @@ def main() -> None:
         linears.append(kept(given.keep, kind, lambda known=known, linearise=linearise: linearise(known)))
         found |= collected(linears[-1])
         every += known
-    by_launch = sorted_by_launch(found)
-    spreads = {key: {**apart(*each), EVERY: spread(*each)} for key, each in by_launch.items()}
-    shown, rows = spread_rows(by_launch)
+    by_launch = grouped(found)
+    spreads = apart(by_launch)
+    shown, rows = spread_rows(by_launch, spreads)
     head = ["", "nearest evidence", "cells", "runs", "80 % low", "high", *(f"{c:.0%}" for c in CLAIMS)]
     print(columns(shown, head=head, right=range(2, 9)), flush=True)
+    together = [each for one in linears for each in alike(left_out(one["calibrated"], lambda row: row.pair))]
+    print(columns(together, head=["", "in common", "pairs of cells", "correlation"], right=range(2, 4)), flush=True)
     result: dict[tuple[str, str], Score] = {}
     curves: dict[tuple[str, bool], list[float]] = {}
     for linear in linears:
@@ -772,10 +812,11 @@ def main() -> None:
     runs = len({row.id for linear in linears for row in linear["calibrated"].rows if row.quantity})
     texts = {
         f"{FOLDER}/residuals.csv": table(["quantity", "distance", "launch", "cells", "runs", *QUANTILES], [fronts(), *rows]),
+        f"{FOLDER}/alike.csv": table(["quantity", "common", "pairs", "correlation"], together),
         f"{FOLDER}/measured.csv": table([*SUBJECT, "runs"], measured(every)),
         "docs/accuracy/intervals.md": PAGE.format(
             table=markdown(["", "nearest evidence", "cells", "runs", "low", "high", *(f"in {c:.0%}" for c in CLAIMS)], shown),
-            least=FEWEST_CELLS, launched=LEAST_CELLS, filled=FILLED,
+            least=FEWEST_CELLS, prior=PRIOR, together=markdown(["", "in common", "pairs of cells", "correlation"], [list(map(str, each)) for each in together]),
         ).encode(),
         "docs/accuracy/index.md": INDEX.format(
             most=MOST, runs=f"{runs:,}", scores=score_table(result), worst=worst_table(linears), fitted=", ".join(FITTED_ON)

@@ -24,7 +24,7 @@ import csv
 import io
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -35,7 +35,7 @@ import numpy as np
 from attrs import frozen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from distance import quantile
+from spreads import spread
 
 from roofline import catalog
 from roofline.catalog import output
@@ -43,7 +43,7 @@ from roofline.catalog.evidence import QUANTILES
 from roofline.core.text import columns
 from roofline.core.units import GIBI
 from roofline.hardware.engines import Engine, StackMemory
-from roofline.hardware.evidence import SHARES, Spread
+from roofline.hardware.evidence import Spread
 from roofline.operators.serving_memory import plain
 from roofline.planner.estimate import estimate
 from roofline.planner.train import train
@@ -196,7 +196,7 @@ def answered(row: Mapping[str, str], distance: str) -> Estimate:
     name = {"family": stated, "chip": "generic"}[distance]
     model = catalog.model(row["model"], dtype=row["weight_dtype"] or None, kv_dtype=row["kv_dtype"] or None)
     layout = Layout(**{degree: float(row[degree]) for degree in ("tp", "pp", "dp", "ep")})
-    question = Decode(model, 1.0, float(row["length"] or LENGTH) - 1)
+    question = Decode(model, 1.0, float(row["length"] or LENGTH) - 1, draft_tokens=float(row["draft_tokens"] or 0))
     return estimate(question, system, layout, engine=catalog.engine(name, system), memory_fraction=fraction)
 
 
@@ -219,21 +219,17 @@ def peaks() -> Iterator[Residual]:
                 yield Residual("peak", distance, case.framework.name, f"{run.group} {run.model}", sign * value)
 
 
-def spread(found: Sequence[Residual]) -> Spread:
-    """Return the quantiles of residuals, cells weighing alike, widened by what so few cells leave open (split conformal)."""
-    count = Counter(each.cell for each in found)
-    values, w = np.array([each.value for each in found]), np.array([1 / count[each.cell] for each in found])
-    n = len(count)
-    shares = [float(np.clip(0.5 + (share - 0.5) * (n + 1) / n, 0.5 / n, 1 - 0.5 / n)) for share in SHARES]
-    return Spread(n, len(found), tuple(quantile(values, w, share) for share in shares))
+def made(found: Sequence[Residual], above: Spread | None = None) -> Spread:
+    """Return the quantiles of residuals, cells weighing alike, drawn towards those ``above``."""
+    return spread([each.value for each in found], [each.cell for each in found], above)
 
 
-def covered(found: Sequence[Residual], claimed: float) -> float:
+def covered(found: Sequence[Residual], claimed: float, above: Spread | None) -> float:
     """Return the share of cells inside intervals made without them."""
     inside = []
     for cell in {each.cell for each in found}:
         own = [each for each in found if each.cell == cell]
-        low, high = spread([each for each in found if each.cell != cell]).ends(claimed)
+        low, high = made([each for each in found if each.cell != cell], above).ends(claimed)
         inside.append(np.mean([low <= each.value <= high for each in own]))
     return float(np.mean(inside))
 
@@ -266,11 +262,15 @@ def main() -> None:
     rows = [row for row in catalog.read_rows(LOGS) if row["quantity"] != "starts"]
     found = [each for _, own in groupby(rows, name_of) for each in of_log(list(own))] + list(peaks())
     shown, table = [], []
-    for (quantity, distance, of), some in sorted(grouped(found).items()):
-        s = spread(some)
+    groups, spreads = grouped(found), dict[tuple[str, str, str], Spread]()
+    for key in sorted(groups, key=lambda key: (key[0], key[1] == "chip", key[2])):
+        (quantity, distance, of), some = key, groups[key]
+        # Engines are drawn towards all engines, and these towards nearer ones; peaks of both signs towards none.
+        above = spreads.get((quantity, distance, "")) or spreads.get((quantity, "family", ""))
+        s = spreads[key] = made(some, above)
         checks = [each for each in some if each.role == "check"]
         low, high = s.ends(0.8)
-        told = [f"{covered(some, claim):.0%}" for claim in CLAIMS]
+        told = [f"{covered(some, claim, above):.0%}" for claim in CLAIMS]
         middle = f"{np.median(np.abs([each.value for each in checks])):.1%}" if checks else ""
         shown.append([quantity, distance, of, str(s.cells), f"{low:+.3f}", f"{high:+.3f}", *told, middle])
         table.append([quantity, distance, of, s.cells, s.runs, *(f"{each:.4f}" for each in s.logs)])

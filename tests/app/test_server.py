@@ -54,6 +54,8 @@ def test_a_page_says_what_the_library_says(client, two):
     low, high = best.interval("tpot")
     assert f"{low * 1e3:.3g} ms – {high * 1e3:.3g} ms" in said
     assert "4 USD (4 USD per chip)" in said
+    assert "$4.00 per chip and hour, as given" in said
+    assert "--price=dgx-b200=4USD/h" in said
     one = rl.compare("dgx-h100", model="llama-3.1-8b", chips=1, output=512, concurrency=64)
     assert f"{one.estimates[0].tokens_per_second:,.0f} output tokens/s on 1 chip" in text_of(client.get(ONE))
 

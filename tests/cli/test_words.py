@@ -1,6 +1,7 @@
 """Words of a command line: numbers, flags of other tools, wrong names, and what a terminal shows."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_every_flag_has_help_and_every_command_two_examples(capsys):
     assert len(commands) >= 15
     for name in commands:
         _, out, _ = run(capsys, f"{name} --help")
-        assert out.count(f"  roofline {name} ") >= 2, name
+        assert len(re.findall(rf"^  roofline {name}\b", out, re.MULTILINE)) >= 2, name
 
 
 def test_tables_that_are_too_wide_become_lists():
@@ -195,6 +196,29 @@ def test_the_share_of_memory_is_a_flag_of_every_command_that_serves(capsys, line
     assert [status for status, _ in answers] == [0, 0]
     assert answers[0] != answers[1]
     assert run(capsys, f"{line} 1.5")[0] == 2
+
+
+def test_every_flag_that_takes_a_value_shows_one():
+    """``Chips to use: 16 (default: the whole system).``: what it is, an example, and what holds where it is left out."""
+    shown = re.compile(r": ?['\"]?[-\w./<]+")
+    lacking = []
+    for name, command in commands(app.app):
+        for each in command.assemble_argument_collection():
+            text = each.parameter.help or ""
+            switch = each.is_flag() or each.hint in (bool, bool | None)
+            named = [word for word in each.names if word != "*"]
+            if each.parse and named and not (text if switch else shown.search(text)):
+                lacking.append((name, named[0], text))
+    assert lacking == []
+
+
+def commands(parent, path=()):
+    """Yield every command with its words."""
+    for name in parent:
+        if not name.startswith("-"):
+            if parent[name].default_command is not None:
+                yield " ".join((*path, name)), parent[name]
+            yield from commands(parent[name], (*path, name))
 
 
 @pytest.mark.parametrize("told", ["1", "-5", "wide", "", "9" * 30, "1000000"])

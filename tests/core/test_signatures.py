@@ -100,7 +100,7 @@ def test_an_error_is_one_line():
         (lambda est: est.plot(width={1}), "width="), (lambda est: est.interval(3), "quantity="), (lambda est: est.ttft_percentile("x"), "must be a number"),
         (lambda est: est.best(object()), "must be"), (lambda est: est.launch(7), "tool="), (lambda est: rl.launch(3), "answer="),
         (lambda est: est.question.model.cut(Path("x")), "must be a"), (lambda est: est.question.model.with_draft("x"), "must be a"),
-        (lambda est: est.noted(3), "notes="), (lambda est: est.among(np.array([0.5])), "where="), (lambda est: est.among(np.array([99])), "where="),
+        (lambda est: rl.collective("all-reduce", 1e6, "dgx-h100", ranks=8).over("1,5"), "sizes="), (lambda est: est.noted(3), "notes="), (lambda est: est.among(np.array([0.5])), "where="), (lambda est: est.among(np.array([99])), "where="),
         (lambda est: est.power(np.array([1, 2])), "scope="), (lambda est: rl.validate([ROW]).worst(of=["x"]), "must be a list"),
         (lambda est: rl.sweep(est.question.model, "dgx-h100", batch=[8], context=[100]).at("x"), "must be a"),
     ],

@@ -68,7 +68,7 @@ def test_shipped_spreads_are_in_order_and_hold_the_prediction():
         assert list(spread.logs) == sorted(spread.logs)
         assert spread.ends(0.95)[0] < 0 < spread.ends(0.95)[1], (quantity, distance)
     runs, others = {"tpot", "ttft", "rate", "step_time"}, {"front", "collective_long", "collective_short", "exchange"}
-    held = {"room", "cache", "cache_mixed", "weights", "peak"}
+    held = {"room", "cache", "cache_mixed", "weights", "peak", "joules"}
     assert {quantity for quantity, _, _ in found.spreads} == runs | others | held
 
 

@@ -236,3 +236,12 @@ def test_the_bytes_of_the_files_are_taken_and_compared(tmp_path):
     assert "its files hold" in rl.model(tmp_path).warnings[0]
     (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert rl.model(tmp_path).warnings == ()
+
+
+def test_what_model_optimizer_nests_is_read():
+    """It writes a table of its own file into the config, too: four bits with a scale of eight for sixteen."""
+    nested = {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}
+    model = read({"quant_method": "modelopt", "quantization": nested})
+    flat = read({"quant_method": "modelopt", **nested})
+    assert model.formats == flat.formats
+    assert (model.formats.kv, model.warnings) == ("fp8", flat.warnings)

@@ -359,3 +359,15 @@ def test_an_engine_without_logs_is_less_sure():
         return float(high - low)
 
     assert width("vllm@0.27") < width("nim")
+
+
+def test_drafted_tokens_take_states_and_a_layer_more_in_each_group():
+    """vLLM 0.23 of July 2026, Qwen3.6-27B with two drafted tokens: 48.6 GiB hold 5.32 requests of 262,144 tokens, in pages of 1,600."""
+    model, rack = rl.model("qwen3.6-27b-nvfp4", kv_dtype="fp8"), rl.system("dgx-spark")
+    profile = rl.profile("generic", rack).driven(catalog.engine("vllm@0.23", rack))
+    words = {"drafting": True, "drafts": 2.0}
+    found = float(serving_memory.cached_bytes(model, rl.Layout(), 262_144.0, profile, **words))
+    assert found == pytest.approx(48.6 * GIB / 5.318, rel=0.005)
+    # 164 pages of 17 layers, and 4 of each of 3 groups of 17; without drafts 164 of 16, and 2 of each of 3 groups of 16.
+    plain = float(serving_memory.cached_bytes(model, rl.Layout(), 262_144.0, profile))
+    assert found / plain == pytest.approx(17 * (164 + 12) / (16 * (164 + 6)), rel=0.005)

@@ -76,7 +76,7 @@ def test_a_search_says_that_none_was_confirmed():
     bad = Confirmation(0, 100, 1.0, {"ttft_p99": 3.0}, found.every_limit)
     told = attrs.evolve(found, confirmations=(bad,))
     assert told.to_dict()["confirmed"] is False
-    assert "NOT CONFIRMED: the plan that was simulated missed the limits" in told.table()
+    assert "NOT CONFIRMED: the configuration that was simulated missed the limits" in told.table()
 
 
 def test_two_pools_have_no_percentiles():

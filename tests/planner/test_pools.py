@@ -220,3 +220,10 @@ def test_costs_apart_are_the_cost_of_both_pools():
     assert read == pytest.approx(1e6 * price * 4 / (float(est.requests_per_second) * 4096))
     assert made == pytest.approx(1e6 * price * 4 / float(est.tokens_per_second))
     assert read * 4096 + made * 1024 == pytest.approx(float(est.dollars_per_million_tokens) * 1024)
+
+
+def test_pools_fit_as_surely_as_the_fuller_one():
+    est = split(concurrency=8)
+    chances = [float(pool.fits_probability) for pool in (est.prompts, est.answers)]
+    assert float(est.fits_probability) == min(chances)
+    assert est.to_dict()["fits_probability"] == min(chances)

@@ -178,7 +178,7 @@ def test_where_no_plan_keeps_the_limits_the_nearest_is_told(none):
     assert none.layouts is None
     assert none.nearest.fits
     assert float(none.nearest.tpot) == pytest.approx(np.nanmin(none.plans.tpot[none.plans.ttft <= 10]), rel=1e-9)
-    assert "NO CONFIGURATION keeps the limits; the nearest: " in none.table()
+    assert "NO CONFIGURATION meets the limits; the nearest: " in none.table()
     fields = json.loads(json.dumps(none.to_dict(), allow_nan=False))
     assert (fields["best"], fields["frontier"], fields["layouts"], fields["kept"]) == (None, [], [], 0)
     assert fields["nearest"]["tpot_s"] > 0.001

@@ -274,7 +274,7 @@ def test_what_is_chosen_fits_and_holds_to_what_is_given(case, batch, data):
         assert getattr(est.question if name in ("recompute", "micro_batch") else est.layout, name) == value
     assert est.layout.tp <= domain(est.system)
     assert est.layout.sequence_parallel == (est.layout.tp > 1)
-    assert any(f"plan {told(est)}" in note or "none of" in note for note in est.assumptions)
+    assert any(f"configuration {told(est)}" in note or "none of" in note for note in est.assumptions)
     # The same layout, asked for by name, is answered alike.
     again = rl.train(est.question, system, est.layout)
     assert float(again.step_time) == pytest.approx(float(est.step_time), rel=1e-9)
@@ -402,7 +402,7 @@ def test_where_no_plan_is_kept_the_nearest_is_told(found):
     none = found.held(step_time="1ms")
     assert none.best is None
     assert float(none.nearest.step_time) == pytest.approx(float(found.best.step_time))
-    assert "NO CONFIGURATION keeps the limits; the nearest: " in none.table()
+    assert "NO CONFIGURATION meets the limits; the nearest: " in none.table()
     assert json.dumps(none.to_dict(), allow_nan=False)
     assert none.csv().count("\n") == 1
     with pytest.raises(rl.QuestionError, match="no frontier to draw"):
@@ -415,10 +415,10 @@ def test_where_no_plan_is_kept_the_nearest_is_told(found):
 def test_what_is_told(found):
     text = found.table()
     for words in (
-        "time against memory",
+        "the frontier",
         "why the other",
-        "the best plan of each",
-        "plans fit",
+        "the best configuration of each",
+        "configurations fit",
         "the nearest that does better",
     ):
         assert words in text
@@ -427,7 +427,7 @@ def test_what_is_told(found):
     assert fields["kept"] == found.kept.sum()
     rows = list(csv.DictReader(io.StringIO(found.csv())))
     assert [float(row["step_time_s"]) for row in rows] == [each["step_time_s"] for each in fields["frontier"]]
-    assert "plans: the best is" in repr(found)
+    assert "configurations: the best is" in repr(found)
     assert plots.render(found.plot().figure, "svg") == plots.render(found.plot().figure, "svg")
 
 

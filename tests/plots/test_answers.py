@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 import roofline as rl
 from roofline import plots
 from roofline.cli import app
-from roofline.plots import _points, paper, tornado
+from roofline.plots import _breakdown as breakdowns
+from roofline.plots import _energy, _points, paper, tornado
 from roofline.plots import answers as pictures
 from roofline.plots import style as styles
 
@@ -189,6 +190,30 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
     assert up.share == pytest.approx(float(leaf[0].time * leaf[1] / step.step_time))
 
 
+def test_a_power_cap_trades_energy_for_time(est):
+    """Under a lower cap a token takes longer; at the rated power both are those of the answer."""
+    found = pictures.energy(est)
+    assert found.cap[-1] == pytest.approx(1200.0)
+    assert found.joules[-1] == pytest.approx(est.joules_per_token, rel=1e-3)
+    assert found.time[-1] == pytest.approx(est.tpot, rel=1e-3)
+    assert np.all(np.diff(found.time) <= 1e-12)
+    assert np.all(found.within[0] <= found.joules)
+    assert np.all(found.joules <= found.within[1])
+    half = pictures.energy(est, caps=[900.0, 600.0])
+    assert half.cap.tolist() == [600.0, 900.0]
+
+
+def test_the_finding_of_a_power_cap():
+    cap, joules, time = np.array([300.0, 500.0, 700.0]), np.array([3.0, 1.8, 2.0]), np.array([0.2, 0.15, 0.1])
+    found = _energy.Capped("a", "H100", "asked", cap, joules, None, time, "TPOT")
+    assert found.finding == "H100 capped at 500 W of 700 W: 10% less energy per token, TPOT 50% longer"
+    assert "1.8 J per token and TPOT 150 ms at 500 W" in found.alt()
+    assert (
+        attrs.evolve(found, joules=joules[::-1] * np.array([2, 1, 0.5])).finding
+        == "H100: least energy per token at the rated 700 W"
+    )
+
+
 # What is written --------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +226,7 @@ def test_a_point_of_training_has_its_share_of_the_step(step):
         ("breakdown", {"by": "bound"}, ["compute", "latency", "first token (TTFT)"]),
         ("load", {}, ["concurrency, requests in flight", "caches full: 25,560", "TTFT (right)", "TPOT and TTFT"]),
         ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 178 GB"]),
+        ("energy", {}, ["power cap of a chip, W", "energy per token, J", "TPOT (right)", "least energy per token"]),
         ("tornado", {}, ["memory bandwidth (8 TB/s)", "if it took all the time", "more tokens per second"]),
     ],
 )
@@ -220,6 +246,7 @@ def test_labels_of_serving(est, kind, more, expected, width):
         ("breakdown", {"by": "phase"}, ["bubble", "weight gradients"]),
         ("memory", {}, ["gradients", "tp=8 pp=8 dp=16 zero3"]),
         ("timeline", {}, ["rank of the pipeline", "forward", "optimizer"]),
+        ("energy", {}, ["power cap of a chip, W", "a step (right)"]),
         ("tornado", {}, ["bf16 FLOP/s (989.4 TFLOP/s)", "bandwidth of NVLink 4 (450 GB/s)"]),
     ],
 )
@@ -338,19 +365,33 @@ def lab(color, seen):
 @pytest.mark.parametrize("name", styles.STYLES)
 @pytest.mark.parametrize("lacking", LACKING)
 def test_colours_stay_apart_for_everybody(name, lacking):
-    found = [lab(color, np.array(LACKING[lacking])) for color in styles.STYLES[name].palette]
-    gaps = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(found, 2)]
-    assert min(gaps) > 14  # just noticed: 2.3
+    for colors in (styles.STYLES[name].palette, styles.STYLES[name].parts):
+        found = [lab(color, np.array(LACKING[lacking])) for color in colors]
+        gaps = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(found, 2)]
+        assert min(gaps) > 14  # just noticed: 2.3
+
+
+@pytest.mark.parametrize("look", styles.STYLES.values(), ids=lambda look: look.name)
+def test_no_colour_has_two_meanings(look):
+    """What a whole consists of has other colours than systems, and than what bounds a time."""
+    one, other = ([lab(color, np.eye(3)) for color in colors] for colors in (look.palette, look.parts))
+    assert min(float(np.linalg.norm(a - b)) for a in one for b in other) > 13
+
+
+def test_what_bounds_a_time_has_its_colour_whatever_else_there_is():
+    network = breakdowns.Breakdown("a step", "bound", (breakdowns.parts("a step", {"network": 1.0, "latency": 3.0}),))
+    colors = [patch.get_facecolor() for patch in plots.breakdown(network).patches]
+    assert [mpl.colors.to_hex(color).upper() for color in colors] == list(styles.STYLES["light"].palette[2:4])
 
 
 @pytest.mark.parametrize("look", styles.STYLES.values(), ids=lambda look: look.name)
 def test_letters_are_legible(look):
-    for color in look.palette:
+    for color in (*look.palette, *look.parts):
         assert styles.contrast(color, look.paper) > 2.2
         assert styles.contrast(look.letters(color), look.paper) >= styles.LEGIBLE
         assert styles.contrast(look.over(color), color) > 4
     assert look.letters(look.ink) == look.ink
-    assert len(look.palette) == len(look.dashes) == len(look.hatches) == 6
+    assert len(look.palette) == len(look.parts) == len(look.dashes) == len(look.hatches) == 6
 
 
 def test_a_page_without_colours_has_hatches(est):
@@ -377,7 +418,7 @@ def test_dark_is_dark(est):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["load", "memory", "tornado", "breakdown"])
+@pytest.mark.parametrize("kind", ["load", "memory", "energy", "tornado", "breakdown"])
 @pytest.mark.parametrize("form", plots.FORMATS)
 def test_the_same_bytes_each_time(est, kind, form):
     first, second = (plots.render(est.plot(kind=kind, style="print").figure, form) for _ in range(2))
@@ -541,7 +582,7 @@ def dollars():
         for c in (4, 64)
     ]  # fmt: skip
     return {
-        **{f"serve {kind}": lambda kind=kind: served.plot(kind=kind) for kind in ("roofline", "breakdown", "load", "memory", "tornado")},
+        **{f"serve {kind}": lambda kind=kind: served.plot(kind=kind) for kind in ("roofline", "breakdown", "load", "memory", "energy", "tornado")},
         **{f"train {kind}": lambda kind=kind: stepped.plot(kind=kind) for kind in ("roofline", "breakdown", "memory", "tornado", "timeline")},
         "compare": rl.compare(rack, "dgx-b200").plot, "collective": rl.collective("all-reduce", [1e3, 1e6], rack, ranks=8).plot,
         "search": rl.search(model, rack, chips=1).plot, "validate": lambda: rl.validate(runs).plot(key="group"),
@@ -551,7 +592,7 @@ def dollars():
 
 @pytest.mark.parametrize(
     "name",
-    ["serve roofline", "serve breakdown", "serve load", "serve memory", "serve tornado", "train roofline", "train breakdown", "train memory",
+    ["serve roofline", "serve breakdown", "serve load", "serve memory", "serve energy", "serve tornado", "train roofline", "train breakdown", "train memory",
      "train tornado", "train timeline", "compare", "collective", "search", "validate", "simulate"],
 )  # fmt: skip
 def test_a_name_with_dollar_signs_is_no_formula(dollars, name):

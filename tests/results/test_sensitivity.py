@@ -103,3 +103,10 @@ def test_many_points_have_none():
     many = rl.estimate(rl.Decode("llama-3.1-8b", np.array([1.0, 2.0]), 100), "dgx-h100", rl.Layout())
     with pytest.raises(rl.QuestionError, match="one point only"):
         many.sensitivity()
+
+
+def test_what_a_config_leaves_unsure_is_told():
+    model = attrs.evolve(rl.model("llama-3.1-8b"), warnings=("a field is not understood",))
+    assert rl.estimate(model, "dgx-h100", tp=1, concurrency=8).sensitivity("tpot").to_dict()["warnings"] == [
+        "a field is not understood"
+    ]

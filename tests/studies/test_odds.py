@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
-from roofline.studies.odds import ALIKE, apart, doubt
+from roofline import catalog
+from roofline.studies.odds import apart, doubt
 
 
 def served(system, **words):
@@ -41,7 +42,7 @@ def test_as_many_draws_of_the_errors_agree():
     z = 1.2815515655446004
     keys = sorted({*mine.classes, *theirs.classes})
     same = rng.standard_normal((len(keys), n))
-    part = np.sqrt(ALIKE["tpot"][frozenset({"chip", "software", "model"})])
+    part = np.sqrt(catalog.evidence().alike["tpot", frozenset({"chip", "software", "model"})])
     common, assumed = rng.standard_normal((2, n))
 
     def time(est, causes):

@@ -141,7 +141,7 @@ def test_what_is_given_wins_and_is_reported(put):
 
 
 def test_missing_is_said_at_once(put):
-    with pytest.raises(QuestionError, match=r"does not say --system; give it beside the file"):
+    with pytest.raises(QuestionError, match=r"does not say --system; give it with the file"):
         read(put("result.json", VLLM))
     with pytest.raises(QuestionError, match=r"does not say --model, --system, --input"):
         read(put("x.txt", MLPERF.replace("llama2-70b", "PySUT")))
@@ -181,7 +181,7 @@ def test_validate_takes_them(put):
     assert {p.quantity for p in found.predictions} == {"ttft_s", "tpot_s", "output_tokens_per_s"}
     assert all(p.predicted for p in found.predictions)
     assert "the model Llama-3.1-70B-Instruct is llama-3.1-70b" in found.put
-    assert "put in" in found.table()
+    assert "filled in to read the file" in found.table()
     assert found.to_dict()["put_in"]
 
 

@@ -438,7 +438,7 @@ def test_the_table_says_all(whole):
         "quality C",
         "dgx-h100",
         "sglang",
-        "not priced",
+        "not estimated",
         "assumed",
     ):
         assert words in said

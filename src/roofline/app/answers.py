@@ -36,6 +36,7 @@ class Found:
         widened: whether ``alike`` is a question here.
         curves: the frontier of one pool of chips, and of disaggregated prefill and decode.
         words: what was chosen for it, in sentences.
+        cost: what a chip of it costs, and who says so, in a sentence.
     """
 
     side: Side
@@ -47,6 +48,7 @@ class Found:
     widened: bool
     curves: tuple[Curve, ...]
     words: tuple[str, ...]
+    cost: str
 
 
 def machines(question: Asked) -> Comparison:
@@ -76,7 +78,7 @@ def found(question: Asked, side: Side, progress: Progress | None = None) -> Foun
 
     made = compare(
         side.system, model=question.model, tpot=question.tpot, ttft=question.ttft, chips=side.chips, progress=progress,
-        searched=searched, **words,
+        price=side.price, searched=searched, **words,
     )  # fmt: skip
     (service,), (under,) = made.estimates, made.under
     ((most, best),) = under.items()
@@ -84,7 +86,7 @@ def found(question: Asked, side: Side, progress: Progress | None = None) -> Foun
     times = (service.tpot, most), (service.ttft, made.patience)
     kept = given and all(time is not None and bool(time <= limit) for time, limit in times)
     alike = made.alike[0] if made.alike else None
-    return Found(side, service, given, kept, most, alike, bool(made.alike), tuple(curves), made.words)
+    return Found(side, service, given, kept, most, alike, bool(made.alike), tuple(curves), made.words, made.costs[0])
 
 
 @frozen(eq=False)
@@ -117,6 +119,5 @@ def _key(question: Asked, side: Side) -> Any:
     names = (question.model, side.name, str(question.words.get("engine", "")))
     if any(map(looks_like_path, names)):
         return None
-    price = side.system.price_per_chip
     words = tuple(sorted(question.words.items()))
-    return question.model, side.name, side.chips, price, question.tpot, question.ttft, question.deployment, words
+    return question.model, side.name, side.chips, side.price, question.tpot, question.ttft, question.deployment, words

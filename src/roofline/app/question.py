@@ -139,13 +139,15 @@ class Side:
 
     Attributes:
         name: as it was typed.
-        system: the system, with the cost that was typed.
+        system: the system, as it is described.
         chips: how many of its chips are used; None for all.
+        price: US dollars per chip and hour that were typed; None where the published cost holds.
     """
 
     name: str
     system: System
     chips: int | None
+    price: float | None = None
 
 
 @frozen(eq=False)
@@ -204,10 +206,8 @@ def _side(row: tuple[str, str, str]) -> Side:
     if not name:
         raise QuestionError("system: is missing where chips or a price are given; name the system")
     system = catalog.system(name)
-    if price:
-        dollars = _positive("price", price, real)
-        system = system.evolve(price=dollars)
-    return Side(name, system, int(_positive("chips", chips, whole)) if chips else None)
+    dollars = _positive("price", price, real) if price else None
+    return Side(name, system, int(_positive("chips", chips, whole)) if chips else None, dollars)
 
 
 def _positive(name: str, text: str, read: Callable[[str, str], float]) -> float:

@@ -18,9 +18,9 @@ from roofline.physics.spans import RESOURCES
 from roofline.planner.plans import short
 from roofline.plots import answers as pictures
 from roofline.reports import figures
-from roofline.reports.blocks import MEMORY, Bar, Block, Cell, Chapter, Drawing, Folded, Notes, Part, Table, Text, Tree
+from roofline.reports.blocks import PARTS, Bar, Block, Cell, Chapter, Drawing, Folded, Notes, Part, Table, Text, Tree
 from roofline.results.estimate import Estimate
-from roofline.results.labels import constants, machine
+from roofline.results.labels import constants, fitting, machine
 from roofline.results.pools import Pools
 from roofline.studies.compare import Comparison, Service
 from roofline.studies.odds import probability
@@ -165,7 +165,8 @@ def _memory(one: Service) -> str:
     parts = [
         f"{name.removesuffix(' pool')} {show(_number(est.memory.total), BYTE, 3)}".strip() for name, est in _pools(one)
     ]
-    return f"{', '.join(parts)} of {show(_number(_pools(one)[0][1].capacity), BYTE, 3)}"
+    sure = fitting(_number(one.fits_probability)) if isinstance(one, Estimate) else ""
+    return f"{', '.join(parts)} of {show(_number(_pools(one)[0][1].capacity), BYTE, 3)}{f', {sure}' if sure else ''}"
 
 
 def _layout(one: Service) -> str:
@@ -312,7 +313,7 @@ def _bars(each: Found) -> Iterator[Bar]:
             "engine": memory.runtime,
         }
         held = [
-            Part(kind, float(size) / capacity, show(float(size), BYTE, 3), MEMORY + i)
+            Part(kind, float(size) / capacity, show(float(size), BYTE, 3), PARTS + i)
             for i, (kind, size) in enumerate(kinds.items())
         ]
         free = max(capacity - float(memory.total), 0.0)
@@ -342,7 +343,9 @@ def _basis(found: Sequence[Found]) -> Iterator[Block]:
     notes = list(dict.fromkeys(note for each in found for note in (*each.words, *each.service.question.model.notices)))
     for each in found:
         one, name = each.service, each.side.system.name
-        notes.append(f"{name}: {constants(one.calibration.level)}; {one.calibration.engine.title or 'no engine'}")
+        notes.append(
+            f"{name}: {constants(one.calibration.level)}; {one.calibration.engine.title or 'no engine'}; {each.cost}"
+        )
         notes += [f"{name}: {note}" for note in widened(one.question.model, one.system)]
     yield Notes(notes)
     for each in found:
@@ -378,10 +381,11 @@ def commands(question: Asked) -> list[str]:
     groups = [list(question.sides)] if len(counts) == 1 else [[side] for side in question.sides]
     out = []
     for sides in groups:
-        chips = [] if sides[0].chips is None else [f"--chips={sides[0].chips}"]
+        own = [] if sides[0].chips is None else [f"--chips={sides[0].chips}"]
+        own += [f"--price={side.system.name}={side.price:g}USD/h" for side in sides if side.price is not None]
         out.append(
             shlex.join(
-                ["roofline", "compare", *(side.name for side in sides), f"--model={question.model}", *chips, *flags]
+                ["roofline", "compare", *(side.name for side in sides), f"--model={question.model}", *own, *flags]
             )
         )
     if question.deployment == ONE:

@@ -36,4 +36,8 @@ def evidence() -> Evidence:
         for name in ("residuals.csv", "collectives.csv", "memory.csv", "energy.csv")
         for row in read_rows(folder / name)
     }
-    return Evidence(measured, spreads)
+    alike = {
+        (row["quantity"], frozenset(row["common"].split("+"))): float(row["correlation"])
+        for row in read_rows(folder / "alike.csv")
+    }
+    return Evidence(measured, spreads, alike)

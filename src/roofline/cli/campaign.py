@@ -36,7 +36,7 @@ class Run(Options):
         None
     )
     pue: Annotated[float | None, Parameter(help="Draw of the building over that of its machines: 1.2.")] = None
-    spares: Annotated[float | None, Parameter(help="Chips that wait to replace others.")] = None
+    spares: Annotated[float | None, Parameter(help="Chips that wait to replace others: 64 (default: 0).")] = None
 
 
 RUN: Final = Run()

@@ -16,36 +16,38 @@ def collective_(
     kind: Annotated[
         str,
         Parameter(
-            help="all-reduce, all-gather, reduce-scatter, all-to-all, send-recv, broadcast, dispatch or combine."
+            help="The collective: all-reduce, all-gather, reduce-scatter, all-to-all, send-recv, broadcast, dispatch or combine."
         ),
     ],
     size: Annotated[
         str,
-        Parameter(help="Bytes such as 1GiB, as nccl-tests counts them (one rank's whole buffer)."),
+        Parameter(help="Bytes as nccl-tests counts them, of one rank's whole buffer: 1GiB."),
     ],
     /,
     *,
     system: System,
     ranks: Annotated[
-        int, Parameter(name=["--ranks", "-n"], converter=to_whole, help="Ranks that take part, on neighbouring places.")
+        int, Parameter(name=["--ranks", "-n"], converter=to_whole, help="Ranks that take part, next to each other: 72.")
     ],
     algorithm: Annotated[
         str | None,
         Parameter(
-            help="ring, tree, in-network, halving, one-shot, two-shot, low-latency or throughput; by default the quickest."
+            help="The algorithm: ring, tree, in-network, halving, one-shot, two-shot, low-latency or throughput (default: the quickest)."
         ),
     ] = None,
     fabric: Annotated[
         str | None,
         Parameter(
-            help="Network between nodes in place of the system's: infiniband, roce, efa-v1, efa-v2, efa-v4, tcpxo ..."
+            help="Network between nodes in place of the system's: infiniband, roce, efa-v1, efa-v2, efa-v4, tcpxo."
         ),
     ] = None,
     in_network: Annotated[
         bool | None,
-        Parameter(negative="", help="The switches between nodes add up too (SHARP; NCCL_COLLNET_ENABLE=1)."),
+        Parameter(
+            negative="", help="In-network reduction by the switches between nodes (SHARP; NCCL_COLLNET_ENABLE=1)."
+        ),
     ] = None,
-    plane: Annotated[str | None, Parameter(help="Another network of the system that carries it, such as VPC.")] = None,
+    plane: Annotated[str | None, Parameter(help="Another network of the system that carries it: VPC.")] = None,
     level: Level = None,
     json: Json = False,
 ) -> None:

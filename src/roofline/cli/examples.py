@@ -82,7 +82,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline report llama-3.1-70b -s dgx-h100 --chips 64 --global-batch 256 -o training.html",
     ),
     "app": (
-        "roofline app",
+        "roofline app --port 8060",
         "roofline app --port 0 --no-browser",
     ),
     "validate": (

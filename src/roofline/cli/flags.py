@@ -142,7 +142,7 @@ MemoryFraction = Annotated[
         name=["--memory-fraction", "--gpu-memory-utilization", "--mem-fraction-static", "--free-gpu-memory-fraction"],
         group=MACHINE,
         converter=to_real,
-        help="Part of a chip's memory that the engine is given, in its own sense of it: 0.92 (default: the engine's).",
+        help="Part of a chip's memory that the engine is given, as the engine defines it: 0.92 (default: the engine's).",
     ),
 ]
 Framework = Annotated[
@@ -164,7 +164,7 @@ def _degree(what: str) -> Any:
 
 Tp = Annotated[int | None, _degree("Tensor parallelism, ranks: 8.")]
 Pp = Annotated[int | None, _degree("Pipeline parallelism, stages: 4.")]
-Dp = Annotated[int | None, _degree("Data parallelism, ranks; in serving, attention ranks that work in step: 64.")]
+Dp = Annotated[int | None, _degree("Data parallelism, ranks; in serving, attention ranks that step together: 64.")]
 Ep = Annotated[int | None, _degree("Expert parallelism, ranks that share the routed experts: 64.")]
 Vpp = Annotated[int | None, _degree("Chunks of layers per pipeline stage (interleaved schedule): 2.")]
 Cp = Annotated[int | None, _degree("Context parallelism, ranks that share a sequence: 2.")]
@@ -192,7 +192,7 @@ Concurrency = Annotated[
 Rate = Annotated[
     float | None,
     Parameter(
-        group=WORK, converter=to_real, help="Requests per second that come at random, instead of a concurrency: 2.5."
+        group=WORK, converter=to_real, help="Requests per second that arrive at random, instead of a concurrency: 2.5."
     ),
 ]
 Drafts = Annotated[
@@ -325,7 +325,7 @@ Ttft = Annotated[
     Parameter(
         group=LIMIT,
         converter=to_quantity,
-        help="Limit on the time to first token, of the mean: 2s, or at a percentile: p99<2s (quote it); none for none (default of a search: 10s).",
+        help="Limit on the time to first token, of the mean: 2s, or at a percentile: p99<2s (quote it); none lifts it (default of a search: 10s).",
     ),
 ]
 Tpot = Annotated[
@@ -444,29 +444,37 @@ FileForm = Annotated[
     ),
 ]
 Frontier = Annotated[
-    Path | None, output_file("Draw the frontier into FILE.svg, .pdf or .png, or write it as FILE.csv.")
+    Path | None, output_file("Draw the frontier into FILE.svg, .pdf or .png, or write it as FILE.csv: frontier.svg.")
 ]
-SystemsPicture = Annotated[Path | None, output_file("Draw the systems into FILE.svg, .pdf or .png.")]
-Profile = Annotated[Path | None, output_file("Write the profile, to be used as --level FILE.toml.")]
+SystemsPicture = Annotated[Path | None, output_file("Draw the systems into FILE.svg, .pdf or .png: systems.svg.")]
+Profile = Annotated[Path | None, output_file("Write the profile, to be used as --level FILE.toml: mine.toml.")]
 Predictions = Annotated[Path | None, output_file("Write every prediction to this CSV file: predictions.csv.")]
-Rows = Annotated[Path | None, output_file("Write the retained configurations into FILE.csv or FILE.parquet.")]
-Page = Annotated[Path, output_file("Write the page to FILE.html.")]
+Rows = Annotated[
+    Path | None, output_file("Write the retained configurations into FILE.csv or FILE.parquet: found.csv.")
+]
+Page = Annotated[Path, output_file("Write the page to FILE.html: answer.html.")]
 NoFrontier = Annotated[
     bool, Parameter(negative="", group=OUTPUT, help="Leave out the search for alternatives, which takes a few seconds.")
 ]
 Trace = Annotated[
     Path | None,
-    Parameter(group=OUTPUT, help="Write the schedule of a step to FILE.json, for Perfetto (ui.perfetto.dev)."),
+    Parameter(
+        group=OUTPUT, help="Write the schedule of a step to FILE.json, for Perfetto (ui.perfetto.dev): step.json."
+    ),
 ]
 Clouds = Annotated[
     Path | None,
     Parameter(
-        name="--plot", group=OUTPUT, help="Draw measured and fitted rates on the roofline into FILE.svg, .pdf or .png."
+        name="--plot",
+        group=OUTPUT,
+        help="Draw measured and fitted rates on the roofline into FILE.svg, .pdf or .png: fits.svg.",
     ),
 ]
 Scatter = Annotated[
     Path | None,
-    Parameter(name="--plot", group=OUTPUT, help="Draw predicted against measured into FILE.svg, .pdf or .png."),
+    Parameter(
+        name="--plot", group=OUTPUT, help="Draw predicted against measured into FILE.svg, .pdf or .png: errors.svg."
+    ),
 ]
 
 # Measured runs and timings --------------------------------------------------------------------------------------------
@@ -496,22 +504,26 @@ Joined = Annotated[
 Runs = Annotated[
     str,
     Parameter(help="CSV file of measured runs, plain or gzipped; a result file of vLLM, SGLang, InferenceX, AIPerf, GuideLLM or MLPerf, or a directory "
-        "of them; or serving or training, the runs that ship with the library."),
+        "of them; or serving or training, the runs that ship with the library: runs.csv."),
 ]  # fmt: skip
 
 # Pictures -------------------------------------------------------------------------------------------------------------
 
 PictureFile = Annotated[
-    Path, Parameter(name=["--output-file", "-o"], group=DRAWN, help="FILE.svg, FILE.pdf or FILE.png.")
+    Path,
+    Parameter(
+        name=["--output-file", "-o"], group=DRAWN, help="The picture, FILE.svg, FILE.pdf or FILE.png: roofline.svg."
+    ),
 ]
 PictureKind = Annotated[
-    Literal["roofline", "breakdown", "load", "memory", "scaling", "timeline", "tornado", "frontier"],
+    Literal["roofline", "breakdown", "load", "memory", "energy", "scaling", "timeline", "tornado", "frontier"],
     Parameter(group=DRAWN, help="What is drawn; see above (default: roofline)."),
 ]
 PictureStyle = Annotated[
     Literal["light", "dark", "print"],
     Parameter(
-        group=DRAWN, help="Ink on white (default), on black, or with hatches and dashes for pages without colours."
+        group=DRAWN,
+        help="Look of the picture: light (default), dark, or print (hatches and dashes for pages without colours).",
     ),
 ]
 PictureWidth = Annotated[

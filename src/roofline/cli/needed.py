@@ -18,7 +18,7 @@ Number = Annotated[
     str,
     Parameter(
         help="A number of the hardware (bandwidth, memory, compute, links, latency, price, system.tier[0].size), a size of the workload "
-        "(batch, context, concurrency), or chips."
+        "(batch, context, concurrency), or chips: bandwidth."
     ),
 ]
 Targets = Annotated[

@@ -56,7 +56,7 @@ from roofline.studies.scaling import scaling
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHARED: Final = ("roofline", "load", "frontier", "scaling")
+SHARED: Final = ("roofline", "load", "energy", "frontier", "scaling")
 """Kinds of which several systems fit on one picture."""
 
 
@@ -113,6 +113,7 @@ def plot_(
     breakdown: where the time of a step goes.
     load: rates and times against concurrency.
     memory: memory use per chip, by layout.
+    energy: energy per token and time against the power cap of a chip.
     frontier: the best configurations under limits.
     tornado: what a part that is 10 % better gains.
     scaling: training against chips.

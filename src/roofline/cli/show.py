@@ -18,7 +18,8 @@ def show(
     /,
     *,
     kind: Annotated[
-        Literal["system", "chip", "model"] | None, Parameter(help="Which one, where a chip and a system share a name.")
+        Literal["system", "chip", "model"] | None,
+        Parameter(help="What the name is of, where a chip and a system share it: chip."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -44,42 +44,66 @@ TraceFile = Annotated[
 ]
 Requests = Annotated[
     int | None,
-    Parameter(converter=to_whole, group=TRAFFIC, help="Only the first so many; drawn ones are 10,000 by default."),
+    Parameter(
+        converter=to_whole,
+        group=TRAFFIC,
+        help="Requests of the trace from its beginning, or that are drawn: 1000 (default: all; 10,000 drawn ones).",
+    ),
 ]
 TrafficRate = Annotated[
     float | None,
-    Parameter(converter=to_real, group=TRAFFIC, help="Requests a second: the times of the trace are scaled to it."),
+    Parameter(
+        converter=to_real, group=TRAFFIC, help="Requests per second, to which the times of the trace are scaled: 2.5."
+    ),
 ]
 InFlight = Annotated[
     int | None,
-    Parameter(converter=to_whole, group=TRAFFIC, help="Ignore the times: so many requests always in flight."),
+    Parameter(
+        converter=to_whole, group=TRAFFIC, help="Requests always in flight, whatever the times of the trace: 64."
+    ),
 ]
 In = Annotated[
     float | None,
     Parameter(
-        converter=to_real, name=["--input", "--isl"], group=TRAFFIC, help="Mean prompt tokens where no trace is given."
+        converter=to_real,
+        name=["--input", "--isl"],
+        group=TRAFFIC,
+        help="Mean prompt tokens of a request where no trace is given: 4096 (default).",
     ),
 ]
 Out = Annotated[
     float | None,
     Parameter(
-        converter=to_real, name=["--output", "--osl"], group=TRAFFIC, help="Mean output tokens where no trace is given."
+        converter=to_real,
+        name=["--output", "--osl"],
+        group=TRAFFIC,
+        help="Mean output tokens of a request where no trace is given: 1024 (default).",
     ),
 ]
 Spread = Annotated[
     Literal["fixed", "lognormal", "uniform", "exponential"],
-    Parameter(group=TRAFFIC, help="How lengths are distributed where no trace is given."),
+    Parameter(group=TRAFFIC, help="Distribution of the lengths where no trace is given: lognormal (default: fixed)."),
 ]
 Varied = Annotated[
-    float, Parameter(converter=to_real, group=TRAFFIC, help="Standard deviation of those lengths over their mean.")
+    float,
+    Parameter(
+        converter=to_real, group=TRAFFIC, help="Standard deviation of those lengths over their mean: 0.5 (default)."
+    ),
 ]
 Bursts = Annotated[
     float,
     Parameter(
-        converter=to_real, group=TRAFFIC, help="Shape of the gaps between requests: 1 at random, less for bursts."
+        converter=to_real,
+        group=TRAFFIC,
+        help="Shape of the gaps between requests, less than 1 for bursts: 1 (default, at random).",
     ),
 ]
-HashBlock = Annotated[int, Parameter(converter=to_whole, group=TRAFFIC, help="Tokens of a block that a hash id names.")]
+HashBlock = Annotated[
+    int,
+    Parameter(
+        converter=to_whole, group=TRAFFIC, help="Tokens of a block that a hash id of the trace names: 512 (default)."
+    ),
+]
 TtftLimit = Annotated[
     str | None,
     Parameter(
@@ -108,27 +132,36 @@ FewestChips = Annotated[
 ]
 RouterName = Annotated[
     Literal["round_robin", "least_loaded", "prefix"] | None,
-    Parameter(group=SCHEDULER, help="How requests go to replicas."),
+    Parameter(group=SCHEDULER, help="How requests are assigned to replicas: least_loaded (default: round_robin)."),
 ]
-OrderName = Annotated[Literal["fcfs", "priority"] | None, Parameter(group=SCHEDULER, help="Who goes first.")]
+OrderName = Annotated[
+    Literal["fcfs", "priority"] | None,
+    Parameter(group=SCHEDULER, help="Which request goes first: priority (default: fcfs, the first to come)."),
+]
 Seats = Annotated[
     int | None,
-    Parameter(converter=to_whole, group=SCHEDULER, help="Sequences that an attention rank runs at once at most."),
+    Parameter(converter=to_whole, group=SCHEDULER, help="Sequences that an attention rank runs at once at most: 256."),
 ]
-Block = Annotated[int | None, Parameter(converter=to_whole, group=SCHEDULER, help="Tokens of a cache block.")]
+Block = Annotated[
+    int | None, Parameter(converter=to_whole, group=SCHEDULER, help="Tokens of a block of the KV cache: 16.")
+]
 Reserve = Annotated[
     float | None,
     Parameter(
         converter=to_real,
         group=SCHEDULER,
-        help="Part of an answer for which cache must be free when a request is let in.",
+        help="Part of the output of a request for which KV cache must be free when it is admitted: 0.5.",
     ),
 ]
 MixedSteps = Annotated[
-    bool | None, Parameter(negative="--no-mixed", group=SCHEDULER, help="Prompts pass in decode steps of others.")
+    bool | None,
+    Parameter(negative="--no-mixed", group=SCHEDULER, help="Chunked prefill in the decode steps of other requests."),
 ]
 PrefixCache = Annotated[
-    bool | None, Parameter(negative="--no-prefix-cache", group=SCHEDULER, help="Equal blocks are stored once.")
+    bool | None,
+    Parameter(
+        negative="--no-prefix-cache", group=SCHEDULER, help="Prefix caching: equal blocks of prompts are stored once."
+    ),
 ]
 Picture = Annotated[
     Path | None,

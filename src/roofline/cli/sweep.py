@@ -26,7 +26,7 @@ _NUMBERS: Final = "one, or a list such as 1,2,4, 1..8, 1024..32768+1024 or 1..40
 
 Phases = Annotated[
     list[str] | None,
-    Parameter(name="--phase", negative="", group=WORK, help="decode (default), prefill, serve or train; repeat it for several."),
+    Parameter(name="--phase", negative="", group=WORK, help="What is asked: decode (default), prefill, serve or train; repeat it for several."),
 ]  # fmt: skip
 ChipCounts = Annotated[
     str | None, Parameter(group=flags.MACHINE, help=f"Chips to use: {_NUMBERS} (default: all of each system).")

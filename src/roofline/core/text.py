@@ -16,7 +16,7 @@ import numpy as np
 T = TypeVar("T")
 
 NARROW: Final = 16
-"""Characters that a last column is wrapped into at least, before its table becomes a list."""
+"""Characters that a column is wrapped into at least, before its table becomes a list."""
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with in spreadsheets, also in full-width letters (OWASP, CSV injection: https://owasp.org/www-community/attacks/CSV_Injection)."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
@@ -26,7 +26,7 @@ _WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
 
 @contextmanager
 def fitted(width: int) -> Iterator[None]:
-    """Make :func:`columns` keep within so many characters: a table that is wider wraps its last column, or becomes a list of its rows."""
+    """Make :func:`columns` keep within so many characters: a table that is wider wraps its last or first column, or becomes a list."""
     token = _WIDTH.set(width)
     try:
         yield
@@ -83,20 +83,24 @@ def _pieces(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False) or [""]
 
 
-def _last_wrapped(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """Return rows whose last column is wrapped, what is left of a cell in rows below it."""
+def _wrapped_at(rows: Sequence[Sequence[str]], place: int, width: int) -> list[list[str]]:
+    """Return rows one of whose columns is wrapped, what is left of a cell in rows below it."""
     count = max(map(len, rows))
     out: list[list[str]] = []
     for row in rows:
-        first, *others = _pieces(row[-1], width) if len(row) == count else [row[-1]]
-        out += [[*row[:-1], first], *([""] * (count - 1) + [each] for each in others)]
+        if len(row) < count:
+            out.append([*row])
+            continue
+        first, *others = _pieces(row[place], width)
+        out.append([*row[:place], first, *row[place + 1 :]])
+        out += [["" if i != place else each for i in range(count)] for each in others]
     return out
 
 
 def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, right: Iterable[int] = ()) -> str:
     """Return rows as aligned columns under an underlined head; those in ``right`` are set flush right.
 
-    Within :func:`fitted`, a table that is too wide wraps its last column if that is text, and becomes a list if that is not enough.
+    Within :func:`fitted`, a table that is too wide wraps its last column, or its first, if that is text, else it becomes a list.
 
     >>> print(columns([["a", "1"], ["bb", "22"]], head=["name", "n"], right=[1]))
     name   n
@@ -115,11 +119,13 @@ def columns(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None, ri
     ]  # a row of one cell is a title: it makes no column wider
     widths = [max(len(row[i]) if i < len(row) else 0 for row in full) for i in range(count)]
     if limit is not None and sum(widths) + 2 * (len(widths) - 1) > limit:
-        left = limit - sum(widths[:-1]) - 2 * (len(widths) - 1)
-        if not head or left < NARROW or len(widths) - 1 in flush:
+        over = sum(widths) + 2 * (len(widths) - 1) - limit
+        # The last column is wrapped if it is text, else the first; a table of numbers becomes a list.
+        place = next((at for at in (count - 1, 0) if at not in flush and widths[at] - over >= NARROW), None)
+        if place is None:
             return _listed(cells[1:] if head else cells, head, limit)
-        cells = _last_wrapped(cells, left)
-        widths[-1] = max(len(row[-1]) for row in cells if len(row) == len(widths))
+        cells = _wrapped_at(cells, place, widths[place] - over)
+        widths[place] = max(len(row[place]) for row in cells if len(row) == count)
     if head:
         cells.insert(1, ["─" * width for width in widths])
     lines = (

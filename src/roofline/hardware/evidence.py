@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Ratio
@@ -184,10 +184,13 @@ class Evidence:
     Attributes:
         measured: subjects with the number of runs of each.
         spreads: by quantity, distance and kind of launch (of memory the engine or framework); those of all kinds together under "".
+        alike: part of the variance of errors that two answers share, by quantity and by what exactly they have in common: a ``chip``, a
+            ``software`` stack, a ``model``.
     """
 
     measured: Mapping[Subject, int]
     spreads: Mapping[tuple[str, str, str], Spread]
+    alike: Mapping[tuple[str, frozenset[str]], float] = field(factory=dict)
 
     def nearest(self, asked: Subject, least: str = "family") -> Near:
         """Return the nearest measured runs of a question; at a distance of ``least`` or further.

@@ -183,7 +183,7 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
     memory, capacity, most = fill(
         question.model, system, layout, calibration,
         sequences=ceil(question.batch / (layout.dp * layout.replicas)), tokens=question.context + new, passing=new, logits=new,
-        drafting=drafting(question.model, question.draft_tokens),
+        drafting=drafting(question.model, question.draft_tokens), drafts=question.draft_tokens,
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,

@@ -197,7 +197,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         return fill(
             model, system, layout, calibration, sequences=ceil(concurrency / (layout.dp * layout.replicas)), tokens=tokens,
             passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(concurrency)),
-            drafting=drafting(model, q.draft_tokens),
+            drafting=drafting(model, q.draft_tokens), drafts=q.draft_tokens,
         )  # fmt: skip
 
     def running(active: Count, rate: PerSecond | None = None) -> _Running:

@@ -114,9 +114,11 @@ def formats(
         if table is None:
             table = next((t.table(key) for t in (top, inner) if isinstance(t.data.get(key), Mapping)), None)
     if table is not None:
-        read.append(table)
-        schemes += _configured(table)
-        base = _cache(table, base)
+        # Model Optimizer nests what it did, as it does in a file of its own.
+        nested = table.table("quantization") if isinstance(table.data.get("quantization"), Mapping) else None
+        read += [table] if nested is None else [table, nested]
+        schemes += _configured(table) if nested is None else _modelopt(nested)
+        base = _cache(table if nested is None else nested, base)
     # Four bits of floating point, a scale of powers of two for 32 (DeepSeek-V4), unless the experts were quantised again.
     if inner.raw("expert_dtype", None) == "fp4":
         at = 1 if table is not None else 0

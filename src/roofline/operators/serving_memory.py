@@ -197,13 +197,14 @@ def cached_bytes(
     calibration: Calibration,
     *,
     drafting: Mask = False,
+    drafts: Count = 0.0,
     passing: Count = 0.0,
 ) -> Bytes:
     """Return the bytes of room that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
 
-    In a pool of equal pages (``paged``) a recurrent state takes pages of its own in every layer, ``state_copies`` of them, and a sequence
-    whole pages of ``state / bytes of a token`` tokens; where states have a room of their own, of ``state_room`` times the cache's, the
-    fuller counts. ``passing`` are the tokens of the largest pass, which windows and compressors hold besides (``chunked``).
+    In a pool of equal pages (``paged``) a recurrent state takes pages of its own in every layer, ``state_copies`` of them and one for each
+    of the ``drafts`` that a step verifies, in groups of as many layers as have full attention, and a sequence whole pages of
+    ``state / bytes of a token`` tokens; where states have a room of their own, of ``state_room`` times the cache's, the fuller counts. ``passing`` are the tokens of the largest pass, which windows and compressors hold besides (``chunked``).
     """
     own = calibration.engine.memory
     model = as_cached(model, own, passing)
@@ -228,7 +229,7 @@ def cached_bytes(
         return exact
     width = dtype(model.formats.kv).bytes
     full = [run for run in model.layers if not _recurrent(run) and attention.cached(run.attention, 1.0, 1.0) > 0]
-    layers = float(sum(run.count for run in full))
+    layers = float(sum(run.count for run in full)) + drafting * 1.0 * model.mtp
     count = float(sum(run.count for run in model.layers if _recurrent(run)))
     if not full:
         return exact
@@ -237,7 +238,7 @@ def cached_bytes(
     pages = ceil(count / layers) * layers / count
     length = page / each
     whole = ceil(tokens / length) * length / tokens
-    return (exact - state) * whole + own.state_copies * own.state_pages * state * pages
+    return (exact - state) * whole + (own.state_copies + drafts) * own.state_pages * state * pages
 
 
 def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Ratio) -> Bytes:
@@ -275,6 +276,7 @@ def _recurrent(run: Layers) -> bool:
 def fill(
     model: Model, system: System, layout: Layout, calibration: Calibration,
     *, sequences: Count, tokens: Count, passing: Count, logits: Count, prompt: Count = 0.0, drafting: Mask = False,
+    drafts: Count = 0.0,
 ) -> tuple[Footprint, Bytes, Count]:  # fmt: skip
     """Return the bytes on the fullest chip, those it may hold, and how many sequences of ``tokens`` fit in the whole deployment.
 
@@ -285,6 +287,7 @@ def fill(
         logits: tokens of each whose logits are wanted.
         prompt: tokens of a prompt that pass in the same step.
         drafting: the model's own draft module is used.
+        drafts: tokens that a step verifies besides the next one, whoever drafts them.
     """
     n, pp = placed(system, layout), layout.pp
     model = as_served(model, calibration)
@@ -295,7 +298,7 @@ def fill(
     beside = larger(activations(model, layout, prompt, 0.0), shared.activations)
     unit = activations(model, layout, passing, logits)
     chunk, _ = limits(system, calibration)
-    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting, passing=chunk) / spare
+    each = cached_bytes(model, layout, tokens, calibration, drafting=drafting, drafts=drafts, passing=chunk) / spare
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.
     fixed = own + shared.runtime + beside + (1 - 1 / pp) * unit

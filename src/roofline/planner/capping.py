@@ -16,7 +16,7 @@ from roofline.core.arrays import larger, pick
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.quantities import quantity
-from roofline.core.units import WATT, Num, Ratio, show
+from roofline.core.units import WATT, Num, Ratio, Watts, show
 from roofline.hardware.hardware import System
 from roofline.results.answer import LayoutAnswer
 
@@ -39,15 +39,11 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
     """
     watts = quantity("power_cap", cap, WATT)
     refuse("power_cap", watts, 0.0, strict=True)
-    rated = catalog.energy().rated(est.system)
-    if rated is None or est.demand is None:
-        raise QuestionError(
-            fault("power_cap", cap, f"no rated power of {est.system.name} is published", "give power too")
-        )
-    goal, most = watts / rated, larger(est.demand, 1.0)
+    rated, demand = _rated(est, cap)
+    goal, most = watts / rated, larger(demand, 1.0)
 
     def at(clock: Ratio) -> AnswerT:
-        return cast("AnswerT", est.again(est.question, _slowed(est.system, clock, watts), est.layout, est.calibration))
+        return _at(est, clock, watts)
 
     def asked(clock: Ratio) -> Num:
         return cast("Num", at(clock).demand) / most
@@ -58,7 +54,7 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
         raise QuestionError(
             fault("power_cap", cap, f"{est.system.package.name} draws {floor} at its lowest clock", "give a higher cap")
         )
-    enough = est.demand / most <= goal
+    enough = demand / most <= goal
     low: Num = pick(enough, 1.0, LOWEST)
     high: Num = pick(enough, 1.0, 1.0)
     for _ in range(_ROUNDS):
@@ -70,6 +66,31 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
     told = "the clock stays" if np.all(enough) else f"the matrix units run at {float(np.min(clock)):.0%} of their clock"
     note = f"power cap of {show(float(np.min(watts)), WATT, 3)} per chip: {told}"
     return attrs.evolve(out, choices=(*est.choices, note), candidates=None)
+
+
+def lowest(est: LayoutAnswer[Any, Any]) -> tuple[Watts, Watts]:
+    """Return the lowest power cap of a package under which an answer can be given, and its rated power.
+
+    Raises:
+        QuestionError: no rated power of the chip is known.
+    """
+    rated, demand = _rated(est, "lowest")
+    return cast("Num", _at(est, LOWEST, rated).demand) / larger(demand, 1.0) * rated, rated
+
+
+def _rated(est: LayoutAnswer[Any, Any], cap: Num | str) -> tuple[Watts, Ratio]:
+    """Return the rated power of a package, and the share of it that a working chip asks for."""
+    rated = catalog.energy().rated(est.system)
+    if rated is None or est.demand is None:
+        raise QuestionError(
+            fault("power_cap", cap, f"no rated power of {est.system.name} is published", "give power too")
+        )
+    return rated, est.demand
+
+
+def _at(est: AnswerT, clock: Ratio, limit: Num) -> AnswerT:
+    """Return an answer at a part of the clock."""
+    return cast("AnswerT", est.again(est.question, _slowed(est.system, clock, limit), est.layout, est.calibration))
 
 
 def _slowed(system: System, clock: Ratio, limit: Num) -> System:

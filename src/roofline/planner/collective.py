@@ -266,7 +266,7 @@ class Collective(Answer):
 
     def over(self, sizes: ArrayLike) -> Collective:
         """Return the same collective at other sizes."""
-        return collective(self.kind, np.asarray(sizes, dtype=np.float64), self.system, ranks=self.ranks, **self.options)
+        return collective(self.kind, number(sizes, "sizes"), self.system, ranks=self.ranks, **self.options)
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw bus bandwidth against size; see :func:`roofline.plots.collective`."""

@@ -299,7 +299,7 @@ def cache_of(
     def filled(tokens: float, sequences: float) -> tuple[Any, Num]:
         memory, capacity, _ = fill(
             q.model, system, layout, profile, sequences=layout.pp * sequences, tokens=tokens, passing=new, logits=new,
-            prompt=chunk, drafting=drafts,
+            prompt=chunk, drafting=drafts, drafts=q.draft_tokens,
         )  # fmt: skip
         return memory, capacity
 

@@ -1,7 +1,7 @@
 """Pictures. The functions leave pyplot alone, draw on ``ax`` (or on a figure of their own) and return the axes.
 
 Each takes the numbers it draws as an object of its own, or makes them of answers: :func:`roofs`, :func:`points` and :func:`clouds`
-under a roofline, :class:`Breakdown`, :class:`Load`, :class:`Holding`, :class:`Timeline`, :class:`Tornado`, :class:`Growth`,
+under a roofline, :class:`Breakdown`, :class:`Load`, :class:`Capped`, :class:`Holding`, :class:`Timeline`, :class:`Tornado`, :class:`Growth`,
 :class:`Curve`. :func:`alt` tells a picture as text. Every function takes a ``style``, ``light``, ``dark`` or ``print``, and the
 ``width`` of a new figure: ``column`` (3.4 inches), ``page`` (7), or inches.
 """
@@ -25,6 +25,7 @@ from roofline.physics.spans import Span
 from roofline.planner.collective import Collective
 from roofline.plots import (
     _breakdown,
+    _energy,
     _frontier,
     _load,
     _memory,
@@ -36,6 +37,7 @@ from roofline.plots import (
     tornado,
 )
 from roofline.plots._breakdown import Breakdown
+from roofline.plots._energy import Capped
 from roofline.plots._frontier import Curve
 from roofline.plots._load import Load
 from roofline.plots._memory import Holding
@@ -236,6 +238,17 @@ def load(
     ax = placed(ax, (5.4, 3.9), width, style)
     with inked(ax):
         _load.draw(ax, found)
+        settle(ax)
+    return ax
+
+
+def energy(
+    found: Capped, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+) -> Axes:
+    """Draw energy per token, and the time it is paid with, against the power cap of a chip; another on the same axes is added."""
+    ax = placed(ax, (5.4, 3.6), width, style)
+    with inked(ax):
+        _energy.draw(ax, found)
         settle(ax)
     return ax
 

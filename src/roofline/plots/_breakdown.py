@@ -157,7 +157,7 @@ def _rows(ax: Any, found: Breakdown) -> None:
     row = 0.0
     for bar in found.bars:
         if several:
-            ax.text(0.0, row, f" {bar.name}, {bar.long}", fontsize=size, va="center", color=look.ink, weight="bold")
+            _behind(ax, 0.0, row, f"{bar.name}, {bar.long}", fontsize=size, color=look.ink, weight="bold")
             row += 1
         for part in bar.parts:
             met[part.bound] = None
@@ -180,11 +180,9 @@ def _rows(ax: Any, found: Breakdown) -> None:
                     zorder=3,
                 )
             told = (
-                f" {show(part.time, SECOND, 3)}, {part.share:.0%}"
-                if part.share >= 0.005
-                else f" {show(part.time, SECOND, 3)}"
+                f"{show(part.time, SECOND, 3)}, {part.share:.0%}" if part.share >= 0.005 else show(part.time, SECOND, 3)
             )
-            ax.text(part.share, row, told, fontsize=size - 0.5, va="center", color=look.ink, zorder=4)
+            _behind(ax, part.share, row, told, fontsize=size - 0.5, color=look.ink, zorder=4)
             names.append((row, part.name))
             row += 1
         row += 0.5
@@ -208,6 +206,11 @@ def _rows(ax: Any, found: Breakdown) -> None:
     paper.legend(ax, patches, size, 1 if paper.narrow(ax) else 3 if pale else 4)
 
 
+def _behind(ax: Any, x: float, y: float, text: str, **words: Any) -> None:
+    """Write text a little right of a place; a space before it would be lost where SVG is shown."""
+    ax.annotate(text, (x, y), (2.5, 0), textcoords="offset points", va="center", **words)
+
+
 def _stacks(ax: Any, found: Breakdown) -> None:
     """Draw a bar for each step, its parts side by side, each with its share where there is room."""
     from matplotlib.patches import Patch
@@ -217,7 +220,8 @@ def _stacks(ax: Any, found: Breakdown) -> None:
     kinds = list(dict.fromkeys(part.name for bar in found.bars for part in bar.parts))
     if found.by == "bound":
         kinds = [name for name in RESOURCES if name in kinds]
-    looks = [_look(look, i) for i in range(len(kinds))]
+    looks = [_look(look, RESOURCES.index(kind), bound=True) for kind in kinds] if found.by == "bound" else []
+    looks = looks or [_look(look, i) for i in range(len(kinds))]
     for row, bar in enumerate(found.bars):
         left = 0.0
         for part in sorted(bar.parts, key=lambda part: kinds.index(part.name)):
@@ -261,7 +265,7 @@ def _stacks(ax: Any, found: Breakdown) -> None:
     paper.legend(ax, patches, size, 1 if paper.narrow(ax) and long else 2 if paper.narrow(ax) or long else 4)
 
 
-def _look(look: style.Style, i: int) -> tuple[str, str]:
-    """Return a colour and a hatch; once colours begin again they are paler."""
-    color = look.color(i)
+def _look(look: style.Style, i: int, *, bound: bool = False) -> tuple[str, str]:
+    """Return a colour and a hatch, of what bounds a time or of a part; once colours begin again they are paler."""
+    color = look.color(i) if bound else look.part(i)
     return (color if i < len(look.palette) else style.mixed(color, look.paper, 0.5)), look.hatch(i)

@@ -71,7 +71,7 @@ def draw(ax: Axes, found: Holding) -> None:
     rows = np.arange(len(found.plans))
     top = float(found.room) * 1.6
     for i, values in enumerate(found.kinds.values()):
-        bars = kept.barh(rows, values / GIGA, left=left / GIGA, height=0.7, color=look.color(i), hatch=look.hatch(i),
+        bars = kept.barh(rows, values / GIGA, left=left / GIGA, height=0.7, color=look.part(i), hatch=look.hatch(i),
                          edgecolor=look.paper, linewidth=0.3, zorder=3)  # fmt: skip
         for bar, fits in zip(bars, found.fits, strict=True):
             bar.set_alpha(1.0 if fits else 0.4)
@@ -96,7 +96,7 @@ def draw(ax: Axes, found: Holding) -> None:
     kept.grid(visible=False, axis="y")
     patches: list[Any] = [
         Patch(
-            facecolor=look.color(i),
+            facecolor=look.part(i),
             hatch=look.hatch(i),
             edgecolor=look.paper,
             linewidth=0.3,

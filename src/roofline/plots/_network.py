@@ -38,7 +38,9 @@ def draw(ax: Axes, found: Any) -> None:
     kept.fill_between(size, low, high, alpha=0.2, color=color, linewidth=0)
     names = np.asarray(curve.algorithm)
     for i in np.flatnonzero(names != np.concatenate([[""], names[:-1]])):
-        kept.annotate(str(names[i]).replace("_", " "), (size[i], bus[i]), textcoords="offset points", xytext=(0, 6), ha="right" if i else "left",
+        # Names of a second curve stand above those of the first where both begin at the bottom.
+        up = 6 + (letters + 4) * len(drawn) * bool(bus[i] < 0.1 * bus.max())
+        kept.annotate(str(names[i]).replace("_", " "), (size[i], bus[i]), textcoords="offset points", xytext=(0, up), ha="right" if i else "left",
                       fontsize=letters - 0.5, color=look.letters(color), bbox=look.halo)  # fmt: skip
     kept.set_xscale("log", base=2)
     kept.xaxis.set_major_formatter(lambda x, _: show(x, BYTE, 3))

@@ -126,7 +126,7 @@ def draw(ax: Axes, found: Timeline) -> None:
     kept.set_yticks(range(0, found.ranks, step), range(0, found.ranks, step))
     kept.tick_params(axis="y", length=0)
     patches = [
-        Patch(facecolor=look.color(KINDS.index(kind)), hatch=look.hatch(KINDS.index(kind)), edgecolor=look.paper, linewidth=0.3,
+        Patch(facecolor=look.part(KINDS.index(kind)), hatch=look.hatch(KINDS.index(kind)), edgecolor=look.paper, linewidth=0.3,
               label=_TOLD.get(kind, kind))
         for kind in present
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def _corners(bar: Bar) -> list[tuple[float, float]]:
 
 def _shade(look: style.Style, kind: str, chunk: int, chunks: int) -> str:
     pale = 0.0 if chunks == 1 else 0.6 * chunk / (chunks - 1)
-    return style.mixed(look.color(KINDS.index(kind)), look.paper, pale)
+    return style.mixed(look.part(KINDS.index(kind)), look.paper, pale)
 
 
 def _number(ax: Any, found: Timeline, chunks: int, size: float) -> None:

@@ -71,18 +71,8 @@ def draw(ax: Axes, growth: Growth) -> None:
     for n in growth.chips[~known]:
         kept.annotate("does not\nfit", (n, 0.0), (0, 4 + 20 * (len(curves) - 1)), textcoords="offset points", ha="center",
                       va="bottom", fontsize=size - 1, color=look.letters(color))  # fmt: skip
-    for n, each, mfu in zip(chips, rate, growth.mfu[known], strict=True):
-        kept.plot([n], [each], mark, color=color, markersize=4.5, zorder=4)
-        kept.annotate(
-            f"{mfu:.0%}",
-            (n, each),
-            (0, 5 if len(curves) % 2 else -5),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if len(curves) % 2 else "top",
-            fontsize=size - 0.5,
-            color=look.letters(color),
-        )
+    kept.plot(chips, rate, mark, color=color, markersize=4.5, zorder=4)
+    _efficiencies(kept, curves, size)
     kept.set_xticks(*_ticks(curves), minor=False)
     kept.minorticks_off()
     kept.margins(x=0.07)
@@ -97,6 +87,30 @@ def draw(ax: Axes, growth: Growth) -> None:
     ]
     paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, said)
     paper.tell(ax, "scaling", " ".join(each.alt() for each in curves))
+
+
+def _efficiencies(ax: Any, curves: Sequence[Growth], size: float) -> None:
+    """Write the MFU of every point, anew with every curve: above the highest of a size, below the others."""
+    for old in getattr(ax, "roofline_mfus", ()):
+        old.remove()
+    look, made = style.of(ax), []
+    rates = [np.where(curve.fits, curve.rate, np.nan) for curve in curves]
+    highest: dict[float, float] = {}
+    for curve, each in zip(curves, rates, strict=True):
+        for n, rate in zip(curve.chips, each, strict=True):
+            highest[float(n)] = float(np.fmax(highest.get(float(n), np.nan), rate))
+    for i, (curve, each) in enumerate(zip(curves, rates, strict=True)):
+        for n, rate, mfu in zip(
+            curve.chips[~np.isnan(each)], each[~np.isnan(each)], curve.mfu[~np.isnan(each)], strict=True
+        ):
+            above = rate >= highest[float(n)]
+            made.append(
+                ax.annotate(
+                    f"{mfu:.0%}", (n, rate), (0, 5 if above else -5), textcoords="offset points", ha="center",
+                    va="bottom" if above else "top", fontsize=size - 0.5, color=look.letters(look.color(i)),
+                )
+            )  # fmt: skip
+    ax.roofline_mfus = made
 
 
 def _ticks(curves: Sequence[Growth]) -> tuple[list[float], list[str]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
 from roofline.validation.scoring import Prediction, by, score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NAMES: Final = {"ttft_s": "TTFT, s", "tpot_s": "TPOT, s", "output_tokens_per_s": "tokens/s", "step_time_s": "step, s"}
+NAMES: Final = {"ttft_s": "TTFT", "tpot_s": "TPOT", "output_tokens_per_s": "tokens/s", "step_time_s": "time of a step"}
+_TIMES: Final = ("ttft_s", "tpot_s", "step_time_s")
 
 _MARKERS: Final = "osD^vPX"
 _MANY: Final = 500
@@ -53,7 +55,11 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
         ylabel=f"{name}, predicted",
     )
     kept.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
-    paper.powers(ax)
+    timed = predictions[0].quantity in _TIMES
+    for axis in (kept.xaxis, kept.yaxis):
+        paper.few(axis, low, high)
+        if timed:
+            axis.set_major_formatter(lambda value, _: show(value, SECOND, 3))
     whole = score(predictions)
     inside = "" if whole.inside_interval is None else f", {whole.inside_interval:.0%} inside the interval"
     kept.set_title(

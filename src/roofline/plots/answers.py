@@ -16,9 +16,11 @@ from roofline.core.units import BYTE, SECOND, Ratio, show
 from roofline.hardware.hardware import Tier
 from roofline.inference.service import chunk_of
 from roofline.physics.spans import Span
+from roofline.planner.capping import capped, lowest
 from roofline.plots import _breakdown as breakdowns
 from roofline.plots import _points
 from roofline.plots._breakdown import Bar, Breakdown
+from roofline.plots._energy import Capped
 from roofline.plots._load import Load
 from roofline.plots._memory import Holding
 from roofline.plots._pipeline import Timeline, timeline
@@ -34,6 +36,8 @@ SIZES: Final = ("input", "context", "output", "global_batch", "seq_len")
 _LOADS: Final = ("concurrency", "batch")
 _POINTS: Final = 40
 """Loads of a curve."""
+_ABOVE: Final = 1.001
+"""Factor by which the lowest power cap is above what the chip draws at its lowest clock."""
 _PLANS: Final = 10
 """Layouts of a picture at most."""
 _SPLITS: Final = (1, 2, 4, 8, 16, 32)
@@ -301,6 +305,33 @@ def load(est: Any, label: str = "", loads: Sequence[float] | NDArray[np.float64]
     return Load(label, title, grown, rate, sure, along(again.tpot), along(again.ttft), most)
 
 
+def energy(est: Any, label: str = "", caps: Sequence[float] | NDArray[np.float64] = ()) -> Capped:
+    """Return energy per token and time under power caps of a chip.
+
+    Args:
+        est: an answer about one point, of serving or training.
+        label: what a legend calls it.
+        caps: watts; by default from the lowest that the chip can hold to its rated power.
+
+    Raises:
+        QuestionError: no rated power of the chip is known, or an answer without energy per token.
+    """
+    if est.joules_per_token is None or not np.isfinite(float(est.joules_per_token)):
+        raise QuestionError(
+            fault("plot", "energy", "the answer has no energy per token", "ask for a service, or a step")
+        )
+    low, rated = (float(each) for each in lowest(est))
+    asked_for = np.unique(caps) if len(caps) else np.linspace(min(low * _ABOVE, rated), rated, _POINTS)
+    under = capped(est, np.asarray(asked_for, dtype=np.float64))
+    time, timed = (under.step_time, "a step") if trains(est) else (under.tpot, "TPOT")
+    joules = np.broadcast_to(under.joules_per_token, asked_for.shape)
+    pair = under.interval("joules_per_token")
+    within = None if pair is None else (np.broadcast_to(pair[0], joules.shape), np.broadcast_to(pair[1], joules.shape))
+    what = f"{asked(est)} on {machine(est.system)}"
+    chip = est.system.package.title or est.system.package.name
+    return Capped(label or laid(est), chip, what, asked_for, joules, within, np.broadcast_to(time, joules.shape), timed)
+
+
 def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
     """Return what a chip holds under each of some layouts, that of the answer among them.
 
@@ -399,6 +430,10 @@ def _load(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: di
     return plots.load(load(est, label, **words), ax=ax, **look)
 
 
+def _energy(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
+    return plots.energy(energy(est, label, **words), ax=ax, **look)
+
+
 def _memory(est: Any, ax: Axes | None, _: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
     return plots.memory(memory(est, **words), ax=ax, **look)
 
@@ -417,6 +452,7 @@ KINDS: Final[dict[str, tuple[Drawer, tuple[str, ...]]]] = {
     "roofline": (_roofline, ("levels", "band", "track", "along", "values")),
     "breakdown": (_breakdown, ("by",)),
     "load": (_load, ("loads",)),
+    "energy": (_energy, ("caps",)),
     "memory": (_memory, ("layouts",)),
     "timeline": (_pipeline, ()),
     "tornado": (_better, ("quantity", "by")),

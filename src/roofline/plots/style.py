@@ -47,7 +47,9 @@ class Style:
         name: name of the style.
         paper: colour of the page.
         ink: colour of what is written on it.
-        palette: colours of systems, plans or parts, in the order they come; people with colour-blindness can tell them apart.
+        palette: colours of systems, of plans, and of what bounds a time, in the order they come; people with colour-blindness can tell
+            them apart.
+        parts: colours of what a whole consists of, such as memory or the phases of a step: none of them in the palette.
         dashes: dashes of lines, in the same order, so that a page without colours tells them apart too.
         hatches: hatches of bars, likewise.
     """
@@ -56,12 +58,17 @@ class Style:
     paper: str
     ink: str
     palette: tuple[str, ...]
+    parts: tuple[str, ...]
     dashes: tuple[Dash, ...] = _SOLID
     hatches: tuple[str, ...] = _PLAIN
 
     def color(self, i: int) -> str:
         """Return the i-th colour; they begin again after the last."""
         return self.palette[i % len(self.palette)]
+
+    def part(self, i: int) -> str:
+        """Return the colour of the i-th part of a whole; they begin again after the last."""
+        return self.parts[i % len(self.parts)]
 
     def dash(self, i: int) -> Dash:
         """Return how the i-th line is dashed."""
@@ -124,14 +131,27 @@ def _defaults() -> dict[str, Any]:
 
 
 STYLES: Final = {
-    # Okabe and Ito, 2008.
-    "light": Style("light", "#ffffff", "#000000", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")),
-    "dark": Style("dark", "#14181f", "#e8e6e3", ("#5AB4F0", "#F08A3C", "#1FA67C", "#E8A6D0", "#F2DE4A", "#8C8CFF")),
+    # The palette is that of Okabe and Ito, 2008.
+    "light": Style(
+        "light",
+        "#ffffff",
+        "#000000",
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+        ("#332288", "#76B7B2", "#882255", "#999933", "#7A5C3E", "#7570B3"),
+    ),
+    "dark": Style(
+        "dark",
+        "#14181f",
+        "#e8e6e3",
+        ("#5AB4F0", "#F08A3C", "#1FA67C", "#E8A6D0", "#F2DE4A", "#8C8CFF"),
+        ("#B8B0FF", "#9FD5A5", "#E57FA8", "#D6D37A", "#C98F6B", "#9A7FD1"),
+    ),
     "print": Style(
         "print",
         "#ffffff",
         "#000000",
         ("#000000", "#0072B2", "#D55E00", "#8A8A8A", "#5B2A6E", "#B39B4A"),
+        ("#3A3A6A", "#9AA8B5", "#7A4A1E", "#8C5A7A", "#4E6B4E", "#C08A6A"),
         _DASHES,
         _HATCHES,
     ),

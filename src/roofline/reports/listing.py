@@ -131,9 +131,9 @@ def list_table(kind: str) -> str:
         return columns(cells, head=["name", "bf16", "memory", "bandwidth", "power", ""], right=range(1, 5))
     card = reports("model_card")
     cells = [[r["name"], card.billions(r["parameters_total"], 1), card.billions(r["parameters_active"], 1),
-              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-", r["dtype"]]
+              show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-"]
              for r in rows]  # fmt: skip
-    return columns(cells, head=["name", "size", "active", "KV/token", "dtype"], right=range(1, 4))
+    return columns(cells, head=["name", "parameters", "active", "cache per token"], right=range(1, 4))
 
 
 def _sizes(row: Mapping[str, Any]) -> list[str]:

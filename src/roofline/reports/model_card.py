@@ -50,13 +50,17 @@ def flops_per_token(model: Model, context: float) -> float:
 
 
 def weights_by_component(model: Model) -> dict[str, dict[str, Any]]:
-    """Return the stored bytes of each component of the weights, and the format they are stored in; norms with the embedding."""
+    """Return the stored bytes of each component of the weights and of towers, and their formats; norms with the embedding."""
     counts = parameters(model)
     out = {}
     for name in COMPONENTS:
         held = counts[name] + (counts["norm"] if name == "embedding" else 0)
         if held:
             out[name] = {"format": _format(model, name), "bytes": held * float(model.formats.bytes(name))}
+    if model.towers:
+        # Towers are stored as the embedding is.
+        bytes_ = counts["towers"] * float(model.formats.bytes("embedding"))
+        out["towers"] = {"format": _format(model, "embedding"), "bytes": bytes_}
     return out
 
 

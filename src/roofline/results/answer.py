@@ -71,6 +71,7 @@ class PictureWords(TypedDict, total=False):
     values: Sequence[float] | NDArray[np.float64]
     by: str | Ratio
     loads: Sequence[float] | NDArray[np.float64]
+    caps: Sequence[float] | NDArray[np.float64]
     layouts: Sequence[Layout]
     quantity: str
 
@@ -476,11 +477,11 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         Args:
             ax: axes to draw on; by default those of a new figure.
             label: what the legend calls the answer.
-            kind: ``roofline``, ``breakdown``, ``memory`` or ``tornado``; of serving also ``load``, of training ``timeline``.
+            kind: ``roofline``, ``breakdown``, ``memory``, ``energy`` or ``tornado``; of serving also ``load``, of training ``timeline``.
             style: ``light``, ``dark`` or ``print``.
             width: of a new figure: ``column``, ``page``, or inches.
             words: of a roofline ``levels``, ``band``, ``track``, ``along``, ``values``; of a breakdown ``by`` (of training also
-                ``by="phase"``); of a load ``loads``; of memory ``layouts``.
+                ``by="phase"``); of a load ``loads``; of energy ``caps``; of memory ``layouts``.
         """
         self.one()
         drawn = plots("answers").plot(self, kind, ax, label, look={"style": style, "width": width}, words=words)

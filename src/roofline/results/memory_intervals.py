@@ -48,7 +48,9 @@ def distance(est: Any) -> str:
 
 
 def _spread(est: Any, quantity: str) -> Spread:
-    return catalog.evidence().spread(quantity, distance(est), "" if quantity == "peak" else est.calibration.engine.name)
+    profile = est.calibration
+    of = profile.framework.name if quantity == "peak" else profile.engine.name
+    return catalog.evidence().spread(quantity, distance(est), of)
 
 
 def reported(est: Any) -> Bytes:

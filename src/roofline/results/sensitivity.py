@@ -64,11 +64,13 @@ class Sensitivity:
         frame: columns ``name``, ``kind`` (hardware, efficiency, software, workload), ``value`` in ``unit``, ``elasticity``;
             ``low`` and ``high``, the quantity with the number multiplied by ``low_factor`` and ``high_factor``; ``low_fits`` and
             ``high_fits``.
+        warnings: what the reader of the model's config is unsure of.
     """
 
     quantity: str
     base: float
     frame: Frame
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Sensitivity of {self.quantity}: {self.line()}>"
@@ -130,7 +132,12 @@ class Sensitivity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it under names of the machine-readable form."""
-        return {"quantity": self.quantity, "base": self.base, "numbers": self.frame.records()}
+        return {
+            "quantity": self.quantity,
+            "base": self.base,
+            "numbers": self.frame.records(),
+            "warnings": list(self.warnings),
+        }
 
 
 _SAID: Final = 5e-4
@@ -185,7 +192,7 @@ def sensitivity(est: Any, quantity: str | None = None) -> Sensitivity:
         "value": np.array([knobs[k].value for k in order]), "unit": np.array([str(knobs[k].unit) for k in order], dtype=object),
         "elasticity": slope[order], "low": values[order, 0], "high": values[order, 3],
         "low_factor": own[order, 0], "high_factor": own[order, 3], "low_fits": fits[order, 0], "high_fits": fits[order, 3],
-    }))  # fmt: skip
+    }), tuple(est.question.model.notices))  # fmt: skip
 
 
 def _factors(knob: _Knob) -> tuple[float, float, float, float]:

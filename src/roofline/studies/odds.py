@@ -5,8 +5,8 @@ Errors are log-normal: an 80 % interval from y / w to y w says :math:`\sigma = \
 .. math:: P(a > b) = \Phi\left(\frac{\ln (y_a / y_b)}{\sqrt{\operatorname{var}(\epsilon_a - \epsilon_b)}}\right)
 
 where what is wrong in both cancels. Constants of one profile on one chip are wrong by the same factor, so that of a class of
-kernels or links only the difference of its shares in the two times is left. What is not explained by kernels is alike in part
-(:data:`ALIKE`); assumed numbers of one machine are the same mistake in both answers.
+kernels or links only the difference of its shares in the two times is left. What is not explained by kernels is alike in part, as much as
+errors of measured runs are (``hardware/evidence/alike.csv``, by ``scripts/distance.py``); assumed numbers of one machine are the same mistake in both answers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 import numpy as np
 from attrs import frozen
 
+from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.signatures import typed
 from roofline.core.units import DOLLAR_RATE, HOUR, show
@@ -31,26 +32,6 @@ from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
 
 Z80: Final = 1.2815515655446004
 """Standard deviations from the middle of a normal distribution to the end of its 80 % interval."""
-
-ALIKE: Final[Mapping[str, Mapping[frozenset[str], float]]] = {
-    "tpot": {
-        frozenset({"chip", "software", "model"}): 0.49, frozenset({"software", "model"}): 0.44,
-        frozenset({"chip", "software"}): 0.34, frozenset({"chip", "model"}): 0.32, frozenset({"chip"}): 0.27,
-        frozenset({"model"}): 0.27, frozenset({"software"}): 0.11,
-    },
-    "ttft": {
-        frozenset({"chip", "software", "model"}): 0.24, frozenset({"software", "model"}): 0.23,
-        frozenset({"chip", "software"}): 0.18, frozenset({"chip", "model"}): 0.18, frozenset({"chip"}): 0.09,
-        frozenset({"model"}): 0.18, frozenset({"software"}): 0.11,
-    },
-    "step_time": {
-        frozenset({"chip", "software", "model"}): 0.38, frozenset({"software", "model"}): 0.26,
-        frozenset({"chip", "software"}): 0.08, frozenset({"chip", "model"}): 0.36, frozenset({"chip"}): 0.08,
-        frozenset({"model"}): 0.23, frozenset({"software"}): 0.04,
-    },
-}  # fmt: skip
-"""Part of the variance of errors that two answers share which have a chip, a software stack or a model in common: intraclass
-correlations of the logarithmic errors of the runs that come with the library (1,676 of TPOT, 1,668 of TTFT, 1,212 of steps)."""
 
 Answered: TypeAlias = Estimate | Training
 """An answer about serving or a step of training."""
@@ -127,7 +108,7 @@ def shared(a: Answered, b: Answered, name: str) -> float:
     common = {"chip": a.system.package.name == b.system.package.name, "model": a.question.model.name == b.question.model.name,
               "software": _software(a) == _software(b)}  # fmt: skip
     alike = frozenset(key for key, same in common.items() if same)
-    return ALIKE[name].get(alike, 0.0)
+    return catalog.evidence().alike.get((name, alike), 0.0)
 
 
 def _software(est: Any) -> tuple[str, str]:

@@ -250,7 +250,7 @@ def _complete(rows: Sequence[Mapping[str, str]], file: str) -> None:
     ]
     if needed:
         raise QuestionError(
-            f"{file}: does not say {', '.join(needed)}; give {'it' if len(needed) == 1 else 'them'} beside the file"
+            f"{file}: does not say {', '.join(needed)}; give {'it' if len(needed) == 1 else 'them'} with the file"
         )
 
 

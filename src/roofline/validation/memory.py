@@ -70,7 +70,8 @@ def predicted(row: Mapping[str, str], changed: Callable[[Engine], Engine] = lamb
     layout = Layout(tp=float(row["tp"]), pp=float(row["pp"]), dp=float(row["dp"]), ep=float(row["ep"]))
     length = float(row["length"] or LENGTH)
     fraction = float(row["memory_fraction"]) if row["memory_fraction"] else None
-    est = estimate(Decode(model, 1.0, length - 1), system, layout, engine=engine, memory_fraction=fraction)
+    question = Decode(model, 1.0, length - 1, draft_tokens=float(row.get("draft_tokens") or 0))
+    est = estimate(question, system, layout, engine=engine, memory_fraction=fraction)
     value, (low, high) = _QUANTITIES[row["quantity"]](est, length)
     return Logged(row, float(row["value"]), float(value), float(low), float(high))
 
