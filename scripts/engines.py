@@ -465,10 +465,15 @@ without any run of the same kind, named in the title; kernels and links keep the
 
 - Attention data parallelism under default launches (SGLang on MI300X and B200): steps are longer than predicted by up to 2, as graphs are
   padded to the fullest rank and a prompt of one rank takes all of them out of their graph.
+- One burst of prompts of very different lengths (offline runs of quality C, 1.5 to 5 times too quick on every maker's chips): the longest
+  answers end alone. A row that does not say how its lengths vary is priced as if they were equal.
+- Block-scaled fp8 under ROCm takes 3 times the launches of others. The factor follows from kernels that AITER's developers timed (pull
+  request 1195), not from runs; DeepSeek-R1 and Qwen3.5-397B on 8 MI300X in pull requests 1930 and 2613, which are in no list here, take
+  0.88 to 1.25 times as long as predicted before those kernels were tuned.
 - Services with drafts that nobody stated (quality C) are 1.5 to 2 times quicker than predicted without drafts. Where drafts are stated and
   their acceptance is not, a head trained afterwards is taken to keep 63 % of them, as published; Qwen3 under SGLang on Ascend is then
   within 43 %, and mostly still too quick.
-- vLLM with experts over data-parallel ranks on H200 (MiniMax-M2.5, 1 to 2 requests a rank) is predicted 1.4 to 2.3 times too quick. The time
+- vLLM with experts over data-parallel ranks on H200 (MiniMax-M2.5, 1 to 2 requests a rank) is predicted 1.7 to 2.0 times too quick. The time
   that ranks spend to agree on each step is in no constant.
 
 ## What disaggregation buys
@@ -478,8 +483,8 @@ ranks of a replica; each rank has a scheduler of its own. DeepSeek-R1 under Tens
 times the measured TPOT, and is 0.8 to 1.2 times since, with prompts on chips of their own. And prompts of any rank hold up all ranks, unless
 they are held back until all have some, as TensorRT-LLM does (`gathered`).
 
-DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 51 % more tokens/s a chip than one at 1,024 tokens in and
-out without drafts, 22 % more with one draft token; 125 and 49 % more at 8,192 in. Published pairs of runs gain -18 to +57 %; their drafts are
+DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 48 % more tokens/s a chip than one at 1,024 tokens in and
+out without drafts, 20 % more with one draft token; 110 and 41 % more at 8,192 in. Published pairs of runs gain -18 to +57 %; their drafts are
 not recorded. One pool on B200 without recorded drafts is predicted 1.0 to 1.3 times too slow in releases without drafts, so the gain is still
 an upper end. At 20 ms it is several times, as one pool cannot pass prompts of thousands of tokens within the limit.
 

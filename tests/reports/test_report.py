@@ -338,3 +338,19 @@ def test_paper(window, files):
     assert window.paper().startswith(b"%PDF")
     window.until("document.querySelectorAll('details[open]').length === 0")
     assert window.complaints() == []
+
+
+def test_each_chapter_begins_with_its_finding(served, trained):
+    """A reader of the first sentences alone has the story, in the field's own spelling."""
+    for made in (served, trained):
+        first = {
+            key: unescape(text)
+            for key, text in re.findall(r'<section id="(\w+)"[^>]*><h2[^>]*>[^<]*</h2>\s*<p>([^<]*)</p>', made.html)
+        }
+        assert {"time", "operations", "frontier", "sensitivity"} <= set(first)
+        assert re.search(r"is bound by (compute|memory|network|latency)", first["time"])
+        assert first["operations"].startswith("What takes the most: ")
+        assert not re.search("nvlink|flop/s", first["sensitivity"])
+    best, here = rl.search("deepseek-v3", "gb200-nvl72", tpot="50ms").best, served.answer
+    ratio = float(best.tokens_per_second_per_chip / here.tokens_per_second_per_chip)
+    assert f"{ratio:.2f} times the configuration of this page" in unescape(served.html)

@@ -18,7 +18,7 @@ from roofline.physics.spans import RESOURCES
 from roofline.planner.plans import short
 from roofline.plots import answers as pictures
 from roofline.reports import figures
-from roofline.reports.blocks import MEMORY, Bar, Block, Cell, Chapter, Drawing, Folded, Notes, Part, Table, Text, Tree
+from roofline.reports.blocks import PARTS, Bar, Block, Cell, Chapter, Drawing, Folded, Notes, Part, Table, Text, Tree
 from roofline.results.estimate import Estimate
 from roofline.results.labels import constants, fitting, machine
 from roofline.results.pools import Pools
@@ -313,7 +313,7 @@ def _bars(each: Found) -> Iterator[Bar]:
             "engine": memory.runtime,
         }
         held = [
-            Part(kind, float(size) / capacity, show(float(size), BYTE, 3), MEMORY + i)
+            Part(kind, float(size) / capacity, show(float(size), BYTE, 3), PARTS + i)
             for i, (kind, size) in enumerate(kinds.items())
         ]
         free = max(capacity - float(memory.total), 0.0)

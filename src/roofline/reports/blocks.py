@@ -9,8 +9,8 @@ from attrs import frozen
 
 from roofline.core.units import KILO
 
-MEMORY = 8
-"""Number of the first colour of what memory holds; those below are of what bounds the time, of steps and of systems."""
+PARTS = 8
+"""Number of the first colour of what a whole consists of; those below are of what bounds the time, of steps and of systems."""
 _SCHEMES = ("https://", "http://")
 
 

@@ -33,7 +33,7 @@ from roofline.planner.selection import Search, TrainingSearch
 from roofline.plots import answers
 from roofline.reports import figures, text
 from roofline.reports.blocks import (
-    MEMORY,
+    PARTS,
     Bar,
     Block,
     Card,
@@ -60,9 +60,12 @@ from roofline.workload.questions import Serve, TrainStep
 
 _LEAST: Final = 0.002
 """Operations that take less of their step are put together."""
+_ALIKE: Final = 1.005
+"""Rates that are no further apart are called the same."""
 _MOST_ROWS: Final = 24
 _MOST_WAYS: Final = 8
 _MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
+_VERBS: Final = {"phase": "", "bound": "bound by "}
 _LEVELS: Final = {
     "ideal": "The coefficients are ideal: every operation at its roofline, one after another. This bounds, and does not predict.",
     "generic": "The coefficients are generic: they hold across chips, and were not fitted to this one.",
@@ -261,13 +264,18 @@ def _number(cell: str) -> float | None:
 def _time(est: Estimate | Training) -> list[Block]:
     """Return bars: what the time of the headline consists of, what bounds it, and what memory holds."""
     blocks: list[Block] = []
+    found: list[str] = []
     kinds = {kind: kind for kind in STATES} if isinstance(est, Training) else _MEMORY
     finite = bool(np.isfinite(float(est.whole.time)))
     for by, called in (("phase", "what it consists of"), ("bound", "what bounds it")) if finite else ():
         if by == "phase" and not isinstance(est, Training) and len(est.steps) == 1:
             continue
         for bar in answers.breakdown(est, by).bars:
-            names = list(RESOURCES) if by == "bound" else [part.name for part in bar.parts]
+            names = list(RESOURCES) if by == "bound" else [""] * PARTS + [part.name for part in bar.parts]
+            most = max(bar.parts, key=lambda part: part.time)
+            what = PHASES.get(most.name.replace(" ", "_"), most.name)
+            whole = bar.name if bar.name.startswith("one ") else f"the {bar.name}"
+            found.append(f"of {whole} {most.share:.0%} is {_VERBS[by]}{what}")
             parts = [
                 Part(
                     PHASES.get(p.name.replace(" ", "_"), p.name),
@@ -280,12 +288,19 @@ def _time(est: Estimate | Training) -> list[Block]:
             blocks.append(Bar(f"{bar.name}, {bar.long}: {called}", parts))
     capacity = float(est.capacity)
     sizes = {name: float(getattr(est.memory, kind)) for kind, name in kinds.items()}
-    held = [
-        Part(name, size / capacity, show(size, BYTE, 3), MEMORY + i) for i, (name, size) in enumerate(sizes.items())
-    ]
+    held = [Part(name, size / capacity, show(size, BYTE, 3), PARTS + i) for i, (name, size) in enumerate(sizes.items())]
     free = capacity - float(est.memory.total)
+    largest = max(sizes, key=lambda name: sizes[name])
+    found.append(
+        f"of memory {largest} take{'' if largest.endswith('s') else 's'} the most, {show(sizes[largest], BYTE, 3)}"
+    )
     held.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
-    return [*blocks, Bar(f"memory of the fullest rank, of which {show(capacity, BYTE, 3)} may be used", held)]
+    told_ = "; ".join(found)
+    return [
+        Text(f"{told_[:1].upper()}{told_[1:]}."),
+        *blocks,
+        Bar(f"memory of the fullest rank, of which {show(capacity, BYTE, 3)} may be used", held),
+    ]
 
 
 def _operations(est: Estimate | Training) -> list[Block]:
@@ -300,12 +315,26 @@ def _operations(est: Estimate | Training) -> list[Block]:
         "Each mark is an operation, its size its share of the time. Under a slope memory bounds it, under a flat roof compute. A diamond is "
         "a whole step against what it sends, under the dashed roof of the network."
     )
+    every = _every(steps, drawn)
     return [
+        Text(_longest(steps)),
         Drawing("roofline", "operations on the roofline", caption, drawn.figure, drawn.switches),
         Text("The head of a column sorts; an underlined name shows its point.", faint=True),
-        _every(steps, drawn),
+        every,
         Folded("The same as a tree, with every level", [Tree(est.why())], printed=False),
     ]
+
+
+def _longest(steps: Sequence[Span]) -> str:
+    """Return which operation takes the most of each step, in a sentence."""
+    parts = []
+    for span in steps:
+        name, (_, time, busy, _, _) = next(iter(_summed(span).items()))
+        by = bound(dict(zip(RESOURCES, busy, strict=True)))
+        parts.append(
+            f"{name} {time / float(span.time):.0%} of {figures.STEPS.get(span.name, span.name)}, bound by {by}"
+        )
+    return f"What takes the most: {'; '.join(parts)}."
 
 
 def _every(steps: Sequence[Span], drawn: Picture) -> Table:
@@ -426,9 +455,28 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
     data = _walked(drawn, [each["x"] for each in lines], [each["y"] for each in lines], said)
     name = "frontier: tokens/s per chip against tokens/s per user"
     return [
+        Text(_ahead(found, here)),
         Drawing("walked", name, caption, data, drawn.switches, Walk("Walk along the frontier", len(lines) - 1, start)),
         table,
     ]
+
+
+def _ahead(found: Search, here: tuple[float, float] | None) -> str:
+    """Return how much more the best configuration within the limits makes than that of the page, in a sentence."""
+    best = found.best
+    if best is None:
+        return "No configuration keeps the limits."
+    rate, where = float(best.tokens_per_second_per_chip or np.nan), layouts_of(best)[0].short()
+    if here is None:
+        return (
+            f"Within the limits {where} makes the most: {figure(rate)} tokens/s per chip, TPOT {_seconds(best.tpot)}."
+        )
+    if rate <= here[1] * _ALIKE:
+        return "Within the limits nothing makes more per chip than the configuration of this page."
+    return (
+        f"Within the limits {where} makes {figure(rate)} tokens/s per chip, {rate / here[1]:.2f} times the configuration of this page, at "
+        f"concurrency {float(best.concurrency):,.0f} and TPOT {_seconds(best.tpot)}."
+    )
 
 
 def _configuration(row: Mapping[str, Any], layout: str) -> list[Cell | str]:
@@ -475,7 +523,19 @@ def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
     )
     data = _walked(drawn, (numbers.memory / GIGA).tolist(), numbers.time.tolist(), said)
     walk = Walk("Walk along the frontier", len(plans) - 1, 0)
-    return [Drawing("walked", "time of a step against memory of a chip", caption, data, drawn.switches, walk), table]
+    fast, lean = plans[0], plans[-1]
+    for each in plans:
+        fast = each if float(each.step_time) < float(fast.step_time) else fast
+        lean = each if float(each.memory.total) < float(lean.memory.total) else lean
+    (size, time), (least, longer) = (figures.sized(float(p.memory.total), float(p.step_time)) for p in (fast, lean))
+    finding = Text(
+        f"The fastest layout takes {time} in {size} of a chip; the one that needs the least memory {longer} in {least}."
+    )
+    return [
+        finding,
+        Drawing("walked", "time of a step against memory of a chip", caption, data, drawn.switches, walk),
+        table,
+    ]
 
 
 # How certain it is ----------------------------------------------------------------------------------------------------
@@ -497,7 +557,7 @@ def _sensitivity(est: Estimate | Training) -> list[Block]:
     basis = [f"Cost rests on {fact.text} per chip ({fact.source.kind}: {fact.source.title})." for fact in price]
     none = ["No cost per hour is published for this system: give price to have costs."]
     return [
-        Text(found.line().capitalize() + "."),
+        Text(f"{found.line()}."),
         Table("What a change of each number does", head, rows, (2, 3, 4)),
         Notes(basis or none),
     ]
