@@ -99,6 +99,7 @@ _NAMES = {
         "TrainingSearch",
     ),
     "planner.campaign": ("campaign",),
+    "planner.post_training": ("post_train",),
     "planner.simulate": ("simulate",),
     "planner.train": ("train",),
     "plots.measured": (
@@ -119,6 +120,7 @@ _NAMES = {
     "results.campaign": ("Campaign",),
     "results.estimate": ("Estimate",),
     "results.pools": ("Pools",),
+    "results.post_training": ("PostTraining",),
     "results.simulation": ("Simulation",),
     "results.training": ("Training",),
     "studies.compare": (

@@ -55,6 +55,7 @@ from roofline.planner.offload import Offload as Offload
 from roofline.planner.offload import offload as offload
 from roofline.planner.plans import Rejection as Rejection
 from roofline.planner.pools import pools as pools
+from roofline.planner.post_training import post_train as post_train
 from roofline.planner.search import search as search
 from roofline.planner.search import search_training as search_training
 from roofline.planner.selection import Search as Search
@@ -74,6 +75,7 @@ from roofline.reports.report import report as report
 from roofline.results.campaign import Campaign as Campaign
 from roofline.results.estimate import Estimate as Estimate
 from roofline.results.pools import Pools as Pools
+from roofline.results.post_training import PostTraining as PostTraining
 from roofline.results.simulation import Simulation as Simulation
 from roofline.results.training import Training as Training
 from roofline.studies.compare import Comparison as Comparison
@@ -145,6 +147,7 @@ __all__ = [
     "Op",
     "PerLayer",
     "Pools",
+    "PostTraining",
     "Prediction",
     "Prefill",
     "QuestionError",
@@ -189,6 +192,7 @@ __all__ = [
     "needed",
     "offload",
     "pools",
+    "post_train",
     "probability",
     "profile",
     "report",

@@ -1,9 +1,12 @@
 """A step waits for the slowest host: the law against drawn delays, and the slope of a published series."""
 
+import re
+
 import numpy as np
 import pytest
 
 import roofline as rl
+from roofline import catalog
 from roofline.physics.stragglers import GROWTH, late, slowdown
 
 MEASURED = {128: 11.5754, 256: 11.6621, 512: 11.71, 1024: 11.82, 2048: 12.09, 4096: 12.38, 6144: 12.53}
@@ -40,6 +43,27 @@ def test_a_published_series_lengthens_within_a_third():
     measured = MEASURED[6144] / MEASURED[128] - 1
     predicted = float(step(6144) / step(128)) - 1
     assert predicted == pytest.approx(measured, rel=1 / 3)
+
+
+def test_published_series_on_h100_lengthen_within_a_third():
+    """36 weak-scaling series of NVIDIA's recipes, of 8 to 512 H100 (dgxc-benchmarking): what the middle one lengthens from end to end."""
+    apart = ("id", "chips", "dp", "global_batch", "step_time_s", "tokens_per_s_per_chip", "source", "note")
+    series = {}
+    for row in catalog.measured("training")[1]:
+        if (row["group"], row["system"]) == ("dgxc-benchmarking", "dgx-h100"):
+            release = re.search(r"@(v[\d.]+):", row["source"])[1]
+            held = tuple(value for key, value in row.items() if key not in apart)
+            each = float(row["global_batch"]) / float(row["chips"])
+            series.setdefault((release, each, *held), {}).setdefault(int(row["chips"]), row)
+    series = [rows for rows in series.values() if len(rows) > 1 and max(rows) >= 4 * min(rows)]
+    assert len(series) == 36
+    predicted = {p.run.id: p for p in rl.validate([row for rows in series for row in rows.values()]).predictions}
+    longer = {"measured": [], "predicted": []}
+    for rows in series:
+        first, last = (predicted[rows[end(rows)]["id"]] for end in (min, max))
+        for name, grown in longer.items():
+            grown.append(getattr(last, name) / getattr(first, name) - 1)
+    assert np.median(longer["predicted"]) == pytest.approx(np.median(longer["measured"]), rel=1 / 3)
 
 
 def test_one_step_in_a_hundred_is_longer():

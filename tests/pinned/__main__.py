@@ -18,7 +18,11 @@ def main():
     changed = numbers = 0
     for table in asked.tables or TABLES:
         new = {name: dict(worked_out(made)) for name, made in functions(table).items()}
-        old = read(table)
+        try:
+            old = read(table)
+        except ValueError:
+            print(f"{table}: cannot be read, as after a merge conflict; written anew")
+            old = {}
         for line in differences(old, new):
             print(f"{table}: {line}")
             changed += 1

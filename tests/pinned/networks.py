@@ -58,6 +58,11 @@ NETWORKS = {
     "ring, far": (RING, FAR),
     "torus": (TORUS,),
     "pod": (POD,),
+    "die, mesh, ring": (
+        rl.Tier("die", 2, 900e9, 0.7e-6, load_store=True),
+        rl.Tier("mesh", 12, 260e9, 1.1e-6, topology="mesh"),
+        rl.Tier("ring", 192, 70e9, 2.1e-6, topology="ring"),
+    ),
     "uneven": (
         rl.Tier("board", 4, 430e9, 1.3e-6),
         rl.Tier("cabinet", 10, 290e9, 1.9e-6, in_network=True, load_store=True),
@@ -128,6 +133,10 @@ def topologies():
             f"{tier.name} {tier.dims} {tier.block}, one",
             [usable(tier, 8.0, 1.0, fan) for fan in (1.0, 2.0, 3.0, 8.0)],
         )
+        parts = np.array([[2.0, 2.0, 6.0, 1.0, 4.0, 3.0], [1.5, 2.5, 1.5, 1.5, 1.25, 20.0]])
+        yield f"{tier.name} {tier.dims} {tier.block}, parts", usable(tier, float(tier.size), *parts)
+        few = np.array([1.0, 2.0, 3.0])
+        yield f"{tier.name} {tier.dims} {tier.block}, few", usable(tier, few, 1.0, few)
 
 
 @pinned

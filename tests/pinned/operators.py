@@ -49,6 +49,7 @@ ATTENTIONS = {
         heads=16, dim=52, q_rank=90, out_groups=8, out_rank=44, window=128, ratio=4, overlap=True, indexer=INDEX
     ),
     "high ratio": rl.Compressed(16, 52, 90, 4, 44, 128, ratio=64),
+    "two groups": rl.Compressed(16, 52, 90, 2, 44, 128, ratio=16, indexer=WHOLE),
     "window alone": rl.Compressed(16, 52, 90, 4, 44, 128),
     "delta": rl.Linear(
         key_heads=4, value_heads=8, key_dim=30, value_dim=42, conv=4, conv_bias=True, decay=1, norm_all=True, bias=True

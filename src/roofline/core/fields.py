@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from decimal import Decimal
 from numbers import Real
@@ -24,6 +25,12 @@ def _real(value: object) -> bool:
     return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
 
 
+def masked(value: object) -> bool:
+    """Return whether a value is an array some of whose numbers are hidden; there is none where numpy's module of them was not imported."""
+    module: Any = sys.modules.get("numpy.ma")
+    return module is not None and isinstance(value, module.MaskedArray)
+
+
 def number(value: object, name: str = "value") -> Num:
     """Return ``value`` as a float, or as an array of floats.
 
@@ -31,7 +38,7 @@ def number(value: object, name: str = "value") -> Num:
         QuestionError: not a number, a string that looks like one, complex, or masked.
     """
     try:
-        raw = None if value is None or isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        raw = None if value is None or masked(value) else np.asarray(value)
         known = raw is not None and (raw.dtype.kind in "fiu" or (raw.dtype.kind == "O" and all(map(_real, raw.flat))))
         out = raw.astype(np.float64) if raw is not None and known else None
     except (TypeError, ValueError, OverflowError):

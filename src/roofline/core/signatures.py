@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union, U
 import numpy as np
 
 from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import masked
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type[Any])
@@ -133,6 +134,9 @@ def _test(hint: Any) -> tuple[Test, str]:
 def _of_class(kind: type, inside: tuple[Any, ...]) -> tuple[Test, str]:
     if kind is np.ndarray and inside and np.bool_ in get_args(inside[-1]):
         return (lambda value: np.asarray(value).dtype.kind == "b"), "an array of truth values"
+    if kind is np.ndarray and inside and np.integer in get_args(inside[-1]):
+        # Of none, too.
+        return (lambda value: np.asarray(value).dtype.kind in "iu"), "an array of places"
     if kind in (float, np.ndarray):
         return _is_number, "a number"
     if kind is int:
@@ -155,7 +159,7 @@ def _is_real(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) > 0 and all(_is_number(each) for each in value[:_MOST])
-    if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+    if isinstance(value, np.ndarray) and not masked(value):
         return value.size > 0 and (
             value.dtype.kind in "fiu" or (value.dtype.kind == "O" and all(map(_is_real, value.flat)))
         )

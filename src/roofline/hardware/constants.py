@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from roofline.core.arrays import smaller
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import named, number, refuse
+from roofline.core.fields import masked, named, number, refuse
 from roofline.core.provenance import Fact
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, BytesPerSecond, Count, FlopPerSecond, Num, Ratio, Seconds
@@ -62,7 +62,7 @@ COLLECTIVES: Final = {
 """Ways to move a message, each with constants of its own."""
 
 
-_STRANGE: Final = (str, bytes, bool, float, list, tuple, dict, set, complex, np.datetime64, np.ma.MaskedArray)
+_STRANGE: Final = (str, bytes, bool, float, list, tuple, dict, set, complex, np.datetime64)
 """Classes of what is no number; a float that comes so far is NaN. Any other that multiplies may be a formula's own kind of number."""
 
 
@@ -76,7 +76,7 @@ def _numbers(constants: Any) -> None:
         value = getattr(constants, name, None) if name != "__weakref__" else None
         if value is None or (isinstance(value, float) and not math.isnan(value)):
             continue
-        strange = isinstance(value, _STRANGE) or callable(value) or value.__class__ is object
+        strange = isinstance(value, _STRANGE) or masked(value) or callable(value) or value.__class__ is object
         if strange or (isinstance(value, np.ndarray) and np.isnan(number(value, name)).any()):
             raise QuestionError(fault(name, value, "must be a number"))
 

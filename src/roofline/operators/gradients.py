@@ -38,7 +38,7 @@ def recast(work: Operation) -> Operation:
     """
     if not isinstance(work, Op) or work.kernel not in _PRODUCTS or work.rate in SIXTEEN_BIT:
         return work
-    return evolve(work, staging=work.staging + work.rows * work.inputs * _narrow(work))
+    return evolve(work, staging=work.staging + work.rows * (work.inputs * _narrow(work) + work.inner))
 
 
 def of_inputs(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
@@ -64,8 +64,8 @@ def _back(work: Operation, written: float) -> Operation:
         each = ACTIVATION.bytes + written * _narrow(work)
         narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
         if work.kernel == "moe":
-            # Into the experts' width and out of it, as before.
-            return evolve(work, phase="dgrad")
+            # Into the experts' width and out of it, as before, and what an activation's gradients move more.
+            return evolve(work, phase="dgrad", staging=work.staging + work.back, back=0.0)
         return evolve(work, phase="dgrad", staging=narrow, depth=work.outputs)
     # Two products for each of the forward pass are the model's, the scores made again are not.
     return evolve(

@@ -49,6 +49,7 @@ class Op:
         outputs: of a GEMM, elements of a row after it.
         kept: bytes of a row that its gradients need later.
         inner: those bytes of ``kept`` that an activation inside the operation writes.
+        back: traffic of passes that its gradients take beyond that of ``staging``.
         helpers: small kernels around it that its constants include, and that a host launches one by one outside a graph: rotation,
             writing the cache, sorting tokens by expert.
         module: part of the model that it belongs to.
@@ -77,6 +78,7 @@ class Op:
     outputs: Count = 0.0
     kept: Bytes = 0.0
     inner: Bytes = 0.0
+    back: Bytes = 0.0
     helpers: Count = 0.0
     module: Module = ""
     role: Role = ""

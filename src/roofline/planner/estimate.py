@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Unpack, cast, overload
 
 import attrs
@@ -11,6 +12,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.remember import Later
 from roofline.core.signatures import typed
 from roofline.core.text import counted
 from roofline.core.units import Num
@@ -206,7 +208,8 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
-    est = attrs.evolve(est, open=left_open(question.model, rack, profile, words), limits=limits)
+    doubts = Later(partial(left_open, question.model, rack, profile, words))
+    est = attrs.evolve(est, open=doubts, limits=limits)
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))
     if not est.shape and est.working < 1:

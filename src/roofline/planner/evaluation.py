@@ -125,7 +125,7 @@ def _everywhere(
     done = 0
     for where in blocks(shape):
         parts = price(*take(asked, where))
-        found = found or [_Everywhere(shape, part) for part in parts]
+        found = found or [_Everywhere(shape, type(part), part.again) for part in parts]
         for whole, part in zip(found, parts, strict=True):
             whole.add(
                 where,
@@ -191,7 +191,7 @@ def listed(
             layouts.select(some),
             calibration,
         )
-        out = out or _Everywhere((np.size(chunks), np.size(which)), part)
+        out = out or _Everywhere((np.size(chunks), np.size(which)), type(part), part.again)
         numbers = {name: getattr(part, name) for name in _KEPT} | {name: getattr(part.memory, name) for name in stored}
         shape, columns = (np.size(chunks), *place.shape), place[ours]
 
@@ -239,7 +239,8 @@ class _Everywhere:
     """An answer over more points than are kept whole, as blocks of it come in."""
 
     shape: tuple[int, ...]
-    first: Any
+    kind: Any
+    again: Callable[..., Any]
     numbers: dict[str, NDArray[np.float64]] = attrs.field(factory=dict)
     rules: dict[str, Rule] = attrs.field(factory=dict)
     said: dict[str, None] = attrs.field(factory=dict)
@@ -265,12 +266,12 @@ class _Everywhere:
         self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any, demand: Later[NDArray[np.float64]]
     ) -> Any:
         """Return the whole."""
-        return type(self.first)(
+        return self.kind(
             *asked,
             **{name: self.numbers.get(name) for name in kept},
             memory=memory,
             demand=demand,
-            again=self.first.again,
+            again=self.again,
             rules=tuple(self.rules.values()),
             remarks=tuple(self.said),
         )

@@ -97,6 +97,11 @@ class Pairs:
         ] / each
 
     @cached_property
+    def used(self) -> Floats:
+        """Chips of both pools."""
+        return self.chips[0] + self.chips[1]
+
+    @cached_property
     def tpot(self) -> Floats:
         """Time per token after the first."""
         return np.asarray(self.made.tpot[self.answerer])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Unpack
 
 import attrs
@@ -12,6 +13,7 @@ from roofline import catalog
 from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given
+from roofline.core.remember import Later
 from roofline.core.signatures import typed
 from roofline.core.units import WATT, Num, show
 from roofline.hardware.hardware import System
@@ -109,7 +111,7 @@ def search(
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
-    plans = attrs.evolve(plans, open=left_open(question.model, rack, profile, words))
+    plans = attrs.evolve(plans, open=Later(partial(left_open, question.model, rack, profile, words)))
     if getattr(plans, objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))

@@ -849,7 +849,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def _rate(self) -> NDArray[np.float64]:
-        return np.asarray(self.pairs.rate * self.question.output / sum(self.pairs.chips))
+        return np.asarray(self.pairs.rate * self.question.output / self.pairs.used)
 
     @property
     def _fits(self) -> NDArray[np.bool_]:
@@ -871,7 +871,7 @@ class Splits(Selection[Pools]):
             return self._speed
         if self.objective != "joules_per_token":
             # The cost is that of chips.
-            used = sum(self.pairs.chips)
+            used = self.pairs.used
             return self._rate if self.whole is None else np.asarray(self._rate * used * np.floor(self.whole / used))
         draw = [
             drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)

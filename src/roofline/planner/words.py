@@ -397,6 +397,10 @@ class TrainWords(LaidStepWords, CapWords, ExecutionWords, StepWords, total=False
     """Of :func:`roofline.train`."""
 
 
+class PostTrainWords(LaidStepWords, ExecutionWords, StepWords, total=False):
+    """Of :func:`roofline.post_train`: those of the training step."""
+
+
 class SearchWords(ServedWords, LoadedServiceWords, total=False):
     """Of :func:`roofline.search`."""
 

@@ -341,7 +341,12 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
-    open: tuple[Alternative, ...] = field(kw_only=True, default=())
+    _open: tuple[Alternative, ...] | Later[tuple[Alternative, ...]] = field(kw_only=True, default=(), repr=False)
+
+    @property
+    def open(self) -> tuple[Alternative, ...]:
+        """The other answers, found when an interval or the assumptions are first asked for."""
+        return self._open() if isinstance(self._open, Later) else self._open
 
     @property
     def demand(self) -> Ratio | None:
@@ -511,7 +516,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     def _like(self, found: LayoutAnswer[AskedT, HeldT]) -> Self:
         """Return the answer at other points with what was chosen for this one."""
-        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates, open=self.open))
+        return cast("Self", attrs.evolve(found, choices=self.choices, candidates=self.candidates, open=self._open))
 
     @property
     def _asked_in_words(self) -> str:

@@ -7,6 +7,8 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from attrs import evolve
 
@@ -67,6 +69,11 @@ def local_slots(f: Moe, ep: Count, redundant: Count) -> Count:
     return ceil((f.experts + redundant) / ep)
 
 
+_SENT_NARROW: Final = ("fp8-block",)
+"""Formats in which training quantises tokens before they travel: DeepSeek-V3's, with a scale for 128 elements of a token (arXiv:2412.19437,
+section 3.3). Dispatchers of Megatron-Core send 16 bits and leave the quantisation to the grouped GEMM, whatever its format."""
+
+
 def imbalance(tokens: Count, shards: Count) -> Ratio:
     """Return the load of the fullest of n shards over the mean where m tokens are drawn at random.
 
@@ -92,6 +99,19 @@ def passes(tokens: Count, rows: Count, hidden: Num, width: Num, *, passed: Bytes
     a, narrow = ACTIVATION.bytes, passed < ACTIVATION.bytes
     once = tokens * hidden * (2 * a + passed * narrow)
     return once + rows * (hidden * (2 * passed + 2 * a) + width * (2 * a * into + 2 * passed))
+
+
+def returned(rows: Count, hidden: Num, width: Num, *, passed: Bytes, into: Num) -> Bytes:
+    """Return the traffic that the gradients of grouped products take in passes beyond that of :func:`passes`.
+
+    ``R (width (a (2 - into) + 2 w (into - 1)) + q (into width + H))``: the gradient of a gated activation reads a gradient more and writes
+    one more; a gradient in a narrow format (q = w, else 0) is written once more for that of the weights.
+
+    >>> float(returned(8.0, 4096.0, 1536.0, passed=2.0, into=2))
+    49152.0
+    """
+    narrow = passed * (passed < ACTIVATION.bytes)
+    return rows * (width * (ACTIVATION.bytes * (2 - into) + 2 * passed * (into - 1)) + narrow * (into * width + hidden))
 
 
 def with_shared_routed(f: Moe) -> Moe:
@@ -128,12 +148,15 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
     travel = layout.dp > 1 if layout.etp is None else layout.ep > 0
     met = pick(travel, smaller(uneven * expected_distinct(tokens, 1 / layout.ep, f.visits), tokens), tokens)
     strange = pick(travel, 0.0 * rows, larger(tokens * f.visits - rows, 0.0))
+    into, width = 1 + f.gated, f.width / cut
+    # No grouped product of a training framework adds a bias as it ends: a pass does, and another adds up its gradient.
+    biased = f.bias * (layout.etp is not None) * rows * (into * width + hidden) * element
     experts = Op(
         "experts", "moe", p.rate("experts"),
         flops=2 * expert(f, p.model.hidden) * rows / cut,
         bytes=hit * expert(f, p.model.hidden) / cut * p.stored("experts"),
-        staging=passes(met, rows, hidden, f.width / cut, passed=passed, into=1 + f.gated),
-        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=1 + f.gated),
+        staging=passes(met, rows, hidden, width, passed=passed, into=into) + 2 * biased,
+        elsewhere=passes(0.0, strange, hidden, 0.0, passed=passed, into=into),
         items=slots,
         hits=hit,
         # Sorting, quantisation, activation, the second product, the sum of the visits.
@@ -145,22 +168,23 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         inputs=hidden,
         outputs=hidden,
         # Inputs of products as they are multiplied, of the activation between them in 16 bits.
-        kept=(hidden + f.width / cut) * p.passed("experts") + (1 + f.gated) * f.width / cut * element,
-        inner=f.width / cut * p.passed("experts"),
+        kept=(hidden + width) * passed + into * width * element,
+        inner=width * passed,
+        back=returned(rows, hidden, width, passed=passed, into=into) - biased,
         module="experts",
     )  # fmt: skip
-    into, out = _latent(f, p.model.hidden) if f.latent else (None, None)
+    inwards, outwards = _latent(f, p.model.hidden) if f.latent else (None, None)
     there, back = _ways(f, p, uneven, row, hidden * element)
     return (
         *norms(p, f.norms),
         gemm(p, "router", router),
         # Scores, and the experts with the highest: timings of grouped GEMMs are given them.
         elementwise(p, "choose", 2 * p.tokens * router.outputs, module="router"),
-        *(() if into is None else (gemm(p, "latent in", into, module="experts"),)),
+        *(() if inwards is None else (gemm(p, "latent in", inwards, module="experts"),)),
         *there,
         experts,
         *back,
-        *(() if out is None else (gemm(p, "latent out", out, module="experts"),)),
+        *(() if outwards is None else (gemm(p, "latent out", outwards, module="experts"),)),
         *(dense.block(_shared(f), p, "shared ", "shared", "shared") if f.shared_width else ()),
         *(_gated(f, p) if f.shared_gate else ()),
         # In training tokens come back to the rank that sent them; only what the shared block made is added up.
@@ -172,7 +196,8 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
     """Return how tokens travel to their experts, and back.
 
     A service whose tensor peers hold every token sends nothing; where each expert is cut, a token goes to all of its parts. In
-    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got.
+    training the ``ep`` peers exchange tokens, each tensor peer its own, and the ``etp`` ranks of an expert gather what they got; tokens
+    go out in 16 bits but for :data:`_SENT_NARROW`.
     """
     layout = p.layout
     if layout.etp is None:
@@ -184,6 +209,7 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         )
         return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
+    row = row if p.model.formats.experts in _SENT_NARROW else back
     there = Message(
         "dispatch",
         "dispatch",
