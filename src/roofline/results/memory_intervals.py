@@ -114,7 +114,7 @@ def interval(est: Any, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None
 
     Args:
         est: an answer about serving or a step of training.
-        quantity: one of :data:`HELD`.
+        quantity: one of ``HELD``.
         coverage: the share of measurements that it holds.
     """
     if est.calibration.level == "ideal":
