@@ -3,6 +3,7 @@
 import functools
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from roofline.physics.collectives import price as send
 from roofline.physics.kernels import price
 from roofline.validation import runs
 from roofline.validation.memory import Logged, logs
-from roofline.validation.training_assumptions import opener
+from roofline.validation.training_assumptions import opener, released
 
 HERE = Path(__file__).parent
 _RATES = ("fp64", "fp32", "tf32", "bf16", "fp8", "int8", "fp4")
@@ -339,6 +340,11 @@ ratio less one, *in interval* the share of measured values inside the 80 % inter
 {configurations} configurations:
 
 {fair}
+## By chip generation and year of the software
+
+The generation is that of the chip's maker; the year is that of the release that a row's note names.
+
+{generations}
 ## By model, format, system, framework and source
 
 {groups}
@@ -381,8 +387,29 @@ def training_runs() -> str:
         ]  # fmt: skip
         return _table([key, "runs", "MAPE", "median", "bias", "in interval"], rows)
 
+    def apart(head: str, of: Callable[[rl.TrainingRun], str]) -> list[str]:
+        """Return rows of mixtures of experts and of dense models, told apart by a property of a run."""
+        parts: dict[str, list[rl.Prediction]] = {}
+        for p in found.predictions:
+            if isinstance(p.run, rl.TrainingRun):
+                parts.setdefault(f"{of(p.run)}, {p.run.kind}", []).append(p)
+        rows = [
+            [name, f"{each.n:,}", *map(_percent, (each.mape, each.median_ape)), _percent(each.bias, "+"), _percent(each.inside_interval)]
+            for name in sorted(parts) for each in found.quantities(parts[name], weighed=True).values()
+        ]  # fmt: skip
+        return _table([head, "runs", "MAPE", "median", "bias", "in interval"], rows)
+
+    def generation(run: rl.TrainingRun) -> str:
+        chip = rl.system(run.system).package
+        return chip.generation or chip.vendor
+
+    def year(run: rl.TrainingRun) -> str:
+        release = released(run.note)
+        return "not known" if release is None else f"20{int(release)}"
+
     keys = ("kind", "dtype", "system", "framework", "group", "model")
     return _TRAINING.format(
+        generations="\n".join([*apart("chip generation", generation), *apart("software of", year)]),
         runs=f"{found.runs:,}", configurations=f"{found.configurations:,}",
         plain="\n".join(tasks(weighed=False)), fair="\n".join(tasks(weighed=True)),
         groups="\n".join(line for key in keys for line in groups(key)),

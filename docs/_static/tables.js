@@ -9,7 +9,7 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   document.querySelectorAll(".bd-article table").forEach((table, number) => {
     const body = table.tBodies[0];
-    if (!body || !table.tHead || body.rows.length < 9) return;
+    if (!body || body.rows.length < 9 || !table.tHead?.textContent.trim()) return; // heads without names are those of a grid of pictures
     const box = document.createElement("input");
     Object.assign(box, { type: "search", placeholder: "filter rows", id: `filter-${number}` });
     box.setAttribute("aria-label", "filter the rows of the table");

@@ -70,6 +70,15 @@ def test_the_verdict_comes_first(two):
     assert re.search(r'class="verdict">Per chip, DGX B200 makes [\d.]+ times the output tokens of DGX H100', main)
 
 
+def test_places_that_a_reader_of_screens_lists_have_names_of_their_own(two):
+    regions = re.findall(r'role="region" aria-label="([^"]*)"', two.text)
+    figures = re.findall(r'<figure aria-label="([^"]*)"', two.text)
+    assert len(set(regions)) == len(regions) > 2
+    assert len(set(figures)) == len(figures) > 2
+    keys = re.findall(r'\bid="([^"]+)"', two.text)
+    assert len(set(keys)) == len(keys)
+
+
 def test_the_command_it_names_gives_the_same(client, capsys):
     from shlex import split
 

@@ -98,6 +98,24 @@ def test_releases_that_are_not_stated_are_as_likely(evidence):
     assert low == pytest.approx(53e9)
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ((0.0, -4e9), "up to 4 GB less per chip"),
+        ((0.0, -4e9, 3e9), "up to 4 GB less or 3 GB more per chip"),
+    ],
+)
+def test_an_answer_says_what_older_releases_leave(evidence, others, said):
+    evidence.setattr(memory_intervals, "others", lambda est: others)
+    (sentence,) = memory_intervals.sentences(answer())
+    assert sentence.endswith(said)
+
+
+def test_releases_that_leave_the_same_are_not_mentioned(evidence):
+    evidence.setattr(memory_intervals, "others", lambda est: (0.0, 1e8))
+    assert memory_intervals.sentences(answer()) == ()
+
+
 def test_steps_of_training_are_as_far_off_as_peaks_are(evidence):
     step = answer()
     step.question = rl.TrainStep(PLAIN, 8.0, 512.0, 1.0)

@@ -108,7 +108,7 @@ def _body(parts: Any, text: Typed, known: Remembered) -> Iterator[str]:
         return
     question = asked(text)
     sums = machines(question)
-    yield parts.waiting(view.machines_table(sums))
+    yield parts.waiting(view.machines_table(sums, "What the machines add up to, while their services are looked for"))
     answers: list[Found] = []
     try:
         for side in question.sides:

@@ -113,13 +113,13 @@ def chapters(question: Asked, found: Sequence[Found], machines: Comparison) -> l
     return out
 
 
-def machines_table(machines: Comparison) -> Table:
+def machines_table(machines: Comparison, caption: str = "Sums over all chips of each system") -> Table:
     """Return what the systems add up to, as a table."""
     names = [system.name for system in machines.systems]
     two = len(names) == 2
     rows: list[list[Cell | str]] = [[label, *cells] for label, *cells in machines.rows()]
     head = ("quantity", *names, *(("ratio", "as sources differ") if two else ()))
-    return Table("Sums over all chips of each system", head, rows, range(1, len(head)), name="side", sorts=False)
+    return Table(caption, head, rows, range(1, len(head)), name="side", sorts=False)
 
 
 def _table(found: Sequence[Found]) -> Table:

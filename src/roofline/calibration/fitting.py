@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from roofline.calibration.timings import Timings
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import GIGA, MICRO, MILLI, Ratio
+from roofline.core.units import GIGA, MICRO, MILLI, TERA, Ratio
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.hardware.hardware import Chip, Tier
 from roofline.operators.operations import Message, Op
@@ -73,7 +73,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "alpha": (0.3 * MICRO, MILLI), "peer": (MILLI * MICRO, 20 * MICRO), "hop": (0.01, 20.0), "start": (0.1, 200.0),
     "eta": (0.02, 1.0), "far": (0.02, 1.0), "pair": (0.2, 1.2),
     # Twenty cores that copy 2.5 to 50 GB/s each.
-    "copied": (50 * GIGA, 1000 * GIGA),
+    "copied": (50 * GIGA, TERA),
 }  # fmt: skip
 _START: Final = {
     "t0": 5 * MICRO, "p": 2.0, "step": 1e-4 * MICRO, "item": MICRO, "eta_score": 0.8, "eta_compute": 0.6, "eta_memory": 0.7,

@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 from roofline import catalog
 from roofline.core.errors import DescriptorError, QuestionError, fault
+from roofline.core.units import KILO, TERA
 
 SUFFIXES: Final = (".json", ".txt", ".log", ".out")
 """Ends of names of files that are not tables of ours."""
@@ -46,7 +47,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "dt_int8": "int8", "dt_float": "fp32", "float32": "fp32",
 }  # fmt: skip
 _ATTENTION: Final = ("flash_attention", "efficient_attention", "cudnn_attention")
-_MOST_ELEMENTS: Final = 10**15
+_MOST_ELEMENTS: Final = int(KILO * TERA)
 _DIMENSIONS: Final = re.compile(r"[0-9]{1,15}(?:,[0-9]{1,15})*")
 _ASCEND: Final = ("Accelerator Core", "Task Duration(us)")
 _ASCEND_GEMM: Final = re.compile(r"^(?:Quant)?(?:Batch)?MatMul", re.IGNORECASE)

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import ceil, expected_distinct, larger, smaller
 from roofline.core.errors import DescriptorError, QuestionError, fault, near
-from roofline.core.units import MICRO, Seconds
+from roofline.core.units import GIGA, KILO, MICRO, MILLI, TERA, Seconds
 from roofline.hardware.constants import SAME, STACKS
 from roofline.hardware.hardware import Chip
 from roofline.models.dtypes import DTYPES, dtype
@@ -60,9 +60,9 @@ _STAYS: Final = "caches that stay on the chip from one run to the next"
 _RESIDENT: Final = (1 / 25, 1.0)
 """Of a chip's cache: what is read between these stays there from one run to the next, and says nothing of the memory."""
 
-_TIMES: Final = (1e-3, 1e10)
+_TIMES: Final = (MILLI, 10 * GIGA)
 """Microseconds of a kernel: no clock tells less than a nanosecond, and none runs for hours."""
-_GREATEST: Final = 1e15
+_GREATEST: Final = KILO * TERA
 """The greatest size: no chip has so many bytes, and products of a few stay finite."""
 
 Columns = Mapping[str, NDArray[np.float64]]

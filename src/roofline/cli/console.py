@@ -27,7 +27,7 @@ USUAL: Final = 80
 """Columns of a terminal that does not say, and of a file or a pipe."""
 NARROWEST: Final = 40
 """Columns that text keeps within at least."""
-WIDEST: Final = 1000
+WIDEST: Final = 1200
 """Columns that help fills at most: it pads its lines."""
 
 _PLAIN: Final = str.maketrans({"─": "-", "├": "|", "└": "`", "│": "|", "·": "*", "µ": "u", "–": "-", "×": "x"})

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import number
-from roofline.core.units import BYTE, BYTE_RATE, DOLLAR_RATE, HOUR, MILLION, SECOND, WATT, Num, Unit, parse
+from roofline.core.units import BYTE, BYTE_RATE, DOLLAR_RATE, HOUR, KILO, MILLION, SECOND, WATT, Num, Unit, parse
 
 
 @frozen
@@ -45,7 +45,7 @@ DOUBTS: Final[Mapping[str, Doubt]] = {
     "mtbf_per_chip": Doubt("h", "s", least=3600.0),
     "power": Doubt("kW", "W", least=5.0),
     "power_cap": Doubt("kW", "W", least=5.0),
-    "hall_power": Doubt("MW", "W", least=1000.0),
+    "hall_power": Doubt("MW", "W", least=KILO),
     "memory": Doubt("GB", "B", least=MILLION),
     "storage": Doubt("GB/s", "B/s", least=MILLION),
 }

@@ -41,7 +41,7 @@ UNNAMED: Final = ("", "none", "generic")
 
 COVERAGE: Final = 0.8
 """Share of measurements that an interval holds, where none is asked."""
-_APART: Final = 1e-9
+_APART: Final = 2e-9
 """Between quantiles that are equal, so that each has a share of its own."""
 _FAR: Final = 8.0
 """Score beyond which nothing is told apart."""
@@ -140,7 +140,7 @@ class Spread:
         Raises:
             QuestionError: the share is not in (0, 1).
         """
-        if not 0 < float(coverage) < 1:
+        if not 0 < coverage < 1:
             raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
         return self.at((1 - coverage) / 2), self.at((1 + coverage) / 2)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -641,7 +642,12 @@ class Search(LayoutSelection[Estimate]):
         return np.cumsum((np.diff(degrees, prepend=degrees[:, :1]) != 0).any(axis=0))
 
     def at(self, place: int | np.int64) -> Estimate:
-        """Return the plan at a place, counted row by row, in full."""
+        """Return the plan at a place, counted row by row, in full.
+
+        Raises:
+            QuestionError: there is no such place.
+        """
+        _within(place, math.prod(self._shape))
         return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
 
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
@@ -893,7 +899,12 @@ class Splits(Selection[Pools]):
         return pools(asked, self.system, answering, reading, level=self.profile)
 
     def at(self, place: int | np.int64) -> Pools:
-        """Return the plan at a place in full."""
+        """Return the plan at a place in full.
+
+        Raises:
+            QuestionError: there is no such place.
+        """
+        _within(place, self.pairs.reading.size)
         (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests(place))
         return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
 
@@ -1135,7 +1146,12 @@ class TrainingSearch(LayoutSelection[Training]):
         return self.tried
 
     def at(self, place: int | np.int64) -> Training:
-        """Return the plan at a place of the axis of all plans, in full."""
+        """Return the plan at a place of the axis of all plans, in full.
+
+        Raises:
+            QuestionError: there is no such place.
+        """
+        _within(place, int(self._ends[-1]) if len(self._ends) else 0)
         known = self._seen.get(int(place))
         if known is None:
             which = int(np.searchsorted(self._ends, place, side="right"))
@@ -1317,3 +1333,14 @@ def _lines(plans: Sequence[Training]) -> str:
             ]
         )
     return columns(rows, head=_STEPS_HEAD, right=range(len(_STEPS_HEAD) - 1))
+
+
+def _within(place: int | np.int64, count: int) -> None:
+    """Refuse a place that none of so many plans has.
+
+    Raises:
+        QuestionError: the place is negative or too large.
+    """
+    if not 0 <= place < count:
+        rule = f"must be from 0 to {count - 1:,}" if count else "there is none"
+        raise QuestionError(fault("place", place, rule))

@@ -363,7 +363,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         """What was chosen or assumed to answer, and what its interval rests on; a bound has none."""
         if self.calibration.level == "ideal":
             return (*self.choices, *self.remarks)
-        left = () if self.shape else alternatives.sentences(self)
+        left = () if self.shape else (*alternatives.sentences(self), *memory_intervals.sentences(self))
         return (*self.choices, *self.remarks, *left, str(self.evidence))
 
     def noted(self, notes: Iterable[str]) -> Self:

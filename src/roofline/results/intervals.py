@@ -105,7 +105,7 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
     >>> bool(wide[0] < low < est.tpot < high < wide[1])
     True
     """
-    if not 0 < float(coverage) < 1:
+    if not 0 < coverage < 1:
         raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
     if quantity == "memory" or (quantity in memory_intervals.HELD and not isinstance(est.question, TrainStep)):
         return memory_intervals.interval(est, quantity, coverage)

@@ -21,7 +21,7 @@ from attrs import evolve
 
 from roofline import catalog
 from roofline.core.arrays import larger, share
-from roofline.core.units import Bytes, Count, Num, Ratio
+from roofline.core.units import BYTE, Bytes, Count, Num, Ratio, show
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Spread, scaled
 from roofline.operators import serving_memory
@@ -114,7 +114,7 @@ def interval(est: Any, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None
 
     Args:
         est: an answer about serving or a step of training.
-        quantity: one of :data:`HELD`.
+        quantity: one of ``HELD``.
         coverage: the share of measurements that it holds.
     """
     if est.calibration.level == "ideal":
@@ -149,3 +149,27 @@ def chance_of_fitting(est: Any) -> Ratio:
         return _spread(est, "peak").below(np.log(share(est.capacity, est.memory.total)))
     spread, whole, apart = _spread(est, "room"), reported(est), others(est)
     return sum(1 - spread.below(-share(_left(est) + each, whole)) for each in apart) / len(apart)
+
+
+def sentences(est: Any) -> tuple[str, ...]:
+    """Return what a release that is not stated means for the room of a service, where that matters: one sentence, or none.
+
+    >>> from roofline.planner.estimate import estimate
+    >>> sentences(estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8, engine="vllm@0.27"))
+    ()
+    """
+    if isinstance(est.question, TrainStep) or est.calibration.level == "ideal":
+        return ()
+    apart = [float(each) for each in others(est)]
+    if max(map(abs, apart)) < _SAID * float(reported(est)):
+        return ()
+    title = est.calibration.engine.title or est.calibration.engine.name
+    least, most = min(apart), max(apart)
+    ends = [f"{show(-least, BYTE)} less"] * (least < 0) + [f"{show(most, BYTE)} more"] * (most > 0)
+    return (
+        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip",
+    )
+
+
+_SAID: Final = 0.02
+"""Part of a chip's memory from which on an answer says what releases differ by."""
