@@ -335,6 +335,12 @@ def test_a_trace_has_three_events_a_pass_and_five_with_messages_and_is_refused_b
         pipeline_trace.trace(schedule, *shape, fullest=attrs.evolve(FBW, send=send))
 
 
+def test_a_message_that_begins_as_another_ends_goes_on_in_its_thread():
+    lanes = [3.0, 2.0]
+    assert [pipeline_trace._lane(lanes, 2.0, 1.5), pipeline_trace._lane(lanes, 2.5, 1.0)] == [1, 2]
+    assert lanes == [3.0, 3.5, 3.5]
+
+
 def test_the_mean_of_the_others_leaves_the_fullest_out():
     rest = pipeline.others(Pace(4.0, 6.0, 2.0, 0.1), Pace(2.5, 3.0, 1.25, 0.1), 4.0)
     assert (float(rest.forward), float(rest.inputs), float(rest.weights), rest.send) == (2.0, 2.0, 1.0, 0.1)
