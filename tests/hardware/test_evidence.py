@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import catalog
 from roofline.hardware.engines import KINDS
-from roofline.hardware.evidence import DISTANCES, SHARES, Evidence, Near, Spread, Subject
+from roofline.hardware.evidence import DISTANCES, SHARES, Evidence, Near, Spread, Subject, nested
 
 ASKED = Subject("serving", "vllm", "h100", "NVIDIA", "llama", "llama-3.1-8b")
 SPREAD = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.2, 0.4, 0.8))
@@ -124,3 +124,23 @@ def test_a_spread_of_the_kind_of_launch_is_taken_where_there_is_one():
     assert found.spread("tpot", "stack", "tuned") is narrow
     assert found.spread("tpot", "stack", "default") is wide
     assert found.spread("tpot", "chip", "tuned") is wide
+
+
+def test_less_evidence_never_makes_an_answer_surer():
+    known = catalog.evidence()
+    for quantity, distance, launch in known.spreads:
+        here = known.spreads[quantity, distance, launch]
+        for nearer in DISTANCES[: DISTANCES.index(distance)]:
+            near = known.spreads.get((quantity, nearer, launch))
+            if near is not None:
+                assert here.ends(0.8)[0] <= near.ends(0.8)[0] + 1e-12
+                assert here.ends(0.8)[1] >= near.ends(0.8)[1] - 1e-12
+
+
+def test_the_median_of_a_distance_stays_its_own():
+    near = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
+    far = Spread(3, 9, (-0.3, -0.1, -0.05, 0.05, 0.15, 0.3, 0.35))
+    found = nested({("tpot", "stack", ""): near, ("tpot", "other", ""): far, ("tpot", "other", "tuned"): far})
+    assert found["tpot", "other", ""].logs == (-0.4, -0.2, -0.1, 0.05, 0.15, 0.3, 0.4)
+    assert found["tpot", "stack", ""] == near
+    assert found["tpot", "other", "tuned"] == far  # launches are compared with their like

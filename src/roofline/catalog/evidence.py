@@ -7,7 +7,7 @@ from typing import Final
 
 from roofline.catalog.files import read_rows
 from roofline.catalog.folders import root
-from roofline.hardware.evidence import Evidence, Spread, Subject
+from roofline.hardware.evidence import Evidence, Spread, Subject, nested
 
 FOLDER: Final = "hardware/evidence"
 QUANTILES: Final = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
@@ -40,4 +40,4 @@ def evidence() -> Evidence:
         (row["quantity"], frozenset(row["common"].split("+"))): float(row["correlation"])
         for row in read_rows(folder / "alike.csv")
     }
-    return Evidence(measured, spreads, alike)
+    return Evidence(measured, nested(spreads), alike)

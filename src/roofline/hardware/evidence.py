@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Ratio
@@ -143,6 +143,31 @@ class Spread:
         if not 0 < coverage < 1:
             raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
         return self.at((1 - coverage) / 2), self.at((1 + coverage) / 2)
+
+
+def nested(spreads: Mapping[tuple[str, str, str], Spread]) -> dict[tuple[str, str, str], Spread]:
+    """Return spreads of which none is narrower than one of a nearer distance: less evidence never makes an answer surer.
+
+    Quantiles below the median are the least of those at the distance and at all nearer ones, quantiles above it the greatest. The
+    median stays that of the distance. Few runs are far from the evidence, so that their own spread may be narrow by chance.
+
+    Args:
+        spreads: by quantity, distance and kind of launch.
+
+    >>> near, far = Spread(9, 90, (-4, -2, -1, 0, 1, 2, 4)), Spread(3, 9, (-3, -1, -0.5, 0.5, 1.5, 3, 3.5))
+    >>> nested({("tpot", "chip", ""): near, ("tpot", "other", ""): far})["tpot", "other", ""].logs
+    (-4, -2, -1, 0.5, 1.5, 3, 4)
+    """
+    out = {}
+    for (quantity, distance, launch), own in spreads.items():
+        within = DISTANCES[: DISTANCES.index(distance) + 1]
+        all_of = [spreads[quantity, name, launch].logs for name in within if (quantity, name, launch) in spreads]
+        logs = tuple(
+            middle if share == 0.5 else (min if share < 0.5 else max)(each)
+            for share, middle, each in zip(SHARES, own.logs, zip(*all_of, strict=True), strict=True)
+        )
+        out[quantity, distance, launch] = evolve(own, logs=logs)
+    return out
 
 
 @frozen
