@@ -205,7 +205,7 @@ def test_too_few_rows_are_said():
     assert [each.name for each in found.fits] == ["gemm.bf16"]
     assert f"elementwise.bf16: {ENOUGH - 1} rows are too few" in found.notes
     assert found.notes[0] in found.table()
-    with pytest.raises(rl.QuestionError, match=r"rows=23: hold no class with rows enough; time 24 of one at least"):
+    with pytest.raises(rl.QuestionError, match=r"rows=23: hold no kernel with enough of them; time at least 24 of one"):
         calibrate(made("gemm", count=ENOUGH - 1), CHIP)
     (part,) = calibrate(made("gemm", count=ENOUGH), CHIP).parts
     with pytest.raises(rl.QuestionError, match=r"rows=12: are too few to fit gemm\.bf16"):
@@ -571,7 +571,7 @@ def test_the_command_writes_a_profile_that_serves(tmp_path, capsys, pack):
      (b"\xff\xfe\x00", "not UTF-8"), (b'm,n\n"1,2\n', "not valid CSV|cells"), (b"\x1f\x8bnonsense", "not a whole gzip"), (b"m,n,k,dtype,measured_us\n1,2,3,bf16,0\n", "measured_us='0'"),
      (b"m,n,k,dtype,measured_us\n1,2,3,bf16,nan\n", "must be a time of"), (b"m,n,k,dtype,measured_us\n1,2,-3,bf16,1\n", "k='-3'"),
      (b"m,n,dtype,measured_us\n1,2,bf16,1\n", "row 1: k: is missing"), (b"kernel,measured_us\nconvolution,1\n", "unknown kernel"),
-     (b"m,n,k,dtype,measured_us\n1,2,3,fp9,1\n", "no such dtype"), (b"m,n,k,dtype,measured_us\n1,2,3,bf16,1\n", "no class with rows enough"),
+     (b"m,n,k,dtype,measured_us\n1,2,3,fp9,1\n", "no such dtype"), (b"m,n,k,dtype,measured_us\n1,2,3,bf16,1\n", "no kernel with enough of them"),
      (b"kernel,gpus,measured_us\nnccl_alltoall,8,1\n", "row 1: bytes: is missing"), (b"kernel,kv_dtype,batch,q_len,past_len,heads,measured_us\nmla_decode,fp9,1,1,1,1,1\n", "no such dtype"),
      (b"hardware,m,n,k,dtype,measured_us\na,1,2,3,bf16,1\nb,1,2,3,bf16,1\n", "hardware='a, b': are several chips")],
 )  # fmt: skip

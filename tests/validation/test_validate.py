@@ -590,7 +590,7 @@ def test_the_picture_shows_the_numbers():
     found = rl.validate(hand_made(), level="generic")
     ax = found.plot()
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    assert ax.get_xlabel() == "TPOT, s, measured"
+    assert ax.get_xlabel() == "TPOT, measured"
     drawn = np.concatenate(
         [
             np.asarray(each.get_offsets())
