@@ -103,7 +103,8 @@ def _asked(name: str, value: object, numbers: np.ndarray, doubt: Doubt) -> None:
     odd = (numbers > 0) & np.isfinite(numbers) & ((numbers < doubt.least) | (numbers > doubt.most))
     if doubt.rounded:
         odd = odd & (np.floor(2 * numbers) == 2 * numbers)
-    if np.any(odd):
+    # What is below zero, or no number, is refused by its own rule.
+    if np.any(odd) and np.all(numbers >= 0):
         first = f"{float(numbers[odd].flat[0]):g}"
         rule = f"is in {_SAID[doubt.own]}: {first} {doubt.own}? did you mean {first} {doubt.unit}"
         raise QuestionError(fault(name, value, rule, f"give '{first}{doubt.unit}' or '{first}{doubt.own}'"))
