@@ -96,6 +96,13 @@ def test_nothing_is_cut_off_and_pictures_are_drawn(page, address, width):
     assert wide
 
 
+def test_the_wait_is_gone_once_the_answer_is_there(page, address):
+    page.go(f"{address}{ONE}")
+    answered(page)
+    assert page.ask("document.querySelectorAll('.doing').length") == 1
+    assert page.ask("getComputedStyle(document.querySelector('.doing')).display") == "none"
+
+
 def test_a_switch_takes_a_frontier_away(page, address):
     from selenium.webdriver.common.by import By
 
