@@ -557,15 +557,73 @@ def test_a_limit_on_power_is_reported(found):
     assert found.held(hall_power=None).within_power is None
 
 
-def test_a_limit_on_power_needs_power_and_one_pool():
+def test_a_limit_on_power_needs_power():
     with pytest.raises(rl.QuestionError, match="give power"):
         rl.search("llama-3.1-8b", "gh200", chips=1, hall_power="1 MW")
     with pytest.raises(rl.QuestionError, match="give power"):
         rl.search_training("llama-3.1-8b", "gh200", global_batch=8, hall_power="1 MW")
-    with pytest.raises(rl.QuestionError, match="leave out disaggregated"):
-        rl.search("llama-3.1-8b", "dgx-h100", hall_power="1 MW", disaggregated=True)
+    with pytest.raises(rl.QuestionError, match="give power"):
+        rl.search("llama-3.1-8b", "alps-gh200", chips=8, hall_power="1 MW", disaggregated=True)
     with pytest.raises(rl.QuestionError, match="10MW"):
         rl.search("llama-3.1-8b", "dgx-h100", hall_power="10")
+
+
+@pytest.fixture(scope="module")
+def two_pools():
+    return rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", tpot="50ms", disaggregated=True)
+
+
+@given(st.floats(3.0, 8.0), st.floats(0.0, 2.0))
+def test_a_higher_limit_on_power_never_does_worse_for_two_pools(two_pools, low, more):
+    made = []
+    for most in (10**low, 10 ** (low + more)):
+        found = two_pools.held(hall_power=most).disaggregated
+        room, best = found.within_power, found.best
+        assert (room is None) == (best is None)
+        made.append(0.0 if room is None else room["output_tokens_per_s"])
+        if room is not None:
+            assert room["copies"] >= 1
+            assert room["power_w"] <= most * (1 + 1e-12)
+            assert room["power_w"] == pytest.approx(room["copies"] * float(best.power("hall")))
+            assert room["chips"] == room["copies"] * float(best.chips)
+            # No plan that is accepted makes more, but for what pricing a pair leaves out.
+            power, rate = found.pairs.hall_power, found.pairs.rate * found.question.output
+            every_ = (np.floor(most / (power * 1.005)) * rate)[found.accepted]
+            assert room["output_tokens_per_s"] >= every_.max(initial=0.0) * (1 - 0.005)
+    assert made[1] >= made[0]
+
+
+def test_pairs_are_priced_in_watts_as_their_answers_say(two_pools):
+    found = two_pools.disaggregated
+    some = np.linspace(0, found.accepted.size - 1, 40).astype(int)
+    full = found._full(some)
+    np.testing.assert_allclose(full.power("hall"), found.pairs.hall_power[some], rtol=0.005)
+
+
+def test_a_limit_on_power_of_two_pools_is_reported(two_pools):
+    held = two_pools.held(hall_power="1 MW")
+    told = held.to_dict()
+    room, one = told["disaggregated"]["within_power"], told["within_power"]
+    assert room["copies"] == int(1e6 // float(held.disaggregated.best.power("hall")))
+    assert told["disaggregated"]["over_one_pool"] == pytest.approx(
+        room["output_tokens_per_s"] / one["output_tokens_per_s"]
+    )
+    assert held.table().count("of 1 MW of the building") == 2
+    none = two_pools.held(hall_power="2 kW").disaggregated
+    assert none.best is None
+    assert none.within_power is None
+    assert any(each.kind == "hall_power" for each in none.rejected)
+    assert two_pools.held(hall_power=None).disaggregated.within_power is None
+    assert "within_power" not in two_pools.to_dict()["disaggregated"]
+
+
+def test_another_objective_only_rejects_pairs_by_power():
+    found = rl.search(
+        "llama-3.1-8b", "dgx-h100", disaggregated=True, objective="tokens_per_second_per_user", hall_power="4 kW"
+    ).disaggregated
+    free = found.held(hall_power=None)
+    assert float(found.best.power("hall")) <= 4e3
+    assert found.best.tokens_per_second_per_user <= free.best.tokens_per_second_per_user
 
 
 def test_more_power_never_trains_slower():

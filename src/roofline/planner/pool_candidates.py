@@ -23,15 +23,17 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask, floor, larger
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Num
+from roofline.core.units import Num, Ratio, Watts
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.feasibility import serving_rules
+from roofline.physics.energy import total
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.candidates import grid, loads, ranks_of
 from roofline.planner.evaluation import TABLE, answer
 from roofline.planner.pools import exposed, transfer
+from roofline.results.energy import parts as power_parts
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded
 
@@ -111,6 +113,18 @@ class Pairs:
         """Requests a second."""
         return np.asarray(self.answering * self.made.rate[self.answerer])
 
+    @cached_property
+    def hall_power(self) -> Floats | None:
+        """Power of the building for both pools, lanes working as much as they prefill; None where no rated power is known."""
+        pools = (
+            (self.read.demand, self.reader, self.full, self.chips[0]),
+            (self.made.demand, self.answerer, 1.0, self.chips[1]),
+        )
+        each = [_drawn(self.system, demand[place], working) for demand, place, working, _ in pools]
+        if each[0] is None or each[1] is None:
+            return None
+        return np.asarray(each[0] * pools[0][-1] + each[1] * pools[1][-1])
+
     @property
     def full(self) -> Floats:
         """Of the lanes, the share of the time in which they prefill."""
@@ -150,6 +164,20 @@ class Pairs:
         return np.asarray(self.rate[place] * (self.ttft_of(place) + spent))
 
 
+@frozen
+class _Working:
+    """What a chip asks for of its rated power, at many loads."""
+
+    system: System
+    demand: Ratio | None
+
+
+def _drawn(system: System, demand: Ratio, working: Ratio) -> Watts | None:
+    """Return the power of the building for each chip of a pool; None where no rated power is known."""
+    each = power_parts(_Working(system, demand), "hall", working)
+    return None if each is None else total(each)
+
+
 def pair(question: Serve, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]) -> Pairs:
     """Return every plan of two pools on so many chips at most.
 
@@ -172,13 +200,14 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
 
 @frozen(eq=False)
 class Reading:
-    """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``."""
+    """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``, and the share of power it asks for."""
 
     layouts: Layout
     ranks: Floats
     alone: Floats
     full: Floats
     most: Floats
+    demand: Floats
     misfits: int
     beaten: int
 
@@ -190,13 +219,14 @@ class Reading:
 
 @frozen(eq=False)
 class Decoding:
-    """Units that decode, each with so many requests, none of which is beaten: their time per token."""
+    """Units that decode, each with so many requests, none of which is beaten: their time per token, and the share of power it asks for."""
 
     layouts: Layout
     ranks: Floats
     batch: Floats
     tpot: Floats
     rate: Floats
+    demand: Floats
     misfits: int
     beaten: int
 
@@ -208,11 +238,12 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
     alone, whole = (answer(attrs.evolve(lone, batch=prompts), system, units, profile) for prompts in (1.0, most))
     fits = _places(alone.fits, units)
     first, full = (np.asarray(est.ttft)[fits] for est in (alone, whole))
+    demand = _of_units(alone.demand, units)[fits]
     own = units.select(fits)
     most = np.asarray(most, dtype=np.float64)[fits]
     best = _best(np.asarray(own.ranks), most / full, first)
     return Reading(
-        own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most[best],
+        own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most[best], demand[best],
         np.size(units.tp) - len(fits), len(fits) - len(best),
     )  # fmt: skip
 
@@ -225,13 +256,19 @@ def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> 
     which, batch = loads(units.select(able), room[able])
     own = units.select(able[which])
     asked = attrs.evolve(one, batch=batch, context=q.input + q.output / 2)
-    tpot = np.asarray(answer(asked, system, own, profile).tpot) if len(which) else np.zeros(0)
+    step = answer(asked, system, own, profile) if len(which) else None
+    tpot, demand = (np.zeros(0),) * 2 if step is None else (np.asarray(step.tpot), _of_units(step.demand, own))
     rate = batch / ((q.output - 1) * tpot)
     best = _best(np.asarray(own.ranks), rate, tpot)
     return Decoding(
-        own.select(best), np.asarray(own.ranks)[best], batch[best], tpot[best], rate[best],
+        own.select(best), np.asarray(own.ranks)[best], batch[best], tpot[best], rate[best], demand[best],
         np.size(units.tp) - len(able), len(which) - len(best),
     )  # fmt: skip
+
+
+def _of_units(value: Num | None, units: Layout) -> Floats:
+    """Return a number of each unit; nan where it is not known."""
+    return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), np.shape(units.tp))
 
 
 def _places(where: Mask, units: Layout) -> Places:

@@ -87,6 +87,8 @@ _STEPS_HEAD: Final = ("step", "80 % within", "MFU", "memory", "J/token", "$/T", 
 _MOST_WAYS: Final = 8
 _LOOKED: Final = 16
 """Best pairs that are answered in full to find one that keeps the limits."""
+_NEARLY: Final = 0.01
+"""By how much the rate and the power of a priced pair may differ from those of its answer in full."""
 _MOST_POOL_LINES: Final = 8
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
@@ -364,6 +366,44 @@ def _missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]
     return text, int(np.argmin(np.where(among, miss, np.inf)))
 
 
+def _power_is_known(value: Num | None, system: System, most: object) -> None:
+    """Refuse a limit on the power of the building where no rated power is known.
+
+    Raises:
+        QuestionError: it is not known.
+    """
+    if value is None:
+        raise QuestionError(fault("hall_power", most, f"no rated power of {system.name} is known", "give power"))
+
+
+def _filled(most: float, power: Num, rate: Num) -> NDArray[np.float64]:
+    """Return the tokens/s of all copies of plans that a power of the building has room for."""
+    return np.asarray(np.nan_to_num(np.floor(most / power) * rate, nan=-np.inf))
+
+
+def _copied(best: Estimate | Pools | None, most: float | None) -> dict[str, float] | None:
+    """Return the copies of a plan that a power of the building has room for, and what they give; None without plan or limit."""
+    if best is None or most is None:
+        return None
+    each, rate = float(measure(best, "hall_power") or np.nan), float(best.tokens_per_second or 0.0)
+    copies = int(np.floor(most / each))
+    return {
+        "copies": copies,
+        "chips": copies * int(best.chips),
+        "power_w": copies * each,
+        "output_tokens_per_s": copies * rate,
+    }
+
+
+def _copies_in_words(room: Mapping[str, float], most: float) -> str:
+    """Return the copies of a plan within a power of the building as a line of text."""
+    power = f"{show(room['power_w'], WATT, 3)} of {show(most, WATT, 3)}"
+    count = f"{room['copies']:,} cop{'y' if room['copies'] == 1 else 'ies'}"
+    return (
+        f"{count} of it, {room['chips']:,} chips: {room['output_tokens_per_s']:,.0f} tokens/s, {power} of the building"
+    )
+
+
 # A service ------------------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +448,7 @@ class Search(LayoutSelection[Estimate]):
         has room for, unless another objective was asked for.
 
         Raises:
-            QuestionError: no limit of that name, or none above 0; a limit on power where no power is known, or on two pools.
+            QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
         """
         parts = {name: limits_on(name, value) for name, value in limits.items() if name in TIMES}
         out = super().held(**{name: None if name in parts else value for name, value in limits.items()})
@@ -426,12 +466,7 @@ class Search(LayoutSelection[Estimate]):
                 fault(out.percentiles[0].time, str(out.percentiles[0]), rule, "limit the mean, and simulate")
             )
         if "hall_power" in out.limits:
-            given_, most = "hall_power", limits.get("hall_power")
-            if apart is not None:
-                raise QuestionError(fault(given_, most, "is a limit on one pool", "leave out disaggregated"))
-            if measure(self.plans, given_) is None:
-                name = self.plans.system.name
-                raise QuestionError(fault(given_, most, f"no rated power of {name} is known", "give power"))
+            _power_is_known(measure(self.plans, "hall_power"), self.plans.system, limits.get("hall_power"))
         return out if apart is None else attrs.evolve(out, disaggregated=attrs.evolve(apart, limits=out.limits))
 
     @property
@@ -465,7 +500,9 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _together(self) -> float | None:
-        """Tokens per second and chip of the best plan of one pool."""
+        """Tokens per second of the best plan of one pool: of its chip, or of all its copies within a power of the building."""
+        if self._filling is not None:
+            return None if (room := self.within_power) is None else room["output_tokens_per_s"]
         return None if self.best is None else float(self.best.tokens_per_second_per_chip or 0.0)
 
     # What is kept ----------------------------------------------------------------------------------------------------
@@ -492,22 +529,12 @@ class Search(LayoutSelection[Estimate]):
         return OBJECTIVES[self.objective] if most is None else f"the most tokens/s within {show(most, WATT, 3)}"
 
     @property
-    def within_power(self) -> Record | None:
+    def within_power(self) -> dict[str, float] | None:
         """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
 
         None without such a limit, and where no configuration is accepted.
         """
-        best, most = self.best, self.limits.get("hall_power")
-        if best is None or most is None:
-            return None
-        each, rate = float(measure(best, "hall_power") or np.nan), float(best.tokens_per_second or 0.0)
-        copies = int(np.floor(most / each))
-        return {
-            "copies": copies,
-            "chips": copies * int(best.chips),
-            "power_w": copies * each,
-            "output_tokens_per_s": copies * rate,
-        }
+        return _copied(self.best, self.limits.get("hall_power"))
 
     @cached_property
     def frontier(self) -> Estimate | None:
@@ -627,8 +654,7 @@ class Search(LayoutSelection[Estimate]):
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
         if self._filling is not None:
-            copies = np.floor(self._filling / self._metric("hall_power"))
-            return np.asarray(np.nan_to_num(copies * self._whole(self.plans.tokens_per_second), nan=-np.inf))
+            return _filled(self._filling, self._metric("hall_power"), self._whole(self.plans.tokens_per_second))
         value = self._whole(getattr(self.plans, self.objective))
         return np.asarray(np.nan_to_num(-value if METRICS[self.objective].least else value, nan=-np.inf))
 
@@ -657,7 +683,7 @@ class Search(LayoutSelection[Estimate]):
 
     def _objective_fields(self) -> Record:
         room = self.within_power
-        return {"objective": self.objective} | ({} if room is None else {"within_power": room})
+        return {"objective": self.objective} | ({} if room is None else {"within_power": dict(room)})
 
     def _groups(self) -> dict[str, list[dict[str, Any]]]:
         return {"frontier": records(self.frontier), "layouts": records(self.layouts)}
@@ -690,11 +716,7 @@ class Search(LayoutSelection[Estimate]):
         parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
         room = self.within_power
         if room is not None:
-            power = f"{show(cast('float', room['power_w']), WATT, 3)} of {show(self.limits['hall_power'], WATT, 3)}"
-            count = f"{room['copies']:,} cop{'y' if room['copies'] == 1 else 'ies'}"
-            parts.append(
-                f"{count} of it, {room['chips']:,} chips: {room['output_tokens_per_s']:,.0f} tokens/s, {power} of the building"
-            )
+            parts.append(_copies_in_words(room, self.limits["hall_power"]))
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
@@ -763,7 +785,7 @@ class Splits(Selection[Pools]):
         whole: chips that copies of a plan fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
     """
 
-    LIMITED: ClassVar[Limited] = _TIMES_LIMITED
+    LIMITED: ClassVar[Limited] = {**_TIMES_LIMITED, **_POWER_LIMITED}
 
     question: Serve
     system: System
@@ -776,11 +798,24 @@ class Splits(Selection[Pools]):
     def _asked_in_words(self) -> str:
         return f"{self.kept.size:,} configurations"
 
+    def held(self, **limits: float | str | None) -> Splits:
+        """Return the same plans held to other limits: those not named stay, None lifts one.
+
+        Raises:
+            QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
+        """
+        out = super().held(**limits)
+        if "hall_power" in out.limits:
+            _power_is_known(self.pairs.hall_power, self.system, limits.get("hall_power"))
+        return out
+
     # What is kept ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def best(self) -> Pools | None:
         """The best plan that is kept, in full; None if there is none."""
+        if self._filling is not None:
+            return self._fullest(self._filling)
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
         for part in self._leading():
             first = self.at(part[0])
@@ -792,6 +827,38 @@ class Splits(Selection[Pools]):
                 if held.size:
                     return self.at(places[held[0]])
         return None
+
+    @property
+    def _filling(self) -> float | None:
+        """The power of the building that copies of a plan fill; None where a plan is ranked as it is."""
+        return self.limits.get("hall_power") if self.objective == "tokens_per_second_per_chip" else None
+
+    @property
+    def within_power(self) -> dict[str, float] | None:
+        """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
+
+        None without such a limit, and where no plan is accepted.
+        """
+        return _copied(self.best, self.limits.get("hall_power"))
+
+    def _fullest(self, most: float) -> Pools | None:
+        """Return the plan whose copies make the most tokens/s within a power of the building, by answers in full; None without any.
+
+        A plan is not answered in full where what it could make at most, by how it was priced, is less than another makes.
+        """
+        found, made = None, 0.0
+        for part in self._leading():
+            for start in range(0, part.size, _LOOKED):
+                places = part[start : start + _LOOKED]
+                places = places[self._score[places] > made]
+                if not places.size:
+                    return None if found is None else self.at(found)
+                full = self._full(places)
+                power = np.asarray(measure(full, "hall_power"))
+                rates = np.where(self.holds(full), _filled(most, power, full.tokens_per_second), 0.0)
+                if rates.max() > made:
+                    found, made = places[np.argmax(rates)], float(rates.max())
+        return None if found is None else self.at(found)
 
     def _leading(self) -> Iterator[NDArray[np.int64]]:
         """Yield the places of the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
@@ -836,7 +903,8 @@ class Splits(Selection[Pools]):
             if mask.any():
                 place, _ = self._nearest_of(mask, self._excess, rank=False)
                 times = ", ".join(
-                    f"{TIMES[name]} {show(float(self._metric(name)[place]), SECOND, 4)}" for name in names
+                    f"{self.LIMITED[name][0]} {show(float(self._metric(name)[place]), self.LIMITED[name][1], 4)}"
+                    for name in names
                 )
                 text = f"{self._said(names, ' and ', 'above')}; the nearest: {times}, {self._named(place)}"
                 out.append(Rejection(" and ".join(names), text, int(mask.sum()), 0))
@@ -875,6 +943,10 @@ class Splits(Selection[Pools]):
             return np.asarray(-getattr(self.pairs, self.objective))
         if self.objective == "tokens_per_second_per_user":
             return self._speed
+        if self._filling is not None:
+            # At most: a pair is priced nearly.
+            rate, power = self.pairs.rate * self.question.output, self._metric("hall_power")
+            return _filled(self._filling, power * (1 - _NEARLY), rate * (1 + _NEARLY))
         if self.objective != "joules_per_token":
             # The cost is that of chips.
             used = self.pairs.used
@@ -889,7 +961,7 @@ class Splits(Selection[Pools]):
 
     def holds(self, full: Pools) -> NDArray[np.bool_]:
         """Return where an answer in full fits and keeps the limits."""
-        keeps = [np.asarray(getattr(full, name)) <= limit for name, limit in self.limits.items()]
+        keeps = [np.asarray(measure(full, name)) <= limit for name, limit in self.limits.items()]
         return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))
 
     def _full(self, places: Any) -> Pools:
@@ -950,19 +1022,23 @@ class Splits(Selection[Pools]):
     def _lines(self) -> list[str]:
         return self.lines(None)
 
+    def _made(self, best: Pools) -> float:
+        """Tokens per second of the best plan: of its chip, or of all its copies within a power of the building."""
+        room = None if self._filling is None else self.within_power
+        return float(best.tokens_per_second_per_chip) if room is None else room["output_tokens_per_s"]
+
     def record(self, together: float | None) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names.
 
         Args:
-            together: tokens/s per chip of the best plan of one pool; None where there is none.
+            together: tokens/s per chip of the best plan of one pool, or of its copies within a power; None where there is none.
         """
-        best, front = self.best, self.frontier
+        best, front, room = self.best, self.frontier, self.within_power
         return {
             "plans": {"tried": self.tried, "kept": int(self.kept.sum())},
             "best": None if best is None else best.to_dict(),
-            "over_one_pool": None
-            if best is None or not together
-            else float(best.tokens_per_second_per_chip) / together,
+            "over_one_pool": None if best is None or not together else self._made(best) / together,
+            **({} if room is None else {"within_power": dict(room)}),
             "frontier": [] if front is None else _pool_records(front),
             "rejected": [each.to_dict() for each in self.rejected],
         }
@@ -978,14 +1054,16 @@ class Splits(Selection[Pools]):
         if best is None or front is None:
             return [f"{head}: NONE", *why]
         each = float(best.tokens_per_second_per_chip)
-        times = "" if not together else f", {figure(each / together, 3)} times those of one pool"
+        times = "" if not together else f", {figure(self._made(best) / together, 3)} times those of one pool"
         chips = f"{float(best.prompts.chips):g} prefill chips and {float(best.answers.chips):g} decode chips"
+        room = self.within_power
+        copies = [] if room is None else [_copies_in_words(room, self.limits["hall_power"])]
         best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s per chip{times}"
         ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
         shown = even([[r["output_tokens_per_s_per_chip"], r["tokens_per_s_per_user"]] for r in every], _MOST_POOL_LINES)
         rows_ = columns([_pool_line(every[i]) for i in shown], head=HEAD, right=range(len(HEAD) - 1))
-        return [head, f"the best: {best_}; {ratio}", "", rows_, "", *why]
+        return [head, f"the best: {best_}; {ratio}", *copies, "", rows_, "", *why]
 
 
 def _pool_records(front: Pools) -> list[dict[str, Any]]:
