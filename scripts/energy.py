@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from memory import Residual, covered, spread
+from memory import Residual, covered, made
 from scipy.optimize import least_squares
 
 import roofline as rl
@@ -202,7 +202,7 @@ def inside(rows: Sequence[Row], draws: Draws, half: float) -> tuple[float, float
         power[f"{row.collection} {row.chip} {row.model}"].append(
             abs(np.log(drawn(row, draws(row), slowed=row.slowed) / row.watts)) <= half
         )
-    return float(np.mean([np.mean(each) for each in power.values()])), covered(residuals(rows, draws, ""), 0.8)
+    return float(np.mean([np.mean(each) for each in power.values()])), covered(residuals(rows, draws, ""), 0.8, None)
 
 
 def sheet(rows: Sequence[Row]) -> str:
@@ -210,7 +210,7 @@ def sheet(rows: Sequence[Row]) -> str:
     lines = ["quantity,distance,launch,cells,runs,q025,q10,q25,q50,q75,q90,q975"]
     by_model, by_chip = folds(rows, lambda row: f"{row.chip} {row.model}"), folds(rows, lambda row: row.chip)
     for distance, draws in (("chip", lambda row: by_model[f"{row.chip} {row.model}"](row)), ("maker", lambda row: by_chip[row.chip](row))):  # fmt: skip
-        found = spread(residuals(rows, draws, distance))
+        found = made(residuals(rows, draws, distance), None)
         lines.append(f"joules,{distance},,{found.cells},{found.runs},{','.join(f'{each:.4f}' for each in found.logs)}")
     return "\n".join(lines) + "\n"
 

@@ -341,7 +341,7 @@ def releases(name: str) -> tuple[str, ...]:
     """Return the releases of an engine that its file describes, the oldest first.
 
     >>> releases("sglang")[-1]
-    '0.5.4'
+    '0.5.10'
     """
     file = name if name in names("engine") else _engines().get(name, (name, ""))[0]
     layer: stacks.Layer = _load("engine", file)

@@ -94,7 +94,7 @@ def columns(told: str) -> str:
     """Return the columns that help is set in, where the environment tells some: none would have no end, a million 80 MB.
 
     >>> columns("0"), columns("120"), columns("9" * 30), columns("wide")
-    ('40', '120', '1000', '40')
+    ('40', '120', '1200', '40')
     """
     count = int(told) if told.isdecimal() and len(told) < 9 else WIDEST if told.isdecimal() else 0
     return str(min(max(count, NARROWEST), WIDEST))

@@ -38,7 +38,7 @@ def order(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Places:
 def leading(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Iterator[Places]:
     """Yield the places of :func:`order`, part by part: who asks for the first few has only those sorted.
 
-    >>> [list(part) for part in leading(np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.zeros(3))]
+    >>> [part.tolist() for part in leading(np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.zeros(3))]
     [[2, 0]]
     """
     left, size, score, tie = np.flatnonzero(where), _SORTED, np.ravel(score), np.ravel(tie)
