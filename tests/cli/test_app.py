@@ -466,6 +466,16 @@ def test_carbon_in_every_door(capsys, words, name):
     assert told[name] > 0
 
 
+def test_carbon_of_the_best_pair_of_pools(capsys):
+    words = ["search", "serve", "llama-3.1-8b", "-s", "dgx-h100", "--chips", "4", "--disaggregated", "--grid", "norway"]
+    app.main(words)
+    assert "disaggregated: " in capsys.readouterr().out.partition("\ncarbon: ")[2]
+    app.main([*words, "--json"])
+    told = json.loads(capsys.readouterr().out)["disaggregated"]
+    hall = told["best"]["energy"]["j_per_token"]["hall"]
+    assert told["carbon"]["g_per_million_output_tokens"] == pytest.approx(hall * 30 / 3.6)
+
+
 def test_carbon_of_systems_that_are_compared(capsys):
     words = ["compare", "dgx-h100", "dgx-a100-80gb", "--model", "llama-3.1-8b", "--chips", "1", "--grid", "norway"]
     app.main(words)

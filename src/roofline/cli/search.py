@@ -111,8 +111,21 @@ def _report(
     found: Search | TrainingSearch, file: Path | None, form: str, grid: str | None, *, as_json: bool, require_fit: bool
 ) -> None:
     """Print what was found, with the CO2 of the best on a grid where one is given, and write the frontier as a table or a picture where a file was named."""
-    best = found.best
-    say(as_json, lambda: carbon.added(found.to_dict(), best, grid), lambda: carbon.below(found.table(), best, grid))
+    say(as_json, lambda: _fields(found, grid), lambda: _text(found, grid))
     wrote((file, lambda: found.csv().encode() if form == "csv" else drawn(found.plot(), form), ""))
     if require_fit and found.best is None:
         raise SystemExit(1)
+
+
+def _fields(found: Search | TrainingSearch, grid: str | None) -> dict[str, Any]:
+    """Return the fields of a search, with the CO2 of the best, and of the best pair of pools, where a grid is given."""
+    out = carbon.added(found.to_dict(), found.best, grid)
+    apart = found.disaggregated if isinstance(found, Search) else None
+    return out if apart is None else out | {"disaggregated": carbon.added(out["disaggregated"], apart.best, grid)}
+
+
+def _text(found: Search | TrainingSearch, grid: str | None) -> str:
+    """Return a search as text, with lines of the CO2 of the best, and of the best pair of pools, where a grid is given."""
+    out = carbon.below(found.table(), found.best, grid)
+    apart = found.disaggregated if isinstance(found, Search) else None
+    return out if apart is None or grid is None else f"{out}\ndisaggregated: {carbon.line(apart.best, grid)}"
