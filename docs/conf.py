@@ -24,7 +24,7 @@ html_theme_options = {
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["tables.js", "copy.js"]
+html_js_files = ["tables.js", "copy.js", "scroll.js"]
 html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
