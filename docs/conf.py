@@ -1,5 +1,6 @@
 """The site: Markdown pages and the reference from the docstrings."""
 
+from importlib.metadata import version as installed
 from pathlib import Path
 
 from docutils.nodes import SkipNode
@@ -8,6 +9,8 @@ from latex2mathml.converter import convert
 project = "roofline"
 author = "the roofline authors"
 copyright = "2026, the roofline authors"
+release = version = installed("roofline")
+html_title = f"roofline {release}"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 autosummary_generate = True
 templates_path = ["_templates"]
@@ -21,7 +24,7 @@ html_theme_options = {
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["tables.js", "copy.js"]
+html_js_files = ["tables.js", "copy.js", "scroll.js"]
 html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]

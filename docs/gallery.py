@@ -19,9 +19,6 @@ ORDER = (
 )  # fmt: skip
 """Examples as the page shows them."""
 
-ACROSS = 3
-"""Thumbnails in a row."""
-
 HEAD = """# Gallery
 
 Every picture is drawn by the script shown with it. [Figures](../how-to/figures.md) has the kinds, styles and widths, and how
@@ -52,9 +49,7 @@ def alt(name: str) -> str:
 def page() -> str:
     """Return the page: thumbnails, then every example with its picture and its code."""
     cells = [f"[![{told(name)[0]}]({name}.svg)](#{anchor(told(name)[0])})<br>{told(name)[0]}" for name in ORDER]
-    cells += [""] * (-len(cells) % ACROSS)
-    rows = [f"| {' | '.join(cells[i : i + ACROSS])} |" for i in range(0, len(cells), ACROSS)]
-    parts = [HEAD, "|" + " |" * ACROSS, "|" + "---|" * ACROSS, *rows, ""]
+    parts = [HEAD, '<div class="thumbnails">', "", *(f"- {cell}" for cell in cells), "", "</div>", ""]
     for name in ORDER:
         title, words, code = told(name)
         parts += [f"## {title}", "", words, "", f"![{alt(name)}]({name}.svg)", "", f"```python\n{code}```", ""]

@@ -53,7 +53,7 @@ def _chips() -> list[str]:
             *(_cell(chip.peak.get(rate), FLOP_RATE) for rate in _RATES), _cell(chip.memory.capacity, BYTE),
             _cell(chip.memory.bandwidth, BYTE_RATE), share, part, _cell(chip.power, WATT),
         ])  # fmt: skip
-    head = ["chip", "", *_RATES, "memory", "bandwidth", "measured bf16", "measured bandwidth", "TDP"]
+    head = ["chip", "name", *_RATES, "memory", "bandwidth", "measured bf16", "measured bandwidth", "TDP"]
     return _table(head, rows, right=2)
 
 
@@ -68,17 +68,17 @@ def _systems() -> list[str]:
             _cell(sums.get("bf16_flops_per_s"), FLOP_RATE), _cell(sums.get("fp8_flops_per_s"), FLOP_RATE), _cell(sums["memory_bytes"], BYTE),
             _cell(sums["memory_bandwidth_bytes_per_s"], BYTE_RATE), power if system.power is not None or power == "–" else f"({power})",
         ])  # fmt: skip
-    return _table(["system", "", "chips", "bf16", "fp8", "memory", "bandwidth", "power"], rows, right=3)
+    return _table(["system", "name", "chips", "bf16", "fp8", "memory", "bandwidth", "power"], rows, right=3)
 
 
 def _tiers() -> list[str]:
     rows = []
     for name in rl.names("system"):
-        for i, tier in enumerate(rl.system(name).tiers):
+        for tier in rl.system(name).tiers:
             shape = f" {' x '.join(map(str, tier.dims))}" if tier.dims else ""
             extra = [word for word, on in (("load/store", tier.load_store), ("in-network sums", tier.in_network)) if on]
             rows.append([
-                f"`{name}`" if i == 0 else "", tier.name, ", ".join([tier.topology + shape, *extra]), f"{float(tier.size):,.0f}",
+                f"`{name}`", tier.name, ", ".join([tier.topology + shape, *extra]), f"{float(tier.size):,.0f}",
                 _cell(tier.bandwidth, BYTE_RATE), show(float(tier.latency), SECOND, 3),
             ])  # fmt: skip
     return _table(["system", "tier", "topology", "ranks", "a rank, one way", "a step"], rows, right=3)
@@ -91,7 +91,7 @@ def _differences() -> list[str]:
         for fact in rl.system(name).facts
         if fact.differs
     ]
-    return _table(["system", "", "as published", "why its chips do not add up to it"], rows, right=4)
+    return _table(["system", "figure", "as published", "why its chips do not add up to it"], rows, right=4)
 
 
 def _sources() -> list[str]:

@@ -9,7 +9,15 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   document.querySelectorAll(".bd-article table").forEach((table, number) => {
     const body = table.tBodies[0];
-    if (!body || body.rows.length < 9 || !table.tHead?.textContent.trim()) return; // heads without names are those of a grid of pictures
+    if (!body || body.rows.length < 9) {
+      for (const head of table.tHead?.querySelectorAll("th") ?? []) {
+        if (head.textContent.trim()) continue; // a head without a name is an empty cell, and is read as one
+        const cell = document.createElement("td");
+        cell.className = head.className;
+        head.replaceWith(cell);
+      }
+      return;
+    }
     const box = document.createElement("input");
     Object.assign(box, { type: "search", placeholder: "filter rows", id: `filter-${number}` });
     box.setAttribute("aria-label", "filter the rows of the table");

@@ -446,3 +446,39 @@ def test_carbon_of_a_grid(capsys):
     told = json.loads(capsys.readouterr().out)
     hall = told["energy"]["j_per_token"]["hall"]
     assert told["carbon"]["g_per_million_output_tokens"] == pytest.approx(hall * 30 / 3.6)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["train", "llama-3.1-8b", "--global-batch", "64", "--chips", "8", "--tp", "8"], "g_per_million_tokens"),
+        (["campaign", "llama-3.1-8b", "--global-batch", "64", "--chips", "8", "--tp", "8"], "t"),
+        (["search", "serve", "llama-3.1-8b", "--chips", "1"], "g_per_million_output_tokens"),
+        (["simulate", "llama-3.1-8b", "--rate", "2", "--requests", "20", "--tp", "8"], "g_per_million_output_tokens"),
+    ],
+)
+def test_carbon_in_every_door(capsys, words, name):
+    app.main([*words, "-s", "dgx-h100", "--grid", "norway"])
+    assert "at 30 g/kWh (norway)" in " ".join(capsys.readouterr().out.split())
+    app.main([*words, "-s", "dgx-h100", "--grid", "norway", "--json"])
+    told = json.loads(capsys.readouterr().out)["carbon"]
+    assert told["g_per_kwh"] == 30
+    assert told[name] > 0
+
+
+def test_carbon_of_the_best_pair_of_pools(capsys):
+    words = ["search", "serve", "llama-3.1-8b", "-s", "dgx-h100", "--chips", "4", "--disaggregated", "--grid", "norway"]
+    app.main(words)
+    assert "disaggregated: " in capsys.readouterr().out.partition("\ncarbon: ")[2]
+    app.main([*words, "--json"])
+    told = json.loads(capsys.readouterr().out)["disaggregated"]
+    hall = told["best"]["energy"]["j_per_token"]["hall"]
+    assert told["carbon"]["g_per_million_output_tokens"] == pytest.approx(hall * 30 / 3.6)
+
+
+def test_carbon_of_systems_that_are_compared(capsys):
+    words = ["compare", "dgx-h100", "dgx-a100-80gb", "--model", "llama-3.1-8b", "--chips", "1", "--grid", "norway"]
+    app.main(words)
+    assert "dgx-a100-80gb: " in capsys.readouterr().out.partition("carbon of each:")[2]
+    app.main([*words, "--json"])
+    assert [each["g_per_kwh"] for each in json.loads(capsys.readouterr().out)["carbon"]] == [30, 30]

@@ -93,6 +93,38 @@ def test_scopes_of_an_answer():
         est.joules("galaxy")
 
 
+@given(
+    st.sampled_from(["dgx-h100", "dgx-a100-80gb", "gb200-nvl72"]),
+    st.floats(1.0, 512.0),
+    st.sampled_from([1, 4]),
+)
+def test_answers_draw_between_idle_and_the_cap_and_scopes_nest(system, requests, tp):
+    """One pool and two, on three machines under any load."""
+    one = rl.estimate("llama-3.1-8b", system, tp=tp, chips=tp, concurrency=requests)
+    half = rl.Layout(tp=tp)
+    two = rl.pools(rl.Serve(rl.model("llama-3.1-8b"), concurrency=requests), system, half, half)
+    table, machine = catalog.energy(), rl.system(system)
+    rated, idle = float(table.rated(machine)), table.draw(machine.package).idle
+    for est in (one, two):
+        each = float(est.power("chip") / est.chips)
+        assert rated * idle <= each * (1 + 1e-9)
+        assert each <= rated * (1 + 1e-9)
+        watts = [float(est.power(scope)) for scope in SCOPES]
+        assert watts == sorted(watts)
+        for scope in SCOPES:
+            assert float(sum(est.power_parts(scope).values())) == pytest.approx(float(est.power(scope)))
+
+
+def test_a_cost_that_is_null_says_why():
+    step = rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 8, 1024), "dgx-h100", rl.Layout()).to_dict()
+    assert step["usd_apart"] is None
+    assert "not a service" in step["null_because"]["usd_apart"]
+    bare = rl.estimate("llama-3.1-8b", "atlas-800i-a3", chips=1, concurrency=8).to_dict()
+    for name in ("energy", "energy_j_per_output_token", "usd_apart", "usd_per_million_output_tokens"):
+        assert bare[name] is None
+        assert bare["null_because"][name]
+
+
 def test_intervals_of_joules_and_dollars():
     est = rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=64)
     low, high = est.interval("joules_per_token")

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import roofline as rl
 
@@ -20,6 +22,26 @@ def test_a_lower_cap_never_speeds_up_and_is_kept():
         before = est
     assert float(before.tpot) > float(free.tpot)
     assert float(before.system.package.clock) < 1
+
+
+@given(
+    st.sampled_from(["dgx-h100", "dgx-a100-80gb", "gb200-nvl72"]),
+    st.floats(1.0, 256.0),
+    st.floats(0.75, 1.1),
+    st.floats(0.75, 1.1),
+)
+def test_a_lower_cap_never_speeds_up_any_service(system, requests, one, other):
+    """Any of three machines under any load, the caps being shares of what a chip draws on average when it is free."""
+    words = {"chips": 1, "concurrency": requests}
+    free = rl.estimate("llama-3.1-8b", system, **words)
+    draw = float(free.power("chip"))
+    low, high = (rl.estimate("llama-3.1-8b", system, power_cap=draw * each, **words) for each in sorted((one, other)))
+    for name in ("ttft", "tpot"):
+        times = [float(getattr(est, name)) for est in (free, high, low)]
+        assert times[0] <= times[1] * (1 + 1e-9)
+        assert times[1] <= times[2] * (1 + 1e-9)
+    for est, cap in ((low, min(one, other)), (high, max(one, other))):
+        assert float(est.power("chip")) <= draw * cap * (1 + 1e-9)
 
 
 def test_a_cap_that_does_not_bind_changes_nothing():

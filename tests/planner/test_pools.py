@@ -149,7 +149,9 @@ def test_energy_and_rent_are_those_of_both_pools():
     told = bare.to_dict()
     assert bare.joules_per_token is None
     assert told["usd_per_million_output_tokens"] is None
-    assert set(told["null_because"]) == {"energy_j_per_output_token", "usd_per_million_output_tokens"}
+    unknown_ = {"energy_j_per_output_token", "energy", "usd_per_million_output_tokens", "usd_apart"}
+    assert set(told["null_because"]) == unknown_
+    assert all(told[name] is None for name in unknown_)
 
 
 def test_why_and_sources_are_of_both():

@@ -9,11 +9,11 @@ from cyclopts import Parameter
 
 from roofline.cli.console import say
 from roofline.cli.fit import required
-from roofline.cli.flags import Dtype, Json, ModelName, RequireFit, System
+from roofline.cli.flags import Dtype, Grid, Json, ModelName, RequireFit, System
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Options, Step
 from roofline.core.fields import given
 from roofline.planner.campaign import campaign
-from roofline.reports import text
+from roofline.reports import carbon, text
 
 Tokens = Annotated[str, Parameter(help="Tokens of the whole run: 15T (default).")]
 
@@ -52,11 +52,13 @@ def campaign_(
     dtype: Dtype = None,
     degrees: Degrees = DEGREES,
     step: Step = STEP,
+    grid: Grid = None,
     require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
     """Estimate a whole training run: days, goodput under failures, energy and cost, and how certain these are."""
+    carbon.refused(grid)
     words: dict[str, Any] = machine.words() | degrees.words() | Options.words(step) | run.words() | given(dtype=dtype)
     found = campaign(model, system, tokens, **words)
-    say(json, found.to_dict, lambda: text.sheet(found))
+    say(json, lambda: carbon.added(found.to_dict(), found, grid), lambda: text.sheet(found, grid=grid))
     required(found, asked=require_fit)

@@ -11,6 +11,7 @@ from roofline.cli.flags import (
     AtModel,
     Chips,
     DraftModel,
+    Grid,
     Json,
     Level,
     Powers,
@@ -24,7 +25,8 @@ from roofline.cli.flags import (
 from roofline.cli.numbers import each_or_all
 from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
 from roofline.core.fields import given
-from roofline.studies.compare import LIMITS, compare
+from roofline.reports import carbon
+from roofline.studies.compare import LIMITS, Comparison, compare
 
 
 def compare_(
@@ -40,6 +42,7 @@ def compare_(
     draft_model: DraftModel = None,
     tpot: Tpots = None,
     ttft: Ttft = None,
+    grid: Grid = None,
     file: SystemsPicture = None,
     require_fit: RequireFit = False,
     json: Json = False,
@@ -47,6 +50,7 @@ def compare_(
     """Compare systems: FLOP/s, memory, bandwidth and power, together and as ratios; with --model, how each serves it."""
     form = form_of(file)
     catalog.check_places([file])
+    carbon.refused(grid)
     words: dict[str, Any] = (
         software.words() | degrees.words() | load.words() | given(chips=chips, level=level, ttft=ttft)
     )
@@ -54,7 +58,20 @@ def compare_(
     target = None if model is None else drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = compare(*systems, model=target, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)
-    say(json, found.to_dict, found.table)
+    say(json, lambda: _fields(found, grid), lambda: _text(found, grid))
     wrote((file, lambda: plots.render(found.plot(), form), ""))
     if require_fit and not found.meets:
         raise SystemExit(1)
+
+
+def _fields(found: Comparison, grid: str | None) -> dict[str, Any]:
+    """Return the fields of a comparison, with the CO2 of each estimate where a grid is given."""
+    each = () if grid is None else (carbon.record(est, grid) for est in found.estimates)
+    return dict(found.to_dict()) | ({} if grid is None else {"carbon": list(each)})
+
+
+def _text(found: Comparison, grid: str | None) -> str:
+    """Return a comparison as text, with a line of the CO2 of each estimate where a grid is given."""
+    each = zip(found.systems, found.estimates, strict=False) if grid is not None else ()
+    lines = [f"{system.name}: {carbon.line(est, str(grid))}" for system, est in each]
+    return "\n".join([found.table(), *(["", "carbon of each:", *lines] if lines else [])])

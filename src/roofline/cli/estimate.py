@@ -39,8 +39,7 @@ from roofline.core.errors import QuestionError
 from roofline.planner.estimate import estimate, service
 from roofline.planner.offload import offload
 from roofline.planner.pools import pools
-from roofline.reports import text
-from roofline.results.energy import intensity
+from roofline.reports import carbon, text
 
 
 def estimate_(
@@ -66,8 +65,7 @@ def estimate_(
     """Estimate a service: tokens/s, time to first token and per output token, memory, what bounds it, and how certain that is."""
     json_name(file, format)
     catalog.check_places([file])
-    if grid is not None:
-        intensity(grid)  # refused before anything is estimated
+    carbon.refused(grid)
     words = machine.words() | software.words() | degrees.words()
     asked: dict[str, Any] = load.words()
     target = drafted(model, draft_model, asked)

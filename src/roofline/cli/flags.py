@@ -348,7 +348,7 @@ Grid = Annotated[
     Parameter(
         name="--grid",
         group=OUTPUT,
-        help="Also the CO2 of a million tokens, of the building, on this grid: a name of hardware/energy.toml or g/kWh: france, 400.",
+        help="Also the CO2 of a million tokens (of a run: all of it), of the building, on this grid: a name of hardware/energy.toml or g/kWh: france, 400.",
     ),
 ]
 Confirm = Annotated[

@@ -18,6 +18,7 @@ from roofline.cli.flags import (
     DraftModel,
     Drafts,
     FileForm,
+    Grid,
     Imbalance,
     Json,
     ModelName,
@@ -30,6 +31,7 @@ from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Mach
 from roofline.core.errors import QuestionError, fault
 from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
+from roofline.reports import carbon
 
 TRAFFIC = Group("Traffic", sort_key=3)
 SCHEDULER = Group("Scheduler (what is left out is the engine's default)", sort_key=6)
@@ -272,6 +274,7 @@ def simulate_(
     pool: Pool = POOL,
     draft_model: DraftModel = None,
     fewest_chips: FewestChips = False,
+    grid: Grid = None,
     file: Picture = None,
     format: FileForm = None,
     require_fit: RequireFit = False,
@@ -282,13 +285,14 @@ def simulate_(
     if format is not None:
         json_name(file, format)
     catalog.check_places([file])
+    carbon.refused(grid)
     asked, words = traffic.read(), dict[str, Any]()
     for group in (machine, software, degrees, sampling, scheduler, pool, good, traffic):
         words |= group.words()
     target = drafted(model, draft_model, words)
     with watched("requests") as progress:
         found = simulate(target, system, asked, fewest_chips=fewest_chips, progress=progress, **words)
-    say(json, found.to_dict, found.table)
+    say(json, lambda: carbon.added(found.to_dict(), found, grid), lambda: carbon.below(found.table(), found, grid))
     data = {
         "csv": lambda: found.csv().encode(),
         "json": lambda: exported(found, format) if format else found.perfetto().encode(),

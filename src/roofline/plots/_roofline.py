@@ -326,14 +326,16 @@ class _Drawing:
 
     def _name_roof(self, sheet: Sheet, roof: Any, color: str) -> None:
         """Name a roof along its line, at the first place where nothing is covered."""
-        # In one column the colour says whose roof it is.
-        prefix = f"{sheet.label.split(':')[0]}: " if len(self.sheets) > 1 and not paper.narrow(self.ax) else ""
+        # The highest roof of a machine carries its name, the others its colour; in one column there is room for none.
+        several = len(self.sheets) > 1 and not paper.narrow(self.ax)
+        highest = bool(roof.peak) and roof.peak == max(each.peak for each in sheet.roofs if each.peak)
+        prefix = f"{sheet.label.split(':')[0]}: " if several and highest else ""
         x, y = self._start(sheet, roof)
         words: dict[str, Any] = {"color": self.look.letters(color), "fontsize": self.small, "zorder": 4}
         halo = self.look.halo
         tries: list[Any] = []
         if roof.peak:
-            unit = "" if prefix or (paper.narrow(self.ax) and not sheet.clouds) else " FLOP/B"
+            unit = "" if several or (paper.narrow(self.ax) and not sheet.clouds) else " FLOP/B"
             text = f"{prefix}{roof.name} {show(roof.peak, FLOP_RATE, 3)}, ridge {x:,.{0 if x >= 10 else 1}f}{unit}"
             row = (self.high / self.low) ** (
                 1.4 * self.small * self.figure.dpi / 72 / self.ax.get_window_extent().height
@@ -346,7 +348,7 @@ class _Drawing:
                     tries.append((place, y * lift, {"ha": "right" if part > 0 else "left", "va": side, "bbox": halo}))
         else:
             bandwidth = float(roof.bandwidth or 1.0)
-            text = f"{prefix}{roof.name} {show(bandwidth, BYTE_RATE, 3)}"
+            text = f"{roof.name} {show(bandwidth, BYTE_RATE, 3)}"
             foot = max(self.left, self.low * TERA / bandwidth)
             turn = {
                 "rotation": np.degrees(np.arctan2(bandwidth / TERA, 1.0)),
@@ -387,7 +389,7 @@ class _Drawing:
                 several = sum(m.network and m.step == mark.step for m in marks) > 1
                 tier = f", {mark.tier}" if several else ""
                 near = 1 if several and small else 4
-                step = "" if crowded or mark.step == "step" else f" ({_SHORT.get(mark.step, mark.step)})"
+                step = "" if (crowded and small) or mark.step == "step" else f" ({_SHORT.get(mark.step, mark.step)})"
                 told = f"communication{step}{tier} {mark.share:.0%}"
                 self._name_point(mark, told, self._shade(mark, color), must=False, far=near)
 

@@ -16,11 +16,12 @@ from roofline.operators.operations import Message, Op
 from roofline.physics.spans import Span
 from roofline.planner.candidates import load
 from roofline.planner.offload import Offload
+from roofline.reports import carbon
+from roofline.reports.carbon import NO_POWER
 from roofline.reports.remedies import remedies
 from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
-from roofline.results.energy import intensity
 from roofline.results.estimate import Estimate
 from roofline.results.labels import SURE, asked, headline
 from roofline.results.limits import Limit
@@ -30,7 +31,6 @@ from roofline.results.training import Training
 from roofline.workload.questions import Serve
 
 CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"
-NO_POWER: Final = "no rated power is published; give power (--power 1.2kW)"
 NO_PRICE: Final = "no cost per hour is published; give price (--price 2.95USD/h)"
 _MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _SATURATED: Final = (SATURATES, "pools_saturate")
@@ -43,7 +43,7 @@ def sheet(answer: Answer, *, why: bool = False, grid: str | None = None) -> str:
     Args:
         answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
         why: with every operation, and every number with its source.
-        grid: of an answer of serving also the CO2 of a million tokens on this grid, a name or g/kWh.
+        grid: also the CO2 of a million tokens, or of a whole run, on this grid, a name or g/kWh.
     """
     return text_of(sections(answer, why=why, grid=grid))
 
@@ -56,7 +56,7 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
     Args:
         answer: of serving, of disaggregated pools, of offloaded caches, of training, or of a whole run.
         why: with every operation, and every number with its source.
-        grid: of an answer of serving also the CO2 of a million tokens on this grid, a name or g/kWh.
+        grid: also the CO2 of a million tokens, or of a whole run, on this grid, a name or g/kWh.
 
     Raises:
         TypeError: no answer.
@@ -70,15 +70,16 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
         case Campaign():
             est = answer.training
             where = f"{est.question.model.name} on {est.system.name}: {counted(float(est.chips), 'chip')}, {est.layout}"
-            return [Section(lines=[where]), Section(rows=rows_of_campaign(answer)), _assumed(answer)]
+            emitted = [] if grid is None else [["carbon", carbon.line(answer, grid)]]
+            return [Section(lines=[where]), Section(rows=[*rows_of_campaign(answer), *emitted]), _assumed(answer)]
         case Training():
             parts, told = _training(answer), answer
         case Estimate():
             parts, told = _service(answer), answer
         case _:
             raise TypeError(f"no sheet of {type(answer).__name__}")
-    if grid is not None and not isinstance(told, Training):
-        parts.append(Section(rows=[["carbon", _carbon(told, grid)]]))
+    if grid is not None:
+        parts.append(Section(rows=[["carbon", carbon.line(told, grid)]]))
     parts.append(_assumed(told))
     if why:
         return [*parts, Section(lines=[told.why()]), *cited(told.citations())]
@@ -203,17 +204,6 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         rows += _power(est)
     rows += _cost(est, dollars)
     return rows
-
-
-def _carbon(est: Estimate | Pools, grid: str) -> str:
-    """Return the CO2 of a million tokens on a grid in words."""
-    grams = est.grams_of_carbon_per_million_tokens(grid)
-    if grams is None:
-        return NO_POWER
-    if not np.isfinite(grams):
-        return "none: more requests come than are answered"
-    each = figure(float(intensity(grid)))
-    return f"{figure(float(grams), 3)} g of CO2 per million output tokens, of the building, at {each} g/kWh ({grid})"
 
 
 def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
@@ -370,14 +360,7 @@ def fields(
 ) -> dict[str, Any]:
     """Return the answer's machine-readable fields; with ``why`` its steps and citations, with a ``grid`` the CO2 of its tokens too."""
     est = answer.est if isinstance(answer, Offload) else answer
-    out = est.to_dict()
-    if grid is not None and not isinstance(est, Training):
-        grams = est.grams_of_carbon_per_million_tokens(grid)
-        out["carbon"] = {
-            "grid": grid,
-            "g_per_kwh": float(intensity(grid)),
-            "g_per_million_output_tokens": None if grams is None or not np.isfinite(grams) else float(grams),
-        }
+    out = carbon.added(est.to_dict(), est, grid)
     if isinstance(answer, Offload):
         out["kv_offload"] = answer.to_dict()
     if why:

@@ -14,7 +14,7 @@ from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
 from roofline.core.signatures import typed_methods
 from roofline.core.text import figure
-from roofline.core.units import DAY, HOUR, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
+from roofline.core.units import DAY, HOUR, KILO, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
 from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
@@ -22,7 +22,7 @@ from roofline.physics import reliability
 from roofline.physics.energy import total
 from roofline.results import records
 from roofline.results.answer import Derived
-from roofline.results.energy import SCOPE, error, parts
+from roofline.results.energy import SCOPE, error, intensity, parts
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
@@ -205,6 +205,19 @@ class Campaign(Derived):
         """Energy in MWh; None where no power is known."""
         joules = self.joules
         return None if joules is None else joules / MEGAWATT_HOUR
+
+    def tonnes_of_carbon(self, grid: Num | str) -> Num | None:
+        """Return the tonnes of CO2 of the run, of the building; None where no power is known.
+
+        Args:
+            grid: name of a grid in ``hardware/energy.toml``, such as ``france``, or its g/kWh.
+
+        Raises:
+            QuestionError: no such grid, or a number below 0.
+        """
+        # g/kWh is kg/MWh.
+        each, energy = intensity(grid), self.megawatt_hours
+        return None if energy is None else energy * each / KILO
 
     @property
     def dollars(self) -> Dollars | None:

@@ -295,7 +295,9 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         out["interval"] = "the ideal level is a bound, not a prediction"
     for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
+        ("energy", "power_per_chip", "rated power"),
         ("usd_per_million_output_tokens", "price_per_chip", "trustworthy cost per hour"),
+        ("usd_apart", "price_per_chip", "trustworthy cost per hour"),
     ):
         unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, known) is None}
         if unknown:
@@ -333,8 +335,11 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
         out["ttft_s"] = "more requests come than are answered: they wait without end"
     if est.calibration.level == "ideal":
         out["interval"] = "the ideal level is a bound, not a prediction"
-    energy = {"energy_j_per_output_token": est.joules_per_token}
-    return out | _unknown(est.system, energy, {"usd_per_million_output_tokens": est.dollars_per_million_tokens})
+    energy = {"energy_j_per_output_token": est.joules_per_token, "energy": est.joules()}
+    dollars = est.dollars_per_million_tokens
+    if dollars is not None and est.dollars_apart is None:
+        out["usd_apart"] = "a pass of prefill or a step of decode alone is not a service"
+    return out | _unknown(est.system, energy, {"usd_per_million_output_tokens": dollars, "usd_apart": dollars})
 
 
 def _unknown(system: System, energy: Mapping[str, Num | None], cost: Mapping[str, Num | None]) -> dict[str, str]:
@@ -434,7 +439,7 @@ def of_training(est: Training) -> dict[str, Any]:
 def _missing_of_training(est: Training) -> dict[str, str]:
     """Return why energy, money or the interval is null, where it is."""
     ideal = {"interval": "the ideal level is a bound, not a prediction"} if est.calibration.level == "ideal" else {}
-    energy = {"energy_j_per_token": est.joules_per_token}
+    energy = {"energy_j_per_token": est.joules_per_token, "energy": est.joules()}
     return ideal | _unknown(est.system, energy, {"usd_per_trillion_tokens": est.dollars_per_trillion_tokens})
 
 

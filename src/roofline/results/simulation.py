@@ -23,7 +23,7 @@ from roofline.models.architecture import Model
 from roofline.physics.energy import dollars_per_token, joules_per_token, total
 from roofline.results import aiperf
 from roofline.results.answer import Answer, Text, degrees
-from roofline.results.energy import SCOPE, parts
+from roofline.results.energy import SCOPE, carbon, parts
 from roofline.results.estimate import Estimate
 from roofline.results.limits import Limit
 from roofline.workload.layout import Layout
@@ -356,9 +356,21 @@ class Simulation(Answer):
     @property
     def joules_per_token(self) -> float | None:
         """Energy of an output token; None where no power is known, or where the pools are of two systems."""
+        return self.joules()
+
+    def grams_of_carbon_per_million_tokens(self, grid: Num | str) -> Num | None:
+        """Return the grams of CO2 of a million output tokens; see :meth:`roofline.results.energy.Powered.grams_of_carbon_per_million_tokens`."""
+        return carbon(self.joules("hall"), grid)
+
+    def joules(self, scope: str = SCOPE) -> float | None:
+        """Return the energy of an output token within a scope; None where no power is known, or where the pools are of two systems.
+
+        Raises:
+            QuestionError: no such scope.
+        """
         if self.prefill_system is not None or not self.completed:
             return None
-        split = parts(self.estimate, SCOPE, self.working)
+        split = parts(self.estimate, scope, self.working)
         return None if split is None else float(joules_per_token(total(split), self.chips, self.tokens_per_second))
 
     @property
