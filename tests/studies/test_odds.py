@@ -57,7 +57,8 @@ def test_as_many_draws_of_the_errors_agree():
 def test_constants_of_one_profile_are_wrong_in_both():
     four, eight = (served("dgx-h100", tp=tp) for tp in (4, 8))
     alone = np.hypot(doubt(four, "tpot").whole, doubt(eight, "tpot").whole)
-    assert apart(four, eight, "tpot") < 0.8 * alone
+    # Of errors with a correlation r the square root of 1 - r is left: r is measured, and about a third here.
+    assert apart(four, eight, "tpot") < 0.9 * alone
     assert apart(four, eight, "tpot") < apart(OLD, NEW, "tpot")
 
 
