@@ -370,7 +370,7 @@ def test_the_table_and_the_picture(whole):
     assert all(line == line.rstrip() for line in words.splitlines())
     assert repr(whole).startswith("<Validation: 1,302 runs of training; mean errors step ")
     ax = rl.validate(hand_made(), level="generic").plot(key="framework")
-    assert ax.get_xlabel() == "step, s, measured"
+    assert ax.get_xlabel() == "time of a step, measured"
 
 
 def test_the_ideal_level_bounds_a_step():
