@@ -53,7 +53,6 @@ class Row:
     cap: float
     uses: law.Uses
     rate: float
-    half: float
     measured_rate: float
     watts: float
     joules: float
@@ -89,7 +88,7 @@ def _kernel(line: dict[str, str]) -> Row:
     chip = catalog.system(line["system"]).package
     watts = _number(line, "power_w_per_chip")
     return Row(line["id"], line["collection"], chip.name, chip.generation, "kernel", float(chip.power or 0), 1.0, KERNELS[line["id"]],
-               1.0, 0.0, 1.0, watts, float("nan"), 1.0, sure=True)  # fmt: skip
+               1.0, 1.0, watts, float("nan"), 1.0, sure=True)  # fmt: skip
 
 
 def _served(line: dict[str, str]) -> Row:
@@ -102,24 +101,20 @@ def _served(line: dict[str, str]) -> Row:
     tp, pp, dp, ep = (_number(line, key, 1.0) for key in ("tp", "pp", "dp", "ep"))
     chips = _number(line, "chips")
     layout = rl.Layout(tp=tp, pp=pp, dp=dp, ep=ep, replicas=max(chips // (tp * pp * dp), 1.0))
-    if line["phase"] == "prefill":
-        question, sure = rl.Prefill(model, load, prompt), "ttft"
-    else:
-        question, sure = (
-            rl.Serve(model, input=prompt, output=_number(line, "output_len", 400.0), concurrency=load),
-            "tpot",
-        )
-    est = rl.estimate(question, rack, layout, engine=line["engine"])
-    pair, rate = (
-        est.interval(sure),
-        est.prompt_tokens_per_second if est.tokens_per_second is None else est.tokens_per_second,
+    prefill = line["phase"] == "prefill"
+    question = (
+        rl.Prefill(model, load, prompt)
+        if prefill
+        else rl.Serve(model, input=prompt, output=_number(line, "output_len", 400.0), concurrency=load)
     )
+    est = rl.estimate(question, rack, layout, engine=line["engine"])
+    rate = est.prompt_tokens_per_second if prefill else est.tokens_per_second
     chip = rack.package
     rated = float(chip.power or 0)
     return Row(
         line["id"], line["collection"], chip.name, chip.generation, line["model"], rated, min(_number(line, "power_cap_w", rated) / rated, 1),
-        law.uses(est.whole, rack), float(rate), float(np.log(pair[1] / getattr(est, sure))), _number(line, "tokens_per_s"),
-        _number(line, "power_w_per_chip"), _number(line, "joules_per_output_token"), chips, line["quality"] in "AB" or sure == "ttft",
+        law.uses(est.whole, rack), float(rate), _number(line, "tokens_per_s"),
+        _number(line, "power_w_per_chip"), _number(line, "joules_per_output_token"), chips, line["quality"] in "AB" or prefill,
     )  # fmt: skip
 
 
@@ -393,6 +388,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/accuracy/energy.md")
     args = parser.parse_args()
     rows, refused = read()
+    if args.write:
+        # The page has intervals, which are made of these spreads.
+        (ROOT / "hardware/evidence/energy.csv").write_text(sheet([row for row in rows if row.sure]), encoding="utf-8")
+        catalog.evidence.cache_clear()
     text, full = page(rows)
     for generation in (*GENERATIONS, ""):
         draw = full(attrs.evolve(rows[0], generation=generation))
@@ -401,7 +400,6 @@ def main() -> None:
     print(text)
     if args.write:
         (ROOT / "docs/accuracy/energy.md").write_text(text.rstrip() + "\n", encoding="utf-8")
-        (ROOT / "hardware/evidence/energy.csv").write_text(sheet([row for row in rows if row.sure]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from roofline import catalog
 from roofline.calibration import foreign
 from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, at, errors, fit, halves, off, put
 from roofline.calibration.timings import Timings, joined, read
+from roofline.catalog.descriptors import UNITS
 from roofline.catalog.files import located
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import plots
 from roofline.core.signatures import typed, typed_methods
 from roofline.core.text import columns
-from roofline.core.units import BYTE_RATE, GIGA, MICRO, SECOND, Ratio, show
+from roofline.core.units import BYTE, BYTE_RATE, GIGA, MICRO, SECOND, Ratio, Unit, show
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration, Found, Kernel, Link, Stack, stacked
 from roofline.hardware.hardware import Chip, System
@@ -456,15 +457,21 @@ def _written(constants: Kernel | Link) -> list[str]:
         value = float(getattr(constants, field.name))
         if value == float(getattr(ideal, field.name) or 0.0) and field.name != "error":
             continue
-        plain = "inf" if np.isinf(value) else f"{value:.4g}"
-        text = json.dumps(f"{value / MICRO:.4g} us") if field.name in TIMES else plain
-        text = json.dumps(f"{value:.0f} B") if field.name == "bytes" else text
-        text = json.dumps(f"{value / GIGA:.4g} GB/s") if field.name == "copied" else text
-        out.append(f"{field.name} = {text}")
+        out.append(f"{field.name} = {_stated(value, UNITS[field.name])}")
     return out
 
 
+def _stated(value: float, unit: Unit) -> str:
+    """Return a constant as a file states it."""
+    if unit == SECOND:
+        return json.dumps(f"{value / MICRO:.4g} us")
+    if unit == BYTE:
+        return json.dumps(f"{value:.0f} B")
+    if unit == BYTE_RATE:
+        return json.dumps(f"{value / GIGA:.4g} GB/s")
+    return "inf" if np.isinf(value) else f"{value:.4g}"
+
+
 def _shown(name: str, value: float) -> str:
-    if name == "copied":
-        return show(value, BYTE_RATE, 3)
-    return show(value, SECOND, 3) if name in TIMES else f"{value:.3g}"
+    unit = UNITS[name]
+    return show(value, unit, 3) if unit in (SECOND, BYTE_RATE) else f"{value:.3g}"

@@ -254,11 +254,12 @@ def _network(table: Table, find: Callable[[str], Fabric]) -> Fabric:
         raise DescriptorError(f"{table.place('fabric')}: {error}") from None
 
 
-_CONSTANTS: Final[Mapping[str, Unit]] = {
+UNITS: Final[Mapping[str, Unit]] = {
     "eta_compute": ONE, "eta_memory": ONE, "t0": SECOND, "p": ONE, "step": SECOND, "item": SECOND, "eta_score": ONE,
     "eta_staging": ONE, "eta_best": ONE, "alpha": SECOND, "peer": SECOND, "start": ONE, "hop": ONE, "eta": ONE, "far": ONE,
     "copied": BYTE_RATE, "pair": ONE, "c": ONE, "error": ONE, "turn": SECOND, "hit": SECOND, "elsewhere": ONE, "ranks": ONE, "bytes": BYTE,
 }  # fmt: skip
+"""Units of the constants of kernels and links, as files state them."""
 _ABOVE: Final = (
     "eta_compute",
     "eta_memory",
@@ -387,7 +388,7 @@ def _found(table: Table) -> Found:
 
 
 def _constants(table: Table, value: Callable[..., Any], names: tuple[str, ...]) -> dict[str, float]:
-    out = {key: value(table, key, _CONSTANTS[key]) for key in names if key in table}
+    out = {key: value(table, key, UNITS[key]) for key in names if key in table}
     for key in _ABOVE:
         if out.get(key) == 0:
             raise table.fail(key, "must be above 0")
