@@ -103,6 +103,7 @@ class Kernel:
         turn: time of one work item where these are taken one after another, whatever the cores.
         hit: the same of one item that has work of its own.
         elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
+        passes: part made of those passes over memory that kernels before and after may do as they read and write: all, or 0 in a bound.
     """
 
     eta_compute: Ratio = 1.0
@@ -118,6 +119,7 @@ class Kernel:
     turn: Seconds = 0.0
     hit: Seconds = 0.0
     elsewhere: Ratio = 0.0
+    passes: Ratio = 1.0
 
     def __attrs_post_init__(self) -> None:
         _numbers(self)
@@ -428,10 +430,10 @@ STACKS: Final = ("trtllm", "vllm", "sglang")
 IDEAL: Final = Calibration(
     name="ideal",
     level="ideal",
-    kernels={(name, "any"): Kernel() for name in KERNELS},
+    kernels={(name, "any"): Kernel(passes=0.0) for name in KERNELS},
     links={name: Link() for name in COLLECTIVES},
 )
-"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped."""
+"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped, passes fused with the kernels around them."""
 
 
 @remembered(64)

@@ -57,6 +57,7 @@ class Op:
         phase: pass that it runs in.
         recompute: whether it repeats an operation of the forward pass for the backward one.
         elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
+        fusable: part of ``bytes`` that is left where kernels before and after do the same as they read and write.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Op:
     phase: Phase = "forward"
     recompute: bool = False
     elsewhere: Bytes = 0.0
+    fusable: Ratio = 0.0
 
     @property
     def traffic(self) -> Bytes:
