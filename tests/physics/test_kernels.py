@@ -29,22 +29,13 @@ def test_no_time_is_below_the_roofline(op, chip, profile):
 
 @given(made.ops(), made.chips())
 def test_ideal_is_the_roofline_itself(op, chip):
-    # Passes before and after the kernel may be part of it; nothing else is left.
+    # Passes before and after the kernel come in turn with it; nothing else is left.
     low = bound(op.flops, op.bytes, chip.peak[op.rate], chip.memory.bandwidth)
-    assert price(op, chip, rl.IDEAL).time == pytest.approx(float(low), rel=1e-12)
+    around = op.staging / chip.memory.bandwidth
+    assert price(op, chip, rl.IDEAL).time == pytest.approx(float(low + around), rel=1e-12)
     assert op.flops / low == pytest.approx(
         float(attainable(op.flops / op.bytes, chip.peak[op.rate], chip.memory.bandwidth)), rel=1e-9
     )
-
-
-def test_a_pass_that_other_kernels_may_do_bounds_nothing():
-    """4 GB at 4 TB/s take 1 ms where they are a kernel's own, and none where the kernels before and after may read and write them."""
-    chip = rl.Chip("toy", {"bf16": 1e15}, rl.Memory(1e11, 4e12))
-    norm = Op("norm", "elementwise", "bf16", 0.0, 4e9)
-    assert float(price(norm, chip, rl.IDEAL).time) == pytest.approx(1e-3)
-    assert float(price(attrs.evolve(norm, fusable=1.0), chip, rl.IDEAL).time) == 0.0
-    plain = attrs.evolve(rl.IDEAL, kernels={("elementwise", "any"): Kernel()})
-    assert float(price(attrs.evolve(norm, fusable=1.0), chip, plain).time) == pytest.approx(1e-3)
 
 
 @given(made.ops(), made.chips(), PROFILES, st.floats(1, 10))
@@ -67,7 +58,7 @@ def test_more_work_takes_longer(op, chip, profile, factor):
 
 # Constants and in which direction each is worse: parts of a peak and the sharing of time when less, times when more.
 WORSE = {
-    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "eta_score": -1, "turn": 1, "hit": 1, "elsewhere": 1, "passes": 1, "error": 0,
+    "eta_compute": -1, "eta_memory": -1, "eta_staging": -1, "eta_best": -1, "p": -1, "t0": 1, "step": 1, "item": 1, "eta_score": -1, "turn": 1, "hit": 1, "elsewhere": 1, "error": 0,
 }  # fmt: skip
 
 

@@ -103,7 +103,6 @@ class Kernel:
         turn: time of one work item where these are taken one after another, whatever the cores.
         hit: the same of one item that has work of its own.
         elsewhere: part of the passes over rows of other ranks' experts, A', that the kernel makes all the same.
-        passes: part made of those passes over memory that kernels before and after may do as they read and write: all, or 0 in a bound.
     """
 
     eta_compute: Ratio = 1.0
@@ -119,7 +118,6 @@ class Kernel:
     turn: Seconds = 0.0
     hit: Seconds = 0.0
     elsewhere: Ratio = 0.0
-    passes: Ratio = 1.0
 
     def __attrs_post_init__(self) -> None:
         _numbers(self)
@@ -243,6 +241,7 @@ class Calibration:
         sustained_fp8: of the part of the peak that 16 bits reach then, what products in fp8 reach of theirs.
         sustained_fp4: the same for products in 4 bits.
         tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
+        fused: whether passes over memory that the kernels around them may do (norms, activations, quantisation, permutation) take nothing.
         stands_for: the chip that the constants serve as its nearest relative's, where its own kernels were not timed.
         vendors: makers of the chips the constants were found on.
         elsewhere: factor that widens the interval on chips of other makers than ``vendors``.
@@ -273,6 +272,7 @@ class Calibration:
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
     tile: Ratio = 0.0
+    fused: bool = False
     stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
@@ -430,10 +430,11 @@ STACKS: Final = ("trtllm", "vllm", "sglang")
 IDEAL: Final = Calibration(
     name="ideal",
     level="ideal",
-    kernels={(name, "any"): Kernel(passes=0.0) for name in KERNELS},
+    kernels={(name, "any"): Kernel() for name in KERNELS},
     links={name: Link() for name in COLLECTIVES},
+    fused=True,
 )
-"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped, passes fused with the kernels around them."""
+"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped, passes part of the kernels around them."""
 
 
 @remembered(64)

@@ -158,6 +158,17 @@ def launched(operation: Operation) -> Count:
     return operation.launches + operation.helpers * (operation.launches > 0)
 
 
+def fused(operation: Operation) -> Operation:
+    """Return an operation whose passes over memory are done by the kernels around it as they read and write.
+
+    >>> fused(Op("norm", "elementwise", "bf16", 0.0, 4e9, fusable=1.0)).bytes
+    0.0
+    """
+    if not isinstance(operation, Op):
+        return operation
+    return evolve(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
+
+
 def again(operation: Operation) -> Operation:
     """Return an operation as it is recomputed in the backward pass.
 

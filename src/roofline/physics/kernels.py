@@ -7,8 +7,8 @@ F FLOP and B bytes on a chip of c cores, dense peak P and memory bandwidth W; n 
 core walks through one after another, so no number of cores shortens it (Graham's longest job, SIAM J. Appl. Math. 17:2,
 1969); i items with a fixed cost, h of them with work of their own; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
 after, and A' those over rows of other ranks' experts, of which some kernels make a part e all the same.
-Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1`,
-:math:`p = \infty`, and passes that the kernels around them may do (norms, activations, quantisation, A) take nothing: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
+Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
+:math:`p = \infty`, without passes that other kernels may do (:func:`roofline.operators.operations.fused`): the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
 """
 
 from __future__ import annotations
@@ -125,8 +125,7 @@ def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
         products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
     products = products / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
     compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
-    traffic = op.bytes * (1 - op.fusable * (1 - k.passes))
-    memory, around = traffic / (k.eta_memory * bandwidth), staging * k.passes / (k.eta_staging * bandwidth)
+    memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
     # What is not launched walks no way.
     latency = (
         launches * (k.t0 * engine.launch * engine.formats.get(op.form, 1.0))

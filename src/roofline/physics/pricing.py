@@ -17,7 +17,7 @@ from roofline.physics.kernels import price as price_op
 
 _MIRRORED: Final[Mapping[str, str]] = {"reduce_scatter": "all_gather", "combine": "dispatch"}
 """Messages that take as long as their mirror images."""
-_OF_OPS: Final = ("flops", "bytes", "launches", "staging", "elsewhere", "depth", "items", "hits", "scores", "rows", "fusable")
+_OF_OPS: Final = ("flops", "bytes", "launches", "staging", "elsewhere", "depth", "items", "hits", "scores", "rows")
 _OF_MESSAGES: Final = ("size", "group", "stride", "copies", "rows", "groups", "among")
 
 
