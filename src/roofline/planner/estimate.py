@@ -116,6 +116,7 @@ PEERS: Final[Mapping[str, str]] = {
         ("max_num_batched_tokens", "chunked_prefill_size"), "chunk=, prompt tokens of an attention rank and step"
     ),
     **dict.fromkeys(("prefix", "prefix_len"), "cached=, prompt tokens already in the KV cache"),
+    **dict.fromkeys(("num_prompts", "num_requests", "request_count"), "requests=, of simulate"),
     **dict.fromkeys(("backend", "framework"), "engine=, such as vllm, sglang, trtllm"),
     **dict.fromkeys(("ttft", "tpot"), "a result of an estimate; search(..., ttft='2s', tpot='50ms') takes limits"),
 }
