@@ -206,9 +206,9 @@ def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
     path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
     key = (kind, path if path.is_absolute() else path.absolute())
-    kept = _READ.get(key)
-    if kept is not None and all(_stamp(file) == stamp for file, stamp in kept[0]):
-        return kept[1]
+    entry = _READ.get(key)
+    if entry is not None and all(_stamp(file) == stamp for file, stamp in entry[0]):
+        return entry[1]
     noun, files = _read(kind, path)
     if len(_READ) > _MOST_KEPT:
         _READ.clear()
@@ -444,9 +444,9 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         raise unknown("level", str(level), LEVELS)
     generic: Calibration = _load("calibration", "generic")
     if level == "ideal":
-        kept = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
+        inherited = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
         margins = {name: getattr(generic, name) for name in ("memory_fraction", "power_fraction", "idle_fraction")}
-        return evolve(IDEAL, **margins, facts=kept)
+        return evolve(IDEAL, **margins, facts=inherited)
     if level != "calibrated":
         return generic
     part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)

@@ -308,12 +308,12 @@ def explained(error: cyclopts.CycloptsError, app: App) -> str:
 def _missing(error: cyclopts.MissingArgumentError, command: str) -> str:
     argument = error.argument
     name = error.keyword or argument.name if argument is not None else "value"
-    told = argument.parameter.help if argument is not None and argument.parameter.help else ""
+    help_text = argument.parameter.help if argument is not None and argument.parameter.help else ""
     typed = error.keyword is not None or (argument is not None and bool(argument.tokens))
     positional = argument is not None and argument.field_info.is_positional
     name = argument.name.lstrip("-").upper() if positional and argument is not None and not typed else name
     rule = "needs a value" if typed else "is missing"
-    return f"{name}: {rule}. {told}" if told else f"{name}: {rule}; see {command} --help"
+    return f"{name}: {rule}. {help_text}" if help_text else f"{name}: {rule}; see {command} --help"
 
 
 def _unknown(error: cyclopts.UnknownOptionError, command: str, app: App) -> str:

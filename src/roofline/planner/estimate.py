@@ -1,4 +1,4 @@
-"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and said."""
+"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and reported."""
 
 from __future__ import annotations
 
