@@ -284,7 +284,7 @@ def test_others_run_while_blocks_are_copied():
     first = {}
     for load in ("ahead", "step"):
         record, _ = served(rows, capacity=2300.0, policy=Policy(host_load=load), host=HostTier(1e5, 1e-3))
-        first[load] = {i: t for i, t in zip(record.input, record.ttft, strict=True)}[60]
+        first[load] = dict(zip(record.input, record.ttft, strict=True))[60]
     assert first["ahead"] < 0.1 < 2.0 < first["step"]
 
 
