@@ -55,7 +55,7 @@ def _undated(table: dict[str, Any]) -> Any:
 def _index(file: Path) -> dict[bytes, bytes]:
     if not file.is_file():
         return {}
-    return dict(line.split(b" ", 1) for line in file.read_bytes().splitlines())  # type: ignore[misc]
+    return dict(line.split(b" ", 1) for line in file.read_bytes().splitlines())
 
 
 def tables(data: bytes, file: Path) -> dict[str, Any] | None:
@@ -67,4 +67,4 @@ def tables(data: bytes, file: Path) -> dict[str, Any] | None:
     """
     known = _index(file)
     found = known.get(digest(data)) if known else None
-    return None if found is None else json.loads(found, object_hook=_undated)  # type: ignore[no-any-return]
+    return None if found is None else json.loads(found, object_hook=_undated)
