@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, Unpack
 
-import attrs
 import numpy as np
 
 from roofline import catalog
@@ -21,14 +20,15 @@ from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
 from roofline.planner.alternatives import left_open
-from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
+from roofline.planner.candidates import PATIENCE, possible, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
 from roofline.planner.frontier import refusals
-from roofline.planner.plans import Rejection, limit
+from roofline.planner.plans import COSTS, Rejection, limit
 from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
+from roofline.planner.survey import survey
 from roofline.planner.train import asked, degrees_of, splits_under, trained_on
 from roofline.planner.words import (
     DegreeWords,
@@ -110,9 +110,9 @@ def search(
     degrees: dict[str, Num] = given(**part(words, DegreeWords))
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
-    plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
-    plans = attrs.evolve(plans, open=Later(partial(left_open, question.model, rack, profile, words)))
-    if getattr(plans, objective) is None:
+    doubts = Later(partial(left_open, question.model, rack, profile, words))
+    plans = survey(question, rack, profile, layouts, every=not load, progress=progress, open=doubts)
+    if objective in COSTS.values() and getattr(plans.at(0, 0), objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
     apart = None

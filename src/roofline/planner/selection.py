@@ -50,6 +50,7 @@ from roofline.planner.plans import (
 )
 from roofline.planner.pool_candidates import Pairs
 from roofline.planner.pools import pools
+from roofline.planner.survey import Survey
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
@@ -413,7 +414,7 @@ class Search(LayoutSelection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
 
     Attributes:
-        plans: all that were priced: chunks (first axis) by layouts with each of their loads (second).
+        survey: all of them, estimated as far as is asked: chunks (first axis) by layouts with each of their loads (second).
         refused: layouts that cannot be laid out, and why.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
         disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
@@ -426,7 +427,7 @@ class Search(LayoutSelection[Estimate]):
         "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
     )  # fmt: skip
 
-    plans: Estimate
+    survey: Survey
     refused: tuple[Rejection, ...] = ()
     objective: str = "tokens_per_second_per_chip"
     disaggregated: Splits | None = None
@@ -434,8 +435,13 @@ class Search(LayoutSelection[Estimate]):
     confirmations: tuple[Confirmation, ...] = ()
 
     @property
+    def plans(self) -> Estimate:
+        """The answer for all plans: chunks (first axis) by layouts with each of their loads (second)."""
+        return self.survey.plans
+
+    @property
     def _asked_in_words(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} configurations"
+        return f"{self.survey.question.model.name} on {self.survey.system.name}, {self._priced:,} configurations"
 
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
@@ -510,12 +516,25 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
-        if not self._count:
-            return None
         kept = [each.place for each in self.confirmations if each.kept]
-        est = self.at(kept[0] if kept else self._top[0])
-        said = f"configuration {short(est)}: {self._sought}; {self._counted}"
+        place = kept[0] if kept else self._leader
+        if place is None:
+            return None
+        est = self.at(place)
+        held = f", with {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        said = f"configuration {short(est)}: {self._sought} of {self._priced:,} configurations{held}"
         return est.noted([*self.notes, said, *self._checked])
+
+    @property
+    def _leader(self) -> int | None:
+        """The place of the best plan that fits and keeps the limits, in closed form."""
+        if self.objective == "tokens_per_second_per_chip" and not self.percentiles and not self._filling:
+            return self.survey.best(self.limits)[0]
+        return int(self._top[0]) if self._count else None
+
+    @property
+    def _priced(self) -> int:
+        return math.prod(self._shape)
 
     @property
     def _filling(self) -> float | None:
@@ -584,13 +603,13 @@ class Search(LayoutSelection[Estimate]):
     @property
     def tried(self) -> int:
         """Plans that were tried: those priced, and layouts that cannot be laid out."""
-        return self.kept.size + sum(each.plans for each in self.refused)
+        return self._priced + sum(each.plans for each in self.refused)
 
     # How it is found -------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def _shape(self) -> tuple[int, ...]:
-        return self.plans.shape
+        return self.survey.shape
 
     def _whole(self, value: Num | Mask | None) -> NDArray[Any]:
         return np.broadcast_to(np.asarray(np.nan if value is None else value), self._shape)
@@ -674,7 +693,8 @@ class Search(LayoutSelection[Estimate]):
             QuestionError: there is no such place.
         """
         _within(place, math.prod(self._shape))
-        return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
+        chunk, load = (int(i) for i in np.unravel_index(place, self._shape))
+        return self.survey.at(chunk, load)
 
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
         return self.plans.among(places) if places.size else None
