@@ -82,12 +82,14 @@ def search(
             :class:`roofline.planner.selection.Splits`.
         confirm: simulate the best plans one after the other until one keeps all limits, four of them at most; by default where a limit
             is at a percentile. The answer says whether its plan was confirmed.
-        progress: called from time to time with the plans estimated, and all of them.
+        progress: called from time to time with the plans estimated, and all of them, while they are: few for the best plan under limits on
+            times, all for the frontier, the counts and the reasons.
         concurrency: requests in flight; by default every load is tried.
         chunk: chunked prefill, prompt tokens per attention rank and step; by default every one is tried.
 
     Returns:
-        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected.
+        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected, each worked out when it is
+        first asked for.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.

@@ -14,6 +14,7 @@ and makes more than the best so far. The slacks s and t are half as wide again a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -112,6 +113,13 @@ class Survey:
         return len(self.chunks), len(self.which)
 
     @property
+    def estimated(self) -> int:
+        """Plans that were estimated so far."""
+        if self._plans is not None:
+            return math.prod(self.shape)
+        return 0 if self._known is None else int(np.count_nonzero(self._known.estimated))
+
+    @property
     def asked(self) -> tuple[Serve, System, Layout, Calibration]:
         """The question, the machine, the layout and the constants of every plan."""
         return (
@@ -130,6 +138,10 @@ class Survey:
     @property
     def plans(self) -> Estimate:
         """The answer for all plans."""
+        return self.complete()
+
+    def complete(self) -> Estimate:
+        """Estimate all plans, and return the answer."""
         if self._plans is None:
             if self.requests is None:
                 found = answer(*self.asked, self.progress)
@@ -200,7 +212,7 @@ class Survey:
 
     def _tell(self, known: _Known) -> None:
         if self.progress is not None:
-            self.progress(int(np.count_nonzero(known.estimated)), known.estimated.size)
+            self.progress(int(np.count_nonzero(known.estimated)), math.prod(self.shape))
 
 
 def _grid(which: Places, stride: int) -> NDArray[np.bool_]:
