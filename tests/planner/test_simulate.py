@@ -137,11 +137,51 @@ def test_the_command(capsys, tmp_path):
     assert told["completed"] == 50
     assert np.loadtxt(tmp_path / "x.csv", delimiter=",", skiprows=1).shape == (50, 10)
     for words, line in (
-        ([], "--trace"),
-        (["--rate", "1", "--concurrency", "2"], "--trace"),
-        (["--trace", str(path), "--input", "4"], "--input"),
+        (["--rate", "1", "--concurrency", "2"], "exactly one of concurrency and rate"),
+        (["--trace", str(path), "--input", "4"], "is not to be given with a trace"),
+        (["--hash-block", "16"], "--hash-block"),
     ):
         with pytest.raises(SystemExit) as end:
             app.main(["simulate", "llama-3.1-8b", "--system", "dgx-h100", *words])
         assert end.value.code == 2
         assert line in capsys.readouterr().err
+
+
+def test_the_words_of_an_estimate():
+    """What estimate takes, simulate takes: lengths and load under either name, or as a service."""
+    where = {"chips": 1, "requests": 60}
+    told = [
+        rl.simulate("llama-3.1-8b", "dgx-h100", isl=1024, osl=32, rate=5, **where),
+        rl.simulate("llama-3.1-8b", "dgx-h100", input=1024, output=32, rate=5, **where),
+        rl.simulate(rl.Serve(rl.model("llama-3.1-8b"), isl=1024, osl=32, rate=5), "dgx-h100", **where),
+    ]
+    assert len({each.ttft.mean for each in told}) == 1
+    assert told[0].trace == "drawn, 1,024 tokens in, 32 out, 5 requests/s: 60 requests"
+    loop = rl.simulate("llama-3.1-8b", "dgx-h100", input=128, output=8, chips=1)
+    assert loop.requests == 640  # 64 in flight, as in estimate, ten requests each
+
+
+def test_a_cached_prefix_is_drawn_to_the_token():
+    told = rl.simulate(
+        "llama-3.1-8b", "dgx-h100", input=2000, output=8, cached=1000, variation=0, concurrency=1, requests=50, chips=1
+    )
+    assert told.prefix_hit_rate == pytest.approx(49 / 50 / 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"isl": 8, "input": 9}, "isl=8: is input"), ({"trace": SMALL, "isl": 8}, "isl=8: is not to be given with a trace"),
+        ({"num_prompts": 5}, "num_prompts: here it is requests="), ({"burstiness": 0.5}, "burstiness=0.5: is of requests that come at a rate"),
+        ({"rate": [1.0, 2.0]}, "rate.*must be one number"), ({"input": [1.0, 2.0]}, "must be one number"), ({"cached": 5000, "input": 100}, "cached"),
+        ({"lengths": "normal"}, "no such distribution"), ({"requests_per_slot": 2, "rate": 1.0}, "requests_per_slot"),
+    ],
+)  # fmt: skip
+def test_drawn_requests_that_have_no_meaning(words, told):
+    with pytest.raises(rl.QuestionError, match=told):
+        rl.simulate("llama-3.1-8b", "dgx-h100", **words)
+
+
+def test_a_service_has_no_trace():
+    with pytest.raises(rl.QuestionError, match="not to be given with a Serve"):
+        rl.simulate(rl.Serve(rl.model("llama-3.1-8b")), "dgx-h100", SMALL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
@@ -24,14 +24,16 @@ from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
-from roofline.planner.estimate import estimate
+from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
 from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.traffic import drawn
 from roofline.planner.training_candidates import domain
 from roofline.planner.words import (
     DegreeWords,
     DraftWords,
+    DrawnWords,
     EngineWords,
     FormatWords,
     ModelLike,
@@ -39,8 +41,10 @@ from roofline.planner.words import (
     SimulateWords,
     SystemLike,
     keywords,
+    names,
     part,
     refuse_others,
+    rest,
 )
 from roofline.results.estimate import Estimate
 from roofline.results.simulation import SERIES, Simulation, Times
@@ -55,9 +59,9 @@ _MOST_INSTANCES: Final = 4096
 @keywords(SimulateWords)
 @typed
 def simulate(
-    model: ModelLike,
+    model: Serve | ModelLike,
     system: SystemLike,
-    trace: Trace | str | Path,
+    trace: Trace | str | Path | None = None,
     layout: Layout | None = None,
     *,
     requests: int | None = None,
@@ -72,14 +76,15 @@ def simulate(
     """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
 
     Args:
-        model: an object, a name, the path of a config.json, or a parsed one.
+        model: an object, a name, the path of a config.json, or a parsed one; or a :class:`Serve`, whose lengths and load are drawn.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
-        trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`).
+        trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`); left out, requests are drawn from the words of
+            an estimate: ``input``, ``output``, ``rate`` or ``concurrency``, ``variation``, ``cached``.
         layout: how the model is split; by default the best for the mean request of the trace on ``chips``, holding to ``tp``, ``pp``,
             ``dp``, ``ep``.
-        requests: use only the first so many.
+        requests: use only the first so many; of drawn requests, how many (10,000 at a rate, ten of each slot of a closed loop).
         rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
-        concurrency: ignore the trace's times: as many requests always in flight.
+        concurrency: ignore the trace's times: as many requests always in flight (64 where there is neither a trace nor a rate).
         ttft, tpot: limits: seconds or text such as ``"2s"``, that a good request keeps (and the mean of all); ``"p99<2s"`` at a percentile.
         fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and keep the limits. With a layout they are
             replicas of it; else they are parts of a scale-up domain, or whole domains, each with the layout that closed forms take.
@@ -95,26 +100,21 @@ def simulate(
     >>> sim.completed, bool(sim.ttft.percentile(50) < sim.ttft.percentile(99))
     (500, True)
     """
+    for word in words:
+        if word in PEERS and word not in names(SimulateWords):
+            raise QuestionError(f"{word}: here it is {PEERS[word]}")
     refuse_others("simulate", words, SimulateWords)
+    known, asked, plan, notes = _asked(model, trace, {"rate": rate, "concurrency": concurrency}, requests, words)
     if fewest_chips:
         for word in ("chips", "prefill_layout", "prefill_chips"):
             if words.get(word) is not None:
                 raise QuestionError(
                     fault(word, words.get(word), "is not to be given with fewest_chips", "leave it out")
                 )
-        asked_of: Any = {
-            "requests": requests,
-            "rate": rate,
-            "concurrency": concurrency,
-            "ttft": ttft,
-            "tpot": tpot,
-            **words,
-        }
-        return _fewest(
-            partial(simulate, model, system, trace, progress=progress, **asked_of), catalog.system(system), layout
-        )
-    known = catalog.model(model, **part(words, FormatWords))
-    asked, notes = _loaded(trace, requests, rate, concurrency)
+        own: Any = {**rest(words, DrawnWords, DraftWords, FormatWords), **plan, "ttft": ttft, "tpot": tpot}
+        served = partial(simulate, known, system, asked, progress=progress, **own)
+        found = _fewest(served, catalog.system(system), layout)
+        return attrs.evolve(found, remarks=(*found.remarks, *notes))
     slo = limits_of(ttft, tpot)
     # Of several limits on a time a good request keeps the plain one, or the last.
     limits = {each.time: each.most for each in sorted(slo, key=lambda each: each.percent or np.inf)}
@@ -122,7 +122,7 @@ def simulate(
     machine, chips = part(words, EngineWords), words.get("chips")
     prefill_layout, prefill_chips = words.get("prefill_layout"), words.get("prefill_chips")
     prefill_tp, prefill_system = words.get("prefill_tp"), words.get("prefill_system")
-    question = _question(known, asked, (mean_input, mean_output, own_rate), given(**part(words, DraftWords)))
+    question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
     apart = prefill_layout is not None or prefill_chips is not None
     degrees = given(**part(words, DegreeWords))
     if apart:
@@ -236,6 +236,35 @@ def _verdict(sim: Simulation) -> str:
     if sim.refused:
         return f"refuses {sim.refused:,}"
     return ", ".join(each.written(sim.time_of(each)) for each in sim.slo) or "keeps up"
+
+
+def _asked(
+    what: Serve | ModelLike, trace: Trace | str | Path | None, load: Mapping[str, Any], requests: int | None, words: Mapping[str, Any]
+) -> tuple[Model, Trace, dict[str, Any], tuple[str, ...]]:  # fmt: skip
+    """Return the model, the requests, how they are served (drafts, chunk, imbalance), and what is to be said of them.
+
+    Raises:
+        QuestionError: words of drawn requests with a trace, or a trace with a :class:`Serve`, which states its load.
+    """
+    lengths = given(**part(words, DrawnWords))
+    how = given(**part(words, DraftWords))
+    if trace is not None:
+        if isinstance(what, Serve):
+            raise QuestionError(
+                fault("trace", str(trace), "is not to be given with a Serve", "give the model, or no trace")
+            )
+        for word, value in lengths.items():
+            raise QuestionError(fault(word, value, "is not to be given with a trace", "it has requests of its own"))
+        asked, notes = _loaded(trace, requests, load["rate"], load["concurrency"])
+        return catalog.model(what, **part(words, FormatWords)), asked, how, notes
+    form: dict[str, Any] = {name: lengths.pop(name) for name in ("lengths", "burstiness", "seed") if name in lengths}
+    question = asked_question(what, renamed(lengths) | given(**load) | how | part(words, FormatWords))
+    if not isinstance(question, Serve):
+        raise QuestionError(fault("model", type(question).__name__, "is no service", "give a Serve, or a model"))
+    if form.get("burstiness") is not None and question.rate is None:
+        raise QuestionError(fault("burstiness", form["burstiness"], "is of requests that come at a rate", "give rate"))
+    how = given(**{name: getattr(question, name) for name in names(DraftWords)})
+    return question.model, drawn(question, requests, **form), how, ()
 
 
 def _loaded(

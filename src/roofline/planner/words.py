@@ -120,6 +120,11 @@ MEANINGS: Final[Mapping[str, str]] = {
     "interval": "time between checkpoints; by default the best",
     "pue": "power of the building over that of its machines",
     "spares": "chips that wait to replace others (0)",
+    # Requests that are drawn for a simulation
+    "lengths": "distribution of the lengths of drawn requests, a name of :data:`roofline.inference.traces.LENGTHS`; by default "
+    "``lognormal``, or ``fixed`` where ``variation`` is 0",
+    "burstiness": "shape of the gaps between drawn requests: 1 for a Poisson process (the default), less for bursts",
+    "seed": "of the random numbers (0)",
     # A prefill pool, and the scheduler of a simulation
     "prefill_layout": "layout of the prefill pool; by default the best on ``prefill_chips``",
     "prefill_chips": "chips of the prefill pool",
@@ -422,7 +427,22 @@ class DraftWords(TypedDict, total=False):
     imbalance: float | None
 
 
-class SimulateWords(ServedWords, DraftWords, PrefillPoolWords, SchedulerWords, total=False):
+class DrawnWords(TypedDict, total=False):
+    """Of requests that are drawn where no trace is given: lengths and load as an estimate has them."""
+
+    input: float
+    output: float
+    isl: float
+    osl: float
+    cached: float
+    variation: float
+    requests_per_slot: float | None
+    lengths: str | None
+    burstiness: float
+    seed: int
+
+
+class SimulateWords(ServedWords, DrawnWords, DraftWords, PrefillPoolWords, SchedulerWords, total=False):
     """Of :func:`roofline.simulate`."""
 
     chips: int | None

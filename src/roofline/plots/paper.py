@@ -170,18 +170,18 @@ def render(figure: Figure, form: str) -> bytes:
     """
     if form not in FORMATS:
         raise QuestionError(fault("format", form, "a picture is svg, pdf or png", "end the file name in one of them"))
-    told = alt(figure)
-    title = re.split(r"[:.] ", told, maxsplit=1)[0]
+    text = alt(figure)
+    title = re.split(r"[:.] ", text, maxsplit=1)[0]
     undated: dict[str, Any] = {
         "svg": {"Date": None},
-        "pdf": {"CreationDate": None, **({"Title": title, "Subject": told} if told else {})},
-        "png": {"Software": None, **({"Description": told} if told else {})},
+        "pdf": {"CreationDate": None, **({"Title": title, "Subject": text} if text else {})},
+        "png": {"Software": None, **({"Description": text} if text else {})},
     }
     out, chosen = io.BytesIO(), getattr(figure, "roofline_style", styles.STYLES["light"])
     with chosen.drawing():
         figure.savefig(out, format=form, metadata=undated[form], dpi=200, facecolor=chosen.paper)
     data = out.getvalue()
-    return _told(data.decode(), title, told).encode() if form == "svg" and told else data
+    return _told(data.decode(), title, text).encode() if form == "svg" and text else data
 
 
 def _told(svg: str, title: str, told: str) -> str:
@@ -239,12 +239,12 @@ def settle(ax: Any) -> None:
     for each in figure.axes:
         powers(each)
     figure.draw_without_rendering()
-    room = figure.bbox.width - 4
-    told = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
-    for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in told):
+    width = figure.bbox.width - 4
+    titles = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
+    for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in titles):
         box, lines = made.get_window_extent(), made.get_text().split("\n")
-        if box.x1 > room:
-            letters = max(12, int(0.94 * max(map(len, lines)) * (room - box.x0) / box.width))
+        if box.x1 > width:
+            letters = max(12, int(0.94 * max(map(len, lines)) * (width - box.x0) / box.width))
             text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
             mine = getattr(ax, "roofline_words", {})
             mine |= {key: text for key, own in mine.items() if own == made.get_text()}

@@ -96,8 +96,8 @@ class Times:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return mean and percentiles."""
-        told = {"mean": self.mean} | {f"p{p}": self.percentile(p) for p in PERCENTILES}
-        return {name: _plain(value) for name, value in told.items()}
+        times = {"mean": self.mean} | {f"p{p}": self.percentile(p) for p in PERCENTILES}
+        return {name: _plain(value) for name, value in times.items()}
 
 
 @typed_methods
@@ -456,14 +456,14 @@ class Simulation(Answer):
             f"{self.requests_per_second:,.4g} requests/s"
         )
         if self.goodput is not None:
-            kept = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
-            lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {kept}")
+            limits = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
+            lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {limits}")
         if self.slo:
             lines.append(", ".join(each.written(self.time_of(each)) for each in self.slo))
         lines += ["", f"{'':6}" + "".join(f"{name:>12}" for name in ("mean", *(f"p{p}" for p in PERCENTILES)))]
         for name in TIMES:
-            told = self.times(name).to_dict()
-            cells = "".join(f"{'-' if v is None else show(v, SECOND, 3):>12}" for v in told.values())
+            times = self.times(name).to_dict()
+            cells = "".join(f"{'-' if v is None else show(v, SECOND, 3):>12}" for v in times.values())
             lines.append(f"{name.upper():6}{cells}")
         mean = {name: self._mean(name) for name in ("waiting", "running", "cache_used")}
         lines.append("")
@@ -505,7 +505,7 @@ class Simulation(Answer):
         c = self.columns
         for i in range(min(self.completed, most)):
             start, first, whole = float(c["arrival_s"][i]), float(c["ttft_s"][i]), float(c["e2e_s"][i])
-            told = {
+            data = {
                 "input": int(c["input_len"][i]),
                 "output": int(c["output_len"][i]),
                 "cached": int(c["cached_tokens"][i]),
@@ -515,7 +515,7 @@ class Simulation(Answer):
                 ("to first token", start, start + first),
                 ("decode", start + first, start + whole),
             ):
-                events.append({**head, "name": name, "ph": "b", "ts": begin * us, "args": told})
+                events.append({**head, "name": name, "ph": "b", "ts": begin * us, "args": data})
                 events.append({**head, "name": name, "ph": "e", "ts": end * us})
         for i, now in enumerate(self.series["time_s"]):
             for name in ("waiting", "running", "cache_used"):
