@@ -42,7 +42,7 @@ PRIOR: Mapping[str, tuple[float, float, tuple[float, float]]] = {
     "sglang.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "trtllm.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "vllm.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
-    "sglang.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
+    "sglang.runtime.cuda.generation.blackwell.launch": (1.0, 0.2, LAUNCH),
     "trtllm.runtime.cuda.generation.blackwell.launch": (0.75, 0.2, LAUNCH),
     "generic.runtime.cuda.launch": (1.0, 0.08, LAUNCH),
     "generic.runtime.cuda.generation.blackwell.launch": (0.8, 0.2, LAUNCH),
