@@ -63,6 +63,11 @@ _FEW: Final = 3
 _TREE: Final = 0.5
 """Part of the line rate that a plain tree over more nodes reaches: 191 to 194 GB/s of bus bandwidth over 4 to 46 nodes of
 eight B200, where a ring reaches 335 to 291 (Together AI, 2026-05-02)."""
+_JOINED: Final = 0.88
+"""Part of its rate inside a node that an all-reduce added up by the switch reaches where nodes are joined as well: each rank copies its share
+between the switch and the card. 249 to 257 GB/s over two nodes of eight H100 (four sources), 274 in one; 341 over two racks of 64 GB200, 423 in one."""
+_HOSTED_STEP: Final = 10 * MICRO
+"""A step of a tree between hosts that one NVLink domain joins: 13 us over one tray of four GB300, 50 over four trays (tables of aiconfigurator)."""
 _PEER: Final = 0.15
 """Steps that each further peer between nodes costs an all-to-all: 42 us over 2 x 8 B300, of which 15 for eight peers."""
 _HANDSHAKE: Final = 2
@@ -252,11 +257,12 @@ def _summed(climbs: Sequence[Climb], size: Bytes) -> _Route:
     """Return the way of an all-reduce that the switches of a node add up, and trees between nodes, or switches there too."""
     n = _group(climbs)
     wire, _ = _ring(climbs, size, 2.0)
+    joined = pick(_nodes(climbs) > 1, _JOINED, 1.0)
 
     def moved(c: Climb) -> Bytes:
         if c.tier.in_network:
             # Where two ranks meet, a ring is shorter than the way to the switch and back.
-            return smaller(2 * size / c.met * (1 - 1 / c.fan), size / c.met * c.used)
+            return smaller(2 * size / c.met * (1 - 1 / c.fan), size / c.met * c.used) / joined
         if c.fabric is not None:
             return pick(c.fan <= 2, c.used, 2 * (n - 1) / n) * size / c.met
         return wire(c)
@@ -283,10 +289,21 @@ def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return 2 * size / c.met * c.used if c.use.any_to_any else wire(c)
 
     def steps(c: Climb) -> Count:
-        return 2 * (np.log2(c.fan) if c.use.any_to_any else c.use.steps)
+        return 2 * (np.log2(c.fan / _hosts(c)) if c.use.any_to_any else c.use.steps)
 
     joined = sum((c.used for c in climbs if c.use.any_to_any), start=0.0) > 0
-    return _route(climbs, moved, steps, open_=joined, cut=_below)
+    route = _route(climbs, moved, steps, open_=joined, cut=_below)
+    between: Num = 0.0
+    for c in climbs:
+        between = between + 2 * np.log2(_hosts(c)) * _HOSTED_STEP
+    return evolve(route, posts=route.posts + between)
+
+
+def _hosts(c: Climb) -> Count:
+    """Return over how many hosts a tier spreads what it joins: 1 where one holds all of it."""
+    if not np.any(c.tier.host):
+        return 1.0
+    return larger(c.fan * c.met / larger(c.tier.host, c.met), 1.0)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
