@@ -2,7 +2,7 @@
 
 Writes ``step``, ``share``, ``nodes``, ``error`` and ``short`` of each fabric in ``hardware/fabrics`` that has timings, and the tables of
 ``docs/accuracy/networks.md``; ``--check`` prints the tables and writes nothing. The same timings give the same bytes. How pipelines
-fill (``rounding``, ``fill``) is one set for all fabrics, when a piece waits for a handshake (``handshake``, ``eager``) one for verbs and one for
+fill (``rounding``, ``chunk``) is one set for all fabrics, when a piece waits for a handshake (``handshake``, ``eager``) one for verbs and one for
 plugins of the collective library, found on a grid. Constants inside a node are those of ``scripts/profiles.py``.
 """
 
@@ -37,9 +37,9 @@ PAGE = ROOT / "docs" / "accuracy" / "networks.md"
 SPREADS = ROOT / FOLDER / "collectives.csv"
 
 LARGE = 16 * 2**20
-GRID: dict[str, tuple[float, ...]] = {"rounding": (5.0, 10.0, 20.0), "fill": (5.0, 7.0, 10.0)}
-"""How pipelines fill: one set for all fabrics."""
-WAITS: dict[str, tuple[float, ...]] = {"handshake": (4e-6, 8e-6, 12e-6, 16e-6), "eager": (2048.0, 8192.0, 32768.0)}
+GRID: dict[str, tuple[float, ...]] = {"rounding": (5.0, 10.0, 20.0), "chunk": (2e6, 3e6, 4e6, 5e6, 6e6)}
+"""How pipelines fill: one set for all fabrics. NCCL has 4 MiB of buffer for each channel (``NCCL_BUFFSIZE``), and one or two channels for each rank."""
+WAITS: dict[str, tuple[float, ...]] = {"handshake": (8e-6, 12e-6, 16e-6), "eager": (2048.0, 8192.0, 32768.0)}
 """When a piece waits: one set for the verbs of the library, one for its plugins. NCCL's own table (``src/graph/tuning.cc``, ``hwLat`` of the
 network) puts 9 to 11 us between a step of its protocols LL and Simple."""
 TURNS = 4
@@ -238,8 +238,8 @@ def stranger(fabrics: Mapping[str, Fabric], name: str) -> Fabric:
 def rewritten(text: str, fabric: Fabric) -> str:
     """Return the text of a descriptor with the fitted numbers put in place of those that it states."""
     said = {key: f'"{getattr(fabric, key) * 1e6:.3g} us"' for key in ("step", "handshake")}
-    said["eager"] = f'"{fabric.eager:.0f} B"'
-    said |= {key: f"{getattr(fabric, key):.3g}" for key in ("share", "rounding", "fill", "nodes", "error", "short")}
+    said |= {"eager": f'"{fabric.eager:.0f} B"', "chunk": f'"{fabric.chunk / 1e6:.3g} MB"'}
+    said |= {key: f"{getattr(fabric, key):.3g}" for key in ("share", "rounding", "nodes", "error", "short")}
     for key, value in said.items():
         text = re.sub(rf'^({key} *= )("[^"]*"|[\d.]+)', rf"\g<1>{value}", text, flags=re.MULTILINE)
     return text
@@ -312,7 +312,7 @@ def page(rows: Sequence[Row], priced: Sequence[Row], found: Mapping[str, Fabric]
             f"| {fabric} | {label} | {text} | {some.sum()} | {typical(off[some])} | {typical(without_source[some])} | "
             f"{typical(without_fabric[some])} | {inside[some].mean():.0%} |"
         )
-    lines += ["", *covered(rows)]
+    lines += ["", *covered([r.on(found[r.fabric]) if r.fabric in found else r for r in rows])]
     lines += [
         "",
         "One source, fabric, collective or range of ranks left out at a time: fabrics are fitted to the rest of their rows, or taken from others.",

@@ -129,7 +129,7 @@ def fabric(root: Table, name: str) -> Fabric:
 
 
 _FABRIC: Final[Mapping[str, Unit]] = {
-    "step": SECOND, "share": ONE, "rounding": ONE, "fill": ONE, "handshake": SECOND, "eager": BYTE, "sums": ONE,
+    "step": SECOND, "share": ONE, "rounding": ONE, "chunk": BYTE, "handshake": SECOND, "eager": BYTE, "sums": ONE,
     "crossing": ONE, "leaf": ONE, "post": SECOND, "nodes": ONE, "error": ONE, "short": ONE,
 }  # fmt: skip
 

@@ -209,7 +209,8 @@ class Fabric:
         share: part of the line rate that long messages reach.
         rounding: ``c`` of the chunked pipeline (:func:`roofline.physics.collectives.transfer_time`) between nodes, as a multiple of
             that of the same way inside a node.
-        fill: most that filling the pipeline costs, in fixed times T0; chunks stop growing at the size of the buffers.
+        chunk: bytes of each rank that are under way between two nodes at most: chunks stop growing at the size of the buffers, so that
+            filling the pipeline costs no more than one of them for each step.
         handshake: what a step waits longer if its piece does not travel with its own flags (NCCL's protocol LL) but in a buffer that
             both sides agree on first (NCCL's Simple, a rendezvous of the transport).
         eager: bytes of a card's piece at which half of ``handshake`` is paid: ``handshake m / (m + eager)`` of a piece of m bytes.
@@ -232,7 +233,7 @@ class Fabric:
     step: Seconds = amount(0.0)
     share: Ratio = amount(1.0, high=1.0, strict=True)
     rounding: Ratio = amount(1.0)
-    fill: Ratio = amount(7.0)
+    chunk: Bytes = amount(3e6)
     handshake: Seconds = amount(0.0)
     eager: Bytes = amount(0.0)
     sums: Ratio = amount(1.0, high=1.0, strict=True)
