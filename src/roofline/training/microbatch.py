@@ -79,13 +79,17 @@ class _Made:
     hidden: Seconds
 
 
-def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
-    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+def micro(
+    question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held], *, generation: str = ""
+) -> MicroBatch:
+    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced on a generation of chips."""
     f, pp = profile.framework, p.layout.pp
     fused, (first, *closing) = layers(p), ends(p)
     inner = fused
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
         inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in fused)
+    elif generation in f.latent_unfused:
+        inner = tuple(evolve(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in fused)
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
         inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
@@ -361,6 +365,11 @@ def _unfused(work: Operation, p: Flow) -> Operation:
         work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
         scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
     )  # fmt: skip
+
+
+def _unfused_latent(work: Operation, p: Flow) -> Operation:
+    """Return latent attention that writes its scores; other attention as it is."""
+    return _unfused(work, p) if isinstance(work, Op) and work.kernel == "mla_prefill" else work
 
 
 def _adapters(question: TrainStep, p: Flow) -> Section:
