@@ -166,7 +166,9 @@ def test_the_shipped_file_is_plain():
 def test_columns_of_the_software_count_before_the_note():
     run = read(note="container 26.06; cuda_graph=full_iteration:[]; moe_a2a_overlap")
     assert (run.noted.software, run.noted.release) == (("full_graph", "expert_overlap"), 26.06)
-    run = read(note="container 26.06; cuda_graph=full_iteration:[]", software="partial_graphs + Compiled", release="25.02")
+    run = read(
+        note="container 26.06; cuda_graph=full_iteration:[]", software="partial_graphs + Compiled", release="25.02"
+    )
     assert (run.noted.software, run.noted.release) == (("partial_graphs", "compiled"), 25.02)
 
 

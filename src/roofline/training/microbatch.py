@@ -105,8 +105,12 @@ def micro(
     # The input of frozen weights is not kept for their gradients.
     forward = tuple(evolve(s, operations=tuple(s.operations if added else map(recast, s.operations))) for s in whole)
     layered = forward[1 : 1 + len(inner)]
+    # Scores that one kind of model alone writes are not stored, or none of its runs would fit: they are made again.
+    lost = f.unfused != "all"
     repeated = (
-        (evolve(s, times=s.times * question.share), _repeated(s.operations, question.recompute)) for s in layered
+        (evolve(s, times=s.times * part), operations)
+        for s, plain in zip(layered, fused, strict=True)
+        for part, operations in _recomputed(s, plain, question, scores=lost)
     )
     found = {
         "forward": phase((s, s.operations) for s in forward),
@@ -276,6 +280,26 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
 def _repeated(operations: Iterable[Operation], recompute: str) -> tuple[Operation, ...]:
     """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
     return tuple(again(w) for w in operations if _again(w, recompute))
+
+
+def _recomputed(
+    section: Section, fused: Section, question: TrainStep, *, scores: bool
+) -> Iterable[tuple[Ratio, tuple[Operation, ...]]]:
+    """Yield what of a section is done again, in which part of the layers; with ``scores``, also attention that writes them, in all layers."""
+    yield question.share, _repeated(section.operations, question.recompute)
+    written = tuple(
+        again(work)
+        for work, plain in zip(section.operations, fused.operations, strict=True)
+        if scores and _scored(work, plain)
+    )
+    if written:
+        done = question.share if all(_again(work, question.recompute) for work in written) else 0.0
+        yield 1 - done, written
+
+
+def _scored(work: Operation, plain: Operation) -> bool:
+    """Return whether an operation is attention that writes its scores, where a fused kernel would not."""
+    return isinstance(work, Op) and isinstance(plain, Op) and work.kernel != plain.kernel
 
 
 def _again(work: Operation, recompute: str) -> bool:
