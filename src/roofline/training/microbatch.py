@@ -14,7 +14,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
 from roofline.operators.gradients import kept, of_inputs, of_weights, recast
-from roofline.operators.operations import Message, Op, Operation, Phase, Section, again
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, again, fused
 from roofline.operators.training_memory import WEIGHT, Held, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
@@ -84,12 +84,12 @@ def micro(
 ) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced on a generation of chips."""
     f, pp = profile.framework, p.layout.pp
-    fused, (first, *closing) = layers(p), ends(p)
-    inner = fused
+    plain, (first, *closing) = layers(p), ends(p)
+    inner = plain
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in fused)
+        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
     elif generation in f.latent_unfused:
-        inner = tuple(evolve(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in fused)
+        inner = tuple(evolve(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in plain)
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
         inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
@@ -109,8 +109,8 @@ def micro(
     lost = f.unfused != "all"
     repeated = (
         (evolve(s, times=s.times * part), operations)
-        for s, plain in zip(layered, fused, strict=True)
-        for part, operations in _recomputed(s, plain, question, scores=lost)
+        for s, usual in zip(layered, plain, strict=True)
+        for part, operations in _recomputed(s, usual, question, scores=lost)
     )
     found = {
         "forward": phase((s, s.operations) for s in forward),
@@ -134,7 +134,7 @@ def micro(
         ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
     # Attention that only one kind of model has unfused keeps no scores: none of its runs would fit.
-    remembered, working = _remembered(inner if f.unfused == "all" else fused, fused, question, p, f.gates)
+    remembered, working = _remembered(inner if f.unfused == "all" else plain, plain, question, p, f.gates)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layers"] / depth, ended["first"], ended["last"], hidden,
@@ -161,7 +161,7 @@ def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Pri
     Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
     """
     f = profile.framework
-    priced = [(work, price(work)) for work in operations]
+    priced = [(work, price(work)) for work in (map(fused, operations) if profile.fused else operations)]
     busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
     part: dict[bool, Num] = {}
     hidden: Num = 0.0

@@ -1,4 +1,4 @@
-"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is said.
+"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is reported.
 
 Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only rules that go by columns, and by what
 :mod:`roofline.validation.training_notes` read of a note, never by a row.
@@ -147,23 +147,23 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
                 raise QuestionError(f"{name}: is not known")
         if run.length is None or run.batch is None:
             raise QuestionError("seq_len and global_batch: must be known")
-        said = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
+        notes = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
         system = catalog.system(run.system)
-        asked = model(run.model, _dtype(run, said))
+        asked = model(run.model, _dtype(run, notes))
         named = known.get(run.framework, known["generic"]).elsewhere.get(system.package.vendor, run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         usual = known.get(run.framework, known["generic"]).recipe
         traits, release = _traits(run, usual), run.noted.release
-        profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), said), traits)
-        layouts = _layouts(run, usual, asked, system, said)
-        recompute, share = _again(run, usual, asked, layouts, said)
+        profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), notes), traits)
+        layouts = _layouts(run, usual, asked, system, notes)
+        recompute, share = _again(run, usual, asked, layouts, notes)
         offloaded = run.noted.offloaded
-        said += (_TRAITS[trait][0] for trait in traits)
+        notes += (_TRAITS[trait][0] for trait in traits)
         return _sharded(TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share,
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, notes), recompute, share,
             run.recompute != "unknown" and not run.noted.says("compiler_recompute"), run.noted.says("hosted_inputs"),
-            _document(run, usual, said), min(offloaded / asked.depth, 1.0) if offloaded else 0.0,
-            release, tuple(said),
+            _document(run, usual, notes), min(offloaded / asked.depth, 1.0) if offloaded else 0.0,
+            release, tuple(notes),
         ))  # fmt: skip
 
     return open_
@@ -286,8 +286,8 @@ def _sharded(case: TrainingCase) -> TrainingCase:
     over = each > memory.capacity * memory.usable * framework.memory_fraction
     if run.quality == "A" or run.task == "lora" or layouts.sharding == "zero3" or not np.all(over):
         return case
-    said = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
-    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, said))
+    note = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
+    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, note))
 
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:
