@@ -26,8 +26,8 @@ times = st.none() | st.floats(-2.5, 1.0).map(lambda x: 10**x).filter(lambda t: n
 @settings(max_examples=12)
 @given(ttft=times, tpot=times)
 def test_limits_are_kept_and_counts_add_up(found, ttft, tpot):
-    held = found.held(ttft=ttft, tpot=tpot).disaggregated
-    assert int(held.kept.sum()) + sum(each.plans for each in held.rejected) == held.tried
+    held = found.with_limits(ttft=ttft, tpot=tpot).disaggregated
+    assert int(held.accepted.sum()) + sum(each.plans for each in held.rejected) == held.tried
     for est in (held.best, held.frontier):
         if est is None:
             continue
@@ -42,7 +42,7 @@ def test_limits_are_kept_and_counts_add_up(found, ttft, tpot):
 def test_a_pair_is_what_its_pools_are(found):
     """A pair is priced at a load, and its answer finds that load again: nearly, where hardly more than one request is in flight."""
     apart = found.disaggregated
-    places = np.linspace(0, apart.kept.size - 1, 40).astype(int)
+    places = np.linspace(0, apart.accepted.size - 1, 40).astype(int)
     full, pairs = apart._full(places), apart.pairs
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
         off = np.abs(quantity / getattr(pairs, name)[places] - 1)
@@ -87,7 +87,7 @@ def test_an_objective_is_that_of_pools_too(objective):
     apart = rl.search(
         "llama-3.1-8b", "dgx-h100", chips=2, disaggregated=True, objective=objective, **WORDS
     ).disaggregated
-    full = apart._full(np.flatnonzero(apart.kept))
+    full = apart._full(np.flatnonzero(apart.accepted))
     value = np.broadcast_to(getattr(full, objective), np.shape(full.ttft))
     most = value.max() if objective == "tokens_per_second_per_user" else value.min()
     assert float(getattr(apart.best, objective)) == pytest.approx(most, rel=0.01)
