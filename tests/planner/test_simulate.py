@@ -185,3 +185,49 @@ def test_drawn_requests_that_have_no_meaning(words, told):
 def test_a_service_has_no_trace():
     with pytest.raises(rl.QuestionError, match="not to be given with a Serve"):
         rl.simulate(rl.Serve(rl.model("llama-3.1-8b")), "dgx-h100", SMALL)
+
+
+# Host memory as a tier of the prefix cache ------------------------------------------------------------------------------
+
+TALK = rl.Trace.sessions(1.0, 60, turns=5, think=60, input=1024, seed=1)
+
+
+def test_host_memory_is_a_tier_of_the_prefix_cache():
+    one, far = (
+        rl.simulate("llama-3.1-70b", "dgx-h100", TALK, rl.Layout(tp=4), memory_fraction=0.6, **words)
+        for words in ({}, {"host_cache": "20 GB"})
+    )
+    assert one.host_hit_rate == 0 < far.host_hit_rate
+    assert far.prefix_hit_rate > one.prefix_hit_rate
+    # 20 GB of each rank over 2 x 8 / 4 heads x 128 x 2 bytes x 80 layers, copied at 64 GB/s x 54 / 64.
+    told = next(each for each in far.remarks if "host memory" in each)
+    assert "20 GB per chip, 244,141 tokens of each attention rank, copied at 54 GB/s per chip" in told
+    fields = far.to_dict()
+    assert fields["host_hit_rate"] == pytest.approx(far.fetched_tokens / far.asked_tokens)
+    assert "copied from host memory" in str(far)
+
+
+def test_host_memory_as_text():
+    own = {
+        size: rl.simulate("llama-3.1-8b", "dgx-h100", TALK.first(5), rl.Layout(), host_cache=size).remarks[0]
+        for size in ("auto", "200 GB", 200e9)
+    }
+    assert len(set(own.values())) == 1  # 2 TB of eight chips, 80 % of it
+    assert (
+        "caches prefixes"
+        in rl.simulate("llama-3.1-8b", "dgx-h100", TALK.first(5), rl.Layout(), host_cache="2x").remarks[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "words", "told"),
+    [
+        ("dgx-h100", {"host_bandwidth": "64 GB/s"}, "host_bandwidth.*give host_cache too"), ("dgx-h100", {"host_cache": "much"}, "host_cache"),
+        ("gb200-nvl72", {"host_cache": "auto"}, "host memory of gb200-nvl72 is not known"), ("dgx-h100", {"host_cache": -1.0}, "host_cache"),
+        ("dgx-h100", {"host_cache": "1 GB", "host_bandwidth": 0.0}, "host_bandwidth"), ("dgx-h100", {"host_load": "soon"}, "host_load"),
+        ("dgx-h100", {"host_cache": "9.9.9x"}, "host_cache"),
+    ],
+)  # fmt: skip
+def test_host_memory_that_has_no_meaning(system, words, told):
+    with pytest.raises(rl.RooflineError, match=told):
+        rl.simulate("llama-3.1-8b", system, SMALL, rl.Layout(), **words)

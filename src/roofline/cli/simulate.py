@@ -192,6 +192,34 @@ PrefixCache = Annotated[
         negative="--no-prefix-cache", group=SCHEDULER, help="Prefix caching: equal blocks of prompts are stored once."
     ),
 ]
+HostWrite = Annotated[
+    Literal["through", "evicted"] | None,
+    Parameter(
+        group=SCHEDULER, help="When blocks come to host memory: as they fill, or when they are evicted: evicted."
+    ),
+]
+HostLoad = Annotated[
+    Literal["ahead", "layers", "step"] | None,
+    Parameter(
+        group=SCHEDULER,
+        help="How blocks come back from host memory: the request waits, layer by layer behind the prefill, or the step waits: layers.",
+    ),
+]
+HostMemory = Annotated[
+    str | None,
+    Parameter(
+        group=SCHEDULER,
+        help="Host memory per chip that caches prefixes: 100GB, 2x (of the chip's own cache), or auto (80 % of what the hosts have). Default: none.",
+    ),
+]
+HostLink = Annotated[
+    str | None,
+    Parameter(
+        converter=to_quantity,
+        group=SCHEDULER,
+        help="Bandwidth of a chip's link to its host, one way: 64GB/s (default: the system's).",
+    ),
+]
 Picture = Annotated[
     Path | None,
     output_file(
@@ -253,6 +281,10 @@ class Scheduler(Options):
     reserve: Reserve = None
     mixed: MixedSteps = None
     prefix_cache: PrefixCache = None
+    host_cache: HostMemory = None
+    host_bandwidth: HostLink = None
+    host_write: HostWrite = None
+    host_load: HostLoad = None
 
 
 @Parameter(name="*")

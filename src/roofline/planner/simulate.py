@@ -26,6 +26,7 @@ from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
+from roofline.planner.host_tier import host_tier
 from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
 from roofline.planner.traffic import drawn
@@ -36,6 +37,7 @@ from roofline.planner.words import (
     DrawnWords,
     EngineWords,
     FormatWords,
+    HostWords,
     ModelLike,
     SchedulerWords,
     SimulateWords,
@@ -133,8 +135,17 @@ def simulate(
     policy = policy_of(profile.engine, **part(words, SchedulerWords))
     asked_question = cast("Serve", est.question)
     record = Record()
-    lanes, error, reasons = _lanes(
-        asked_question, rack, layout, profile, policy=policy, record=record, hash_block=asked.hash_block
+    host = part(words, HostWords)
+    nothing = HostWords()
+    lanes, error, reasons, said = _lanes(
+        asked_question,
+        rack,
+        layout,
+        profile,
+        policy=policy,
+        record=record,
+        hash_block=asked.hash_block,
+        host=nothing if apart else host,
     )
     service = Service(lanes, policy, record, front=float(profile.engine.front))
     chips_used, reads = est.chips, None
@@ -149,9 +160,9 @@ def simulate(
         alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
-        service.lanes, read_error, why = _lanes(
+        service.lanes, read_error, why, said = _lanes(
             asked_question, alone.system, reading, alone.calibration, policy=policy, record=record, hash_block=asked.hash_block,
-            first=len(lanes), only_prompts=True,
+            host=host, first=len(lanes), only_prompts=True,
         )  # fmt: skip
         error = max(error, read_error)
         reasons = (*reasons, *(f"prefill pool: {each}" for each in why))
@@ -166,7 +177,7 @@ def simulate(
     return Simulation(
         known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy), instances=count, chips=float(chips_used),
         limits=limits, slo=slo, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
-        remarks=(*notes, *asked.notes, *est.choices), **_recorded(record),
+        remarks=(*notes, *asked.notes, *said, *est.choices), **_recorded(record),
     )  # fmt: skip
 
 
@@ -315,8 +326,8 @@ def _pool(layout: Layout | None, chips: int | None, q: Serve, system: Any, words
 
 def cache_of(
     question: Serve, system: System, layout: Layout, profile: Calibration, chunk: Count
-) -> tuple[float, float]:
-    """Return the tokens that the cache of an attention rank holds for one pipeline lane, and what a sequence takes besides its own.
+) -> tuple[float, float, float]:
+    """Return the tokens that the cache of an attention rank holds for one pipeline lane, what a sequence takes besides its own, bytes of a token.
 
     A sequence of n tokens takes ``seat + n``: its state of fixed size and its share of working memory, then what it grows by; of
     layers with windows the chord between a prompt and a whole request counts.
@@ -342,20 +353,29 @@ def cache_of(
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
     free = float(room - one.weights - one.activations - one.runtime) + working * lanes
-    return free / slope / lanes, seat / slope
+    return free / slope / lanes, seat / slope, slope
 
 
 def _lanes(
     question: Serve, system: System, layout: Layout, profile: Calibration,
-    *, policy: Policy, record: Record, hash_block: int, first: int = 0, only_prompts: bool = False,
-) -> tuple[list[Lane], tuple[float, float], tuple[str, ...]]:  # fmt: skip
-    """Return the engine instances of a pool, the error of their tables, and why the plan does not fit."""
+    *, policy: Policy, record: Record, hash_block: int, host: HostWords, first: int = 0, only_prompts: bool = False,
+) -> tuple[list[Lane], tuple[float, float], tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    """Return the engine instances of a pool, the error of their tables, why the plan does not fit, and what is to be said of it."""
     count = int(layout.replicas * layout.pp)
     if count > _MOST_INSTANCES:
         raise QuestionError(fault("replicas", count, f"at most {_MOST_INSTANCES} engine instances are simulated"))
     ranks = int(layout.dp)
     chunk = float(chunk_of(question, layout, profile.engine))
-    capacity, seat = cache_of(question, system, layout, profile, chunk)
+    capacity, seat, token = cache_of(question, system, layout, profile, chunk)
+    tier, told = host_tier(
+        host.get("host_cache"),
+        host.get("host_bandwidth"),
+        system,
+        layout,
+        token=token,
+        own=max(capacity, 0.0),
+        layers=question.model.depth,
+    )
     reasons = [] if capacity > seat + 1 else ["weights and one request exceed the memory of a chip"]
     most = min(float(policy.max_num_seqs), max(capacity / max(seat + 1.0, float(question.input) / 4), 1.0)) * ranks
     longest = float(min(_LONGEST, max(capacity, 2.0)))
@@ -369,11 +389,11 @@ def _lanes(
         Lane(
             first + i, times, policy, record, ranks=ranks, capacity=capacity, seat=seat, chunk=chunk,
             yields=float(yielded(question)), drafts=float(question.draft_tokens), hash_block=hash_block,
-            only_prompts=only_prompts,
+            only_prompts=only_prompts, host=tier,
         )
         for i in range(count)
     ]  # fmt: skip
-    return lanes, times.error, tuple(reasons)
+    return lanes, times.error, tuple(reasons), (told,) if told else ()
 
 
 def _sent(
@@ -411,6 +431,6 @@ def _recorded(record: Record) -> dict[str, Any]:
         "requests": record.come, "refused": record.refused, "columns": columns,
         "series": {name: rows[:, i] for i, name in enumerate(SERIES)},
         "itl": Times.histogram(gaps.bins, gaps.sum, gaps.weight), "preemptions": record.preemptions,
-        "hit_tokens": record.hit_tokens, "asked_tokens": record.asked_tokens, "busy": record.busy,
+        "hit_tokens": record.hit_tokens, "fetched_tokens": record.fetched_tokens, "asked_tokens": record.asked_tokens, "busy": record.busy,
         "last_arrival": record.last_arrival, "interrupted": record.interrupted,
     }  # fmt: skip

@@ -45,12 +45,12 @@ _CLOSE: Final = 2.5
 """Ratio of two bandwidths whose roofs have no room for a name between them."""
 
 
-def draw(ax: Axes, sheet: Sheet) -> None:
-    """Add a sheet to the axes, and draw all of theirs afresh: limits and places of names depend on all of them."""
+def draw(ax: Axes, *sheets: Sheet) -> None:
+    """Add sheets to the axes, and draw all of theirs afresh: limits and places of names depend on all of them."""
     axes: Any = ax
     for artist in getattr(axes, "roofline_artists", ()):
         artist.remove()
-    axes.roofline_sheets = [*getattr(axes, "roofline_sheets", ()), sheet]
+    axes.roofline_sheets = [*getattr(axes, "roofline_sheets", ()), *sheets]
     before = set(map(id, ax.get_children()))
     _Drawing(ax, axes.roofline_sheets).everything()
     axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
@@ -122,8 +122,8 @@ class _Drawing:
         for track, color in self._tracks():
             self._track(track, color)
         self._legend()
-        # Places are known only once the figure is laid out.
-        self.figure.draw_without_rendering()
+        # Places are known only once the figure is laid out; names do not move the axes.
+        paper.settle(ax)
         self.names = Names(ax.get_window_extent())
         self._occupy()
         for sheet, color in self._colored():

@@ -415,11 +415,17 @@ def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) ->
 # The pictures --------------------------------------------------------------------------------------------------------
 
 
-def _roofline(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
-    track_ = words.pop("track", None)
+def roofed(est: Any, label: str, words: dict[str, Any]) -> Sheet:
+    """Return an answer under the roofs of its chip, by the words that a ``roofline`` takes."""
+    track_ = words.get("track")
     names = [] if track_ is None else [track_] if isinstance(track_, str) else list(track_)
-    grown = {name: words.pop(name) for name in ("along", "values") if name in words}
-    return plots.drawn(sheet(est, label, tracks=[track(est, name, **grown) for name in names], **words), ax=ax, **look)
+    grown = {name: words[name] for name in ("along", "values") if name in words}
+    own = {name: words[name] for name in ("levels", "band") if name in words}
+    return sheet(est, label, tracks=[track(est, name, **grown) for name in names], **own)
+
+
+def _roofline(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
+    return plots.drawn(roofed(est, label, words), ax=ax, **look)
 
 
 def _breakdown(est: Any, ax: Axes | None, _: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:

@@ -149,6 +149,7 @@ def few(axis: Any, low: float, high: float) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1.0,) if decades >= 3 else (1.0, 2.0, 5.0), numticks=20))
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
+    axis.set_tick_params(which="minor", labelbottom=False, labelleft=False)  # what is hidden is not laid out
 
 
 def tell(ax: Any, kind: str, text: str) -> None:
@@ -238,7 +239,11 @@ def settle(ax: Any) -> None:
     figure = ax.get_figure(root=True)
     for each in figure.axes:
         powers(each)
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:
+        engine.execute(figure)  # places all, and draws nothing
     width = figure.bbox.width - 4
     titles = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
     for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in titles):

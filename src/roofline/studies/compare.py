@@ -431,6 +431,8 @@ def compare(
         first, whole = found(made), placed.get("chips")
         if searched is not None:
             searched(first)
+        # What is estimated for one of the limits serves the others.
+        first.survey.best(*({"ttft": patience, "tpot": limit} for limit in limits))
         row = {limit: _best(first.with_limits(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
