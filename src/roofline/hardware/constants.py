@@ -241,6 +241,7 @@ class Calibration:
         sustained_fp8: of the part of the peak that 16 bits reach then, what products in fp8 reach of theirs.
         sustained_fp4: the same for products in 4 bits.
         tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
+        fused: whether passes over memory that the kernels around them may do (norms, activations, quantisation, permutation) take nothing.
         stands_for: the chip that the constants serve as its nearest relative's, where its own kernels were not timed.
         vendors: makers of the chips the constants were found on.
         elsewhere: factor that widens the interval on chips of other makers than ``vendors``.
@@ -271,6 +272,7 @@ class Calibration:
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
     tile: Ratio = 0.0
+    fused: bool = False
     stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
@@ -430,8 +432,9 @@ IDEAL: Final = Calibration(
     level="ideal",
     kernels={(name, "any"): Kernel() for name in KERNELS},
     links={name: Link() for name in COLLECTIVES},
+    fused=True,
 )
-"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped."""
+"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped, passes part of the kernels around them."""
 
 
 @remembered(64)

@@ -14,7 +14,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
 from roofline.operators.gradients import kept, of_inputs, of_weights, recast
-from roofline.operators.operations import Message, Op, Operation, Phase, Section, again
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, again, fused
 from roofline.operators.training_memory import WEIGHT, Held, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
@@ -82,10 +82,10 @@ class _Made:
 def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
     f, pp = profile.framework, p.layout.pp
-    fused, (first, *closing) = layers(p), ends(p)
-    inner = fused
+    plain, (first, *closing) = layers(p), ends(p)
+    inner = plain
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in fused)
+        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
         inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
@@ -126,7 +126,7 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
         ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
     # Attention that only one kind of model has unfused keeps no scores: none of its runs would fit.
-    remembered, working = _remembered(inner if f.unfused == "all" else fused, fused, question, p, f.gates)
+    remembered, working = _remembered(inner if f.unfused == "all" else plain, plain, question, p, f.gates)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layers"] / depth, ended["first"], ended["last"], hidden,
@@ -153,7 +153,7 @@ def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Pri
     Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
     """
     f = profile.framework
-    priced = [(work, price(work)) for work in operations]
+    priced = [(work, price(work)) for work in (map(fused, operations) if profile.fused else operations)]
     busy = _sum(cost.time for work, cost in priced if isinstance(work, Op))
     part: dict[bool, Num] = {}
     hidden: Num = 0.0
