@@ -30,7 +30,7 @@ class Found:
         service: its best service within the limits, or that with the requests in flight that were asked for; where nothing keeps the
             limits, the service that was looked at.
         given: whether it fits, and keeps the limits where it was to be found within them.
-        kept: whether it keeps the limits.
+        met: whether it keeps the limits.
         tpot: the limit on the time per output token.
         alike: the best service with weights as the checkpoint has them, where ``service`` has them in another format.
         widened: whether ``alike`` is a question here.
@@ -42,7 +42,7 @@ class Found:
     side: Side
     service: Service
     given: bool
-    kept: bool
+    met: bool
     tpot: float
     alike: Service | None
     widened: bool
@@ -84,9 +84,9 @@ def found(question: Asked, side: Side, progress: Progress | None = None) -> Foun
     ((most, best),) = under.items()
     given = bool(service.fits) and (made.asked or best is not None)
     times = (service.tpot, most), (service.ttft, made.patience)
-    kept = given and all(time is not None and bool(time <= limit) for time, limit in times)
+    within = given and all(time is not None and bool(time <= limit) for time, limit in times)
     alike = made.alike[0] if made.alike else None
-    return Found(side, service, given, kept, most, alike, bool(made.alike), tuple(curves), made.words, made.costs[0])
+    return Found(side, service, given, within, most, alike, bool(made.alike), tuple(curves), made.words, made.costs[0])
 
 
 @frozen(eq=False)

@@ -11,8 +11,8 @@ from attrs import frozen
 
 from roofline.core.text import figure
 from roofline.core.values import Record
-from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
+from roofline.planner.traffic import drawn
 from roofline.results.estimate import Estimate
 from roofline.results.limits import Limit
 from roofline.results.records import plain
@@ -49,9 +49,9 @@ class Confirmation:
     tokens_per_second_per_chip: float = np.nan
 
     @property
-    def kept(self) -> bool:
-        """Whether all limits are kept."""
-        return all(bool(each.kept(self.times[each.name])) for each in self.limits)
+    def met(self) -> bool:
+        """Whether all limits are met."""
+        return all(bool(each.met_by(self.times[each.name])) for each in self.limits)
 
     def __str__(self) -> str:
         told = ", ".join(each.written(self.times[each.name]) for each in self.limits)
@@ -62,7 +62,7 @@ class Confirmation:
     def to_dict(self) -> Record:
         """Return it under the names of the machine-readable form."""
         return {
-            "requests": self.requests, "replicas": self.replicas, "kept": self.kept,
+            "requests": self.requests, "replicas": self.replicas, "met": self.met,
             "output_tokens_per_s_per_chip": plain(self.tokens_per_second_per_chip),
             "limits": [each.record(self.times[each.name]) for each in self.limits],
         }  # fmt: skip
@@ -73,18 +73,14 @@ def shortly(est: Estimate) -> Simulation:
     q, layout = cast("Serve", est.question), est.layout
     part = min(float(layout.replicas), _REPLICAS) / float(layout.replicas)
     some = attrs.evolve(layout, replicas=float(layout.replicas) * part)
-    words: Any = {
-        "input": float(q.input), "output": float(q.output), "prefix": int(q.cached), "variation": float(q.variation),
-        "lengths_are": "lognormal" if q.variation > 0 else "fixed",
-    }  # fmt: skip
     if q.rate is not None:
-        trace = Trace.poisson(float(q.rate) * part, _OPEN, **words)
+        trace = drawn(attrs.evolve(q, rate=q.rate * part), _OPEN)
     else:
         flying = max(round(float(cast("Any", q.concurrency)) * part), 1)
         count = int(np.clip(_EACH * flying, _LEAST, max(_MOST, 3.0 * flying)))
         if q.requests_per_slot is not None:
             count = max(round(float(q.requests_per_slot) * flying), flying)
-        trace = Trace.closed(flying, count, **words)
+        trace = drawn(attrs.evolve(q, concurrency=float(flying)), count)
     return simulate(
         q.model, est.system, trace, some, level=est.calibration, draft_tokens=int(q.draft_tokens), accept_length=_given(q.accept_length),
         chunk=_given(q.chunk), imbalance=_given(q.imbalance),
@@ -159,7 +155,7 @@ def confirmations(
                 int(place), count, float(est.layout.replicas), times, tuple(limits), output_rate(sim, warm=warm)
             )
         )
-        if out[-1].kept:
+        if out[-1].met:
             break
         factor = {name: max(factor[name], times[name] / closed[name]) for name in factor}
     return tuple(out)

@@ -84,7 +84,7 @@ def sweep(
         RooflineError: a worker was killed.
 
     >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
-    >>> found.points, found.kept, found.best.layout.short(), float(found.best.question.batch)
+    >>> found.points, found.accepted, found.best.layout.short(), float(found.best.question.batch)
     (30, 9, 'tp=8', 64.0)
     """
     phases = [phase] if isinstance(phase, str) else list(phase)
@@ -118,8 +118,8 @@ def _wanted(
         raise QuestionError(
             fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
         )
-    held = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
-    return Wanted(names, None if frontier is not None else top, held)
+    bounds = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
+    return Wanted(names, None if frontier is not None else top, bounds)
 
 
 # How it goes ---------------------------------------------------------------------------------------------------------
