@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as installed
 from pathlib import Path
+from textwrap import indent
 
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
@@ -59,6 +60,20 @@ def without_gallery(app, docname, source):
         source[0] = source[0].replace("\ngallery/index\n", "\n")
 
 
+def with_changes(app, docname, source):
+    """Fill the page of changes: fragments that wait for the next release, by kind, then the changelog."""
+    if docname != "development/changes":
+        return
+    top = Path(app.srcdir).parent
+    kinds = {"added": "Added", "changed": "Changed", "fixed": "Fixed", "numbers": "Numbers changed"}
+    parts = [source[0], "## After the last entry"]
+    for kind, title in kinds.items():
+        found = sorted((top / "changelog.d").glob(f"*.{kind}.md"))
+        parts += [f"### {title}", *(f"- {indent(path.read_text(encoding='utf-8'), '  ').strip()}" for path in found)]
+    parts.append((top / "CHANGELOG.md").read_text(encoding="utf-8").removeprefix("# Changelog\n"))
+    source[0] = "\n\n".join(parts).replace("](docs/", "](../")
+
+
 def nearest(app, env, node, contnode):
     """Lead a reference by a private module's name to the one public place where the thing is described."""
     target = node["reftarget"]
@@ -94,4 +109,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", escaped, priority=900)
     app.add_html_math_renderer("mathml", inline_renderers=(equation, None), block_renderers=(equation, None))
     app.connect("source-read", without_gallery)
+    app.connect("source-read", with_changes)
     app.connect("missing-reference", nearest)

@@ -388,7 +388,7 @@ def training_runs() -> str:
         return _table([key, "runs", "MAPE", "median", "bias", "in interval"], rows)
 
     def apart(head: str, of: Callable[[rl.TrainingRun], str]) -> list[str]:
-        """Return rows of mixtures of experts and of dense models, told apart by a property of a run."""
+        """Return rows of mixtures of experts and of dense models, distinguished by a property of a run."""
         parts: dict[str, list[rl.Prediction]] = {}
         for p in found.predictions:
             if isinstance(p.run, rl.TrainingRun):

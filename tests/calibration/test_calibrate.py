@@ -393,7 +393,7 @@ def test_the_chip_is_what_the_rows_say():
 def test_rows_that_do_not_say_what_was_timed():
     rows = made("gemm", count=50)
     with pytest.raises(
-        rl.QuestionError, match=r"is not said: no row has a hardware column; name the one with chip= \(--chip\)"
+        rl.QuestionError, match=r"is not stated: no row has a hardware column; name the one with chip= \(--chip\)"
     ):
         calibrate(rows)
     both = [*(row | {"hardware": "h100_sxm"} for row in rows), *(row | {"hardware": "a100_sxm"} for row in rows)]

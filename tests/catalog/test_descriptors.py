@@ -340,3 +340,29 @@ def test_one_fault_is_reported_as_before(tmp_path):
     (tmp_path / "bad.toml").write_text(catalog.template("chip")[1].replace('"96 GB"', '"96GB"'), encoding="utf-8")
     with pytest.raises(DescriptorError, match="capacity='96GB': is not a size in bytes"):
         catalog.chip(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "table"),
+    [
+        ("chip", "hardware/chips/h100.toml", "chip"),
+        ("system", "hardware/systems/alps-gh200.toml", "system"),
+        ("fabric", "hardware/fabrics/infiniband.toml", "fabric"),
+        ("engine", "workloads/stacks/vllm.toml", "stack"),
+        ("framework", "workloads/frameworks/generic.toml", "framework"),
+        ("calibration", "hardware/calibration/generic.toml", "calibration"),
+        ("operation", "hardware/operation.toml", "operation"),
+        ("energy", "hardware/energy.toml", "energy"),
+    ],
+)
+def test_every_kind_of_file_reports_all_its_faults_at_once(kind, file, table, tmp_path):
+    """Two unknown keys in the head of a shipped file: both are named."""
+    text = (catalog.root() / file).read_text(encoding="utf-8")
+    assert text.count(f"[{table}]\n") == 1
+    path = tmp_path / Path(file).name
+    path.write_text(text.replace(f"[{table}]\n", f"[{table}]\nunknown_one = 1\nunknown_two = 2\n"), encoding="utf-8")
+    with pytest.raises(DescriptorError) as error:
+        catalog._load(kind, path)
+    assert "2 faults" in str(error.value)
+    assert "unknown_one" in str(error.value)
+    assert "unknown_two" in str(error.value)

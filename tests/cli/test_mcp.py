@@ -33,8 +33,8 @@ def test_answers_are_json():
 
 
 def test_one_of_rate_and_concurrency():
-    with pytest.raises(QuestionError, match="one of them"):
-        TOOLS["simulate"]("llama-3.1-8b", "dgx-h100")
+    with pytest.raises(QuestionError, match="exactly one of concurrency and rate"):
+        TOOLS["simulate"]("llama-3.1-8b", "dgx-h100", rate=1, concurrency=2)
 
 
 def test_the_sdk_s_own_client():

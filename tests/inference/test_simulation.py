@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from roofline.inference.policies import Policy
 from roofline.inference.requests import Request
-from roofline.inference.simulation import Lane, Record, Router, Service, run
+from roofline.inference.simulation import HostTier, Lane, Record, Router, Service, run
 from roofline.inference.traces import Trace
 
 
@@ -26,11 +26,11 @@ class Linear:
 
 
 def served(
-    requests, *, policy=None, lanes=1, ranks=1, capacity=1e9, chunk=2048.0, yields=1.0, loop=None, front=0.0, times=None
-):
+    requests, *, policy=None, lanes=1, ranks=1, capacity=1e9, chunk=2048.0, yields=1.0, loop=None, front=0.0, times=None, host=None,
+):  # fmt: skip
     policy, record = policy or Policy(), Record()
     every = [
-        Lane(i, times or Linear(), policy, record, ranks=ranks, capacity=capacity, seat=0.0, chunk=chunk, yields=yields, drafts=0.0, hash_block=512)
+        Lane(i, times or Linear(), policy, record, ranks=ranks, capacity=capacity, seat=0.0, chunk=chunk, yields=yields, drafts=0.0, hash_block=512, host=host)
         for i in range(lanes)
     ]  # fmt: skip
 
@@ -106,14 +106,16 @@ def test_jumps_are_steps(requests, chunk, mixed):
     st.lists(st.tuples(st.floats(0, 2), st.integers(1, 3000), st.integers(1, 400), st.integers(0, 3)), min_size=1, max_size=40),
     st.floats(3500, 12000), st.integers(1, 2), st.integers(1, 3), st.sampled_from(["fcfs", "priority"]),
     st.sampled_from(["round_robin", "least_loaded", "prefix"]), st.sampled_from([0.0, 0.5, 1.0]), st.booleans(), st.sampled_from([1.0, 2.3]),
+    st.none() | st.builds(HostTier, st.floats(0, 20000), st.floats(0, 1e-3), st.just(32.0)), st.sampled_from(["through", "evicted"]),
+    st.sampled_from(["ahead", "layers", "step"]),
 )  # fmt: skip
-def test_nothing_is_lost(requests, capacity, lanes, ranks, order, router, reserve, mixed, yields):
+def test_nothing_is_lost(requests, capacity, lanes, ranks, order, router, reserve, mixed, yields, host, write, load):
     """Every request ends once with all its tokens, and the caches are empty then, however often some are preempted."""
     rows = [
         (t, i, o, tuple(range(family * 100, family * 100 + i // 512)), family) for t, i, o, family in sorted(requests)
     ]
-    policy = Policy(order=order, router=router, reserve=reserve, mixed=mixed)
-    record, every = served(rows, policy=policy, lanes=lanes, ranks=ranks, capacity=capacity, yields=yields)
+    policy = Policy(order=order, router=router, reserve=reserve, mixed=mixed, host_write=write, host_load=load)
+    record, every = served(rows, policy=policy, lanes=lanes, ranks=ranks, capacity=capacity, yields=yields, host=host)
     assert len(record.ttft) == len(requests)
     assert not record.refused
     assert record.tokens == pytest.approx(sum(each[2] for each in requests))
@@ -238,3 +240,68 @@ def test_an_interrupt_keeps_what_is_done():
     run(Service([lane], policy, record), Trace("cut", source, 100))
     assert record.interrupted
     assert 50 < len(record.ttft) < 61
+
+
+# Host memory ----------------------------------------------------------------------------------------------------------
+
+
+def family(each, blocks=4):
+    """Return the hash ids of a prompt of its own."""
+    return tuple(range(100 * each, 100 * each + blocks))
+
+
+def test_the_end_of_a_prompt_is_evicted_first():
+    """Room for three of a prompt's four blocks besides another prompt: the first three are found again, as engines free blocks from the end."""
+    record, _ = served(
+        [(0.0, 2049, 1, family(1)), (5.0, 513, 1, family(2, 1)), (10.0, 2049, 1, family(1))], capacity=2100.0
+    )
+    assert list(record.cached) == [0, 0, 1536]
+
+
+@pytest.mark.parametrize(
+    ("load", "layers", "waits"),
+    [
+        ("ahead", 32.0, 2048 * 1e-3), ("step", 32.0, 2048 * 1e-3),  # the whole copy
+        ("layers", 32.0, 2048e-3 - 0.01 * (1 - 1 / 32)), ("layers", 1.0, 2048e-3),  # what the prefill does not hide
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("write", ["through", "evicted"])
+def test_a_copy_takes_its_time(load, layers, waits, write):
+    """The third request finds its prompt of 2,048 + 100 tokens in host memory, evicted by the second: 100 tokens are read, in 10 ms."""
+    rows = [(0.0, 2148, 1, family(1)), (5.0, 2148, 1, family(2)), (10.0, 2148, 1, family(1))]
+    record, _ = served(
+        rows, capacity=2200.0, policy=Policy(host_write=write, host_load=load), host=HostTier(1e5, 1e-3, layers),
+        times=Linear(d=0, s=0),
+    )  # fmt: skip
+    assert (list(record.cached), record.fetched_tokens) == ([0, 0, 2048], 2048)
+    read = Linear(d=0, s=0).mixed(0, 0, 100, 2048 + 50)
+    assert record.ttft[2] == pytest.approx(read + waits, rel=1e-2)
+
+
+def test_others_run_while_blocks_are_copied():
+    """Where the request waits, one that comes after it does not; where the step waits, both do."""
+    rows = [(0.0, 2148, 1, family(1)), (5.0, 2148, 1, family(2)), (10.0, 2148, 1, family(1)), (10.0, 60, 1)]
+    first = {}
+    for load in ("ahead", "step"):
+        record, _ = served(rows, capacity=2300.0, policy=Policy(host_load=load), host=HostTier(1e5, 1e-3))
+        first[load] = dict(zip(record.input, record.ttft, strict=True))[60]
+    assert first["ahead"] < 0.1 < 2.0 < first["step"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 8)), min_size=2, max_size=40), st.floats(4200, 9000),
+    st.floats(0, 12000), st.floats(0, 12000), st.sampled_from(["through", "evicted"]), st.sampled_from(["ahead", "layers", "step"]),
+)  # fmt: skip
+def test_more_host_memory_never_lowers_hits(rows, capacity, less, more, write, load):
+    """Of requests one after another, whose order no cache changes."""
+    requests = [(10.0 * i, 512 * n + 7, 2, family(each, n)) for i, (each, n) in enumerate(rows)]
+    hits = []
+    for tokens in (0.0, min(less, less + more), less + more):
+        record, _ = served(
+            requests, capacity=capacity, policy=Policy(host_write=write, host_load=load), host=HostTier(tokens, 1e-7)
+        )
+        hits.append(record.hit_tokens)
+    none, _ = served(requests, capacity=capacity)
+    assert none.hit_tokens == hits[0] <= hits[1] <= hits[2]
+    assert list(none.input) == list(record.input)

@@ -18,7 +18,7 @@ import roofline as rl
 from roofline import plots
 from roofline.cli import app, console
 from roofline.inference.service import cadence
-from roofline.planner import candidates
+from roofline.planner import candidates, survey
 from roofline.planner.plans import limit
 from roofline.planner.selection import OBJECTIVES
 
@@ -262,7 +262,7 @@ def test_limits_are_seconds_or_text():
 
 
 def test_too_many_plans_are_refused(monkeypatch):
-    monkeypatch.setattr(candidates, "_MOST_CANDIDATES", 1000)
+    monkeypatch.setattr(survey, "MOST_CANDIDATES", 1000)
     with pytest.raises(rl.QuestionError, match="1,000 are the most"):
         rl.search("llama-3.1-8b", "dgx-h100")
 
@@ -289,13 +289,11 @@ def test_loads_go_from_one_a_replica_to_as_many_as_fit(dp, pp, replicas, room):
 
 @given(st.floats(1, 1e6))
 def test_no_two_chunks_are_the_same_question(read):
-    ways = [cadence(read, 100.0, 8.0, 4.0, float(chunk)) for chunk in candidates._chunks(read)]
+    ways = [cadence(read, 100.0, 8.0, 4.0, float(chunk)) for chunk in survey._chunks(read)]
     found = {(float(way.chunks), float(way.most)) for way in ways}
     assert len(found) == len(ways)
     # None of the pieces, and of the whole prompts in one chunk, that any chunk makes is left out.
-    made = [
-        {(np.ceil(read / c), max(c // read, 1)) for c in of} for of in (candidates._chunks(read), candidates._CHUNKS)
-    ]
+    made = [{(np.ceil(read / c), max(c // read, 1)) for c in of} for of in (survey._chunks(read), candidates.CHUNKS)]
     assert made[0] == made[1]
 
 
@@ -310,7 +308,11 @@ def test_a_comparison_is_a_search():
 
 def test_progress_is_told():
     seen = []
-    rl.search("qwen3-30b-a3b", "gb200-nvl72", progress=lambda done, total: seen.append((done, total)))
+    found = rl.search("qwen3-30b-a3b", "gb200-nvl72", progress=lambda done, total: seen.append((done, total)))
+    assert found.best is not None
+    assert 0 < seen[-1][0] < seen[-1][1] / 2
+    seen.clear()
+    assert found.kept.any()
     done, total = zip(*seen, strict=True)
     assert sorted(done) == list(done)
     assert set(total) == {done[-1]}
@@ -587,7 +589,7 @@ def test_a_higher_limit_on_power_never_does_worse_for_two_pools(two_pools, low, 
             assert room["power_w"] == pytest.approx(room["copies"] * float(best.power("hall")))
             assert room["chips"] == room["copies"] * float(best.chips)
             # No plan that is accepted makes more, but for what pricing a pair leaves out.
-            power, rate = found.pairs.hall_power, found.pairs.rate * found.question.output
+            power, rate = found.pairs.all.hall_power, found.pairs.all.rate * found.question.output
             every_ = (np.floor(most / (power * 1.005)) * rate)[found.accepted]
             assert room["output_tokens_per_s"] >= every_.max(initial=0.0) * (1 - 0.005)
     assert made[1] >= made[0]
@@ -596,8 +598,8 @@ def test_a_higher_limit_on_power_never_does_worse_for_two_pools(two_pools, low, 
 def test_pairs_are_priced_in_watts_as_their_answers_say(two_pools):
     found = two_pools.disaggregated
     some = np.linspace(0, found.accepted.size - 1, 40).astype(int)
-    full = found._full(some)
-    np.testing.assert_allclose(full.power("hall"), found.pairs.hall_power[some], rtol=0.005)
+    full = found._full(found.pairs.all.select(some))
+    np.testing.assert_allclose(full.power("hall"), found.pairs.all.hall_power[some], rtol=0.005)
 
 
 def test_a_limit_on_power_of_two_pools_is_reported(two_pools):

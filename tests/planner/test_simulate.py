@@ -137,11 +137,97 @@ def test_the_command(capsys, tmp_path):
     assert told["completed"] == 50
     assert np.loadtxt(tmp_path / "x.csv", delimiter=",", skiprows=1).shape == (50, 10)
     for words, line in (
-        ([], "--trace"),
-        (["--rate", "1", "--concurrency", "2"], "--trace"),
-        (["--trace", str(path), "--input", "4"], "--input"),
+        (["--rate", "1", "--concurrency", "2"], "exactly one of concurrency and rate"),
+        (["--trace", str(path), "--input", "4"], "is not to be given with a trace"),
+        (["--hash-block", "16"], "--hash-block"),
     ):
         with pytest.raises(SystemExit) as end:
             app.main(["simulate", "llama-3.1-8b", "--system", "dgx-h100", *words])
         assert end.value.code == 2
         assert line in capsys.readouterr().err
+
+
+def test_the_words_of_an_estimate():
+    """What estimate takes, simulate takes: lengths and load under either name, or as a service."""
+    where = {"chips": 1, "requests": 60}
+    told = [
+        rl.simulate("llama-3.1-8b", "dgx-h100", isl=1024, osl=32, rate=5, **where),
+        rl.simulate("llama-3.1-8b", "dgx-h100", input=1024, output=32, rate=5, **where),
+        rl.simulate(rl.Serve(rl.model("llama-3.1-8b"), isl=1024, osl=32, rate=5), "dgx-h100", **where),
+    ]
+    assert len({each.ttft.mean for each in told}) == 1
+    assert told[0].trace == "drawn, 1,024 tokens in, 32 out, 5 requests/s: 60 requests"
+    loop = rl.simulate("llama-3.1-8b", "dgx-h100", input=128, output=8, chips=1)
+    assert loop.requests == 640  # 64 in flight, as in estimate, ten requests each
+
+
+def test_a_cached_prefix_is_drawn_to_the_token():
+    told = rl.simulate(
+        "llama-3.1-8b", "dgx-h100", input=2000, output=8, cached=1000, variation=0, concurrency=1, requests=50, chips=1
+    )
+    assert told.prefix_hit_rate == pytest.approx(49 / 50 / 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"isl": 8, "input": 9}, "isl=8: is input"), ({"trace": SMALL, "isl": 8}, "isl=8: is not to be given with a trace"),
+        ({"num_prompts": 5}, "num_prompts: here it is requests="), ({"burstiness": 0.5}, "burstiness=0.5: is of requests that come at a rate"),
+        ({"rate": [1.0, 2.0]}, "rate.*must be one number"), ({"input": [1.0, 2.0]}, "must be one number"), ({"cached": 5000, "input": 100}, "cached"),
+        ({"lengths": "normal"}, "no such distribution"), ({"requests_per_slot": 2, "rate": 1.0}, "requests_per_slot"),
+    ],
+)  # fmt: skip
+def test_drawn_requests_that_have_no_meaning(words, told):
+    with pytest.raises(rl.QuestionError, match=told):
+        rl.simulate("llama-3.1-8b", "dgx-h100", **words)
+
+
+def test_a_service_has_no_trace():
+    with pytest.raises(rl.QuestionError, match="not to be given with a Serve"):
+        rl.simulate(rl.Serve(rl.model("llama-3.1-8b")), "dgx-h100", SMALL)
+
+
+# Host memory as a tier of the prefix cache ------------------------------------------------------------------------------
+
+TALK = rl.Trace.sessions(1.0, 60, turns=5, think=60, input=1024, seed=1)
+
+
+def test_host_memory_is_a_tier_of_the_prefix_cache():
+    one, far = (
+        rl.simulate("llama-3.1-70b", "dgx-h100", TALK, rl.Layout(tp=4), memory_fraction=0.6, **words)
+        for words in ({}, {"host_cache": "20 GB"})
+    )
+    assert one.host_hit_rate == 0 < far.host_hit_rate
+    assert far.prefix_hit_rate > one.prefix_hit_rate
+    # 20 GB of each rank over 2 x 8 / 4 heads x 128 x 2 bytes x 80 layers, copied at 64 GB/s x 54 / 64.
+    told = next(each for each in far.remarks if "host memory" in each)
+    assert "20 GB per chip, 244,141 tokens of each attention rank, copied at 54 GB/s per chip" in told
+    fields = far.to_dict()
+    assert fields["host_hit_rate"] == pytest.approx(far.fetched_tokens / far.asked_tokens)
+    assert "copied from host memory" in str(far)
+
+
+def test_host_memory_as_text():
+    own = {
+        size: rl.simulate("llama-3.1-8b", "dgx-h100", TALK.first(5), rl.Layout(), host_cache=size).remarks[0]
+        for size in ("auto", "200 GB", 200e9)
+    }
+    assert len(set(own.values())) == 1  # 2 TB of eight chips, 80 % of it
+    assert (
+        "caches prefixes"
+        in rl.simulate("llama-3.1-8b", "dgx-h100", TALK.first(5), rl.Layout(), host_cache="2x").remarks[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "words", "told"),
+    [
+        ("dgx-h100", {"host_bandwidth": "64 GB/s"}, "host_bandwidth.*give host_cache too"), ("dgx-h100", {"host_cache": "much"}, "host_cache"),
+        ("gb200-nvl72", {"host_cache": "auto"}, "host memory of gb200-nvl72 is not known"), ("dgx-h100", {"host_cache": -1.0}, "host_cache"),
+        ("dgx-h100", {"host_cache": "1 GB", "host_bandwidth": 0.0}, "host_bandwidth"), ("dgx-h100", {"host_load": "soon"}, "host_load"),
+        ("dgx-h100", {"host_cache": "9.9.9x"}, "host_cache"),
+    ],
+)  # fmt: skip
+def test_host_memory_that_has_no_meaning(system, words, told):
+    with pytest.raises(rl.RooflineError, match=told):
+        rl.simulate("llama-3.1-8b", system, SMALL, rl.Layout(), **words)

@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.cli import app
+from roofline.planner.frontier import order
 
 WORDS = {"dtype": "fp8", "input": 2000, "output": 400}
 
@@ -43,7 +45,8 @@ def test_a_pair_is_what_its_pools_are(found):
     """A pair is priced at a load, and its answer finds that load again: nearly, where hardly more than one request is in flight."""
     apart = found.disaggregated
     places = np.linspace(0, apart.kept.size - 1, 40).astype(int)
-    full, pairs = apart._full(places), apart.pairs
+    pairs = apart.pairs.all
+    full = apart._full(pairs.select(places))
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
         off = np.abs(quantity / getattr(pairs, name)[places] - 1)
         assert np.quantile(off, 0.9) < 5e-3
@@ -51,6 +54,20 @@ def test_a_pair_is_what_its_pools_are(found):
         assert off.max() < 0.03
     assert (full.chips == sum(pairs.chips)[places]).all()
     assert (pairs.ttft_of(places) == pairs.ttft[places]).all()
+
+
+@settings(max_examples=15)
+@given(tpot=times, ttft=times, whole=st.sampled_from((None, 8.0, 100.0)))
+def test_the_best_pairs_come_in_the_order_of_all(found, tpot, ttft, whole):
+    """Those that are numbered as far as is asked, and all of them put in order."""
+    apart = attrs.evolve(found.held(ttft=ttft, tpot=tpot).disaggregated, whole=whole)
+    told = [(part.reader, part.answerer, part.reading, part.answering) for part in apart._leading()]
+    every = apart.pairs.all.select(order(apart.accepted, apart._score, apart._axes[1]))
+    for got, want in zip(
+        zip(*told, strict=True), (every.reader, every.answerer, every.reading, every.answering), strict=False
+    ):
+        assert np.array_equal(np.concatenate(got), want)
+    assert sum(len(part[0]) for part in told) == every.size
 
 
 def test_no_split_that_was_not_tried_does_better():
@@ -87,7 +104,7 @@ def test_an_objective_is_that_of_pools_too(objective):
     apart = rl.search(
         "llama-3.1-8b", "dgx-h100", chips=2, disaggregated=True, objective=objective, **WORDS
     ).disaggregated
-    full = apart._full(np.flatnonzero(apart.kept))
+    full = apart._full(apart.pairs.all.select(apart.kept))
     value = np.broadcast_to(getattr(full, objective), np.shape(full.ttft))
     most = value.max() if objective == "tokens_per_second_per_user" else value.min()
     assert float(getattr(apart.best, objective)) == pytest.approx(most, rel=0.01)

@@ -81,7 +81,7 @@ def test_the_largest_operations_are_named(drawn, est):
     finding, asked = drawn.get_title(loc="left").split("\n")
     assert finding == f"{est.bound} bounds {est.bounds[est.bound]:.0%} of the time on GB200 NVL72 (chip: GB200)"
     assert asked == "deepseek-v3, input 4,096, output 1,024 tokens"
-    # The diamonds are told apart by their steps, with the part that communication takes.
+    # The diamonds are distinguished by their steps, with the part that communication takes.
     assert [text for text in texts(drawn) if text.startswith("communication (")] != []
 
 

@@ -84,9 +84,9 @@ def found(question: Asked, side: Side, progress: Progress | None = None) -> Foun
     ((most, best),) = under.items()
     given = bool(service.fits) and (made.asked or best is not None)
     times = (service.tpot, most), (service.ttft, made.patience)
-    kept = given and all(time is not None and bool(time <= limit) for time, limit in times)
+    within = given and all(time is not None and bool(time <= limit) for time, limit in times)
     alike = made.alike[0] if made.alike else None
-    return Found(side, service, given, kept, most, alike, bool(made.alike), tuple(curves), made.words, made.costs[0])
+    return Found(side, service, given, within, most, alike, bool(made.alike), tuple(curves), made.words, made.costs[0])
 
 
 @frozen(eq=False)

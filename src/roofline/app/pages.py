@@ -140,26 +140,26 @@ def watched(work: Callable[[Progress], T]) -> Iterator[T | tuple[int, int]]:
     Raises:
         BaseException: what the work raises.
     """
-    told: Queue[tuple[str, Any]] = Queue()
+    messages: Queue[tuple[str, Any]] = Queue()
     left = Event()
 
     def tell(done: int, total: int) -> None:
         if left.is_set():
             raise _Left
-        told.put(("step", (done, total)))
+        messages.put(("step", (done, total)))
 
     def run() -> None:
         try:
-            told.put(("result", work(tell)))
+            messages.put(("result", work(tell)))
         except _Left:
             pass
         except BaseException as error:
-            told.put(("error", error))
+            messages.put(("error", error))
 
     Thread(target=run, daemon=True).start()
     try:
         while True:
-            kind, value = told.get()
+            kind, value = messages.get()
             if kind == "error":
                 raise value
             yield value

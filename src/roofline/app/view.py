@@ -312,12 +312,12 @@ def _bars(each: Found) -> Iterator[Bar]:
             "activations": memory.activations,
             "engine": memory.runtime,
         }
-        held = [
+        shares = [
             Part(kind, float(size) / capacity, show(float(size), BYTE, 3), PARTS + i)
             for i, (kind, size) in enumerate(kinds.items())
         ]
         free = max(capacity - float(memory.total), 0.0)
-        yield Bar(f"{where}: memory of a chip", [*held, Part("free", free / capacity, show(free, BYTE, 3), 7)])
+        yield Bar(f"{where}: memory of a chip", [*shares, Part("free", free / capacity, show(free, BYTE, 3), 7)])
 
 
 def _rooflines(found: Sequence[Found]) -> Iterator[Block]:

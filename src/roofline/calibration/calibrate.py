@@ -85,7 +85,7 @@ def calibrate(
         The fitted profile, its errors, and what was not fitted.
 
     Raises:
-        DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or it is not said what was timed.
+        DescriptorError: a file cannot be read. QuestionError: no class has rows enough, or what was timed is not stated.
     """
     files, left = _files(what, collective=collective, ranks=ranks)
     rack, timed = _machine([row for rows in files.values() for row in rows], chip, system)
@@ -276,8 +276,8 @@ def _machine(
     rows: Sequence[Mapping[str, str]], chip: str | Path | Chip | None, system: str | Path | System | None
 ) -> tuple[System | None, Chip]:
     """Return what was timed: the system, where it is known, and what one rank of it runs on."""
-    said = sorted({row["hardware"] for row in rows if row.get("hardware")})
-    strange = [name for name in said if name not in MACHINES and name not in catalog.names("chip")]
+    hardware = sorted({row["hardware"] for row in rows if row.get("hardware")})
+    strange = [name for name in hardware if name not in MACHINES and name not in catalog.names("chip")]
     if len(strange) > 1:
         raise QuestionError(fault("hardware", ", ".join(strange), "are several chips", "keep the rows of one"))
     if system is not None:
@@ -291,33 +291,33 @@ def _machine(
         machines = [name for name in (*MACHINES.values(), timed.name) if name in catalog.names("system")]
         named = next((name for name in machines if catalog.system(name).package.name == timed.name), None)
         return (None if named is None else catalog.system(named)), timed
-    if len(said) != 1:
-        rule = "are several chips" if said else "is not said: no row has a hardware column"
-        raise QuestionError(fault("hardware", ", ".join(said), rule, "name the one with chip= (--chip)"))
-    named = MACHINES.get(said[0], said[0])
+    if len(hardware) != 1:
+        rule = "are several chips" if hardware else "is not stated: no row has a hardware column"
+        raise QuestionError(fault("hardware", ", ".join(hardware), rule, "name the one with chip= (--chip)"))
+    named = MACHINES.get(hardware[0], hardware[0])
     if named in catalog.names("system"):
         rack = catalog.system(named)
         return rack, rack.chip
-    return None, catalog.chip(said[0])
+    return None, catalog.chip(hardware[0])
 
 
 def _of(row: Mapping[str, str], rack: System | None, timed: Chip) -> bool:
     """Return whether a row is of this chip: it says so, or says nothing that the library knows."""
-    said = row.get("hardware") or ""
-    known = MACHINES.get(said)
+    named = row.get("hardware") or ""
+    known = MACHINES.get(named)
     if known is not None:
         return known == (rack.name if rack is not None else "") or catalog.system(known).package.name == timed.name
-    return said in ("", timed.name) or said not in catalog.names("chip")
+    return named in ("", timed.name) or named not in catalog.names("chip")
 
 
 def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
     """Return the part of the matrix rate that products of ten milliseconds and more reach, of what shorter ones do."""
-    kept = []
+    reached = []
     for part in parts:
         if part.timings.kernel == "gemm":
             long = np.asarray(part.timings.measured) > _LONG
-            kept += errors(part, profile)[long].tolist()
-    return float(min(np.exp(np.median(kept)), 1.0)) if len(kept) >= _LONG_ENOUGH else profile.sustained
+            reached += errors(part, profile)[long].tolist()
+    return float(min(np.exp(np.median(reached)), 1.0)) if len(reached) >= _LONG_ENOUGH else profile.sustained
 
 
 def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
@@ -368,9 +368,11 @@ class Calibrated(Displayed):
             )
             if names
         ]
-        told = f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
+        headline = (
+            f"{self.profile.name}: constants of {self.chip.title or self.chip.name} from {self.source}; mean errors"
+        )
         more = ["", *loose, *self.notes] if loose or self.notes else []
-        return "\n".join([told, "", columns(rows, head=head, right=range(2, 8)), *more])
+        return "\n".join([headline, "", columns(rows, head=head, right=range(2, 8)), *more])
 
     def to_dict(self) -> Record:
         """Return the fits under names with units."""
@@ -431,19 +433,19 @@ def _path(key: Key) -> str:
 
 def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
     """Return the constants that a class or way has, and their values."""
-    told = [(name, getattr(constants, name)) for name in FITTED[key if isinstance(key, str) else key[0]]]
-    return [(name, float(value)) for name, value in told if value is not None]
+    values = [(name, getattr(constants, name)) for name in FITTED[key if isinstance(key, str) else key[0]]]
+    return [(name, float(value)) for name, value in values if value is not None]
 
 
 def _constants(each: Fit) -> str:
     out = []
     for key, constants in each.constants.items():
-        told = [
+        values = [
             f"{n} {_shown(n, v)}"
             for n, v in _told(key, constants)
             if not {n, f"{key}.{n}"} & {*each.undetermined, *each.ended}
         ]
-        out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(told))
+        out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(values))
     return "; ".join(out)
 
 

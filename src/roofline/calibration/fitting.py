@@ -177,9 +177,9 @@ def off(part: Part, profile: Calibration) -> NDArray[np.float64]:
 def halves(part: Part) -> tuple[Part, Part]:
     """Return every other row of each stack, to fit (at most :data:`_MOST`), and the rest, to check."""
     check = part.timings.columns["check"] > 0
-    kept = np.flatnonzero(~check)
+    fitted = np.flatnonzero(~check)
     ours = np.zeros_like(check)
-    ours[kept[:: max(1, len(kept) // _MOST)]] = True
+    ours[fitted[:: max(1, len(fitted) // _MOST)]] = True
     return tuple(attrs.evolve(part, timings=part.timings.select(where)) for where in (ours, check))  # type: ignore[return-value]
 
 
@@ -268,8 +268,8 @@ def _within(
     while True:
         left = [each for each in free if each not in ended]
         best, loose = _search(parts, given, left)
-        kept = [each for each in left if _names(each, free) not in loose]
-        more = [each for each in _ended(best, kept) if isinstance(each[0], tuple)]
+        usable = [each for each in left if _names(each, free) not in loose]
+        more = [each for each in _ended(best, usable) if isinstance(each[0], tuple)]
         if not more or len(more) == len(left):
             return best, loose, _named(ended, free)
         # One at a time, the parts of peaks first: what the others then say may lie inside.
@@ -289,9 +289,9 @@ def _search(
     if not loose or len(loose) == len(free):
         return best, ()
     # What runs to nothing has no error either: it is kept where the value it started from would explain less.
-    told = [each for each in free if each not in loose]
-    plain, kept = _run(parts, given, told)
-    if kept.cost <= found.cost * _AS_WELL:
+    firm = [each for each in free if each not in loose]
+    plain, inside = _run(parts, given, firm)
+    if inside.cost <= found.cost * _AS_WELL:
         return plain, _named(loose, free)
     still = []
     for each in loose:

@@ -109,14 +109,14 @@ def _collectives(
     path: Path, lines: Sequence[str], found: Sequence[re.Match[str]], *, tool: str, collective: str, ranks: int | None
 ) -> Foreign:
     text = "\n".join(lines)
-    said = collective.replace("-", "_") or next(
+    name = collective.replace("-", "_") or next(
         (match[1] for match in [_NAMED.search(path.name), _NAMED.search(text)] if match), ""
     )
-    kernel = _COLLECTIVES.get(said.lower())
+    kernel = _COLLECTIVES.get(name.lower())
     if kernel is None:
         rule = (
             "neither the file nor its name says which collective it timed"
-            if not said
+            if not name
             else "is no collective that can be fitted"
         )
         raise QuestionError(

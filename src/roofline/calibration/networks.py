@@ -95,14 +95,14 @@ def read(rows: Iterable[Mapping[str, str]], level: str = "calibrated", file: str
 
 def _row(row: Mapping[str, str], level: str) -> Row:
     rack = catalog.system(row["system"])
-    ranks, held = float(row["ranks"]), float(row["ranks_per_node"])
+    ranks, local = float(row["ranks"]), float(row["ranks_per_node"])
     tiers = rack.tiers
     if row["fabric"]:
         outer = attrs.evolve(
             tiers[-1], bandwidth=float(row["rank_gb_s"]) * GIGA, fabric=catalog.fabric(row["fabric"]),
             in_network=row["algorithm"] == "collnet",
         )  # fmt: skip
-        tiers = (*(attrs.evolve(t, size=min(float(t.size), held)) for t in tiers[:-1]), outer)
+        tiers = (*(attrs.evolve(t, size=min(float(t.size), local)) for t in tiers[:-1]), outer)
     kind, size = row["collective"], float(row["bytes"])
     ways = (row["path"],) if row["path"] else _HELD[row["algorithm"]]
     if kind in ("dispatch", "combine"):
@@ -116,7 +116,7 @@ def _row(row: Mapping[str, str], level: str) -> Row:
         message = Message(kind, kind, size, ranks)
     return Row(
         row["system"], row["fabric"], row["group"], message, tiers, ways, float(row["measured_us"]) * MICRO,
-        catalog.profile(level, rack), ranks, ranks / held,
+        catalog.profile(level, rack), ranks, ranks / local,
     )  # fmt: skip
 
 

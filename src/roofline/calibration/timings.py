@@ -75,11 +75,11 @@ class Timings:
     Attributes:
         kernel: class, a key of :data:`roofline.hardware.constants.KERNELS`; of a message, what was called.
         form: format the class tells apart: of weights, or of the cache; "" of a message.
-        stack: whose kernels they are; "" where that is not said.
+        stack: whose kernels they are; "" where that is not stated.
         work: what was done, an array for all rows.
         measured: time of each.
         ways: of a message, the ways it may have gone.
-        columns: what the rows said, by column.
+        columns: what the rows state, by column.
     """
 
     kernel: str
@@ -279,9 +279,9 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             aside[why] += 1
             continue
         kind = KINDS[name]
-        said = _format(row, kind)
+        dtype = _format(row, kind)
         numbers = [_number(row, column, place) for column in (*kind.columns, "measured_us")]
-        told = (
+        columns = (
             float((row.get("includes_act_quant") or "1") != "0"),
             float(row.get("distribution") == "balanced"),
             PASSES.get(row.get("kernel") or "", 2 * float(ACTIVATION.bytes)),
@@ -289,8 +289,8 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
             float(row.get("l2_hot_weights") == "0"),
             _number(row, "matrices", place) if row.get("matrices") else 3.0,
         )
-        form = said
-        groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *told))
+        form = dtype
+        groups.setdefault((name, SAME.get(form, form), _stack(row)), []).append((*numbers, *columns))
     try:
         out = [_timed(key, listed, chip, aside) for key, listed in groups.items()]
     except QuestionError as error:
@@ -300,12 +300,12 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
 
 def _format(row: Mapping[str, str], kind: Kind) -> str:
     """Return the format that tells a row's kernel apart; of a narrow cache that is widened and multiplied in 16 bits, as of weights."""
-    said, multiplied = (
+    stated, multiplied = (
         NAMES.get(text, text) for text in (row.get(kind.form) or row.get("dtype") or "", row.get("dtype") or "")
     )
-    if kind.form != "kv_dtype" or said in SIXTEEN_BIT or said not in DTYPES:
-        return said if kind.form else ""
-    return said if multiplied == said else "w8a16" if dtype(said).bytes >= 1 else "w4a16"
+    if kind.form != "kv_dtype" or stated in SIXTEEN_BIT or stated not in DTYPES:
+        return stated if kind.form else ""
+    return stated if multiplied == stated else "w8a16" if dtype(stated).bytes >= 1 else "w4a16"
 
 
 def _kernel(row: Mapping[str, str], place: str) -> str:
@@ -328,8 +328,8 @@ def _unfit(row: Mapping[str, str], name: str) -> str:
 
 def _stack(row: Mapping[str, str]) -> str:
     """Return the software stack that a row names, in a column of its own or as a part of its source."""
-    said = row.get("stack") or f"{row.get('kernel') or ''}/{row.get('source') or ''}"
-    words = said.lower().replace(":", "/").replace("_", "/").split("/")
+    label = row.get("stack") or f"{row.get('kernel') or ''}/{row.get('source') or ''}"
+    words = label.lower().replace(":", "/").replace("_", "/").split("/")
     return next((stack for stack in STACKS if stack in words), "")
 
 
@@ -342,7 +342,7 @@ def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[st
         rate = dtype(form).rate(chip.peak)
     else:
         wide = next((r for r in SIXTEEN_BIT if r in chip.peak), None)
-        # Weights widened in the kernel, or a cache, are told apart by "w8a16"; a narrow one is multiplied as it is.
+        # Weights widened in the kernel, or a cache, are distinguished by "w8a16"; a narrow one is multiplied as it is.
         rate = wide if not kind.form or form in SIXTEEN_BIT else _multiplied(form, chip)
     if rate is None:
         aside[f"{form}, which {chip.name} cannot multiply"] += len(listed)
@@ -365,10 +365,10 @@ def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
     """Return which rows read a cache of tokens that stayed on the chip from the run before, unless they say that it did not."""
     if timed.kernel not in ("attention_decode", "mla_decode"):
         return np.zeros(timed.count, dtype=bool)
-    held = next((fact.value for fact in chip.facts if fact.path == "chip.cache.capacity"), 0.0)
+    capacity = next((fact.value for fact in chip.facts if fact.path == "chip.cache.capacity"), 0.0)
     moved = np.asarray(timed.work.bytes if isinstance(timed.work, Op) else 0.0)
     warm: NDArray[np.bool_] = (
-        (moved > _RESIDENT[0] * held) & (moved < _RESIDENT[1] * held) & (timed.columns["cold"] == 0)
+        (moved > _RESIDENT[0] * capacity) & (moved < _RESIDENT[1] * capacity) & (timed.columns["cold"] == 0)
     )
     if warm.any():
         aside[_STAYS] += int(warm.sum())

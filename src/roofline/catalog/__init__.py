@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,23 +166,7 @@ _READ: Final[dict[tuple[str, Path], tuple[Stamps, Any]]] = {}
 
 def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     """Return the noun that a file describes, and the files it was read from."""
-    top, name, files = Table(read_toml(path), str(path)), path.stem, [path]
-    if kind == "chip":
-        return every_fault(lambda table: descriptors.chip(table, name), top), (path,)
-    if kind == "fabric":
-        return descriptors.fabric(top, name), (path,)
-    if kind == "engine":
-        return stacks.read(top, name), (path,)
-    if kind == "framework":
-        return software.framework(top, name, lambda given: _load("framework", given)), (path,)
-    if kind == "sustained":
-        return software.sustained(top), (path,)
-    if kind == "operation":
-        return operations.operation(top), (path,)
-    if kind == "energy":
-        return energies.energy(top), (path,)
-    if kind == "calibration":
-        return descriptors.calibration(top, name, lambda given: _load("calibration", given)), (path,)
+    name, files = path.stem, [path]
 
     def find(given: str) -> Chip:
         files.append(_found("chip", _beside(path, given)).resolve())
@@ -192,7 +176,18 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
         files.append(_found("fabric", _beside(path, given)).resolve())
         return fabric(files[-1])
 
-    return every_fault(lambda table: descriptors.system(table, name, find, joined), top), tuple(files)
+    readers: dict[str, Callable[[Table], object]] = {
+        "chip": lambda top: descriptors.chip(top, name),
+        "system": lambda top: descriptors.system(top, name, find, joined),
+        "fabric": lambda top: descriptors.fabric(top, name),
+        "engine": lambda top: stacks.read(top, name),
+        "framework": lambda top: software.framework(top, name, lambda given: _load("framework", given)),
+        "sustained": software.sustained,
+        "operation": operations.operation,
+        "energy": energies.energy,
+        "calibration": lambda top: descriptors.calibration(top, name, lambda given: _load("calibration", given)),
+    }
+    return every_fault(readers[kind], Table(read_toml(path), str(path))), tuple(files)
 
 
 def _beside(path: Path, given: str) -> str | Path:
@@ -211,9 +206,9 @@ def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
     path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
     key = (kind, path if path.is_absolute() else path.absolute())
-    kept = _READ.get(key)
-    if kept is not None and all(_stamp(file) == stamp for file, stamp in kept[0]):
-        return kept[1]
+    entry = _READ.get(key)
+    if entry is not None and all(_stamp(file) == stamp for file, stamp in entry[0]):
+        return entry[1]
     noun, files = _read(kind, path)
     if len(_READ) > _MOST_KEPT:
         _READ.clear()
@@ -449,9 +444,9 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         raise unknown("level", str(level), LEVELS)
     generic: Calibration = _load("calibration", "generic")
     if level == "ideal":
-        kept = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
+        inherited = tuple(f for f in generic.facts if "memory_fraction" in f.path or "power_fraction" in f.path)
         margins = {name: getattr(generic, name) for name in ("memory_fraction", "power_fraction", "idle_fraction")}
-        return evolve(IDEAL, **margins, facts=kept)
+        return evolve(IDEAL, **margins, facts=inherited)
     if level != "calibrated":
         return generic
     part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)

@@ -55,7 +55,7 @@ def _near(a: float, b: float, tolerance: float = _TOLERANCE) -> bool:
 
 
 def _looked(*facts: Fact) -> bool:
-    """Return whether somebody has looked at numbers together, and said so in a note; not once a caller has set one of them."""
+    """Return whether somebody has checked numbers together and states so in a note; not once a caller has set one of them."""
     return any(fact.note for fact in facts) and not any(fact.source.kind == "given" for fact in facts)
 
 
@@ -98,8 +98,8 @@ def chip_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
     if capacity is not None and bandwidth is not None and not _looked(capacity, bandwidth):
         drain = capacity.value / bandwidth.value
         if not DRAIN[0] <= drain <= DRAIN[1]:
-            said = f"{bandwidth.text} read all {capacity.text} in {drain / MILLI:.3g} ms; known chips take 13 to 80 ms"
-            yield Finding(bandwidth.path, f"{said}: is it the capacity, or a whole rack's?")
+            text = f"{bandwidth.text} read all {capacity.text} in {drain / MILLI:.3g} ms; known chips take 13 to 80 ms"
+            yield Finding(bandwidth.path, f"{text}: is it the capacity, or a whole rack's?")
     if base is not None and bandwidth is not None and not _looked(base, bandwidth):
         ridge = base.value / bandwidth.value
         if not RIDGE[0] <= ridge <= RIDGE[1]:
@@ -148,8 +148,8 @@ def power_findings(facts: tuple[Fact, ...], chips: float) -> Iterator[Finding]:
     """Yield a rated power that no chip with its share of a system draws."""
     fact = next((fact for fact in facts if fact.path == "system.power"), None)
     if fact is not None and not fact.note and not POWER[0] <= fact.value / chips <= POWER[1]:
-        said = f"{fact.text} are {show(fact.value / chips, fact.unit)} for each chip with its share"
-        yield Finding(fact.path, f"{said}; known systems have 0.8 to 2 kW: is the unit right?")
+        text = f"{fact.text} are {show(fact.value / chips, fact.unit)} for each chip with its share"
+        yield Finding(fact.path, f"{text}; known systems have 0.8 to 2 kW: is the unit right?")
 
 
 def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
@@ -166,16 +166,16 @@ def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
 
 
 def _scale_up(fact: Fact, one_way: float) -> Iterator[Finding]:
-    both, said = 2 * one_way, f"{show(one_way, fact.unit)} one way"
+    both, text = 2 * one_way, f"{show(one_way, fact.unit)} one way"
     if fact.differs or _near(both, fact.value) or (_near(one_way, fact.value) and "one way" in fact.note):
         return
     if _near(one_way, fact.value):
         yield Finding(
             fact.path,
-            f"{fact.text} are both ways as makers print it, and the tier's bandwidth makes {said}: is it both ways too?",
+            f"{fact.text} are both ways as makers print it, and the tier's bandwidth makes {text}: is it both ways too?",
         )
     else:
         yield Finding(
             fact.path,
-            f'{fact.text} both ways, but the ranks\' bandwidths make {said}; mend one, or say why in differs = "..."',
+            f'{fact.text} both ways, but the ranks\' bandwidths make {text}; mend one, or say why in differs = "..."',
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import gzip
 import io
 import json
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from roofline.catalog import index
+from roofline.catalog.folders import root
 from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.units import MEBI
 
@@ -85,9 +86,9 @@ def _content(path: Path, largest: int) -> bytes:
         return file.read(largest + 1)
 
 
-def _parsed(path: Path, parse: Callable[[str], Any], what: str, largest: int = LARGEST) -> Any:
+def _parsed(path: Path, parse: Callable[[bytes], Any], what: str, largest: int = LARGEST) -> Any:
     try:
-        return parse(read_bytes(path, largest).decode("utf-8-sig"))
+        return parse(read_bytes(path, largest))
     except UnicodeDecodeError:
         raise DescriptorError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except RecursionError:
@@ -103,7 +104,11 @@ _PART: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _DEEP: Final = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST}}}")
 
 
-def _tables(text: str) -> dict[str, Any]:
+def _tables(data: bytes) -> dict[str, Any]:
+    known = index.tables(data, root() / index.NAME)
+    if known is not None:
+        return known
+    text = data.decode("utf-8-sig")
     if _DEEP.search(text):
         raise ValueError(f"a dotted key has more than {DEEPEST} parts")
     return tomllib.loads(text)
@@ -125,7 +130,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; a key that stands twice is an error."""
-    data = _parsed(path, functools.partial(json.loads, object_pairs_hook=_unique), "JSON")
+    data = _parsed(path, lambda read: json.loads(read.decode("utf-8-sig"), object_pairs_hook=_unique), "JSON")
     if not isinstance(data, dict):
         raise DescriptorError(f"{path}: must hold one JSON object, not {type(data).__name__}")
     return data

@@ -152,6 +152,6 @@ def _known_links(system: System) -> Iterator[Finding]:
             continue
         doubled = next((other for other in speeds if abs(mine - 2 * other) <= 0.02 * other), None)
         halved = next((other for other in speeds if abs(2 * mine - other) <= 0.01 * other), None)
-        told = ", ".join(show(other, BYTE_RATE) for other in speeds)
+        others = ", ".join(show(other, BYTE_RATE) for other in speeds)
         hint = ": both ways taken for one?" if doubled else ": half of one of them?" if halved else ""
-        yield Finding(fact.path, f"{fact.text}, where systems of {system.package.name} have {told}{hint}")
+        yield Finding(fact.path, f"{fact.text}, where systems of {system.package.name} have {others}{hint}")

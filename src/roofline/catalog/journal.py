@@ -38,7 +38,7 @@ class Journal:
 
     Args:
         path: of the file; it is made where there is none.
-        head: the first record, by which a file of something else is told.
+        head: the first record, which tells a file of something else.
         what: the word of the question, for messages.
 
     Raises:

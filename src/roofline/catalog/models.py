@@ -53,8 +53,8 @@ def _model_file(given: str | Path) -> Model:
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
     out = read_config(read_json(path), beside=beside, name=name, file=str(path))
     files = stored_bytes(path.parent) if path.name == "config.json" else 0.0
-    scale, said = held_against(out, files) if files else (1.0, ())
-    return evolve(out, source=str(path), scale=scale, warnings=(*out.warnings, *said))
+    scale, notes = held_against(out, files) if files else (1.0, ())
+    return evolve(out, source=str(path), scale=scale, warnings=(*out.warnings, *notes))
 
 
 _INDEX: Final = "model.safetensors.index.json"

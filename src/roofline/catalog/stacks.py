@@ -120,7 +120,7 @@ def _layer(table: Table, facts: Facts, place: str) -> Layer:
         if key in table:
             values[key] = facts.value(table, key, unit)
             if not least <= values[key] <= most:
-                raise table.fail(key, f"must be a number from {least:g} to {most:g}")
+                table.note(table.fail(key, f"must be a number from {least:g} to {most:g}"))
             stated[key] = evolve(facts.read[-1], path=f"{place}.{key}")
     values |= _words(table)
     if "formats" in table:
@@ -150,7 +150,7 @@ def _formats(table: Table, facts: Facts) -> dict[str, float]:
             raise table.fail(form, "no such format", near(form, DTYPES, "formats"))
         out[form] = facts.value(table, form, ONE)
         if not 0.1 <= out[form] <= 10.0:
-            raise table.fail(form, "must be a number from 0.1 to 10")
+            table.note(table.fail(form, "must be a number from 0.1 to 10"))
     table.text("source", None)
     table.done()
     return out

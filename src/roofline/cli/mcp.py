@@ -14,7 +14,6 @@ from cyclopts import Parameter
 
 from roofline.core.errors import QuestionError, RooflineError
 from roofline.core.fields import given
-from roofline.inference.traces import Trace
 from roofline.planner import estimate as estimates
 from roofline.planner.search import search as searched
 from roofline.planner.simulate import simulate as simulated
@@ -97,15 +96,10 @@ def simulate(
     dtype: str | None = None, engine: str | None = None,
 ) -> Fields:  # fmt: skip
     """Simulate requests that come at random (rate) or are always in flight (concurrency): percentiles of TTFT, TPOT, ITL and E2E, goodput."""
-    if (rate is None) == (concurrency is None):
-        raise QuestionError("rate: give requests a second, or concurrency, one of them")
-    trace = (
-        Trace.closed(concurrency or 1, requests, input=input, output=output)
-        if rate is None
-        else Trace.poisson(rate, requests, input=input, output=output)
+    words: Any = given(
+        rate=rate, concurrency=concurrency, chips=chips, tp=tp, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine
     )
-    words: Any = given(chips=chips, tp=tp, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine)
-    return dict(simulated(model, system, trace, **words).to_dict())
+    return dict(simulated(model, system, requests=requests, input=input, output=output, **words).to_dict())
 
 
 def launch(

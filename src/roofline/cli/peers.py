@@ -233,6 +233,19 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 _OWN: Final[Mapping[str, Sequence[str]]] = {"sweep": ("--set",), "simulate": ("--max-num-seqs",)}
 """Words that are answered everywhere but where they are ours."""
+SIMULATED: Final[Mapping[str, Alias]] = {
+    **_same("--requests", "--num-prompts", "--num-requests", "--request-count"),
+    **_same("--trace", "--dataset-path", "--trace-file", "--input-file", "--workload-file"),
+    **_same("--chunk", "--max-num-batched-tokens", "--max-num-tokens"),
+    **_same("--max-num-seqs", "--max-running-requests", "--max-batch-size"),
+    **_same("--router", "--routing-policy", "--router-mode"),
+    **_same("--order", "--scheduling-policy"),
+    "--enable-prefix-caching": Alias("--prefix-cache", ""),
+    "--no-enable-prefix-caching": Alias("--no-prefix-cache", ""),
+    "--disable-radix-cache": Alias("--no-prefix-cache", ""),
+    "--enable-mixed-chunk": Alias("--mixed", ""),
+}
+"""Flags of other tools that mean something to a simulation, and to no estimate; a switch has an empty value."""
 _NAMELESS: Final[Mapping[str, Sequence[str]]] = {"compare": ("--system", "-s")}
 """Flags whose values a command takes without a name."""
 
@@ -246,16 +259,18 @@ def translated(arguments: Sequence[str]) -> list[str]:
     >>> translated(["estimate", "--tp-size=8", "--gpus", "16", "--enforce-eager"])
     ['estimate', '--tp=8', '--chips', '16', '--launch', 'eager']
     """
-    own = _OWN.get(arguments[0], ()) if arguments else ()
+    command = arguments[0] if arguments else ""
+    aliases = {**ALIASES, **SIMULATED} if command == "simulate" else ALIASES
+    own = {*_OWN.get(command, ()), *aliases}
     out: list[str] = []
     waiting: Mapping[str, str] = {}
     for word in arguments:
         flag, equals, value = word.partition("=")
         known = flag.replace("_", "-") if flag.startswith("--") else flag
-        alias = ALIASES.get(known)
+        alias = aliases.get(known)
         if known in ANSWERS and known not in own:
             raise QuestionError(f"{flag}: {ANSWERS[known]}")
-        if (known if alias is None else alias.flag) in _NAMELESS.get(arguments[0], ()):
+        if (known if alias is None else alias.flag) in _NAMELESS.get(command, ()):
             out += [value] if equals else []
         elif not word.startswith("-"):
             out.append(waiting.get(word, word))
@@ -264,7 +279,7 @@ def translated(arguments: Sequence[str]) -> list[str]:
             out.append(f"{known}{equals}{value}")
             waiting = {}
         elif alias.value is not None:
-            out += [alias.flag] if alias.flag == "--json" else [alias.flag, alias.value]
+            out += [alias.flag] if alias.flag == "--json" or not alias.value else [alias.flag, alias.value]
             waiting = {}
         else:
             out.append(f"{alias.flag}{equals}{alias.values.get(value, value)}" if equals else alias.flag)
@@ -293,12 +308,12 @@ def explained(error: cyclopts.CycloptsError, app: App) -> str:
 def _missing(error: cyclopts.MissingArgumentError, command: str) -> str:
     argument = error.argument
     name = error.keyword or argument.name if argument is not None else "value"
-    told = argument.parameter.help if argument is not None and argument.parameter.help else ""
+    help_text = argument.parameter.help if argument is not None and argument.parameter.help else ""
     typed = error.keyword is not None or (argument is not None and bool(argument.tokens))
     positional = argument is not None and argument.field_info.is_positional
     name = argument.name.lstrip("-").upper() if positional and argument is not None and not typed else name
     rule = "needs a value" if typed else "is missing"
-    return f"{name}: {rule}. {told}" if told else f"{name}: {rule}; see {command} --help"
+    return f"{name}: {rule}. {help_text}" if help_text else f"{name}: {rule}; see {command} --help"
 
 
 def _unknown(error: cyclopts.UnknownOptionError, command: str, app: App) -> str:

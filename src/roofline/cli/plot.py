@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, field, frozen
 from cyclopts import Parameter
 
+import roofline as rl
 from roofline import catalog, plots
 from roofline.cli.console import drawn, form_of, note, watched, wrote
 from roofline.cli.flags import (
@@ -48,10 +49,9 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
 from roofline.operators.assumptions import intended
 from roofline.planner.estimate import estimate
-from roofline.planner.search import search, search_training
 from roofline.planner.train import train
+from roofline.plots.answers import roofed
 from roofline.results import labels
-from roofline.studies.scaling import scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,8 @@ def plot_(
     _check(kind, system, limits, trains=trains)
     words |= limits.words() | machine.words() | degrees.words()
     own = drawing.words()
-    draw = {"frontier": _frontier, "scaling": _grown(drawing.sizes, weak=drawing.weak)}.get(kind, _answered(kind, own))
+    own_kinds = {"roofline": _roofed(own), "frontier": _frontier, "scaling": _grown(drawing.sizes, weak=drawing.weak)}
+    draw = own_kinds.get(kind, _answered(kind, own))
     sheet = Sheet({"style": drawing.style, "width": drawing.width})
     for each in system:
         draw(model, each, words, sheet)
@@ -160,15 +161,19 @@ class Sheet:
         look: words of the picture's look, by keyword.
         ax: axes that are drawn on; None before the first system.
         lines: lines that say what was drawn.
+        roofs: what is drawn under roofs at the end, all systems at once: names find their places among all of them.
     """
 
     look: dict[str, Any]
     ax: Axes | None = None
     lines: list[str] = field(factory=list)
+    roofs: list[plots.Sheet] = field(factory=list)
 
     @property
     def axes(self) -> Axes:
         """The axes of what was drawn."""
+        if self.ax is None and self.roofs:
+            self.ax = plots.drawn(*self.roofs, **self.look)
         if self.ax is None:
             raise QuestionError("--system: is missing; give a name (roofline list systems)")
         return self.ax
@@ -187,17 +192,33 @@ def _answered(kind: str, own: dict[str, Any]) -> Draw:
     """Return what draws an answer, and describes it in a line."""
 
     def draw(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
-        est = train(model, system, **words) if "global_batch" in words else estimate(model, system, **words)
-        notes = [f"  {note}" for note in (*est.reasons, *intended(est.system))]
-        sheet.add(est.plot, [labels.headline(est), *notes], kind=kind, **own)
+        est, lines = _asked(model, system, words)
+        sheet.add(est.plot, lines, kind=kind, **own)
 
     return draw
+
+
+def _roofed(own: dict[str, Any]) -> Draw:
+    """Return what adds an answer to those that are drawn under roofs."""
+
+    def draw(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
+        est, lines = _asked(model, system, words)
+        sheet.roofs.append(roofed(est, "", own))
+        sheet.lines += lines
+
+    return draw
+
+
+def _asked(model: str, system: str, words: dict[str, Any]) -> tuple[Any, list[str]]:
+    """Return an answer of serving or training, and lines that describe it."""
+    est = train(model, system, **words) if "global_batch" in words else estimate(model, system, **words)
+    return est, [labels.headline(est), *(f"  {note}" for note in (*est.reasons, *intended(est.system)))]
 
 
 def _frontier(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:
     """Search, draw the frontier, and report how much was tried."""
     with watched("configurations") as progress:
-        verb: Any = search_training if "global_batch" in words else search
+        verb: Any = rl.search_training if "global_batch" in words else rl.search  # loaded for this kind alone
         found = verb(model, system, progress=progress, **words)
     sheet.add(found.plot, [repr(found).strip("<>")])
 
@@ -209,7 +230,7 @@ def _grown(sizes: list[int] | None, *, weak: bool) -> Draw:
         first = words.get("chips") or int(catalog.system(system).chips)
         chips = sizes or [first * n for n in (1, 2, 4, 8)]
         rest = {name: value for name, value in words.items() if name != "chips"}
-        found = scaling(model, system, chips, mode="weak" if weak else "strong", **rest)
+        found = rl.scaling(model, system, chips, mode="weak" if weak else "strong", **rest)
         sheet.add(found.plot, [repr(found).strip("<>")])
 
     return draw

@@ -77,6 +77,7 @@ def serve(
     target = drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = search(target, system, disaggregated=disaggregated, confirm=confirm, progress=progress, **words)
+        found.survey.complete()
     _report(found, file, form, grid, as_json=json, require_fit=require_fit)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from attrs import frozen
 from cyclopts import Group, Parameter
@@ -29,8 +29,10 @@ from roofline.cli.flags import (
 from roofline.cli.numbers import to_quantity, to_real, to_whole
 from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Machine, Options, Pool, Software
 from roofline.core.errors import QuestionError, fault
+from roofline.core.fields import given
 from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
+from roofline.planner.words import rest
 from roofline.reports import carbon
 
 TRAFFIC = Group("Traffic", sort_key=3)
@@ -41,7 +43,7 @@ TraceFile = Annotated[
     Parameter(
         group=TRAFFIC,
         help="Requests, one a line: CSV or JSONL of our own (arrival_s, input_len, output_len), Mooncake, Azure, BurstGPT, vLLM bench "
-        "or AIPerf. Left out, requests of --input and --output tokens come at random.",
+        "or AIPerf. Left out, requests are drawn: --input, --output, --rate or --concurrency.",
     ),
 ]
 Requests = Annotated[
@@ -61,7 +63,9 @@ TrafficRate = Annotated[
 InFlight = Annotated[
     int | None,
     Parameter(
-        converter=to_whole, group=TRAFFIC, help="Requests always in flight, whatever the times of the trace: 64."
+        converter=to_whole,
+        group=TRAFFIC,
+        help="Requests always in flight, whatever the times of the trace: 64 (default where nothing is given).",
     ),
 ]
 In = Annotated[
@@ -70,7 +74,7 @@ In = Annotated[
         converter=to_real,
         name=["--input", "--isl"],
         group=TRAFFIC,
-        help="Mean prompt tokens of a request where no trace is given: 4096 (default).",
+        help="Mean prompt tokens of drawn requests, where no trace is given: 4096 (default).",
     ),
 ]
 Out = Annotated[
@@ -79,29 +83,52 @@ Out = Annotated[
         converter=to_real,
         name=["--output", "--osl"],
         group=TRAFFIC,
-        help="Mean output tokens of a request where no trace is given: 1024 (default).",
+        help="Mean output tokens of drawn requests: 1024 (default).",
     ),
 ]
 Spread = Annotated[
-    Literal["fixed", "lognormal", "uniform", "exponential"],
-    Parameter(group=TRAFFIC, help="Distribution of the lengths where no trace is given: lognormal (default: fixed)."),
-]
-Varied = Annotated[
-    float,
+    Literal["fixed", "lognormal", "uniform", "exponential"] | None,
     Parameter(
-        converter=to_real, group=TRAFFIC, help="Standard deviation of those lengths over their mean: 0.5 (default)."
+        group=TRAFFIC,
+        help="Distribution of the lengths of drawn requests: fixed (default: lognormal, or fixed where --variation is 0).",
     ),
 ]
-Bursts = Annotated[
-    float,
+Varied = Annotated[
+    float | None,
     Parameter(
         converter=to_real,
         group=TRAFFIC,
-        help="Shape of the gaps between requests, less than 1 for bursts: 1 (default, at random).",
+        help="Standard deviation of those lengths over their mean: 0.5 (default: 0.2, as in roofline estimate).",
     ),
 ]
+Prefix = Annotated[
+    float | None,
+    Parameter(
+        converter=to_real,
+        group=TRAFFIC,
+        help="Prompt tokens that all drawn requests begin with, such as a system prompt: 1000 (default: 0).",
+    ),
+]
+PerSlot = Annotated[
+    float | None,
+    Parameter(
+        converter=to_real, group=TRAFFIC, help="Drawn requests over --concurrency, as in a benchmark: 5 (default: 10)."
+    ),
+]
+Bursts = Annotated[
+    float | None,
+    Parameter(
+        converter=to_real,
+        group=TRAFFIC,
+        help="Shape of the gaps between drawn requests, less than 1 for bursts: 0.25 (default: 1, at random).",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    Parameter(converter=to_whole, group=TRAFFIC, help="Of the random numbers of drawn requests: 1 (default: 0)."),
+]
 HashBlock = Annotated[
-    int,
+    int | None,
     Parameter(
         converter=to_whole, group=TRAFFIC, help="Tokens of a block that a hash id of the trace names: 512 (default)."
     ),
@@ -165,6 +192,34 @@ PrefixCache = Annotated[
         negative="--no-prefix-cache", group=SCHEDULER, help="Prefix caching: equal blocks of prompts are stored once."
     ),
 ]
+HostWrite = Annotated[
+    Literal["through", "evicted"] | None,
+    Parameter(
+        group=SCHEDULER, help="When blocks come to host memory: as they fill, or when they are evicted: evicted."
+    ),
+]
+HostLoad = Annotated[
+    Literal["ahead", "layers", "step"] | None,
+    Parameter(
+        group=SCHEDULER,
+        help="How blocks come back from host memory: the request waits, layer by layer behind the prefill, or the step waits: layers.",
+    ),
+]
+HostMemory = Annotated[
+    str | None,
+    Parameter(
+        group=SCHEDULER,
+        help="Host memory per chip that caches prefixes: 100GB, 2x (of the chip's own cache), or auto (80 % of what the hosts have). Default: none.",
+    ),
+]
+HostLink = Annotated[
+    str | None,
+    Parameter(
+        converter=to_quantity,
+        group=SCHEDULER,
+        help="Bandwidth of a chip's link to its host, one way: 64GB/s (default: the system's).",
+    ),
+]
 Picture = Annotated[
     Path | None,
     output_file(
@@ -184,40 +239,25 @@ class Traffic(Options):
     concurrency: InFlight = None
     input: In = None
     output: Out = None
-    lengths: Spread = "fixed"
-    variation: Varied = 0.5
-    burstiness: Bursts = 1.0
-    hash_block: HashBlock = 512
+    cached: Prefix = None
+    lengths: Spread = None
+    variation: Varied = None
+    requests_per_slot: PerSlot = None
+    burstiness: Bursts = None
+    seed: Seed = None
+    hash_block: HashBlock = None
 
     def words(self) -> dict[str, Any]:
-        """Return the words of a simulation: of a trace that is read, how much of it and at which load."""
+        """Return the load, and how requests are drawn where no trace is given."""
+        return rest(Options.words(self), TraceFlags)
+
+    def read(self) -> Trace | None:
+        """Return the trace of the file; None where requests are to be drawn."""
         if self.trace is None:
-            return {}
-        return {"requests": self.requests, "rate": self.rate, "concurrency": self.concurrency}
-
-    def read(self) -> Trace:
-        """Return the trace of the file, or one that is drawn.
-
-        Raises:
-            QuestionError: lengths with a file that has its own, or neither a file nor one load.
-        """
-        if self.trace is not None:
-            for word, value in (("--input", self.input), ("--output", self.output)):
-                if value is not None:
-                    rule = "is not to be given with --trace"
-                    raise QuestionError(fault(word, value, rule, "the file has the lengths"))
-            return Trace.read(self.trace, hash_block=self.hash_block)
-        if (self.rate is None) == (self.concurrency is None):
-            remedy = "name a file, or give --rate or --concurrency (one of them) for requests that are drawn"
-            raise QuestionError(fault("--trace", None, "is missing", remedy))
-        drawn: Any = {
-            "input": 4096.0 if self.input is None else self.input, "output": 1024.0 if self.output is None else self.output,
-            "lengths_are": self.lengths, "variation": self.variation,
-        }  # fmt: skip
-        if self.rate is not None:
-            count = 10_000 if self.requests is None else self.requests
-            return Trace.poisson(self.rate, count, burstiness=self.burstiness, **drawn)
-        return Trace.closed(self.concurrency or 0, self.requests, **drawn)
+            if self.hash_block is not None:
+                raise QuestionError(fault("--hash-block", self.hash_block, "is of a trace", "give --trace too"))
+            return None
+        return Trace.read(self.trace, **given(hash_block=self.hash_block))
 
 
 @Parameter(name="*")
@@ -241,6 +281,10 @@ class Scheduler(Options):
     reserve: Reserve = None
     mixed: MixedSteps = None
     prefix_cache: PrefixCache = None
+    host_cache: HostMemory = None
+    host_bandwidth: HostLink = None
+    host_write: HostWrite = None
+    host_load: HostLoad = None
 
 
 @Parameter(name="*")
@@ -252,6 +296,13 @@ class Sampling(Options):
     accept_length: Accepted = None
     chunk: Chunk = None
     imbalance: Imbalance = None
+
+
+class TraceFlags(TypedDict, total=False):
+    """Of the file of a trace."""
+
+    trace: Path
+    hash_block: int
 
 
 _TRAFFIC: Final = Traffic()

@@ -141,12 +141,12 @@ def bare(noun: object) -> bool:
 
 def _arrays(noun: object) -> list[NDArray[Any]]:
     kind: Any = noun.__class__
-    kept = bool(_fields(kind))
-    if kept and noun in _BARE:
+    has_fields = bool(_fields(kind))
+    if has_fields and noun in _BARE:
         return []
     found: list[NDArray[Any]] = []
     _gather(noun, found)
-    if kept and not found:
+    if has_fields and not found:
         _BARE.add(noun)
     return found
 

@@ -90,7 +90,11 @@ def refuse(
     Raises:
         QuestionError: the first such number, and the rule.
     """
-    value = number(value, name) if value.__class__ not in (float, np.float64) else value
+    if value.__class__ in (float, np.float64):
+        if low < value <= high and value != np.inf and not (whole and value % 1):
+            return  # most numbers are single ones that will do
+    else:
+        value = number(value, name)
     bad = ~np.isfinite(value) | ((value <= low) if strict else (value < low)) | (value > high)
     if whole:
         bad = bad | (np.floor(value) != value)

@@ -100,24 +100,25 @@ class Table:
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Return true or false."""
-        value = self.raw(key, default)
+        value = self._some(key, default, instead=False)
         if not isinstance(value, bool):
             self.note(self.fail(key, "must be true or false"))
         return bool(value)
 
     def count(self, key: str, default: Any = _MISSING, *, least: int = 1, most: int = _BIGGEST) -> int:
         """Return a whole number in [least, most]; a float that is whole is one."""
-        value = self.raw(key, default)
+        value = self._some(key, default, least)
         if value is default:
             return value  # type: ignore[no-any-return]
         whole = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value) and value == int(value))
         if isinstance(value, bool) or not whole or not least <= value <= most:
-            raise self.fail(key, f"must be a whole number from {least} to {most:g}")
+            self.note(self.fail(key, f"must be a whole number from {least} to {most:g}"))
+            return least
         return int(value)
 
     def real(self, key: str, default: Any = _MISSING, *, least: float = 0.0, most: float = math.inf) -> float:
         """Return a finite number in [least, most]; TOML's ``inf`` only where ``most`` allows it."""
-        value = self.raw(key, default)
+        value = self._some(key, default, least)
         if value is default:
             return value  # type: ignore[no-any-return]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -127,12 +128,13 @@ class Table:
         except OverflowError:
             out = math.nan
         if not least <= out <= most:
-            raise self.fail(key, f"must be a number from {least:g} to {most:g}")
+            self.note(self.fail(key, f"must be a number from {least:g} to {most:g}"))
+            return least
         return out
 
     def words(self, key: str, default: Any = _MISSING) -> tuple[str, ...]:
         """Return a list of strings."""
-        value = self.raw(key, default)
+        value = self._some(key, default, ())
         if value is default:
             return value  # type: ignore[no-any-return]
         if (
@@ -140,13 +142,18 @@ class Table:
             or isinstance(value, str)
             or not all(isinstance(item, str) for item in value)
         ):
-            raise self.fail(key, "must be a list of strings")
+            self.note(self.fail(key, "must be a list of strings"))
+            return ()
         return tuple(value)
 
     def table(self, key: str, default: Any = _MISSING) -> Table:
         """Return the table at ``key``."""
-        value = self.raw(key, default)
-        return Table(value, self.file, f"{self.path}.{key}" if self.path else key, self.faults)
+        path = f"{self.path}.{key}" if self.path else key
+        try:
+            return Table(self.raw(key, default), self.file, path, self.faults)
+        except DescriptorError as error:
+            self.note(error)
+            return Table({}, self.file, path, [])  # that its keys are missing says nothing more
 
     def tables(self, key: str) -> tuple[Table, ...]:
         """Return the list of tables at ``key``."""
@@ -179,7 +186,7 @@ def every_fault(read: Callable[[Table], T], root: Table) -> T:
         faults: list[DescriptorError] = []
         with suppress(Exception):  # what follows from a fault is no fault of the file
             read(Table(root.data, root.file, root.path, faults))
-        told = list(dict.fromkeys([str(each).removeprefix(f"{root.file}: ") for each in faults]))
-        if len(told) < 2:
+        found = list(dict.fromkeys([str(each).removeprefix(f"{root.file}: ") for each in faults]))
+        if len(found) < 2:
             raise
-        raise DescriptorError(f"{root.file}: {len(told)} faults: {'; '.join(told)}") from first
+        raise DescriptorError(f"{root.file}: {len(found)} faults: {'; '.join(found)}") from first

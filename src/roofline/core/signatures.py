@@ -25,6 +25,39 @@ _MOST: Final = 1024
 """Members of a list that are looked at."""
 
 
+def aliased(**names: str) -> Callable[[F], F]:
+    """Return a decorator that accepts keywords under other tools' names too.
+
+    Args:
+        names: the other name of each keyword, and its own.
+
+    >>> @aliased(isl="input")
+    ... def lengths(input: float = 4096) -> float:
+    ...     return input
+    >>> lengths(isl=8)
+    8
+    >>> lengths(isl=8, input=9)
+    Traceback (most recent call last):
+        ...
+    roofline.core.errors.QuestionError: isl=8: is input, which is given too; give one of the two
+    """
+
+    def renamed(function: F) -> F:
+        @functools.wraps(function)
+        def called(*values: Any, **words: Any) -> Any:
+            for other, own in names.items():
+                if other in words:
+                    value = words.pop(other)
+                    if own in words:
+                        raise QuestionError(fault(other, value, f"is {own}, which is given too", "give one of the two"))
+                    words[own] = value
+            return function(*values, **words)
+
+        return cast("F", called)
+
+    return renamed
+
+
 def typed(function: F) -> F:
     """Return the function, whose words are held against their annotations before it begins.
 

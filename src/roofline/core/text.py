@@ -67,8 +67,8 @@ def _listed(rows: Sequence[Sequence[str]], head: Sequence[str] | None, width: in
         lines = []
         for first, *rest in rows:
             space = " " * (label + 2)
-            told = _pieces("  ".join(rest), max(width - len(space), 20))
-            lines += [f"{first:<{label}}  {told[0]}".rstrip(), *(space + each for each in told[1:])]
+            pieces = _pieces("  ".join(rest), max(width - len(space), 20))
+            lines += [f"{first:<{label}}  {pieces[0]}".rstrip(), *(space + each for each in pieces[1:])]
         return "\n".join(lines)
     name = max(len(each) for each in head[1:])
     lines = []

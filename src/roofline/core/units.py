@@ -6,6 +6,7 @@ which by an alias such as :data:`Seconds`; a descriptor file says ``"8 TB/s"``, 
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from typing import Annotated, Any, Final, TypeAlias
@@ -120,6 +121,7 @@ _WORDS: Final = _words()
 _QUANTITY: Final = re.compile(r"(?P<number>[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?) (?P<unit>\S{1,20})")
 
 
+@functools.lru_cache(maxsize=256)
 def _unit(text: str) -> tuple[float, Unit] | None:
     """Return the scale and exponents of ``GB/s``, or None."""
     over, slash, under = text.partition("/")

@@ -1,6 +1,6 @@
 r"""How far a question is from what was measured, and how far measurements were from predictions at that distance.
 
-A prediction is as sure as the nearest measured runs are near. Five distances are told apart (:data:`DISTANCES`). For each there is
+A prediction is as sure as the nearest measured runs are near. Five distances are distinguished (:data:`DISTANCES`). For each there is
 the distribution of
 
 .. math:: \epsilon = \ln (\mathrm{measured} / \mathrm{predicted})
@@ -44,7 +44,7 @@ COVERAGE: Final = 0.8
 _APART: Final = 2e-9
 """Between quantiles that are equal, so that each has a share of its own."""
 _FAR: Final = 8.0
-"""Score beyond which nothing is told apart."""
+"""Score beyond which nothing is distinguished."""
 _NORMAL: Final = NormalDist()
 _SCORES: Final = np.array([_NORMAL.inv_cdf(share) for share in SHARES])
 

@@ -5,6 +5,12 @@ blocks are free (https://docs.vllm.ai/en/latest/configuration/optimization.html)
 decode steps, unless ``--enable-mixed-chunk`` is given, and lets requests in by an estimate of what answers will hold
 (https://docs.sglang.ai/advanced_features/hyperparameter_tuning.html); TensorRT-LLM's default scheduler reserves the cache of whole
 answers (``GUARANTEED_NO_EVICT``, https://nvidia.github.io/TensorRT-LLM/performance/performance-tuning-guide/useful-runtime-flags.html).
+
+Where host memory caches prefixes too: vLLM's offloading connector copies blocks to the host as they fill, and a request waits for its
+copy back while others run (https://blog.vllm.ai/2026/01/08/kv-offloading-connector.html); SGLang's HiCache writes through as well and
+copies back layer by layer behind the prefill (https://docs.sglang.io/advanced_features/hicache_design.html); TensorRT-LLM moves a block
+to the host when it is evicted, and back before the step that reads it
+(https://nvidia.github.io/TensorRT-LLM/latest/features/kvcache.html).
 """
 
 from __future__ import annotations
@@ -28,6 +34,19 @@ ORDERS: Final = {
     "priority": "the lowest priority number first; among equals, first come, first served",
 }
 """Ways to choose the next request of a queue."""
+
+HOST_WRITES: Final = {
+    "through": "a block is copied to the host as soon as it is filled",
+    "evicted": "a block moves to the host when its place on the chip is needed, and back when it is read",
+}
+"""When a block of the prefix cache comes to host memory."""
+
+HOST_LOADS: Final = {
+    "ahead": "a request waits for its blocks, while others run",
+    "layers": "blocks come layer by layer during the step that reads the rest of the prompt",
+    "step": "the step that reads the rest of the prompt begins when the blocks are there",
+}
+"""How blocks come back from host memory."""
 
 
 def _number(low: float, high: float, *, whole: bool = True) -> Any:
@@ -53,6 +72,8 @@ class Policy:
         slack: the ``prefix`` router falls back to the least loaded replica where the best match has this many
             requests more than it, and ``ratio`` times as many (balance thresholds of SGLang's router).
         ratio: requests of the best match over those of the least loaded replica, for the same.
+        host_write: when blocks come to host memory, one of :data:`HOST_WRITES`; matters where hosts cache prefixes.
+        host_load: how they come back, one of :data:`HOST_LOADS`.
     """
 
     mixed: bool = True
@@ -65,12 +86,14 @@ class Policy:
     prefix_cache: bool = True
     slack: int = field(default=32, validator=_number(0, MOST_TOKENS))
     ratio: float = field(default=1.5, validator=_number(1, MOST_TOKENS, whole=False))
+    host_write: str = field(default="through", validator=one_of(HOST_WRITES))
+    host_load: str = field(default="ahead", validator=one_of(HOST_LOADS))
 
 
 POLICIES: Final = {
     "vllm": Policy(shared_budget=True, max_num_seqs=1024),
-    "sglang": Policy(mixed=False, block_size=1, reserve=0.5),
-    "trtllm": Policy(block_size=32, reserve=1.0, max_num_seqs=2048),
+    "sglang": Policy(mixed=False, block_size=1, reserve=0.5, host_load="layers"),
+    "trtllm": Policy(block_size=32, reserve=1.0, max_num_seqs=2048, host_write="evicted", host_load="step"),
     "": Policy(),
 }
 """Policies by the software stack of an engine."""

@@ -17,11 +17,13 @@ class Request:
         hashes: ids of the blocks of the prompt, alike where everything up to them is alike.
         priority: lower goes first; ``session``: name of the conversation it belongs to.
         then: the next turn of the session and the time after the answer at which it comes.
+        usable: time at which the blocks that come from host memory are there.
     """
 
     __slots__ = (
         "arrival", "cached", "done", "finish", "first", "hashes", "held", "id", "input", "lane", "left", "output", "past",
         "preempted", "priority", "rank", "ready", "session", "start", "take", "then",
+        "usable",
     )  # fmt: skip
 
     def __init__(
@@ -32,7 +34,7 @@ class Request:
         self.then: tuple[float, Request] | None = None
         self.id = self.cached = self.done = self.finish = self.left = self.past = self.take = self.preempted = 0
         self.start = self.lane = 0
-        self.first, self.held, self.ready = -1.0, 0.0, False
+        self.first, self.held, self.ready, self.usable = -1.0, 0.0, False, 0.0
         self.rank: Any = None
 
     def __repr__(self) -> str:

@@ -3,7 +3,8 @@ r"""A service in time: continuous batching of a trace's requests, event by event
 An engine instance works in steps. In each, every decoding sequence emits the tokens of one step, and waiting prompts pass up to a
 budget of tokens (chunked prefill). A request is let in when cache blocks are free for its prompt; decoding sequences take blocks as
 they grow, and when none is left the latest that was let in is preempted and computed anew. Blocks whose hashes are alike are stored
-once, and stay after their request until their place is needed (least recently used first).
+once, and stay after their request until their place is needed (least recently used first, the end of a prompt before its beginning).
+Where the host caches blocks too (:class:`HostTier`), a prefix that is no longer on the chip is copied back over the rank's link.
 
 Nothing happens between two events but equal steps, so that n decode steps are one event: of a batch B whose mean context grows by y
 tokens a step they take :math:`n\,(t(B, C) + t(B, C + (n - 1) y)) / 2`, until the next answer ends, the cache is full, or a request
@@ -22,7 +23,7 @@ from heapq import heappop, heappush
 from math import ceil, log
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from roofline.inference.policies import Policy
 from roofline.inference.requests import Request
@@ -80,6 +81,7 @@ class Record:
         tokens: output tokens so far.
         asked_tokens: prompt tokens of all requests that were let in.
         hit_tokens: prompt tokens of these that were found in the prefix cache.
+        fetched_tokens: prompt tokens of these that were copied from host memory.
         steps: steps of all engine instances.
         prompt_steps: steps that passed prompts.
         busy: time in which engine instances ran a step, added up over them, s.
@@ -105,12 +107,60 @@ class Record:
     tokens: float = 0.0
     asked_tokens: int = 0
     hit_tokens: int = 0
+    fetched_tokens: int = 0
     steps: float = 0.0
     prompt_steps: int = 0
     busy: float = 0.0
     last_arrival: float = 0.0
     end: float = 0.0
     interrupted: bool = False
+
+
+@frozen
+class HostTier:
+    """What host memory adds to the prefix cache of an attention rank.
+
+    Attributes:
+        tokens: that it holds.
+        fetch: time in which the link copies a token to the chip, s.
+        layers: of the model, behind which a copy hides where it comes layer by layer.
+    """
+
+    tokens: float
+    fetch: float
+    layers: float = 1.0
+
+
+class HostCache:
+    """Blocks in the host memory of an attention rank, the least recently used first, and the link they come over."""
+
+    __slots__ = ("blocks", "free_at", "most", "through")
+
+    def __init__(self, most: int, *, through: bool) -> None:
+        self.blocks: OrderedDict[int, None] = OrderedDict()
+        self.most, self.through, self.free_at = most, through, 0.0
+
+    def passed(self, blocks: tuple[int, ...]) -> None:
+        """Take note that a prompt of some blocks is on the chip: copy them too, or hold none of them any more."""
+        own = self.blocks
+        if not self.through:
+            for each in blocks:
+                own.pop(each, None)
+            return
+        for each in reversed(blocks):
+            own[each] = None
+            own.move_to_end(each)
+        self._trim()
+
+    def evicted(self, block: int) -> None:
+        """Take note that a block lost its place on the chip."""
+        if not self.through:
+            self.blocks[block] = None
+            self._trim()
+
+    def _trim(self) -> None:
+        while len(self.blocks) > self.most:
+            self.blocks.popitem(last=False)
 
 
 class Rank:
@@ -127,6 +177,7 @@ class Rank:
         "order",
         "owed",
         "reading",
+        "store",
         "waiting",
     )
 
@@ -140,6 +191,11 @@ class Rank:
         self.latest: list[Request] = []
         self.cache: dict[int, int] = {}
         self.idle: OrderedDict[int, None] = OrderedDict()
+        self.store: HostCache | None = None
+        if lane.host is not None and lane.policy.prefix_cache:
+            self.store = HostCache(
+                int(lane.host.tokens // lane.hash_block), through=lane.policy.host_write == "through"
+            )
         self.order = 0
 
     @property
@@ -170,13 +226,25 @@ class Rank:
             self.waiting.popleft()
 
     def matched(self, request: Request) -> int:
-        """Return how many of a request's leading blocks are stored."""
+        """Return how many of a request's leading blocks are stored, on the chip or in host memory."""
         cache, count = self.cache, 0
+        far: Any = () if self.store is None else self.store.blocks
         for each in request.hashes[: request.input // self.lane.hash_block]:
-            if each not in cache:
+            if each not in cache and each not in far:
                 break
             count += 1
         return count
+
+    def shared(self, request: Request) -> int:
+        """Return how many of a request's blocks others use now."""
+        cache = self.cache
+        return sum(1 for each in request.hashes[: request.input // self.lane.hash_block] if cache.get(each))
+
+    def evict(self, block: int) -> None:
+        """Take a block's place on the chip."""
+        del self.cache[block]
+        if self.store is not None:
+            self.store.evicted(block)
 
 
 class Lane:
@@ -185,7 +253,7 @@ class Lane:
     def __init__(
         self, number: int, times: StepTimes, policy: Policy, record: Record, *, ranks: int, capacity: float, seat: float,
         chunk: float, yields: float, drafts: float, hash_block: int,
-        only_prompts: bool = False,
+        only_prompts: bool = False, host: HostTier | None = None,
     ) -> None:  # fmt: skip
         """Make an idle instance.
 
@@ -193,11 +261,14 @@ class Lane:
             capacity: tokens that the cache of a rank holds; ``seat``: what a sequence takes besides its own, in tokens.
             chunk: prompt tokens of a rank and step at most; ``yields``: tokens that a sequence gets from a step.
             only_prompts: requests leave with their first token.
+            host: what host memory adds to the prefix cache; None for nothing.
         """
         self.number, self.times, self.policy, self.record = number, times, policy, record
         self.capacity, self.chunk, self.yields, self.drafts = capacity, chunk, yields, drafts
         self.seat = seat + policy.block_size / 2
-        self.hash_block, self.only_prompts = hash_block, only_prompts
+        self.hash_block, self.only_prompts, self.host = hash_block, only_prompts, host
+        self.behind = host.layers if host is not None and policy.host_load == "layers" else 1.0
+        self.ahead = policy.host_load == "ahead"
         self.ranks = [Rank(self) for _ in range(ranks)]
         self.step = 0
         self.heap: list[int] = []
@@ -223,7 +294,9 @@ class Lane:
         if self.next == INF:
             # Others may come at the same time: the step begins when all of them are here.
             self.next, self.asleep = now, True
-        elif not self.asleep and (
+        elif self.asleep:
+            self.next = min(self.next, now)
+        elif (
             self.jump
             and self.length > 1
             and (empty or self.policy.order == "priority")
@@ -252,7 +325,7 @@ class Lane:
         size = request.input + request.done
         need = size + self.seat
         if request.hashes and policy.prefix_cache:
-            need -= rank.matched(request) * self.hash_block
+            need -= rank.shared(request) * self.hash_block
         if policy.reserve:
             need += policy.reserve * (request.output - request.done + rank.owed)
         return rank.held + rank.decoding * self.yields + need <= self.capacity
@@ -377,25 +450,28 @@ class Lane:
         request.held = 0.0
         if request.hashes and self.policy.prefix_cache:
             cache, idle, size = rank.cache, rank.idle, self.hash_block
-            for each in request.hashes[: request.input // size]:
+            for each in reversed(request.hashes[: request.input // size]):
                 left = cache[each] - 1
                 cache[each] = left
                 if not left:
                     idle[each] = None
                     rank.held -= size
 
-    def _let_in(self, rank: Rank, request: Request) -> None:
+    def _let_in(self, rank: Rank, request: Request, now: float) -> None:
         """Give a request its cache; of its prompt what is stored need not pass."""
         whole = request.input + request.done
-        own, hit = whole + self.seat, 0
+        own, hit, fetched = whole + self.seat, 0, 0
         if request.hashes and self.policy.prefix_cache:
-            cache, idle, size = rank.cache, rank.idle, self.hash_block
+            cache, idle, size, store = rank.cache, rank.idle, self.hash_block, rank.store
             blocks = request.hashes[: request.input // size]
             found = True
             for each in blocks:
                 users = cache.get(each)
                 if users is None:
-                    found = False
+                    if found and store is not None and each in store.blocks:
+                        fetched += size
+                    else:
+                        found = False
                     cache[each] = 1
                     rank.held += size
                 else:
@@ -406,11 +482,17 @@ class Lane:
                         rank.held += size
                     cache[each] = users + 1
             own -= len(blocks) * size
+            if store is not None and not request.ready:
+                store.passed(blocks)
         request.held = own
         rank.held += own
         rank.owed += request.output - request.done
-        hit = min(hit, whole - 1)
+        if request.ready:
+            fetched = 0
+        hit = min(hit + fetched, whole - 1)
         request.past, request.left = hit, whole - hit
+        if fetched:
+            self._fetch(rank, request, fetched, now)
         if not request.preempted and not request.ready:
             request.cached = hit
             self.record.asked_tokens += request.input
@@ -419,12 +501,19 @@ class Lane:
         rank.reading.append(request)
         rank.latest.append(request)
 
-    def _evict(self, rank: Rank) -> None:
-        """Drop blocks that are not in use, the least recently used first, where their place is needed."""
+    def _fetch(self, rank: Rank, request: Request, tokens: int, now: float) -> None:
+        """Copy blocks from host memory, after those that came before on the rank's link."""
+        store, host = rank.store, self.host
+        if store is not None and host is not None:
+            store.free_at = request.usable = max(store.free_at, now) + tokens * host.fetch
+            self.record.fetched_tokens += tokens
+
+    def _evict(self, rank: Rank, more: float = 0.0) -> None:
+        """Drop blocks that are not in use, the least recently used first, where their place is needed; ``more`` will be."""
         idle, size = rank.idle, self.hash_block
-        while idle and rank.held + len(idle) * size > self.capacity:
+        while idle and rank.held + more + len(idle) * size > self.capacity:
             gone, _ = idle.popitem(last=False)
-            del rank.cache[gone]
+            rank.evict(gone)
 
     def _preempt(self, rank: Rank) -> bool:
         """Take its cache from the latest request that was let in; it begins anew. Return whether there was one."""
@@ -462,6 +551,8 @@ class Lane:
         for request in rank.reading:
             if budget <= 0:
                 return
+            if request.usable > now and self.ahead:
+                continue
             request.take = int(min(budget, request.left))
             budget -= request.take
         while budget > 0 and rank.waiting:
@@ -478,11 +569,13 @@ class Lane:
                     self.done(request, -1.0)
                     continue
             rank.pop()
-            self._let_in(rank, request)
+            self._let_in(rank, request, now)
             if request.ready:
                 rank.reading.pop()
                 request.left = 0
                 self._through(rank, request, now)
+                continue
+            if request.usable > now and self.ahead:
                 continue
             request.take = int(min(budget, request.left))
             budget -= request.take
@@ -492,6 +585,8 @@ class Lane:
         self.begun = now
         self._make_place(1)
         longest, tokens, attended = 0, 0, 0.0
+        # When the first copy from host memory that is waited for ends, and the last one that a step waits for.
+        awaited, copied = INF, now
         for rank in self.ranks:
             if not (rank.reading or rank.waiting):
                 continue
@@ -505,6 +600,9 @@ class Lane:
                 if take:
                     mine += take
                     attended += take * (request.past + take / 2)
+                    copied = max(copied, request.usable)
+                elif now < request.usable < awaited:
+                    awaited = request.usable
             tokens += mine
             longest = max(longest, mine)
         ranks = self.ranks
@@ -514,10 +612,14 @@ class Lane:
             self.jump = False
             together = batch if self.policy.mixed else 0
             context = self._context(batch) if together else 0.0
-            self.next = now + self.times.mixed(together, context, longest, attended / tokens, tokens / longest)
+            spent = self.times.mixed(together, context, longest, attended / tokens, tokens / longest)
+            if copied > now:
+                copy, layers = copied - now, self.behind
+                spent += max(copy - spent * (1 - 1 / layers), copy / layers)
+            self.next = now + spent
             return
         if not batch:
-            self.next = INF
+            self.next, self.asleep = awaited, awaited < INF
             return
         heap, running = self.heap, self.running
         while True:
@@ -533,6 +635,8 @@ class Lane:
         self.jump, self.length = True, steps
         self.first_time, self.last_time = first, last
         self.next = now + steps * (first + last) / 2
+        if awaited < self.next and steps > 1:
+            self._cut(awaited)
 
     def _context(self, batch: int) -> float:
         """Return the mean context of what decodes, as if all ranks had what the fullest one has."""
@@ -543,7 +647,6 @@ class Lane:
 
     def _make_place(self, steps: int) -> int:
         """Return how many of so many steps the caches hold; where that is none, preempt until it is one."""
-        size = self.hash_block
         for rank in self.ranks:
             while rank.decoding:
                 grows = rank.decoding * self.yields
@@ -554,10 +657,7 @@ class Lane:
                     break
                 if not self._preempt(rank):
                     break
-            idle = rank.idle
-            while idle and rank.held + len(idle) * size + rank.decoding * self.yields * steps > self.capacity:
-                gone, _ = idle.popitem(last=False)
-                del rank.cache[gone]
+            self._evict(rank, rank.decoding * self.yields * steps)
             if len(rank.latest) > 64 and len(rank.latest) > 4 * (rank.decoding + len(rank.reading)):
                 rank.latest = [each for each in rank.latest if each.rank is rank and each.held]
         return steps

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_TOKENS, named, number, refuse
-from roofline.core.signatures import typed, typed_methods
+from roofline.core.signatures import aliased, typed, typed_methods
 from roofline.core.units import MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 from roofline.inference.trace_files import opened, written
@@ -224,6 +224,7 @@ class Trace:
     # Drawn -----------------------------------------------------------------------------------------------------------
 
     @classmethod
+    @aliased(isl="input", osl="output")
     @typed
     def poisson(
         cls, rate: float, requests: int = 10_000, *, input: float | Lengths = 4096.0, output: float | Lengths = 1024.0,
@@ -237,6 +238,7 @@ class Trace:
             lengths_are: ``fixed``, ``lognormal``, ``uniform`` or ``exponential``; ``variation``: standard deviation over the mean.
             burstiness: shape of the gamma distribution of the gaps: 1 for a Poisson process, less for bursts.
             prefix: tokens at the beginning of each prompt that all have in common, such as a system prompt.
+            isl, osl: other names of ``input`` and ``output``, here and of the other ways to draw.
 
         >>> Trace.poisson(2.0, 1000)
         <Trace poisson: 1,000 requests>
@@ -250,7 +252,8 @@ class Trace:
         seed = int(seed)
         asked = lengths("input", input, lengths_are, variation)
         answered = lengths("output", output, lengths_are, variation)
-        common = tuple(range(int(prefix) // HASH_BLOCK))
+        block = _block_of(int(prefix))
+        common = tuple(range(int(prefix) // block))
 
         def drawn() -> Iterator[Request]:
             dice, gaps = np.random.default_rng(seed), _gaps(rate, burstiness, seed + 1)
@@ -263,9 +266,10 @@ class Trace:
                 left -= size
 
         name = "poisson" if burstiness == 1.0 else "gamma"
-        return cls(name, drawn, int(requests))
+        return cls(name, drawn, int(requests), hash_block=block)
 
     @classmethod
+    @aliased(isl="input", osl="output")
     @typed
     def closed(
         cls, concurrency: int, requests: int | None = None, *, input: float | Lengths = 4096.0, output: float | Lengths = 1024.0,
@@ -284,6 +288,7 @@ class Trace:
         return evolve(made, name="closed loop", concurrency=int(concurrency))
 
     @classmethod
+    @aliased(isl="input", osl="output")
     @typed
     def sessions(
         cls, rate: float, sessions: int = 500, *, turns: int = 5, think: float = 10.0, system_prompt: int = 1024,
@@ -329,6 +334,15 @@ class Trace:
                 yield chain[0]
 
         return cls("sessions", drawn, int(sessions) * int(turns))
+
+
+def _block_of(prefix: int) -> int:
+    """Return the tokens of a block, so that a common prefix is a whole number of them (to 16 tokens).
+
+    >>> _block_of(1024), _block_of(1000), _block_of(1021)
+    (512, 500, 16)
+    """
+    return next((n for n in range(HASH_BLOCK, 15, -1) if prefix % n == 0), min(16, prefix))
 
 
 def _gaps(rate: float, burstiness: float, seed: int) -> Iterator[float]:

@@ -165,8 +165,8 @@ class Formats:
         """Return these formats with a component stored in several: its elements by format."""
         whole = sum(elements.values())
         mix = sorted(((name, count / whole) for name, count in elements.items() if count), key=lambda each: -each[1])
-        kept = tuple(each for each in self.mixes if each[0] != component)
-        mixes = kept if len(mix) < 2 else (*kept, (component, tuple(mix)))
+        others = tuple(each for each in self.mixes if each[0] != component)
+        mixes = others if len(mix) < 2 else (*others, (component, tuple(mix)))
         return attrs.evolve(self, **{component: mix[0][0]}, mixes=mixes)
 
     def split(self, *components: str) -> tuple[tuple[float, Formats], ...]:
@@ -181,10 +181,10 @@ class Formats:
         for mix in mixes.values():
             cuts |= set(itertools.accumulate(share for _, share in mix[:-1]))
         edges, out = sorted(cuts), []
-        kept = tuple(each for each in self.mixes if each[0] not in mixes)
+        others = tuple(each for each in self.mixes if each[0] not in mixes)
         for low, high in itertools.pairwise(edges):
             own = {name: _at(mix, (low + high) / 2) for name, mix in mixes.items()}
-            out.append((high - low, attrs.evolve(self, **own, mixes=kept)))
+            out.append((high - low, attrs.evolve(self, **own, mixes=others)))
         return tuple(out)
 
     def linear(self, name: str) -> Formats:
@@ -193,8 +193,8 @@ class Formats:
         Router, embedding and head keep their own.
         """
         parts = ("attention", "recurrent", "dense", "experts", "shared", "mtp")
-        kept = tuple(each for each in self.mixes if each[0] not in parts)
-        return attrs.evolve(self, **dict.fromkeys(parts, name), mixes=kept)
+        others = tuple(each for each in self.mixes if each[0] not in parts)
+        return attrs.evolve(self, **dict.fromkeys(parts, name), mixes=others)
 
     @classmethod
     def all(cls, name: str) -> Formats:
@@ -339,13 +339,13 @@ class Model:
     def dtype(self) -> str:
         """The format of most of its weights, and the others inside the layers beside it."""
         kinds = {type(block) for run in self.layers for block in (run.ffn, run.attention)}
-        held = (
+        stored = (
             ("experts", {Moe}),
             ("dense", {Dense}),
             ("attention", {Gqa, Mla, Compressed}),
             ("recurrent", {Linear, Mamba}),
         )
-        return "+".join(self.formats.names(*(part for part, of in held if of & kinds)))
+        return "+".join(self.formats.names(*(part for part, of in stored if of & kinds)))
 
     @property
     def formats_line(self) -> str:
@@ -386,14 +386,14 @@ class Model:
             raise QuestionError(fault("layers", layers, f"must be from 1 to the {self.depth} that {self.name} has"))
         every = [(run.attention, run.ffn) for run in self.layers for _ in range(run.count)]
         left = _shares(Counter(every), layers)
-        kept = []
+        layers_left = []
         for kind in every:
             if left[kind]:
                 left[kind] -= 1
-                kept.append(kind)
-        runs = tuple(Layers(len(list(same)), *kind) for kind, same in groupby(kept))
-        said = f"cut to {layers} of {self.depth} layers, the first of each kind by its share of them"
-        note = "; ".join(filter(None, (self.note, said)))
+                layers_left.append(kind)
+        runs = tuple(Layers(len(list(same)), *kind) for kind, same in groupby(layers_left))
+        remark = f"cut to {layers} of {self.depth} layers, the first of each kind by its share of them"
+        note = "; ".join(filter(None, (self.note, remark)))
         return attrs.evolve(self.without_mtp(), name=f"{self.name}-{layers}-layers", layers=runs, note=note)
 
 

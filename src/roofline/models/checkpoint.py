@@ -9,7 +9,7 @@ from roofline.models import modules
 from roofline.models.architecture import COMPONENTS, Model
 
 MOST_APART: Final = 0.01
-"""Part of the bytes that plan and files may differ by before it is said."""
+"""Part of the bytes that plan and files may differ by before a note reports it."""
 
 
 def planned(model: Model, *, modules_too: bool = True) -> float:
@@ -42,5 +42,5 @@ def held_against(model: Model, files: float) -> tuple[float, tuple[str, ...]]:
     ratio = files / ours
     if abs(ratio - 1) <= MOST_APART:
         return ratio, ()
-    said = f"its files hold {files / GIGA:,.2f} GB, {ratio - 1:+.1%} of the {ours / GIGA:,.2f} GB that its config describes: the files' are taken"
-    return ratio, (said,)
+    note = f"its files hold {files / GIGA:,.2f} GB, {ratio - 1:+.1%} of the {ours / GIGA:,.2f} GB that its config describes: the files' are taken"
+    return ratio, (note,)

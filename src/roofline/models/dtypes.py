@@ -38,7 +38,7 @@ class Dtype:
         bytes: of one stored weight, scales included.
         rates: the rates that can multiply it, best first.
         activation: bytes of one activation quantised to it, where that differs.
-        kind: the format without its group, by which kernels are told apart; its name where that says no group.
+        kind: the format without its group, by which kernels are distinguished; its name where that says no group.
     """
 
     name: str
@@ -120,14 +120,14 @@ def grouped(kind: str, group: int, zero: str = "") -> str:
 @functools.lru_cache(maxsize=512)
 def _made(name: str) -> Dtype | None:
     """Return the format of a name that says its group."""
-    said = _GROUPED.fullmatch(name)
-    if said is None or said["kind"] not in _PAYLOADS:
+    match = _GROUPED.fullmatch(name)
+    if match is None or match["kind"] not in _PAYLOADS:
         return None
-    kind, payload = DTYPES[said["kind"]], _PAYLOADS[said["kind"]]
-    if said["group"] == "channel":
+    kind, payload = DTYPES[match["kind"]], _PAYLOADS[match["kind"]]
+    if match["group"] == "channel":
         return Dtype(name, payload, kind.rates, kind.activation, kind.name)
-    scales = 2 + {None: 0.0, "-zp": payload, "-z16": 2.0}[said["zero"]]
-    return Dtype(name, payload + scales / int(said["group"][1:]), kind.rates, kind.activation, kind.name)
+    scales = 2 + {None: 0.0, "-zp": payload, "-z16": 2.0}[match["zero"]]
+    return Dtype(name, payload + scales / int(match["group"][1:]), kind.rates, kind.activation, kind.name)
 
 
 def dtype(name: str) -> Dtype:

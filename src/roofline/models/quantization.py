@@ -105,8 +105,8 @@ def formats(
     if named and stated not in _WHOLE:
         raise named[0].fail(named[1], "unknown dtype", near(stated, _WHOLE, "dtypes"))
     base = Formats.all(_WHOLE[stated])
-    kept = next((inner.text(key) for key in _STATE if key in inner), "float32")
-    base = evolve(base, state=_WHOLE.get(kept, "fp32"))
+    state = next((inner.text(key) for key in _STATE if key in inner), "float32")
+    base = evolve(base, state=_WHOLE.get(state, "fp32"))
     read: list[Table] = []
     schemes: list[Scheme] = []
     table = next((t.table("quantization_config") for t in (top, inner) if "quantization_config" in t), None)
@@ -149,8 +149,8 @@ def _resolved(schemes: Sequence[Scheme], base: Formats, parts: Parts) -> Formats
     def add(component: str, module: modules.Module, layer: str) -> None:
         key = (module.names, layer)
         if key not in cache:
-            said = (scheme.find(module, layer) for scheme in reversed(schemes))
-            cache[key] = next((name for name in said if name is not None), getattr(base, module.component))
+            matches = (scheme.find(module, layer) for scheme in reversed(schemes))
+            cache[key] = next((name for name in matches if name is not None), getattr(base, module.component))
         mine = found.setdefault(component, {})
         mine[cache[key]] = mine.get(cache[key], 0.0) + module.elements
 
@@ -305,8 +305,8 @@ def _awq(t: Table) -> list[Scheme]:
 
 def _bitsandbytes(t: Table) -> list[Scheme]:
     eight = t.flag("load_in_8bit") or t.flag("_load_in_8bit")
-    for said in ("load_in_4bit", "_load_in_4bit", "bnb_4bit_quant_type"):
-        t.raw(said, None)
+    for key in ("load_in_4bit", "_load_in_4bit", "bnb_4bit_quant_type"):
+        t.raw(key, None)
     four = "nf4-dq" if t.flag("bnb_4bit_use_double_quant") else "nf4"
     return [Scheme("w8a16" if eight else four, _ignored(t, "llm_int8_skip_modules", *_EXCLUDED))]
 
@@ -687,14 +687,14 @@ _METHODS: Final[Mapping[str, Callable[[Table], list[Scheme]]]] = {
 
 def _cache(t: Table, base: Formats) -> Formats:
     """Return the formats with the cache that a checkpoint states."""
-    said = (
+    stated = (
         t.raw("kv_cache_quant_algo", None)
         or t.raw("kv_cache_dtype", None)
         or t.raw("kv_quant_type", None)
         or t.raw("kv_cache_type", None)
     )
-    if isinstance(said, str):
-        return _cached(base, said)
+    if isinstance(stated, str):
+        return _cached(base, stated)
     quark = t.raw("kv_cache_quant_config", None)
     if isinstance(quark, Mapping) and quark:
         first = next(iter(quark.values()))

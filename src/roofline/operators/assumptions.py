@@ -26,11 +26,11 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
         return ()
     out = []
     if np.any(guessed(question)):
-        kept, like = chance_kept(question.model), "seven models with drafters of their own"
+        chance, like = chance_kept(question.model), "seven models with drafters of their own"
         if question.model.speculator is not None:
             like = "EAGLE-3 heads that others trained"
         out.append(
-            f"a draft is accepted with a chance of {kept:.0%} if the one before it was, as those of {like} are: give "
+            f"a draft is accepted with a chance of {chance:.0%} if the one before it was, as those of {like} are: give "
             "accept_length, the tokens that a step yields, if you know it"
         )
     elif np.any(drafts & (question.accept_length == 1)):

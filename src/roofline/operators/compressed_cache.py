@@ -80,12 +80,12 @@ def paged(model: Model, length: Count, entry: Bytes, tokens: Count, passing: Cou
     for count, mixer in mixers:
         each = smaller(tokens, mixer.window) * mixer.dim * width
         if mixer.ratio:
-            held = smaller(tokens, passing) / 2.0 ** np.floor(np.log2(page / _state(mixer, mixer.dim)))
+            stored = smaller(tokens, passing) / 2.0 ** np.floor(np.log2(page / _state(mixer, mixer.dim)))
             whole = ceil(tokens / length)
             own = small if mixer.dim * width * length / mixer.ratio <= small else page
-            each = each + whole * own + held * page
+            each = each + whole * own + stored * page
             if mixer.indexer is not None:
-                each = each + (whole + held) * small
+                each = each + (whole + stored) * small
         out = out + count * each
     return out
 

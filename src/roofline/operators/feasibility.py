@@ -215,9 +215,9 @@ def _placement_rules(model: Model, system: System, layout: Layout) -> list[Rule]
         size = tier.size
         for name, group in groups.items():
             even = (layout.ranks <= size) | (size % group == 0) | (group % size == 0)
-            said = f"{{limit}} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
+            rule = f"{{limit}} ranks of {tier.name}, or be a multiple of them, once a deployment is larger"
             key = f"{name.replace(' * ', '_')}_divides_tier_{i}"
-            out.append(Rule(key, even, f"{name} must divide the {said}", size))
+            out.append(Rule(key, even, f"{name} must divide the {rule}", size))
     return out
 
 

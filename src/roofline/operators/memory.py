@@ -153,8 +153,8 @@ def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
 
 def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
     """Return the bytes of a sequence's state in the whole model, however long it is, on one of ``tp`` ranks."""
-    kept = sum((run.count * attention.state(run.attention, tp) for run in model.layers), start=0.0)
-    return dtype(model.formats.state).bytes * kept
+    states = sum((run.count * attention.state(run.attention, tp) for run in model.layers), start=0.0)
+    return dtype(model.formats.state).bytes * states
 
 
 def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
@@ -171,8 +171,10 @@ def _stages(model: Model, pp: int) -> tuple[tuple[int, ...], ...]:
     kinds = list(_kinds(model))
     plan = [kinds.index((run.attention, run.ffn)) for run in model.layers for _ in range(run.count)]
     long = -(-len(plan) // pp)
-    held = {tuple(plan[i : i + long].count(kind) for kind in range(len(kinds))) for i in range(0, len(plan), long)}
-    return tuple(a for a in held if not any(b != a and all(x >= y for x, y in zip(b, a, strict=True)) for b in held))
+    stages = {tuple(plan[i : i + long].count(kind) for kind in range(len(kinds))) for i in range(0, len(plan), long)}
+    return tuple(
+        a for a in stages if not any(b != a and all(x >= y for x, y in zip(b, a, strict=True)) for b in stages)
+    )
 
 
 def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward], Bytes]) -> Bytes:
@@ -183,8 +185,8 @@ def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward
     # Stages are cut where the plan falls: one count of layers for each degree that is asked, few even in a sweep.
     for degree in np.unique(pp):
         most: Num = 0.0
-        for held in _stages(model, int(degree)):
-            most = larger(most, sum((n * size for n, size in zip(held, each.values(), strict=True)), start=0.0))
+        for stage in _stages(model, int(degree)):
+            most = larger(most, sum((n * size for n, size in zip(stage, each.values(), strict=True)), start=0.0))
         out = most if np.size(pp) == 1 else pick(pp == degree, most, out)
     return out
 

@@ -19,7 +19,7 @@ from roofline.hardware.hardware import System
 from roofline.inference.service import SATURATES
 from roofline.models.architecture import Model
 from roofline.operators.feasibility import REACH, serving_rules
-from roofline.planner.evaluation import Progress, answer, listed
+from roofline.planner.evaluation import answer
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout, one
 from roofline.workload.questions import Prefill, Question, Serve
@@ -30,9 +30,9 @@ PATIENCE: Final = 10.0
 _MOST_REQUESTS_A_LANE: Final = 4096.0
 _STEP: Final = float(np.exp2(1 / 8))
 """Each load of a layout over the one before."""
-_CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
+CHUNKS: Final = np.sort(np.append(2.0 ** np.arange(6, 14), 1.5 * 2.0 ** np.arange(6, 13)))
 """Prompt tokens beside a decode step: what an operator would tune."""
-_MOST_CANDIDATES: Final = 4 * int(MILLION)
+MOST_CANDIDATES: Final = 4 * int(MILLION)
 
 
 def ranks_of(system: System, chips: int | None) -> int:
@@ -119,9 +119,9 @@ def under_all(question: Question, system: System, candidates: Layout, calibratio
     asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
     if _chunked(question):
         ours, *rest = (trailing(each) for each in asked)
-        asked = (attrs.evolve(ours, chunk=_CHUNKS), *rest)
+        asked = (attrs.evolve(ours, chunk=CHUNKS), *rest)
     points = int(np.prod(sizes(*asked), dtype=np.int64))
-    if points > _MOST_CANDIDATES:
+    if points > MOST_CANDIDATES:
         rule = f"choosing a layout for each point would price {points:,} plans"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
     return answer(*asked)
@@ -163,55 +163,9 @@ def choose(
     pick = np.where(fits.any(axis=-1), np.argmax(score, axis=-1), np.argmax(least, axis=-1))
     which, chunk = np.divmod(pick, shape[-1])
     if chunked:
-        question = attrs.evolve(cast("Any", question), chunk=_CHUNKS[chunk][()])
+        question = attrs.evolve(cast("Any", question), chunk=CHUNKS[chunk][()])
     fitting = fits.reshape(*fits.shape[:-1], *shape[-2:]).any(axis=-1).sum(axis=-1)
     return question, candidates.select(which[()]), fitting
-
-
-def survey(
-    question: Serve,
-    system: System,
-    profile: Calibration,
-    layouts: Layout,
-    *,
-    every: bool = True,
-    progress: Progress | None = None,
-) -> Estimate:
-    """Return the service under every chunk (first axis) and under every layout with each of its loads (second).
-
-    A layout's loads go from one request a replica to as many as have their caches in memory, in steps of :data:`_STEP`; all
-    ranks, or at least all replicas, have as many requests. A chunk that is given is the only one.
-
-    Args:
-        layouts: on one axis.
-        every: try every load, not only the question's own.
-        progress: called with the plans priced, and all of them.
-    """
-    chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
-    asked = attrs.evolve(question, chunk=chunk[:, None])
-    which, requests = np.arange(np.size(layouts.tp)), np.ones(0)
-    if every:
-        alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
-        which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
-    points = int(np.size(chunk) * np.size(which))
-    if points > _MOST_CANDIDATES:
-        rule = f"a search would price {points:,} plans, and {_MOST_CANDIDATES:,} are the most"
-        raise QuestionError(
-            fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
-        )
-    return (
-        listed(asked, system, layouts, profile, which=which, requests=requests, progress=progress)
-        if every
-        else answer(asked, system, layouts, profile, progress)
-    )
-
-
-def _chunks(read: Num) -> NDArray[np.float64]:
-    """Return the least chunks that cut prompts of so many tokens into each number of pieces, or put so many of them together."""
-    most = np.maximum(np.floor(_CHUNKS / read), 1.0)
-    pieces = np.ceil(read / _CHUNKS)
-    own = (np.diff(pieces, prepend=np.inf) < 0) | (np.diff(most, prepend=0.0) > 0)
-    return np.asarray(_CHUNKS[own])
 
 
 def loads(layouts: Layout, room: Count) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

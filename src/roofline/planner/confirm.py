@@ -11,8 +11,8 @@ from attrs import frozen
 
 from roofline.core.text import figure
 from roofline.core.values import Record
-from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
+from roofline.planner.traffic import drawn
 from roofline.results.estimate import Estimate
 from roofline.results.limits import Limit
 from roofline.results.records import plain
@@ -73,18 +73,14 @@ def shortly(est: Estimate) -> Simulation:
     q, layout = cast("Serve", est.question), est.layout
     part = min(float(layout.replicas), _REPLICAS) / float(layout.replicas)
     some = attrs.evolve(layout, replicas=float(layout.replicas) * part)
-    words: Any = {
-        "input": float(q.input), "output": float(q.output), "prefix": int(q.cached), "variation": float(q.variation),
-        "lengths_are": "lognormal" if q.variation > 0 else "fixed",
-    }  # fmt: skip
     if q.rate is not None:
-        trace = Trace.poisson(float(q.rate) * part, _OPEN, **words)
+        trace = drawn(attrs.evolve(q, rate=q.rate * part), _OPEN)
     else:
         flying = max(round(float(cast("Any", q.concurrency)) * part), 1)
         count = int(np.clip(_EACH * flying, _LEAST, max(_MOST, 3.0 * flying)))
         if q.requests_per_slot is not None:
             count = max(round(float(q.requests_per_slot) * flying), flying)
-        trace = Trace.closed(flying, count, **words)
+        trace = drawn(attrs.evolve(q, concurrency=float(flying)), count)
     return simulate(
         q.model, est.system, trace, some, level=est.calibration, draft_tokens=int(q.draft_tokens), accept_length=_given(q.accept_length),
         chunk=_given(q.chunk), imbalance=_given(q.imbalance),

@@ -1,4 +1,4 @@
-"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and said."""
+"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and reported."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ PEERS: Final[Mapping[str, str]] = {
         ("max_num_batched_tokens", "chunked_prefill_size"), "chunk=, prompt tokens of an attention rank and step"
     ),
     **dict.fromkeys(("prefix", "prefix_len"), "cached=, prompt tokens already in the KV cache"),
+    **dict.fromkeys(("num_prompts", "num_requests", "request_count"), "requests=, of simulate"),
     **dict.fromkeys(("backend", "framework"), "engine=, such as vllm, sglang, trtllm"),
     **dict.fromkeys(("ttft", "tpot"), "a result of an estimate; search(..., ttft='2s', tpot='50ms') takes limits"),
 }

@@ -213,6 +213,28 @@ def listed(
     return cast("Estimate", out.answer(asked, _KEPT, memory, demand))
 
 
+def stepping(
+    question: Decode,
+    system: System,
+    layouts: Layout,
+    calibration: Calibration,
+    *,
+    which: NDArray[np.int64],
+    batch: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the TPOT of a decode step with each batch of a list, each under one of the layouts, priced as a table as :func:`listed` does.
+
+    Args:
+        layouts: on one axis.
+        which: the place of each batch's layout, in ascending order.
+    """
+    out = np.empty(which.size)
+    for some, place, ours in _tables(which, TABLE):
+        part = _evaluate(attrs.evolve(question, batch=batch[place]), system, layouts.select(some), calibration)
+        out[place[ours]] = np.broadcast_to(cast("NDArray[np.float64]", part.tpot), place.shape)[ours]
+    return out
+
+
 def _tables(
     which: NDArray[np.int64], most: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:

@@ -12,8 +12,8 @@ another of as many ranks beats in rate and in time is not paired.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any, Final
 
 import attrs
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask, floor, larger
 from roofline.core.errors import QuestionError, fault
+from roofline.core.remember import Later
 from roofline.core.units import Num, Ratio, Watts
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -31,7 +32,7 @@ from roofline.operators.feasibility import serving_rules
 from roofline.physics.energy import total
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.candidates import grid, loads, ranks_of
-from roofline.planner.evaluation import TABLE, answer
+from roofline.planner.evaluation import TABLE, answer, stepping
 from roofline.planner.pools import exposed, transfer
 from roofline.results.energy import parts as power_parts
 from roofline.workload.layout import Layout
@@ -45,6 +46,10 @@ _STEP: Final = float(np.exp2(1 / 4))
 _FULL: Final = (0.95, 0.8, 0.6)
 """How busy lanes are at most, where the chips leave a choice of units that decode beside them."""
 _ROUNDS: Final = 3
+_NUMBERED: Final = 1024
+"""Pairs of units that are numbered at first; each time twice as many as before."""
+_ROUNDED: Final = 1e-9
+"""More than sums and products are rounded by."""
 
 
 @frozen(eq=False, slots=False)
@@ -61,7 +66,6 @@ class Pairs:
         answerer: place among ``made``.
         reading: how many units prefill.
         answering: how many decode.
-        refused: units that cannot be laid out.
     """
 
     question: Serve
@@ -73,17 +77,26 @@ class Pairs:
     answerer: Places
     reading: Floats
     answering: Floats
-    refused: int
 
     @property
-    def misfits(self) -> tuple[int, int]:
-        """Units that can be laid out and exceed a chip's memory, of either pool."""
-        return self.read.misfits, self.made.misfits
+    def size(self) -> int:
+        """How many plans."""
+        return len(self.reader)
 
-    @property
-    def unpaired(self) -> int:
-        """Plans of a pool that another of its size beats."""
-        return self.read.beaten + self.made.beaten
+    def select(self, where: Any) -> Pairs:
+        """Return some of the plans, by their places or a mask."""
+        some = (each[where] for each in (self.reader, self.answerer, self.reading, self.answering))
+        return self._with(*some)
+
+    def joined(self, other: Pairs) -> Pairs:
+        """Return these plans and others of the same units."""
+        return self._with(
+            np.append(self.reader, other.reader), np.append(self.answerer, other.answerer),
+            np.append(self.reading, other.reading), np.append(self.answering, other.answering),
+        )  # fmt: skip
+
+    def _with(self, reader: Places, answerer: Places, reading: Floats, answering: Floats) -> Pairs:
+        return attrs.evolve(self, reader=reader, answerer=answerer, reading=reading, answering=answering)
 
     def layouts(self, place: Any) -> tuple[Layout, Layout]:
         """Return the layouts of both pools of some plans: that which reads, that which decodes."""
@@ -120,7 +133,7 @@ class Pairs:
             (self.read.demand, self.reader, self.full, self.chips[0]),
             (self.made.demand, self.answerer, 1.0, self.chips[1]),
         )
-        each = [_drawn(self.system, demand[place], working) for demand, place, working, _ in pools]
+        each = [_drawn(self.system, demand()[place], working) for demand, place, working, _ in pools]
         if each[0] is None or each[1] is None:
             return None
         return np.asarray(each[0] * pools[0][-1] + each[1] * pools[1][-1])
@@ -178,7 +191,83 @@ def _drawn(system: System, demand: Ratio, working: Ratio) -> Watts | None:
     return None if each is None else total(each)
 
 
-def pair(question: Serve, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]) -> Pairs:
+@frozen(eq=False, slots=False)
+class Pairing:
+    r"""All plans of two pools, those of the greatest rate first where only these are asked for.
+
+    A plan of x units that read R requests a second on r ranks, and of units that make :math:`\mu` on m, answers
+
+    .. math:: \lambda \le 0.95\,x R, \qquad \frac{\lambda}{\mathrm{ranks}} \le \frac{1}{r / (0.95\,R) + m / \mu} ,
+
+    whatever the numbers of units are: pairs of units are numbered in the order of that bound.
+
+    Attributes:
+        question: the service.
+        system: the machine of both pools.
+        profile: its constants.
+        read: units that prefill, as layouts of one replica.
+        made: units that decode, each with so many requests.
+        ranks: of both pools together, at most.
+        refused: units that cannot be laid out.
+    """
+
+    question: Serve
+    system: System
+    profile: Calibration
+    read: Reading
+    made: Decoding
+    ranks: float
+    refused: int
+
+    @property
+    def misfits(self) -> tuple[int, int]:
+        """Units that can be laid out and exceed a chip's memory, of either pool."""
+        return self.read.misfits, self.made.misfits
+
+    @property
+    def unpaired(self) -> int:
+        """Plans of a pool that another of its size beats."""
+        return self.read.beaten + self.made.beaten
+
+    @cached_property
+    def all(self) -> Pairs:
+        """Every plan."""
+        return self._pairs(*_ratios(self.read, self.made, self.ranks))
+
+    def _pairs(self, reader: Places, answerer: Places, reading: Floats, answering: Floats) -> Pairs:
+        return Pairs(
+            self.question, self.system, self.profile, self.read, self.made, reader, answerer, reading, answering
+        )
+
+    def leading(self, tpot: float, score: Callable[[Pairs], Floats], most: float) -> Iterator[Pairs]:
+        """Yield the plans within a TPOT in the order of :func:`roofline.planner.frontier.order`, the greatest score first, part by part.
+
+        Args:
+            score: of plans; no more than ``most`` times their requests a second for each rank.
+        """
+        read, made, within = self.read, self.made, np.flatnonzero(~(self.made.tpot > tpot))
+        each = (read.ranks / (max(_FULL) * read.rate))[:, None] + (made.ranks / made.rate)[within]
+        bound = most * (1 + _ROUNDED) / each.ravel()
+        order, at, size = np.argsort(-bound, kind="stable"), 0, _NUMBERED
+        none: Places = np.empty(0, dtype=np.int64)
+        left, value, turn = self._pairs(none, none, np.empty(0), np.empty(0)), np.empty(0), none
+        while at < order.size:
+            i, j = np.divmod(order[at : at + size], within.size)
+            at, size = at + size, 2 * size
+            reader, answerer, x, y, again = _numbered(read, made, self.ranks, i, within[j])
+            more = self._pairs(reader, answerer, x, y)
+            left, value, turn = left.joined(more), np.append(value, score(more)), np.append(turn, again)
+            # The pairs of units to come make no more than that.
+            ready = value >= (bound[order[at]] if at < order.size else -np.inf)
+            some = np.flatnonzero(ready)
+            speed = 1 / left.tpot[some]
+            some = some[np.lexsort((left.answerer[some], left.reader[some], turn[some], -speed, -value[some]))]
+            if some.size:
+                yield left.select(some)
+            left, value, turn = left.select(~ready), value[~ready], turn[~ready]
+
+
+def pair(question: Serve, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]) -> Pairing:
     """Return every plan of two pools on so many chips at most.
 
     Args:
@@ -195,19 +284,19 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
         raise QuestionError(fault("chips", chips, "two pools take two chips at least"))
     units, refused = _units(model, system, ranks, given)
     read, made = _reading(q, system, units, profile), _decoding(q, system, units, profile)
-    return Pairs(q, system, profile, read, made, *_ratios(read, made, float(ranks)), refused)
+    return Pairing(q, system, profile, read, made, float(ranks), refused)
 
 
 @frozen(eq=False)
 class Reading:
-    """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``, and the share of power it asks for."""
+    """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``, and the share of power they ask for."""
 
     layouts: Layout
     ranks: Floats
     alone: Floats
     full: Floats
     most: Floats
-    demand: Floats
+    demand: Later[Floats]
     misfits: int
     beaten: int
 
@@ -219,14 +308,14 @@ class Reading:
 
 @frozen(eq=False)
 class Decoding:
-    """Units that decode, each with so many requests, none of which is beaten: their time per token, and the share of power it asks for."""
+    """Units that decode, each with so many requests, none of which is beaten: their time per token, and the share of power they ask for."""
 
     layouts: Layout
     ranks: Floats
     batch: Floats
     tpot: Floats
     rate: Floats
-    demand: Floats
+    demand: Later[Floats]
     misfits: int
     beaten: int
 
@@ -238,12 +327,12 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
     alone, whole = (answer(attrs.evolve(lone, batch=prompts), system, units, profile) for prompts in (1.0, most))
     fits = _places(alone.fits, units)
     first, full = (np.asarray(est.ttft)[fits] for est in (alone, whole))
-    demand = _of_units(alone.demand, units)[fits]
     own = units.select(fits)
     most = np.asarray(most, dtype=np.float64)[fits]
     best = _best(np.asarray(own.ranks), most / full, first)
+    own = own.select(best)
     return Reading(
-        own.select(best), np.asarray(own.ranks)[best], first[best], full[best], most[best], demand[best],
+        own, np.asarray(own.ranks), first[best], full[best], most[best], Later(partial(_demand, lone, system, own, profile)),
         np.size(units.tp) - len(fits), len(fits) - len(best),
     )  # fmt: skip
 
@@ -253,22 +342,24 @@ def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> 
     one = Decode(q.model, units.dp, kept, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
     room = np.broadcast_to(answer(one, system, units, profile).max_concurrency, np.shape(units.tp))
     able = _places(room >= 1, units)
-    which, batch = loads(units.select(able), room[able])
-    own = units.select(able[which])
-    asked = attrs.evolve(one, batch=batch, context=q.input + q.output / 2)
-    step = answer(asked, system, own, profile) if len(which) else None
-    tpot, demand = (np.zeros(0),) * 2 if step is None else (np.asarray(step.tpot), _of_units(step.demand, own))
-    rate = batch / ((q.output - 1) * tpot)
-    best = _best(np.asarray(own.ranks), rate, tpot)
+    able_units = units.select(able)
+    which, batch = loads(able_units, room[able])
+    asked = attrs.evolve(one, context=q.input + q.output / 2)
+    tpot = stepping(asked, system, able_units, profile, which=which, batch=batch)
+    ranks, rate = np.asarray(able_units.ranks)[which], batch / ((q.output - 1) * tpot)
+    best = _best(ranks, rate, tpot)
+    own = able_units.select(which[best])
+    asked = attrs.evolve(asked, batch=batch[best])
     return Decoding(
-        own.select(best), np.asarray(own.ranks)[best], batch[best], tpot[best], rate[best], demand[best],
+        own, ranks[best], batch[best], tpot[best], rate[best], Later(partial(_demand, asked, system, own, profile)),
         np.size(units.tp) - len(able), len(which) - len(best),
     )  # fmt: skip
 
 
-def _of_units(value: Num | None, units: Layout) -> Floats:
-    """Return a number of each unit; nan where it is not known."""
-    return np.broadcast_to(np.asarray(np.nan if value is None else value, dtype=np.float64), np.shape(units.tp))
+def _demand(question: Prefill | Decode, system: System, units: Layout, profile: Calibration) -> Floats:
+    """Return the share of its power that a chip of each unit asks for; NaN where it is not known."""
+    found = answer(question, system, units, profile).demand if np.size(units.tp) else None
+    return np.broadcast_to(np.asarray(np.nan if found is None else found, dtype=np.float64), np.shape(units.tp))
 
 
 def _places(where: Mask, units: Layout) -> Places:
@@ -313,12 +404,16 @@ def _best(sizes: Floats, rate: Floats, time: Floats) -> Places:
     return np.array(out, dtype=np.int64)
 
 
+def _counts(read: Reading, ranks: float) -> Floats:
+    """Return how many units may prefill."""
+    most = ranks / np.min(read.ranks, initial=ranks)
+    return np.asarray(np.unique(np.floor(_STEP ** np.arange(np.log(most) / np.log(_STEP) + 1))))
+
+
 def _ratios(read: Reading, made: Decoding, ranks: float) -> tuple[Places, Places, Floats, Floats]:
     """Return pairs of units and how many of each, so that they share the ranks and lanes keep up."""
-    most = ranks / np.min(read.ranks, initial=ranks)
-    count = np.unique(np.floor(_STEP ** np.arange(np.log(most) / np.log(_STEP) + 1)))
     found: list[list[tuple[Places, Floats, Floats]]] = [[] for _ in _FULL]
-    for x in count:
+    for x in _counts(read, ranks):
         before: Any = 0.0
         room = np.floor((ranks - x * read.ranks[:, None]) / made.ranks)
         for full, parts in zip(_FULL, found, strict=True):
@@ -329,3 +424,16 @@ def _ratios(read: Reading, made: Decoding, ranks: float) -> tuple[Places, Places
     place, x, y = (np.concatenate(each) for each in zip(*(part for parts in found for part in parts), strict=True))
     i, j = np.divmod(place, np.size(made.ranks))
     return i, j, x, y
+
+
+def _numbered(
+    read: Reading, made: Decoding, ranks: float, reader: Places, answerer: Places
+) -> tuple[Places, Places, Floats, Floats, Places]:
+    """Return the same of some pairs of units, and the turn of each plan among those of its pair in :func:`_ratios`."""
+    count = _counts(read, ranks)
+    r, rate = read.ranks[reader, None], read.rate[reader, None]
+    m, each = made.ranks[answerer, None], made.rate[answerer, None]
+    room = np.floor((ranks - count * r) / m)
+    y = np.minimum(np.floor(np.array(_FULL)[:, None, None] * count * rate / each), room)
+    full, pair, x = np.nonzero((y >= 1) & (np.diff(y, axis=0, prepend=0.0) != 0))
+    return reader[pair], answerer[pair], count[x], y[full, pair, x], full * count.size + x

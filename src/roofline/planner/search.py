@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, Unpack
 
-import attrs
 import numpy as np
 
 from roofline import catalog
@@ -21,14 +20,15 @@ from roofline.models.architecture import Model
 from roofline.operators import assumptions
 from roofline.operators.feasibility import serving_rules
 from roofline.planner.alternatives import left_open
-from roofline.planner.candidates import PATIENCE, possible, survey, worth_trying
+from roofline.planner.candidates import PATIENCE, possible, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import Progress
 from roofline.planner.frontier import refusals
-from roofline.planner.plans import Rejection, limit
+from roofline.planner.plans import COSTS, Rejection, limit
 from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
+from roofline.planner.survey import survey
 from roofline.planner.train import asked, degrees_of, splits_under, trained_on
 from roofline.planner.words import (
     DegreeWords,
@@ -82,12 +82,14 @@ def search(
             :class:`roofline.planner.selection.Splits`.
         confirm: simulate the best plans one after the other until one keeps all limits, four of them at most; by default where a limit
             is at a percentile. The answer says whether its plan was confirmed.
-        progress: called from time to time with the plans estimated, and all of them.
+        progress: called from time to time with the plans estimated, and all of them, while they are: few for the best plan under limits on
+            times, all for the frontier, the counts and the reasons.
         concurrency: requests in flight; by default every load is tried.
         chunk: chunked prefill, prompt tokens per attention rank and step; by default every one is tried.
 
     Returns:
-        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected.
+        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected, each worked out when it is
+        first asked for.
 
     Raises:
         QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
@@ -110,9 +112,9 @@ def search(
     degrees: dict[str, Num] = given(**part(words, DegreeWords))
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
-    plans = survey(question, rack, profile, layouts, every=not load, progress=progress)
-    plans = attrs.evolve(plans, open=Later(partial(left_open, question.model, rack, profile, words)))
-    if getattr(plans, objective) is None:
+    doubts = Later(partial(left_open, question.model, rack, profile, words))
+    plans = survey(question, rack, profile, layouts, every=not load, progress=progress, open=doubts)
+    if objective in COSTS.values() and getattr(plans.at(0, 0), objective) is None:
         rule = f"of {rack.name} no such figure is known"
         raise QuestionError(fault("objective", objective, rule, "give power or price"))
     apart = None

@@ -48,8 +48,9 @@ from roofline.planner.plans import (
     table,
     yields,
 )
-from roofline.planner.pool_candidates import Pairs
+from roofline.planner.pool_candidates import Pairing, Pairs
 from roofline.planner.pools import pools
+from roofline.planner.survey import Survey
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
@@ -413,7 +414,7 @@ class Search(LayoutSelection[Estimate]):
     """Every plan of a service on a machine, and the best of those that fit and keep the limits.
 
     Attributes:
-        plans: all that were priced: chunks (first axis) by layouts with each of their loads (second).
+        survey: all of them, estimated as far as is asked: chunks (first axis) by layouts with each of their loads (second).
         refused: layouts that cannot be laid out, and why.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
         disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
@@ -426,7 +427,7 @@ class Search(LayoutSelection[Estimate]):
         "model", "system", "chips", "level", "engine", "dtype", "kv_dtype", "input", "output", "draft_tokens", "accept_length",
     )  # fmt: skip
 
-    plans: Estimate
+    survey: Survey
     refused: tuple[Rejection, ...] = ()
     objective: str = "tokens_per_second_per_chip"
     disaggregated: Splits | None = None
@@ -434,8 +435,13 @@ class Search(LayoutSelection[Estimate]):
     confirmations: tuple[Confirmation, ...] = ()
 
     @property
+    def plans(self) -> Estimate:
+        """The answer for all plans: chunks (first axis) by layouts with each of their loads (second)."""
+        return self.survey.plans
+
+    @property
     def _asked_in_words(self) -> str:
-        return f"{self.plans.question.model.name} on {self.plans.system.name}, {self.kept.size:,} configurations"
+        return f"{self.survey.question.model.name} on {self.survey.system.name}, {self._priced:,} configurations"
 
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
@@ -510,12 +516,25 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
-        if not self._count:
-            return None
         kept = [each.place for each in self.confirmations if each.kept]
-        est = self.at(kept[0] if kept else self._top[0])
-        said = f"configuration {short(est)}: {self._sought}; {self._counted}"
+        place = kept[0] if kept else self._leader
+        if place is None:
+            return None
+        est = self.at(place)
+        held = f", with {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        said = f"configuration {short(est)}: {self._sought} of {self._priced:,} configurations{held}"
         return est.noted([*self.notes, said, *self._checked])
+
+    @property
+    def _leader(self) -> int | None:
+        """The place of the best plan that fits and keeps the limits, in closed form."""
+        if self.objective == "tokens_per_second_per_chip" and not self.percentiles and not self._filling:
+            return self.survey.best(self.limits)[0]
+        return int(self._top[0]) if self._count else None
+
+    @property
+    def _priced(self) -> int:
+        return math.prod(self._shape)
 
     @property
     def _filling(self) -> float | None:
@@ -584,13 +603,13 @@ class Search(LayoutSelection[Estimate]):
     @property
     def tried(self) -> int:
         """Plans that were tried: those priced, and layouts that cannot be laid out."""
-        return self.kept.size + sum(each.plans for each in self.refused)
+        return self._priced + sum(each.plans for each in self.refused)
 
     # How it is found -------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def _shape(self) -> tuple[int, ...]:
-        return self.plans.shape
+        return self.survey.shape
 
     def _whole(self, value: Num | Mask | None) -> NDArray[Any]:
         return np.broadcast_to(np.asarray(np.nan if value is None else value), self._shape)
@@ -674,7 +693,8 @@ class Search(LayoutSelection[Estimate]):
             QuestionError: there is no such place.
         """
         _within(place, math.prod(self._shape))
-        return self.plans.at(*(int(i) for i in np.unravel_index(place, self._shape)))
+        chunk, load = (int(i) for i in np.unravel_index(place, self._shape))
+        return self.survey.at(chunk, load)
 
     def _among(self, places: NDArray[np.int64]) -> Estimate | None:
         return self.plans.among(places) if places.size else None
@@ -790,7 +810,7 @@ class Splits(Selection[Pools]):
     question: Serve
     system: System
     profile: Calibration
-    pairs: Pairs
+    pairs: Pairing
     objective: str = "tokens_per_second_per_chip"
     whole: float | None = None
 
@@ -806,7 +826,7 @@ class Splits(Selection[Pools]):
         """
         out = super().held(**limits)
         if "hall_power" in out.limits:
-            _power_is_known(self.pairs.hall_power, self.system, limits.get("hall_power"))
+            _power_is_known(self._all.hall_power, self.system, limits.get("hall_power"))
         return out
 
     # What is kept ----------------------------------------------------------------------------------------------------
@@ -818,14 +838,14 @@ class Splits(Selection[Pools]):
             return self._fullest(self._filling)
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
         for part in self._leading():
-            first = self.at(part[0])
+            first = self._one(part, 0)
             if self.holds(first):
                 return first
             for start in range(1, part.size, _LOOKED):
-                places = part[start : start + _LOOKED]
-                held = np.flatnonzero(self.holds(self._full(places)))
+                some = part.select(slice(start, start + _LOOKED))
+                held = np.flatnonzero(self.holds(self._full(some)))
                 if held.size:
-                    return self.at(places[held[0]])
+                    return self._one(some, int(held[0]))
         return None
 
     @property
@@ -849,19 +869,31 @@ class Splits(Selection[Pools]):
         found, made = None, 0.0
         for part in self._leading():
             for start in range(0, part.size, _LOOKED):
-                places = part[start : start + _LOOKED]
-                places = places[self._score[places] > made]
-                if not places.size:
-                    return None if found is None else self.at(found)
-                full = self._full(places)
+                some = part.select(slice(start, start + _LOOKED))
+                some = some.select(self._scored(some) > made)
+                if not some.size:
+                    return found
+                full = self._full(some)
                 power = np.asarray(measure(full, "hall_power"))
                 rates = np.where(self.holds(full), _filled(most, power, full.tokens_per_second), 0.0)
                 if rates.max() > made:
-                    found, made = places[np.argmax(rates)], float(rates.max())
-        return None if found is None else self.at(found)
+                    found, made = self._one(some, int(np.argmax(rates))), float(rates.max())
+        return found
 
-    def _leading(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the places of the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
+    def _leading(self) -> Iterator[Pairs]:
+        """Yield the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
+        for part in self._in_order():
+            if "ttft" in self.limits:
+                part = part.select(~(part.ttft > self.limits["ttft"]))  # noqa: PLW2901
+            if part.size:
+                yield part
+
+    def _in_order(self) -> Iterator[Pairs]:
+        """Yield those that keep all limits but that on the time to the first token, the best first, part by part."""
+        if self._filling is None and self._by_rate and "hall_power" not in self.limits:
+            most = self.question.output * self.system.ranks_per_chip * (1.0 if self.whole is None else self.whole)
+            yield from self.pairs.leading(self.limits.get("tpot", np.inf), self._scored, float(most))
+            return
         open_ = self._fits & np.logical_and.reduce(
             [
                 np.ones(self._fits.shape, dtype=bool),
@@ -869,10 +901,16 @@ class Splits(Selection[Pools]):
             ]
         )
         for part in leading(open_, self._score, self._axes[1]):
-            if "ttft" in self.limits:
-                part = part[~(self.pairs.ttft_of(part) > self.limits["ttft"])]  # noqa: PLW2901
-            if part.size:
-                yield part
+            yield self._all.select(part)
+
+    @property
+    def _by_rate(self) -> bool:
+        """Whether the best has the most tokens/s of a chip, or the least cost, which is that of chips."""
+        return self.objective in ("tokens_per_second_per_chip", "dollars_per_million_tokens")
+
+    @property
+    def _all(self) -> Pairs:
+        return self.pairs.all
 
     @cached_property
     def frontier(self) -> Pools | None:
@@ -880,13 +918,13 @@ class Splits(Selection[Pools]):
         places = self._edge
         if not places.size:
             return None
-        full = self._full(places)
+        full = self._full(self._all.select(places))
         held = np.flatnonzero(self.holds(full))
         if not held.size:
             return None
         axes = (full.tokens_per_second_per_chip, full.tokens_per_second_per_user)
         rate, speed = (np.asarray(each)[held] for each in axes)
-        return self._full(places[held[undominated(np.stack([rate, speed]))]])
+        return self._full(self._all.select(places[held[undominated(np.stack([rate, speed]))]]))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -919,18 +957,22 @@ class Splits(Selection[Pools]):
 
     @property
     def _speed(self) -> NDArray[np.float64]:
-        return 1 / self.pairs.tpot
+        return 1 / self._all.tpot
 
     @cached_property
     def _rate(self) -> NDArray[np.float64]:
-        return np.asarray(self.pairs.rate * self.question.output / self.pairs.used)
+        return self._rate_of(self._all)
+
+    def _rate_of(self, pairs: Pairs) -> NDArray[np.float64]:
+        """Return tokens per second and chip."""
+        return np.asarray(pairs.rate * self.question.output / pairs.used)
 
     @property
     def _fits(self) -> NDArray[np.bool_]:
-        return np.ones(np.shape(self.pairs.rate), dtype=bool)
+        return np.ones(self._all.size, dtype=bool)
 
     def _metric(self, name: str) -> NDArray[np.float64]:
-        return np.asarray(getattr(self.pairs, name))
+        return np.asarray(getattr(self._all, name))
 
     @property
     def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -939,36 +981,42 @@ class Splits(Selection[Pools]):
     @cached_property
     def _score(self) -> NDArray[np.float64]:
         """The objective, the more the better."""
+        return self._scored(self._all)
+
+    def _scored(self, pairs: Pairs) -> NDArray[np.float64]:
+        """Return the objective of some plans, the more the better."""
         if self.objective in ("tpot", "ttft"):
-            return np.asarray(-getattr(self.pairs, self.objective))
+            return np.asarray(-getattr(pairs, self.objective))
         if self.objective == "tokens_per_second_per_user":
-            return self._speed
+            return 1 / pairs.tpot
         if self._filling is not None:
             # At most: a pair is priced nearly.
-            rate, power = self.pairs.rate * self.question.output, self._metric("hall_power")
+            rate, power = pairs.rate * self.question.output, cast("NDArray[np.float64]", pairs.hall_power)
             return _filled(self._filling, power * (1 - _NEARLY), rate * (1 + _NEARLY))
-        if self.objective != "joules_per_token":
-            # The cost is that of chips.
-            used = self.pairs.used
-            return self._rate if self.whole is None else np.asarray(self._rate * used * np.floor(self.whole / used))
+        if self._by_rate:
+            rate, used = self._rate_of(pairs), pairs.used
+            return rate if self.whole is None else np.asarray(rate * used * np.floor(self.whole / used))
         draw = [
             drawn(catalog.energy().draw(self.system.package), self.profile.power_fraction[0], busy)
-            for busy in (self.pairs.full, 1.0)
+            for busy in (pairs.full, 1.0)
         ]
-        return np.asarray(
-            -sum(chips * each for chips, each in zip(self.pairs.chips, draw, strict=True)) / self.pairs.rate
-        )
+        return np.asarray(-sum(chips * each for chips, each in zip(pairs.chips, draw, strict=True)) / pairs.rate)
 
     def holds(self, full: Pools) -> NDArray[np.bool_]:
         """Return where an answer in full fits and keeps the limits."""
         keeps = [np.asarray(measure(full, name)) <= limit for name, limit in self.limits.items()]
         return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))
 
-    def _full(self, places: Any) -> Pools:
+    def _full(self, pairs: Pairs) -> Pools:
         """Return the answer for some plans in full."""
-        reading, answering = self.pairs.layouts(places)
-        asked = attrs.evolve(self.question, concurrency=self.pairs.requests(places))
+        reading, answering = pairs.layouts(slice(None))
+        asked = attrs.evolve(self.question, concurrency=pairs.requests(slice(None)))
         return pools(asked, self.system, answering, reading, level=self.profile)
+
+    def _one(self, pairs: Pairs, place: int | np.int64) -> Pools:
+        """Return the answer for one of some plans in full."""
+        (reading, answering), load = pairs.layouts(place), float(pairs.requests(place))
+        return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
 
     def at(self, place: int | np.int64) -> Pools:
         """Return the plan at a place in full.
@@ -976,9 +1024,8 @@ class Splits(Selection[Pools]):
         Raises:
             QuestionError: there is no such place.
         """
-        _within(place, self.pairs.reading.size)
-        (reading, answering), load = self.pairs.layouts(place), float(self.pairs.requests(place))
-        return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
+        _within(place, self._all.size)
+        return self._one(self._all, place)
 
     def curve(self, title: str = "") -> Curve | None:
         """Return the numbers of the picture of the frontier under a title; None where nothing is kept."""
@@ -1008,7 +1055,7 @@ class Splits(Selection[Pools]):
     # Output ----------------------------------------------------------------------------------------------------
 
     def _named(self, place: int) -> str:
-        (reading, answering), rate = self.pairs.layouts(place), figure(float(self._rate[place]), 3)
+        (reading, answering), rate = self._all.layouts(place), figure(float(self._rate[place]), 3)
         return f"{reading.short()} | {answering.short()}, {rate} tokens/s per chip"
 
     def to_dict(self) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
@@ -24,23 +24,29 @@ from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
-from roofline.planner.estimate import estimate
+from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
+from roofline.planner.host_tier import host_tier
 from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.traffic import drawn
 from roofline.planner.training_candidates import domain
 from roofline.planner.words import (
     DegreeWords,
     DraftWords,
+    DrawnWords,
     EngineWords,
     FormatWords,
+    HostWords,
     ModelLike,
     SchedulerWords,
     SimulateWords,
     SystemLike,
     keywords,
+    names,
     part,
     refuse_others,
+    rest,
 )
 from roofline.results.estimate import Estimate
 from roofline.results.simulation import SERIES, Simulation, Times
@@ -55,9 +61,9 @@ _MOST_INSTANCES: Final = 4096
 @keywords(SimulateWords)
 @typed
 def simulate(
-    model: ModelLike,
+    model: Serve | ModelLike,
     system: SystemLike,
-    trace: Trace | str | Path,
+    trace: Trace | str | Path | None = None,
     layout: Layout | None = None,
     *,
     requests: int | None = None,
@@ -72,14 +78,15 @@ def simulate(
     """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
 
     Args:
-        model: an object, a name, the path of a config.json, or a parsed one.
+        model: an object, a name, the path of a config.json, or a parsed one; or a :class:`Serve`, whose lengths and load are drawn.
         system: an object, a name in ``hardware/systems``, or the path of a TOML file.
-        trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`).
+        trace: a :class:`Trace`, or the path of a file of one (see :meth:`Trace.read`); left out, requests are drawn from the words of
+            an estimate: ``input``, ``output``, ``rate`` or ``concurrency``, ``variation``, ``cached``.
         layout: how the model is split; by default the best for the mean request of the trace on ``chips``, holding to ``tp``, ``pp``,
             ``dp``, ``ep``.
-        requests: use only the first so many.
+        requests: use only the first so many; of drawn requests, how many (10,000 at a rate, ten of each slot of a closed loop).
         rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
-        concurrency: ignore the trace's times: as many requests always in flight.
+        concurrency: ignore the trace's times: as many requests always in flight (64 where there is neither a trace nor a rate).
         ttft, tpot: limits: seconds or text such as ``"2s"``, that a good request keeps (and the mean of all); ``"p99<2s"`` at a percentile.
         fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and keep the limits. With a layout they are
             replicas of it; else they are parts of a scale-up domain, or whole domains, each with the layout that closed forms take.
@@ -95,26 +102,21 @@ def simulate(
     >>> sim.completed, bool(sim.ttft.percentile(50) < sim.ttft.percentile(99))
     (500, True)
     """
+    for word in words:
+        if word in PEERS and word not in names(SimulateWords):
+            raise QuestionError(f"{word}: here it is {PEERS[word]}")
     refuse_others("simulate", words, SimulateWords)
+    known, asked, plan, notes = _asked(model, trace, {"rate": rate, "concurrency": concurrency}, requests, words)
     if fewest_chips:
         for word in ("chips", "prefill_layout", "prefill_chips"):
             if words.get(word) is not None:
                 raise QuestionError(
                     fault(word, words.get(word), "is not to be given with fewest_chips", "leave it out")
                 )
-        asked_of: Any = {
-            "requests": requests,
-            "rate": rate,
-            "concurrency": concurrency,
-            "ttft": ttft,
-            "tpot": tpot,
-            **words,
-        }
-        return _fewest(
-            partial(simulate, model, system, trace, progress=progress, **asked_of), catalog.system(system), layout
-        )
-    known = catalog.model(model, **part(words, FormatWords))
-    asked, notes = _loaded(trace, requests, rate, concurrency)
+        own: Any = {**rest(words, DrawnWords, DraftWords, FormatWords), **plan, "ttft": ttft, "tpot": tpot}
+        served = partial(simulate, known, system, asked, progress=progress, **own)
+        found = _fewest(served, catalog.system(system), layout)
+        return attrs.evolve(found, remarks=(*found.remarks, *notes))
     slo = limits_of(ttft, tpot)
     # Of several limits on a time a good request keeps the plain one, or the last.
     limits = {each.time: each.most for each in sorted(slo, key=lambda each: each.percent or np.inf)}
@@ -122,7 +124,7 @@ def simulate(
     machine, chips = part(words, EngineWords), words.get("chips")
     prefill_layout, prefill_chips = words.get("prefill_layout"), words.get("prefill_chips")
     prefill_tp, prefill_system = words.get("prefill_tp"), words.get("prefill_system")
-    question = _question(known, asked, (mean_input, mean_output, own_rate), given(**part(words, DraftWords)))
+    question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
     apart = prefill_layout is not None or prefill_chips is not None
     degrees = given(**part(words, DegreeWords))
     if apart:
@@ -133,8 +135,17 @@ def simulate(
     policy = policy_of(profile.engine, **part(words, SchedulerWords))
     asked_question = cast("Serve", est.question)
     record = Record()
-    lanes, error, reasons = _lanes(
-        asked_question, rack, layout, profile, policy=policy, record=record, hash_block=asked.hash_block
+    host = part(words, HostWords)
+    nothing = HostWords()
+    lanes, error, reasons, said = _lanes(
+        asked_question,
+        rack,
+        layout,
+        profile,
+        policy=policy,
+        record=record,
+        hash_block=asked.hash_block,
+        host=nothing if apart else host,
     )
     service = Service(lanes, policy, record, front=float(profile.engine.front))
     chips_used, reads = est.chips, None
@@ -149,9 +160,9 @@ def simulate(
         alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
-        service.lanes, read_error, why = _lanes(
+        service.lanes, read_error, why, said = _lanes(
             asked_question, alone.system, reading, alone.calibration, policy=policy, record=record, hash_block=asked.hash_block,
-            first=len(lanes), only_prompts=True,
+            host=host, first=len(lanes), only_prompts=True,
         )  # fmt: skip
         error = max(error, read_error)
         reasons = (*reasons, *(f"prefill pool: {each}" for each in why))
@@ -166,7 +177,7 @@ def simulate(
     return Simulation(
         known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy), instances=count, chips=float(chips_used),
         limits=limits, slo=slo, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
-        remarks=(*notes, *asked.notes, *est.choices), **_recorded(record),
+        remarks=(*notes, *asked.notes, *said, *est.choices), **_recorded(record),
     )  # fmt: skip
 
 
@@ -238,6 +249,35 @@ def _verdict(sim: Simulation) -> str:
     return ", ".join(each.written(sim.time_of(each)) for each in sim.slo) or "keeps up"
 
 
+def _asked(
+    what: Serve | ModelLike, trace: Trace | str | Path | None, load: Mapping[str, Any], requests: int | None, words: Mapping[str, Any]
+) -> tuple[Model, Trace, dict[str, Any], tuple[str, ...]]:  # fmt: skip
+    """Return the model, the requests, how they are served (drafts, chunk, imbalance), and what is to be said of them.
+
+    Raises:
+        QuestionError: words of drawn requests with a trace, or a trace with a :class:`Serve`, which states its load.
+    """
+    lengths = given(**part(words, DrawnWords))
+    how = given(**part(words, DraftWords))
+    if trace is not None:
+        if isinstance(what, Serve):
+            raise QuestionError(
+                fault("trace", str(trace), "is not to be given with a Serve", "give the model, or no trace")
+            )
+        for word, value in lengths.items():
+            raise QuestionError(fault(word, value, "is not to be given with a trace", "it has requests of its own"))
+        asked, notes = _loaded(trace, requests, load["rate"], load["concurrency"])
+        return catalog.model(what, **part(words, FormatWords)), asked, how, notes
+    form: dict[str, Any] = {name: lengths.pop(name) for name in ("lengths", "burstiness", "seed") if name in lengths}
+    question = asked_question(what, renamed(lengths) | given(**load) | how | part(words, FormatWords))
+    if not isinstance(question, Serve):
+        raise QuestionError(fault("model", type(question).__name__, "is no service", "give a Serve, or a model"))
+    if form.get("burstiness") is not None and question.rate is None:
+        raise QuestionError(fault("burstiness", form["burstiness"], "is of requests that come at a rate", "give rate"))
+    how = given(**{name: getattr(question, name) for name in names(DraftWords)})
+    return question.model, drawn(question, requests, **form), how, ()
+
+
 def _loaded(
     trace: Trace | str | Path, requests: int | None, rate: float | None, concurrency: int | None
 ) -> tuple[Trace, tuple[str, ...]]:
@@ -286,8 +326,8 @@ def _pool(layout: Layout | None, chips: int | None, q: Serve, system: Any, words
 
 def cache_of(
     question: Serve, system: System, layout: Layout, profile: Calibration, chunk: Count
-) -> tuple[float, float]:
-    """Return the tokens that the cache of an attention rank holds for one pipeline lane, and what a sequence takes besides its own.
+) -> tuple[float, float, float]:
+    """Return the tokens that the cache of an attention rank holds for one pipeline lane, what a sequence takes besides its own, bytes of a token.
 
     A sequence of n tokens takes ``seat + n``: its state of fixed size and its share of working memory, then what it grows by; of
     layers with windows the chord between a prompt and a whole request counts.
@@ -313,20 +353,29 @@ def cache_of(
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
     free = float(room - one.weights - one.activations - one.runtime) + working * lanes
-    return free / slope / lanes, seat / slope
+    return free / slope / lanes, seat / slope, slope
 
 
 def _lanes(
     question: Serve, system: System, layout: Layout, profile: Calibration,
-    *, policy: Policy, record: Record, hash_block: int, first: int = 0, only_prompts: bool = False,
-) -> tuple[list[Lane], tuple[float, float], tuple[str, ...]]:  # fmt: skip
-    """Return the engine instances of a pool, the error of their tables, and why the plan does not fit."""
+    *, policy: Policy, record: Record, hash_block: int, host: HostWords, first: int = 0, only_prompts: bool = False,
+) -> tuple[list[Lane], tuple[float, float], tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+    """Return the engine instances of a pool, the error of their tables, why the plan does not fit, and what is to be said of it."""
     count = int(layout.replicas * layout.pp)
     if count > _MOST_INSTANCES:
         raise QuestionError(fault("replicas", count, f"at most {_MOST_INSTANCES} engine instances are simulated"))
     ranks = int(layout.dp)
     chunk = float(chunk_of(question, layout, profile.engine))
-    capacity, seat = cache_of(question, system, layout, profile, chunk)
+    capacity, seat, token = cache_of(question, system, layout, profile, chunk)
+    tier, told = host_tier(
+        host.get("host_cache"),
+        host.get("host_bandwidth"),
+        system,
+        layout,
+        token=token,
+        own=max(capacity, 0.0),
+        layers=question.model.depth,
+    )
     reasons = [] if capacity > seat + 1 else ["weights and one request exceed the memory of a chip"]
     most = min(float(policy.max_num_seqs), max(capacity / max(seat + 1.0, float(question.input) / 4), 1.0)) * ranks
     longest = float(min(_LONGEST, max(capacity, 2.0)))
@@ -340,11 +389,11 @@ def _lanes(
         Lane(
             first + i, times, policy, record, ranks=ranks, capacity=capacity, seat=seat, chunk=chunk,
             yields=float(yielded(question)), drafts=float(question.draft_tokens), hash_block=hash_block,
-            only_prompts=only_prompts,
+            only_prompts=only_prompts, host=tier,
         )
         for i in range(count)
     ]  # fmt: skip
-    return lanes, times.error, tuple(reasons)
+    return lanes, times.error, tuple(reasons), (told,) if told else ()
 
 
 def _sent(
@@ -382,6 +431,6 @@ def _recorded(record: Record) -> dict[str, Any]:
         "requests": record.come, "refused": record.refused, "columns": columns,
         "series": {name: rows[:, i] for i, name in enumerate(SERIES)},
         "itl": Times.histogram(gaps.bins, gaps.sum, gaps.weight), "preemptions": record.preemptions,
-        "hit_tokens": record.hit_tokens, "asked_tokens": record.asked_tokens, "busy": record.busy,
+        "hit_tokens": record.hit_tokens, "fetched_tokens": record.fetched_tokens, "asked_tokens": record.asked_tokens, "busy": record.busy,
         "last_arrival": record.last_arrival, "interrupted": record.interrupted,
     }  # fmt: skip

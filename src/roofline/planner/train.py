@@ -1,4 +1,4 @@
-"""The verb for training: a step, a system and a layout give an answer; what is left out is chosen, and said."""
+"""The verb for training: a step, a system and a layout give an answer; what is left out is chosen, and reported."""
 
 from __future__ import annotations
 

@@ -120,6 +120,11 @@ MEANINGS: Final[Mapping[str, str]] = {
     "interval": "time between checkpoints; by default the best",
     "pue": "power of the building over that of its machines",
     "spares": "chips that wait to replace others (0)",
+    # Requests that are drawn for a simulation
+    "lengths": "distribution of the lengths of drawn requests, a name of :data:`roofline.inference.traces.LENGTHS`; by default "
+    "``lognormal``, or ``fixed`` where ``variation`` is 0",
+    "burstiness": "shape of the gaps between drawn requests: 1 for a Poisson process (the default), less for bursts",
+    "seed": "of the random numbers (0)",
     # A prefill pool, and the scheduler of a simulation
     "prefill_layout": "layout of the prefill pool; by default the best on ``prefill_chips``",
     "prefill_chips": "chips of the prefill pool",
@@ -133,6 +138,11 @@ MEANINGS: Final[Mapping[str, str]] = {
     "mixed": "whether prompts pass in the decode steps of others",
     "shared_budget": "whether decoding sequences count in the token budget of a step",
     "prefix_cache": "whether equal blocks are stored once",
+    "host_write": "when blocks come to host memory: ``through`` (as they fill) or ``evicted``; by default as the engine does",
+    "host_load": "how they come back: ``ahead`` (the request waits), ``layers`` (behind the prefill) or ``step``; by default as the engine does",
+    "host_cache": "host memory per chip that caches prefixes: bytes, text such as ``\"100 GB\"`` or ``\"2x\"`` (of the chip's own cache), or "
+    "``auto`` for 80 % of what the hosts have; by default none, as engines start",
+    "host_bandwidth": "of the link of each chip to its host, one way: bytes per second, or text; by default that of the system",
     # A sweep
     "vary": "numbers of the hardware, by a word or path of :mod:`roofline.hardware.numbers`, and their values, such as "
     "``{\"bandwidth\": [\"4 TB/s\", \"8 TB/s\"]}``, or ``[\"1x\", \"2x\"]`` for factors",
@@ -359,6 +369,15 @@ class SchedulerWords(TypedDict, total=False):
     mixed: bool | None
     shared_budget: bool | None
     prefix_cache: bool | None
+    host_write: str | None
+    host_load: str | None
+
+
+class HostWords(TypedDict, total=False):
+    """Host memory as a tier of the prefix cache."""
+
+    host_cache: float | str | None
+    host_bandwidth: float | str | None
 
 
 # Verbs ----------------------------------------------------------------------------------------------------------------
@@ -422,7 +441,22 @@ class DraftWords(TypedDict, total=False):
     imbalance: float | None
 
 
-class SimulateWords(ServedWords, DraftWords, PrefillPoolWords, SchedulerWords, total=False):
+class DrawnWords(TypedDict, total=False):
+    """Of requests that are drawn where no trace is given: lengths and load as an estimate has them."""
+
+    input: float
+    output: float
+    isl: float
+    osl: float
+    cached: float
+    variation: float
+    requests_per_slot: float | None
+    lengths: str | None
+    burstiness: float
+    seed: int
+
+
+class SimulateWords(ServedWords, DrawnWords, DraftWords, PrefillPoolWords, SchedulerWords, HostWords, total=False):
     """Of :func:`roofline.simulate`."""
 
     chips: int | None

@@ -17,12 +17,12 @@ from attrs import evolve
 
 from roofline import catalog
 from roofline.calibration.fitting import Part
+from roofline.core import lazy
 from roofline.core.errors import QuestionError, fault
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import Chip, System, Tier
 from roofline.operators.operations import Op
 from roofline.physics.spans import Span
-from roofline.planner.collective import Collective
 from roofline.plots import (
     _breakdown,
     _energy,
@@ -33,7 +33,6 @@ from roofline.plots import (
     _pipeline,
     _roofline,
     _scaling,
-    _scatter,
     tornado,
 )
 from roofline.plots._breakdown import Breakdown
@@ -47,11 +46,13 @@ from roofline.plots._scaling import Growth
 from roofline.plots.paper import FORMATS, WIDTHS, alt, axes, panels, placed, render, settle
 from roofline.plots.style import STYLES, Style, inked
 from roofline.plots.tornado import Tornado
-from roofline.validation.scoring import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from roofline.planner.collective import Collective
+    from roofline.validation.scoring import Prediction
 
 __all__ = [
     "FORMATS", "STYLES", "WIDTHS", "Breakdown", "Cloud", "Curve", "Growth", "Holding", "Load", "Point", "Roof",
@@ -112,13 +113,12 @@ def save(what: Axes | Figure, file: str | Path) -> None:
 
 
 def drawn(
-    known: Sheet, *, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
+    *sheets: Sheet, ax: Axes | None = None, style: str | Style | None = None, width: float | str | None = None
 ) -> Axes:
-    """Draw one system's part of a roofline from its numbers; see :func:`roofline`."""
+    """Draw the parts of a roofline from their numbers, a sheet for each system; see :func:`roofline`."""
     ax = placed(ax, (7.6, 5.0), width, style)
     with inked(ax):
-        _roofline.draw(ax, known)
-        settle(ax)
+        _roofline.draw(ax, *sheets)
     return ax
 
 
@@ -195,7 +195,7 @@ def scatter(
         )
     ax = placed(ax, (6.4, 5.6), width, style)
     with inked(ax):
-        _scatter.draw(ax, found, key)
+        lazy.plots("_scatter").draw(ax, found, key)
         settle(ax)
     return ax
 

@@ -77,14 +77,14 @@ class Breakdown:
 
     def alt(self) -> str:
         """Return what the picture shows as text, made of its numbers."""
-        told = [f"Time by {self.by}: {self.title}."]
+        sentences = [f"Time by {self.by}: {self.title}."]
         for bar in self.bars:
             parts = sorted(bar.parts, key=lambda part: (part.rest, -part.time))
-            said = [
+            items = [
                 f"{p.name} {p.share:.0%}{f' ({p.bound})' if self.by == 'operation' and p.bound else ''}" for p in parts
             ]
-            told.append(f"{bar.name[:1].upper()}{bar.name[1:]}, {bar.long}: {', '.join(said)}.")
-        return " ".join(told)
+            sentences.append(f"{bar.name[:1].upper()}{bar.name[1:]}, {bar.long}: {', '.join(items)}.")
+        return " ".join(sentences)
 
 
 def operations(span: Span, most: int = 10, alone: tuple[Span, float] | None = None) -> Bar:
@@ -179,10 +179,10 @@ def _rows(ax: Any, found: Breakdown) -> None:
                     linewidth=0.3,
                     zorder=3,
                 )
-            told = (
+            label = (
                 f"{show(part.time, SECOND, 3)}, {part.share:.0%}" if part.share >= 0.005 else show(part.time, SECOND, 3)
             )
-            _behind(ax, part.share, row, told, fontsize=size - 0.5, color=look.ink, zorder=4)
+            _behind(ax, part.share, row, label, fontsize=size - 0.5, color=look.ink, zorder=4)
             names.append((row, part.name))
             row += 1
         row += 0.5

@@ -73,31 +73,31 @@ def draw(ax: Axes, found: Capped) -> None:
     """Add an answer to the axes in the next colour: its energy on the left scale, its time on the right one."""
     from matplotlib.lines import Line2D
 
-    kept: Any = ax
-    every = kept.roofline_caps = [*getattr(kept, "roofline_caps", ()), found]
+    axes: Any = ax
+    every = axes.roofline_caps = [*getattr(axes, "roofline_caps", ()), found]
     look, color = style.of(ax), style.of(ax).color(len(every) - 1)
     if len(every) == 1:
-        kept.roofline_twin = kept.twinx()
-        kept.roofline_twin.spines["right"].set_visible(True)
-    twin: Any = kept.roofline_twin
+        axes.roofline_twin = axes.twinx()
+        axes.roofline_twin.spines["right"].set_visible(True)
+    twin: Any = axes.roofline_twin
     title = "\n".join(dict.fromkeys([*(each.finding for each in every), *(each.asked for each in every)]))
     size = paper.frame(ax, title, "power cap of a chip, W", "energy per token, J")
-    kept.plot(found.cap, found.joules, color=color, linewidth=1.6, zorder=4)
+    axes.plot(found.cap, found.joules, color=color, linewidth=1.6, zorder=4)
     if found.within is not None:
-        kept.fill_between(found.cap, *found.within, color=color, alpha=0.15, linewidth=0, zorder=2)
+        axes.fill_between(found.cap, *found.within, color=color, alpha=0.15, linewidth=0, zorder=2)
     i = found.least
-    kept.plot(
+    axes.plot(
         [found.cap[i]], [found.joules[i]], marker="*", markersize=11, color=color, markeredgecolor=look.paper, zorder=6
     )
     twin.plot(found.cap, found.time, color=color, linewidth=1.2, linestyle=_DASH, zorder=3)
     top = max(float(np.max(each.joules if each.within is None else each.within[1])) for each in every)
-    paper.limits(kept, y=(0.0, 1.08 * top))
+    paper.limits(axes, y=(0.0, 1.08 * top))
     twin.set_ylim(0.0, 1.08 * max(float(np.max(each.time)) for each in every))
     timed = " and ".join(dict.fromkeys(each.timed for each in every))
     twin.set_ylabel(timed, fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3) if y else "0")
-    kept.xaxis.set_major_formatter(paper.plain)
+    axes.xaxis.set_major_formatter(paper.plain)
     handles = [Line2D([], [], color=look.color(k), linewidth=1.6, label=each.label) for k, each in enumerate(every)]
     grey = look.grey(0.35)
     handles += [

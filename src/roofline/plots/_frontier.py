@@ -68,23 +68,23 @@ class Curve:
             f"{self.rate[i]:,.0f} tokens/s per chip at {self.speed[i]:,.0f} tokens/s per user ({self.plans[i]})"
             for i in order[[0, -1]]
         ]
-        told = f"Frontier of {len(self.plans)} plans: {self.title}. {self.label}: from {' to '.join(ends)}."
+        text = f"Frontier of {len(self.plans)} plans: {self.title}. {self.label}: from {' to '.join(ends)}."
         if self.best is None:
-            return told
+            return text
         i = self.best
-        return f"{told} Best: {self.plans[i]}, {self.rate[i]:,.0f} tokens/s per chip, {self.speed[i]:,.0f} per user."
+        return f"{text} Best: {self.plans[i]}, {self.rate[i]:,.0f} tokens/s per chip, {self.speed[i]:,.0f} per user."
 
 
 def draw(ax: Axes, curve: Curve) -> None:
     """Add a frontier to the axes, and draw all of theirs afresh: the places of names depend on all of them."""
-    kept: Any = ax
-    for artist in getattr(kept, "roofline_artists", ()):
+    axes: Any = ax
+    for artist in getattr(axes, "roofline_artists", ()):
         artist.remove()
-    kept.roofline_curves = [*getattr(kept, "roofline_curves", ()), curve]
+    axes.roofline_curves = [*getattr(axes, "roofline_curves", ()), curve]
     before = set(map(id, ax.get_children()))
-    _everything(kept, kept.roofline_curves)
-    kept.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
-    paper.tell(ax, "frontier", " ".join(each.alt() for each in kept.roofline_curves))
+    _everything(axes, axes.roofline_curves)
+    axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
+    paper.tell(ax, "frontier", " ".join(each.alt() for each in axes.roofline_curves))
 
 
 def _everything(ax: Any, curves: Sequence[Curve]) -> None:
@@ -210,10 +210,10 @@ def _name_plans(ax: Any, names: Names, curve: Curve, color: str, *, only_best: b
     starts = [i for i, plan in enumerate(curve.plans) if i == 0 or plan != curve.plans[i - 1]]
     runs, spots = [*starts, len(curve.plans)], _spots(ax, curve)
     long = {(i + j) // 2: float(np.hypot(*(spots[j - 1] - spots[i]))) for i, j in pairwise(runs)}
-    told: dict[str, int] = {}
+    named: dict[str, int] = {}
     for i in [*best, *sorted(long, key=lambda i: -long[i])]:
-        told.setdefault(curve.plans[i], i)
-    for plan, i in list(told.items())[:_MOST_NAMES]:
+        named.setdefault(curve.plans[i], i)
+    for plan, i in list(named.items())[:_MOST_NAMES]:
         if (i in best) == only_best:
             at, gaps = (float(curve.speed[i]), float(curve.rate[i])), (4.0, 13.0, 24.0, 36.0)
             names.place(beside(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)

@@ -56,32 +56,32 @@ class Load:
             ends.append(
                 f"{', '.join([f'{self.rate[i]:,.0f} tokens/s per chip', *times])} at {self.load[i]:,.0f} requests in flight"
             )
-        told = f"Load: {self.title}. {self.label}: {'; '.join(dict.fromkeys(ends))}."
-        return told + (f" Caches of {self.full:,.0f} requests fit." if self.full < self.load[-1] else "")
+        text = f"Load: {self.title}. {self.label}: {'; '.join(dict.fromkeys(ends))}."
+        return text + (f" Caches of {self.full:,.0f} requests fit." if self.full < self.load[-1] else "")
 
 
 def draw(ax: Axes, load: Load) -> None:
     """Add a service to the axes in the next colour: its rate on the left scale, its times on the right one."""
-    kept: Any = ax
-    every = kept.roofline_loads = [*getattr(kept, "roofline_loads", ()), load]
+    axes: Any = ax
+    every = axes.roofline_loads = [*getattr(axes, "roofline_loads", ()), load]
     look, i = style.of(ax), len(every) - 1
     color = look.color(i)
     if i == 0:
-        kept.roofline_twin = kept.twinx()
-        kept.roofline_twin.set_yscale("log")
-        kept.roofline_twin.spines["right"].set_visible(True)
-    twin: Any = kept.roofline_twin
+        axes.roofline_twin = axes.twinx()
+        axes.roofline_twin.set_yscale("log")
+        axes.roofline_twin.spines["right"].set_visible(True)
+    twin: Any = axes.roofline_twin
     size = paper.frame(ax, _titles(every), "concurrency, requests in flight", "output tokens/s per chip")
-    kept.set_xscale("log")
-    kept.plot(load.load, load.rate, color=color, linewidth=1.5, zorder=4)
+    axes.set_xscale("log")
+    axes.plot(load.load, load.rate, color=color, linewidth=1.5, zorder=4)
     if load.rate_within is not None:
-        kept.fill_between(load.load, *load.rate_within, color=color, alpha=0.15, linewidth=0, zorder=2)
+        axes.fill_between(load.load, *load.rate_within, color=color, alpha=0.15, linewidth=0, zorder=2)
     for name, (_, dash) in TIMES.items():
         values = getattr(load, name)
         if values is not None:
             twin.plot(load.load, values, color=color, linestyle=dash, linewidth=1.1, zorder=3)
     top = max(float(np.nanmax(each.rate if each.rate_within is None else each.rate_within[1])) for each in every)
-    paper.limits(kept, y=(0.0, 1.08 * top))
+    paper.limits(axes, y=(0.0, 1.08 * top))
     shown = [v for each in every for name in TIMES if (v := getattr(each, name)) is not None]
     if shown:
         low, high = (f(float(f(v[np.isfinite(v) & (v > 0)])) for v in shown) for f in (min, max))
@@ -90,14 +90,14 @@ def draw(ax: Axes, load: Load) -> None:
     twin.tick_params(which="both", labelsize=size)
     paper.few(twin.yaxis, *twin.get_ylim())
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
-    kept.xaxis.set_major_formatter(paper.plain)
+    axes.xaxis.set_major_formatter(paper.plain)
     if load.load[0] < load.full < load.load[-1]:
-        kept.axvline(load.full, color=color, linewidth=0.7, linestyle=":", zorder=1)
-        kept.annotate(
-            f"caches full: {load.full:,.0f}", (load.full, 0.02 + 0.05 * i), (-2, 0), xycoords=kept.get_xaxis_transform(),
+        axes.axvline(load.full, color=color, linewidth=0.7, linestyle=":", zorder=1)
+        axes.annotate(
+            f"caches full: {load.full:,.0f}", (load.full, 0.02 + 0.05 * i), (-2, 0), xycoords=axes.get_xaxis_transform(),
             textcoords="offset points", ha="right", fontsize=size - 0.5, color=look.letters(color), zorder=6, bbox=look.halo,
         )  # fmt: skip
-    _legend(kept, every, size)
+    _legend(axes, every, size)
     paper.tell(ax, "load", " ".join(each.alt() for each in every))
 
 
@@ -116,8 +116,8 @@ def _legend(ax: Any, every: list[Load], size: float) -> None:
         Line2D([], [], color=look.grey(0.35), linewidth=1.5, label="tokens/s per chip (left), shaded: 80 % interval")
     )
     handles += [
-        Line2D([], [], color=look.grey(0.35), linewidth=1.1, linestyle=dash, label=f"{told} (right)")
-        for name, (told, dash) in TIMES.items()
+        Line2D([], [], color=look.grey(0.35), linewidth=1.1, linestyle=dash, label=f"{title} (right)")
+        for name, (title, dash) in TIMES.items()
         if any(getattr(each, name) is not None for each in every)
     ]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 2)

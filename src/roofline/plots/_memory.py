@@ -64,36 +64,36 @@ def draw(ax: Axes, found: Holding) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    kept: Any = ax
+    axes: Any = ax
     look, total = style.of(ax), found.total
     size = paper.frame(ax, found.title, "memory of a rank, GB", "")
     left = np.zeros(len(found.plans))
     rows = np.arange(len(found.plans))
     top = float(found.room) * 1.6
     for i, values in enumerate(found.kinds.values()):
-        bars = kept.barh(rows, values / GIGA, left=left / GIGA, height=0.7, color=look.part(i), hatch=look.hatch(i),
+        bars = axes.barh(rows, values / GIGA, left=left / GIGA, height=0.7, color=look.part(i), hatch=look.hatch(i),
                          edgecolor=look.paper, linewidth=0.3, zorder=3)  # fmt: skip
         for bar, fits in zip(bars, found.fits, strict=True):
             bar.set_alpha(1.0 if fits else 0.4)
         left = left + values
     limit = min(max(float(total.max()) * 1.28, float(found.room) * 1.1), top) / GIGA
     if float(total.max()) / GIGA > limit:
-        kept.annotate("// axis cut", (1.0, 0.0), (0, 4), xycoords="axes fraction", textcoords="offset points", ha="right",
+        axes.annotate("// axis cut", (1.0, 0.0), (0, 4), xycoords="axes fraction", textcoords="offset points", ha="right",
                       fontsize=size - 1, color=look.grey(0.3), zorder=7)  # fmt: skip
-    kept.axvline(found.room / GIGA, color=look.ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=5)
+    axes.axvline(found.room / GIGA, color=look.ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=5)
     for row, value, fits in zip(rows, total / GIGA, found.fits, strict=True):
         # Neither off the axes, nor over the line of what fits.
-        room = float(found.room) / GIGA
-        inside = value > 0.84 * limit or 0 <= room - value < 0.09 * limit
-        told = f"{value:,.0f}" + ("" if fits else ", too much")
-        kept.text(min(value, limit) + limit * (-0.01 if inside else 0.01), row, told, fontsize=size - 0.5, va="center",
+        limit_gb = float(found.room) / GIGA
+        inside = value > 0.84 * limit or 0 <= limit_gb - value < 0.09 * limit
+        size_text = f"{value:,.0f}" + ("" if fits else ", too much")
+        axes.text(min(value, limit) + limit * (-0.01 if inside else 0.01), row, size_text, fontsize=size - 0.5, va="center",
                   ha="right" if inside else "left", color=look.ink, zorder=6, bbox=look.halo)  # fmt: skip
-    paper.limits(kept, x=(0.0, limit), y=(len(found.plans) - 0.4, -0.6))
-    kept.set_yticks(rows, found.plans, fontsize=size)
-    for i, label in enumerate(kept.get_yticklabels()):
+    paper.limits(axes, x=(0.0, limit), y=(len(found.plans) - 0.4, -0.6))
+    axes.set_yticks(rows, found.plans, fontsize=size)
+    for i, label in enumerate(axes.get_yticklabels()):
         label.set_fontweight("bold" if i == found.chosen else "normal")
-    kept.tick_params(axis="y", length=0)
-    kept.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
     patches: list[Any] = [
         Patch(
             facecolor=look.part(i),

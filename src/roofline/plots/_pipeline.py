@@ -86,7 +86,7 @@ def timeline(trace: Mapping[str, Any], title: str = "") -> Timeline:
     >>> step.end, round(step.idle, 3)
     (9.0, 0.333)
     """
-    told = trace["otherData"]
+    data = trace["otherData"]
     bars = []
     for event in trace["traceEvents"]:
         if event["ph"] == "X" and event["cat"] == "compute":
@@ -95,7 +95,7 @@ def timeline(trace: Mapping[str, Any], title: str = "") -> Timeline:
                             args.get("micro_batch"), args.get("chunk", 0)))  # fmt: skip
     bars.sort(key=lambda bar: (bar.start, bar.rank))
     end = max(bar.start + bar.time for bar in bars)
-    return Timeline(title, told["schedule"], told["stages"], end, tuple(bars))
+    return Timeline(title, data["schedule"], data["stages"], end, tuple(bars))
 
 
 def draw(ax: Axes, found: Timeline) -> None:
@@ -103,13 +103,13 @@ def draw(ax: Axes, found: Timeline) -> None:
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch
 
-    kept: Any = ax
+    axes: Any = ax
     look = style.of(ax)
     size = paper.frame(ax, found.title, "time, s", "rank of the pipeline")
-    kept.grid(visible=False)
+    axes.grid(visible=False)
     # Where a rank does nothing, this shows.
     idle = look.grey(0.9)
-    kept.barh(range(found.ranks), [found.end] * found.ranks, height=0.84, color=idle, zorder=1)
+    axes.barh(range(found.ranks), [found.end] * found.ranks, height=0.84, color=idle, zorder=1)
     chunks = 1 + max(bar.chunk for bar in found.bars)
     present = [kind for kind in KINDS if any(bar.kind == kind for bar in found.bars)]
     for kind in present:
@@ -117,14 +117,14 @@ def draw(ax: Axes, found: Timeline) -> None:
             mine = [bar for bar in found.bars if bar.kind == kind and bar.chunk == chunk]
             corners = [_corners(bar) for bar in mine]
             if corners:
-                kept.add_collection(
+                axes.add_collection(
                     PolyCollection(corners, facecolor=_shade(look, kind, chunk, chunks), edgecolor=look.paper, zorder=3,
                                    linewidth=0.25 if len(found.bars) < 2000 else 0.05, hatch=look.hatch(KINDS.index(kind)))
                 )  # fmt: skip
-    kept.set(xlim=(0.0, found.end), ylim=(found.ranks - 0.5, -0.5))
+    axes.set(xlim=(0.0, found.end), ylim=(found.ranks - 0.5, -0.5))
     step = max(1, found.ranks // 16)
-    kept.set_yticks(range(0, found.ranks, step), range(0, found.ranks, step))
-    kept.tick_params(axis="y", length=0)
+    axes.set_yticks(range(0, found.ranks, step), range(0, found.ranks, step))
+    axes.tick_params(axis="y", length=0)
     patches = [
         Patch(facecolor=look.part(KINDS.index(kind)), hatch=look.hatch(KINDS.index(kind)), edgecolor=look.paper, linewidth=0.3,
               label=_TOLD.get(kind, kind))
@@ -134,8 +134,8 @@ def draw(ax: Axes, found: Timeline) -> None:
     if chunks > 1:
         patches.append(Patch(facecolor="none", edgecolor="none", label=f"paler: later of {chunks} chunks of a rank"))
     paper.legend(ax, patches, size, 1 if paper.narrow(ax) else 2)
-    kept.get_figure(root=True).draw_without_rendering()
-    _number(kept, found, chunks, size)
+    axes.get_figure(root=True).draw_without_rendering()
+    _number(axes, found, chunks, size)
     paper.tell(ax, "timeline", found.alt())
 
 

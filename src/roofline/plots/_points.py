@@ -165,8 +165,8 @@ class Sheet:
             if r.peak
         ]
         slopes = [f"{r.name} {show(float(r.bandwidth), BYTE_RATE, 3)}" for r in self.roofs if r.bandwidth]
-        told = [f"Roofline: {self.title}; {self.label}." if self.title else f"Roofline: {self.label}."]
-        told.append(f"Roofs of one {self.rank}: {', '.join([*flat, *slopes])}.")
+        sentences = [f"Roofline: {self.title}; {self.label}." if self.title else f"Roofline: {self.label}."]
+        sentences.append(f"Roofs of one {self.rank}: {', '.join([*flat, *slopes])}.")
         for step in dict.fromkeys(p.step for p in self.points):
             most = [p for p in self.points if p.step == step and not p.network][:3]
             named = [
@@ -175,12 +175,12 @@ class Sheet:
                 for p in most
             ]
             sent = [f"communication over {p.tier} {p.share:.0%}" for p in self.points if p.step == step and p.network]
-            told.append(f"{step.capitalize()}: {'; '.join([*named, *sent])}.")
-        told += [f"{CLASSES[c.kernel]}: {c.rows:,} timings, {c.mape:.1%} off." for c in self.clouds]
+            sentences.append(f"{step.capitalize()}: {'; '.join([*named, *sent])}.")
+        sentences += [f"{CLASSES[c.kernel]}: {c.rows:,} timings, {c.mape:.1%} off." for c in self.clouds]
         for t in self.tracks:
             ends = [f"{show(float(t.rate[i]), FLOP_RATE, 3)} at {t.along} {t.values[i]:,.0f}" for i in (0, -1)]
-            told.append(f"{t.name.capitalize()} of {t.step}: {' to '.join(ends)}.")
-        return " ".join(told)
+            sentences.append(f"{t.name.capitalize()} of {t.step}: {' to '.join(ends)}.")
+        return " ".join(sentences)
 
 
 def _ridge(sheet: Sheet, roof: Roof) -> FlopPerByte:
@@ -372,6 +372,6 @@ def _cloud(kernel: str, parts: Sequence[Part], profile: Calibration, most: int) 
             columns.append(np.array([work.flops / work.traffic, rate, rate / np.exp(gap), np.abs(np.expm1(gap))]))
     table = np.concatenate(columns, axis=1)
     count, mape = table.shape[1], float(table[3].mean())
-    kept = np.argsort(table[0], kind="stable")[np.linspace(0, count - 1, min(most, count)).astype(int)]
-    intensity, measured, fitted = (tuple(map(float, row[kept])) for row in table[:3])
+    places = np.argsort(table[0], kind="stable")[np.linspace(0, count - 1, min(most, count)).astype(int)]
+    intensity, measured, fitted = (tuple(map(float, row[places])) for row in table[:3])
     return Cloud(kernel, count, mape, intensity, measured, fitted)

@@ -45,16 +45,16 @@ _CLOSE: Final = 2.5
 """Ratio of two bandwidths whose roofs have no room for a name between them."""
 
 
-def draw(ax: Axes, sheet: Sheet) -> None:
-    """Add a sheet to the axes, and draw all of theirs afresh: limits and places of names depend on all of them."""
-    kept: Any = ax
-    for artist in getattr(kept, "roofline_artists", ()):
+def draw(ax: Axes, *sheets: Sheet) -> None:
+    """Add sheets to the axes, and draw all of theirs afresh: limits and places of names depend on all of them."""
+    axes: Any = ax
+    for artist in getattr(axes, "roofline_artists", ()):
         artist.remove()
-    kept.roofline_sheets = [*getattr(kept, "roofline_sheets", ()), sheet]
+    axes.roofline_sheets = [*getattr(axes, "roofline_sheets", ()), *sheets]
     before = set(map(id, ax.get_children()))
-    _Drawing(ax, kept.roofline_sheets).everything()
-    kept.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
-    paper.tell(ax, "roofline", " ".join(each.alt() for each in kept.roofline_sheets))
+    _Drawing(ax, axes.roofline_sheets).everything()
+    axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
+    paper.tell(ax, "roofline", " ".join(each.alt() for each in axes.roofline_sheets))
 
 
 class _Drawing:
@@ -122,8 +122,8 @@ class _Drawing:
         for track, color in self._tracks():
             self._track(track, color)
         self._legend()
-        # Places are known only once the figure is laid out.
-        self.figure.draw_without_rendering()
+        # Places are known only once the figure is laid out; names do not move the axes.
+        paper.settle(ax)
         self.names = Names(ax.get_window_extent())
         self._occupy()
         for sheet, color in self._colored():
@@ -225,9 +225,9 @@ class _Drawing:
         handles = [Line2D([], [], color=color, linewidth=1.4, label=sheet.label) for sheet, color in self._colored()]
         clouds = [cloud for sheet in self.sheets for cloud in sheet.clouds]
         for cloud in clouds:
-            told = f"{CLASSES[cloud.kernel]}: {cloud.rows:,}, {cloud.mape:.1%} off"
+            label = f"{CLASSES[cloud.kernel]}: {cloud.rows:,}, {cloud.mape:.1%} off"
             handles.append(
-                Line2D([], [], color=self._hue(cloud), marker="o", markersize=4, linestyle="none", label=told)
+                Line2D([], [], color=self._hue(cloud), marker="o", markersize=4, linestyle="none", label=label)
             )
         if clouds:
             handles.append(Line2D([], [], linestyle="none", label="dot: measured, ring: fitted"))
@@ -260,8 +260,8 @@ class _Drawing:
             handles.append(Line2D([], [], color=self.look.grey(0.4), marker="D", linestyle="none", fillstyle="none",
                                   label="whole step, per byte sent"))  # fmt: skip
         if marks:
-            told = " or ".join(dict.fromkeys(sheet.whole for sheet in self.sheets))
-            handles.append(Line2D([], [], linestyle="none", label=f"size, %: share of a {told} time"))
+            label = " or ".join(dict.fromkeys(sheet.whole for sheet in self.sheets))
+            handles.append(Line2D([], [], linestyle="none", label=f"size, %: share of a {label} time"))
         # Below the axes where the figure makes room for it, else where it covers least.
         below = self.figure.get_layout_engine() is not None
         wide = float(self.figure.get_figwidth())
@@ -390,18 +390,18 @@ class _Drawing:
                 tier = f", {mark.tier}" if several else ""
                 near = 1 if several and small else 4
                 step = "" if (crowded and small) or mark.step == "step" else f" ({_SHORT.get(mark.step, mark.step)})"
-                told = f"communication{step}{tier} {mark.share:.0%}"
-                self._name_point(mark, told, self._shade(mark, color), must=False, far=near)
+                label = f"communication{step}{tier} {mark.share:.0%}"
+                self._name_point(mark, label, self._shade(mark, color), must=False, far=near)
 
     def _name_track(self, track: Track, color: str) -> None:
         for i, must in ((-1, True), (0, True)):
-            told = (
+            label = (
                 f"{track.along} {track.values[i]:,.0f}"
                 if i == 0
                 else f"{track.name}, {track.along} {track.values[i]:,.0f}"
             )
             at = (float(track.intensity[i]), float(track.rate[i]) / TERA)
-            tries = beside(self.ax, told, at, (5.0, 14.0, 28.0, 44.0), color=color, size=0.95 * self.small)
+            tries = beside(self.ax, label, at, (5.0, 14.0, 28.0, 44.0), color=color, size=0.95 * self.small)
             self.names.place(tries, must=must)
 
     def _name_point(self, mark: Any, text: str, color: str, *, must: bool, far: int = 4) -> None:

@@ -56,36 +56,36 @@ def draw(ax: Axes, growth: Growth) -> None:
     """Add a curve to the axes, in the next colour, MFU beside each point; sizes that do not fit are named, and not drawn."""
     from matplotlib.lines import Line2D
 
-    kept: Any = ax
-    curves = kept.roofline_growths = [*getattr(kept, "roofline_growths", ()), growth]
+    axes: Any = ax
+    curves = axes.roofline_growths = [*getattr(axes, "roofline_growths", ()), growth]
     look = style.of(ax)
     color, mark = look.color(len(curves) - 1), _MARKS[(len(curves) - 1) % len(_MARKS)]
     size = paper.frame(ax, "\n".join(dict.fromkeys(curve.title for curve in curves)), "chips", "tokens/s per chip")
     known = ~np.isnan(growth.rate) & growth.fits
     chips, rate, useful = growth.chips[known], growth.rate[known], growth.useful[known]
-    kept.set_xscale("log", base=2)
+    axes.set_xscale("log", base=2)
     if chips.size:
-        kept.plot(chips[[0, -1]], rate[[0, 0]], color=color, linewidth=0.7, linestyle=":", zorder=1)
-        kept.plot(chips, rate, color=color, linewidth=1.4, label=growth.label, zorder=3)
-        kept.plot(chips, useful, color=color, linewidth=1.0, linestyle="--", zorder=2)
+        axes.plot(chips[[0, -1]], rate[[0, 0]], color=color, linewidth=0.7, linestyle=":", zorder=1)
+        axes.plot(chips, rate, color=color, linewidth=1.4, label=growth.label, zorder=3)
+        axes.plot(chips, useful, color=color, linewidth=1.0, linestyle="--", zorder=2)
     for n in growth.chips[~known]:
-        kept.annotate("does not\nfit", (n, 0.0), (0, 4 + 20 * (len(curves) - 1)), textcoords="offset points", ha="center",
+        axes.annotate("does not\nfit", (n, 0.0), (0, 4 + 20 * (len(curves) - 1)), textcoords="offset points", ha="center",
                       va="bottom", fontsize=size - 1, color=look.letters(color))  # fmt: skip
-    kept.plot(chips, rate, mark, color=color, markersize=4.5, zorder=4)
-    _efficiencies(kept, curves, size)
-    kept.set_xticks(*_ticks(curves), minor=False)
-    kept.minorticks_off()
-    kept.margins(x=0.07)
+    axes.plot(chips, rate, mark, color=color, markersize=4.5, zorder=4)
+    _efficiencies(axes, curves, size)
+    axes.set_xticks(*_ticks(curves), minor=False)
+    axes.minorticks_off()
+    axes.margins(x=0.07)
     shown = [curve.rate[curve.fits & ~np.isnan(curve.rate)] for curve in curves]
-    paper.limits(kept, y=(0.0, 1.2 * max((float(rates.max()) for rates in shown if rates.size), default=1.0)))
-    said = "per cent: MFU; dashed: what failures leave; dotted: as the smallest that fits"
+    paper.limits(axes, y=(0.0, 1.2 * max((float(rates.max()) for rates in shown if rates.size), default=1.0)))
+    caption = "per cent: MFU; dashed: what failures leave; dotted: as the smallest that fits"
     handles = [
         Line2D(
             [], [], color=look.color(i), marker=_MARKS[i % len(_MARKS)], markersize=4.5, linewidth=1.4, label=c.label
         )
         for i, c in enumerate(curves)
     ]
-    paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, said)
+    paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, caption)
     paper.tell(ax, "scaling", " ".join(each.alt() for each in curves))
 
 

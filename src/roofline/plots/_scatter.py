@@ -24,29 +24,29 @@ _AWAY: Final = 1.25
 
 def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
     """Add the predictions to the axes, those of one ``key`` in one colour; the rarest share the last."""
-    kept: Any = cast("Any", ax)
+    axes: Any = cast("Any", ax)
     look = style.of(ax)
     groups = _few(by(predictions, lambda p: str(getattr(p.run, key))), len(look.palette))
-    said: list[str] = []
+    lines: list[str] = []
     many = len(predictions) > _MANY
     for i, (group, found) in enumerate(groups.items()):
         color, name = (look.color(i), group) if group else (look.grey(0.55), "others")
         error = score(found)
         x, y = [p.measured for p in found], [p.predicted for p in found]
-        held = [p for p in found if p.low is not None]
-        kept.vlines([p.measured for p in held], [p.low for p in held], [p.high for p in held],
+        bounded = [p for p in found if p.low is not None]
+        axes.vlines([p.measured for p in bounded], [p.low for p in bounded], [p.high for p in bounded],
                     color=color, linewidth=0.5, alpha=0.25, rasterized=many, zorder=2)  # fmt: skip
-        said.append(f"{name}: {error.n:,} runs, {error.mape:.0%} off")
-        told = f"{name}: {error.n:,}, {error.mape:.0%} off"
-        kept.scatter(x, y, s=9, marker=_MARKERS[i % len(_MARKERS)], facecolor=color, edgecolor="none", alpha=0.65, rasterized=many,
-                     zorder=3, label=told)  # fmt: skip
+        lines.append(f"{name}: {error.n:,} runs, {error.mape:.0%} off")
+        label = f"{name}: {error.n:,}, {error.mape:.0%} off"
+        axes.scatter(x, y, s=9, marker=_MARKERS[i % len(_MARKERS)], facecolor=color, edgecolor="none", alpha=0.65, rasterized=many,
+                     zorder=3, label=label)  # fmt: skip
     low = min(min(p.measured, p.predicted) for p in predictions) / 1.5  # type: ignore[type-var, operator]
     high = max(max(p.measured, p.predicted) for p in predictions) * 1.5  # type: ignore[type-var, operator]
     for factor in (1.0, _AWAY, 1 / _AWAY):
-        kept.plot([low, high], [low * factor, high * factor], color=look.grey(0.3), linewidth=0.9 if factor == 1 else 0.5,
+        axes.plot([low, high], [low * factor, high * factor], color=look.grey(0.3), linewidth=0.9 if factor == 1 else 0.5,
                   linestyle="-" if factor == 1 else (0, (4, 3)), zorder=1)  # fmt: skip
     name = NAMES.get(predictions[0].quantity, predictions[0].quantity)
-    kept.set(
+    axes.set(
         xscale="log",
         yscale="log",
         xlim=(low, high),
@@ -54,15 +54,15 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
         xlabel=f"{name}, measured",
         ylabel=f"{name}, predicted",
     )
-    kept.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
+    axes.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
     timed = predictions[0].quantity in _TIMES
-    for axis in (kept.xaxis, kept.yaxis):
+    for axis in (axes.xaxis, axes.yaxis):
         paper.few(axis, low, high)
         if timed:
             axis.set_major_formatter(lambda value, _: show(value, SECOND, 3))
     whole = score(predictions)
     inside = "" if whole.inside_interval is None else f", {whole.inside_interval:.0%} inside the interval"
-    kept.set_title(
+    axes.set_title(
         f"{whole.n:,} runs, mean error {whole.mape:.1%}{inside}; dashed: off by {_AWAY - 1:.0%}",
         loc="left",
         fontsize=8.5,
@@ -70,9 +70,9 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
     paper.tell(
         ax,
         "scatter",
-        f"{name}, predicted against measured: {whole.n:,} runs, mean error {whole.mape:.1%}{inside}. {'; '.join(said)}.",
+        f"{name}, predicted against measured: {whole.n:,} runs, mean error {whole.mape:.1%}{inside}. {'; '.join(lines)}.",
     )
-    kept.legend(loc="upper left", fontsize=7, framealpha=0.9, edgecolor=look.grey(0.85), markerscale=1.6).set_zorder(6)
+    axes.legend(loc="upper left", fontsize=7, framealpha=0.9, edgecolor=look.grey(0.85), markerscale=1.6).set_zorder(6)
 
 
 def _few(groups: dict[str, list[Prediction]], most: int) -> dict[str, list[Prediction]]:

@@ -124,8 +124,8 @@ def sheet(
     if trains(est):
         marks += [p for p in _points.points(est.whole, system, tier) if p.network]
     found = _points.sheet(system, (est.whole,) if trains(est) else own, tier, label, title, cache=levels)
-    told = "step's" if trains(est) or len(est.steps) == 1 else "request's"
-    return evolve(found, points=tuple(marks), band=band, tracks=tuple(tracks), whole=told)
+    whole_of = "step's" if trains(est) or len(est.steps) == 1 else "request's"
+    return evolve(found, points=tuple(marks), band=band, tracks=tuple(tracks), whole=whole_of)
 
 
 def running(est: Any) -> tuple[tuple[Span, float], ...]:
@@ -252,9 +252,9 @@ def _first(est: Any, opening: Span, by: str) -> Bar:
         return breakdowns.parts(name, opening.busy() | {"latency": float(opening.busy()["latency"])})
     inner = breakdowns.operations(evolve(chunks, name=name), 8)
     parts = [evolve(part, share=part.time / whole) for part in inner.parts]
-    for told, time in (("queue", queue), ("front end", front)):
+    for title, time in (("queue", queue), ("front end", front)):
         if time > 0:
-            parts.append(breakdowns.Part(told, time, time / whole, "latency"))
+            parts.append(breakdowns.Part(title, time, time / whole, "latency"))
     return breakdowns.Bar(name, whole, tuple(sorted(parts, key=lambda part: (part.rest, -part.time))))
 
 
@@ -297,8 +297,8 @@ def load(est: Any, label: str = "", loads: Sequence[float] | NDArray[np.float64]
     rate: Any = along(again.tokens_per_second_per_chip)
     sure: Any = within
     chunk = getattr(est.question, "chunk", None)
-    said = "" if chunk is None else f", chunk {float(chunk):,.0f}"
-    label = label or f"{est.system.name}: {est.layout.short()}, {est.question.model.dtype}{said}"
+    chunk_text = "" if chunk is None else f", chunk {float(chunk):,.0f}"
+    label = label or f"{est.system.name}: {est.layout.short()}, {est.question.model.dtype}{chunk_text}"
     i = int(np.nanargmax(rate))
     enough = float(grown[np.flatnonzero(rate >= 0.99 * rate[i])[0]])
     title = f"{machine(est.system)}: at most {figure(float(rate[i]), 3)} tokens/s per chip, from concurrency {enough:,.0f}\n{asked(est)}"
@@ -355,8 +355,8 @@ def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
         if hasattr(est.memory, name)
     )
     order = sorted(tried, key=lambda name: tuple(float(getattr(tried[name].layout, key)) for key in ("pp", "tp", "dp")))
-    used, room = show(float(est.memory.total), BYTE, 3), show(float(est.capacity), BYTE, 3)
-    finding = f"{used} of {room} per {'die' if est.system.ranks_per_chip > 1 else 'chip'}" + (
+    used, capacity = show(float(est.memory.total), BYTE, 3), show(float(est.capacity), BYTE, 3)
+    finding = f"{used} of {capacity} per {'die' if est.system.ranks_per_chip > 1 else 'chip'}" + (
         "" if est.fits else ": DOES NOT FIT"
     )
     title = titled(est, f"{finding}, and under other layouts of {float(est.chips):,.0f} chips", laid_out=False)
@@ -401,10 +401,10 @@ def pipeline(est: Any) -> Timeline:
     if not trains(est):
         raise QuestionError(fault("kind", "timeline", "is of a step of training", "ask with global_batch"))
     found = timeline(est.timeline(), "")
-    told = (
+    text = (
         f"a step of {show(float(est.step_time), SECOND, 3)}, in which ranks do not compute {found.idle:.0%} of the time"
     )
-    return evolve(found, title=titled(est, told))
+    return evolve(found, title=titled(est, text))
 
 
 def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) -> Tornado:
@@ -415,11 +415,17 @@ def better(est: Any, quantity: str = "tokens_per_second", by: Ratio = BETTER) ->
 # The pictures --------------------------------------------------------------------------------------------------------
 
 
-def _roofline(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
-    track_ = words.pop("track", None)
+def roofed(est: Any, label: str, words: dict[str, Any]) -> Sheet:
+    """Return an answer under the roofs of its chip, by the words that a ``roofline`` takes."""
+    track_ = words.get("track")
     names = [] if track_ is None else [track_] if isinstance(track_, str) else list(track_)
-    grown = {name: words.pop(name) for name in ("along", "values") if name in words}
-    return plots.drawn(sheet(est, label, tracks=[track(est, name, **grown) for name in names], **words), ax=ax, **look)
+    grown = {name: words[name] for name in ("along", "values") if name in words}
+    own = {name: words[name] for name in ("levels", "band") if name in words}
+    return sheet(est, label, tracks=[track(est, name, **grown) for name in names], **own)
+
+
+def _roofline(est: Any, ax: Axes | None, label: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:
+    return plots.drawn(roofed(est, label, words), ax=ax, **look)
 
 
 def _breakdown(est: Any, ax: Axes | None, _: str, look: dict[str, Any], words: dict[str, Any]) -> Axes:

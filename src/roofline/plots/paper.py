@@ -149,6 +149,7 @@ def few(axis: Any, low: float, high: float) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1.0,) if decades >= 3 else (1.0, 2.0, 5.0), numticks=20))
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
+    axis.set_tick_params(which="minor", labelbottom=False, labelleft=False)  # what is hidden is not laid out
 
 
 def tell(ax: Any, kind: str, text: str) -> None:
@@ -170,18 +171,18 @@ def render(figure: Figure, form: str) -> bytes:
     """
     if form not in FORMATS:
         raise QuestionError(fault("format", form, "a picture is svg, pdf or png", "end the file name in one of them"))
-    told = alt(figure)
-    title = re.split(r"[:.] ", told, maxsplit=1)[0]
+    text = alt(figure)
+    title = re.split(r"[:.] ", text, maxsplit=1)[0]
     undated: dict[str, Any] = {
         "svg": {"Date": None},
-        "pdf": {"CreationDate": None, **({"Title": title, "Subject": told} if told else {})},
-        "png": {"Software": None, **({"Description": told} if told else {})},
+        "pdf": {"CreationDate": None, **({"Title": title, "Subject": text} if text else {})},
+        "png": {"Software": None, **({"Description": text} if text else {})},
     }
     out, chosen = io.BytesIO(), getattr(figure, "roofline_style", styles.STYLES["light"])
     with chosen.drawing():
         figure.savefig(out, format=form, metadata=undated[form], dpi=200, facecolor=chosen.paper)
     data = out.getvalue()
-    return _told(data.decode(), title, told).encode() if form == "svg" and told else data
+    return _told(data.decode(), title, text).encode() if form == "svg" and text else data
 
 
 def _told(svg: str, title: str, told: str) -> str:
@@ -238,13 +239,17 @@ def settle(ax: Any) -> None:
     figure = ax.get_figure(root=True)
     for each in figure.axes:
         powers(each)
-    figure.draw_without_rendering()
-    room = figure.bbox.width - 4
-    told = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
-    for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in told):
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:
+        engine.execute(figure)  # places all, and draws nothing
+    width = figure.bbox.width - 4
+    titles = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
+    for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in titles):
         box, lines = made.get_window_extent(), made.get_text().split("\n")
-        if box.x1 > room:
-            letters = max(12, int(0.94 * max(map(len, lines)) * (room - box.x0) / box.width))
+        if box.x1 > width:
+            letters = max(12, int(0.94 * max(map(len, lines)) * (width - box.x0) / box.width))
             text = "\n".join(part for line in lines for part in textwrap.wrap(line, letters))
             mine = getattr(ax, "roofline_words", {})
             mine |= {key: text for key, own in mine.items() if own == made.get_text()}

@@ -44,8 +44,8 @@ def draw(
     order = sorted(range(len(names)), key=lambda i: (sums[i].get(PANELS[0][0]) or 0.0, sums[i]["memory_bytes"] or 0.0))
     figure = Figure(figsize=(10.5, 1.9 + 0.21 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
-    kept: Any = figure
-    kept.roofline_style = look
+    drawn: Any = figure
+    drawn.roofline_style = look
     axes: Any = figure.subplots(1, len(PANELS), sharey=True)
     for ax, (key, title, unit) in zip(axes, PANELS, strict=True):
         for row, i in enumerate(order):
@@ -99,7 +99,7 @@ def draw(
     rate = show(float(sums[first].get(PANELS[0][0]) or 0.0), FLOP_RATE, 3)
     title = f"{names[first]} has the highest bf16 rate of {len(names)} systems, {rate}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left", color=look.ink)
-    told = [
+    texts = [
         f"{names[i]} {show(float(sums[i][PANELS[0][0]] or 0.0), FLOP_RATE, 3)} of bf16"
         for i in reversed(order)
         if sums[i].get(PANELS[0][0])
@@ -107,6 +107,6 @@ def draw(
     paper.tell(
         axes[0],
         "landscape",
-        f"{len(names)} systems side by side, FLOP/s, memory, bandwidth and power: {'; '.join(told[:8])}.",
+        f"{len(names)} systems side by side, FLOP/s, memory, bandwidth and power: {'; '.join(texts[:8])}.",
     )
     return figure

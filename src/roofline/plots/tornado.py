@@ -98,26 +98,26 @@ def elasticities(est: Answered, quantity: str = "tokens_per_second") -> Mapping[
 
 def draw(ax: Axes, found: Tornado) -> None:
     """Draw a bar for each part on axes of their own, its gain behind it; dotted: what a part that takes all the time would buy."""
-    kept: Any = ax
+    axes: Any = ax
     look = style.of(ax)
     first, most = found.parts[0].split(" (")[0], found.gains[0]
-    told = f"{found.better:.0%} better {first} buys most: {most:+.1%} {found.quantity}"
-    size = paper.frame(ax, "\n".join(filter(None, (told, found.title))), f"more {found.quantity}", "")
+    finding = f"{found.better:.0%} better {first} buys most: {most:+.1%} {found.quantity}"
+    size = paper.frame(ax, "\n".join(filter(None, (finding, found.title))), f"more {found.quantity}", "")
     gains = np.array(found.gains)
     rows = np.arange(len(gains))
     colors = [look.color(0) if gain >= 0 else look.color(1) for gain in gains]
-    kept.barh(rows, gains, height=0.66, color=colors, zorder=3)
+    axes.barh(rows, gains, height=0.66, color=colors, zorder=3)
     top, low = max(float(gains.max()), found.better), min(float(gains.min()), 0.0)
-    kept.axvline(found.better, color=look.grey(0.4), linewidth=0.7, linestyle=":", zorder=2)
-    kept.annotate("if it took all the time", (found.better, 0.0), (-1, 2), xycoords=kept.get_xaxis_transform(), textcoords="offset points",
+    axes.axvline(found.better, color=look.grey(0.4), linewidth=0.7, linestyle=":", zorder=2)
+    axes.annotate("if it took all the time", (found.better, 0.0), (-1, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                   fontsize=size - 0.5, rotation=90, ha="right", va="bottom", color=look.grey(0.3), zorder=1)  # fmt: skip
-    kept.axvline(0.0, color=look.ink, linewidth=0.6, zorder=4)
+    axes.axvline(0.0, color=look.ink, linewidth=0.6, zorder=4)
     for row, gain in zip(rows, gains, strict=True):
-        kept.annotate(f"{gain:+.1%}", (gain, row), (3 if gain >= 0 else -3, 0), textcoords="offset points", fontsize=size,
+        axes.annotate(f"{gain:+.1%}", (gain, row), (3 if gain >= 0 else -3, 0), textcoords="offset points", fontsize=size,
                       va="center", ha="left" if gain >= 0 else "right", color=look.ink, zorder=5, bbox=look.halo)  # fmt: skip
-    kept.set(xlim=(1.3 * low, 1.22 * top), ylim=(len(rows) - 0.4, -0.6))
-    kept.set_yticks(rows, found.parts, fontsize=size)
-    kept.tick_params(axis="y", length=0)
-    kept.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
-    kept.grid(visible=False, axis="y")
+    axes.set(xlim=(1.3 * low, 1.22 * top), ylim=(len(rows) - 0.4, -0.6))
+    axes.set_yticks(rows, found.parts, fontsize=size)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    axes.grid(visible=False, axis="y")
     paper.tell(ax, "tornado", found.alt())

@@ -118,7 +118,7 @@ def _add(ax: Any, found: Tradeoff) -> None:
     for px, py in ax.transData.transform(np.stack([x, found.time], axis=1)):
         names.taken.append(Bbox.from_bounds(px - 2, py - 2, 4, 4))
     most = _MOST_NAMES // 2 if paper.narrow(ax) else _MOST_NAMES
-    told = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int))
-    for i in told:
+    places = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int))
+    for i in places:
         at = (float(x[i]), float(found.time[i]))
         names.place(beside(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)

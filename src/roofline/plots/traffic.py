@@ -74,10 +74,10 @@ def _draw(ax: Any, sim: Any) -> None:
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     handles = [*ax.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 3)
-    told = {name: sim.times(name) for name in ("ttft", "e2e")}
+    by_name = {name: sim.times(name) for name in ("ttft", "e2e")}
     times = "; ".join(
         f"{name.upper()} p50 {show(each.percentile(50), SECOND, 3)}, p99 {show(each.percentile(99), SECOND, 3)}"
-        for name, each in told.items()
+        for name, each in by_name.items()
     )
     alt = f"Traffic: {title}. At most {waiting.max():,.0f} requests wait and {running.max():,.0f} run; {times}."
     paper.tell(ax, "traffic", alt)

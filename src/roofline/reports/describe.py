@@ -95,14 +95,14 @@ def _facts(facts: tuple[Fact, ...]) -> str:
                  for other in fact.others]  # fmt: skip
     sources = {f.source.key: f.source for fact in facts for f in (fact, *fact.others)}
     notes = [f"  {fact.path}: {fact.note}" for fact in facts if fact.note]
-    told = [
+    stated = [
         f"  {source.key}: {source.title}{'. ' + source.reason if source.reason else ''}"
         f"{chr(10) + '    ' + source.url if source.url else ''}{f' (read {source.retrieved})' if source.retrieved else ''}"
         for source in sources.values()
     ]
     notes += [f"  {fact.path}: {fact.differs}" for fact in facts if fact.differs]
     table = columns(rows, head=["", "value", "kind", "source"])
-    return "\n".join([table, *(["", "notes", *notes] if notes else []), "", "sources", *told])
+    return "\n".join([table, *(["", "notes", *notes] if notes else []), "", "sources", *stated])
 
 
 def _looks_wrong(what: Chip | System) -> list[str]:
@@ -181,5 +181,5 @@ def _system(system: System) -> Description:
 
 
 def _model(model: Model) -> Description:
-    text, told = card(model)
-    return Description("model", model.name, text, {"name": model.name, **row(model), **told})
+    text, data = card(model)
+    return Description("model", model.name, text, {"name": model.name, **row(model), **data})

@@ -119,10 +119,10 @@ def _roof(roof: Roof, top: float, ends: tuple[float, float], low: float, fastest
 def _point(point: Point) -> str:
     name, step, intensity = point.name, point.step, float(point.intensity)
     if name == "network":
-        told = [f"<b>{escape(step)}, all communication</b>", f"{intensity:,.4g} FLOP for each byte sent"]
+        lines = [f"<b>{escape(step)}, all communication</b>", f"{intensity:,.4g} FLOP for each byte sent"]
     else:
-        told = [f"<b>{escape(name)}</b>, {escape(step)}, bound by {point.bound}", f"{intensity:,.4g} FLOP/B"]
-    return "<br>".join([*told, show(float(point.rate), FLOP_RATE, 3), f"{float(point.share):.1%} of the time"])
+        lines = [f"<b>{escape(name)}</b>, {escape(step)}, bound by {point.bound}", f"{intensity:,.4g} FLOP/B"]
+    return "<br>".join([*lines, show(float(point.rate), FLOP_RATE, 3), f"{float(point.share):.1%} of the time"])
 
 
 def frontier(
@@ -137,11 +137,11 @@ def frontier(
         here: the plan that the page is about.
     """
     xs, ys = [each["x"] for each in lines], [each["y"] for each in lines]
-    told = ["<br>".join(escape(part) for part in each["told"]) for each in lines]
+    texts = ["<br>".join(escape(part) for part in each["told"]) for each in lines]
     data: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines", "x": list(map(float, free[0])), "y": list(map(float, free[1])),
          "line": {"color": COLORS[6], "width": 1.2, "dash": "dash"}, "hoverinfo": "skip", "name": "without limits"},
-        {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": "frontier", "hoverinfo": "text", "hovertext": told,
+        {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": "frontier", "hoverinfo": "text", "hovertext": texts,
          "line": {"color": COLORS[0], "width": 2}, "marker": {"size": 6}},
     ]  # fmt: skip
     switches = [("without limits", "0", "dash"), ("frontier", "1", "dot c0")]
@@ -183,7 +183,7 @@ def frontiers(
     for color, curve in curves:
         order = np.argsort(curve.speed)
         xs, ys = curve.speed[order].tolist(), curve.rate[order].tolist()
-        told = [
+        texts = [
             f"<b>{escape(curve.label)}</b><br>{y:,.4g} tokens/s per chip, {x:,.4g} per user<br>{escape(curve.plans[i])}"
             for x, y, i in zip(xs, ys, order, strict=True)
         ]
@@ -191,7 +191,7 @@ def frontiers(
         seen.add(color)
         switches.append((curve.label, str(len(data)), f"{'box' if dash == 'dash' else 'dot'} c{color}"))
         data.append(
-            {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": curve.label, "hoverinfo": "text", "hovertext": told,
+            {"type": "scatter", "mode": "lines+markers", "x": xs, "y": ys, "name": curve.label, "hoverinfo": "text", "hovertext": texts,
              "line": {"color": COLORS[color], "width": 2, "dash": dash}, "marker": {"size": 6, "symbol": symbol}}
         )  # fmt: skip
     top = max(max(trace["y"]) for trace in data)
@@ -235,10 +235,10 @@ def _ring(x: float, y: float) -> dict[str, Any]:
 def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: tuple[float, float] | None) -> Picture:
     """Return time against memory of plans for a step of training, with a mark that walks along those that nothing beats."""
     memory, time = (found.memory / GIGA).tolist(), found.time.tolist()
-    kept = np.linspace(0, len(found.all_time) - 1, min(len(found.all_time), 1500)).astype(int)
+    places = np.linspace(0, len(found.all_time) - 1, min(len(found.all_time), 1500)).astype(int)
     data: list[dict[str, Any]] = [
-        {"type": "scatter", "mode": "markers", "x": (found.all_memory[kept] / GIGA).tolist(),
-         "y": found.all_time[kept].tolist(), "marker": {"size": 3, "color": COLORS[6], "opacity": 0.35}, "hoverinfo": "skip",
+        {"type": "scatter", "mode": "markers", "x": (found.all_memory[places] / GIGA).tolist(),
+         "y": found.all_time[places].tolist(), "marker": {"size": 3, "color": COLORS[6], "opacity": 0.35}, "hoverinfo": "skip",
          "name": "all"},
         {"type": "scatter", "mode": "lines+markers", "x": memory, "y": time, "name": "frontier", "hoverinfo": "text",
          "hovertext": ["<br>".join(map(escape, each)) for each in told], "line": {"color": COLORS[0], "width": 2, "shape": "hv"},

@@ -102,11 +102,11 @@ def _engine_row(engine: Engine) -> dict[str, Any]:
 
 
 def _framework_row(framework: Framework) -> dict[str, Any]:
-    kept = ("pace", "launch", "tp", "ep", "memory_fraction")
+    fields = ("pace", "launch", "tp", "ep", "memory_fraction")
     return {
         "title": framework.title,
         "step_s": float(framework.step),
-        **{name: float(getattr(framework, name)) for name in kept},
+        **{name: float(getattr(framework, name)) for name in fields},
     }
 
 

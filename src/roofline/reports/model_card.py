@@ -1,4 +1,4 @@
-"""A model told: its layers by kind, its parameters by three conventions, its cache and state, its weights by format, its work."""
+"""A model described: its layers by kind, its parameters by three conventions, its cache and state, its weights by format, its work."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def weights_by_component(model: Model) -> dict[str, dict[str, Any]]:
     counts = parameters(model)
     out = {}
     for name in COMPONENTS:
-        held = counts[name] + (counts["norm"] if name == "embedding" else 0)
-        if held:
-            out[name] = {"format": _format(model, name), "bytes": held * float(model.formats.bytes(name))}
+        count = counts[name] + (counts["norm"] if name == "embedding" else 0)
+        if count:
+            out[name] = {"format": _format(model, name), "bytes": count * float(model.formats.bytes(name))}
     if model.towers:
         # Towers are stored as the embedding is.
         bytes_ = counts["towers"] * float(model.formats.bytes("embedding"))
@@ -91,7 +91,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
     # The longest of them all may be beyond what the model was made for.
     contexts = [c for c in CONTEXTS if not model.max_context or c <= model.max_context]
     work = {f"{context:.0f}": flops_per_token(model, context) for context in contexts}
-    kept = {f"{context:.0f}": float(kv_cache(model, Layout(), context)) for context in contexts}
+    cache = {f"{context:.0f}": float(kv_cache(model, Layout(), context)) for context in contexts}
     lines = [
         f"{model.name}: {billions(everything)} parameters, {met} active per token (head and embedding included)",
         f"{model.depth} layers, hidden {model.hidden:,}, vocabulary {model.vocab:,}, "
@@ -105,17 +105,17 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "",
         columns(list(_shares(counts, everything, parts)), head=["parameters", "", "", "format", "bytes"], right=[1, 2, 4]),
         "",
-        columns([[billions(conventions[k]), said] for k, said in _CONVENTIONS.items()], head=["active", ""], right=[0]),
+        columns([[billions(conventions[k]), meaning] for k, meaning in _CONVENTIONS.items()], head=["active", ""], right=[0]),
         "",
         columns(
-            [[f"{float(c):,.0f}", show(work[c], FLOP_), show(kept[c], BYTE)] for c in work],
+            [[f"{float(c):,.0f}", show(work[c], FLOP_), show(cache[c], BYTE)] for c in work],
             head=["context", "FLOP per token", "cache per sequence"], right=[0, 1, 2],
         ),
         "",
         *(f"warning: {warning}" for warning in model.warnings),
         f"source: {model.source}{'; ' + model.note if model.note else ''}",
     ]  # fmt: skip
-    told = {
+    data = {
         "hidden": model.hidden,
         "vocabulary": model.vocab,
         "parameters_breakdown": counts,
@@ -126,17 +126,17 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "kv_bytes_per_token_once_windows_are_full": far,
         "state_bytes_per_sequence": state,
         "flops_per_token": work,
-        "sequence_bytes": kept,
+        "sequence_bytes": cache,
         "layer_plan": [_run(run) for run in model.layers],
         "warnings": list(model.warnings),
         "source": model.source,
         "note": model.note,
     }
-    return "\n".join(lines), told
+    return "\n".join(lines), data
 
 
 def _by_kind(model: Model) -> list[list[str]]:
-    """Return the layers of each kind, told once wherever they stand."""
+    """Return the layers of each kind, listed once wherever they stand."""
     kinds: Counter[tuple[str, str]] = Counter()
     for run in model.layers:
         kinds[words(run.attention), words(run.ffn)] += run.count
@@ -165,12 +165,12 @@ def words(kind: Any) -> str:
     if isinstance(kind, Absent):
         return "none"
     pairs = ((f.name, getattr(kind, f.name), f.default) for f in fields(type(kind)))
-    said = [
+    parts = [
         f"{name}=({words(value)})" if isinstance(value, Indexer) else f"{name}={value}"
         for name, value, default in pairs
         if default is NOTHING or value != default
     ]
-    return " ".join([type(kind).__name__, *said])
+    return " ".join([type(kind).__name__, *parts])
 
 
 def row(model: Model) -> dict[str, Any]:

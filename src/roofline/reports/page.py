@@ -207,9 +207,9 @@ def command(est: Estimate | Training) -> str:
 
 def chapters(est: Estimate | Training, found: Search | TrainingSearch | None) -> list[Chapter]:
     """Return an answer as the chapters of a page; ``found`` is the search that its frontier is of."""
-    said = text.sections(est)
+    sections = text.sections(est)
     out = [
-        Chapter("answer", "Answer", "The answer", [Cards(list(_cards(said[1])))]),
+        Chapter("answer", "Answer", "The answer", [Cards(list(_cards(sections[1])))]),
         Chapter("time", "Time and memory", "Where time and memory go", _time(est)),
         Chapter("operations", "Operations", "Operations on the roofline", _operations(est)),
     ]
@@ -218,7 +218,7 @@ def chapters(est: Estimate | Training, found: Search | TrainingSearch | None) ->
     if isinstance(est, Estimate) and isinstance(found, Search) and found.frontier is not None:
         out.append(Chapter("frontier", "Frontier", "What other layouts and loads give", _frontier(est, found)))
     out += [
-        Chapter("loads", "Loads", "The same layout under other loads", [_table(each)]) for each in said if each.head
+        Chapter("loads", "Loads", "The same layout under other loads", [_table(each)]) for each in sections if each.head
     ]
     if est.fits:
         out.append(Chapter("sensitivity", "Sensitivity", "What the answer depends on", _sensitivity(est)))
@@ -233,14 +233,14 @@ def chapters(est: Estimate | Training, found: Search | TrainingSearch | None) ->
 
 def _cards(section: Section) -> Iterator[Card]:
     """Yield the rows of a section as cards: the value, and what the row says beyond it in small print."""
-    kept: list[Card] = []
-    for name, said in section.rows:
-        value, *more = re.split(r"   |: |; |(?<=[a-z]) \(", said)
-        if name or not kept:
-            kept.append(Card(name, value, [note.removesuffix(")") if "(" not in note else note for note in more]))
+    cards: list[Card] = []
+    for name, words in section.rows:
+        value, *more = re.split(r"   |: |; |(?<=[a-z]) \(", words)
+        if name or not cards:
+            cards.append(Card(name, value, [note.removesuffix(")") if "(" not in note else note for note in more]))
         else:
-            kept[-1] = attrs.evolve(kept[-1], notes=[*kept[-1].notes, said])
-    yield from kept
+            cards[-1] = attrs.evolve(cards[-1], notes=[*cards[-1].notes, words])
+    yield from cards
 
 
 def _table(section: Section) -> Table:
@@ -288,18 +288,20 @@ def _time(est: Estimate | Training) -> list[Block]:
             blocks.append(Bar(f"{bar.name}, {bar.long}: {called}", parts))
     capacity = float(est.capacity)
     sizes = {name: float(getattr(est.memory, kind)) for kind, name in kinds.items()}
-    held = [Part(name, size / capacity, show(size, BYTE, 3), PARTS + i) for i, (name, size) in enumerate(sizes.items())]
+    stored = [
+        Part(name, size / capacity, show(size, BYTE, 3), PARTS + i) for i, (name, size) in enumerate(sizes.items())
+    ]
     free = capacity - float(est.memory.total)
     largest = max(sizes, key=lambda name: sizes[name])
     found.append(
         f"of memory {largest} take{'' if largest.endswith('s') else 's'} the most, {show(sizes[largest], BYTE, 3)}"
     )
-    held.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
+    stored.append(Part("free" if free >= 0 else "missing", abs(free) / capacity, show(abs(free), BYTE, 3), 7))
     told_ = "; ".join(found)
     return [
         Text(f"{told_[:1].upper()}{told_[1:]}."),
         *blocks,
-        Bar(f"memory of the fullest rank, of which {show(capacity, BYTE, 3)} may be used", held),
+        Bar(f"memory of the fullest rank, of which {show(capacity, BYTE, 3)} may be used", stored),
     ]
 
 
@@ -419,7 +421,7 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
     rows: list[dict[str, Any]] = [dict(row) for row in records(front) if row["tokens_per_s_per_user"] is not None]
     named = [layout.short() for layout in layouts_of(front)]
     lines: list[dict[str, Any]] = []
-    said: list[list[str]] = []
+    cells: list[list[str]] = []
     for row, layout in zip(rows, named, strict=False):
         pair: Any = row["interval"]["output_tokens_per_s_per_chip"] or (None, None)
         each, user = float(row["output_tokens_per_s_per_chip"]), float(row["tokens_per_s_per_user"])
@@ -429,7 +431,7 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
             f"TPOT {_seconds(row['tpot_s'])}, TTFT {_seconds(row['ttft_s'])}, concurrency {row['concurrency']:,.0f}",
             f"{layout}, chunk of {row['chunk']:,.0f}",
         ]
-        said.append(words)
+        cells.append(words)
         lines.append({"x": user, "y": each, "low": pair[0], "high": pair[1], "told": words})
     if not lines:
         return []
@@ -452,7 +454,7 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
         ("layout", "tokens/s per user", "tokens/s per chip", "80 % within", "TPOT", "TTFT", "concurrency", "chunk"),
         [_configuration(rows[i], named[i]) for i in spread(front, _MOST_ROWS)], range(1, 8),
     )  # fmt: skip
-    data = _walked(drawn, [each["x"] for each in lines], [each["y"] for each in lines], said)
+    data = _walked(drawn, [each["x"] for each in lines], [each["y"] for each in lines], cells)
     name = "frontier: tokens/s per chip against tokens/s per user"
     return [
         Text(_ahead(found, here)),
@@ -496,13 +498,13 @@ def _configuration(row: Mapping[str, Any], layout: str) -> list[Cell | str]:
 
 def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
     numbers, plans = found.tradeoff(), found.frontier
-    said = []
+    cells = []
     for plan in plans:
         size, time = figures.sized(float(plan.memory.total), float(plan.step_time))
         more = f"{size} of the fullest chip; MFU {float(plan.mfu):.1%}, bubble {float(plan.bubble_fraction):.1%}"
-        said.append([f"{time} a step{_range(plan.interval(), _seconds)}", more, told(plan)])
+        cells.append([f"{time} a step{_range(plan.interval(), _seconds)}", more, told(plan)])
     here = (float(est.memory.total), float(est.step_time)) if est.fits else None
-    drawn = figures.tradeoff(numbers, said, 0, here)
+    drawn = figures.tradeoff(numbers, cells, 0, here)
     rows: list[list[Cell | str]] = [
         [
             told(plan),
@@ -521,7 +523,7 @@ def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
     table = Table(
         "The frontier, then the best layout of each other recomputation, sharding and schedule", head, rows, range(1, 7)
     )
-    data = _walked(drawn, (numbers.memory / GIGA).tolist(), numbers.time.tolist(), said)
+    data = _walked(drawn, (numbers.memory / GIGA).tolist(), numbers.time.tolist(), cells)
     walk = Walk("Walk along the frontier", len(plans) - 1, 0)
     fast, lean = plans[0], plans[-1]
     for each in plans:
@@ -608,7 +610,9 @@ def _sources(facts: Iterable[Fact]) -> list[Block]:
         [Cell(name, url=found[0].source.url), kind, "; ".join(f"{fact.path} {fact.text}" for fact in found)]
         for (kind, name), found in order
     ]
-    kinds = [f"{kind}: {said}" for kind, said in KINDS.items() if any(fact.source.kind == kind for fact in listed)]
+    kinds = [
+        f"{kind}: {meaning}" for kind, meaning in KINDS.items() if any(fact.source.kind == kind for fact in listed)
+    ]
     remarks = [
         f"{fact.path}: {'; '.join(part for part in (fact.at, fact.note, fact.differs, fact.source.reason) if part)}"
         for fact in listed

@@ -147,11 +147,11 @@ def _searched(answer: Estimate | Training, ttft: Any, tpot: Any) -> Search | Tra
     """Return the search for what else could be had with as many chips; None where there is no frontier."""
     q, chips = answer.question, int(answer.chips)
     if isinstance(q, TrainStep):
-        kept = ("micro_batch", "recompute", "share", "model")
-        words = {field.name: getattr(q, field.name) for field in attrs.fields(TrainStep) if field.name not in kept}
+        fields = ("micro_batch", "recompute", "share", "model")
+        words = {field.name: getattr(q, field.name) for field in attrs.fields(TrainStep) if field.name not in fields}
         return search_training(q.model, answer.system, chips=chips, level=answer.calibration, **words)
     if not isinstance(q, Serve) or not np.all(q.output > 1):
         return None
-    kept = ("model", "concurrency", "rate", "chunk")
-    words = {field.name: getattr(q, field.name) for field in attrs.fields(Serve) if field.name not in kept}
+    fields = ("model", "concurrency", "rate", "chunk")
+    words = {field.name: getattr(q, field.name) for field in attrs.fields(Serve) if field.name not in fields}
     return search(q.model, answer.system, chips=chips, ttft=ttft, tpot=tpot, level=answer.calibration, **words)

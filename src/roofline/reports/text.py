@@ -61,33 +61,33 @@ def sections(answer: Answer, *, why: bool = False, grid: str | None = None) -> l
     Raises:
         TypeError: no answer.
     """
-    told: Estimate | Training | Pools
+    shown: Estimate | Training | Pools
     match answer:
         case Offload():
-            parts, told = _service(answer.est, answer), answer.est
+            parts, shown = _service(answer.est, answer), answer.est
         case Pools():
-            parts, told = _pools(answer), answer
+            parts, shown = _pools(answer), answer
         case Campaign():
             est = answer.training
             where = f"{est.question.model.name} on {est.system.name}: {counted(float(est.chips), 'chip')}, {est.layout}"
             emitted = [] if grid is None else [["carbon", carbon.line(answer, grid)]]
             return [Section(lines=[where]), Section(rows=[*rows_of_campaign(answer), *emitted]), _assumed(answer)]
         case Training():
-            parts, told = _training(answer), answer
+            parts, shown = _training(answer), answer
         case Estimate():
-            parts, told = _service(answer), answer
+            parts, shown = _service(answer), answer
         case _:
             raise TypeError(f"no sheet of {type(answer).__name__}")
     if grid is not None:
-        parts.append(Section(rows=[["carbon", carbon.line(told, grid)]]))
-    parts.append(_assumed(told))
+        parts.append(Section(rows=[["carbon", carbon.line(shown, grid)]]))
+    parts.append(_assumed(shown))
     if why:
-        return [*parts, Section(lines=[told.why()]), *cited(told.citations())]
-    if isinstance(told, Pools):
+        return [*parts, Section(lines=[shown.why()]), *cited(shown.citations())]
+    if isinstance(shown, Pools):
         return parts
     return [
         *parts,
-        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {_shown(told)}"]),
+        Section(lines=[f"why, and every source: --why; the machine's numbers: roofline show {_shown(shown)}"]),
     ]
 
 
@@ -159,8 +159,8 @@ def _bounds(est: Estimate | Training) -> list[list[str]]:
 
 
 def _service(est: Estimate, fetched: Offload | None = None) -> list[Section]:
-    said = asked(est)
-    top = Section(lines=[headline(est), *([said] if said else [])])
+    question = asked(est)
+    top = Section(lines=[headline(est), *([question] if question else [])])
     status = _status(est)
     if status and status[0][0] == "DOES NOT FIT":
         return [top, _misfit(est, _MEMORY)]

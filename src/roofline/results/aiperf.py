@@ -59,8 +59,8 @@ def _export(metrics: Mapping[str, Record | None], config: Record, own: Record) -
 
 def _config(model: str, phase: Mapping[str, Any]) -> Record:
     """Return what was asked as AIPerf states it: the model, and the phase that is measured."""
-    held = {name: value for name, value in phase.items() if value is not None}
-    return {"models": {"items": [{"name": model}]}, "phases": [{"name": "profiling", **held}]}
+    stated = {name: value for name, value in phase.items() if value is not None}
+    return {"models": {"items": [{"name": model}]}, "phases": [{"name": "profiling", **stated}]}
 
 
 def _own(answer: Any) -> Record:

@@ -35,7 +35,7 @@ class Alternative:
         taken: what was taken, in words.
         other: what it may be, in words.
         change: makes of a question and a profile those of the other answer.
-        counted: whether the interval holds it; drafts, which a question without them does not have, are only said.
+        counted: whether the interval holds it; drafts, which a question without them does not have, are only reported.
     """
 
     open: str
@@ -79,9 +79,9 @@ def sentences(est: Any) -> tuple[str, ...]:
             for name, title in (("tpot", "TPOT"), ("ttft", "TTFT"))
             if getattr(est, name, None) is not None
         }
-        told = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
-        if told:
+        changes = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
+        if changes:
             out.append(
-                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {told}{', and the interval is wide enough for both' if each.counted else ''}"
+                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {changes}{', and the interval is wide enough for both' if each.counted else ''}"
             )
     return tuple(out)

@@ -367,7 +367,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         return (*self.choices, *self.remarks, *left, str(self.evidence))
 
     def noted(self, notes: Iterable[str]) -> Self:
-        """Return the answer with more said about what it rests on."""
+        """Return the answer with further notes on what it rests on."""
         return attrs.evolve(self, choices=(*self.choices, *notes))
 
     # Feasibility -----------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def constants(level: str) -> str:
 
 
 SURE: Final = 0.9
-"""Chance of fitting from which on an answer just fits, and nothing is said of it; below one less that it does not."""
+"""Chance of fitting from which on an answer just fits, and no note reports it; below one less that it does not."""
 
 
 def fitting(chance: float) -> str:
@@ -99,9 +99,9 @@ def asked(est: Estimate | Training) -> str:
     load, read, made = (figure(float(value)) for value in (est.concurrency, q.input, q.output))
     if q.rate is not None:
         each = figure(float(est.requests_per_second or 0.0))
-        held = f"{load} requests" if np.isfinite(est.concurrency) else "ever more requests"
+        in_flight = f"{load} requests" if np.isfinite(est.concurrency) else "ever more requests"
         return (
-            f"{figure(float(q.rate))} requests/s arrive and {each} are answered: {held} in flight, "
+            f"{figure(float(q.rate))} requests/s arrive and {each} are answered: {in_flight} in flight, "
             f"{read} tokens in and {made} out{drafts}"
         )
     return f"{load} requests in flight, {read} tokens in and {made} out{drafts}"

@@ -5,7 +5,7 @@ M, c of the tokens to a byte of room,
 
 .. math:: R' = R + e M, \qquad T' = T \, \frac{R'}{R} \, e^{c}
 
-Of training, what a chip holds times :math:`e^{p}`, with residuals p of published peaks. Two distances are told apart: an engine that has
+Of training, what a chip holds times :math:`e^{p}`, with residuals p of published peaks. Two distances are distinguished: an engine that has
 logs (``family``), or a framework that has peaks (``stack``); and one without any (``chip``).
 
 Where the release is not stated, the newest is taken, and each that the engine's file describes is as likely: what its own share of the

@@ -31,8 +31,8 @@ def html(answer: Displayed) -> str:
     parts = [f"<p>{escape(repr(answer).strip('<>'))}</p>", answer._html_text()]  # noqa: SLF001
     drawn = svg(answer)
     if drawn is not None:
-        told, data = _description(drawn), base64.b64encode(drawn.encode()).decode()
-        parts.append(f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(told)}" style="max-width: 100%"/>')
+        text, data = _description(drawn), base64.b64encode(drawn.encode()).decode()
+        parts.append(f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(text)}" style="max-width: 100%"/>')
     return f'<div class="roofline">{"".join(parts)}</div>'
 
 

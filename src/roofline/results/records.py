@@ -403,12 +403,12 @@ def of_training(est: Training) -> dict[str, Any]:
         QuestionError: over many points.
     """
     est.one()
-    q, told = est.question, brief(est)
+    q, label = est.question, brief(est)
     return {
         "model": q.model.name,
         "system": est.system.name,
         "chips": int(est.chips),
-        "layout": told.pop("layout"),
+        "layout": label.pop("layout"),
         "level": est.calibration.level,
         "bound_only": est.calibration.level == "ideal",
         "calibration": est.calibration.name,
@@ -417,7 +417,7 @@ def of_training(est: Training) -> dict[str, Any]:
         **{name: counted(getattr(q, name)) for name in _ASKED_OF_STEPS},
         "tokens": int(est.tokens),
         "micro_batches": counted(est.micro_batches),
-        **{name: value for name, value in told.items() if name not in ("micro_batch", "recompute", "interval")},
+        **{name: value for name, value in label.items() if name not in ("micro_batch", "recompute", "interval")},
         "model_flops_per_s_per_chip": float(est.model_flops_per_second_per_chip),
         "exposed_communication_s": float(est.exposed),
         "hidden_communication_s": float(est.hidden),
@@ -429,7 +429,7 @@ def of_training(est: Training) -> dict[str, Any]:
         "null_because": _missing_of_training(est),
         "bound": est.bound,
         "time_share": {name: float(part) for name, part in est.bounds.items()},
-        "interval": told["interval"],
+        "interval": label["interval"],
         "warnings": list(est.question.model.notices),
         "evidence": _evidence(est),
         "assumptions": list(est.assumptions),
@@ -466,9 +466,9 @@ def rows_of_campaign(run: Campaign) -> list[list[str]]:
     stops, size = _time(float(run.checkpoint)), show(float(run.checkpoint_bytes), BYTE, 3)
     behind = f", written in {_time(float(run.written))}" if run.written > run.checkpoint else ""
     out.append(["checkpoints", f"{often}: {size}, work stops for {stops}{behind}"])
-    told = fields_of_campaign(run)
-    energy, cost = told["energy_mwh"], told["cost_usd"]
-    missing = told["null_because"]
+    fields = fields_of_campaign(run)
+    energy, cost = fields["energy_mwh"], fields["cost_usd"]
+    missing = fields["null_because"]
     mean = "" if energy is None else f": {figure(float(energy / (run.days * 24)), 3)} MW on average"
     out.append(
         ["energy", missing["energy_mwh"] if energy is None else f"{figure(energy)} MWh{mean}, PUE {float(run.pue):g}"]

@@ -223,21 +223,21 @@ _WORDS: Final = {
 
 def _hardware(est: Any) -> Iterator[_Knob]:
     rates = {work.rate for work, _, _ in est.whole.leaves() if isinstance(work, Op) and np.any(work.flops > 0)}
-    told = {name: said for name, said in _WORDS.items() if name in names_of(est.system)}
-    told |= {f"chip.peak.{rate}": f"{rate} FLOP/s" for rate in sorted(rates)}
+    titles = {name: title for name, title in _WORDS.items() if name in names_of(est.system)}
+    titles |= {f"chip.peak.{rate}": f"{rate} FLOP/s" for rate in sorted(rates)}
     for i, tier in enumerate(est.system.tiers):
-        told |= {
+        titles |= {
             f"system.tier[{i}].bandwidth": f"bandwidth of {tier.name}",
             f"system.tier[{i}].latency": f"latency of {tier.name}",
         }
-    for name, said in told.items():
+    for name, title in titles.items():
         value = float(number_of(est.system, name))
         if value > 0:
 
             def put(asked: Asked, x: Num, name: str = name) -> Asked:
                 return asked[0], with_number(asked[1], name, x), asked[2], asked[3]
 
-            yield _Knob(said, "hardware", value, unit_of(name), put)
+            yield _Knob(title, "hardware", value, unit_of(name), put)
 
 
 def _efficiencies(est: Any) -> Iterator[_Knob]:
@@ -250,7 +250,7 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
         elif work is not None and cost.ways and np.any(cost.time > 0):
             ways |= {min(cost.ways, key=lambda way: float(np.sum(cost.ways[way])))}
     for key in kernels:
-        said = " ".join(part for part in key if part != "any").replace("_", " ")
+        key_text = " ".join(part for part in key if part != "any").replace("_", " ")
         kernel: Kernel = profile.kernels[key]
         for names, what in (
             (("eta_compute", "eta_best"), "part of the peak"),
@@ -258,13 +258,13 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
         ):
             value = getattr(kernel, names[-1]) or kernel.eta_compute
             yield _Knob(
-                f"{said}: {what}", "efficiency", float(value), ONE, _scaled("kernels", key, names, float(value))
+                f"{key_text}: {what}", "efficiency", float(value), ONE, _scaled("kernels", key, names, float(value))
             )
     for way in sorted(ways):
         link: Link = profile.links[way]
-        told = way.replace("_", " ")
+        way_text = way.replace("_", " ")
         yield _Knob(
-            f"{told}: part of the links",
+            f"{way_text}: part of the links",
             "efficiency",
             float(link.eta),
             ONE,
@@ -272,7 +272,7 @@ def _efficiencies(est: Any) -> Iterator[_Knob]:
         )
         fixed = ("alpha", "peer", "start", "hop")
         if any(getattr(link, name) for name in fixed):
-            yield _Knob(f"{told}: fixed time", "efficiency", 1.0, ONE, _scaled("links", way, fixed, 1.0))
+            yield _Knob(f"{way_text}: fixed time", "efficiency", 1.0, ONE, _scaled("links", way, fixed, 1.0))
 
     def launches(asked: Asked, x: Num) -> Asked:
         profile = asked[3]
@@ -298,7 +298,7 @@ def _scaled(table: str, key: Any, names: tuple[str, ...], value: float) -> Calla
 
 def _software(est: Any) -> Iterator[_Knob]:
     """Yield the times of the host between steps, and what a framework leaves seen of messages."""
-    said = {"gap": "host between steps", "prompt_gap": "host with prompts", "sequence": "host for each sequence",
+    titles = {"gap": "host between steps", "prompt_gap": "host with prompts", "sequence": "host for each sequence",
             "stream": "sending tokens on", "front": "front end", "step": "between training steps"}  # fmt: skip
     for holder, names in (("engine", _HOST), ("framework", _SEEN)):
         for name in names:
@@ -312,8 +312,8 @@ def _software(est: Any) -> Iterator[_Knob]:
                 more: Any = {holder: own}
                 return (*asked[:3], attrs.evolve(asked[3], **more))
 
-            told = said.get(name, f"messages of {name} that no work hides")
-            yield _Knob(told, "software", value, SECOND if name in said else ONE, put)
+            title = titles.get(name, f"messages of {name} that no work hides")
+            yield _Knob(title, "software", value, SECOND if name in titles else ONE, put)
 
 
 def _workload(est: Any) -> Iterator[_Knob]:

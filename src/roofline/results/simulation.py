@@ -96,8 +96,8 @@ class Times:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return mean and percentiles."""
-        told = {"mean": self.mean} | {f"p{p}": self.percentile(p) for p in PERCENTILES}
-        return {name: _plain(value) for name, value in told.items()}
+        times = {"mean": self.mean} | {f"p{p}": self.percentile(p) for p in PERCENTILES}
+        return {name: _plain(value) for name, value in times.items()}
 
 
 @typed_methods
@@ -119,6 +119,7 @@ class Simulation(Answer):
         itl: distribution of the time between two steps that bring a request tokens.
         preemptions: how often a request lost its place in the cache and began anew.
         hit_tokens: prompt tokens that were found in the prefix cache.
+        fetched_tokens: prompt tokens of these that were copied from host memory.
         asked_tokens: prompt tokens of all requests that were let in.
         busy: time in which engine instances ran a step, added up over them, s.
         instances: engine instances that served.
@@ -165,6 +166,7 @@ class Simulation(Answer):
     interrupted: bool = False
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=())
+    fetched_tokens: float = 0.0
     slo: tuple[Limit, ...] = ()
 
     @property
@@ -336,6 +338,11 @@ class Simulation(Answer):
         return self.hit_tokens / self.asked_tokens if self.asked_tokens else 0.0
 
     @property
+    def host_hit_rate(self) -> float:
+        """Share of the prompt tokens that were copied from host memory."""
+        return self.fetched_tokens / self.asked_tokens if self.asked_tokens else 0.0
+
+    @property
     def working(self) -> float:
         """Share of the time in which an engine instance is in a step, on average."""
         return min(self.busy / (self.instances * self.duration), 1.0) if self.duration else 0.0
@@ -415,6 +422,7 @@ class Simulation(Answer):
             "limits": {f"{name}_s": value for name, value in self.limits.items()}, "goodput": _plain(self.goodput),
             **({"slo": [each.record(self.time_of(each)) for each in self.slo], "meets_slo": self.meets} if self.slo else {}),
             "saturated": self.saturated, "preemptions": self.preemptions, "prefix_hit_rate": float(self.prefix_hit_rate),
+            "host_hit_rate": float(self.host_hit_rate),
             "busy_fraction": float(self.working), "waiting_mean": self._mean("waiting"), "running_mean": self._mean("running"),
             "cache_used_mean": self._mean("cache_used"), "cache_used_max": self._most("cache_used"),
             "energy_j_per_output_token": _plain(self.joules_per_token),
@@ -456,14 +464,14 @@ class Simulation(Answer):
             f"{self.requests_per_second:,.4g} requests/s"
         )
         if self.goodput is not None:
-            kept = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
-            lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {kept}")
+            limits = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
+            lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {limits}")
         if self.slo:
             lines.append(", ".join(each.written(self.time_of(each)) for each in self.slo))
         lines += ["", f"{'':6}" + "".join(f"{name:>12}" for name in ("mean", *(f"p{p}" for p in PERCENTILES)))]
         for name in TIMES:
-            told = self.times(name).to_dict()
-            cells = "".join(f"{'-' if v is None else show(v, SECOND, 3):>12}" for v in told.values())
+            times = self.times(name).to_dict()
+            cells = "".join(f"{'-' if v is None else show(v, SECOND, 3):>12}" for v in times.values())
             lines.append(f"{name.upper():6}{cells}")
         mean = {name: self._mean(name) for name in ("waiting", "running", "cache_used")}
         lines.append("")
@@ -472,8 +480,9 @@ class Simulation(Answer):
                 f"waiting {mean['waiting']:,.1f}, running {mean['running']:,.1f} on average; cache {mean['cache_used']:.1%} used, "
                 f"at most {self._most('cache_used'):.1%}; busy {self.working:.1%}"
             )
+        copied = f", {self.host_hit_rate:.1%} copied from host memory" if self.fetched_tokens else ""
         lines.append(
-            f"{self.preemptions:,} preemptions; {self.prefix_hit_rate:.1%} of prompt tokens from the prefix cache"
+            f"{self.preemptions:,} preemptions; {self.prefix_hit_rate:.1%} of prompt tokens from the prefix cache{copied}"
         )
         lines += [f"- {note}" for note in self.assumptions]
         return "\n".join(lines)
@@ -505,7 +514,7 @@ class Simulation(Answer):
         c = self.columns
         for i in range(min(self.completed, most)):
             start, first, whole = float(c["arrival_s"][i]), float(c["ttft_s"][i]), float(c["e2e_s"][i])
-            told = {
+            data = {
                 "input": int(c["input_len"][i]),
                 "output": int(c["output_len"][i]),
                 "cached": int(c["cached_tokens"][i]),
@@ -515,7 +524,7 @@ class Simulation(Answer):
                 ("to first token", start, start + first),
                 ("decode", start + first, start + whole),
             ):
-                events.append({**head, "name": name, "ph": "b", "ts": begin * us, "args": told})
+                events.append({**head, "name": name, "ph": "b", "ts": begin * us, "args": data})
                 events.append({**head, "name": name, "ph": "e", "ts": end * us})
         for i, now in enumerate(self.series["time_s"]):
             for name in ("waiting", "running", "cache_used"):

@@ -70,8 +70,8 @@ def _read(record: Any, metrics: int) -> tuple[int, int, Part]:
         str(key): Refusal(str(text), _count(plans), float(limit))
         for key, (text, plans, limit) in record["rejected"].items()
     }
-    task, family, points, kept = (_count(record[name]) for name in ("task", "family", "points", "kept"))
-    return task, family, Part(points, kept, rejected, places, values)
+    task, family, points, accepted = (_count(record[name]) for name in ("task", "family", "points", "kept"))
+    return task, family, Part(points, accepted, rejected, places, values)
 
 
 def _count(value: Any) -> int:

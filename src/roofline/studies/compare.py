@@ -228,7 +228,7 @@ class Comparison(Displayed):
         """Return the best service of each system under each limit, what bounds it, and what it rests on."""
         first = cast("Serve", self.estimates[0].question)
         asked = f"{first.model.name}, {float(first.input):g} tokens in and {float(first.output):g} out"
-        held = f"most tokens/s with TTFT <= {show(self.patience, SECOND, 3)}"
+        limit = f"most tokens/s with TTFT <= {show(self.patience, SECOND, 3)}"
         rates, layouts = _tables(self._groups())
         notes = []
         for est in self.estimates:
@@ -251,7 +251,7 @@ class Comparison(Displayed):
         notes += self.words
         notes += first.model.notices
         sources = "sources: of each machine roofline show NAME; of each estimate roofline estimate ... --why"
-        return "\n".join([f"{asked}: {held}", "", rates, "", layouts, "", *notes, sources])
+        return "\n".join([f"{asked}: {limit}", "", rates, "", layouts, "", *notes, sources])
 
     def _groups(self) -> list[tuple[str, list[tuple[System, Service | None, bool]]]]:
         """Return what is compared, and of each system its service, and whether any fits."""
@@ -382,7 +382,7 @@ def compare(
         dtype: ``served``: on each system the format in which services there hold large models (INT8 on Ascend 910, NVFP4 on Blackwell,
             with the cache that goes with it), as its stack says, where the checkpoint is not as narrow already in a format that the
             chip multiplies; ``alike`` then holds the services with the checkpoint's own. ``checkpoint``: that on all, or one format
-            for all, like for like; a format that a chip cannot multiply is widened, and said.
+            for all, like for like; a format that a chip cannot multiply is widened, and the note reports it.
 
     Returns:
         What the systems add up to, their ratios, and the best service of each under each limit.
@@ -413,13 +413,13 @@ def compare(
     stored = catalog.model(model, dtype=None if dtype in (SERVED, STORED) else dtype, kv_dtype=kv_dtype)
     placed, own = part(words, ComparedOnWords), part(words, ServiceWords)
     middle, rows, chosen, alike, differs = _middle(limits), [], [], [], False
-    engine, said = words.get("engine"), cast("tuple[str, ...]", ())
+    engine, notes = words.get("engine"), cast("tuple[str, ...]", ())
     level = words.get("level")
     # A bound knows no engine.
     ideal = (level.level if isinstance(level, Calibration) else level) == IDEAL.level
     free, served = engine is None and not ideal, cast("dict[str, Any]", dict(own))
     if free:
-        served, said = _usual(stored, served)
+        served, notes = _usual(stored, served)
     for rack in racks:
         stack = f"{catalog.served_by(rack)}+tuned" if free else engine
 
@@ -431,6 +431,8 @@ def compare(
         first, whole = found(made), placed.get("chips")
         if searched is not None:
             searched(first)
+        # What is estimated for one of the limits serves the others.
+        first.survey.best(*({"ttft": patience, "tpot": limit} for limit in limits))
         row = {limit: _best(first.held(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
@@ -441,13 +443,13 @@ def compare(
         if made is stored:
             alike.append(row[middle])
         elif isinstance(row[middle], Pools) and first.disaggregated is not None:
-            held = part(words, DegreeWords)
-            alike.append(_filled(_of(first.disaggregated, stored, whole, held).held(tpot=middle), whole))
+            degrees = part(words, DegreeWords)
+            alike.append(_filled(_of(first.disaggregated, stored, whole, degrees).held(tpot=middle), whole))
         else:
             alike.append(_best(found(stored).held(tpot=middle), whole))
         differs |= made is not stored
     return Comparison(
-        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), said, costs
+        racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), notes, costs
     )  # fmt: skip
 
 
@@ -485,17 +487,17 @@ _PRICES: Final = ("system.price", "chip.price")
 
 def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the words of a service as published ones are run, and what was chosen, in sentences."""
-    said = [
+    notes = [
         "each under the engine of its best published services, tuned, on one pool or disaggregated (engine= names one)"
     ]
     out = dict(words)
     if model.mtp and out.get("draft_tokens") is None:
         out["draft_tokens"] = 1
-        said.append(
+        notes.append(
             f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are accepted, as the "
             "published services have it (draft_tokens=0: none)"
         )
-    return out, tuple(said)
+    return out, tuple(notes)
 
 
 def _searched(model: Model, rack: System, *, split: bool, **words: Any) -> Search:

@@ -439,12 +439,12 @@ def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
     missed = [_missed(name, limit, float(measure(best, name) or 0.0)) for name, limit in limits.items()]
     missed = [each for each in missed if each]
     times = nearest / line.now
-    told = (
+    text = (
         f"{figure(times)} times as much"
         if line.name not in (*SIZES, "chips") and times > 1
         else _written(line, nearest)
     )
-    why = f"{line.name}: no value will do; even {told} leaves {' and '.join(missed)}: bound by {best.bound}"
+    why = f"{line.name}: no value will do; even {text} leaves {' and '.join(missed)}: bound by {best.bound}"
     return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=best, why=why)
 
 

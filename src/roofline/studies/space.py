@@ -138,10 +138,10 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
             noun = catalog.model(model, dtype=stored, kv_dtype=cache)
             warnings |= dict.fromkeys(noun.notices)
             if phase == "train":
-                rack, profile, said = trained_on(system, **part(words, FrameworkWords))
+                rack, profile, remarks = trained_on(system, **part(words, FrameworkWords))
             else:
-                rack, profile, said = setting(system, **part(words, EngineWords))
-            notes |= dict.fromkeys(said)
+                rack, profile, remarks = setting(system, **part(words, EngineWords))
+            notes |= dict.fromkeys(remarks)
             base = {"model": noun.name, "system": rack.name, "phase": phase, "dtype": noun.dtype}
             if cache is not None:
                 base["kv_dtype"] = str(cache)

@@ -118,8 +118,8 @@ def _wanted(
         raise QuestionError(
             fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
         )
-    held = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
-    return Wanted(names, None if frontier is not None else top, held)
+    bounds = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
+    return Wanted(names, None if frontier is not None else top, bounds)
 
 
 # How it goes ---------------------------------------------------------------------------------------------------------

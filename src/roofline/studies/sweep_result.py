@@ -214,13 +214,13 @@ class Sweep(Found[Estimate | Training]):
         }  # fmt: skip
 
     def _lines(self) -> list[str]:
-        told = [f"{self.points:,} configurations, {self.kept:,} fit{_and(self.wanted)}"]
+        lines = [f"{self.points:,} configurations, {self.kept:,} fit{_and(self.wanted)}"]
         if not self.complete:
-            told.append(f"INTERRUPTED after {self.seen:,}: the best of those")
+            lines.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
         best = "what no other configuration beats in" if self.wanted.most is None else "the best by"
-        told += ["", f"{best} {names}" if self.places else "no configuration is accepted", *self._rows(), *self._why()]
-        return told
+        lines += ["", f"{best} {names}" if self.places else "no configuration is accepted", *self._rows(), *self._why()]
+        return lines
 
     def _rows(self) -> Iterator[str]:
         if not self.places:
@@ -238,7 +238,7 @@ class Sweep(Found[Estimate | Training]):
         heads = [name for name in varied if name not in _COLUMNS] + list(wanted)
         keep = range(min(frame.rows, _MOST_LINES))
         cells = {name: [_cell(name, frame[name][k], wanted) for k in keep] for name in heads}
-        # What all of them share is said once.
+        # What all of them share is stated once.
         same = [name for name in heads if name not in wanted and frame.rows > 1 and len(set(cells[name])) == 1]
         heads = [name for name in heads if name not in same]
         rows = [[cells[name][k] for name in heads] for k in keep]
@@ -280,11 +280,11 @@ def _most_first(part: Part) -> list[Refusal]:
 
 
 def _and(wanted: Wanted) -> str:
-    kept = [
+    parts = [
         f"{METRICS[name].said} {'<=' if METRICS[name].least else '>='} {quantity(name, limit)}"
         for name, limit in wanted.limits
     ]
-    return f" and meet {' and '.join(kept)}" if kept else ""
+    return f" and meet {' and '.join(parts)}" if parts else ""
 
 
 def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:

@@ -141,8 +141,8 @@ def _drafting(name: str) -> bool:
 def training(rows: Sequence[Mapping[str, object]], name: str = "training") -> Checked:
     """Hold steps of training to their bounds."""
     found = training_replay.predict(training_runs(rows, name), "ideal")
-    told = [(p.run.id, "step", p.measured / p.predicted) for p in found if p.predicted and p.measured]
-    return _checked("training", told)
+    ratios = [(p.run.id, "step", p.measured / p.predicted) for p in found if p.predicted and p.measured]
+    return _checked("training", ratios)
 
 
 def timings(rows: Iterable[Mapping[str, str]]) -> Checked:
@@ -162,18 +162,18 @@ def timings(rows: Iterable[Mapping[str, str]]) -> Checked:
 
 def collectives(rows: Iterable[Mapping[str, str]]) -> Checked:
     """Hold published collectives between nodes to their bounds, by whatever way."""
-    told = []
+    ratios = []
     for row in networks.read(rows, "ideal"):
         bound: Seconds = send(row.message, row.tiers, row.profile).time
-        told.append(
+        ratios.append(
             (f"{row.group} {row.system} {row.message.collective} {row.ranks:g}", "time", float(row.measured / bound))
         )
-    return _checked("networks", told)
+    return _checked("networks", ratios)
 
 
 def operators(rows: Iterable[Mapping[str, str]]) -> Checked:
     """Hold published operators to their bounds: latent attention, experts' products, tokens to experts and back, and copies."""
-    told = []
+    ratios = []
     for row in rows:
         rack = catalog.system(row["system"])
         work = _operator(row, rack)
@@ -183,24 +183,24 @@ def operators(rows: Iterable[Mapping[str, str]]) -> Checked:
         name = next(name for name in ("measured_us", "measured_gb_s", "measured_tflop_s") if row[name])
         shown = float(row[name]) * {"measured_us": MICRO, "measured_gb_s": GIGA, "measured_tflop_s": TERA}[name]
         time = shown if name == "measured_us" else _done(rack, work, name) / shown
-        told.append((f"{row['kind']} {row['series']} {row['system']} {row['gpus']}".strip(), name, time / bound))
-    return _checked("operators", told)
+        ratios.append((f"{row['kind']} {row['series']} {row['system']} {row['gpus']}".strip(), name, time / bound))
+    return _checked("operators", ratios)
 
 
 def _operator(row: Mapping[str, str], rack: System) -> Operation | None:
     """Return what a row does; None of a whole layer, which is no operator."""
-    kind, told = row["kind"], {name: float(row[name] or 0) for name in _COLUMNS}
+    kind, columns = row["kind"], {name: float(row[name] or 0) for name in _COLUMNS}
     if kind == "decode_layer":
         return None
     if kind.startswith("mla"):
         (timed,) = read([{**row, "kernel": kind, "kv_dtype": row["dtype"], "measured_us": "1"}], rack.chip).timings
         return timed.work
     if kind.startswith("p2p"):
-        return Message("copy", "point_to_point", GIGA, told["gpus"], told["stride"])
+        return Message("copy", "point_to_point", GIGA, columns["gpus"], columns["stride"])
     if kind in ("dispatch", "combine"):
-        size = told["tokens"] * told["hidden"] * dtype(row["dtype"]).passed
-        return Message("experts", kind, size, told["gpus"], copies=told["topk"])
-    groups, m, n, k = (told[name] for name in ("groups", "m", "n", "k"))
+        size = columns["tokens"] * columns["hidden"] * dtype(row["dtype"]).passed
+        return Message("experts", kind, size, columns["gpus"], copies=columns["topk"])
+    groups, m, n, k = (columns[name] for name in ("groups", "m", "n", "k"))
     moved = groups * (n * k + m * k + 2 * m * n)
     return Op("grouped", "gemm", row["dtype"], 2 * groups * m * n * k, moved, depth=k, form=row["dtype"])
 

@@ -108,10 +108,10 @@ def word(row: Row, name: str, known: Sequence[str], place: str, default: str) ->
     Raises:
         DescriptorError: no such word.
     """
-    said = text_of(row, name).lower() or default
-    if said and said not in known:
-        raise DescriptorError(fault(f"{place}: {name}", said, f"no such {name}", near(said, known, f"{name}s")))
-    return said
+    text = text_of(row, name).lower() or default
+    if text and text not in known:
+        raise DescriptorError(fault(f"{place}: {name}", text, f"no such {name}", near(text, known, f"{name}s")))
+    return text
 
 
 def numbers(row: Row, columns: Mapping[str, Column], place: str) -> dict[str, float | None]:

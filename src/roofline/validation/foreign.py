@@ -70,9 +70,9 @@ class Known:
     """What a user says of runs, where their files do not.
 
     Attributes:
-        model: name of the model; "" where nothing is said, here and below.
+        model: name of the model; "" where nothing is stated, here and below.
         system: name of the system.
-        chips: chips of the deployment; None where nothing is said, here and below.
+        chips: chips of the deployment; None where nothing is stated, here and below.
         tp: tensor parallel degree.
         pp: pipeline stages.
         dp: attention data parallel degree.
@@ -104,7 +104,7 @@ class Known:
     accept_length: float | None = None
 
     def cells(self) -> dict[str, Any]:
-        """Return what was said, under the columns of serving runs."""
+        """Return what is stated, under the columns of serving runs."""
         columns = {"dtype": "weight_dtype", "input": "input_len", "output": "output_len"}
         found = {columns.get(each.name, each.name): getattr(self, each.name) for each in attrs.fields(type(self))}
         return {name: value for name, value in found.items() if value not in (None, "")}
@@ -152,7 +152,7 @@ def read(path: str | Path, known: Known | None = None) -> Foreign:
         DescriptorError: a file cannot be read, or no known tool writes such files.
         QuestionError: something that a prediction needs is neither in the file nor given.
     """
-    place, said = located("runs", path), known or Known()
+    place, known_ = located("runs", path), known or Known()
     files = _below(place) if place.is_dir() else [place]
     rows: list[dict[str, str]] = []
     notes: dict[str, int] = {}
@@ -162,7 +162,7 @@ def read(path: str | Path, known: Known | None = None) -> Foreign:
         tools.add(tool)
         for i, run in enumerate(runs):
             name = file.name if not place.is_dir() else str(file.relative_to(place))
-            rows.append(_finished(run, said, f"{name}#{i + 1}" if len(runs) > 1 else name, tool))
+            rows.append(_finished(run, known_, f"{name}#{i + 1}" if len(runs) > 1 else name, tool))
             for note in dict.fromkeys(run.said):
                 notes[note] = notes.get(note, 0) + 1
     _complete(rows, place.name)
@@ -341,10 +341,10 @@ def _spread(*lengths: object) -> float | None:
     for each in lengths:
         if isinstance(each, Sequence) and not isinstance(each, str) and len(each) > 1:
             lengths_ = [_real(n) if n else 0.0 for n in each]
-            told = [n for n in lengths_ if n is not None]
-            mean = sum(told) / len(each)
-            if mean > 0 and len(told) == len(each):
-                found.append(math.sqrt(sum((n - mean) ** 2 for n in told) / len(each)) / mean)
+            stated = [n for n in lengths_ if n is not None]
+            mean = sum(stated) / len(each)
+            if mean > 0 and len(stated) == len(each):
+                found.append(math.sqrt(sum((n - mean) ** 2 for n in stated) / len(each)) / mean)
     return max(found, default=None)
 
 
@@ -369,13 +369,13 @@ def _vllm(data: Json) -> Iterator[_Run]:
     run.fill("output_tokens_per_s", _real(data.get("output_throughput")))
     run.fill("accept_length", _real(data.get("accept_length") or data.get("spec_decode_acceptance_length")))
     prompts = _real(data.get("num_prompts")) or done
-    held, rate = _real(data.get("max_concurrency")), _real(data.get("request_rate"))
-    if rate is None and held is None and str(data.get("request_rate")) == "inf":
+    concurrency, rate = _real(data.get("max_concurrency")), _real(data.get("request_rate"))
+    if rate is None and concurrency is None and str(data.get("request_rate")) == "inf":
         run.fill("concurrency", prompts, "concurrency: all requests start at once")
         run.fill("requests_per_slot", 1.0)
     elif rate is None:
-        run.fill("concurrency", held)
-        run.fill("requests_per_slot", prompts / held if held and prompts else None)
+        run.fill("concurrency", concurrency)
+        run.fill("requests_per_slot", prompts / concurrency if concurrency and prompts else None)
     latency = _real(data.get("mean_e2el_ms")) or _real(data.get("mean_e2e_latency_ms"))
     first, each = run.cells.get("ttft_s"), run.cells.get("tpot_s")
     whole = (
@@ -491,14 +491,14 @@ def _aiperf(data: Json) -> Iterator[_Run]:
         if isinstance(phases, list)
         else []
     )
-    held = (
+    concurrency = (
         next((_real(each.get("concurrency")) for each in asked if each.get("concurrency")), None)
         or _real(_dug(config, "loadgen", "concurrency"))
         or _real(_dug(config, "perf_analyzer", "stimulus", "concurrency"))
     )
-    run.fill("concurrency", held)
+    run.fill("concurrency", concurrency)
     count = mean("request_count")
-    run.fill("requests_per_slot", count / held if held and count else None)
+    run.fill("requests_per_slot", count / concurrency if concurrency and count else None)
     _in_flight(run, mean("request_throughput"), seconds("request_latency"))
     yield run
 
@@ -525,21 +525,23 @@ def _guidellm(data: Json) -> Iterator[_Run]:
             run.fill(column, None if value is None else value / KILO)
         run.fill("output_tokens_per_s", mean("output_tokens_per_second"))
         kind = str(_dug(strategy, "type_"))
-        held = _real(_dug(strategy, "streams")) if kind == "concurrent" else 1.0 if kind == "synchronous" else None
-        run.fill("concurrency", held)
+        concurrency = (
+            _real(_dug(strategy, "streams")) if kind == "concurrent" else 1.0 if kind == "synchronous" else None
+        )
+        run.fill("concurrency", concurrency)
         run.fill("concurrency", mean("request_concurrency"), "concurrency: the mean in flight that GuideLLM counted")
         yield run
 
 
 def _mlperf(text: str) -> _Run:
     """Read the summary of LoadGen: lines of ``name : value``."""
-    said = {
+    stated = {
         name.strip().lower(): value.strip()
         for name, colon, value in (line.partition(":") for line in text.splitlines())
         if colon
     }
-    scenario = said.get("scenario", "").lower()
-    sut = said.get("sut name", "")
+    scenario = stated.get("scenario", "").lower()
+    sut = stated.get("sut name", "")
     named = re.search(
         r"(?i)(llama|mixtral|deepseek|gpt|qwen)[\w.-]*?\d+x?\d*b",
         sut.replace("2-70b", "-2-70b").replace("3-70b", "-3-70b"),
@@ -547,7 +549,7 @@ def _mlperf(text: str) -> _Run:
     run = _Run({"model": named[0] if named else "", "mode": "offline" if scenario == "offline" else "online"})
 
     def number(*names: str) -> float | None:
-        return next((value for name in names if (value := _real(said.get(name))) is not None), None)
+        return next((value for name in names if (value := _real(stated.get(name))) is not None), None)
 
     rate, samples = (
         number("tokens per second", "completed tokens per second"),
@@ -568,7 +570,7 @@ def _mlperf(text: str) -> _Run:
         run.fill(column, None if value is None or scenario == "offline" else value / GIGA)
     latency = number("mean latency (ns)")
     _in_flight(run, samples if scenario != "offline" else None, latency / GIGA if latency else None)
-    if said.get("result is", "").upper() not in ("VALID", ""):
+    if stated.get("result is", "").upper() not in ("VALID", ""):
         run.said.append("LoadGen calls this run invalid")
     return run
 

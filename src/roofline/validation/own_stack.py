@@ -106,8 +106,8 @@ class OwnStack:
             for name, error in self.errors.items()
         ]
         head = ["constant", "before", "fitted", "error"]
-        said = f"{self.runs} runs, typical error {self.before:.1%} before, {self.after:.1%} after; from {' <- '.join(self.base.chain)}"
-        return f"{said}\n\n{columns(rows, head=head, right=range(1, 4))}"
+        headline = f"{self.runs} runs, typical error {self.before:.1%} before, {self.after:.1%} after; from {' <- '.join(self.base.chain)}"
+        return f"{headline}\n\n{columns(rows, head=head, right=range(1, 4))}"
 
 
 def own_stack(
@@ -170,8 +170,8 @@ _SMALLEST: Final = 5e-10
 def _ratios(runs: tuple[ServingRun, ...], level: Any, names: list[str], x: Any) -> Any:
     def adjust(profile: Calibration) -> Calibration:
         # What a run without a server leaves out stays out.
-        kept = [(name, by) for name, by in zip(names, x, strict=True) if float(getattr(profile.engine, name)) > 0]
-        return attrs.evolve(profile, engine=_moved(profile.engine, [n for n, _ in kept], [by for _, by in kept]))
+        moved = [(name, by) for name, by in zip(names, x, strict=True) if float(getattr(profile.engine, name)) > 0]
+        return attrs.evolve(profile, engine=_moved(profile.engine, [n for n, _ in moved], [by for _, by in moved]))
 
     return np.array([_log(p) for p in predict(runs, level, adjust=adjust) if p.predicted and p.measured])
 

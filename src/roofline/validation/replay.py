@@ -87,24 +87,24 @@ def together(
         except RooflineError as error:
             if len(cases) == 1:
                 return [refused(cases[0].run, wanted(cases[0].run), str(error))]
-            return [told for case in cases for told in priced([case])]
+            return [outcome for case in cases for outcome in priced([case])]
 
     for cases in alike.values():
         step = max(1, _MOST_POINTS // int(np.size(cases[0][1].layouts.tp)))
         for start in range(0, len(cases), step):
             part = cases[start : start + step]
-            for (i, _), told in zip(part, priced([case for _, case in part]), strict=True):
-                out[i] = told
+            for (i, _), outcome in zip(part, priced([case for _, case in part]), strict=True):
+                out[i] = outcome
             done += len(part)
             if progress is not None:
                 progress(done, len(runs))
-    return tuple(each for told in out for each in told)
+    return tuple(each for outcome in out for each in outcome)
 
 
 def refused(run: Any, quantities: Sequence[str], reason: str) -> list[Prediction]:
     """Return that none of a run's quantities is predicted, and why."""
-    said = " ".join(reason.split())
-    return [Prediction(run, name, run.measured.get(name), None, None, None, "", said) for name in quantities]
+    text = " ".join(reason.split())
+    return [Prediction(run, name, run.measured.get(name), None, None, None, "", text) for name in quantities]
 
 
 def _wanted(run: ServingRun) -> tuple[str, ...]:
@@ -162,10 +162,10 @@ def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
         if not ok[i, j]:
             out.append(refused(case.run, _wanted(case.run), next(reason for mask, reason in laws if not mask[i, j])))
             continue
-        said = (*case.said, *(words for mask, words in outcome.said if wide(mask)[i, j]))
+        notes = (*case.said, *(words for mask, words in outcome.said if wide(mask)[i, j]))
         near = ok[i] & (worth[i] >= worth[i, j] - _SENSIBLE * abs(worth[i, j]))
         of = {key: _any_layout([part[i] for part in parts], int(j), near) for key, parts in values.items()}
-        out.append([_one(case, name, of, said) for name in _wanted(case.run)])
+        out.append([_one(case, name, of, notes) for name in _wanted(case.run)])
     return out
 
 

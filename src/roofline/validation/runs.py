@@ -1,6 +1,6 @@
 """Measured runs: rows that a stranger wrote, read into nouns. A cell that is empty is unknown; any other is checked.
 
-Two kinds of file are told apart by their columns:
+Two kinds of file are distinguished by their columns:
 
 =========  ==============================================================================================
 serving    ``model system input_len``, and any of :data:`SERVING` beside them
@@ -286,7 +286,7 @@ _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "serving": ("input_len",),
     "training": ("step_time_s", "seq_len", "global_batch"),
 }
-"""Columns by which files are told apart, in the order in which they are looked for."""
+"""Columns by which files are distinguished, in the order in which they are looked for."""
 
 
 def kind(columns: Iterable[str], file: str = "rows") -> str:
@@ -361,8 +361,8 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
 
     n = numbers(row, SERVING, place)
     mode = word(row, "mode", MODES, place, "online")
-    drafts, kept = n["draft_tokens"], n["accept_length"]
-    if drafts is not None and kept is not None and kept > drafts + 1:
+    drafts, accepted = n["draft_tokens"], n["accept_length"]
+    if drafts is not None and accepted is not None and accepted > drafts + 1:
         rule = f"cannot exceed draft_tokens + 1 = {drafts + 1:g}, the tokens of one step"
         raise DescriptorError(fault(f"{place}: accept_length", text("accept_length"), rule))
     note, group, source = text("note"), text("group"), text("source")
@@ -379,7 +379,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
         pool=pool, prompts=_prompts(n["prefill_chips"], pool, note) if apart else None,
         **{name: text(name).lower() for name in ("weight_dtype", "kv_dtype", "act_dtype")},
         input=n["input_len"], output=n["output_len"], concurrency=n["concurrency"],
-        draft_tokens=drafts, accept_length=kept,
+        draft_tokens=drafts, accept_length=accepted,
         engine=names.engine(text("engine"), (group, source, note)), engine_version=text("engine_version"),
         ttft=n["ttft_s"], tpot=n["tpot_s"], tokens_per_second=n["output_tokens_per_s"],
         memory_fraction=float(filled[1]) if filled else None,
@@ -392,9 +392,9 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
 def _client(n: Mapping[str, float | None], note: str) -> tuple[float | None, float | None]:
     """Return the requests of each slot of a closed loop and the spread of lengths: the columns', else the note's."""
     slots, variation = n["requests_per_slot"], n["length_variation"]
-    told, wide, burst = _SLOTS.search(note), _SPREAD.search(note), _BURST.search(note)
-    if slots is None and told:
-        slots = float(told[1] or told[2])
+    slot_count, wide, burst = _SLOTS.search(note), _SPREAD.search(note), _BURST.search(note)
+    if slots is None and slot_count:
+        slots = float(slot_count[1] or slot_count[2])
     elif slots is None and burst and n["concurrency"]:
         slots = max(float(burst[1].replace(",", "")) / n["concurrency"], 1.0)
     return slots, float(wide[1]) if variation is None and wide else variation
@@ -402,9 +402,9 @@ def _client(n: Mapping[str, float | None], note: str) -> tuple[float | None, flo
 
 def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
     """Return the pool that reads prompts: as the note says, else split as the one that decodes."""
-    told, workers = _POOLS.search(note), _WORKERS.search(note)
-    if told:
-        replicas, tp, dp, ep = (float(word) for word in told.groups())
+    pools, workers = _POOLS.search(note), _WORKERS.search(note)
+    if pools:
+        replicas, tp, dp, ep = (float(word) for word in pools.groups())
         return Pool(chips if chips is not None else replicas * tp * dp, tp, 1.0, dp, ep)
     if workers:
         return Pool(chips, float(workers[1]), 1.0, 1.0, pool.ep)

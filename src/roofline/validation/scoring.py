@@ -92,9 +92,9 @@ def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
         [p.measured for p in priced], dtype=np.float64
     )
     error, weights = np.abs(ratio - 1), np.array([p.weight if weighed else 1.0 for p in priced])
-    held = [p for p in priced if p.low is not None and p.high is not None]
+    bounded = [p for p in priced if p.low is not None and p.high is not None]
     counted = sum(p.weight if weighed else 1.0 for p in known)
-    caught = [p for p in held if p.low <= p.measured <= p.high]  # type: ignore[operator]
+    caught = [p for p in bounded if p.low <= p.measured <= p.high]  # type: ignore[operator]
     inside = sum(p.weight if weighed else 1.0 for p in caught)
     return Score(
         len(priced),
@@ -103,7 +103,7 @@ def score(predictions: Iterable[Prediction], *, weighed: bool = False) -> Score:
         _quantile(error, 0.5, weights),
         _quantile(error, 0.9, weights),
         float(np.exp(_quantile(np.log(ratio), 0.5, weights)) - 1),
-        inside / counted if held else None,
+        inside / counted if bounded else None,
         float(np.expm1(np.average(np.abs(np.log(ratio)), weights=weights))),
     )
 
@@ -130,14 +130,14 @@ runs (coverage 0.99), or fit the stack to them with roofline calibrate'
         return ""
     mean, wide = CLAIMED * n, 1.96 * float(np.sqrt(n * CLAIMED * (1 - CLAIMED)))
     low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), int(np.sum(positions <= 1))
-    told = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
+    text = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
     factor = max(_quantile(positions, CLAIMED, np.ones(n)), 0.01)
     needed = f"intervals {factor:.2g} times as wide hold four in five of these runs (coverage {_claimed(factor):.2g})"
     if count < low:
-        return f"outside more often than the intervals claim: {told}; {needed}, or fit the stack to them with roofline calibrate"
+        return f"outside more often than the intervals claim: {text}; {needed}, or fit the stack to them with roofline calibrate"
     if count > high:
-        return f"inside more often than the intervals claim: {told}; {needed}"
-    return f"agrees with the intervals: {told}"
+        return f"inside more often than the intervals claim: {text}; {needed}"
+    return f"agrees with the intervals: {text}"
 
 
 def _positions(predictions: Iterable[Prediction]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a measured run leaves open, decided: nouns for its names, formats, layouts, drafts; and what was assumed is said."""
+"""What a measured run leaves open, decided: nouns for its names, formats, layouts, drafts; and what was assumed is reported."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
 
     def open_(run: ServingRun) -> Case:
         _told(run)
-        said: list[str] = []
+        notes: list[str] = []
         key = (run.system, run.engine, run.engine_version, run.launch, run.mode)
         if key not in systems:
             found = catalog.system(run.system)
             own = catalog.profile(level, found)
-            driven = own if own.level == "ideal" else own.driven(_stack(run, found, said))
+            driven = own if own.level == "ideal" else own.driven(_stack(run, found, notes))
             systems[key] = found, driven if adjust is None else adjust(driven)
         system, profile = systems[key]
         if run.most is not None:
@@ -118,16 +118,18 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         if run.memory_fraction:
             profile = profile.filled(run.memory_fraction)
         stored = model(run.model)
-        asked = model(run.model, _weights(run, stored, said), _cache(run, stored, profile.engine, said))
+        asked = model(run.model, _weights(run, stored, notes), _cache(run, stored, profile.engine, notes))
         alone = not asked.mtp and asked.speculator is None
-        drafts, kept, doubt = _drafts(run, HEAD_KEPT if alone else CHANCE_KEPT, said)
+        drafts, accepted, doubt = _drafts(run, HEAD_KEPT if alone else CHANCE_KEPT, notes)
         if drafts > 0 and alone:
-            said.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
+            notes.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
             asked = asked.with_draft(eagle3(asked))
-        layouts = _layouts(run.pool, asked, system, said)
-        prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, said)
-        slots, variation = _client(run, said)
-        return Case(run, asked, system, profile, layouts, prompts, drafts, kept, doubt, slots, variation, tuple(said))
+        layouts = _layouts(run.pool, asked, system, notes)
+        prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, notes)
+        slots, variation = _client(run, notes)
+        return Case(
+            run, asked, system, profile, layouts, prompts, drafts, accepted, doubt, slots, variation, tuple(notes)
+        )
 
     return open_
 
@@ -221,19 +223,19 @@ def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, flo
 
     Where it is not known whether there were drafts at all, there were none, or as many as help.
     """
-    drafts, kept = run.draft_tokens, run.accept_length
-    if drafts is None and kept is None:
+    drafts, accepted = run.draft_tokens, run.accept_length
+    if drafts is None and accepted is None:
         said.append("no drafting: draft_tokens is not recorded; the interval holds drafts that help")
         return 0.0, 1.0, (_QUICKEST, 1.0)
     if drafts is None:
-        drafts = float(np.ceil((kept or 1.0) - 1))
+        drafts = float(np.ceil((accepted or 1.0) - 1))
         said.append("as few draft tokens as accept_length needs: draft_tokens is not recorded")
-    if kept is None:
+    if accepted is None:
         if drafts:
             said.append(f"{chance:.0%} of drafts accepted, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
         return drafts, float(usually_kept(drafts, chance)), (wide, wide)
-    return drafts, kept, (1.0, 1.0)
+    return drafts, accepted, (1.0, 1.0)
 
 
 def _layouts(pool: Pool, model: Model, system: System, said: list[str]) -> Layout:
@@ -272,7 +274,7 @@ def _filled(layout: Layout, model: Model, said: list[str]) -> Layout:
 
 
 def _reading(run: ServingRun, pool: Pool, model: Model, system: System, said: list[str]) -> Layout:
-    """Return the layout of chips that only read prompts: as told, else the one that reads soonest."""
+    """Return the layout of chips that only read prompts: as stated, else the one that reads soonest."""
     if pool.chips is None:
         raise QuestionError("prefill_chips: is not known, and the run has chips for decoding alone")
     unsaid: list[str] = []

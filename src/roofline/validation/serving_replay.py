@@ -1,4 +1,4 @@
-"""Serving runs priced as they were measured: what a row leaves open is chosen, and said; rows that ask alike are one array.
+"""Serving runs priced as they were measured: what a row leaves open is chosen, and reported; rows that ask alike are one array.
 
 ======== ==========================================================================================================
 online   a service at ``N`` requests in flight; those beyond the ``n`` whose caches fit wait, by Little's law
@@ -172,8 +172,8 @@ def prefill(b: Batch) -> Outcome:
     est = b.prefill(np.where(np.isnan(b.concurrency), filled, b.concurrency))
     ttft, rate = _ends(est, "ttft", _known(est.ttft)), _known(est.prompt_tokens_per_second)
     quantities = {"ttft_s": ttft, "output_tokens_per_s": _rate(ttft, rate)}
-    said = ((np.isnan(b.concurrency), f"prompts fill passes of {BUDGET:,.0f} tokens"),)
-    return Outcome(quantities, -_known(est.ttft), (est,), said)
+    notes = ((np.isnan(b.concurrency), f"prompts fill passes of {BUDGET:,.0f} tokens"),)
+    return Outcome(quantities, -_known(est.ttft), (est,), notes)
 
 
 def decode(b: Batch) -> Outcome:
@@ -197,8 +197,8 @@ def apart(b: Batch, prompts: Layout) -> Outcome:
         "tpot_s": _ends(split, "tpot", split.tpot),
         "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
     }
-    said = ((True, "disaggregated prefill and decode; that none was cached is assumed"),)
-    return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), said)
+    notes = ((True, "disaggregated prefill and decode; that none was cached is assumed"),)
+    return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), notes)
 
 
 PRICED: Final[Mapping[str, tuple[Callable[[Batch], Outcome], tuple[str, ...]]]] = {

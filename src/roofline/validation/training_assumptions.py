@@ -1,4 +1,4 @@
-"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is said.
+"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is reported.
 
 Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only the patterns that read what a run's
 note says, and the rules that go by them and by columns, never by a row.
@@ -181,24 +181,24 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
                 raise QuestionError(f"{name}: is not known")
         if run.length is None or run.batch is None:
             raise QuestionError("seq_len and global_batch: must be known")
-        said = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
+        notes = [f"{name} as the file puts it in: the source does not state it" for name in run.assumed]
         system = catalog.system(run.system)
-        asked = model(run.model, _dtype(run, said))
+        asked = model(run.model, _dtype(run, notes))
         named = known.get(run.framework, known["generic"]).elsewhere.get(system.package.vendor, run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         usual = known.get(run.framework, known["generic"]).recipe
         traits = tuple(words for words, (holds, _) in _TRAITS.items() if holds(run.note, usual))
         release = released(run.note)
-        profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), said), traits)
-        layouts = _layouts(run, usual, asked, system, said)
-        recompute, share = _again(run, usual, asked, layouts, said)
+        profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), notes), traits)
+        layouts = _layouts(run, usual, asked, system, notes)
+        recompute, share = _again(run, usual, asked, layouts, notes)
         offloaded = _OFFLOADED.search(run.note)
-        said += traits
+        notes += traits
         return _sharded(TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, said), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note) and not _SWAPPED.search(run.note),
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, notes), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note) and not _SWAPPED.search(run.note),
             bool(_HOSTED.search(run.note)),
-            _document(run, usual, said), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
-            release, tuple(said),
+            _document(run, usual, notes), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
+            release, tuple(notes),
         ))  # fmt: skip
 
     return open_
@@ -242,11 +242,11 @@ def _micro_batch(run: TrainingRun, said: list[str]) -> float:
 def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
     """Return the tokens that attend to each other."""
     assert run.length is not None  # noqa: S101 (a run without it is refused before)
-    told = _SAMPLES.search(run.note)
+    samples = _SAMPLES.search(run.note)
     if run.document is not None:
         return min(run.document, run.length)
-    if told:
-        return min(float(told[1]), run.length)
+    if samples:
+        return min(float(samples[1]), run.length)
     if run.task == "pretrain" or not usual.packed or "mlperf" in run.group.lower():
         return run.length
     said.append(f"samples of {usual.packed:,.0f} tokens are packed, as NeMo fine-tunes: their length is not recorded")
@@ -255,9 +255,9 @@ def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
 
 def _again(run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
     """Return what is computed again, and of which part of the layers."""
-    told, counted, modules = _LISTED.search(run.note), _COUNTED.search(run.note), _MODULES.search(run.note)
-    if told:
-        return "full", min(sum(map(float, told[1].split(","))) / model.depth, 1.0)
+    listed, counted, modules = _LISTED.search(run.note), _COUNTED.search(run.note), _MODULES.search(run.note)
+    if listed:
+        return "full", min(sum(map(float, listed[1].split(","))) / model.depth, 1.0)
     if counted:
         return "full", min(float(counted[1]) * float(np.max(layouts.pp)) / model.depth, 1.0)
     named = {
@@ -336,8 +336,8 @@ def _sharded(case: TrainingCase) -> TrainingCase:
     over = each > memory.capacity * memory.usable * framework.memory_fraction
     if run.quality == "A" or run.task == "lora" or layouts.sharding == "zero3" or not np.all(over):
         return case
-    said = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
-    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, said))
+    note = f"sharding zero3: with {layouts.sharding} weights, gradients and states alone exceed the memory of a chip"
+    return attrs.evolve(case, layouts=attrs.evolve(layouts, sharding="zero3"), said=(*case.said, note))
 
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:

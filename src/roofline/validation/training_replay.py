@@ -39,8 +39,8 @@ def predict(
     """
     repeats = Counter(run.configuration for run in runs)
     weights = {run.id: 1.0 / repeats[run.configuration] for run in runs}
-    told = together(runs, opener(level, adjust), _priced, _wanted, progress)
-    return tuple(attrs.evolve(p, weight=weights[p.run.id]) for p in told)
+    outcomes = together(runs, opener(level, adjust), _priced, _wanted, progress)
+    return tuple(attrs.evolve(p, weight=weights[p.run.id]) for p in outcomes)
 
 
 _BEYOND: Final = "it ran, though by this count it exceeds the memory of a chip"
@@ -108,18 +108,18 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
             out.append(refused(case.run, (QUANTITY,), next(iter(why), "there is no finite answer")))
             continue
         part = float(wide(freed)[i, j])
-        said = case.said
+        notes = case.said
         if np.isnan(part):
             chance = float(wide(chances)[i, j])
-            said = (*said, _WITHIN if chance > _TAIL else _BEYOND)
+            notes = (*notes, _WITHIN if chance > _TAIL else _BEYOND)
         elif part > 0:
-            said = (
-                *said,
+            notes = (
+                *notes,
                 f"it fits where {part:.0%} of the layers or more are recomputed, which is not recorded; the time of that is not charged",
             )
         known = bool(np.isfinite(low[i, j]) and np.isfinite(high[i, j]))
         out.append([Prediction(
             case.run, QUANTITY, case.run.measured.get(QUANTITY), float(time[i, j]), float(low[i, j]) if known else None,
-            float(high[i, j]) if known else None, case.profile.level, "", said,
+            float(high[i, j]) if known else None, case.profile.level, "", notes,
         )])  # fmt: skip
     return out

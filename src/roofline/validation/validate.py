@@ -107,7 +107,7 @@ def validate(
 
     Args:
         what: the path of a CSV file (plain or gzipped), its rows, or the name of runs that come with the library; see
-            :mod:`roofline.validation.runs` for the columns. A cell that is empty is chosen, and said. Or a result file of vLLM, SGLang,
+            :mod:`roofline.validation.runs` for the columns. A cell that is empty is chosen, and reported. Or a result file of vLLM, SGLang,
             InferenceX, AIPerf, GuideLLM or MLPerf, or a directory of them: see :mod:`roofline.validation.foreign`.
         level: ``ideal``, ``generic``, ``calibrated``, or a profile.
         progress: called with the runs done, and all of them, now and then.
@@ -186,8 +186,8 @@ class Validation(Displayed):
 
     def __repr__(self) -> str:
         scores = self.quantities(weighed=self._of.weighed)
-        told = ", ".join(f"{self._of.titles[name]} {s.mape:.1%}" for name, s in scores.items() if s.mape is not None)
-        return f"<Validation: {self.runs:,} runs of {self.source}; mean errors {told}>"
+        errors = ", ".join(f"{self._of.titles[name]} {s.mape:.1%}" for name, s in scores.items() if s.mape is not None)
+        return f"<Validation: {self.runs:,} runs of {self.source}; mean errors {errors}>"
 
     @property
     def _of(self) -> _Kind:
@@ -277,7 +277,7 @@ class Validation(Displayed):
         return {
             "quantities": {name: each.to_dict() for name, each in self.quantities(of, weighed=weighed).items()},
             "groups": {
-                key: {value: {name: each.to_dict() for name, each in told.items()} for value, told in found.items()}
+                key: {value: {name: each.to_dict() for name, each in scores.items()} for value, scores in found.items()}
                 for key, found in self.groups(of, weighed=weighed).items()
             },
         }
@@ -285,14 +285,14 @@ class Validation(Displayed):
     @property
     def agreement(self) -> dict[str, str]:
         """Whether the clear runs agree with the 80 % intervals, by quantity, and what to do where they do not."""
-        told = {name: agreement(each) for name, each in by(self.clear, lambda p: p.quantity).items()}
-        return {name: told[name] for name in self._of.titles if told.get(name)}
+        checked = {name: agreement(each) for name, each in by(self.clear, lambda p: p.quantity).items()}
+        return {name: checked[name] for name in self._of.titles if checked.get(name)}
 
     @property
     def assumptions(self) -> dict[str, int]:
         """What was assumed to predict runs, and of how many, the most first."""
-        told = Counter(words for said in {p.run.id: p.said for p in self.predictions}.values() for words in said)
-        return dict(told.most_common())
+        counted = Counter(words for notes in {p.run.id: p.said for p in self.predictions}.values() for words in notes)
+        return dict(counted.most_common())
 
     def table(self) -> str:
         """Return the scores as text."""
@@ -313,13 +313,13 @@ class Validation(Displayed):
         if self.unread:
             parts.append(f"columns that are not read: {'; '.join(self.unread)}")
         parts += [self._by(name) for name in self._of.tables if self.runs > 1]  # of one run they say the same
-        for title, told in (
+        for title, rows in (
             ("not estimated", Counter(self.skipped.values())),
             ("filled in to read the file", self.put),
             ("assumed", self.assumptions),
         ):
-            if told:
-                counts = sorted(told.items(), key=lambda pair: -pair[1])
+            if rows:
+                counts = sorted(rows.items(), key=lambda pair: -pair[1])
                 more = [f"         and {len(counts) - _MOST_LINES:,} more, in --json and in the file of predictions"]
                 lines = [f"  {count:>5,}  {words}" for words, count in counts[:_MOST_LINES]]
                 parts.append("\n".join([title, *lines, *(more if len(counts) > _MOST_LINES else [])]))
@@ -342,8 +342,8 @@ class Validation(Displayed):
     def _by_first(self, of: tuple[Prediction, ...], title: str, *, weighed: bool = False) -> str:
         modes = self.groups(of, weighed=weighed)[self._of.first]
         rows = [
-            [f"{said}, {mode}", *_cells(found[name])]
-            for name, said in self._of.titles.items()
+            [f"{heading}, {mode}", *_cells(found[name])]
+            for name, heading in self._of.titles.items()
             for mode, found in modes.items()
             if name in found
         ]
@@ -403,8 +403,8 @@ class Validation(Displayed):
         """Return what can be drawn of each quantity, the most first: of the clear runs, or of the others if there are none."""
         found = by(self.clear or self.ambiguous, lambda p: p.quantity)
         both = {
-            name: [p for p in told if p.measured is not None and p.predicted is not None]
-            for name, told in found.items()
+            name: [p for p in scores if p.measured is not None and p.predicted is not None]
+            for name, scores in found.items()
         }
         return {name: both[name] for name in sorted(both, key=lambda name: -len(both[name])) if both[name]}
 

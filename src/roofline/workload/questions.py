@@ -23,6 +23,7 @@ from roofline.core.fields import (
     optional,
     size,
 )
+from roofline.core.signatures import aliased
 from roofline.core.units import Count, Num, PerSecond, Ratio
 from roofline.models.architecture import Model
 
@@ -202,6 +203,8 @@ class Serve:
         requests_per_slot: requests that each slot of a benchmark serves, which starts them all at once; None for a service that
             has run for long.
         variation: standard deviation of the lengths over their mean; at 0 requests that begin together end together.
+
+    ``isl`` and ``osl`` are other names of ``input`` and ``output`` where a service is made.
     """
 
     model: Model = field(validator=_generates)
@@ -216,6 +219,9 @@ class Serve:
     imbalance: Count | None = _uneven()
     requests_per_slot: Count | None = _slots()
     variation: Ratio = amount(0.2, high=10.0)
+
+
+Serve.__init__ = aliased(isl="input", osl="output")(Serve.__init__)  # type: ignore[method-assign]
 
 
 RECOMPUTE: Final = {

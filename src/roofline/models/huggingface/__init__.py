@@ -2,7 +2,7 @@
 
 What a file leaves unsaid is a family's convention: whether the feed-forward is gated, which projections have biases,
 whether queries and keys are normalised. A ``model_type`` that is not listed is not guessed, and a field that no reader asked for is
-told by name.
+distinguished by name.
 """
 
 from __future__ import annotations
@@ -168,22 +168,22 @@ def _family(t: Table, top: Table) -> str:
     built = _built(t) or _built(top)
     drafted = drafts.kind(top)
     usual_draft = "deepseek_v3" if "kv_lora_rank" in t else "qwen3" if drafted == "block" else "llama"
-    said = table.text("model_type", built or usual_draft) if built or drafted else table.text("model_type")
+    stated = table.text("model_type", built or usual_draft) if built or drafted else table.text("model_type")
     ends = ("_text", "_text_model", "_text_encoder", "_thinker", "_thinker_text", "_mtp", "_nextn", "_for_causal_lm")
-    for name in (said, *(said.removesuffix(end) for end in ends), said.lower(), said.replace("-", "_")):
+    for name in (stated, *(stated.removesuffix(end) for end in ends), stated.lower(), stated.replace("-", "_")):
         if name in FAMILIES:
             return name
     # A wrapper's own name says nothing of the text inside it, a draft model's may be that of no family: what it was built as does.
-    usual = built if table is top and t is not top else _WRAPPED.get(said, "")
+    usual = built if table is top and t is not top else _WRAPPED.get(stated, "")
     if usual in FAMILIES:
         return usual
-    if table is top and t is not top and said in _WRAPPED:
-        return _WRAPPED[said]
+    if table is top and t is not top and stated in _WRAPPED:
+        return _WRAPPED[stated]
     if drafted:
         return built or usual_draft
     common = [key for key in _UNDERSTOOD if key in t]
     hint = (
-        f"{near(said, FAMILIES, 'families')}; or give model_type = that of a family whose fields these are, "
+        f"{near(stated, FAMILIES, 'families')}; or give model_type = that of a family whose fields these are, "
         f'or "plan" and the blocks of each layer; understood here: {", ".join(common) or "none of the usual fields"}'
     )
     raise table.fail("model_type", "no such family is known", hint)
@@ -263,9 +263,9 @@ def model(
     plan = drafts.draft(drafted, inner, top, FAMILIES[family]) if drafted else FAMILIES[family](inner)
     runs = tuple(Layers(len(list(group)), *kind) for kind, group in groupby(plan.layers))
     # Either level may say it, and the inner one speaks for the text model.
-    told = next((t for t in (top, inner) if "tie_word_embeddings" in t), inner)
+    stating = next((t for t in (top, inner) if "tie_word_embeddings" in t), inner)
     sharing = inner.flag("use_embedding_sharing", family in _TIED)
-    tied = told.flag("tie_word_embeddings", inner.flag("tie_embedding", sharing))
+    tied = stating.flag("tie_word_embeddings", inner.flag("tie_embedding", sharing))
     # A draft model's head and embedding are its own or its target's, and never one.
     tied = tied and not drafted
     size, vocab = hidden(inner), width(inner, "vocab_size", "padded_vocab_size")
@@ -332,8 +332,8 @@ _ONE_ATTENTION: Final = {
 
 def _warnings(t: Table) -> tuple[str, ...]:
     """Return what to say of fields that no reader asked for and that may change what is stored or multiplied."""
-    said = ("model_type", *_NESTED, "quantization_config", "tie_word_embeddings", "architectures")
-    idle = {*said}
+    read = ("model_type", *_NESTED, "quantization_config", "tie_word_embeddings", "architectures")
+    idle = {*read}
     # What belongs to experts or to shared caches says nothing where there are none.
     idle |= set() if t.data.get("use_cla") else {"cla_share_factor"}
     idle |= (

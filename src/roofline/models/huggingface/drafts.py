@@ -35,16 +35,16 @@ def kind(top: Table) -> str:
         str(top.data.get(key) or "")
         for key in ("speculators_model_type", "model_type", "speculative_algorithm", "projector_type")
     )
-    said = f"{names} {spoken}"
-    if _BLOCKS.search(said) or isinstance(top.data.get("dflash_config"), Mapping):
+    text = f"{names} {spoken}"
+    if _BLOCKS.search(text) or isinstance(top.data.get("dflash_config"), Mapping):
         return "block"
-    if _EAGLE3.search(said) or "draft_vocab_size" in top or "eagle_config" in top:
+    if _EAGLE3.search(text) or "draft_vocab_size" in top or "eagle_config" in top:
         return "eagle3"
-    if _EAGLE.search(said):
+    if _EAGLE.search(text):
         return "eagle"
-    if _MEDUSA.search(said) or "medusa_num_heads" in top:
+    if _MEDUSA.search(text) or "medusa_num_heads" in top:
         return "medusa"
-    return "mtp" if _MTP.search(said) else ""
+    return "mtp" if _MTP.search(text) else ""
 
 
 def draft(found: str, t: Table, top: Table, reader: Reader) -> Plan:
@@ -61,9 +61,9 @@ def draft(found: str, t: Table, top: Table, reader: Reader) -> Plan:
         "headed": False,
         "outer_norms": 1,
     }
-    for said in _SAID:
-        top.raw(said, None)
-        t.raw(said, None)
+    for key in _SAID:
+        top.raw(key, None)
+        t.raw(key, None)
     if found == "eagle3":
         also |= {"fusion": _joined(top, t) * target, "headed": True, "vocab": _vocabulary(top, t)}
         layers = [_wide(layers[0]), *layers[1:]]
@@ -142,14 +142,14 @@ def _medusa(t: Table) -> Plan:
     size, heads = hidden(t), upto(t, "medusa_num_heads", "num_heads", default=5, most=FEW) or 1
     layers = upto(t, "medusa_num_layers", "num_hidden_layers", default=1, most=FEW) or 1
     vocab = width(t, "vocab_size")
-    for said in (
+    for key in (
         "intermediate_size",
         "num_attention_heads",
         "num_key_value_heads",
         "num_hidden_layers",
         "medusa_num_layers",
     ):
-        t.raw(said, None)
+        t.raw(key, None)
     # A square matrix a layer: as a block without a gate, of half the hidden size.
     block = Dense(max(size // 2, 1), gated=False, bias=False)
     also = {"role": "draft", "embedded": False, "headed": True, "vocab": heads * vocab, "block": heads}

@@ -231,8 +231,8 @@ def step3p5(t: Table) -> Plan:
         kv_heads=width(other, "num_attention_groups", "num_key_value_heads", default=full.kv_heads),
         window=width(t, "sliding_window"),
     )
-    for said in ("attention_type", "head_dim", "true_head_dim"):
-        other.raw(said, None)
+    for key in ("attention_type", "head_dim", "true_head_dim"):
+        other.raw(key, None)
     every = windows(t, layers, lambda i: "sliding_attention" if i % 4 else "full_attention")
     mixture = moe(t, shared_width=upto(t, "share_expert_dim"))
     ffns = mixed(_named_layers(t, layers), mixture, lambda: dense(t))
@@ -361,8 +361,8 @@ def bailing_moe(t: Table) -> Plan:
     common = upto(t, "num_shared_experts", most=DEEPEST) * each
     mixture = moe(t, shared_width=common, router_bias=t.flag("moe_router_enable_expert_bias"))
     t.raw("intermediate_size", None)
-    for said in ("norm_head", "norm_softmax", "group_norm_size", "num_expert_group", "routed_scaling_factor"):
-        t.raw(said, None)
+    for key in ("norm_head", "norm_softmax", "group_norm_size", "num_expert_group", "routed_scaling_factor"):
+        t.raw(key, None)
     return plan([attention] * layers, mixed(sparse_layers(t, layers), mixture, lambda: dense(t)))
 
 
@@ -407,8 +407,8 @@ def exaone_moe(t: Table) -> Plan:
 def granite_moe(t: Table) -> Plan:
     """Granite with experts, and with a shared block beside them."""
     bias = t.flag("attention_bias")
-    for said in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
-        t.raw(said, None)
+    for key in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
+        t.raw(key, None)
     mixture = moe(t, "intermediate_size", shared_width=upto(t, "shared_intermediate_size"))
     return Plan([(gqa(t, bias=bias, out_bias=bias), mixture)] * depth(t))
 
@@ -437,7 +437,7 @@ def inkling(t: Table) -> Plan:
     every = [i in named for i in range(layers)] if named is not None and "layer_types" not in t else chosen(
         t, "layer_types", layers, words, lambda i: "full_attention" if i % 6 == 5 else "sliding_attention"
     )  # fmt: skip
-    for said in (
+    for ignored in (
         "rel_extent",
         "sconv_kernel_size",
         "use_sconv",
@@ -448,7 +448,7 @@ def inkling(t: Table) -> Plan:
         "local_layer_ids",
         "shared_expert_sink",
     ):
-        t.raw(said, None)
+        t.raw(ignored, None)
     key = "moe_intermediate_size" if "moe_intermediate_size" in t else "intermediate_size"
     start = upto(t, "dense_mlp_idx", most=DEEPEST)
     sparse = sparse_layers(t, layers) if "mlp_layer_types" in t else [i >= start for i in range(layers)]

@@ -73,8 +73,8 @@ def _ssd(t: Table, heads: int, size: int, state: int) -> Linear:
     groups = width(t, "n_groups", "mamba_n_groups", default=1)
     if heads % groups:
         raise t.fail("n_groups", f"must divide the {heads} heads")
-    for said in ("expand", "chunk_size"):
-        t.raw(said, None)
+    for key in ("expand", "chunk_size"):
+        t.raw(key, None)
     return Linear(
         groups, heads, state, size, conv=upto(t, "conv_kernel", "mamba_d_conv", default=4, most=FEW),
         conv_bias=t.flag("use_conv_bias", default=True), delta=False, skip=True, norm_all=True,
@@ -128,8 +128,8 @@ def nemotron_h(t: Table) -> Plan:
         experts = moe(t, shared_width=common, gated=False, latent=latent)
         blocks["moe"] = Absent(), experts
     draft = None if isinstance(experts, Absent) else Layers(1, full, experts)
-    for said in ("mtp_hybrid_override_pattern", "mtp_layers_block_type", "moe_shared_expert_overlap", "time_step_rank"):
-        t.raw(said, None)
+    for key in ("mtp_hybrid_override_pattern", "mtp_layers_block_type", "moe_shared_expert_overlap", "time_step_rank"):
+        t.raw(key, None)
     return Plan([blocks[word] for word in words], {"draft": draft})
 
 
@@ -314,7 +314,7 @@ def granite_hybrid(t: Table) -> Plan:
     ssd = _ssd(t, width(t, "mamba_n_heads"), _mamba_head(t), width(t, "mamba_d_state", default=128))
     ssd = evolve(ssd, conv_bias=t.flag("mamba_conv_bias", default=True))
     full = gqa(t, bias=bias, out_bias=bias)
-    for said in (
+    for ignored in (
         "embedding_multiplier",
         "residual_multiplier",
         "attention_multiplier",
@@ -322,7 +322,7 @@ def granite_hybrid(t: Table) -> Plan:
         "mamba_chunk_size",
         "position_embedding_type",
     ):
-        t.raw(said, None)
+        t.raw(ignored, None)
     key = "layers_block_type" if "layers_block_type" in t else "layer_types"
     has = chosen(t, key, layers, KINDS, lambda _: "mamba")
     common = upto(t, "shared_intermediate_size")
@@ -330,8 +330,8 @@ def granite_hybrid(t: Table) -> Plan:
     block: FeedForward = (
         moe(t, "intermediate_size", shared_width=common) if experts else Dense(common or width(t, "intermediate_size"))
     )
-    for said in ("num_experts_per_tok", "intermediate_size"):
-        t.raw(said, None)
+    for ignored in ("num_experts_per_tok", "intermediate_size"):
+        t.raw(ignored, None)
     return plan([full if own else ssd for own in has], [block] * layers)
 
 
@@ -352,10 +352,10 @@ def falcon_h1(t: Table) -> Plan:
     t.raw("mamba_d_head", None)
     ssd = evolve(ssd, conv_bias=t.flag("mamba_conv_bias", default=True))
     full = gqa(t, bias=bias, out_bias=bias, norms=0)
-    for said in ("projectors_bias", "mamba_rms_norm", "mamba_use_mlp", "mamba_chunk_size", "mamba_norm_before_gate", "mlp_multipliers", "ssm_multipliers", "ssm_in_multiplier",
+    for key in ("projectors_bias", "mamba_rms_norm", "mamba_use_mlp", "mamba_chunk_size", "mamba_norm_before_gate", "mlp_multipliers", "ssm_multipliers", "ssm_in_multiplier",
                  "ssm_out_multiplier", "key_multiplier", "lm_head_multiplier", "embedding_multiplier", "attention_in_multiplier", "attention_out_multiplier", "mlp_expansion_factor",
                  "attn_layer_indices", "num_logits_to_keep"):  # fmt: skip
-        t.raw(said, None)
+        t.raw(key, None)
     pair: list[Pair] = [(ssd, Absent()), (full, dense(t, bias=t.flag("mlp_bias")))]
     return Plan(pair * layers, {"blocks": 2})
 
@@ -366,8 +366,8 @@ def bamba(t: Table) -> Plan:
     ssd = _ssd(t, width(t, "mamba_n_heads"), _mamba_head(t), width(t, "mamba_d_state", default=256))
     named = set(integers(t, "attn_layer_indices"))
     full = gqa(t)
-    for said in ("mamba_expand", "mamba_chunk_size"):
-        t.raw(said, None)
+    for key in ("mamba_expand", "mamba_chunk_size"):
+        t.raw(key, None)
     return plan([full if i in named else ssd for i in range(layers)], [dense(t)] * layers)
 
 
@@ -380,7 +380,7 @@ def bailing_linear(t: Table) -> Plan:
     each = upto(t, "moe_shared_expert_intermediate_size") or upto(t, "moe_intermediate_size")
     mixture = moe(t, shared_width=upto(t, "num_shared_experts", most=DEEPEST) * each)
     t.raw("intermediate_size", None)
-    for said in ("norm_head", "group_norm_size", "linear_silu", "num_expert_group"):
-        t.raw(said, None)
+    for key in ("norm_head", "group_norm_size", "linear_silu", "num_expert_group"):
+        t.raw(key, None)
     ffns = mixed(sparse_layers(t, layers), mixture, lambda: dense(t))
     return plan([full if own else linear for own in has], ffns)

@@ -226,8 +226,8 @@ def pangu_ultra(t: Table) -> Plan:
 def peer(t: Table) -> Plan:
     """A model file of another tool with latent attention (:mod:`roofline.models.huggingface.peers`)."""
     layers = depth(t)
-    for said in ("gated", "n_shared_experts"):
-        t.raw(said, None)
+    for key in ("gated", "n_shared_experts"):
+        t.raw(key, None)
     t.flag("vocab_assumed")
     if "n_routed_experts" not in t:
         return plan([mla(t)] * layers, [dense(t)] * layers)

@@ -65,14 +65,14 @@ def translated(config: Mapping[str, Any]) -> Mapping[str, Any]:
     out["model_type"] = "peer_latent" if latent else "peer"
     tied = config.get("untie_embeddings_and_output_weights")
     out.setdefault("tie_word_embeddings", tied is False or calculon)
-    for said in (
+    for ignored in (
         "use_swiglu",
         "swiglu",
         "attention_type",
         "multi_latent_attention",
         "untie_embeddings_and_output_weights",
     ):
-        out.pop(said, None)
+        out.pop(ignored, None)
     return out
 
 

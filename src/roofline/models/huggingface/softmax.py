@@ -276,8 +276,8 @@ def cohere(t: Table) -> Plan:
 
 def smollm3(t: Table) -> Plan:
     """SmolLM3: as Llama; some layers turn no keys."""
-    for said in ("no_rope_layers", "no_rope_layer_interval", "use_sliding_window", "layer_types", "max_window_layers"):
-        t.raw(said, None)
+    for key in ("no_rope_layers", "no_rope_layer_interval", "use_sliding_window", "layer_types", "max_window_layers"):
+        t.raw(key, None)
     return llama(t)
 
 
@@ -351,23 +351,23 @@ def hunyuan_dense(t: Table) -> Plan:
     """Hunyuan without experts: normed queries and keys."""
     bias = t.flag("attention_bias")
     attention = gqa(t, bias=bias, out_bias=bias, qk_norm=t.flag("use_qk_norm", default=True))
-    for said in ("cla_share_factor", "use_cla", "dense_list", "num_experts", "moe_topk"):
-        t.raw(said, None)
+    for key in ("cla_share_factor", "use_cla", "dense_list", "num_experts", "moe_topk"):
+        t.raw(key, None)
     return Plan([(attention, dense(t))] * depth(t))
 
 
 def granite(t: Table) -> Plan:
     """Granite: as Llama, with scales that change no sizes."""
-    for said in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
-        t.raw(said, None)
+    for key in ("embedding_multiplier", "residual_multiplier", "attention_multiplier"):
+        t.raw(key, None)
     return llama(t)
 
 
 def peer(t: Table) -> Plan:
     """A model file of another tool (:mod:`roofline.models.huggingface.peers`): dense, or a mixture with shared experts."""
     layers, gated = depth(t), t.flag("gated", default=True)
-    for said in ("multiple_of", "ffn_dim_multiplier", "moe"):
-        t.raw(said, None)
+    for key in ("multiple_of", "ffn_dim_multiplier", "moe"):
+        t.raw(key, None)
     also = {"warnings": assumed_vocabulary(t)}
     attention = gqa(t, bias=t.flag("add_qkv_bias"), qk_norm=t.flag("qk_norm"))
     if "n_routed_experts" not in t:

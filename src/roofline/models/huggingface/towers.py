@@ -92,9 +92,9 @@ def _size(t: Table, usual: Mapping[str, Any], *names: str) -> int:
 
 def _count(t: Table, family: str, hidden: int, key: str) -> int | None:
     """Return the parameters of a transformer tower: patches or mel bins in, layers, and a projection into the text's states."""
-    said = f"{t.data.get('model_type') or ''} {family}"
+    text = f"{t.data.get('model_type') or ''} {family}"
     kind = next(
-        (name for word, name in _ALIASES if word in said and (name == "audio") == ("audio" in _TOWERS[key])), ""
+        (name for word, name in _ALIASES if word in text and (name == "audio") == ("audio" in _TOWERS[key])), ""
     )
     usual = _USUAL.get(kind, {})
     # Qwen2-VL calls the width of the text hidden_size, and its own embed_dim.

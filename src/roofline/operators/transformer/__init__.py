@@ -203,26 +203,26 @@ _CALLED: Final[Mapping[str, str]] = {
 
 
 def _names(kinds: Iterable[Attention | FeedForward]) -> dict[Attention | FeedForward, str]:
-    """Return a name for each kind of block of a model, told apart by what differs, or by a number."""
-    said = {kind: _name(kind) for kind in kinds}
+    """Return a name for each kind of block of a model, distinguished by what differs, or by a number."""
+    labels = {kind: _name(kind) for kind in kinds}
     seen: Counter[str] = Counter()
     out = {}
-    for kind, name in said.items():
-        several = Counter(said.values())[name] > 1
-        told = f"{name} {kind.width:,}" if several and isinstance(kind, Dense) else name
-        seen[told] += 1
-        out[kind] = f"{told} {seen[told]}" if seen[told] > 1 and not isinstance(kind, Absent) else told
+    for kind, name in labels.items():
+        several = Counter(labels.values())[name] > 1
+        label = f"{name} {kind.width:,}" if several and isinstance(kind, Dense) else name
+        seen[label] += 1
+        out[kind] = f"{label} {seen[label]}" if seen[label] > 1 and not isinstance(kind, Absent) else label
     return out
 
 
 def _name(kind: Attention | FeedForward) -> str:
     window, indexer = getattr(kind, "window", None), getattr(kind, "indexer", None)
     ratio = getattr(kind, "ratio", 0)
-    told = [
+    parts = [
         f"window {window}" if window and not getattr(kind, "chunked", False) else f"chunk {window}" if window else "",
         f"1 of {ratio}" if ratio else "",
         f"top {indexer.top_k}{', chosen before' if indexer.reused else ''}" if indexer else "",
         "shared cache" if getattr(kind, "shared_kv", False) else "",
     ]
-    inside = ", ".join(filter(None, told))
+    inside = ", ".join(filter(None, parts))
     return f"{_CALLED[type(kind).__name__]} ({inside})" if inside else _CALLED[type(kind).__name__]

@@ -156,9 +156,9 @@ class Flow:
     @property
     def attention(self) -> str:
         """The rate at which attention multiplies: that of a narrow cache where the engine's kernels do, else 16 bits."""
-        kept: str = self.model.formats.kv
-        own = dtype(kept).rates[0]
-        return own if kept in self.narrow and own in self.chip.peak else self.sixteen
+        stored: str = self.model.formats.kv
+        own = dtype(stored).rates[0]
+        return own if stored in self.narrow and own in self.chip.peak else self.sixteen
 
     def stored(self, component: str) -> Bytes:
         """Return the bytes of one stored element of a component."""
@@ -178,7 +178,7 @@ class Flow:
         return rate
 
     def form(self, component: str, rate: str) -> str:
-        """Return the format that a component's kernels are told apart by: as it is stored, or as it was before it was widened."""
+        """Return the format that a component's kernels are distinguished by: as it is stored, or as it was before it was widened."""
         name: str = getattr(self.model.formats, component)
         stored = dtype(name)
         if rate in SIXTEEN_BIT and stored.bytes < ACTIVATION.bytes:
@@ -267,7 +267,7 @@ def gemm(
     rows = p.tokens if tokens is None else tokens
     speed = p.rate(first.component) if rate is None else rate
     width = p.stored(first.component) if rate is None else element
-    held = total(m.elements * m.share(tp) for m in matrices)
+    elements = total(m.elements * m.share(tp) for m in matrices)
     products = total(2.0 * m.blocks * m.inputs * m.outputs * m.share(tp) for m in matrices)
     once = total(2.0 * m.blocks * m.inputs * m.outputs / tp for m in matrices)
     inputs = first.blocks * first.inputs * (first.share(tp) if first.split == "inputs" or first.blocks > 1 else 1.0)
@@ -277,7 +277,7 @@ def gemm(
     return Op(
         name, "gemm", speed,
         flops=rows * products,
-        bytes=held * width + rows * (inputs * read + outputs * element),
+        bytes=elements * width + rows * (inputs * read + outputs * element),
         launches=2.0 if quantised else 1.0,
         # Read in 16 bits and written narrow by the quantising kernel.
         staging=rows * inputs * (element + read) if quantised else 0.0,
@@ -285,7 +285,7 @@ def gemm(
         # What tensor peers repeat is no progress.
         useful=once / products,
         form=p.form(first.component, speed),
-        weights=held,
+        weights=elements,
         rows=rows,
         inputs=inputs,
         outputs=outputs,

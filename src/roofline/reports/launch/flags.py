@@ -162,7 +162,7 @@ class Launch:
         copies: replicas to start alike.
         files: text of configuration files and scripts, by name.
         environment: variables to set first.
-        notes: what the plan has and the tool cannot be told, and what was put in.
+        notes: what the plan has and the tool has no flag for, and what was put in.
     """
 
     tool: str

@@ -79,13 +79,13 @@ def llm_d(answer: Pools, *, model: str = "", per_node: int | None = None) -> Lau
         "accelerator": {"type": _RESOURCES.get(answer.answers.system.vendor, "nvidia")},
     }
     for role, (plan, words) in pools.items():
-        kept = _without(words, "--tensor-parallel-size", "--data-parallel-size")
+        flags = _without(words, "--tensor-parallel-size", "--data-parallel-size")
         values[role] = {
             "create": True, "replicas": plan.replicas,
             "parallelism": {"tensor": plan.tp, "data": plan.dp, "dataLocal": max(plan.dp // plan.nodes, 1), "workers": plan.nodes},
             "containers": [{
                 "name": "vllm", "image": "ghcr.io/llm-d/llm-d-cuda:${VERSION}", "modelCommand": "vllmServe",
-                "args": [*kept, *Flags(tool("vllm")).add("--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}').words],
+                "args": [*flags, *Flags(tool("vllm")).add("--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}').words],
                 "mountModelVolume": True,
             }],
         }  # fmt: skip

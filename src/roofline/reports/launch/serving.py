@@ -303,7 +303,7 @@ def trtllm(est: Estimate, *, model: str = "", per_node: int | None = None) -> La
     )
     notes = _draft(plan, est.question.model)
     if plan.dp > 1 and plan.tp > 1:
-        notes.append(f"attention ranks of tp={plan.tp} chips cannot be told: with attention DP each rank is one chip")
+        notes.append(f"attention ranks of tp={plan.tp} chips have no flag: with attention DP each rank is one chip")
     values: dict[str, Value] = {"enable_chunked_prefill": True}
     if plan.dp > 1:
         values["enable_attention_dp"] = True

@@ -108,13 +108,13 @@ def core(a: Linear, p: Flow, s: Stream) -> Op:
     heads = a.value_heads / smaller(p.layout.tp, float(a.value_heads))
     square, delta = a.key_dim * a.value_dim, int(a.delta)
     each = (5 + 2 * delta) * square if s.decoding else 4 * square + (1 + delta) * CHUNK * (a.key_dim + a.value_dim)
-    kept = 2 * s.sequences * state(a, p.layout.tp) * p.stored("state")
+    states = 2 * s.sequences * state(a, p.layout.tp) * p.stored("state")
     return Op(
         "state" if s.decoding or len(p.streams) == 1 else "prompt state",
         "elementwise" if s.decoding else "attention_prefill",
         p.sixteen,
         flops=s.tokens * heads * each,
-        bytes=kept + s.tokens * heads * (2 * a.key_dim + 2 * a.value_dim) * ACTIVATION.bytes,
+        bytes=states + s.tokens * heads * (2 * a.key_dim + 2 * a.value_dim) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         # Over a prompt in chunks: convolution, norms, gates, sums, products and inverse of a chunk, states, outputs (fla, chunk rules).
         helpers=3.0 if s.decoding else 11.0,

@@ -42,13 +42,13 @@ def state(a: Mamba, tp: Count) -> Num:
 def core(a: Mamba, p: Flow, s: Stream) -> Op:
     """Return the scan, which no matrix unit does: ``F = 9 inner state`` a token, ``B`` = the state once, inputs and outputs."""
     tp = smaller(p.layout.tp, float(a.inner))
-    kept = 2 * s.sequences * state(a, p.layout.tp) * p.stored("state")
+    states = 2 * s.sequences * state(a, p.layout.tp) * p.stored("state")
     return Op(
         "state" if s.decoding or len(p.streams) == 1 else "prompt state",
         "elementwise",
         p.sixteen,
         flops=9 * s.tokens * a.inner * a.state / tp,
-        bytes=kept + s.tokens * (4 * a.inner / tp + 2 * a.state) * ACTIVATION.bytes,
+        bytes=states + s.tokens * (4 * a.inner / tp + 2 * a.state) * ACTIVATION.bytes,
         launches=(s.sequences > 0) * 1.0,
         # Over a prompt: sums, states, passing of states, chunk scan and scores (mamba_ssm, chunk_scan).
         helpers=2.0 if s.decoding else 6.0,
