@@ -32,7 +32,17 @@ from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.percentiles import Gaps, Passes, lengths
-from roofline.physics.queueing import Cadence, Pace, cadence, full_house, none_free, pace, residual, saturation
+from roofline.physics.queueing import (
+    Cadence,
+    Pace,
+    after_a_step,
+    cadence,
+    full_house,
+    none_free,
+    pace,
+    residual,
+    saturation,
+)
 from roofline.physics.spans import Span, after
 from roofline.results import intervals
 from roofline.results.energy import demanded
@@ -58,7 +68,6 @@ class _Running:
     each: Count
     c: Cadence
     alone: Decode
-    beside: Count
     passes: Later[Passes]
     plain: Span
     mixed: Span
@@ -102,10 +111,17 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         )
     )  # fmt: skip
     lag: Num = 0.0
+    more: Num = 0.0
     if not random:
         # One that comes back meets a step in progress, if any time passes before it is back and others are there.
-        others = smaller(larger(each * layout.dp - 1, 0.0) * c.decoding, 1.0)
-        lag = share(residual(c.mixed, plain.time, mixed.time), mixed.time) * others * (engine.front > 0)
+        beside = larger(each * layout.dp - 1, 0.0) * c.decoding
+        jitter = _JITTER / np.sqrt(larger(beside, 1.0))
+        more = after_a_step(engine.front, plain.time, c.mixed, jitter)
+        lag = (
+            share(residual(c.mixed, plain.time, mixed.time) + more, mixed.time)
+            * smaller(beside, 1.0)
+            * (engine.front > 0)
+        )
         c = cadence(
             read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
             variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
@@ -115,7 +131,6 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         each,
         c,
         alone,
-        beside,
         passes,
         plain,
         mixed,
@@ -131,6 +146,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             lag=lag,
             variation=varied,
             packed=_packed(plain, mixed, c, each),
+            more=more,
             passes=passes,
         ),
     )
@@ -141,7 +157,7 @@ def _passes(
     served: Count, decode: Seconds,
 ) -> Passes:  # fmt: skip
     """Price prompts of every length by themselves, as the percentiles of their times are asked for."""
-    length = larger(lengths(read, variation), 1.0)
+    length = larger(lengths(read, variation, np.ndim(decode)), 1.0)
     chunks = ceil(length / chunk)
     asked = evolve(both, prompts=1.0, chunk=length / chunks, past=cached + (length - length / chunks) / 2)
     own = chunks * step(asked, system, layout, calibration, served).time
@@ -160,6 +176,9 @@ def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
     return larger(more + plain.parts[-1].time, mixed.time)
 
 
+_JITTER: Final = 0.3
+"""Standard deviation over the mean of what one sequence of a step takes of it: caches are read that lie evenly between the lengths of a prompt
+and of all (0.58 of their mean, where prompts are short), and take about half of a step."""
 _ROUNDS: Final = 14
 _NEAR: Final = 0.002
 """How near a rate is to that of so many requests in flight, relative, when it is theirs."""
@@ -264,7 +283,10 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     if q.rate is None:
         place = larger(asked / active - 1, 0.0) * cycle.time
         first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
-        waiting, waits = place * (1 - first_wave / 2), evolve(waits, place=place, uneven=_unevenly(q, asked, active, each))
+        waiting, waits = (
+            place * (1 - first_wave / 2),
+            evolve(waits, place=place, uneven=_unevenly(q, asked, active, each)),
+        )
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok
@@ -274,18 +296,17 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     cost = larger(mixed.time - plain.time, 0.0)
     adds = c.chunks * cost / c.together
-    loads: dict[str, Num | Later[Ratio]] = {"others": larger(each * layout.dp - 1, _LEAST)}
-    if q.rate is not None:
-        coming = answered / (layout.dp * layout.replicas)
-        loads = {
-            "load": smaller(coming * adds, _CROWDED), "behind": coming * (times.first - _HALF * plain.time),
-            "uneven": Later(partial(_uneven, run, system, layout, calibration)),
-        }  # fmt: skip
     gaps = Gaps(
         base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
         each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
-        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), **loads,
+        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
     )  # fmt: skip
+    if q.rate is not None:
+        coming = answered / (layout.dp * layout.replicas)
+        gaps = evolve(
+            gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
+            uneven=Later(partial(_uneven, run, system, layout, calibration)),
+        )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
     return Estimate(

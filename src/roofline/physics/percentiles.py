@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -32,7 +32,7 @@ from roofline.core.remember import Later
 from roofline.core.units import Count, Num, Ratio, Seconds
 
 PERCENT: Final = 100.0
-_GRID: Final = 256
+_GRID: Final = 512
 _SMOOTH: Final = 0.7
 """Standard deviation of what smooths a density, in cells of the grid."""
 _TINY: Final = 1e-9
@@ -40,7 +40,7 @@ _TAIL: Final = 4.0
 _FAR: Final = 1.5
 _ROUNDS: Final = 24
 
-EDGES: Final = np.array([0.0005, 0.03, 0.12, 0.28, 0.42, 0.58, 0.74, 0.86, 0.935, 0.975, 0.995, 0.9995])
+EDGES: Final = np.array([0.0005, 0.04, 0.15, 0.3, 0.5, 0.7, 0.82, 0.9, 0.95, 0.975, 0.99, 0.9995])
 """Shares of requests at whose lengths their times are worked out: those of the usual percentiles lie inside a cell."""
 _NORMAL: Final = np.array([NormalDist().inv_cdf(float(each)) for each in EDGES])
 _WEIGHTS: Final = np.diff(np.concatenate(([0.0], EDGES[1:-1], [1.0])))
@@ -48,16 +48,25 @@ _WEIGHTS: Final = np.diff(np.concatenate(([0.0], EDGES[1:-1], [1.0])))
 Transform = Callable[[Any], Any]
 
 
-def lengths(mean: Count, variation: Ratio) -> Count:
+def lengths(mean: Count, variation: Ratio, axes: int = 0) -> Count:
     """Return the lengths at :data:`EDGES` of a lognormal law, on an axis before all others; their cells have the mean given.
+
+    Args:
+        axes: of the answer, at least.
 
     >>> [round(float(each)) for each in lengths(1000.0, 0.3)[[0, 5, -1]]]
     [366, 1018, 2536]
     """
     sigma = np.sqrt(np.log1p(variation * variation))
-    z = _NORMAL.reshape(-1, *(1,) * np.ndim(mean * sigma))
+    z = _NORMAL.reshape(-1, *(1,) * max(np.ndim(mean * sigma), axes))
     out = np.exp(sigma * z)
-    return mean * out / _mean(out)
+    return cast("Num", mean * out / _mean(out))
+
+
+def _on(ends: Num, axes: int) -> Any:
+    """Return what has an axis before so many others."""
+    out = np.asarray(ends)
+    return out.reshape(len(out), *(1,) * (axes + 1 - out.ndim), *out.shape[1:])
 
 
 def _middle(ends: Any) -> Any:
@@ -93,9 +102,10 @@ def _rest(w: Any, times: Any) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """Return a transform to a power, on the branch that begins at one."""
-    size, phase = np.abs(base), np.unwrap(np.angle(base), axis=0)
-    return np.exp(exponent * (np.log(larger(size, 1e-300)) + 1j * phase))
+    """Return the transform of so many times in a row, between those of the whole numbers beside it."""
+    whole = np.floor(exponent)
+    part = exponent - whole
+    return np.exp(whole * np.log(base)) * (1 - part + part * base)
 
 
 def quantile(transform: Transform, span: Any, p: Num) -> Num:
@@ -114,7 +124,9 @@ def quantile(transform: Transform, span: Any, p: Num) -> Num:
     # Half a cell on, so that the first cell holds what lies at 0.
     cell = span / _GRID
     w = 2 * np.pi * k / span
-    density = np.fft.irfft(np.broadcast_to(transform(w) * np.exp(-1j * w * cell * _EDGE), (len(k), *span.shape)) * smooth, _GRID, axis=0)
+    density = np.fft.irfft(
+        np.broadcast_to(transform(w) * np.exp(-1j * w * cell * _EDGE), (len(k), *span.shape)) * smooth, _GRID, axis=0
+    )
     below = np.maximum.accumulate(np.cumsum(density, axis=0), axis=0)
     part = np.asarray(p) / PERCENT
     extra = (1,) * max(part.ndim - span.ndim, 0)
@@ -125,7 +137,7 @@ def quantile(transform: Transform, span: Any, p: Num) -> Num:
     upper = np.take_along_axis(below, at, 0)[0]
     lower = np.where(at[0] > 0, np.take_along_axis(below, np.maximum(at - 1, 0), 0)[0], 0.0)
     inside = np.clip((part - lower) / np.maximum(upper - lower, _TINY), 0.0, 1.0)
-    return np.maximum((at[0] + inside - 0.5 - _EDGE) * cell, 0.0)[()]
+    return cast("Num", np.maximum((at[0] + inside - 0.5 - _EDGE) * cell, 0.0)[()])
 
 
 _EDGE: Final = 3.0
@@ -156,11 +168,13 @@ class Waits:
         front: what every request takes.
         mean: mean of the others' time without ``place``, ``group`` and ``bunched``.
         passes: the prompts.
-        step: time of a step that only decodes.
+        step: time of a step that only decodes, of which any part may be left beyond ``begins``.
         lasts: time of a step that passes prompts.
         met: chance to meet a step in progress where none passes prompts.
-        often: share of the time in steps that pass prompts.
-        crowd: how far prompts share a step: 0 where they pass one after another, 1 where all go into the next one.
+        often: chance that the step in progress passes prompts which a request does not queue behind: of other ranks, or in a chunk that
+            has room for several.
+        regular: variance of a queue over that of one whose customers come at random.
+        begins: what is left at least of a step that only decodes, where requests come back at the same part of it.
         least: variance of the number of those ahead where all requests of a closed loop wait; infinite where they come at random.
         loose: part of those ahead whose number varies at all.
         group: wait with those that end and begin with it.
@@ -179,7 +193,8 @@ class Waits:
     lasts: Seconds
     met: Ratio
     often: Ratio
-    crowd: Ratio = 0.0
+    regular: Ratio = 1.0
+    begins: Seconds = 0.0
     least: Count = np.inf
     loose: Ratio = 1.0
     group: Seconds = 0.0
@@ -193,16 +208,18 @@ class Waits:
     def percentile(self, p: Num) -> Seconds:
         """Return the time by which p per cent of requests have their first token."""
         passes = self.passes()
-        own, each = np.asarray(passes.own), np.asarray(passes.each)
+        axes = np.ndim(self.mean + self.front + self.place + self.bunched)
+        own, each = _on(passes.own, axes), _on(passes.each, axes)
         most = larger(self.mean - self.front, 0.0)
         own = own * smaller(share(most, _mean(own)), 1.0)
         behind = larger(most - _mean(own), 0.0)
-        share_ = self.crowd * self.often
-        meets = (1 - share_) * self.met * self.step / 2 + share_ * self.lasts / 2
+        known = np.isfinite(most + self.place)
+        behind = pick(known, behind, 0.0)
+        meets = (1 - self.often) * self.met * (self.begins + self.step) / 2 + self.often * self.lasts / 2
         some = smaller(share(behind, meets), 1.0)
         ahead = larger(behind - meets, 0.0)
         fixed, ahead = (1 - self.loose) * ahead, self.loose * ahead
-        middle = _middle(each)
+        middle = _middle(each) * self.regular
         rest = share(np.tensordot(_WEIGHTS, middle * middle, 1), 2 * np.tensordot(_WEIGHTS, middle, 1))
         count = share(ahead, rest)
         r = 1 + count * count / larger(self.least, _TINY)
@@ -210,23 +227,39 @@ class Waits:
         low = own[0]
         wave, tail = 2 * self.begun + self.place, _TAIL + larger(-np.log1p(-np.max(p) / PERCENT), _TAIL)
         begun = self.weight > 0
-        span = own[-1] - low + self.step + self.lasts + 2 * self.bunched + fixed + pick(begun, wave, 0.0) + self.group
+        span = (
+            own[-1]
+            - low
+            + self.met * self.step
+            + pick(self.often > 0, self.lasts, 0.0)
+            + 2 * self.bunched
+            + fixed
+            + pick(begun, wave, 0.0)
+            + self.group
+        )
         # As far as a gamma law of these means and variances reaches.
         span = span + tail * (ahead / np.sqrt(r) + rest) + ahead
-        late = share(self.place, self.full)
+        late = pick(known, share(self.place, self.full), 0.0)
         span = _FAR * span + late * (1 + tail * larger(np.sqrt(self.uneven), self.uneven))
 
         def law(w: Any) -> Any:
             passing = _cells(w, own - low)
-            progress = (1 - share_) * (1 - self.met + self.met * _even(w, 0.0, self.step)) + share_ * _even(w, 0.0, self.lasts)
-            queue = _power((1 - q) / (1 - q * _rest(w, middle)), r) * np.exp(-1j * w * fixed)
+            idle = 1 - self.met + self.met * _even(w, self.begins, self.step)
+            progress = idle + self.often * (_even(w, 0.0, self.lasts) - idle)
+            queue = np.exp(r * np.log((1 - q) / (1 - q * _rest(w, middle))) - 1j * w * fixed)
             shape = larger(self.uneven, _TINY)
             place = np.exp(-np.log1p(1j * w * late * shape) / shape)
             place = 1 - self.full + self.full * place
-            steady = (1 - some + some * progress) * queue * place * np.exp(-1j * w * self.group) * _even(w, 0.0, 2 * self.bunched)
+            steady = (
+                (1 - some + some * progress)
+                * queue
+                * place
+                * np.exp(-1j * w * self.group)
+                * _even(w, 0.0, 2 * self.bunched)
+            )
             return passing * (self.weight * _even(w, 0.0, wave) + (1 - self.weight) * steady)
 
-        return self.front + low + quantile(law, span + 0.0 * self.weight, p)
+        return pick(known, self.front + low + quantile(law, pick(known, span, 1.0), p), np.nan)
 
 
 @frozen(eq=False)
@@ -271,7 +304,7 @@ class Gaps:
 
     def percentile(self, p: Num) -> Seconds:
         """Return the time per output token that p per cent of requests stay below."""
-        times = _middle(np.asarray(self.passes().each))
+        times = _middle(_on(self.passes().each, np.ndim(self.base + self.tokens + self.prompts)))
         times = times * share(self.each, np.tensordot(_WEIGHTS, times, 1))
         # Prompts that come in while others pass count to the family of those; the rest come by themselves.
         alone = 1 - self.load
@@ -281,7 +314,7 @@ class Gaps:
         # Of one that surely comes round once, some come twice and some not at all, as lengths vary.
         certain = part - part * part * larger(_LATE * self.variation, 0.0)
         certain = smaller(larger(certain, 0.0), _ALMOST)
-        answers = lengths(1.0, self.variation)[_FEW]
+        answers: Any = np.asarray(lengths(1.0, self.variation))[_FEW]
         answers = answers / np.tensordot(_FEW_WEIGHTS, answers, 1)
         squared = np.tensordot(_WEIGHTS, times * times, 1)
         bursts = 1 / (alone * alone)
@@ -304,7 +337,7 @@ class Gaps:
                 mean = come * length
                 count = pick(certain > _TINY, share(mean, certain), mean)
                 random = np.exp(mean * (family - 1))
-                bound = _power(1 - certain + certain * family, count)
+                bound = _power(1 - certain * (1 - family) + _TINY, count)
                 here = pick(certain > _TINY, bound, random) / (1 + behind * (1 - family))
                 total = total + weight * here
             return total * np.exp(-1j * w * tail * wide - (w * wide) ** 2 / 2)
@@ -322,5 +355,5 @@ class Gaps:
 _LATE: Final = 0.564
 r"""Of lengths with a deviation v about their mean: :math:`\int F (1 - F) = v / \sqrt\pi` of a normal law."""
 _ALMOST: Final = 0.999
-_FEW: Final = [2, 4, 6, 8]
-_FEW_WEIGHTS: Final = np.array([0.25, 0.3, 0.25, 0.2])
+_FEW: Final = [1, 3, 5, 8]
+_FEW_WEIGHTS: Final = np.array([0.22, 0.35, 0.28, 0.15])

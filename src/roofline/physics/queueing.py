@@ -15,7 +15,7 @@ steps of each other in the k-th. Requests that come at random wait in a queue of
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -153,6 +153,25 @@ def residual(mixed: Ratio, decode: Seconds, lasts: Seconds) -> Seconds:
     return share((1 - mixed) * decode * decode + mixed * lasts * lasts, 2 * mean)
 
 
+def after_a_step(time: Seconds, decode: Seconds, mixed: Ratio, jitter: Ratio) -> Seconds:
+    r"""Return how much more than half of a decode step is left of the one in progress, a fixed time after the end of another.
+
+    As long as all steps until then only decode, it is the same part of a step every time: :math:`\lceil t / d \rceil d - t` of
+    :math:`\lceil t / d \rceil` steps. With others among them any part is as likely.
+
+    Args:
+        time: t; ``decode``: d.
+        mixed: share of the steps that pass prompts.
+        jitter: standard deviation of the time of a step over its mean.
+
+    >>> [round(float(after_a_step(time, 10.0, 0.0, 0.0)), 6) for time in (4.0, 9.0, 13.0)]
+    [1.0, -4.0, 2.0]
+    """
+    steps = whole_steps(share(time, decode), jitter)
+    alike = np.exp(steps * np.log1p(-smaller(mixed, _ALWAYS)))
+    return alike * (larger(steps * decode - time, 0.0) - decode / 2)
+
+
 def _any(chance: Ratio, draws: Count) -> Ratio:
     """Return the chance that one of so many independent draws hits: ``1 - (1 - chance)^draws``."""
     return -np.expm1(draws * np.log1p(-chance))
@@ -209,7 +228,15 @@ class Pace:
 
 
 def queue(
-    c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, *, variation: Ratio, coming: Ratio, busy: Ratio
+    c: Cadence,
+    rate: PerSecond,
+    decode: Seconds,
+    mixed: Seconds,
+    *,
+    variation: Ratio,
+    coming: Ratio,
+    busy: Ratio,
+    meanwhile: Ratio = 0.0,
 ) -> Seconds:
     r"""Return how much longer a prompt takes that comes at random than one that comes when an engine is idle.
 
@@ -223,6 +250,7 @@ def queue(
         variation: v, of the lengths of prompts; ``coming``: :math:`a^2`, variance of the gaps between requests over their mean
             squared.
         busy: share of the time in which the engine is in a step.
+        meanwhile: share of the time in which other ranks in lock-step pass prompts: one that finds its own rank free waits for their step.
     """
     cost = larger(mixed - decode, 0.0)
     prompt = c.chunks * cost / c.together
@@ -234,6 +262,7 @@ def queue(
     alone = each * load * (coming + variation * variation) / (2 * left) + busy * decode / 2
     spare = smaller(whole_steps(c.work, variation) - c.work, c.work)
     alone = alone + smaller(load, 1.0) * spare * prompt / c.work
+    alone = alone + larger(1 - load, 0.0) * meanwhile * cost / 2
     several = smaller(c.most - 1, 1.0)
     shared = _batched(c, rate, decode, each, coming=coming, busy=busy, left=left)
     return pick(able, alone + several * (shared - alone), np.nan)
@@ -278,7 +307,7 @@ _FEW_ROUNDS: Final = 8
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
-    packed: Seconds | None = None, passes: Later[Passes] | None = None,
+    packed: Seconds | None = None, more: Seconds = 0.0, passes: Later[Passes] | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -293,6 +322,7 @@ def pace(
         variation: of what is read of a prompt; None for that of the lengths.
         packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
             the same.
+        more: what is left of a decode step when a request comes, beyond half of it, as ``lag`` counts.
         passes: prompts by themselves; by default their times grow as their lengths do.
     """
     varied = question.variation if variation is None else variation
@@ -324,10 +354,12 @@ def pace(
     lone = c.chunks * (decode + cost / c.together)
     # Of those that decode as many come back as an engine passes: what varies is how far lengths draw them apart.
     least = requests * c.decoding * _drawn_apart(question.variation, varied)
+    crossed = share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed)
+    own = smaller(share(c.passing * larger(requests - 1, 0.0), larger(requests, 1.0) * c.mixed), 1.0)
     waits = Waits(
         front=0.0, mean=steps * mixed, passes=_by_themselves(lone, varied) if passes is None else passes,
-        step=decode, lasts=mixed, met=(lag > 0) * 1.0,
-        often=share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed), crowd=1 - 1 / c.most,
+        begins=larger(2 * more, 0.0), step=decode + smaller(2 * more, 0.0), lasts=mixed, met=(lag > 0) * 1.0,
+        often=crossed * (1 - own / c.most),
         least=least, loose=np.sqrt(c.decoding), group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
     )  # fmt: skip
     return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
@@ -344,9 +376,10 @@ def _coming(
     rate = cast("Num", question.rate) / lanes
     cost = larger(mixed - decode, 0.0)
     lone = c.chunks * (decode + cost / c.together)
-    wait = queue(c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=-np.expm1(-requests))
-    load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
     busy = -np.expm1(-requests)
+    load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
+    meanwhile = _any(load, ranks - 1)
+    wait = queue(c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=busy, meanwhile=meanwhile)
     steps = _disturbed(c, rate, decode, mixed, ranks)
     taken = share(steps, c.gaps)
     # Of those that came while it waited, all pass while it decodes; where it ends, few are left, as most steps pass none.
@@ -354,14 +387,15 @@ def _coming(
     disturbed = smaller(steps + behind * share(mixed, (1 - load) * mixed + load * decode), c.gaps)
     waits = Waits(
         front=0.0, mean=lone + wait, passes=_by_themselves(lone, variation) if passes is None else passes, step=decode, lasts=mixed,
-        met=busy, often=load, crowd=1 - 1 / c.most,
+        met=busy, often=larger((1 - 1 / c.most) * load, (1 - load) * meanwhile),
+        regular=(1 / lanes + variation * variation) / (1 + variation * variation),
     )  # fmt: skip
     return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 
 
 def _by_themselves(lone: Seconds, variation: Ratio) -> Later[Passes]:
     """Return prompts whose times grow as their lengths do, with this mean."""
-    return Later(lambda: Passes(lone * lengths(1.0, variation), lone * lengths(1.0, variation)))
+    return Later(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
 
 
 def _drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
