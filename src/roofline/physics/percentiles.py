@@ -35,7 +35,7 @@ PERCENT: Final = 100.0
 _GRID: Final = 512
 _SMOOTH: Final = 0.7
 """Standard deviation of what smooths a density, in cells of the grid."""
-_TINY: Final = 1e-9
+_TINY: Final = 1e-10
 _TAIL: Final = 4.0
 _FAR: Final = 1.5
 _ROUNDS: Final = 24
