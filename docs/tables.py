@@ -19,7 +19,7 @@ from roofline.physics.collectives import price as send
 from roofline.physics.kernels import price
 from roofline.validation import runs
 from roofline.validation.memory import Logged, logs
-from roofline.validation.training_assumptions import opener, released
+from roofline.validation.training_assumptions import opener
 
 HERE = Path(__file__).parent
 _RATES = ("fp64", "fp32", "tf32", "bf16", "fp8", "int8", "fp4")
@@ -312,6 +312,7 @@ the columns of the file that ships. An empty cell is unknown: it is chosen, and 
 | `sharding`, `recompute`, `sequence_parallel` | `none`, `zero1`, `zero2`, `zero3`; `none`, `selective`, `full`, `unknown`; 0 or 1 |
 | `task` | `pretrain`, `finetune`, `lora` |
 | `framework` | a name in `workloads/frameworks`; where it is empty, what `group`, `source` and `note` name |
+| `software`, `release` | words of `roofline.validation.training_notes.SOFTWARE` joined by `+`, such as `full_graph+expert_overlap`; `26.06`. Where they are empty, the note is read for the same words |
 | `step_time_s`, `tokens_per_s_per_chip` | what was measured; either will do |
 
 ```python
@@ -354,7 +355,7 @@ The generation is that of the chip's maker; the year is that of the release that
 ## Assumed
 
 Runs, and what was put in the place of an empty cell. The rules are those of `roofline.validation.training_assumptions`: what recipes of a framework do unless
-they are told otherwise, and what words of a note change.
+a run states otherwise, and what its software (column `software`, or the note) changes.
 
 {assumed}
 ## Sources
@@ -404,7 +405,7 @@ def training_runs() -> str:
         return chip.generation or chip.vendor
 
     def year(run: rl.TrainingRun) -> str:
-        release = released(run.note)
+        release = run.noted.release
         return "not known" if release is None else f"20{int(release)}"
 
     keys = ("kind", "dtype", "system", "framework", "group", "model")

@@ -53,9 +53,9 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "generic.overlapped": (0.5, 0.4), "generic.captured": (0.2, 0.5), "generic.contention": (0.1, 0.5),
     "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
     "generic.attention": (0.9, 0.15), "generic.backward": (0.73, 0.12), "generic.expert": (12e-6, 0.5),
-    "generic.experts": (1.05, 0.08),
-    "megatron.experts": (1.0, 0.08), "megatron-2509.experts": (1.2, 0.15), "megatron-2407.experts": (1.2, 0.15),
-    "megatron-core.pace": (1.08, 0.08), "megatron-core.experts": (1.1, 0.1),
+    "generic.experts": (1.2, 0.3),
+    "megatron.experts": (1.2, 0.3), "megatron-2509.experts": (1.5, 0.3), "megatron-2407.experts": (2.0, 0.3),
+    "megatron-core.pace": (1.08, 0.08), "megatron-core.experts": (1.5, 0.3),
     "megatron-2021.pace": (1.08, 0.08), "megatron-2021.launch": (2.5, 0.4), "megatron-2021.step": (15e-3, 0.5),
     "megatron-2021.dp": (0.9, 0.2),
     "llm-foundry.pace": (1.05, 0.08), "llm-foundry.synchronous": (0.45, 0.25), "llm-foundry.fsdp": (0.5, 0.5),
@@ -63,8 +63,8 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     "megatron-mlperf.step": (8e-3, 0.5), "megatron-mlperf.launch": (0.5, 0.5),
     "automodel.pace": (1.05, 0.08),
     "maxtext.attention": (0.6, 0.3), "maxtext-gpu.pace": (1.15, 0.08),
-    "mindspeed.pace": (1.1, 0.08), "mindspeed.experts": (1.2, 0.3), "mindspeed-2409.pace": (1.15, 0.08), "mindspeed-2409.experts": (1.6, 0.4),
-    "mindformers.pace": (1.15, 0.08), "mindformers.experts": (2.5, 0.4),
+    "mindspeed.pace": (1.1, 0.08), "mindspeed.experts": (3.0, 0.3), "mindspeed-2409.pace": (1.15, 0.08), "mindspeed-2409.experts": (4.0, 0.3),
+    "mindformers.pace": (1.15, 0.08), "mindformers.experts": (6.0, 0.12),
     "rocm.pace": (1.05, 0.08), "neuron.pace": (1.15, 0.1),
 }  # fmt: skip
 """Each constant with what is expected of it, and how many parts it may be off (standard deviation of its logarithm)."""

@@ -58,6 +58,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:
         raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    latent = head.words("latent_unfused", base.latent_unfused)
     reduced = head.text("reduced", base.reduced)
     if reduced not in REDUCED:
         raise head.fail("reduced", "says how often gradients are reduced", near(reduced, REDUCED, "words"))
@@ -70,7 +71,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
     return Framework(
-        name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, elsewhere=elsewhere, recipe=recipe,
+        name, title, unfused, latent, reduced, base.narrow, scattered, **out, of=of, until=until, elsewhere=elsewhere, recipe=recipe,
         facts=(*read, *inherited),
     )  # fmt: skip
 

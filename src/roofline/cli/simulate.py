@@ -15,6 +15,7 @@ from roofline.cli.flags import (
     LIMIT,
     Accepted,
     Chunk,
+    Disaggregated,
     DraftModel,
     Drafts,
     FileForm,
@@ -325,6 +326,7 @@ def simulate_(
     pool: Pool = POOL,
     draft_model: DraftModel = None,
     fewest_chips: FewestChips = False,
+    disaggregated: Disaggregated = False,
     grid: Grid = None,
     file: Picture = None,
     format: FileForm = None,
@@ -342,7 +344,9 @@ def simulate_(
         words |= group.words()
     target = drafted(model, draft_model, words)
     with watched("requests") as progress:
-        found = simulate(target, system, asked, fewest_chips=fewest_chips, progress=progress, **words)
+        found = simulate(
+            target, system, asked, fewest_chips=fewest_chips, disaggregated=disaggregated, progress=progress, **words
+        )
     say(json, lambda: carbon.added(found.to_dict(), found, grid), lambda: carbon.below(found.table(), found, grid))
     data = {
         "csv": lambda: found.csv().encode(),

@@ -241,6 +241,7 @@ class Calibration:
         sustained_fp8: of the part of the peak that 16 bits reach then, what products in fp8 reach of theirs.
         sustained_fp4: the same for products in 4 bits.
         tile: part of the rows of a matrix instruction that products of fewer rows are padded to.
+        fused: whether passes over memory that the kernels around them may do (norms, activations, quantisation, permutation) take nothing.
         stands_for: the chip that the constants serve as its nearest relative's, where its own kernels were not timed.
         vendors: makers of the chips the constants were found on.
         elsewhere: factor that widens the interval on chips of other makers than ``vendors``.
@@ -271,6 +272,7 @@ class Calibration:
     sustained_fp8: Ratio = 1.0
     sustained_fp4: Ratio = 1.0
     tile: Ratio = 0.0
+    fused: bool = False
     stands_for: str = ""
     vendors: tuple[str, ...] = ()
     elsewhere: Ratio = 1.0
@@ -380,7 +382,11 @@ def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kerne
         case "elementwise" | "sampling":
             return _slower(kernel, f.pace * f.passes, 1.0)
         case "moe":
-            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert, hit=0.0)
+            # What frameworks do unlike each other are the passes around grouped GEMMs, not the GEMMs.
+            slow = _slower(kernel, f.pace, sustained)
+            return evolve(
+                slow, eta_staging=smaller(slow.eta_staging / f.experts, 1.0), turn=_PRODUCTS * f.expert, hit=0.0
+            )
         case _ if name.startswith(("attention", "mla")):
             # Exponentials and softmax leave the matrix unit cool: clocks stay as they were timed.
             return _slower(kernel, f.pace, f.attention)
@@ -430,8 +436,9 @@ IDEAL: Final = Calibration(
     level="ideal",
     kernels={(name, "any"): Kernel() for name in KERNELS},
     links={name: Link() for name in COLLECTIVES},
+    fused=True,
 )
-"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped."""
+"""The roofline itself: every peak reached, nothing fixed, resources perfectly overlapped, passes part of the kernels around them."""
 
 
 @remembered(64)

@@ -54,6 +54,7 @@ class Framework:
         name: name of the framework, as catalogued.
         title: name of the framework for people.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
+        latent_unfused: generations of chips on which latent attention, whose keys are wider than its values, writes its scores to memory.
         reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
         narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         scattered: whether the gradients of sharded states (ZeRO-1) are reduced as they are made where one micro-batch makes the step, so that
@@ -79,8 +80,8 @@ class Framework:
         backward: rate of attention's gradients over that of its forward pass.
         passes: time of elementwise operations over that of fused kernels.
         eager: the same where nothing compiles and fuses them.
-        experts: time of grouped products and permutation over that of the best.
-        expert: time of one product of one local expert besides, s, where the host starts one after another.
+        experts: time of the passes over the rows of experts (permute, quantise, activate, add up) over that of kernels for inference.
+        expert: time of one GEMM of one local expert besides, s, where the host starts one after another.
         elsewhere: the framework that describes it on chips of another maker, by maker.
         recipe: how a run is configured that does not say.
         of: the framework of which it is an older state; "" for the present state.
@@ -97,6 +98,7 @@ class Framework:
     name: str = field(default="none", converter=named)
     title: str = field(default="", converter=named)
     unfused: str = ""
+    latent_unfused: tuple[str, ...] = ()
     reduced: str = "step"
     narrow: bool = False
     scattered: bool = False

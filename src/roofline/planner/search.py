@@ -123,7 +123,7 @@ def search(
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
-    found = found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
+    found = found.with_limits(ttft=ttft, tpot=tpot, hall_power=hall_power)
     return found.confirmed() if (bool(found.percentiles) if confirm is None else confirm) else found
 
 
@@ -171,7 +171,7 @@ def search_training(
     >>> found = search_training("llama-3.1-8b", "dgx-h100", chips=16, global_batch=128, seq_len=4096, memory="60GB")
     >>> (
     ...     bool(found.best.memory.total <= 60e9),
-    ...     int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried,
+    ...     int(found.accepted.sum()) + sum(each.plans for each in found.rejected) == found.tried,
     ... )
     (True, True)
     """
@@ -186,7 +186,7 @@ def search_training(
         counts = _within(rack, limit("hall_power", hall_power, WATT, "power", "10MW"), float(question.global_batch))
     splits = [split for count in counts for split in under(question, rack, profile, count)]
     notes += assumptions.notes(question.model, question.seq_len, rack, profile)
-    return TrainingSearch(tuple(splits), notes=tuple(notes)).held(
+    return TrainingSearch(tuple(splits), notes=tuple(notes)).with_limits(
         memory=memory, step_time=step_time, hall_power=hall_power
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
@@ -26,11 +26,12 @@ from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
 from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
+from roofline.planner.fewest import Simulated, fewest, fewest_in_pools, units
 from roofline.planner.host_tier import host_tier
 from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
+from roofline.planner.settings import setting
 from roofline.planner.traffic import drawn
-from roofline.planner.training_candidates import domain
 from roofline.planner.words import (
     DegreeWords,
     DraftWords,
@@ -72,6 +73,7 @@ def simulate(
     ttft: float | str | None = None,
     tpot: float | str | None = None,
     fewest_chips: bool = False,
+    disaggregated: bool = False,
     progress: Progress | None = None,
     **words: Unpack[SimulateWords],
 ) -> Simulation:
@@ -89,7 +91,9 @@ def simulate(
         concurrency: ignore the trace's times: as many requests always in flight (64 where there is neither a trace nor a rate).
         ttft, tpot: limits: seconds or text such as ``"2s"``, that a good request keeps (and the mean of all); ``"p99<2s"`` at a percentile.
         fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and keep the limits. With a layout they are
-            replicas of it; else they are parts of a scale-up domain, or whole domains, each with the layout that closed forms take.
+            replicas of it (of it and of ``prefill_layout``, where both are given); else they are parts of a scale-up domain, or whole
+            domains, each with the layout that closed forms take.
+        disaggregated: with ``fewest_chips``: also try two pools, in layouts and numbers of their own.
         progress: called from time to time with how many requests are answered, and how many there are.
 
     Returns:
@@ -108,15 +112,35 @@ def simulate(
     refuse_others("simulate", words, SimulateWords)
     known, asked, plan, notes = _asked(model, trace, {"rate": rate, "concurrency": concurrency}, requests, words)
     if fewest_chips:
-        for word in ("chips", "prefill_layout", "prefill_chips"):
+        for word in ("chips", "prefill_chips", *(() if layout is not None else ("prefill_layout",))):
             if words.get(word) is not None:
                 raise QuestionError(
                     fault(word, words.get(word), "is not to be given with fewest_chips", "leave it out")
                 )
+        if disaggregated and (layout is not None or asked.concurrency is not None):
+            rule = "two pools are laid out by the rate at which requests come"
+            raise QuestionError(
+                fault(
+                    "disaggregated", disaggregated, rule, "give rate, and leave out layout (or give prefill_layout too)"
+                )
+            )
         own: Any = {**rest(words, DrawnWords, DraftWords, FormatWords), **plan, "ttft": ttft, "tpot": tpot}
-        served = partial(simulate, known, system, asked, progress=progress, **own)
-        found = _fewest(served, catalog.system(system), layout)
+        asks = partial(
+            simulate,
+            known,
+            system,
+            asked,
+            progress=progress,
+            **{name: own[name] for name in own if name != "prefill_layout"},
+        )
+        rack, profile, _ = setting(system, **part(words, EngineWords))
+        mean = _question(known, asked, asked.means(), plan)
+        found = _fewest(asks, rack, layout, profile=profile, question=mean, apart=disaggregated, words=own)
         return attrs.evolve(found, remarks=(*found.remarks, *notes))
+    if disaggregated:
+        raise QuestionError(
+            fault("disaggregated", disaggregated, "is of fewest_chips", "give it too, or prefill_chips")
+        )
     slo = limits_of(ttft, tpot)
     # Of several limits on a time a good request keeps the plain one, or the last.
     limits = {each.time: each.most for each in sorted(slo, key=lambda each: each.percent or np.inf)}
@@ -181,72 +205,37 @@ def simulate(
     )  # fmt: skip
 
 
-def _fewest(simulated: Callable[..., Simulation], rack: System, layout: Layout | None) -> Simulation:
-    """Return the simulation on the fewest chips that keep the limits, or on the most where none do: by doubling, then by halving."""
-    most = int(float(rack.reach) // rack.ranks_per_chip)
-    each = 1 if layout is None else layout.ranks / layout.replicas / rack.ranks_per_chip
-    inner = max(domain(rack) // rack.ranks_per_chip, 1)
-    # Multiples of so many, beyond the parts of it.
-    unit = inner if layout is None else 1
-    largest = int(most // each)
-    parts = [n for n in range(1, min(unit, largest) + 1) if unit % n == 0]
-    tried: dict[int, Simulation] = {}
-    told: dict[int, str] = {}
-    refused: list[QuestionError] = []
+def _fewest(
+    served: Simulated, system: System, layout: Layout | None, *, profile: Calibration, question: Serve, apart: bool, words: Mapping[str, Any]
+) -> Simulation:  # fmt: skip
+    """Return the simulation on the fewest chips that keep the limits: of one pool, and of two where they are asked for.
 
-    def keeps(n: int) -> bool:
-        where: Any = {"chips": n} if layout is None else {}
-        laid = None if layout is None else attrs.evolve(layout, replicas=float(n))
-        try:
-            found = simulated(laid, **where)
-        except QuestionError as nothing:  # nothing can be laid out on so many, or what is asked has no meaning on any
-            refused.append(nothing)
-            told[n] = "no layout"
-            return False
-        tried[n], told[n] = found, _verdict(found)
-        return found.meets
-
-    sizes = [*parts, *(unit * 2**k for k in range(1, 40) if unit * 2**k <= largest)]
-    good = None
-    for n in sizes:
-        if keeps(n):
-            good = n
-            break
-        if n >= unit and n in tried and _idle(tried[n]):
-            break
-    if good is not None and good > unit:
-        low, high = good // unit // 2, good // unit
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if keeps(middle * unit) else (middle, high)
-        good = high * unit
-    if not tried:
-        raise refused[0]
-    chosen = tried[max(tried) if good is None else good]
-    steps = "; ".join(f"{n * each:g}: {said}" for n, said in sorted(told.items()))
-    head = (
-        f"NO number of chips up to {max(told) * each:g} will do{', and of more some would stand idle' if _idle(chosen) else ''}"
-        if good is None
-        else f"the fewest chips: {float(chosen.chips):g}"
-    )
-    return attrs.evolve(chosen, remarks=(f"{head} ({steps})", *chosen.remarks))
-
-
-def _idle(sim: Simulation) -> bool:
-    """Return whether some engine instance stands idle at any time, so that more of them change nothing."""
-    flying = sim.series["running"] + sim.series["waiting"]
-    return sim.fits and bool(flying.size) and float(flying.max()) < sim.instances
-
-
-def _verdict(sim: Simulation) -> str:
-    """Return in a few words whether a simulation keeps its limits, and if not why."""
-    if not sim.fits:
-        return "does not fit"
-    if sim.saturated:
-        return "falls behind"
-    if sim.refused:
-        return f"refuses {sim.refused:,}"
-    return ", ".join(each.written(sim.time_of(each)) for each in sim.slo) or "keeps up"
+    Args:
+        served: what simulates the trace.
+        apart: two pools are tried too; ``prefill_layout`` among the ``words`` makes them the only ones.
+    """
+    prefill = words.get("prefill_layout")
+    if layout is not None and prefill is not None:
+        found = fewest_in_pools(
+            served, system, [(attrs.evolve(prefill, replicas=1.0), attrs.evolve(layout, replicas=1.0))]
+        )
+        if found is not None:
+            return found
+        least = served(layout, prefill_layout=prefill)
+        return attrs.evolve(least, remarks=("NO number of replicas of the two pools keeps the limits", *least.remarks))
+    one = fewest(served, system, layout)
+    if not apart:
+        return one
+    degrees: dict[str, Num] = given(**part(words, DegreeWords))
+    pairs = units(
+        question, system, profile, rate=float(question.rate or 0.0), limits=limits_of(words.get("ttft"), words.get("tpot")),
+        degrees=degrees, prefill_tp=words.get("prefill_tp"),
+    )  # fmt: skip
+    two = fewest_in_pools(served, system, list(pairs))
+    if two is None or (one.meets and one.chips <= two.chips):
+        rule = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
+        return attrs.evolve(one, remarks=(one.remarks[0], rule, *one.remarks[1:]))
+    return attrs.evolve(two, remarks=(two.remarks[0], f"one pool: {one.remarks[0]}", *two.remarks[1:]))
 
 
 def _asked(

@@ -85,7 +85,9 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
     price = prices(system, calibration)
-    one = _offloaded(question, system, p, micro(question, p, price, calibration, own))
+    one = _offloaded(
+        question, system, p, micro(question, p, price, calibration, own, generation=system.chip.generation)
+    )
     send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
@@ -242,7 +244,30 @@ def _reduced(
                     part,
                 )
             )
-    return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
+    shared = [(_tied(question, layout), 1.0, 1.0)] if question.model.tied and question.task != "lora" else []
+    return [
+        *behind(scattered, every * window, price),
+        *behind(shared, 0.0, price),
+        *behind(gathered, one.forward.time, price),
+    ]
+
+
+def _tied(question: TrainStep, layout: Layout) -> Message:
+    """Return the sum of the two gradients of weights that embedding and head share, between the first stage and the last.
+
+    ``vocab hidden g / tp`` bytes once a step, g those of a gradient as it is accumulated, when all micro-batches are done. Megatron-Core
+    does so (``finalize_model_grads``); on one stage there is one gradient.
+    """
+    model, apart = question.model, (layout.pp - 1) * layout.stage
+    return Message(
+        "reduce gradients of the embedding",
+        "all_reduce",
+        question.gradient_bytes * model.vocab * model.hidden / layout.tp,
+        pick(layout.pp > 1, 2.0, 1.0),
+        larger(apart, 1.0),
+        module="embedding",
+        phase="reduce",
+    )
 
 
 def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
