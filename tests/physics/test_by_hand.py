@@ -1,7 +1,6 @@
 """Laws of physics worked out by hand, in sums written out anew: each constant is a number of its own."""
 
 import math
-from statistics import NormalDist
 
 import attrs
 import numpy as np
@@ -410,30 +409,6 @@ def test_a_wave_ends_halfway_on_average():
     close(lanes.more, 0.5)
     close(lanes.most_per_second, 4.0)
     close(lanes.wave(9.0), (3 + 2) / 2 * 1.5 / 2)
-
-
-def test_waits_in_a_queue_are_exponential():
-    waits = queueing.Waits(base=1.0, chance=0.5, queue=2.0, group=0.25, bunched=0.0, weight=0.0, begun=0.0)
-    # Half wait for nothing, the others 4 on average.
-    for time in (1.3, 2.0, 6.0):
-        close(waits.below(time), 1 - 0.5 * math.exp(-(time - 1.25) / 4))
-    assert float(waits.below(1.2)) == 0.0
-    assert float(waits.percentile(90.0)) == pytest.approx(1.25 + 4 * math.log(0.5 / 0.1), rel=1e-9)
-
-
-def test_those_who_began_at_once_wait_evenly():
-    waits = queueing.Waits(base=1.0, chance=1.0, queue=0.0, group=0.0, bunched=0.0, weight=1.0, begun=2.0)
-    assert [float(waits.below(time)) for time in (1.0, 3.0, 4.0, 5.0, 9.0)] == pytest.approx([0, 0.5, 0.75, 1, 1])
-
-
-def test_gaps_are_lognormal_around_the_prompts_that_pass():
-    gaps = queueing.Gaps(
-        base=3.0, tokens=100.0, prompts=4.0, each=0.5, variation=0.5, step=0.03, mixed=0.2, often=0.1, bursts=1.5
-    )
-    sigma = math.sqrt(math.log(1 + 1.5 * 1.25**2 / 4))
-    z = NormalDist().inv_cdf(0.9)
-    close(gaps.percentile(90.0), (3 + 4 * 0.5 * math.exp(sigma * z - sigma**2 / 2)) / 100)
-    assert [float(gaps.between(p)) for p in (50, 89, 91)] == [0.03, 0.03, 0.2]
 
 
 # Energy and failures -------------------------------------------------------------------------------------------------
