@@ -90,6 +90,7 @@ class Framework:
         logits: bytes of a logit that the loss keeps.
         logits_eager: bytes of a logit kept besides where nothing compiles the loss.
         gradients: bytes of a gradient as it is accumulated, where a run does not say.
+        gathered: bytes of a weight that data-parallel ranks gather after an update, where GEMMs are in 8 bits.
         states: bytes of the optimizer's states a weight, besides the weight in 16 bits: 12 for a master copy and two moments in 32 bits.
         gates: bytes of an input of a gated activation in experts that is done again, where products are in 8 bits.
         facts: each number as the file states it, with its source.
@@ -130,6 +131,7 @@ class Framework:
     logits: Bytes = FUSED_LOSS
     logits_eager: Bytes = 0.0
     gradients: Bytes = 4.0
+    gathered: Bytes = 2.0
     states: Bytes = 12.0
     gates: Bytes = 2.0
     elsewhere: Mapping[str, str] = field(factory=dict, repr=False)
