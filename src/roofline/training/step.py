@@ -214,7 +214,7 @@ def _reduced(
         if not there:
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
-        size, shards = question.gradient_bytes * trained, 1.0 if layout.sharding == "none" else group.shards
+        size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
         weights = trained * (_EXCHANGED if question.model.formats.attention in SIXTEEN_BIT else framework.gathered)
         if layout.sharding in ("zero1", "zero2"):
             scatter = Message(
