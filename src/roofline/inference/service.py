@@ -31,7 +31,18 @@ from roofline.operators.memory import Footprint
 from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
-from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
+from roofline.physics.percentiles import Gaps, Passes, lengths
+from roofline.physics.queueing import (
+    Cadence,
+    Pace,
+    after_a_step,
+    cadence,
+    full_house,
+    none_free,
+    pace,
+    residual,
+    saturation,
+)
 from roofline.physics.spans import Span, after
 from roofline.results import intervals
 from roofline.results.energy import demanded
@@ -57,6 +68,7 @@ class _Running:
     each: Count
     c: Cadence
     alone: Decode
+    passes: Later[Passes]
     plain: Span
     mixed: Span
     pace: Pace
@@ -79,9 +91,12 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
-    alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
-    both = Mixed(model, groups * beside, q.input + q.output / 2, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy,
-                 q.draft_tokens, q.imbalance)  # fmt: skip
+    # A long answer is met for longer than a short one, and of prompt tokens more belong to long prompts (renewal theory).
+    seen = 1 + q.variation * q.variation
+    context = q.input + q.output / 2 * seen
+    alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
+    past = q.cached + larger(read * (1 + varied * varied) - c.chunk, 0.0) / 2
+    both = Mixed(model, groups * beside, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance)
     # Those that decode: whoever waits costs the host nothing.
     served = active / groups * c.decoding
     if q.requests_per_slot is not None and q.concurrency is not None:
@@ -89,11 +104,24 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
+    passes = Later(
+        partial(
+            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=varied, served=served,
+            decode=plain.time,
+        )
+    )  # fmt: skip
     lag: Num = 0.0
+    more: Num = 0.0
     if not random:
         # One that comes back meets a step in progress, if any time passes before it is back and others are there.
-        others = smaller(larger(each * layout.dp - 1, 0.0) * c.decoding, 1.0)
-        lag = share(residual(c.mixed, plain.time, mixed.time), mixed.time) * others * (engine.front > 0)
+        beside = larger(each * layout.dp - 1, 0.0) * c.decoding
+        jitter = _JITTER / np.sqrt(larger(beside, 1.0))
+        more = after_a_step(engine.front, plain.time, c.mixed, jitter)
+        lag = (
+            share(residual(c.mixed, plain.time, mixed.time) + more, mixed.time)
+            * smaller(beside, 1.0)
+            * (engine.front > 0)
+        )
         c = cadence(
             read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
             variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
@@ -103,6 +131,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         each,
         c,
         alone,
+        passes,
         plain,
         mixed,
         pace(
@@ -117,8 +146,23 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             lag=lag,
             variation=varied,
             packed=_packed(plain, mixed, c, each),
+            more=more,
+            passes=passes,
         ),
     )
+
+
+def _passes(
+    both: Mixed, system: System, layout: Layout, calibration: Calibration, *, read: Count, cached: Count, chunk: Count, variation: Ratio,
+    served: Count, decode: Seconds,
+) -> Passes:  # fmt: skip
+    """Price prompts of every length by themselves, as the percentiles of their times are asked for."""
+    length = larger(lengths(read, variation, np.ndim(decode)), 1.0)
+    chunks = ceil(length / chunk)
+    asked = evolve(both, prompts=1.0, chunk=length / chunks, past=cached + (length - length / chunks) / 2)
+    own = chunks * step(asked, system, layout, calibration, served).time
+    # Where others wait, no chunk is left half empty.
+    return Passes(own, larger(own - (chunks - length / chunk) * decode, own * _LEAST))
 
 
 def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
@@ -132,6 +176,9 @@ def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
     return larger(more + plain.parts[-1].time, mixed.time)
 
 
+_JITTER: Final = 0.3
+"""Standard deviation over the mean of what one sequence of a step takes of it: caches are read that lie evenly between the lengths of a prompt
+and of all (0.58 of their mean, where prompts are short), and take about half of a step."""
 _ROUNDS: Final = 14
 _NEAR: Final = 0.002
 """How near a rate is to that of so many requests in flight, relative, when it is theirs."""
@@ -232,30 +279,34 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
     inside = (_often(mixed, times.steps + times.late / mixed.time), front)
     cycle = after("cycle", (after("TTFT", inside), emitting))
-    waits = evolve(times.waits, base=times.waits.base + front.time)
+    waits = evolve(times.waits, front=front.time, mean=times.waits.mean + front.time)
     if q.rate is None:
         place = larger(asked / active - 1, 0.0) * cycle.time
         first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
-        waiting, waits = place * (1 - first_wave / 2), evolve(waits, place=place)
+        waiting, waits = (
+            place * (1 - first_wave / 2),
+            evolve(waits, place=place, uneven=_unevenly(q, asked, active, each)),
+        )
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok
         waiting = pick(ok, full_house(places, load, run.served, q.variation), np.nan)
-        waits = evolve(
-            waits, queue=waits.queue + waiting, chance=1 - (1 - waits.chance) * (1 - none_free(places, load))
-        )
+        waits = evolve(waits, place=waiting, full=none_free(places, load), uneven=1.0)
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     cost = larger(mixed.time - plain.time, 0.0)
     adds = c.chunks * cost / c.together
-    bursts: Num = 1.0
-    if q.rate is not None:
-        bursts = (1 - smaller(answered / (layout.dp * layout.replicas) * adds, _CROWDED)) ** -2.0
     gaps = Gaps(
         base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
         each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
-        often=share(times.disturbed, c.gaps), bursts=bursts,
+        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
     )  # fmt: skip
+    if q.rate is not None:
+        coming = answered / (layout.dp * layout.replicas)
+        gaps = evolve(
+            gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
+            uneven=Later(partial(_uneven, run, system, layout, calibration)),
+        )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
     return Estimate(
@@ -277,6 +328,33 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
+
+
+def _unevenly(question: Serve, asked: Count, active: Count, each: Count) -> Ratio:
+    r"""Return the variance of the wait for a place over its mean squared.
+
+    Of n that are served, each of which leaves once in a time T, :math:`n (u (1 - u) + v^2 u)` fewer or more leave in a part u of it, and
+    places differ by :math:`v \sqrt n` as caches do.
+    """
+    part, squared = larger(asked / active - 1, _LEAST), question.variation * question.variation
+    return (part * larger(1 - part, 0.0) + squared * (1 + part)) / (larger(each, 1.0) * part * part)
+
+
+def _uneven(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Ratio:
+    r"""Return how much the time of a decode step varies from one request to another, as the number in flight does.
+
+    That number is Poisson's where requests come at random, and is averaged over an answer: of its variance two thirds are left
+    (:math:`2 \int (1 - x)^2`).
+    """
+    some = np.sqrt(run.active) * np.sqrt(_AVERAGED)
+    ends = [
+        step(evolve(run.alone, batch=larger(run.alone.batch + by, _LEAST)), system, layout, calibration, larger(run.active + by, 0.0)).time
+        for by in (-some, some)
+    ]  # fmt: skip
+    return share((ends[1] - ends[0]) / 2, run.plain.time)
+
+
+_AVERAGED: Final = 2 / 3
 
 
 ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"

@@ -15,7 +15,7 @@ from roofline.hardware.evidence import COVERAGE
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import costs_apart, dollars_per_token
-from roofline.physics.queueing import Gaps, Waits
+from roofline.physics.percentiles import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import aiperf, intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
