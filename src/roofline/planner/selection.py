@@ -91,7 +91,7 @@ _LOOKED: Final = 16
 _NEARLY: Final = 0.01
 """By how much the rate and the power of a priced pair may differ from those of its answer in full."""
 _MOST_POOL_LINES: Final = 8
-_ROUNDED: Final = 1e-9
+_ROUNDED: Final = 2.0**-30
 """More than rates are rounded by."""
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
