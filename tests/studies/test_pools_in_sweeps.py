@@ -66,11 +66,11 @@ def test_what_is_rejected_is_what_does_not_fit():
     for place in np.ndindex(family.shape):
         question, system, layout, _ = take(family.asked, place)
         fits += bool(rl.pools(question, system, layout.decode, layout.prefill).fits)
-    assert found.kept == fits
-    assert found.points == found.kept + sum(found.rejected["plans"])
+    assert found.accepted == fits
+    assert found.points == found.accepted + sum(found.rejected["plans"])
     # Layouts that cannot be laid out are counted with all that they would have been paired with.
     cut = small(prefill_chips=[3])
-    assert cut.points == cut.kept + sum(cut.rejected["plans"])
+    assert cut.points == cut.accepted + sum(cut.rejected["plans"])
     assert any(reason.startswith("prefill pool: ") for reason in cut.rejected["reason"])
 
 
