@@ -362,7 +362,13 @@ def covered(rows: Sequence[Row]) -> list[str]:
     found = {
         c: np.array(
             [
-                ends(r.message.collective, r.fabric if r.nodes > 1 else "", float(cost.latency / cost.time), float(cost.error), c)
+                ends(
+                    r.message.collective,
+                    r.fabric if r.nodes > 1 else "",
+                    float(cost.latency / cost.time),
+                    float(cost.error),
+                    c,
+                )
                 for r, cost in zip(rows, costs, strict=True)
             ]
         )
