@@ -68,6 +68,7 @@ class _Running:
     each: Count
     c: Cadence
     alone: Decode
+    both: Mixed
     passes: Later[Passes]
     plain: Span
     mixed: Span
@@ -79,8 +80,19 @@ class _Running:
         return self.pace.first - self.pace.late + self.pace.rest
 
 
-def _running(question: Serve, system: System, layout: Layout, calibration: Calibration, active: Count) -> _Running:
-    """Price the steps of a service with so many requests let in."""
+def _running(
+    question: Serve,
+    system: System,
+    layout: Layout,
+    calibration: Calibration,
+    active: Count,
+    grows: Seconds | None = None,
+) -> _Running:
+    """Price the steps of a service with so many requests let in.
+
+    Args:
+        grows: time that one more prompt adds to a step, where it is known; see :func:`_growth`.
+    """
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
@@ -131,6 +143,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         each,
         c,
         alone,
+        both,
         passes,
         plain,
         mixed,
@@ -147,6 +160,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             variation=varied,
             packed=_packed(plain, mixed, c, each),
             more=more,
+            grows=grows,
             passes=passes,
         ),
     )
@@ -163,6 +177,16 @@ def _passes(
     own = chunks * step(asked, system, layout, calibration, served).time
     # Where others wait, no chunk is left half empty.
     return Passes(own, larger(own - (chunks - length / chunk) * decode, own * _LEAST))
+
+
+def _growth(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Seconds:
+    """Return the time that one more prompt adds to a step: a step that reads weights for one reads them for others too."""
+    some = run.c.together
+    prompts = pick(some > 2, some / 2, smaller(run.c.most, 2 * some + 2))
+    served = run.active / (layout.replicas * layout.pp) * run.c.decoding
+    other = step(evolve(run.both, prompts=prompts), system, layout, calibration, served).time
+    apart = prompts != some
+    return pick(apart, larger((other - run.mixed.time) / pick(apart, prompts - some, 1.0), 0.0), run.mixed.time)
 
 
 def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
@@ -185,15 +209,21 @@ _NEAR: Final = 0.002
 
 
 def _arrived(
-    rate: PerSecond, most: Count, running: Callable[[Count, PerSecond], _Running], ranks: Count, lanes: Count
+    rate: PerSecond,
+    most: Count,
+    running: Callable[[Count, PerSecond, Seconds | None], _Running],
+    growth: Callable[[_Running], Seconds],
+    ranks: Count,
+    lanes: Count,
 ) -> tuple[_Running, PerSecond]:
     """Return the service that answers requests as they come, as far as it can, and how many a second it answers at most.
 
     What is answered grows with those that have a place; so their number lies between those that come before the first is
     answered, and all places. A bounded search in logarithms finds it.
     """
-    full = running(most, rate)
-    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes)
+    full = running(most, rate, None)
+    grows = growth(full)
+    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes, grows=grows)
     asked = smaller(rate, limit * _BELOW)
 
     def off(run: _Running) -> Num:
@@ -201,8 +231,8 @@ def _arrived(
         known = np.isfinite(run.served)
         return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
 
-    full = running(most, asked)
-    small = running(smaller(asked * full.served, most) * _LEAST, asked)
+    full = running(most, asked, grows)
+    small = running(smaller(asked * full.served, most) * _LEAST, asked, grows)
     low, below = cast("Num", np.log(small.active)), off(small)
     high, above = cast("Num", np.log(most)), off(full)
     # With every place taken it may still answer fewer than come: prompts that pass lengthen the answers.
@@ -213,7 +243,7 @@ def _arrived(
         # Secant between the two ends; one that stays counts half (Illinois).
         within = (above > 0) & (below < 0)
         middle = pick(within, low - below * (high - low) / pick(within, above - below, 1.0), high)
-        found = running(smaller(np.exp(middle), most), asked)
+        found = running(smaller(np.exp(middle), most), asked, grows)
         error = off(found)
         if np.all((np.abs(error) < _NEAR) | ~within):
             break
@@ -247,8 +277,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             drafting=drafting(model, q.draft_tokens), drafts=q.draft_tokens,
         )  # fmt: skip
 
-    def running(active: Count, rate: PerSecond | None = None) -> _Running:
-        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active)
+    def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
+        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows)
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
@@ -266,7 +296,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps = larger(q.output - 1, 0.0) / yielded(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
         run, limit = _arrived(
-            q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas
+            q.rate,
+            larger(smaller(most, useful), 1.0),
+            running,
+            lambda run: _growth(run, system, layout, calibration),
+            layout.dp,
+            layout.dp * layout.replicas,
         )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
