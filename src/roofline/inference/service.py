@@ -10,7 +10,7 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.inference import roughness
 from roofline.inference.passes import prefill, step
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
@@ -86,6 +87,7 @@ def _running(
     layout: Layout,
     calibration: Calibration,
     active: Count,
+    *,
     grows: Seconds | None = None,
 ) -> _Running:
     """Price the steps of a service with so many requests let in.
@@ -213,6 +215,7 @@ def _arrived(
     most: Count,
     running: Callable[[Count, PerSecond, Seconds | None], _Running],
     growth: Callable[[_Running], Seconds],
+    *,
     ranks: Count,
     lanes: Count,
 ) -> tuple[_Running, PerSecond]:
@@ -278,7 +281,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         )  # fmt: skip
 
     def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
-        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows)
+        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
@@ -300,8 +303,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             larger(smaller(most, useful), 1.0),
             running,
             lambda run: _growth(run, system, layout, calibration),
-            layout.dp,
-            layout.dp * layout.replicas,
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
         )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
@@ -342,6 +345,9 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
             uneven=Later(partial(_uneven, run, system, layout, calibration)),
         )  # fmt: skip
+    rough = roughness.reasons(
+        q, layout, c, plain.time, mixed.time, requests=each, part=asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
+    )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
     return Estimate(
@@ -353,13 +359,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, demand=Later(partial(demanded, cycle, system)),
+        waits=waits, gaps=gaps, rough=rough, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *_load_notes(
-                q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
-            ),
+            *roughness.note(rough, q, system, layout, engine),
+            *_load_notes(q, active),
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
@@ -390,16 +395,6 @@ def _uneven(run: _Running, system: System, layout: Layout, calibration: Calibrat
 
 
 _AVERAGED: Final = 2 / 3
-
-
-ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
-"""What an answer says where its closed form is known to be off by more than a tenth."""
-
-PREEMPTED: Final = (
-    "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out: TPOT is "
-    "longer and rates are lower than stated, by a fifth to more than a half in simulations; use simulate"
-)
-"""What an answer says where its closed form takes no account of what an engine does when the cache fills while requests decode."""
 
 
 _HALVINGS: Final = 16
@@ -443,42 +438,11 @@ SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 
-def _rough(q: Serve, layout: Layout, c: Cadence, part: Num) -> Iterator[str]:
-    """Yield why closed forms are known to be off by more than a tenth here, as the grid of ``scripts/queueing_grid.py`` shows.
-
-    Args:
-        part: share of the greatest rate that is asked, where requests come at a rate, or of the places that are taken.
-    """
-    if np.any(part > 1):
-        yield "the cache is full"
-    if np.any(c.passing > _BUSY):
-        yield "nearly every step passes prompts"
-    if np.any(layout.dp > 1):
-        yield "attention ranks work in lock-step"
-    if q.rate is not None and np.any((part > _HALF) & (c.most < 4 / 3)):
-        yield "long prompts come at random at a high load"
-    if q.rate is not None and np.any(c.gaps < _FEW):
-        yield "nearly all of a request is its prompt"
-
-
-_BUSY: Final = 0.7
-_HALF: Final = 0.45
-_FEW: Final = 8.0
-
-
-def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num, *, reserve: Ratio) -> tuple[str, ...]:
-    """Return what is assumed of the load.
-
-    Args:
-        part: as of :func:`_rough`; ``reserve``: part of an answer for which the engine keeps cache when it lets a request in.
-    """
-    rough = tuple(_rough(q, layout, c, part))
-    out = [ESTIMATED.format(" and ".join(rough))] if rough else []
-    # What is let in grows by its answer; short ones end before the cache that was left is full.
-    if np.any((part > 1) & (q.output * (1 - reserve) > q.input)):
-        out.append(PREEMPTED)
+def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+    """Return what is assumed of the load."""
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average", *out)
+        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+    out = []
     if q.requests_per_slot is None:
         out.append(
             "steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "
