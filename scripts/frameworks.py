@@ -49,7 +49,7 @@ PRIOR: Mapping[str, tuple[float, float]] = {
     **{f"sustained.{chip}": (1.17, 0.08) for chip in ("tpu-v4", "tpu-v5e", "tpu-v5p")},
     "sustained_fp8": (1.0, 0.1), "sustained_fp4": (0.85, 0.15),
     "generic.tp": (0.7, 0.4), "generic.cp": (0.2, 0.4), "generic.ep": (0.9, 0.1), "generic.paired": (0.25, 0.4),
-    "generic.dp": (0.2, 0.4), "generic.pp": (0.33, 0.4), "generic.fsdp": (0.3, 0.15),
+    "generic.dp": (0.2, 0.2), "generic.pp": (0.33, 0.4), "generic.fsdp": (0.3, 0.15),
     "generic.overlapped": (0.5, 0.4), "generic.captured": (0.2, 0.5), "generic.contention": (0.1, 0.5),
     "generic.launch": (1.0, 0.4), "generic.step": (40e-3, 0.5),
     "generic.attention": (0.9, 0.15), "generic.backward": (0.73, 0.12), "generic.expert": (12e-6, 0.5),

@@ -17,6 +17,7 @@ from roofline.core.units import BYTE, BYTE_RATE, DOLLAR, DOLLAR_RATE, FLOP_RATE,
 from roofline.hardware.constants import (
     BACKWARD,
     COLLECTIVES,
+    EXCHANGES,
     KERNELS,
     LEVELS,
     STACKS,
@@ -302,8 +303,8 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     links |= _links(ways, value)
     stacks = root.table("stack", {})
     for kind in stacks:
-        if kind not in STACKS:
-            raise stacks.fail(kind, "unknown software stack", near(kind, STACKS, "stacks"))
+        if kind not in (*STACKS, *EXCHANGES):
+            raise stacks.fail(kind, "unknown software stack", near(kind, (*STACKS, *EXCHANGES), "stacks"))
     differ = {kind: Stack(*_stack(stacks.table(kind), value)) for kind in stacks}
     if base:
         differ = stacked(base, kernels, links, differ)

@@ -26,7 +26,7 @@ _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "passes": ONE, "eager": ONE, "experts": ONE, "expert": SECOND,
-    "memory_fraction": ONE, "logits": BYTE, "logits_eager": BYTE, "gradients": BYTE, "states": BYTE, "gates": BYTE,
+    "memory_fraction": ONE, "logits": BYTE, "logits_eager": BYTE, "gradients": BYTE, "gathered": BYTE, "states": BYTE, "gates": BYTE,
 }  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
         "logits": (2.0, 20.0),
         "logits_eager": (0.0, 8.0),
         "gradients": (1.0, 8.0),
+        "gathered": (1.0, 4.0),
         "states": (0.0, 16.0),
         "gates": (1.0, 2.0),
     }.items():

@@ -118,6 +118,7 @@ class Learning(Options):
     rank: flags.Rank = None
     offload: flags.Offload = None
     framework: flags.Framework = None
+    software: flags.States = None
 
 
 _ROLLOUT: Final = Rollout()

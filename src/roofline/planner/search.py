@@ -29,7 +29,7 @@ from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
 from roofline.planner.survey import survey
-from roofline.planner.train import asked, degrees_of, splits_under, trained_on
+from roofline.planner.train import accumulated, asked, degrees_of, splits_under, trained_on
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,
@@ -177,6 +177,7 @@ def search_training(
     """
     question, chosen = asked(what, words)
     rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
+    question = accumulated(question, profile, given="gradient_bytes" in words or isinstance(what, TrainStep))
     if sizes(question, rack, profile):
         rule = "a search is of one step on one machine"
         raise QuestionError(fault("words", sizes(question, rack, profile), rule))

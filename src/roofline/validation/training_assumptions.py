@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import numpy as np
@@ -17,7 +17,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError
 from roofline.hardware.constants import Calibration
-from roofline.hardware.frameworks import Framework, Recipe
+from roofline.hardware.frameworks import STATES, Framework, Recipe, in_states
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.training_memory import WEIGHT, held
@@ -28,35 +28,11 @@ from roofline.workload.questions import MODULES, recomputation
 Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
 
-_TRAITS: Final[Mapping[str, tuple[str, Callable[[Framework], Framework]]]] = {
-    "full_graph": (
-        "the whole step is one graph",
-        lambda f: attrs.evolve(f, launch=0.0, expert=0.0, step=f.captured * f.step),
-    ),
-    "partial_graphs": ("parts of a step are graphs", lambda f: attrs.evolve(f, launch=f.graphed * f.launch)),
-    "tp_overlap": (
-        "collectives of tensor parallelism overlap with pieces of their GEMMs",
-        lambda f: attrs.evolve(f, tp=f.overlapped),
-    ),
-    "fp8_attention": ("attention in fp8", lambda f: attrs.evolve(f, narrow=True)),
-    "eager": (
-        "eager, not compiled",
-        lambda f: attrs.evolve(f, passes=f.eager, logits=f.logits + f.logits_eager),
-    ),
-    "unfused_attention": ("attention is not fused", lambda f: attrs.evolve(f, unfused="all")),
-    "grouped_experts": ("GEMMs of experts are grouped", lambda f: attrs.evolve(f, expert=0.0)),
-    "expert_overlap": (
-        "expert communication overlaps with another micro-batch",
-        lambda f: attrs.evolve(f, ep=f.paired),
-    ),
-}
-"""Words of a run's software (:data:`roofline.validation.training_notes.SOFTWARE`) that change its framework: in words for people, and how."""
-
 
 def _traits(run: TrainingRun, usual: Recipe) -> tuple[str, ...]:
-    """Return the words of :data:`_TRAITS` that hold of a run; where it does not say whether it was compiled, its framework's recipe does."""
+    """Return the states of its framework that hold of a run; where it does not say whether it was compiled, its framework's recipe does."""
     eager = run.noted.says("eager") or not (usual.compiled or run.noted.says("compiled"))
-    return tuple(word for word in _TRAITS if (eager if word == "eager" else run.noted.says(word)))
+    return tuple(word for word in STATES if (eager if word == "eager" else run.noted.says(word)))
 
 
 @frozen(eq=False)
@@ -134,8 +110,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             found = Framework() if profile.level == "ideal" else catalog.framework(framework)
             if adjust is not None:
                 profile, found = adjust(system, profile, found)
-            for trait in traits if profile.level != "ideal" else ():
-                found = _TRAITS[trait][1](found)
+            if profile.level != "ideal":
+                found = in_states(found, traits)
             settings[key] = (profile, found)
         return settings[key]
 
@@ -158,7 +134,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         layouts = _layouts(run, usual, asked, system, notes)
         recompute, share = _again(run, usual, asked, layouts, notes)
         offloaded = run.noted.offloaded
-        notes += (_TRAITS[trait][0] for trait in traits)
+        notes += (STATES[trait][0] for trait in traits)
         return _sharded(TrainingCase(
             run, asked, system, profile, framework, layouts, traits, _micro_batch(run, notes), recompute, share,
             run.recompute != "unknown" and not run.noted.says("compiler_recompute"), run.noted.says("hosted_inputs"),
