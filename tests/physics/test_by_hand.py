@@ -387,7 +387,8 @@ def test_a_queue_at_full_load_has_no_end():
     c = queueing.cadence(4000.0, 100.0, 4.0, 1.0, 2000.0, random=True)
     full = 1 / (float(c.chunks) * 0.5)
     waits = [
-        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0) for rate in (full / 2, full, 2 * full)
+        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0, grows=0.25)
+        for rate in (full / 2, full, 2 * full)
     ]
     # Half loaded: each 1, waits a half of it (rho / 2 (1 - rho)), and half of a decode step.
     close(waits[0], float(c.chunks) * 0.5 * 0.5 / (2 * 0.5) + 0.25 / 2)

@@ -197,6 +197,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
         "evidence": _evidence(est),
         **({"limits": [each.record(each.of(est)) for each in est.limits], "meets_limits": bool(est.meets)} if est.limits else {}),
+        "rough": list(est.rough),
         "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
