@@ -454,7 +454,7 @@ def swept():
 
 
 def _told(parts):
-    return [(p.points, p.kept, dict(p.rejected), p.places.tolist(), p.values.tolist()) for p in parts]
+    return [(p.points, p.accepted, dict(p.rejected), p.places.tolist(), p.values.tolist()) for p in parts]
 
 
 def checkpoint(dice):

@@ -19,7 +19,7 @@ from roofline.models.architecture import Model
 from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
-from roofline.operators.operations import Message, Op, Operation, Section, launched
+from roofline.operators.operations import Message, Op, Operation, Section, fused, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
@@ -41,7 +41,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     if not calibration.engine.windows:
         served_as = as_served(question.model, calibration)
         question = question if served_as == question.model else evolve(question, model=served_as)
-    cut = _sections(question, system, layout, calibration.engine)
+    cut = _sections(question, system, layout, calibration)
     parts = [
         after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
     ]
@@ -54,15 +54,16 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     # Attention ranks have processes of their own: each schedules, samples and sends what it serves itself.
     own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    pieces = name in engine.pieces and _cut_in_pieces(question, layout)
+    pieces = name in engine.pieces and (engine.pieces_shared or _cut_in_pieces(question, layout))
     host = share(engine.stream * own + _launching(cut, engine, name, pieces), chip.time)
     waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
-def _sections(question: Pass, system: System, layout: Layout, engine: Engine) -> list[Section]:
+def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> list[Section]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
-    return list(_compiled(question, layout, system.chip, engine))
+    cut = _compiled(question, layout, system.chip, calibration.engine)
+    return [evolve(s, operations=tuple(map(fused, s.operations))) for s in cut] if calibration.fused else list(cut)
 
 
 @remembered(64)
@@ -138,7 +139,7 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     :math:`\min(c, m) / L` more; of a part o of that gain. Halves read the weights twice: a step is cut only where that pays.
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
-    cut = _sections(evolve(question, **halved), system, layout, calibration.engine)
+    cut = _sections(evolve(question, **halved), system, layout, calibration)
     half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)

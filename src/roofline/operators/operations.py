@@ -57,6 +57,7 @@ class Op:
         phase: pass that it runs in.
         recompute: whether it repeats an operation of the forward pass for the backward one.
         elsewhere: traffic of passes over rows of experts on other ranks, which some kernels do not skip.
+        fusable: part of ``bytes`` that is left where kernels before and after do the same as they read and write.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Op:
     phase: Phase = "forward"
     recompute: bool = False
     elsewhere: Bytes = 0.0
+    fusable: Ratio = 0.0
 
     @property
     def traffic(self) -> Bytes:
@@ -154,6 +156,17 @@ def launched(operation: Operation) -> Count:
     if isinstance(operation, Message):
         return 1.0 * ((operation.size > 0) & (operation.group > 1))
     return operation.launches + operation.helpers * (operation.launches > 0)
+
+
+def fused(operation: Operation) -> Operation:
+    """Return an operation whose passes over memory are done by the kernels around it as they read and write.
+
+    >>> fused(Op("norm", "elementwise", "bf16", 0.0, 4e9, fusable=1.0)).bytes
+    0.0
+    """
+    if not isinstance(operation, Op):
+        return operation
+    return evolve(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
 
 
 def again(operation: Operation) -> Operation:

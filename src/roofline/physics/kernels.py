@@ -8,7 +8,7 @@ core walks through one after another, so no number of cores shortens it (Graham'
 1969); i items with a fixed cost, h of them with work of their own; s exponentials of a softmax, which special function units take at a rate X beside the products; A bytes of passes before and
 after, and A' those over rows of other ranks' experts, of which some kernels make a part e all the same.
 Every constant is a time of something or a part of a peak. At the ideal level all times are 0, :math:`\eta = 1` and
-:math:`p = \infty`: the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
+:math:`p = \infty`, without passes that other kernels may do (:func:`roofline.operators.operations.fused`): the roofline of Williams, Waterman and Patterson (CACM 52:4, 2009).
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def _of_pair(simulated: Simulated, rack: System, first: Layout, last: Layout, be
     x, y = int(first.replicas), int(last.replicas)
     while not keeps(x, y):
         found = tried[x, y]
-        slow = {each.time for each in found.slo if not each.kept(found.time_of(each))}
+        slow = {each.time for each in found.slo if not each.met_by(found.time_of(each))}
         if not found.fits or _idle(found):
             return None
         # Prompts that pass alone do not slow decoding.

@@ -68,6 +68,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "``--mem-fraction-static``); by default the engine's own",
     "framework": "training framework: a name in ``workloads/frameworks``, the path of a TOML file, or ``none`` for the kernels alone; by "
     "default a generic, tuned one (none at the ideal level)",
+    "software": "states of the framework, joined by ``+`` or in a sequence: words of :data:`roofline.hardware.frameworks.STATES`, such as "
+    "``\"full_graph+expert_overlap\"``; by default none",
     "dtype": "number format of the layers' matrices; by default the checkpoint's",
     "kv_dtype": "number format of the KV cache; by default the checkpoint's",
     # Parallelism
@@ -308,6 +310,7 @@ class FrameworkWords(MachineWords, total=False):
     """The machine, and the framework that trains on it."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None
 
 
 class DegreeWords(TypedDict, total=False):
@@ -407,6 +410,7 @@ class UnlimitedWords(ServiceEstimateWords, StepDegreeWords, StructureWords, tota
     """Of an estimate of whatever is asked, without limits."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None
 
 
 class AnyEstimateWords(UnlimitedWords, LimitWords, total=False):
@@ -576,3 +580,4 @@ class SweepWords(EngineWords, DegreeWords, SizeWords, GridWords, RankWords, Labe
     """Of :func:`roofline.sweep`."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None

@@ -19,7 +19,7 @@ from roofline.hardware.evidence import COVERAGE, Near, Subject, scaled
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.operations import Message, Op
-from roofline.physics.queueing import PERCENT
+from roofline.physics.percentiles import PERCENT
 from roofline.physics.spans import Span
 from roofline.results import alternatives, citations, energy, memory_intervals
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed

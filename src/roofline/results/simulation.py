@@ -343,7 +343,7 @@ class Simulation(Answer):
         whole = (
             self.fits and self.completed == self.requests and not (self.interrupted or self.refused or self.saturated)
         )
-        return whole and all(bool(each.kept(self.time_of(each))) for each in self.slo)
+        return whole and all(bool(each.met_by(self.time_of(each))) for each in self.slo)
 
     @property
     def prefix_hit_rate(self) -> float:

@@ -84,7 +84,7 @@ def sweep(
         RooflineError: a worker was killed.
 
     >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
-    >>> found.points, found.kept, found.best.layout.short(), float(found.best.question.batch)
+    >>> found.points, found.accepted, found.best.layout.short(), float(found.best.question.batch)
     (30, 9, 'tp=8', 64.0)
     """
     phases = [phase] if isinstance(phase, str) else list(phase)

@@ -1,4 +1,4 @@
-"""What a sweep found: the plans that are kept, with all that is asked of them, and why not the others."""
+"""What a sweep found: the plans that are retained, with all that is asked of them, and why not the others."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _MOST_REASONS: Final = 6
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Sweep(Found[Estimate | Training]):
-    """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
+    """The plans that a sweep accepted, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
         space: what was swept.
-        wanted: what was to be kept.
+        wanted: the limits.
         parts: what is left of each family.
-        per: labels for each combination of which plans are kept.
+        per: labels for each combination of which plans are retained.
         complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
     """
 
@@ -61,7 +61,7 @@ class Sweep(Found[Estimate | Training]):
     @property
     def _asked_in_words(self) -> str:
         state = "" if self.complete else f", interrupted after {self.seen:,}"
-        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.kept:,} fit"
+        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.accepted:,} fit"
 
     @property
     def tried(self) -> int:
@@ -84,15 +84,15 @@ class Sweep(Found[Estimate | Training]):
         return sum(part.points for part in self.parts)
 
     @property
-    def kept(self) -> int:
+    def accepted(self) -> int:
         """Plans that fit and keep the limits."""
-        return sum(part.kept for part in self.parts)
+        return sum(part.accepted for part in self.parts)
 
     # The plans -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
-        """Family and place of every plan that is kept, group by group, the best first."""
+        """Family and place of every plan that is retained, group by group, the best first."""
         labels = [tuple(family.labels[name] for name in self.per) for family in self.space.families]
         groups: dict[tuple[str, ...], list[int]] = {}
         for i, label in enumerate(labels):
@@ -112,7 +112,7 @@ class Sweep(Found[Estimate | Training]):
 
     @cached_property
     def frame(self) -> Frame:
-        """The plans kept as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
+        """The plans retained as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
         made: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
         rows = sorted(range(len(self.places)), key=lambda k: self.places[k][0])
         for i, some in groupby(rows, key=lambda k: self.places[k][0]):
@@ -159,7 +159,7 @@ class Sweep(Found[Estimate | Training]):
         return found
 
     def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
-        """Return for each plan kept how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
+        """Return for each plan retained how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
 
         Args:
             quantity: a metric; by default the first that was asked for.
@@ -169,7 +169,7 @@ class Sweep(Found[Estimate | Training]):
 
     @property
     def best(self) -> Estimate | Training | None:
-        """The first plan kept, in full; None if there is none."""
+        """The first plan retained, in full; None if there is none."""
         return self.at(0) if self.places else None
 
     # Why not the others ----------------------------------------------------------------------------------------------
@@ -194,27 +194,27 @@ class Sweep(Found[Estimate | Training]):
         return self.frame[name]
 
     def csv(self) -> str:
-        """Return the plans kept as the text of a CSV file."""
+        """Return the plans retained as the text of a CSV file."""
         return self.frame.csv()
 
     def parquet(self) -> bytes:
-        """Return the plans kept as the content of a Parquet file."""
+        """Return the plans retained as the content of a Parquet file."""
         return self.frame.parquet()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the plans kept as a pandas data frame."""
+        """Return the plans retained as a pandas data frame."""
         return self.frame.to_dataframe()
 
     def to_dict(self) -> Record:
-        """Return the plans kept and the reasons under names of the machine-readable form; units are in the names."""
+        """Return the plans retained and the reasons under names of the machine-readable form; units are in the names."""
         return {
-            "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
+            "points": self.points, "seen": self.seen, "accepted": self.accepted, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
             "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
     def _lines(self) -> list[str]:
-        lines = [f"{self.points:,} configurations, {self.kept:,} fit{_and(self.wanted)}"]
+        lines = [f"{self.points:,} configurations, {self.accepted:,} fit{_and(self.wanted)}"]
         if not self.complete:
             lines.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
@@ -258,7 +258,7 @@ class Sweep(Found[Estimate | Training]):
         for family, part in zip(self.space.families, self.parts, strict=True):
             if not part.rejected:
                 continue
-            whole = f" of {part.points:,}; accepted {part.kept:,}"
+            whole = f" of {part.points:,}; accepted {part.accepted:,}"
             ranked = _most_first(part)
             yield f"{family.name}: {sum(each.plans for each in ranked):,}{whole}"
             rows = [[f"{each.plans:,}", each.reason] for each in ranked[:_MOST_REASONS]]

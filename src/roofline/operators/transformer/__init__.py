@@ -57,7 +57,16 @@ def _end(p: Flow) -> Section:
         elementwise(p, "norm", 4 * rows * p.model.hidden, module="norm"),
         evolve(product, useful=product.useful / times),
         Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp, module="head"),
-        Op("sample", "sampling", p.sixteen, 0.0, 2 * logits * ACTIVATION.bytes, launches=3.0, module="sampling"),
+        Op(
+            "sample",
+            "sampling",
+            p.sixteen,
+            0.0,
+            2 * logits * ACTIVATION.bytes,
+            launches=3.0,
+            module="sampling",
+            fusable=1.0,
+        ),
     )
     return Section("head", times, operations, place="last")
 

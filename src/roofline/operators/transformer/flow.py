@@ -299,10 +299,10 @@ def gemm(
 def elementwise(
     p: Flow, name: str, elements: Count, launches: Count = 1.0, kept: Count = 0.0, *, module: Module, role: Role = "",
 ) -> Op:  # fmt: skip
-    """Return a kernel that reads and writes ``elements`` activations in all, ``kept`` of them for its gradients."""
+    """Return a pass that reads and writes ``elements`` activations in all, ``kept`` of them for its gradients."""
     return Op(
         name, "elementwise", p.sixteen, flops=0.0, bytes=elements * ACTIVATION.bytes, launches=launches,
-        rows=kept, kept=ACTIVATION.bytes, module=module, role=role,
+        rows=kept, kept=ACTIVATION.bytes, module=module, role=role, fusable=1.0,
     )  # fmt: skip
 
 
