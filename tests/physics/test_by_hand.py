@@ -387,7 +387,8 @@ def test_a_queue_at_full_load_has_no_end():
     c = queueing.cadence(4000.0, 100.0, 4.0, 1.0, 2000.0, random=True)
     full = 1 / (float(c.chunks) * 0.5)
     waits = [
-        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0) for rate in (full / 2, full, 2 * full)
+        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0, grows=0.25)
+        for rate in (full / 2, full, 2 * full)
     ]
     # Half loaded: each 1, waits a half of it (rho / 2 (1 - rho)), and half of a decode step.
     close(waits[0], float(c.chunks) * 0.5 * 0.5 / (2 * 0.5) + 0.25 / 2)
@@ -469,7 +470,7 @@ def test_a_switch_that_adds_up_is_slower_where_nodes_are_joined():
 
 
 def test_a_tree_goes_from_host_to_host():
-    # 32 ranks on hosts of 4: four ranks of a host are joined in 2 x 2 steps of 2 us, eight hosts in 2 x 3 of 10 us.
+    # 32 ranks on hosts of 4: four ranks of a host are joined in 2 x 2 steps of 2 us, eight hosts in 2 x 3 of 14 us.
     rack = attrs.evolve(NODE, size=64.0, host=4.0)
-    close(ways("all_reduce", 1e-3, 32.0, (rack,), hop=1.0)["tree"], 4 * 2e-6 + 6 * 10e-6)
+    close(ways("all_reduce", 1e-3, 32.0, (rack,), hop=1.0)["tree"], 4 * 2e-6 + 6 * 14e-6)
     close(ways("all_reduce", 1e-3, 4.0, (rack,), hop=1.0)["tree"], 4 * 2e-6)

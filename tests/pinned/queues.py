@@ -125,7 +125,12 @@ def paces_at_random():
             f"{lanes:g} lanes, saturation",
             queueing.saturation(c, DECODE, mixed, places=REQUESTS * 1.5, ranks=RANKS, lanes=lanes),
         )
-    yield "queue", queueing.queue(c, SPEED / 10, DECODE, mixed, variation=0.4, coming=0.7, busy=0.8)
+    yield (
+        "queue",
+        queueing.queue(
+            c, SPEED / 10, DECODE, mixed, variation=0.4, coming=0.7, busy=0.8, grows=MORE / 3, meanwhile=0.2
+        ),
+    )
     yield "disturbed", queueing._disturbed(c, SPEED, DECODE, mixed, RANKS)
 
 

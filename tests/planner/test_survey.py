@@ -58,11 +58,12 @@ def test_the_best_of_few_is_the_best_of_all(question, limits, data):
     given_ = [
         {name: most for name, most in zip(("ttft", "tpot"), pair, strict=True) if most is not None} for pair in limits
     ]
-    places = found.survey.best(*given_)
+    places = [found.survey.best(each) for each in given_]
     few = found.survey.estimated
     assert places == [leader(found, *pair) for pair in limits]
     # Afterwards all of them are known, and say the same.
-    assert found.survey.best(*given_) == places
+    assert found.plans.shape == found.survey.shape
+    assert [found.survey.best(each) for each in given_] == places
     assert few <= found.survey.estimated == np.prod(found.survey.shape)
 
 
@@ -81,6 +82,19 @@ def test_between_two_loads_rate_and_tpot_are_bounded(question):
                 ok, ends = fits[:, inside], [at[low], at[high]]
                 assert (np.where(ok, rate[:, inside], 0) <= (1 + RATE_SLACK) * rate[:, ends].max(axis=1)[:, None]).all()
                 assert (np.where(ok, tpot[:, inside], 9) >= (1 - TPOT_SLACK) * tpot[:, ends].min(axis=1)[:, None]).all()
+
+
+@settings(max_examples=12)
+@given(questions, times, times, st.floats(0.5, 1.5))
+def test_a_plan_has_to_beat_what_else_there_is(question, ttft, tpot, part):
+    alone = asked(question, ttft=ttft, tpot=tpot)
+    assume(alone.best is not None)
+    rate = part * float(alone.best.tokens_per_second)
+    found = asked(question, ttft=ttft, tpot=tpot).beating(rate)
+    assert (found is None) == (part > 1)
+    if found is not None:
+        assert found.to_dict() == alone.best.to_dict()
+    assert alone.beating(float(alone.best.tokens_per_second)) is not None
 
 
 def test_few_plans_are_estimated_for_the_best_and_all_for_the_frontier():
@@ -111,4 +125,4 @@ def test_a_load_that_is_given_is_the_only_one(question, ttft, tpot):
     found = asked(question, concurrency=16)
     limits = {name: most for name, most in (("ttft", ttft), ("tpot", tpot)) if most is not None}
     assume(limits)
-    assert found.survey.best(limits) == [leader(found, ttft, tpot)]
+    assert found.survey.best(limits) == leader(found, ttft, tpot)

@@ -10,7 +10,7 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.inference import roughness
 from roofline.inference.passes import prefill, step
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
@@ -68,6 +69,7 @@ class _Running:
     each: Count
     c: Cadence
     alone: Decode
+    both: Mixed
     passes: Later[Passes]
     plain: Span
     mixed: Span
@@ -79,8 +81,20 @@ class _Running:
         return self.pace.first - self.pace.late + self.pace.rest
 
 
-def _running(question: Serve, system: System, layout: Layout, calibration: Calibration, active: Count) -> _Running:
-    """Price the steps of a service with so many requests let in."""
+def _running(
+    question: Serve,
+    system: System,
+    layout: Layout,
+    calibration: Calibration,
+    active: Count,
+    *,
+    grows: Seconds | None = None,
+) -> _Running:
+    """Price the steps of a service with so many requests let in.
+
+    Args:
+        grows: time that one more prompt adds to a step, where it is known; see :func:`_growth`.
+    """
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
@@ -131,6 +145,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         each,
         c,
         alone,
+        both,
         passes,
         plain,
         mixed,
@@ -147,6 +162,7 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             variation=varied,
             packed=_packed(plain, mixed, c, each),
             more=more,
+            grows=grows,
             passes=passes,
         ),
     )
@@ -163,6 +179,16 @@ def _passes(
     own = chunks * step(asked, system, layout, calibration, served).time
     # Where others wait, no chunk is left half empty.
     return Passes(own, larger(own - (chunks - length / chunk) * decode, own * _LEAST))
+
+
+def _growth(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Seconds:
+    """Return the time that one more prompt adds to a step: a step that reads weights for one reads them for others too."""
+    some = run.c.together
+    prompts = pick(some > 2, some / 2, smaller(run.c.most, 2 * some + 2))
+    served = run.active / (layout.replicas * layout.pp) * run.c.decoding
+    other = step(evolve(run.both, prompts=prompts), system, layout, calibration, served).time
+    apart = prompts != some
+    return pick(apart, larger((other - run.mixed.time) / pick(apart, prompts - some, 1.0), 0.0), run.mixed.time)
 
 
 def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
@@ -185,15 +211,22 @@ _NEAR: Final = 0.002
 
 
 def _arrived(
-    rate: PerSecond, most: Count, running: Callable[[Count, PerSecond], _Running], ranks: Count, lanes: Count
+    rate: PerSecond,
+    most: Count,
+    running: Callable[[Count, PerSecond, Seconds | None], _Running],
+    growth: Callable[[_Running], Seconds],
+    *,
+    ranks: Count,
+    lanes: Count,
 ) -> tuple[_Running, PerSecond]:
     """Return the service that answers requests as they come, as far as it can, and how many a second it answers at most.
 
     What is answered grows with those that have a place; so their number lies between those that come before the first is
     answered, and all places. A bounded search in logarithms finds it.
     """
-    full = running(most, rate)
-    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes)
+    full = running(most, rate, None)
+    grows = growth(full)
+    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes, grows=grows)
     asked = smaller(rate, limit * _BELOW)
 
     def off(run: _Running) -> Num:
@@ -201,8 +234,8 @@ def _arrived(
         known = np.isfinite(run.served)
         return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
 
-    full = running(most, asked)
-    small = running(smaller(asked * full.served, most) * _LEAST, asked)
+    full = running(most, asked, grows)
+    small = running(smaller(asked * full.served, most) * _LEAST, asked, grows)
     low, below = cast("Num", np.log(small.active)), off(small)
     high, above = cast("Num", np.log(most)), off(full)
     # With every place taken it may still answer fewer than come: prompts that pass lengthen the answers.
@@ -213,7 +246,7 @@ def _arrived(
         # Secant between the two ends; one that stays counts half (Illinois).
         within = (above > 0) & (below < 0)
         middle = pick(within, low - below * (high - low) / pick(within, above - below, 1.0), high)
-        found = running(smaller(np.exp(middle), most), asked)
+        found = running(smaller(np.exp(middle), most), asked, grows)
         error = off(found)
         if np.all((np.abs(error) < _NEAR) | ~within):
             break
@@ -247,8 +280,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             drafting=drafting(model, q.draft_tokens), drafts=q.draft_tokens,
         )  # fmt: skip
 
-    def running(active: Count, rate: PerSecond | None = None) -> _Running:
-        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active)
+    def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
+        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
 
     # What is let in holds half of its answer on average; an engine may keep more free.
     kept = q.input + q.output * larger(engine.reserve, 0.5)
@@ -266,7 +299,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps = larger(q.output - 1, 0.0) / yielded(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
         run, limit = _arrived(
-            q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas
+            q.rate,
+            larger(smaller(most, useful), 1.0),
+            running,
+            lambda run: _growth(run, system, layout, calibration),
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
         )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
@@ -307,6 +345,9 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
             uneven=Later(partial(_uneven, run, system, layout, calibration)),
         )  # fmt: skip
+    rough = roughness.reasons(
+        q, layout, c, plain.time, mixed.time, requests=each, part=asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
+    )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
     return Estimate(
@@ -318,13 +359,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first.steps[0], plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, demand=Later(partial(demanded, cycle, system)),
+        waits=waits, gaps=gaps, rough=rough, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *_load_notes(
-                q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
-            ),
+            *roughness.note(rough, q, system, layout, engine),
+            *_load_notes(q, active),
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
@@ -355,16 +395,6 @@ def _uneven(run: _Running, system: System, layout: Layout, calibration: Calibrat
 
 
 _AVERAGED: Final = 2 / 3
-
-
-ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
-"""What an answer says where its closed form is known to be off by more than a tenth."""
-
-PREEMPTED: Final = (
-    "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out: TPOT is "
-    "longer and rates are lower than stated, by a fifth to more than a half in simulations; use simulate"
-)
-"""What an answer says where its closed form takes no account of what an engine does when the cache fills while requests decode."""
 
 
 _HALVINGS: Final = 16
@@ -408,42 +438,11 @@ SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 
-def _rough(q: Serve, layout: Layout, c: Cadence, part: Num) -> Iterator[str]:
-    """Yield why closed forms are known to be off by more than a tenth here, as the grid of ``scripts/queueing_grid.py`` shows.
-
-    Args:
-        part: share of the greatest rate that is asked, where requests come at a rate, or of the places that are taken.
-    """
-    if np.any(part > 1):
-        yield "the cache is full"
-    if np.any(c.passing > _BUSY):
-        yield "nearly every step passes prompts"
-    if np.any(layout.dp > 1):
-        yield "attention ranks work in lock-step"
-    if q.rate is not None and np.any((part > _HALF) & (c.most < 4 / 3)):
-        yield "long prompts come at random at a high load"
-    if q.rate is not None and np.any(c.gaps < _FEW):
-        yield "nearly all of a request is its prompt"
-
-
-_BUSY: Final = 0.7
-_HALF: Final = 0.45
-_FEW: Final = 8.0
-
-
-def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num, *, reserve: Ratio) -> tuple[str, ...]:
-    """Return what is assumed of the load.
-
-    Args:
-        part: as of :func:`_rough`; ``reserve``: part of an answer for which the engine keeps cache when it lets a request in.
-    """
-    rough = tuple(_rough(q, layout, c, part))
-    out = [ESTIMATED.format(" and ".join(rough))] if rough else []
-    # What is let in grows by its answer; short ones end before the cache that was left is full.
-    if np.any((part > 1) & (q.output * (1 - reserve) > q.input)):
-        out.append(PREEMPTED)
+def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+    """Return what is assumed of the load."""
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average", *out)
+        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+    out = []
     if q.requests_per_slot is None:
         out.append(
             "steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "

@@ -309,6 +309,7 @@ class Gaps:
         # Prompts that come in while others pass count to the family of those; the rest come by themselves.
         alone = 1 - self.load
         behind = smaller(self.behind, self.prompts * alone)
+        behind = pick(np.isfinite(behind), behind, 0.0)
         come = larger(self.prompts * alone - behind, 0.0)
         part = smaller(share(self.prompts, self.others), 1.0)
         # Of one that surely comes round once, some come twice and some not at all, as lengths vary.
@@ -345,7 +346,7 @@ class Gaps:
         out = start + quantile(law, span, p)
         # No step takes longer than one that passes prompts.
         out = smaller(out, larger(self.mixed / self.yields, start))
-        return pick(self.tokens > 0, out, np.nan)
+        return pick((self.tokens > 0) & np.isfinite(self.prompts), out, np.nan)
 
     def between(self, p: Num) -> Seconds:
         """Return the time between two steps that p per cent of them stay below."""

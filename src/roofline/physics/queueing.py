@@ -236,6 +236,7 @@ def queue(
     variation: Ratio,
     coming: Ratio,
     busy: Ratio,
+    grows: Seconds,
     meanwhile: Ratio = 0.0,
 ) -> Seconds:
     r"""Return how much longer a prompt takes that comes at random than one that comes when an engine is idle.
@@ -250,64 +251,82 @@ def queue(
         variation: v, of the lengths of prompts; ``coming``: :math:`a^2`, variance of the gaps between requests over their mean
             squared.
         busy: share of the time in which the engine is in a step.
+        grows: time that one more prompt adds to a step that passes prompts.
         meanwhile: share of the time in which other ranks in lock-step pass prompts: one that finds its own rank free waits for their step.
     """
     cost = larger(mixed - decode, 0.0)
     prompt = c.chunks * cost / c.together
     # Where others wait, no chunk is left half empty.
-    each = prompt + pick(c.most > 1, 0.0, c.work * decode)
+    each = prompt + c.work * decode
     load = rate * each
-    able = load + pick(c.most > 1, rate * decode / c.most, 0.0) < 1
-    left = pick(able, 1 - load, 1.0)
+    fixed = larger(cost - grows * c.together, 0.0)
+    several = smaller(c.most - 1, 1.0)
+    able = rate * pick(c.most > 1, (decode + fixed) / c.most + grows, each) < 1
+    able = able & ((load < 1) | (several >= 1))
+    left = larger(1 - load, _SHORT)
     alone = each * load * (coming + variation * variation) / (2 * left) + busy * decode / 2
     spare = smaller(whole_steps(c.work, variation) - c.work, c.work)
     alone = alone + smaller(load, 1.0) * spare * prompt / c.work
-    alone = alone + larger(1 - load, 0.0) * meanwhile * cost / 2
-    several = smaller(c.most - 1, 1.0)
-    shared = _batched(c, rate, decode, each, coming=coming, busy=busy, left=left)
-    return pick(able, alone + several * (shared - alone), np.nan)
+    alone = alone + left * meanwhile * cost / 2
+    if not some(several > 0):
+        return pick(able, alone, np.nan)
+    shared = _batched(
+        c, rate, decode, grows, fixed=fixed, coming=coming, busy=busy, left=larger(1 - rate * grows, _SHORT)
+    )
+    return pick(able, pick(several < 1, alone, 0.0) * (1 - several) + several * shared, np.nan)
 
 
 def _batched(
-    c: Cadence, rate: PerSecond, decode: Seconds, each: Seconds, *, coming: Ratio, busy: Ratio, left: Ratio
-) -> Seconds:
+    c: Cadence, rate: PerSecond, decode: Seconds, each: Seconds, *, fixed: Seconds, coming: Ratio, busy: Ratio, left: Ratio
+) -> Seconds:  # fmt: skip
     r"""Return the wait of prompts that all go into the step after the one in which they come, and share it.
 
-    A step lasts :math:`T = t_{decode} + k \tau`, k the prompts that came in the one before: with :math:`\rho = \lambda \tau`,
-    :math:`E T = t_{decode} / (1 - \rho)` and :math:`\mathrm{var}\,T = a^2 \lambda \tau^2\,E T / (1 - \rho^2)`. A request comes
-    :math:`R = E T^2 / 2 E T` before the end of a step, and shares the next with those that came in it: :math:`R (1 + 2 \rho)`. Where
-    nobody decodes, an engine is idle until the next request comes: :math:`k = x + e^{-x}` of :math:`x = \lambda T`, and it is busy for
-    :math:`x / k` of the time.
+    A step lasts :math:`T = t_{decode} + k \tau`, k the prompts that came in the one before, and F longer where there are any. With
+    :math:`x = \lambda E T` of them on average, and :math:`\rho = \lambda \tau`,
+
+    .. math:: E T = t_{decode} + F (1 - e^{-x}) + \tau x, \qquad
+              \mathrm{var}\,T\,(1 - \lambda^2 (F e^{-x} + \tau)^2) = a^2 (\tau^2 x + F^2 e^{-x} (1 - e^{-x}) + 2 F \tau x e^{-x}) .
+
+    A request comes :math:`R = E T^2 / 2 E T` before the end of a step, and shares the next with those that came in it:
+    :math:`R (1 + 2 \rho)`. Where nobody decodes, an engine is idle until the next request comes: :math:`k = x + e^{-x}`, and it is busy
+    for :math:`x / k` of the time.
 
     Args:
-        each: time that a prompt adds; ``left``: :math:`1 - \rho`.
+        each: time that a prompt adds; ``fixed``: F; ``left``: :math:`1 - \rho`.
     """
     load = 1 - left
-    mean = decode / left
-    squared = mean * mean + coming * load * each * mean / (left * (1 + load))
+    x = rate * (decode + fixed) / left
+    for _ in range(_FEW_ROUNDS):
+        x = rate * (decode - fixed * np.expm1(-x)) / left
+    none = np.exp(-x)
+    mean = x / rate
+    spread = each * each * x + fixed * none * (fixed * (1 - none) + 2 * each * x)
+    follow = smaller(rate * fixed * none + load, _ALWAYS)
+    squared = mean * mean + coming * spread / (1 - follow * follow)
     shared = busy * squared / (2 * mean) * (1 + 2 * load)
     idle = np.exp(-rate * c.gaps * decode)
     if not some(idle > _RARE):
         return cast("Num", shared)
+    start = decode + fixed
     k: Num = 1.0
     for _ in range(_FEW_ROUNDS):
-        x = rate * (decode + each * k)
+        x = rate * (start + each * k)
         k = x + np.exp(-x)
-    x = rate * (decode + each * k)
-    mean = decode + each * k
+    mean = start + each * k
+    x = rate * mean
     squared = mean * mean + coming * x * each * each / (left * (1 + load))
     alone = x / k * squared / (2 * mean) * (1 + 2 * load)
     return cast("Num", shared + idle * (alone - shared))
 
 
 _RARE: Final = 0.01
-_FEW_ROUNDS: Final = 8
+_FEW_ROUNDS: Final = 6
 
 
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
-    packed: Seconds | None = None, more: Seconds = 0.0, passes: Later[Passes] | None = None,
+    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Later[Passes] | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -323,12 +342,22 @@ def pace(
         packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
             the same.
         more: what is left of a decode step when a request comes, beyond half of it, as ``lag`` counts.
+        grows: time that one more prompt adds to a step, of what comes at random; by default as much as each.
         passes: prompts by themselves; by default their times grow as their lengths do.
     """
     varied = question.variation if variation is None else variation
     if question.rate is not None:
         return _coming(
-            question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes, variation=varied, passes=passes
+            question,
+            c,
+            decode,
+            mixed,
+            requests=requests,
+            ranks=ranks,
+            lanes=lanes,
+            variation=varied,
+            grows=grows,
+            passes=passes,
         )
     slots = question.requests_per_slot
     steps = first_token(c, decode, mixed)
@@ -367,7 +396,7 @@ def pace(
 
 def _coming(
     question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count,
-    variation: Ratio, passes: Later[Passes] | None,
+    variation: Ratio, grows: Seconds | None, passes: Later[Passes] | None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request that comes at random.
 
@@ -375,16 +404,25 @@ def _coming(
     """
     rate = cast("Num", question.rate) / lanes
     cost = larger(mixed - decode, 0.0)
-    lone = c.chunks * (decode + cost / c.together)
+    usual = cost / c.together
+    more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
+    lone = c.chunks * (decode + larger(cost - more * (c.together - 1), 0.0))
     busy = -np.expm1(-requests)
     load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
     meanwhile = _any(load, ranks - 1)
-    wait = queue(c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=busy, meanwhile=meanwhile)
+    wait = queue(
+        c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=busy, grows=more, meanwhile=meanwhile
+    )
     steps = _disturbed(c, rate, decode, mixed, ranks)
     taken = share(steps, c.gaps)
     # Of those that came while it waited, all pass while it decodes; where it ends, few are left, as most steps pass none.
-    behind = larger(rate * (lone + wait) * (1 - share(taken, load)), 0.0) * c.chunks / c.together
-    disturbed = smaller(steps + behind * share(mixed, (1 - load) * mixed + load * decode), c.gaps)
+    left = rate * (lone + wait) * c.chunks / c.together
+    clears = share(mixed, (1 - load) * mixed + load * decode)
+    behind = larger(left * (1 - share(taken, load)), 0.0) * clears
+    # An answer may end before they have passed: at first prompts pass in as many steps as they find an engine busy.
+    lasts = share(behind, larger(load - taken, _SHORT))
+    behind = behind * -np.expm1(-share(c.gaps, lasts))
+    disturbed = smaller(steps + behind, c.gaps)
     waits = Waits(
         front=0.0, mean=lone + wait, passes=_by_themselves(lone, variation) if passes is None else passes, step=decode, lasts=mixed,
         met=busy, often=larger((1 - 1 / c.most) * load, (1 - load) * meanwhile),
@@ -414,15 +452,27 @@ def _disturbed(c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, ran
     return c.gaps * share(taken * decode, taken * decode + (1 - taken) * mixed)
 
 
-def saturation(c: Cadence, decode: Seconds, mixed: Seconds, *, places: Count, ranks: Count, lanes: Count) -> PerSecond:
+def saturation(
+    c: Cadence,
+    decode: Seconds,
+    mixed: Seconds,
+    *,
+    places: Count,
+    ranks: Count,
+    lanes: Count,
+    grows: Seconds | None = None,
+) -> PerSecond:
     """Return the most requests a second that a service answers when they come at random: what its prompts, or its places, allow.
 
     Args:
         c: the cadence with all of the ``places`` taken, and ``decode`` and ``mixed`` its steps.
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas.
+        grows: time that one more prompt adds to a step; by default as much as each.
     """
     cost = larger(mixed - decode, 0.0)
-    each = c.chunks * pick(c.most > 1, decode / c.most + cost / c.together, mixed)
+    usual = cost / c.together
+    more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
+    each = c.chunks * pick(c.most > 1, (mixed - more * c.together) / c.most + more, mixed)
     low: Num = 0.0 * each
     high: Num = lanes / each
     for _ in range(_HALVINGS):

@@ -29,6 +29,7 @@ from roofline.operators.serving_memory import as_served, drafting
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import asked_of_service, estimate
+from roofline.planner.evaluation import answer
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,
@@ -131,7 +132,7 @@ def pools(
     alone = estimate(attrs.evolve(lone, batch=lanes), reads, prefill_layout, **machine)
     driver, read = alone.calibration.engine, q.input - q.cached
     together = ranks * larger(floor(driver.budget / read), 1.0)
-    full = estimate(attrs.evolve(lone, batch=lanes * together), reads, prefill_layout, **machine)
+    full = answer(attrs.evolve(lone, batch=lanes * together), alone.system, prefill_layout, alone.calibration)
     first = cast("Num", alone.ttft)
     lane = Lanes(lanes, first, cast("Num", full.ttft), together)
     sent = transfer(q, reads, decodes, prompts=prefill_layout, layout=layout, profile=alone.calibration)
@@ -139,11 +140,17 @@ def pools(
     gaps = larger(q.output - 1, 0.0)
     # As much cache is kept free for the rest of an answer as on chips that do both.
     kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
-    most = larger(estimate(attrs.evolve(asked, context=kept), decodes, layout, **machine).max_concurrency, 1.0)
+    roomy = estimate(attrs.evolve(asked, context=kept), decodes, layout, **machine)
+    most = larger(roomy.max_concurrency, 1.0)
+
+    def decoded(batch: Count) -> Seconds:
+        """Return the time per token with so many requests that decode."""
+        one = attrs.evolve(asked, batch=larger(batch, _FEWEST))
+        return cast("Num", answer(one, roomy.system, layout, roomy.calibration).tpot)
+
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):
-        step = estimate(attrs.evolve(asked, batch=larger(decoding, _FEWEST)), decodes, layout, **machine)
-        tpot = cast("Num", step.tpot)
+        batch, tpot = decoding, decoded(decoding)
         spent = gaps * tpot
         going = Round(
             lane,
@@ -162,12 +169,14 @@ def pools(
             decoding = larger(smaller(usual * share(spent, steady.cycle), most), smaller(usual, 1.0))
         else:
             decoding = smaller(smaller(q.rate, lane.most_per_second) * spent, most)
+        if np.array_equal(batch, decoding):
+            break
+    step = estimate(attrs.evolve(asked, batch=larger(batch, _FEWEST)), decodes, layout, **machine)
     rules: tuple[Rule, ...] = ()
     if q.rate is None:
         able = share(decoding, spent)
     else:
-        busiest = estimate(attrs.evolve(asked, batch=most), decodes, layout, **machine)
-        able = share(most, gaps * cast("Num", busiest.tpot))
+        able = share(most, gaps * decoded(most))
         rules = (
             Rule(
                 "pools_saturate",

@@ -91,6 +91,8 @@ _LOOKED: Final = 16
 _NEARLY: Final = 0.01
 """By how much the rate and the power of a priced pair may differ from those of its answer in full."""
 _MOST_POOL_LINES: Final = 8
+_ROUNDED: Final = 2.0**-30
+"""More than rates are rounded by."""
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]
@@ -511,20 +513,27 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def best(self) -> Estimate | None:
         """The best plan that is kept, in full; None if there is none."""
+        return self.beating(0.0)
+
+    def beating(self, rate: float) -> Estimate | None:
+        """Return the best plan if it makes so many tokens/s at least; None if there is none. Of plans that make less few are estimated."""
         kept = [each.place for each in self.confirmations if each.met]
-        place = kept[0] if kept else self._leader
+        place = kept[0] if kept else self._leader(rate)
         if place is None:
             return None
         est = self.at(place)
+        if not cast("float", est.tokens_per_second) >= rate:
+            return None
         held = f", with {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
         said = f"configuration {short(est)}: {self._sought} of {self._priced:,} configurations{held}"
         return est.noted([*self.notes, said, *self._checked])
 
-    @property
-    def _leader(self) -> int | None:
-        """The place of the best plan that fits and keeps the limits, in closed form."""
+    def _leader(self, rate: float) -> int | None:
+        """Return the place of the best plan that fits and keeps the limits, in closed form; None where all make less than a rate."""
         if self.objective == "tokens_per_second_per_chip" and not self.percentiles and not self._filling:
-            return self.survey.best(self.limits)[0]
+            # All of them are on as many chips.
+            ranks = float(self.survey.layouts.select(0).ranks)
+            return self.survey.best(self.limits, (1 - _ROUNDED) * rate / (ranks / self.survey.system.ranks_per_chip))
         return int(self._top[0]) if self._count else None
 
     @property

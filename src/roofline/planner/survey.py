@@ -170,16 +170,25 @@ class Survey:
             progress=progress,
         )
 
-    def best(self, *limits: Mapping[str, float]) -> list[int | None]:
-        """Return under each of some limits on times the place of the plan with the most tokens/s, counted row by row.
+    def best(self, limits: Mapping[str, float], above: float = 0.0) -> int | None:
+        """Return the place of the plan with the most tokens/s under limits on times, counted row by row.
 
         Of two as good it is the one with the lesser TPOT; None where no plan fits and keeps the limits.
-        """
-        known = self._narrowed(limits)
-        return [_first(known, each) for each in limits]
 
-    def _narrowed(self, limits: tuple[Mapping[str, float], ...]) -> _Known:
-        """Return what is known once every plan that may be the best under any of some limits was estimated."""
+        Args:
+            above: tokens/s per chip that the plan has to make: None where it makes less.
+        """
+        known = self._narrowed(limits, above)
+        found = np.flatnonzero(known.accepted(limits))
+        rate = known.rate.flat[found]
+        if not np.max(rate, initial=-np.inf) >= above:
+            return None
+        alike = found[rate == rate.max()]
+        speed = np.nan_to_num(1 / known.tpot.flat[alike], nan=0.0)
+        return int(alike[np.argmax(speed)])
+
+    def _narrowed(self, limits: Mapping[str, float], above: float) -> _Known:
+        """Return what is known once every plan that may be the best under limits was estimated."""
         if self._plans is not None or self.requests is None:
             whole = _Known.none(self.shape)
             whole.add(slice(None), self.plans)
@@ -189,10 +198,10 @@ class Survey:
         for wide, narrow in pairwise(grids):
             between = np.flatnonzero(narrow & ~wide)
             places = np.arange(len(wide))
-            below = np.maximum.accumulate(np.where(wide, places, 0))[between]
-            above = np.minimum.accumulate(np.where(wide, places, len(wide))[::-1])[::-1][between]
-            open_ = np.logical_or.reduce([_hopeful(known, below, above, each) for each in limits])
-            chunk, load = np.nonzero(open_ & ~known.estimated[:, between])
+            low = np.maximum.accumulate(np.where(wide, places, 0))[between]
+            high = np.minimum.accumulate(np.where(wide, places, len(wide))[::-1])[::-1][between]
+            hopeful = _hopeful(known, low, high, limits, above)
+            chunk, load = np.nonzero(hopeful & ~known.estimated[:, between])
             self._estimate(known, chunk, between[load])
         return known
 
@@ -228,24 +237,13 @@ def _grid(which: Places, stride: int) -> NDArray[np.bool_]:
     return np.asarray(out)
 
 
-def _hopeful(known: _Known, below: Places, above: Places, limits: Mapping[str, float]) -> NDArray[np.bool_]:
-    """Return where a load between two that are known, each a place, may keep limits and make more than all that is known."""
-    least = np.max(known.rate, initial=0.0, where=known.accepted(limits))
-    both = known.estimated[:, below] & known.estimated[:, above]
-    most = np.fmax(known.rate[:, below], known.rate[:, above]) * (1 + RATE_SLACK)
-    tpot = np.fmin(known.tpot[:, below], known.tpot[:, above]) * (1 - TPOT_SLACK)
+def _hopeful(known: _Known, low: Places, high: Places, limits: Mapping[str, float], above: float) -> NDArray[np.bool_]:
+    """Return where a load between two that are known, each a place, may keep limits and make as much as ``above`` and all that is known."""
+    least = np.max(known.rate, initial=above, where=known.accepted(limits))
+    both = known.estimated[:, low] & known.estimated[:, high]
+    most = np.fmax(known.rate[:, low], known.rate[:, high]) * (1 + RATE_SLACK)
+    tpot = np.fmin(known.tpot[:, low], known.tpot[:, high]) * (1 - TPOT_SLACK)
     return np.asarray(both & (most >= least) & ~(tpot > limits.get("tpot", np.inf)))
-
-
-def _first(known: _Known, limits: Mapping[str, float]) -> int | None:
-    """Return the place of the best plan known, counted row by row; None where none keeps the limits."""
-    found = np.flatnonzero(known.accepted(limits))
-    if not found.size:
-        return None
-    rate = known.rate.flat[found]
-    alike = found[rate == rate.max()]
-    speed = np.nan_to_num(1 / known.tpot.flat[alike], nan=0.0)
-    return int(alike[np.argmax(speed)])
 
 
 def survey(

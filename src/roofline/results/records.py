@@ -197,6 +197,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "interval": {name: _ends(pair) for name, pair in intervals.items()},
         "evidence": _evidence(est),
         **({"limits": [each.record(each.of(est)) for each in est.limits], "meets_limits": bool(est.meets)} if est.limits else {}),
+        "rough": list(est.rough),
         "warnings": list(est.question.model.notices),
         "assumptions": list(est.assumptions),
     }  # fmt: skip
@@ -380,6 +381,7 @@ def brief(est: Training) -> dict[str, Any]:
         "micro_batch": counted(q.micro_batch),
         "recompute": q.recompute,
         "step_time_s": float(est.step_time),
+        "step_time_p99_s": float(est.step_time_p99),
         "tokens_per_s": float(est.tokens_per_second),
         "tokens_per_s_per_chip": float(est.tokens_per_second_per_chip),
         "mfu": float(est.mfu),

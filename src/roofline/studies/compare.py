@@ -431,8 +431,6 @@ def compare(
         first, whole = found(made), placed.get("chips")
         if searched is not None:
             searched(first)
-        # What is estimated for one of the limits serves the others.
-        first.survey.best(*({"ttft": patience, "tpot": limit} for limit in limits))
         row = {limit: _best(first.with_limits(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
@@ -513,10 +511,8 @@ def _searched(model: Model, rack: System, *, split: bool, **words: Any) -> Searc
 
 def _best(found: Search, chips: int | None) -> Service | None:
     """Return the service with the most tokens a second on all chips, of those that keep the limits."""
-    one, two = found.best, None if found.disaggregated is None else _filled(found.disaggregated, chips)
-    if one is None or two is None:
-        return two if one is None else one
-    return two if two.tokens_per_second > (one.tokens_per_second or 0.0) else one
+    two = None if found.disaggregated is None else _filled(found.disaggregated, chips)
+    return found.best if two is None else found.beating(float(two.tokens_per_second)) or two
 
 
 def _filled(apart: Splits, chips: int | None) -> Pools | None:
