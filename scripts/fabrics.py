@@ -199,7 +199,7 @@ def spreads(rows: Sequence[Row]) -> list[list[object]]:
     Quantiles of log(measured / predicted), sources weighing alike. Between nodes a fabric has errors of its own.
     """
     exchange = np.array([r.message.collective in ("dispatch", "combine") for r in rows])
-    inner = np.array([not r.fabric for r in rows]) & ~exchange
+    inner = np.array([r.nodes <= 1 for r in rows]) & ~exchange
     large = np.array([r.message.size > LARGE for r in rows])
     off, source = -errors(rows), np.array([r.group for r in rows])
     out = []
@@ -362,7 +362,13 @@ def covered(rows: Sequence[Row]) -> list[str]:
     found = {
         c: np.array(
             [
-                ends(r.message.collective, r.fabric, float(cost.latency / cost.time), float(cost.error), c)
+                ends(
+                    r.message.collective,
+                    r.fabric if r.nodes > 1 else "",
+                    float(cost.latency / cost.time),
+                    float(cost.error),
+                    c,
+                )
                 for r, cost in zip(rows, costs, strict=True)
             ]
         )

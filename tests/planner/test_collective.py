@@ -191,3 +191,14 @@ def test_what_cann_exchanges_hardly_depends_on_bytes(ranks, out, back):
             kind, 128 * bytes_, "cloudmatrix384", ranks=ranks, algorithm="low-latency", library="cann"
         )
         assert found.time == pytest.approx(measured, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "measured"), [("dispatch", 946176.0, 559.1e-6), ("combine", 1835008.0, 514.9e-6)]
+)
+def test_a_thread_of_the_host_sends_on_efa(kind, size, measured):
+    # DeepEP V1 over NVSHMEM and libfabric, two nodes of eight B300, 128 tokens of a rank.
+    words = {"ranks": 16, "algorithm": "low-latency"}
+    found = rl.collective(kind, size, "p6-b300-48xlarge", tokens=128, **words)
+    assert found.time == pytest.approx(measured, rel=0.15)
+    assert found.time > 4 * rl.collective(kind, size, "p6-b300-48xlarge", **words).time

@@ -62,6 +62,13 @@ def collective_(
             name=["--copies", "--topk"], converter=to_whole, help="Experts of a token, of a dispatch or combine."
         ),
     ] = 8,
+    tokens: Annotated[
+        int,
+        Parameter(
+            converter=to_whole,
+            help="Tokens of a rank, where a thread of the host sends for the kernels of a dispatch or combine (EFA).",
+        ),
+    ] = 0,
     groups: Annotated[
         int,
         Parameter(
@@ -99,6 +106,7 @@ def collective_(
         plane=plane,
         per_node=per_node,
         copies=copies,
+        tokens=tokens,
         groups=groups,
         top_groups=top_groups,
         library=library,

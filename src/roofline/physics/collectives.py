@@ -68,8 +68,9 @@ eight B200, where a ring reaches 335 to 291 (Together AI, 2026-05-02)."""
 _JOINED: Final = 0.88
 """Part of its rate inside a node that an all-reduce added up by the switch reaches where nodes are joined as well: each rank copies its share
 between the switch and the card. 249 to 257 GB/s over two nodes of eight H100 (four sources), 274 in one; 341 over two racks of 64 GB200, 423 in one."""
-_HOSTED_STEP: Final = 10 * MICRO
-"""A step of a tree between hosts that one NVLink domain joins: 13 us over one tray of four GB300, 50 over four trays (tables of aiconfigurator)."""
+_HOSTED_STEP: Final = 14 * MICRO
+"""A step of a tree between hosts that one NVLink domain joins, between what two sources say: 9 us over four trays of GB300 (13 us in one tray, 50
+over four, tables of aiconfigurator), 20 over two racks of sixteen trays of GB200 (195 us for 256 B, Oracle)."""
 _PEER: Final = 0.15
 """Steps that each further peer between nodes costs an all-to-all: 42 us over 2 x 8 B300, of which 15 for eight peers."""
 _HANDSHAKE: Final = 2

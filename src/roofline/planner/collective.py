@@ -72,6 +72,7 @@ class CollectiveWords(TypedDict):
     plane: str | None
     per_node: float | None
     copies: float
+    tokens: float
     groups: float
     top_groups: float
     library: str | None
@@ -333,6 +334,7 @@ def collective(
     plane: str | None = None,
     per_node: float | None = None,
     copies: float = 8.0,
+    tokens: float = 0.0,
     groups: float = 1.0,
     top_groups: float = 1.0,
     library: str | None = None,
@@ -352,6 +354,8 @@ def collective(
         plane: another network of the system that carries the message, such as ``VPC`` of a CloudMatrix.
         per_node: ranks that take part on each node, or of each rack's NVLink partition; by default all that the tier inside the network joins.
         copies: experts of each token, of a dispatch or combine.
+        tokens: of each rank, of a dispatch or combine whose low-latency kernels reach the cards through a thread of the host: that takes
+            the ``post`` of the fabric for each copy that leaves a node (EFA, TCPX, Slingshot); 0 where the GPU writes to the card itself.
         groups: equal parts of the ranks that the router of a dispatch or combine chooses among (``n_group``); 1 for any.
         top_groups: parts that the experts of one token lie in at most (``topk_group``).
         library: what exchanges the tokens of a dispatch or combine, a key of :data:`roofline.hardware.constants.EXCHANGES`; by default
@@ -388,9 +392,19 @@ def collective(
             raise unknown("library", library, tuple(EXCHANGES))
         profile = profile if profile.level == "ideal" else profile.on(library)
     parts, among = number(groups, "groups"), number(top_groups, "top_groups")
+    refuse("tokens", number(tokens, "tokens"), 0.0, _MOST)
     refuse("groups", parts, 1.0, float(np.min(group)), whole=True)
     refuse("top_groups", among, 1.0, float(np.min(parts)), whole=True)
-    message = Message(named, KINDS[named], buffer, group, copies=number(copies, "copies"), groups=parts, among=among)
+    message = Message(
+        named,
+        KINDS[named],
+        buffer,
+        group,
+        copies=number(copies, "copies"),
+        rows=number(tokens, "tokens"),
+        groups=parts,
+        among=among,
+    )
     if named == "send-recv":
         message, tiers = shifted(buffer, group, tiers)
     cost = price(message, tiers, profile, ways)
@@ -407,7 +421,7 @@ def collective(
         c.fabric.name for c in climb(tiers, message.group, message.stride) if c.fabric is not None and np.any(c.fan > 1)
     ]
     options: CollectiveWords = {
-        "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "per_node": per_node, "copies": copies,
+        "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "per_node": per_node, "copies": copies, "tokens": tokens,
         "groups": groups, "top_groups": top_groups, "library": library, "level": level,
     }  # fmt: skip
     return Collective(

@@ -126,6 +126,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "lengths": "distribution of the lengths of drawn requests, a name of :data:`roofline.inference.traces.LENGTHS`; by default "
     "``lognormal``, or ``fixed`` where ``variation`` is 0",
     "burstiness": "shape of the gaps between drawn requests: 1 for a Poisson process (the default), less for bursts",
+    "swing": "the rate of drawn requests swings by this part of its mean over a day of 24 hours; by default it is steady",
     "seed": "of the random numbers (0)",
     # A prefill pool, and the scheduler of a simulation
     "prefill_layout": "layout of the prefill pool; by default the best on ``prefill_chips``",
@@ -457,6 +458,7 @@ class DrawnWords(TypedDict, total=False):
     requests_per_slot: float | None
     lengths: str | None
     burstiness: float
+    swing: float
     seed: int
 
 
@@ -544,6 +546,9 @@ class GridWords(TypedDict, total=False):
 
     chips: int | Sequence[int] | None
     layout: Layout | None
+    prefill_chips: int | Sequence[int] | None
+    prefill_layout: Layout | None
+    prefill_tp: Num | None
     dtype: Words | None
     kv_dtype: Words | None
     vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None

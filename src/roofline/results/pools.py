@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, share, smaller
+from roofline.core.arrays import Mask, larger, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.signatures import typed_methods
 from roofline.core.text import counted
-from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
+from roofline.core.units import MILLION, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import COVERAGE, scaled
@@ -341,6 +341,20 @@ class Pools(Derived):
     def fits(self) -> Mask:
         """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
         return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & kept(self.rules)
+
+    @property
+    def laws(self) -> tuple[Rule, ...]:
+        """Every condition on both pools, the prefill pool's first: those of its layout, that its chips hold their part, those of both."""
+        enough = self.answers.max_concurrency >= 1
+        held = Rule("memory", enough, "weights, and the cache of one request, exceed the memory of a chip")
+        pools = (("prefill", self.prompts.laws), ("decode", (*self.answers.rules, held)))
+        own = (rule.of_pool(name) for name, rules in pools for rule in rules)
+        return (*own, *self.rules)
+
+    @property
+    def fullest(self) -> Bytes:
+        """Bytes on the fullest chip of either pool."""
+        return larger(self.prompts.fullest, self.answers.fullest)
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -381,6 +381,7 @@ def brief(est: Training) -> dict[str, Any]:
         "micro_batch": counted(q.micro_batch),
         "recompute": q.recompute,
         "step_time_s": float(est.step_time),
+        "step_time_p99_s": float(est.step_time_p99),
         "tokens_per_s": float(est.tokens_per_second),
         "tokens_per_s_per_chip": float(est.tokens_per_second_per_chip),
         "mfu": float(est.mfu),
