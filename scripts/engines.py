@@ -491,8 +491,23 @@ without any run of the same kind, named in the title; kernels and links keep the
 - Services with drafts that nobody stated (quality C) are 1.5 to 2 times quicker than predicted without drafts. Where drafts are stated and
   their acceptance is not, a head trained afterwards is taken to keep 63 % of them, as published; Qwen3 under SGLang on Ascend is then
   within 43 %, and mostly still too quick.
-- vLLM with experts over data-parallel ranks on H200 (MiniMax-M2.5, 1 to 2 requests a rank) is predicted 1.7 to 2.0 times too quick. The time
-  that ranks spend to agree on each step is in no constant.
+- MiniMax-M2.5 under vLLM on 8 H200, days after the model appeared: 1.4 to 2.0 times longer a token at 4 to 16 requests than predicted, with
+  attention cut over tensor ranks as with data-parallel ones, and prompts pass at 20,000 tokens/s, a third of what is predicted. The scripts are
+  called work in progress by their authors, and under SGLang on H100 the same model is within 13 %: no constant stands for it.
+- One burst of 998 prompts of 8,000 tokens under vLLM on 8 H200 (Kimi-K2-Thinking): the rate is within 15 %, the mean TPOT is
+  0.38 s where 0.19 s are predicted, the mean time between tokens 0.11 s. Answers end on their own: short ones, which end while nearly every step
+  passes a prompt, count as much in a mean over requests as long ones.
+- vLLM of late 2025 with block-scaled fp8 experts cut over ranks (Qwen3-235B on 4 and 8 H100, DeepSeek-V3 on 8 B200, from the collection of power
+  measurements): 10 to 15 us longer for each expert that is hit in a step. Until pull request 29346 (November 2025) these GEMMs went
+  through DeepGEMM, which the makers of the engine found slower for them; timings here are of a release of August 2026. Those rows do not state a release.
+- The same collection at 128 requests and more, dense models too: 1.2 to 1.4 times longer a token than predicted, as if one process could send
+  no more than some 7,000 tokens/s. Runs of vLLM 0.16 send 18,800 tokens/s, so that is no constant of the newest release.
+- SGLang without a release (`main`, branches, or none) is priced as the newest, with graphs cut at attention, though most of these runs are
+  older than that default (April 2026). Without the graphs two of five such cells fit better and three worse.
+- Decode pools of SGLang that wait for prompts (gpt-oss-120b on H200, short answers): 7 to 9 ms a token with few requests left in the pool, where 4.5 to
+  6 ms are predicted; each step also asks for transfers that have arrived.
+- MiniMax-M2.5 in fp8 under vLLM on two B200 (InferenceX): at 512 requests nobody waits for a place although a cache in 16 bits, which the row
+  leaves open and the script of that model does not change, is full at 300: TTFT is predicted 5 to 33 times too long in five runs.
 
 ## What disaggregation buys
 
@@ -501,10 +516,12 @@ ranks of a replica; each rank has a scheduler of its own. DeepSeek-R1 under Tens
 times the measured TPOT, and is 0.8 to 1.2 times since, with prompts on chips of their own. And prompts of any rank hold up all ranks, unless
 they are held back until all have some, as TensorRT-LLM does (`gathered`).
 
-DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 48 % more tokens/s a chip than one at 1,024 tokens in and
-out without drafts, 20 % more with one draft token; 110 and 41 % more at 8,192 in. Published pairs of runs gain -18 to +57 %; their drafts are
-not recorded. One pool on B200 without recorded drafts is predicted 1.0 to 1.3 times too slow in releases without drafts, so the gain is still
-an upper end. At 20 ms it is several times, as one pool cannot pass prompts of thousands of tokens within the limit.
+The third is how one pool passes prompts. A step with prompts that no graph has captured is bound by the host's launches, some 1,500 of
+them for DeepSeek-R1; tuned launches on Blackwell capture such steps too, cut at attention (InferenceX, dsr1_fp8_b200_trt.sh and dsr1_fp4_b200_trt.sh:
+enable_piecewise_cuda_graph). DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 37 % more tokens/s a chip than one
+at 1,024 tokens in and out without drafts (70 % where steps with prompts are launched kernel by kernel), 15 % more with one draft token; 92 and 35 % more at
+8,192 in. Published pairs of runs gain -18 to +57 %; their drafts are not recorded. At 20 ms it is 65 to 350 %, as one pool can hardly
+pass prompts of thousands of tokens within the limit.
 
 ## Constants
 

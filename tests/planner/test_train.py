@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import roofline as rl
 import strategies as made
 from roofline import catalog, plots
+from roofline.hardware.frameworks import STATES
 from roofline.physics import pricing
 from roofline.physics.pipeline import SCHEDULES
 from roofline.physics.pricing import prices
@@ -439,3 +440,55 @@ def test_limits_have_units(found):
             found.with_limits(**{name: value})
     assert found.with_limits(memory="60GB").limits == {"memory": 60e9}
     assert found.with_limits(memory="60 GiB", step_time="20s").with_limits(memory=None).limits == {"step_time": 20.0}
+
+
+STEP = {
+    "global_batch": 64,
+    "seq_len": 4096,
+    "dp": 8,
+    "tp": 1,
+    "pp": 1,
+    "ep": 8,
+    "micro_batch": 1,
+    "sharding": "zero1",
+    "recompute": "none",
+}
+WORDS = st.lists(st.sampled_from(sorted(STATES)), unique=True, max_size=4)
+
+
+@given(st.sampled_from(["generic", "megatron", "torchtitan", "mindspeed"]), WORDS)
+def test_states_of_a_framework_are_what_a_run_that_states_them_is_priced_with(framework, states):
+    """``train`` and ``validate`` mean the same by a word, whichever way it is given."""
+    software = "+".join(states)
+    est = rl.train("qwen3-30b-a3b", "dgx-h100", framework=framework, software=software or None, dtype="bf16", schedule="1f1b", vpp=1, cp=1, sequence_parallel=False, **STEP)  # fmt: skip
+    row = {"model": "qwen3-30b-a3b", "system": "dgx-h100", "chips": 8, "dtype": "bf16", "framework": framework, "vpp": 1, "cp": 1, "sequence_parallel": 0, "step_time_s": 1.0, **STEP}  # fmt: skip
+    # Where a run says nothing, the recipe of its framework does.
+    eager = framework == "torchtitan" and "eager" not in states
+    (found,) = rl.validate([row | {"software": "+".join([*states, *(["compiled"] if eager else [])])}]).predictions
+    even = step(attrs.evolve(est.question, imbalance=1.0), est.system, est.layout, est.calibration)
+    assert found.predicted == pytest.approx(float(even.step_time))
+
+
+@given(WORDS)
+def test_states_come_in_any_order_and_graphs_never_slow_a_step(states):
+    def time(words):
+        return float(rl.train("qwen3-30b-a3b", "dgx-h100", framework="megatron", software=words, **STEP).step_time)
+
+    plain = [each for each in states if each not in ("eager", "unfused_attention", "full_graph", "partial_graphs")]
+    assert time(plain) == pytest.approx(time(plain[::-1]))
+    assert time([*plain, "full_graph"]) <= time([*plain, "partial_graphs"]) <= time(plain) * (1 + 1e-9)
+    assert time(plain) <= time([*plain, "eager"]) * (1 + 1e-9)
+
+
+def test_a_word_of_the_software_that_is_none():
+    with pytest.raises(rl.QuestionError, match="did you mean full_graph or partial_graphs"):
+        rl.train("llama-3.1-8b", "dgx-h100", global_batch=64, software="graph")
+
+
+@pytest.mark.parametrize(("framework", "each"), [("generic", 4), ("megatron", 2), (None, 4)])
+def test_gradients_are_accumulated_as_the_framework_does(framework, each):
+    words = {"global_batch": 64, "dp": 8, "tp": 1, "pp": 1, "sharding": "zero1"}
+    est = rl.train("llama-3.1-8b", "dgx-h100", framework=framework, **words)
+    assert float(est.memory.gradients) == pytest.approx(each * 8.03e9, rel=0.01)
+    own = rl.train("llama-3.1-8b", "dgx-h100", framework=framework, gradient_bytes=4.0, **words)
+    assert float(own.memory.gradients) == pytest.approx(4 * 8.03e9, rel=0.01)

@@ -288,8 +288,7 @@ def _turned(est: Any, name: str) -> Any:
 
 def _reasons(wanted: Wanted, est: Any) -> Iterable[Rule]:
     """Yield every rule by which a plan may be rejected, in their order."""
-    yield from est.rules
-    yield Rule("memory", est.memory.total <= est.capacity, "does not fit into the memory of a chip")
+    yield from est.laws
     for name, limit in wanted.limits:
         value = measure(est, name)
         if value is None:

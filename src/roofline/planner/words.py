@@ -546,6 +546,9 @@ class GridWords(TypedDict, total=False):
 
     chips: int | Sequence[int] | None
     layout: Layout | None
+    prefill_chips: int | Sequence[int] | None
+    prefill_layout: Layout | None
+    prefill_tp: Num | None
     dtype: Words | None
     kv_dtype: Words | None
     vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None
