@@ -220,7 +220,7 @@ def test_percentiles_of_requests_that_come_at_random(load, part):
 # Requests that come at a rate ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0.01, 1.0, 8.0, 16.0, 18.0])
+@pytest.mark.parametrize("rate", [0.01, 1.0, 8.0, 16.0, 19.0])
 def test_littles_law(rate):
     est = rl.estimate(rl.Serve(MODEL, rate=rate), RACK, rl.Layout(replicas=8))
     assert est.fits

@@ -28,6 +28,7 @@ ROUGH: Final[Mapping[str, str]] = {
     "lock-step": "attention ranks work in lock-step and pass prompts most of the time",
     "idle-ranks": "some attention ranks have no request while others decode",
     "just-full": "the cache is just full: the wait for a place is a small difference of large numbers",
+    "busy-lanes": "the lanes that prefill are busy most of the time: the wait for one depends on how evenly requests come",
     "preemption": (
         "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out; "
         "TPOT is longer and rates are lower than stated, by a fifth to more than a half in simulations"
@@ -75,13 +76,20 @@ def reasons(
     return tuple(code for code, where in found.items() if np.any(where))
 
 
-def note(codes: tuple[str, ...], question: Serve, system: System, layout: Layout, engine: Engine) -> tuple[str, ...]:
-    """Return what an answer says of it: the codes, their sentences, and the command that simulates the same."""
+def note(
+    codes: tuple[str, ...], question: Serve, system: System, layout: Layout, engine: Engine, *, prefill: Layout | None = None
+) -> tuple[str, ...]:  # fmt: skip
+    """Return what an answer says of it: the codes, their sentences, and the command that simulates the same.
+
+    Args:
+        prefill: layout of a prefill pool.
+    """
     if not codes:
         return ()
+    pool = "" if prefill is None else f" --prefill-chips {float(np.ravel(prefill.ranks)[0]):g}"
     why = "; ".join(ROUGH[code] for code in codes)
     return (
-        f"rough closed form ({', '.join(codes)}): {why}. simulate follows every request: {command(question, system, layout, engine)}",
+        f"rough closed form ({', '.join(codes)}): {why}. simulate follows every request: {command(question, system, layout, engine)}{pool}",
     )
 
 

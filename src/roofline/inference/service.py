@@ -32,7 +32,7 @@ from roofline.operators.memory import Footprint
 from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
-from roofline.physics.percentiles import Gaps, Passes, lengths
+from roofline.physics.percentiles import Gaps, Passes, lengths, mean_of
 from roofline.physics.queueing import (
     Cadence,
     Pace,
@@ -120,7 +120,7 @@ def _running(
     mixed = step(both, system, layout, calibration, served)
     passes = Later(
         partial(
-            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=varied, served=served,
+            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation, served=served,
             decode=plain.time,
         )
     )  # fmt: skip
@@ -173,12 +173,18 @@ def _passes(
     served: Count, decode: Seconds,
 ) -> Passes:  # fmt: skip
     """Price prompts of every length by themselves, as the percentiles of their times are asked for."""
-    length = larger(lengths(read, variation, np.ndim(decode)), 1.0)
+    # What is cached is the same of all prompts, as far as they are as long; a quarter of the mean is passed at least.
+    prompts = lengths(read + cached, variation, np.ndim(decode))
+    length = larger(prompts - cached, _RARELY * read)
+    length = larger(length * share(read, mean_of(length)), 1.0)
     chunks = ceil(length / chunk)
     asked = evolve(both, prompts=1.0, chunk=length / chunks, past=cached + (length - length / chunks) / 2)
     own = chunks * step(asked, system, layout, calibration, served).time
     # Where others wait, no chunk is left half empty.
     return Passes(own, larger(own - (chunks - length / chunk) * decode, own * _LEAST))
+
+
+_RARELY: Final = 0.25
 
 
 def _growth(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Seconds:

@@ -60,7 +60,7 @@ def lengths(mean: Count, variation: Ratio, axes: int = 0) -> Count:
     sigma = np.sqrt(np.log1p(variation * variation))
     z = _NORMAL.reshape(-1, *(1,) * max(np.ndim(mean * sigma), axes))
     out = np.exp(sigma * z)
-    return cast("Num", mean * out / _mean(out))
+    return cast("Num", mean * out / mean_of(out))
 
 
 def _on(ends: Num, axes: int) -> Any:
@@ -73,8 +73,8 @@ def _middle(ends: Any) -> Any:
     return (ends[1:] + ends[:-1]) / 2
 
 
-def _mean(ends: Any) -> Any:
-    """Return the mean of what lies evenly between the ends of cells."""
+def mean_of(ends: Any) -> Any:
+    """Return the mean of what lies evenly between its values at :data:`EDGES`."""
     return np.tensordot(_WEIGHTS, _middle(ends), 1)[()]
 
 
@@ -211,8 +211,8 @@ class Waits:
         axes = np.ndim(self.mean + self.front + self.place + self.bunched)
         own, each = _on(passes.own, axes), _on(passes.each, axes)
         most = larger(self.mean - self.front, 0.0)
-        own = own * smaller(share(most, _mean(own)), 1.0)
-        behind = larger(most - _mean(own), 0.0)
+        own = own * smaller(share(most, mean_of(own)), 1.0)
+        behind = larger(most - mean_of(own), 0.0)
         known = np.isfinite(most + self.place)
         behind = pick(known, behind, 0.0)
         meets = (1 - self.often) * self.met * (self.begins + self.step) / 2 + self.often * self.lasts / 2

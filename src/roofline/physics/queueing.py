@@ -382,7 +382,7 @@ def pace(
     later = larger(1 - weight, _SHORT)
     lone = c.chunks * (decode + cost / c.together)
     # Of those that decode as many come back as an engine passes: what varies is how far lengths draw them apart.
-    least = requests * c.decoding * _drawn_apart(question.variation, varied)
+    least = requests * c.decoding * drawn_apart(question.variation, varied)
     crossed = share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed)
     own = smaller(share(c.passing * larger(requests - 1, 0.0), larger(requests, 1.0) * c.mixed), 1.0)
     waits = Waits(
@@ -436,7 +436,7 @@ def _by_themselves(lone: Seconds, variation: Ratio) -> Later[Passes]:
     return Later(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
 
 
-def _drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
+def drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
     r"""Return the variance of how many decode, over their number, where an engine passes prompts without a pause.
 
     Prompts that follow each other with a variance :math:`c^2` start answers whose times G have the distribution F:

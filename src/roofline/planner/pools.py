@@ -22,6 +22,7 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference import roughness
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
@@ -120,7 +121,8 @@ def pools(
     q = asked_of_service(what, rest(words, EngineWords, DegreeWords, PrefillPoolWords))
     model = q.model
     usual: Num = 64.0 if q.concurrency is None else q.concurrency
-    context = larger(q.input + q.output / 2, 1.0)
+    # A long answer is met for longer than a short one (renewal theory).
+    context = larger(q.input + q.output / 2 * (1 + q.variation * q.variation), 1.0)
     asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
     level, machine = words.get("level", "calibrated"), part(words, EngineWords)
     layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **part(words, DegreeWords))
@@ -186,12 +188,16 @@ def pools(
         )
     turn = going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
+    if np.any(turn.answered > _BUSY * lane.most_per_second):
+        alone = alone.noted(roughness.note(("busy-lanes",), q, decodes, layout, driver, prefill=prefill_layout))
     return Pools(
         q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,
         answered * q.output, (lane.most_per_second, able), rules,
     )  # fmt: skip
 
 
+_BUSY: Final = 0.6
+"""Share of what lanes can do beyond which the wait for them is rough."""
 _FEWEST: Final = 0.01
 """Sequences of a step at least, where hardly any decode."""
 

@@ -22,11 +22,11 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
-from roofline.results import aiperf, records
+from roofline.results import aiperf, pool_percentiles, records
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import Ends, front, powered, widened
+from roofline.results.intervals import Ends, asked_part, front, powered, widened
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -286,6 +286,16 @@ class Pools(Derived):
             # A wait without end is above any.
             above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
         return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
+
+    def ttft_percentile(self, p: Num) -> Seconds:
+        """Return the time by which p per cent of requests have their first token."""
+        asked_part(p)
+        return pool_percentiles.waits(self).percentile(p)
+
+    def tpot_percentile(self, p: Num) -> Seconds:
+        """Return the time per output token that p per cent of requests stay below."""
+        asked_part(p)
+        return pool_percentiles.gaps(self).percentile(p)
 
     def _of_cost(self, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None:
         """Return the interval of energy or cost, from that of the rate; None where no power, or no cost per hour, is known."""

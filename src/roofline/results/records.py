@@ -238,7 +238,7 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "level": split.calibration.level, "engine": split.calibration.engine.name, "pools": each, "bound_only": split.prompts.calibration.level == "ideal",
         "concurrency": plain(split.in_flight), "request_rate_per_s": plain(q.rate),
         "requests_per_s": float(split.requests_per_second),
-        "ttft_s": plain(split.ttft), "tpot_s": plain(split.tpot), "wait_s": plain(split.wait),
+        "ttft_s": plain(split.ttft), **_percentiles(split, "ttft"), "tpot_s": plain(split.tpot), **_percentiles(split, "tpot"), "wait_s": plain(split.wait),
         "transfer_s": float(split.transfer), "exposed_transfer_s": float(split.exposed),
         "output_tokens_per_s": float(split.tokens_per_second),
         "output_tokens_per_s_per_chip": float(split.tokens_per_second_per_chip),
