@@ -29,14 +29,9 @@ def plot(sim: Any, ax: Axes | None, look: dict[str, Any]) -> Axes:
 def _draw(ax: Any, sim: Any) -> None:
     ink, fleet = style.of(ax), sim.fleet
     unit, name = (HOUR, "h") if fleet.end > DAY / 24 else (1.0, "s")
-    fixed = (
-        ""
-        if fleet.fixed is None or fleet.saved is None
-        else f", a fixed fleet of {fleet.fixed.replicas} {fleet.fixed.chip_seconds / HOUR:,.4g}"
-    )
-    title = (
-        f"{fleet.chip_seconds / HOUR:,.4g} chip-hours{fixed}\n{sim.model.name} on {machine(sim.system)}: {sim.trace}"
-    )
+    other = fleet.fixed
+    fixed = "" if other is None else f", {other.chip_seconds / HOUR:,.4g} in a fixed fleet of {other.replicas}"
+    title = f"{fleet.chip_seconds / HOUR:,.4g} chip-hours autoscaled{fixed}\n{sim.model.name} on {machine(sim.system)}: {sim.trace}"
     size = paper.frame(ax, title, f"time, {name}", "replicas")
     time = np.append(fleet.time, fleet.end) / unit
     under = np.zeros(time.size)
