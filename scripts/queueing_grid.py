@@ -104,10 +104,10 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
     if case["output"] == 1:
         of["output"] = rl.Lengths("fixed", 1)
     if rate is not None:
-        trace = rl.Trace.poisson(rate, 6000, **of)
+        trace = rl.Trace.poisson(rate, 20_000, **of)
     else:
         count = case["concurrency"]
-        trace = rl.Trace.closed(count, max(40 * count, 1500) if count < 256 else 15 * count, **of)
+        trace = rl.Trace.closed(count, max(150 * count, 6000) if count < 256 else 30 * count, **of)
     more = {"prefill_layout": layout} if case.get("pools") else {}
     sim = rl.simulate(
         model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more

@@ -22,7 +22,6 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference import roughness
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
@@ -188,16 +187,12 @@ def pools(
         )
     turn = going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
-    if np.any(turn.answered > _BUSY * lane.most_per_second):
-        alone = alone.noted(roughness.note(("busy-lanes",), q, decodes, layout, driver, prefill=prefill_layout))
     return Pools(
         q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,
         answered * q.output, (lane.most_per_second, able), rules,
     )  # fmt: skip
 
 
-_BUSY: Final = 0.6
-"""Share of what lanes can do beyond which the wait for them is rough."""
 _FEWEST: Final = 0.01
 """Sequences of a step at least, where hardly any decode."""
 

@@ -38,7 +38,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         in_flight: requests in flight in a service, on average.
         waits: how long requests wait for their first tokens.
         gaps: how long they wait for each of the other tokens.
-        rough: codes of why the closed form is known to be rough here (:data:`roofline.inference.roughness.ROUGH`); the assumptions have
+        rough: codes of why the closed form is known to be rough here (:data:`roofline.results.roughness.ROUGH`); the assumptions have
             sentences, and the command that simulates the same.
         max_concurrency: sequences whose caches fit.
         within: for each time, the span it consists of and the share of it that passes prompts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -22,7 +22,7 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
-from roofline.results import aiperf, pool_percentiles, records
+from roofline.results import aiperf, pool_percentiles, records, roughness
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
 from roofline.results.estimate import Estimate
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from roofline.reports.launch.flags import Launch
+
+
+_BUSY: Final = 0.6
+"""Share of what lanes can do beyond which the wait for them is rough."""
 
 
 @typed_methods
@@ -335,7 +339,11 @@ class Pools(Derived):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed."""
-        return tuple(dict.fromkeys((*self.prompts.assumptions, *self.answers.assumptions)))
+        codes = ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
+        rough = roughness.note(
+            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prompts.layout
+        )
+        return tuple(dict.fromkeys((*rough, *self.prompts.assumptions, *self.answers.assumptions)))
 
     @property
     def fits(self) -> Mask:
