@@ -29,6 +29,7 @@ from roofline.core.remember import Later
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference.service import served_at_once
 from roofline.planner.candidates import CHUNKS, MOST_CANDIDATES, loads
 from roofline.planner.evaluation import Progress, answer, listed
 from roofline.results.alternatives import Alternative
@@ -237,9 +238,7 @@ def _grid(which: Places, stride: int) -> NDArray[np.bool_]:
     return np.asarray(out)
 
 
-def _hopeful(
-    known: _Known, low: Places, high: Places, limits: Mapping[str, float], above: float
-) -> NDArray[np.bool_]:
+def _hopeful(known: _Known, low: Places, high: Places, limits: Mapping[str, float], above: float) -> NDArray[np.bool_]:
     """Return where a load between two that are known, each a place, may keep limits and make as much as ``above`` and all that is known."""
     least = np.max(known.rate, initial=above, where=known.accepted(limits))
     both = known.estimated[:, low] & known.estimated[:, high]
@@ -276,7 +275,7 @@ def survey(
     which, requests = np.arange(np.size(layouts.tp)), None
     if every:
         alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
-        which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        which, requests = loads(layouts, served_at_once(alone, system, layouts, profile))
     points = int(np.size(chunk) * np.size(which))
     if points > MOST_CANDIDATES:
         rule = f"a search would price {points:,} plans, and {MOST_CANDIDATES:,} are the most"
