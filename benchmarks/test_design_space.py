@@ -25,7 +25,7 @@ def rated(benchmark, ask, rounds=5):
     priced = sum(family.points for family in found.space.families)
     benchmark.extra_info["configurations"] = priced
     benchmark.extra_info["configurations_per_s"] = round(priced / benchmark.stats.stats.median)
-    assert found.kept
+    assert found.accepted
 
 
 def llama(**words):

@@ -58,7 +58,7 @@ def test_one_service_with_its_layout_chosen(benchmark):
 def test_search_of_a_rack(benchmark):
     """Every layout, load and chunk of DeepSeek-V3 on the 72 chips of an NVL72."""
     found = benchmark(rl.search, "deepseek-v3", "gb200-nvl72", ttft="2s", tpot="50ms")
-    rated(benchmark, found.kept.size)
+    rated(benchmark, found.accepted.size)
 
 
 @pytest.mark.parametrize("shape", ["grid", "list"])
@@ -101,7 +101,9 @@ def test_one_step_of_training_with_its_layout_chosen(benchmark):
 def test_search_of_training(benchmark, model, system, chips):
     """Every split, micro-batch, recomputation, sharding and schedule, judged."""
     found = benchmark(
-        lambda: rl.search_training(model, system, chips=chips, global_batch=4 * chips, seq_len=4096).held(memory="60GB")
+        lambda: rl.search_training(model, system, chips=chips, global_batch=4 * chips, seq_len=4096).with_limits(
+            memory="60GB"
+        )
     )
     rated(benchmark, found.tried)
 

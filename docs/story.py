@@ -105,7 +105,7 @@ def serving(cloud, rival) -> dict[str, str]:
     }
     called = {"cloud": "CloudMatrix 384, int8", "rival": "GB200 NVL72, fp8", "fp4": "GB200 NVL72, NVFP4"}
     systems = {"cloud": cloud, "rival": rival, "fp4": rival}
-    held = {(limit, side): found.held(tpot=limit) for limit in LIMITS for side, found in sides.items()}
+    held = {(limit, side): found.with_limits(tpot=limit) for limit in LIMITS for side, found in sides.items()}
     best = {(limit, side): deployed(systems[side], found) for (limit, side), found in held.items()}
     rows = []
     for limit in LIMITS:

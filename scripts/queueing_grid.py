@@ -25,6 +25,7 @@ LIMITS = {
 SMALL = ("llama-3.1-8b", "dgx-h100", rl.Layout())
 LARGE = ("llama-3.1-70b", "dgx-h100", rl.Layout(tp=8))
 MOE = ("gpt-oss-120b", "mi300x-8", rl.Layout(tp=8))
+DENSE = ("qwen3-32b", "hgx-h200", rl.Layout(tp=2))
 RANKS = ("deepseek-v3", "hgx-h200", rl.Layout(dp=8, ep=8))
 
 
@@ -51,24 +52,41 @@ def regimes() -> Iterator[dict[str, Any]]:
         yield {"on": SMALL, "input": 4096, "output": 256, "part": 0.5, **more}
     for load in ({"concurrency": 4}, {"concurrency": 32}, {"part": 0.3}, {"part": 0.7}):
         yield {"on": SMALL, "input": 4096, "output": 256, "pools": True, **load}
+    yield from (
+        {"on": LARGE, "input": 2048, "output": 512, "pools": True, **load}
+        for load in ({"concurrency": 16}, {"part": 0.5})
+    )
+    yield from ({"on": SMALL, "input": 64, "output": 512, **load} for load in ({"concurrency": 32}, {"part": 0.5}))
+    yield from ({"on": SMALL, "input": 4096, "output": 4096, "part": part} for part in (0.3, 0.6))
+    yield from ({"on": DENSE, "input": 2048, "output": 256, **load} for load in ({"concurrency": 16}, {"part": 0.6}))
+    yield {"on": MOE, "input": 100, "output": 128, "part": 0.3}
+    yield {"on": SMALL, "input": 8192, "output": 16, "part": 0.4}
+    yield {"on": SMALL, "input": 1024, "output": 8, "concurrency": 16}
 
 
 def closed_form(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float], Any]:
     """Return what the closed form says."""
     model, system, layout = case["on"]
-    words = {name: case[name] for name in ("draft_tokens", "accept_length", "cached") if name in case}
+    words = {name: case[name] for name in ("draft_tokens", "accept_length") if name in case}
+    if "cached" in case:
+        words["cached"] = hits(case)
     load = {"rate": rate} if rate is not None else {"concurrency": case["concurrency"]}
     asked = rl.Serve(rl.model(model), case["input"], case["output"], variation=VARIATION, **load, **words)
     if case.get("pools"):
         est: Any = rl.pools(asked, system, layout, layout, engine="vllm")
-        told = {"ttft": est.ttft, "tpot": est.tpot, "rate": est.requests_per_second}
     else:
         est = rl.estimate(asked, system, layout, engine="vllm")
-        told = {"ttft": est.ttft, "tpot": est.tpot, "rate": est.requests_per_second}
-        told |= {f"ttft_p{p}": est.ttft_percentile(p) for p in (50, 90, 99)}
-        if hasattr(est, "tpot_percentile"):
-            told |= {f"tpot_p{p}": est.tpot_percentile(p) for p in (50, 90, 99)}
+    told = {"ttft": est.ttft, "tpot": est.tpot, "rate": est.requests_per_second}
+    told |= {f"ttft_p{p}": est.ttft_percentile(p) for p in (50, 90, 99)}
+    told |= {f"tpot_p{p}": est.tpot_percentile(p) for p in (50, 90, 99)}
     return {name: float(value) for name, value in told.items()}, est
+
+
+def hits(case: dict[str, Any]) -> float:
+    """Return the tokens that the prompts of a regime share on average: whole blocks, and never more than a prompt."""
+    sigma = np.sqrt(np.log1p(VARIATION**2))
+    prompts = np.exp(np.random.default_rng(1).normal(np.log(case["input"]) - sigma**2 / 2, sigma, 100_000))
+    return float(np.minimum(prompts // HASH_BLOCK * HASH_BLOCK, case["cached"]).mean())
 
 
 def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float], Any]:
@@ -86,10 +104,10 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
     if case["output"] == 1:
         of["output"] = rl.Lengths("fixed", 1)
     if rate is not None:
-        trace = rl.Trace.poisson(rate, 6000, **of)
+        trace = rl.Trace.poisson(rate, 20_000, **of)
     else:
         count = case["concurrency"]
-        trace = rl.Trace.closed(count, max(40 * count, 1500) if count < 256 else 15 * count, **of)
+        trace = rl.Trace.closed(count, max(150 * count, 6000) if count < 256 else 30 * count, **of)
     more = {"prefill_layout": layout} if case.get("pools") else {}
     sim = rl.simulate(
         model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more
@@ -130,35 +148,47 @@ def label(case: dict[str, Any]) -> str:
     return f"{case['on'][0]} {case['input']:>6}/{case['output']:<5} {load} {' '.join(more)}"
 
 
+def compared(case: dict[str, Any]) -> tuple[dict[str, float], tuple[str, ...], dict[str, float]]:
+    """Return by how much a closed form is off, the notes that point to simulate, and what was simulated."""
+    rate = case["part"] * saturation(case) if "part" in case else None
+    form, est = closed_form(case, rate)
+    seen, _ = simulated(case, rate)
+    off = {name: form[name] / seen[name] - 1 for name in LIMITS if name in form and np.isfinite(seen[name])}
+    return off, tuple(note for note in est.assumptions if note.startswith("rough closed form (")), seen
+
+
 def main() -> None:
-    """Print the grid, and how many of its numbers keep their limits."""
-    verbose, began = "-v" in sys.argv, time.time()
+    """Print the grid, and how many of its numbers keep their limits; ``--table`` prints every regime as a row of Markdown."""
+    verbose, table, began = "-v" in sys.argv, "--table" in sys.argv, time.time()
     kept: dict[str, list[float]] = {name: [] for name in LIMITS}
-    pointed = 0
+    pointed = silent = count = 0
+    if table:
+        print(f"| regime | {' | '.join(LIMITS)} | said to be rough |\n|---|{'---|' * (len(LIMITS) + 1)}")
     for case in regimes():
-        rate = case["part"] * saturation(case) if "part" in case else None
-        form, est = closed_form(case, rate)
-        seen, _ = simulated(case, rate)
-        off = {name: form[name] / seen[name] - 1 for name in LIMITS if name in form and np.isfinite(seen[name])}
+        off, notes, seen = compared(case)
+        count += 1
         for name, value in off.items():
             kept[name].append(value)
-        warned = any("simulate" in note for note in est.assumptions)
         bad = [name for name, value in off.items() if not abs(value) <= LIMITS[name]]
-        pointed += warned
-        if verbose or bad:
-            cells = " ".join(f"{name}{value:+.0%}{'!' if name in bad else ''}" for name, value in off.items())
+        pointed += bool(notes)
+        silent += bool(bad) and not notes
+        if table:
+            cells = [f"{off[name]:+.0%}{'!' if name in bad else ''}" if name in off else "" for name in LIMITS]
+            codes = notes[0].partition("(")[2].partition(")")[0] if notes else ""
+            print(f"| {label(case)} | {' | '.join(cells)} | {codes} |")
+        elif verbose or bad:
+            cells = [f"{name}{value:+.0%}{'!' if name in bad else ''}" for name, value in off.items()]
             print(
-                f"{label(case):55} {'(says so) ' if warned and bad else ''}{cells}  [ttft {seen['ttft']:.3g}]",
+                f"{label(case):55} {'(says so) ' if notes and bad else ''}{' '.join(cells)}  [ttft {seen['ttft']:.3g}]",
                 flush=True,
             )
-    print(f"{'quantity':10} {'n':>4} {'within':>7} {'mean':>7} {'worst':>7}")
+    print(f"\n{'quantity':10} {'n':>4} {'within':>7} {'mean':>7} {'worst':>7}")
     for name, values in kept.items():
-        if values:
-            off_ = np.abs(values)
-            print(
-                f"{name:10} {len(values):4} {(off_ <= LIMITS[name]).mean():7.0%} {off_.mean():7.1%} {off_.max():7.1%}"
-            )
-    print(f"{pointed} answers point to simulate; {time.time() - began:.0f} s; hash blocks of {HASH_BLOCK} tokens")
+        off_ = np.abs(values)
+        print(f"{name:10} {len(values):4} {(off_ <= LIMITS[name]).mean():7.0%} {off_.mean():7.1%} {off_.max():7.1%}")
+    print(
+        f"{count} regimes; {pointed} answers point to simulate; {silent} are off by more than a limit and do not; {time.time() - began:.0f} s"
+    )
 
 
 if __name__ == "__main__":

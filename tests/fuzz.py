@@ -325,8 +325,15 @@ def trace(dice):
     whole = list(opened(path).requests())
     if any(not (each.input >= 1 and each.output >= 1 and np.isfinite(each.arrival)) for each in whole):
         raise Wrong("a request without tokens, or without a time")
-    if dice.random() < 0.02 and len(whole) < 100:
-        rl.simulate("llama-3.1-8b", "dgx-h100", rl.Trace.read(path), rl.Layout(tp=1))
+    if dice.random() < 0.1 and len(whole) < 100:
+        words = {
+            "engine": dice.choice(["vllm", "sglang", "trtllm"]), "router": dice.choice(["round_robin", "least_loaded", "prefix"]),
+            "order": dice.choice(["fcfs", "priority"]), "host_cache": dice.choice([None, "1 GB", "2x"]),
+            "autoscale": dice.choice([None, None, "1:2"]), "memory_fraction": dice.choice([None, 0.3]),
+        }  # fmt: skip
+        found = rl.simulate("llama-3.1-8b", "dgx-h100", rl.Trace.read(path), rl.Layout(tp=1), **words)
+        if found.fits and found.completed + found.refused != found.requests:
+            raise Wrong("a request that never ends")
 
 
 FOREIGN = {
@@ -454,7 +461,7 @@ def swept():
 
 
 def _told(parts):
-    return [(p.points, p.kept, dict(p.rejected), p.places.tolist(), p.values.tolist()) for p in parts]
+    return [(p.points, p.accepted, dict(p.rejected), p.places.tolist(), p.values.tolist()) for p in parts]
 
 
 def checkpoint(dice):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline.hardware.constants import COLLECTIVES, KERNELS, STACKS, Stack
 from roofline.hardware.engines import Engine
+from roofline.hardware.hardware import Fabric
 from roofline.physics.collectives import MESSAGES
 
 SYSTEMS = rl.names("system")
@@ -42,6 +43,26 @@ def tiers(draw, most=4, topologies=("switch", "mesh", "ring", "torus")):
             )
         )  # fmt: skip
     return tuple(out)
+
+
+@st.composite
+def fabrics(draw):
+    return Fabric(
+        "made", step=draw(floats(1e-6, 1e-4)), share=draw(st.floats(0.3, 1)), rounding=draw(st.floats(0, 20)), chunk=draw(floats(1e5, 1e7)),
+        handshake=draw(st.just(0.0) | floats(1e-6, 5e-5)), eager=draw(floats(1e3, 1e5)), sums=draw(st.floats(0.3, 1)), post=draw(st.floats(0, 1e-6)),
+        nodes=float(draw(st.integers(2, 512))), error=draw(st.floats(0, 0.5)), short=draw(st.floats(0, 1.5)),
+    )  # fmt: skip
+
+
+@st.composite
+def clusters(draw):
+    """Nodes or racks of a switch, and a fabric between them, as most clusters are."""
+    ranks = draw(st.sampled_from([1, 2, 4, 8, 64]))
+    node = rl.Tier("node", max(ranks, 2), draw(floats(1e11, 2e12)), draw(floats(1e-7, 5e-6)), draw(st.booleans()), draw(st.booleans()),
+                   host=draw(st.sampled_from([0.0, 4.0])))  # fmt: skip
+    return node, rl.Tier(
+        "rails", node.size * 512, draw(floats(1e9, 2e11)), 5e-6, draw(st.booleans()), fabric=draw(fabrics())
+    )
 
 
 @st.composite

@@ -51,6 +51,7 @@ _NAMES = {
         "System",
         "Tier",
     ),
+    "inference.autoscaling": ("Autoscale",),
     "inference.traces": (
         "Lengths",
         "Trace",

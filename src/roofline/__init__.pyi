@@ -26,6 +26,7 @@ from roofline.hardware.hardware import Host as Host
 from roofline.hardware.hardware import Memory as Memory
 from roofline.hardware.hardware import System as System
 from roofline.hardware.hardware import Tier as Tier
+from roofline.inference.autoscaling import Autoscale as Autoscale
 from roofline.inference.traces import Lengths as Lengths
 from roofline.inference.traces import Trace as Trace
 from roofline.models.architecture import Absent as Absent
@@ -106,6 +107,7 @@ __version__: str
 __all__ = [
     "IDEAL",
     "Absent",
+    "Autoscale",
     "BreakEven",
     "Calibrated",
     "Calibration",

@@ -115,6 +115,8 @@ def numbers(tables, key=""):
             "relative",
             "generation",
             "cpu",
+            "transport",
+            "plugin",
             "in_network",
             "load_store",
             "same_ports",

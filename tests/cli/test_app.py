@@ -394,7 +394,7 @@ def test_search_train(capsys, tmp_path):
     assert fields["limits"] == {"memory_bytes": 60e9, "step_time_s": None, "hall_power_w": None}
     assert fields["best"]["memory_bytes_per_chip"]["total"] <= 60e9
     assert set(fields["best"]) >= TRAIN
-    assert fields["kept"] + sum(each["plans"] for each in fields["rejected"]) == fields["tried"]
+    assert fields["accepted"] + sum(each["plans"] for each in fields["rejected"]) == fields["tried"]
     text = answered(capsys, "search", "train", *STEP, "--schedule", "1f1b", "--step-time", "40s")
     for words in ("the frontier", "why the other", "80 % within"):
         assert words in text

@@ -20,6 +20,7 @@ LINES = [
     "estimate deepseek-v3 -s gb200-nvl72 --prefill-chips 24 --chips 48 --concurrency 1024",
     "train llama-3.1-70b -s dgx-h100 --chips 64 --global-batch 256 --tp 8 --why",
     "campaign llama-3.1-8b -s dgx-h100 --chips 256 --tokens 1T",
+    "rl llama-3.1-8b -s dgx-h100 --chips 16 --responses 64 --output 256",
     "search serve llama-3.1-70b -s dgx-h100 --dtype fp8 --ttft 2s --tpot 50ms",
     "search serve llama-3.1-8b -s dgx-h100 --tpot 20ms --disaggregated",
     "search train llama-3.1-8b -s dgx-h100 --global-batch 64",

@@ -1,7 +1,6 @@
 """Laws of physics worked out by hand, in sums written out anew: each constant is a number of its own."""
 
 import math
-from statistics import NormalDist
 
 import attrs
 import numpy as np
@@ -96,7 +95,7 @@ def test_a_fused_quantisation_takes_one_launch_and_no_pass():
 # Collectives ---------------------------------------------------------------------------------------------------------
 
 NODE, FAR = rl.Tier("node", 8, 4e11, 2e-6), rl.Tier("far", 64, 5e10, 3e-6)
-CARDS = Fabric("cards", step=1e-5, share=0.8, rounding=2.0, fill=1e9, sums=0.7, post=1e-7)
+CARDS = Fabric("cards", step=1e-5, share=0.8, rounding=2.0, chunk=1e18, sums=0.7, post=1e-7)
 
 
 def linked(**constants):
@@ -185,12 +184,12 @@ def test_trees_over_cards():
 
 
 def test_filling_a_pipeline_over_cards_is_bounded():
-    rails = attrs.evolve(FAR, fabric=attrs.evolve(CARDS, fill=0.5))
+    rails = attrs.evolve(FAR, fabric=attrs.evolve(CARDS, chunk=4e5))
     found = ways("all_to_all", 8e8, 16.0, (NODE, rails), hop=1.0, c=0.25)
     # Eight peers in the other node are posted at 0.15 of a step each, and the first takes a whole one.
     fixed = 3 * 2e-6 + (1 + 0.15 * 8) * 1e-5
     cards = 8e8 / 2 / 4e10
-    free, most = 2 * math.sqrt(0.25 * 2.0 * fixed * cards), 0.5 * fixed
+    free, most = 2 * math.sqrt(0.25 * 2.0 * fixed * cards), (1 + 0.15 * 8) * 4e5 / 4e10
     # The pipelines inside the node are filled meanwhile, which takes less.
     assert 2 * math.sqrt(0.25 * fixed * 7 / 16 * 8e8 / 4e11) > free * most / (free + most)
     inside = 2 * math.sqrt(0.25 * (3 * 2e-6) * (7 / 16 * 8e8 / 4e11))
@@ -388,7 +387,8 @@ def test_a_queue_at_full_load_has_no_end():
     c = queueing.cadence(4000.0, 100.0, 4.0, 1.0, 2000.0, random=True)
     full = 1 / (float(c.chunks) * 0.5)
     waits = [
-        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0) for rate in (full / 2, full, 2 * full)
+        queueing.queue(c, rate, 0.25, 0.5, variation=0.0, coming=1.0, busy=1.0, grows=0.25)
+        for rate in (full / 2, full, 2 * full)
     ]
     # Half loaded: each 1, waits a half of it (rho / 2 (1 - rho)), and half of a decode step.
     close(waits[0], float(c.chunks) * 0.5 * 0.5 / (2 * 0.5) + 0.25 / 2)
@@ -410,30 +410,6 @@ def test_a_wave_ends_halfway_on_average():
     close(lanes.more, 0.5)
     close(lanes.most_per_second, 4.0)
     close(lanes.wave(9.0), (3 + 2) / 2 * 1.5 / 2)
-
-
-def test_waits_in_a_queue_are_exponential():
-    waits = queueing.Waits(base=1.0, chance=0.5, queue=2.0, group=0.25, bunched=0.0, weight=0.0, begun=0.0)
-    # Half wait for nothing, the others 4 on average.
-    for time in (1.3, 2.0, 6.0):
-        close(waits.below(time), 1 - 0.5 * math.exp(-(time - 1.25) / 4))
-    assert float(waits.below(1.2)) == 0.0
-    assert float(waits.percentile(90.0)) == pytest.approx(1.25 + 4 * math.log(0.5 / 0.1), rel=1e-9)
-
-
-def test_those_who_began_at_once_wait_evenly():
-    waits = queueing.Waits(base=1.0, chance=1.0, queue=0.0, group=0.0, bunched=0.0, weight=1.0, begun=2.0)
-    assert [float(waits.below(time)) for time in (1.0, 3.0, 4.0, 5.0, 9.0)] == pytest.approx([0, 0.5, 0.75, 1, 1])
-
-
-def test_gaps_are_lognormal_around_the_prompts_that_pass():
-    gaps = queueing.Gaps(
-        base=3.0, tokens=100.0, prompts=4.0, each=0.5, variation=0.5, step=0.03, mixed=0.2, often=0.1, bursts=1.5
-    )
-    sigma = math.sqrt(math.log(1 + 1.5 * 1.25**2 / 4))
-    z = NormalDist().inv_cdf(0.9)
-    close(gaps.percentile(90.0), (3 + 4 * 0.5 * math.exp(sigma * z - sigma**2 / 2)) / 100)
-    assert [float(gaps.between(p)) for p in (50, 89, 91)] == [0.03, 0.03, 0.2]
 
 
 # Energy and failures -------------------------------------------------------------------------------------------------
@@ -482,3 +458,19 @@ def test_what_failures_leave_is_what_a_renewal_says():
         assert reliability.goodput(m, c, r, other) < reliability.goodput(m, c, r, best)
     x = best / m
     assert (1 - x) * math.exp(x + c / m) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_a_switch_that_adds_up_is_slower_where_nodes_are_joined():
+    near = attrs.evolve(NODE, in_network=True)
+    alone = ways("all_reduce", 8e8, 8.0, (near,), hop=0.0)["in_network"]
+    close(alone, 8e8 / 4e11)
+    # Over two nodes of eight the cards carry an eighth of the buffer in 2.5 ms, and the switch takes 1 / 0.88 of its own 2 ms.
+    joined = ways("all_reduce", 8e8, 16.0, (near, attrs.evolve(FAR, fabric=CARDS)), hop=0.0)["in_network"]
+    close(joined, 2e-5 + max(8e8 / 8 / 4e10, 8e8 / 4e11 / 0.88))
+
+
+def test_a_tree_goes_from_host_to_host():
+    # 32 ranks on hosts of 4: four ranks of a host are joined in 2 x 2 steps of 2 us, eight hosts in 2 x 3 of 14 us.
+    rack = attrs.evolve(NODE, size=64.0, host=4.0)
+    close(ways("all_reduce", 1e-3, 32.0, (rack,), hop=1.0)["tree"], 4 * 2e-6 + 6 * 14e-6)
+    close(ways("all_reduce", 1e-3, 4.0, (rack,), hop=1.0)["tree"], 4 * 2e-6)

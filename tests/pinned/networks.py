@@ -12,7 +12,7 @@ from roofline.physics.topology import usable
 
 from . import pinned, spread
 
-CARDS = Fabric("cards", step=11e-6, share=0.83, rounding=1.3, fill=0.9, sums=0.71, crossing=0.37, leaf=5.0, post=2.3e-7,
+CARDS = Fabric("cards", step=11e-6, share=0.83, rounding=1.3, chunk=2.2e6, sums=0.71, crossing=0.37, leaf=5.0, post=2.3e-7,
                nodes=6.0, error=0.13, short=0.23, handshake=3.3e-6, eager=7.1e4)  # fmt: skip
 NODE = rl.Tier("node", 8, 430e9, 1.3e-6, in_network=True, load_store=True)
 PLAIN = rl.Tier("node", 8, 430e9, 1.3e-6)
@@ -24,7 +24,7 @@ SLOWER = attrs.evolve(
     step=29e-6,
     share=0.61,
     rounding=2.7,
-    fill=1.9,
+    chunk=1.1e6,
     sums=0.53,
     nodes=3.0,
     error=0.31,

@@ -4,8 +4,9 @@ import attrs
 import numpy as np
 
 import roofline as rl
+from roofline.core.remember import Later
 from roofline.hardware.engines import Engine
-from roofline.physics import pool_queueing, queueing
+from roofline.physics import percentiles, pool_queueing, queueing
 
 from . import pinned, spread
 
@@ -35,6 +36,11 @@ ENGINES = {"plain": Engine(), "crowd": Engine("made", crowd=2.3, bunched=0.41, g
 
 def cadence(**words):
     return queueing.cadence(INPUT, GAPS, REQUESTS, RANKS, CHUNK, **words)
+
+
+def opened(waits):
+    """Return waits whose prompts are worked out."""
+    return attrs.evolve(waits, passes=waits.passes())
 
 
 @pinned
@@ -93,8 +99,8 @@ def paces():
                         lag=words.get("lag", 0.0),
                         packed=packed,
                     )
-                    if packed is not None or title == "plain":
-                        pace = attrs.evolve(pace, waits=None)
+                    some = packed is not None or title == "plain"
+                    pace = attrs.evolve(pace, waits=None if some else opened(pace.waits))
                     told = f"{name}, {title}, {variation}{', packed' if packed is not None else ''}"
                     yield told, pace
         yield f"{name}, first token", queueing.first_token(c, DECODE, mixed)
@@ -107,10 +113,8 @@ def paces_at_random():
     c = cadence(variation=0.37, random=True)
     for lanes in (1.0, 3.0):
         question = rl.Serve(MODEL, 64, 64, rate=SPEED, variation=0.37)
-        yield (
-            f"{lanes:g} lanes",
-            queueing.pace(question, Engine(), c, DECODE, mixed, requests=REQUESTS, ranks=RANKS, lanes=lanes),
-        )
+        pace = queueing.pace(question, Engine(), c, DECODE, mixed, requests=REQUESTS, ranks=RANKS, lanes=lanes)
+        yield f"{lanes:g} lanes", attrs.evolve(pace, waits=opened(pace.waits))
         yield (
             f"{lanes:g} lanes, prompts vary",
             queueing.pace(
@@ -121,39 +125,47 @@ def paces_at_random():
             f"{lanes:g} lanes, saturation",
             queueing.saturation(c, DECODE, mixed, places=REQUESTS * 1.5, ranks=RANKS, lanes=lanes),
         )
-    yield "queue", queueing.queue(c, SPEED / 10, DECODE, mixed, variation=0.4, coming=0.7, busy=0.8)
+    yield (
+        "queue",
+        queueing.queue(
+            c, SPEED / 10, DECODE, mixed, variation=0.4, coming=0.7, busy=0.8, grows=MORE / 3, meanwhile=0.2
+        ),
+    )
     yield "disturbed", queueing._disturbed(c, SPEED, DECODE, mixed, RANKS)
 
 
-WAITS = queueing.Waits(
-    base=0.31, chance=0.77, queue=np.array([0.0, 0.05, 0.4, 1.9]), group=0.13, bunched=np.array([0.0, 0.3, 0.2, 2.7]), weight=0.17,
-    begun=0.43, place=np.array([0.0, 0.0, 0.6, 1.1]), own=0.19, variation=0.35, step=0.021, lasts=0.057, often=0.37, loose=0.83,
+OWN = percentiles.lengths(0.19, 0.35)
+WAITS = percentiles.Waits(
+    front=0.31, mean=np.array([0.5, 0.55, 0.9, 2.4]), passes=Later(lambda: percentiles.Passes(OWN[:, None], 0.9 * OWN[:, None])), step=0.021,
+    lasts=0.057, met=0.77, often=0.37, regular=0.43, least=np.array([np.inf, 3.1, 70.0, 11.0]), loose=0.83, group=0.13,
+    bunched=np.array([0.0, 0.3, 0.2, 2.7]), weight=0.17, begun=0.43, place=np.array([0.0, 0.0, 0.6, 1.1]), full=0.71, uneven=0.47,
 )  # fmt: skip
 
 
 @pinned
 def distributions():
-    """Shares and percentiles of waits and gaps."""
+    """Percentiles of waits and gaps."""
     ways = {
         "all": WAITS,
         "steady": attrs.evolve(WAITS, weight=0.0),
-        "alike": attrs.evolve(WAITS, variation=0.0, step=0.0, lasts=0.0, own=0.0),
         "rigid": attrs.evolve(WAITS, loose=0.0, bunched=0.0),
-        "sure": attrs.evolve(WAITS, chance=1.0, often=0.0, loose=1.0, bunched=0.0, place=0.0, group=0.0),
+        "in turn": attrs.evolve(WAITS, often=0.0, group=0.0, bunched=0.0, weight=0.0, place=0.0),
         "first wave": attrs.evolve(WAITS, weight=1.0),
     }
     for name, waits in ways.items():
         for p in (1.0, 50.0, 90.0, 99.0):
             yield f"{name}, p{p:g}", waits.percentile(p)
-        yield f"{name}, below", [waits.below(time) for time in (0.05, 0.2, 0.31, 0.33, 0.44, 0.6, 1.0, 1.9, 3.1, 7.0)]
-        yield f"{name}, below, of the mean", [waits._below(time) for time in (0.2, 0.31, 0.44, 0.9, 1.04, 1.9, 7.0)]
-    gaps = queueing.Gaps(
+    gaps = percentiles.Gaps(
         base=np.array([1.0, 2.0, 0.5, 3.0]), tokens=np.array([10.0, 0.7, 0.0, 1000.0]), prompts=np.array([0.0, 3.0, 0.7, 60.0]),
-        each=0.037, variation=0.41, step=0.011, mixed=0.053, often=np.array([0.0, 0.07, 0.5, 0.013]), bursts=1.7,
+        each=0.037, variation=0.41, step=0.011, mixed=0.153, often=np.array([0.0, 0.07, 0.5, 0.013]), passes=WAITS.passes,
     )  # fmt: skip
-    for p in (10.0, 50.0, 93.0, 99.0):
-        yield f"gaps, p{p:g}", {"tokens": gaps.percentile(p), "between": gaps.between(p)}
-    yield "nodes", [each[:60:7] for each in queueing._NODES]
+    ways = {
+        "closed": attrs.evolve(gaps, others=np.array([3.0, 3.7, 9.0, 61.0])),
+        "at random": attrs.evolve(gaps, load=0.43, behind=np.array([0.0, 0.7, 3.0, 0.2]), uneven=Later(lambda: 0.071)),
+    }
+    for name, each in ways.items():
+        for p in (10.0, 50.0, 93.0, 99.0):
+            yield f"gaps, {name}, p{p:g}", {"tokens": each.percentile(p), "between": each.between(p)}
 
 
 @pinned

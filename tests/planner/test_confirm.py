@@ -20,24 +20,24 @@ def test_plans_keep_limits_at_percentiles():
     found = rl.search("llama-3.1-8b", "dgx-h100", ttft="p99<400ms", tpot="p90<15ms", confirm=False, **SMALL)
     assert found.best.ttft_percentile(99) <= 0.4
     assert found.best.tpot_percentile(90) <= 0.015
-    assert int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried
+    assert int(found.accepted.sum()) + sum(each.plans for each in found.rejected) == found.tried
     assert any("NOT CONFIRMED" in note for note in found.best.assumptions)
     # The mean of the best that only keeps the same limits on means is no less.
-    means = found.held(ttft="400ms", tpot="15ms")
+    means = found.with_limits(ttft="400ms", tpot="15ms")
     assert means.best.tokens_per_second_per_chip >= found.best.tokens_per_second_per_chip
     assert not means.percentiles
 
 
 def test_a_tighter_percentile_never_keeps_more():
     found = rl.search("llama-3.1-8b", "dgx-h100", confirm=False, **SMALL)
-    counts = [int(found.held(ttft=f"p{p}<300ms").kept.sum()) for p in (50, 90, 99)]
+    counts = [int(found.with_limits(ttft=f"p{p}<300ms").accepted.sum()) for p in (50, 90, 99)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1] > 0
 
 
 def test_the_best_plan_is_simulated():
     found = rl.search("llama-3.1-8b", "dgx-h100", rate=10.0, ttft="p99<2s", **SMALL)
-    assert found.confirmations[-1].kept
+    assert found.confirmations[-1].met
     told = found.to_dict()
     assert told["confirmed"] is True
     assert told["limits"]["ttft_p99_s"] == 2.0
@@ -65,7 +65,7 @@ def test_what_misses_in_a_simulation_is_passed_over(monkeypatch):
     out = confirmations(range(5), lambda _: est, [wanted], 4)
     # Three times its closed form: any plan with the same closed form would miss by as much, so that one is enough.
     assert len(seen) == len(out) == 1
-    assert not out[0].kept
+    assert not out[0].met
     # The last ends after the last arrival: 89 requests of 64 tokens in 89 s, on two chips.
     assert out[0].tokens_per_second_per_chip == 32.0
     assert "misses" in str(out[0])

@@ -1,9 +1,12 @@
 """A step of reinforcement learning: parts by hand, published steps, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
 import roofline as rl
+from roofline.cli import main
 
 SMALL = {"responses": 64, "output": 256.0, "longest": 1024, "chips": 8, "rollout_tp": 1, "tp": 1, "pp": 1}
 
@@ -78,3 +81,28 @@ def test_what_it_says(step):
     assert "rollout" in str(step)
     assert step.to_dict()["step_time_s"] == step.time
     assert repr(step).startswith("<PostTraining llama-3.1-8b on dgx-h100")
+
+
+def test_the_command_line_gives_what_python_gives(capsys, step):
+    words = "--responses 64 --output 256 --longest 1024 --chips 8 --rollout-tp 1 --tp 1 --pp 1"
+    main(["rl", "llama-3.1-8b", "-s", "dgx-h100", *words.split(), "--json"])
+    assert json.loads(capsys.readouterr().out) == step.to_dict()
+    main(["rl", "llama-3.1-8b", "-s", "dgx-h100", *words.split()])
+    assert capsys.readouterr().out.strip() == str(step)
+
+
+@pytest.mark.parametrize("flag", ["--global-batch 64", "--seq-len 4096", "--responses many", "--rollout-chips 0.5"])
+def test_a_flag_that_has_no_meaning_is_one_line(capsys, flag):
+    with pytest.raises(SystemExit) as left:
+        main(["rl", "llama-3.1-8b", "-s", "dgx-h100", *flag.split()])
+    assert left.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_longer_tail_leaves_chips_idle():
+    """Of the same mean: the more the lengths vary, the longer the rollout, and the same training."""
+    whole = [
+        rl.post_train("llama-3.1-8b", "dgx-h100", **{**SMALL, "longest": None, "variation": v}) for v in (0, 0.5, 1.5)
+    ]
+    spans = [each.rollout.duration * 64 * 512 / each.tokens for each in whole]
+    assert spans == sorted(spans)

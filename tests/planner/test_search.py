@@ -42,7 +42,7 @@ def numbers(found):
     est = found.plans
     return [
         np.broadcast_to(x, est.shape).ravel()
-        for x in (found.kept, est.tokens_per_second_per_user, est.tokens_per_second_per_chip)
+        for x in (found.accepted, est.tokens_per_second_per_user, est.tokens_per_second_per_chip)
     ]
 
 
@@ -66,7 +66,7 @@ def none():
 
 @given(cases, times, times)
 def test_no_plan_beats_the_frontier(case, ttft, tpot):
-    held = every(case).held(ttft=ttft, tpot=tpot)
+    held = every(case).with_limits(ttft=ttft, tpot=tpot)
     kept, speed, rate = numbers(held)
     assume(kept.any())
     x, y = held.frontier.tokens_per_second_per_user, held.frontier.tokens_per_second_per_chip
@@ -79,7 +79,7 @@ def test_no_plan_beats_the_frontier(case, ttft, tpot):
 
 @given(cases, times, times)
 def test_limits_are_kept(case, ttft, tpot):
-    held = every(case).held(ttft=ttft, tpot=tpot)
+    held = every(case).with_limits(ttft=ttft, tpot=tpot)
     kept, *_ = numbers(held)
     assert (held.best is None) == (held.frontier is None) == (held.layouts is None) == (not kept.any())
     for est in (held.best, held.frontier, held.layouts):
@@ -91,7 +91,7 @@ def test_limits_are_kept(case, ttft, tpot):
 
 @given(cases, times, times)
 def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tpot):
-    held = every(case).held(ttft=ttft, tpot=tpot)
+    held = every(case).with_limits(ttft=ttft, tpot=tpot)
     assume(held.best is not None)
     kept, _, rate = numbers(held)
     assert held.best.tokens_per_second_per_chip == pytest.approx(rate[kept].max(), rel=1e-9)
@@ -106,16 +106,16 @@ def test_the_best_is_the_first_of_the_frontier_and_of_the_layouts(case, ttft, tp
 
 @given(cases, times, times, st.floats(0.1, 1), st.floats(0.1, 1))
 def test_tighter_limits_never_make_more(case, ttft, tpot, less, lesser):
-    loose = every(case).held(ttft=ttft, tpot=tpot)
-    tight = loose.held(ttft=(ttft or 10) * less, tpot=(tpot or 9.7) * lesser + 1e-9)
+    loose = every(case).with_limits(ttft=ttft, tpot=tpot)
+    tight = loose.with_limits(ttft=(ttft or 10) * less, tpot=(tpot or 9.7) * lesser + 1e-9)
     assume(tight.best is not None)
     assert tight.best.tokens_per_second_per_chip <= loose.best.tokens_per_second_per_chip
 
 
 @given(cases, times, times)
 def test_every_plan_is_kept_or_rejected_once(case, ttft, tpot):
-    held = every(case).held(ttft=ttft, tpot=tpot)
-    assert held.kept.sum() + sum(each.plans for each in held.rejected) == held.tried
+    held = every(case).with_limits(ttft=ttft, tpot=tpot)
+    assert held.accepted.sum() + sum(each.plans for each in held.rejected) == held.tried
     for each in held.rejected:
         assert each.plans >= each.layouts > 0
         if each.kind == "rule":
@@ -153,7 +153,7 @@ def test_a_plan_of_the_frontier_is_the_estimate_of_it(case, where):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_objectives(objective):
     found = rl.search("llama-3.1-8b", "dgx-h100", ttft="1s", tpot="20ms", objective=objective, price="2 USD/h")
-    value = np.broadcast_to(getattr(found.plans, objective), found.plans.shape)[found.kept]
+    value = np.broadcast_to(getattr(found.plans, objective), found.plans.shape)[found.accepted]
     assert float(getattr(found.best, objective)) == pytest.approx(
         value.max() if "second" in objective else value.min(), rel=1e-9
     )
@@ -180,7 +180,7 @@ def test_where_no_plan_keeps_the_limits_the_nearest_is_told(none):
     assert float(none.nearest.tpot) == pytest.approx(np.nanmin(none.plans.tpot[none.plans.ttft <= 10]), rel=1e-9)
     assert "NO CONFIGURATION meets the limits; the nearest: " in none.table()
     fields = json.loads(json.dumps(none.to_dict(), allow_nan=False))
-    assert (fields["best"], fields["frontier"], fields["layouts"], fields["kept"]) == (None, [], [], 0)
+    assert (fields["best"], fields["frontier"], fields["layouts"], fields["accepted"]) == (None, [], [], 0)
     assert fields["nearest"]["tpot_s"] > 0.001
     assert none.csv().count("\n") == 1
     assert "none is accepted" in repr(none)
@@ -204,7 +204,7 @@ def test_requests_that_come_at_a_rate():
     kept, speed, _ = numbers(found)
     # Who keeps up with a rate answers as many; the fastest for a user is the best.
     assert float(found.best.tokens_per_second_per_user) == pytest.approx(speed[kept].max(), rel=5e-3)
-    assert found.kept.sum() + sum(each.plans for each in found.rejected) == found.tried
+    assert found.accepted.sum() + sum(each.plans for each in found.rejected) == found.tried
     fast = rl.search("llama-3.1-70b", "dgx-h100", dtype="fp8", rate=100.0)
     assert fast.best is None
     assert "NO CONFIGURATION keeps up with the rate" in fast.table()
@@ -229,7 +229,7 @@ def test_a_nearer_miss_that_does_better_is_told(found):
     assert "the nearest that does better: TPOT " in str(missed)
     assert "TPOT above 30 ms; " in str(missed)
     # Loosening the limit to that plan's own admits it, and it is at least as good as what is found then.
-    looser = found.held(tpot=float(missed.nearest.tpot) * (1 + 1e-9))
+    looser = found.with_limits(tpot=float(missed.nearest.tpot) * (1 + 1e-9))
     assert looser.best.tokens_per_second_per_chip > found.best.tokens_per_second_per_chip
 
 
@@ -246,7 +246,7 @@ def test_a_question_without_meaning(words, says):
     with pytest.raises(rl.RooflineError, match=says):
         rl.search("llama-3.1-8b", words.pop("system", "dgx-h100"), **words)
     with pytest.raises(rl.QuestionError, match="no such limit"):
-        every(0).held(latency=1.0)
+        every(0).with_limits(latency=1.0)
 
 
 def test_limits_are_seconds_or_text():
@@ -258,7 +258,7 @@ def test_limits_are_seconds_or_text():
     )
     found = every(0)
     assert found.limits == {}
-    assert found.held(ttft="2s", tpot=0.05).held(ttft=None).limits == {"tpot": 0.05}
+    assert found.with_limits(ttft="2s", tpot=0.05).with_limits(ttft=None).limits == {"tpot": 0.05}
 
 
 def test_too_many_plans_are_refused(monkeypatch):
@@ -312,7 +312,7 @@ def test_progress_is_told():
     assert found.best is not None
     assert 0 < seen[-1][0] < seen[-1][1] / 2
     seen.clear()
-    assert found.kept.any()
+    assert found.accepted.any()
     done, total = zip(*seen, strict=True)
     assert sorted(done) == list(done)
     assert set(total) == {done[-1]}
@@ -325,7 +325,7 @@ def test_a_search_of_a_rack_takes_no_two_seconds():
         took = time.process_time() - began
         if took < 2.0:
             break
-    assert found.kept.size > 100_000
+    assert found.accepted.size > 100_000
     assert took < 2.0
 
 
@@ -342,7 +342,7 @@ def test_fields(found):
     )
     assert fields["limits"] == {"ttft_s": 2.0, "tpot_s": 0.03, "hall_power_w": None}
     assert fields["objective"] == "tokens_per_second_per_chip"
-    assert fields["tried"] == fields["kept"] + sum(each["plans"] for each in fields["rejected"])
+    assert fields["tried"] == fields["accepted"] + sum(each["plans"] for each in fields["rejected"])
     assert fields["best"] == json.loads(json.dumps(found.best.to_dict()))
     assert fields["nearest"] is None
     assert len(fields["frontier"]) == found.frontier.shape[0]
@@ -451,7 +451,7 @@ def test_files_are_written(capsys, tmp_path, monkeypatch, found, form):
     file = tmp_path / f"frontier.{form}"
     status, out, err = run(capsys, *LINE, "-o", file, "--json")
     assert (status, err) == (0, f"wrote {file}\n")
-    assert json.loads(out)["kept"] == found.kept.sum()
+    assert json.loads(out)["accepted"] == found.accepted.sum()
     made = found.csv().encode() if form == "csv" else plots.render(found.plot().figure, form)
     assert file.read_bytes() == made
 
@@ -528,7 +528,7 @@ def test_a_higher_limit_on_power_never_does_worse(case, low, more):
     """Tokens/s of all copies within a power of the building, which is kept."""
     made = []
     for most in (10**low, 10 ** (low + more)):
-        found = every(case).held(hall_power=most)
+        found = every(case).with_limits(hall_power=most)
         room = found.within_power
         made.append(0.0 if room is None else room["output_tokens_per_s"])
         if room is not None:
@@ -540,23 +540,23 @@ def test_a_higher_limit_on_power_never_does_worse(case, low, more):
                 np.broadcast_to(x, found.plans.shape)
                 for x in (found.plans.tokens_per_second, found.plans.power("hall"))
             )
-            every_ = (np.floor(most / power) * rate)[found.kept]
+            every_ = (np.floor(most / power) * rate)[found.accepted]
             assert room["output_tokens_per_s"] >= every_.max() * (1 - 1e-9)
     assert made[1] >= made[0]
 
 
 def test_a_limit_on_power_is_reported(found):
-    held = found.held(hall_power="1 MW")
+    held = found.with_limits(hall_power="1 MW")
     told = held.to_dict()
     assert told["limits"]["hall_power_w"] == 1e6
     assert told["within_power"]["copies"] == int(1e6 // float(held.best.power("hall")))
     assert f"{told['within_power']['copies']} copies of it" in held.table()
-    none = found.held(hall_power="1 kW")
+    none = found.with_limits(hall_power="1 kW")
     assert none.best is None
     assert none.within_power is None
     assert any(each.kind == "hall_power" for each in none.rejected)
     assert "power of the building" in none.table()
-    assert found.held(hall_power=None).within_power is None
+    assert found.with_limits(hall_power=None).within_power is None
 
 
 def test_a_limit_on_power_needs_power():
@@ -579,7 +579,7 @@ def two_pools():
 def test_a_higher_limit_on_power_never_does_worse_for_two_pools(two_pools, low, more):
     made = []
     for most in (10**low, 10 ** (low + more)):
-        found = two_pools.held(hall_power=most).disaggregated
+        found = two_pools.with_limits(hall_power=most).disaggregated
         room, best = found.within_power, found.best
         assert (room is None) == (best is None)
         made.append(0.0 if room is None else room["output_tokens_per_s"])
@@ -603,7 +603,7 @@ def test_pairs_are_priced_in_watts_as_their_answers_say(two_pools):
 
 
 def test_a_limit_on_power_of_two_pools_is_reported(two_pools):
-    held = two_pools.held(hall_power="1 MW")
+    held = two_pools.with_limits(hall_power="1 MW")
     told = held.to_dict()
     room, one = told["disaggregated"]["within_power"], told["within_power"]
     assert room["copies"] == int(1e6 // float(held.disaggregated.best.power("hall")))
@@ -611,11 +611,11 @@ def test_a_limit_on_power_of_two_pools_is_reported(two_pools):
         room["output_tokens_per_s"] / one["output_tokens_per_s"]
     )
     assert held.table().count("of 1 MW of the building") == 2
-    none = two_pools.held(hall_power="2 kW").disaggregated
+    none = two_pools.with_limits(hall_power="2 kW").disaggregated
     assert none.best is None
     assert none.within_power is None
     assert any(each.kind == "hall_power" for each in none.rejected)
-    assert two_pools.held(hall_power=None).disaggregated.within_power is None
+    assert two_pools.with_limits(hall_power=None).disaggregated.within_power is None
     assert "within_power" not in two_pools.to_dict()["disaggregated"]
 
 
@@ -623,7 +623,7 @@ def test_another_objective_only_rejects_pairs_by_power():
     found = rl.search(
         "llama-3.1-8b", "dgx-h100", disaggregated=True, objective="tokens_per_second_per_user", hall_power="4 kW"
     ).disaggregated
-    free = found.held(hall_power=None)
+    free = found.with_limits(hall_power=None)
     assert float(found.best.power("hall")) <= 4e3
     assert found.best.tokens_per_second_per_user <= free.best.tokens_per_second_per_user
 
@@ -641,7 +641,7 @@ def test_more_power_never_trains_slower():
             schedule="1f1b",
             hall_power=most,
         )
-        assert int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried
+        assert int(found.accepted.sum()) + sum(each.plans for each in found.rejected) == found.tried
         best = found.best
         rates.append(0.0 if best is None else float(best.tokens_per_second))
         if best is not None:

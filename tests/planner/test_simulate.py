@@ -231,3 +231,71 @@ def test_host_memory_as_text():
 def test_host_memory_that_has_no_meaning(system, words, told):
     with pytest.raises(rl.RooflineError, match=told):
         rl.simulate("llama-3.1-8b", system, SMALL, rl.Layout(), **words)
+
+
+# Replicas that follow the load -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    """An hour in which the rate swings from 3 to 57 requests a second; one chip serves some twenty."""
+    hour = rl.Trace.daily(30.0, swing=0.9, hours=24, peak=12.0, input=1024, output=64, seed=1)
+
+    def source():
+        for each in hour.first(60_000):
+            each.arrival /= 24
+            yield each
+
+    trace = rl.Trace("an hour", source, 60_000).scaled(rate=30.0)
+    rule = rl.Autoscale(1, 6, start=20.0, target=12.0)
+    return rl.simulate("llama-3.1-8b", "dgx-h100", trace, rl.Layout(), autoscale=rule, ttft="p99<1s", price="2 USD/h")
+
+
+def test_replicas_follow_the_load(scaled):
+    fleet = scaled.fleet
+    assert scaled.completed == 60_000
+    assert fleet.counts["serving"].max() > fleet.counts["serving"][0] == 1
+    assert fleet.chip_seconds <= 6 * scaled.end
+    assert scaled.paid_chips == pytest.approx(fleet.chip_seconds / scaled.end)
+    told = scaled.to_dict()
+    json.dumps(told, allow_nan=False)
+    assert told["autoscale"]["chip_hours"] == pytest.approx(fleet.chip_seconds / 3600)
+    assert told["usd_per_million_output_tokens"] == pytest.approx(
+        2 / 3600 * scaled.paid_chips / told["output_tokens_per_s"] * 1e6
+    )
+    assert told["autoscale"]["fixed"]["replicas"] <= 6
+    assert "chip-hours" in str(scaled)
+
+
+def test_the_picture_of_a_fleet(scaled):
+    assert "Autoscaling" in rl.plots.paper.alt(scaled.plot())
+    assert "requests wait" in rl.plots.paper.alt(scaled.plot(kind="traffic"))
+    with pytest.raises(rl.QuestionError, match="known: fleet, traffic"):
+        scaled.plot(kind="roofline")
+
+
+def test_what_a_rule_leaves_open_is_stated():
+    told = rl.simulate("llama-3.1-8b", "dgx-h100", SMALL, rl.Layout(), autoscale="1:2", tpot="20ms")
+    assert told.fleet.start == pytest.approx(60 + 16.06, rel=0.01)  # 8.03 billion weights of two bytes at 1 GB/s
+    assert any("requests in flight of each replica are aimed at" in each for each in told.remarks)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"autoscale": "8:2"}, {"autoscale": "1:2", "fewest_chips": True}, {"autoscale": "1:2", "prefill_chips": 1}, {"autoscale": "two"},
+        {"autoscale": rl.Autoscale(1, 2, target=-1.0)},
+    ],
+)  # fmt: skip
+def test_autoscaling_that_has_no_meaning(words):
+    with pytest.raises(rl.QuestionError):
+        rl.simulate("llama-3.1-8b", "dgx-h100", SMALL, rl.Layout(), **words)
+
+
+def test_autoscaling_on_the_command_line(capsys):
+    line = "simulate llama-3.1-8b -s dgx-h100 --tp 1 --rate 5 --isl 512 --osl 32 --requests 400"
+    app.main([*line.split(), "--autoscale", "1:3", "--scale-start", "30s", "--scale-target", "4"])
+    assert "autoscaled 1 to 3 replicas" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        app.main([*line.split(), "--scale-target", "4"])
+    assert "give --autoscale" in capsys.readouterr().err

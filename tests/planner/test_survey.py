@@ -116,7 +116,7 @@ def test_the_best_is_told_among_all():
 def test_nothing_keeps_a_limit_that_is_too_tight():
     found = asked(QUESTIONS[0], tpot="0.01ms")
     assert found.best is None
-    assert not found.kept.any()
+    assert not found.accepted.any()
 
 
 @settings(max_examples=20)

@@ -28,8 +28,8 @@ times = st.none() | st.floats(-2.5, 1.0).map(lambda x: 10**x).filter(lambda t: n
 @settings(max_examples=12)
 @given(ttft=times, tpot=times)
 def test_limits_are_kept_and_counts_add_up(found, ttft, tpot):
-    held = found.held(ttft=ttft, tpot=tpot).disaggregated
-    assert int(held.kept.sum()) + sum(each.plans for each in held.rejected) == held.tried
+    held = found.with_limits(ttft=ttft, tpot=tpot).disaggregated
+    assert int(held.accepted.sum()) + sum(each.plans for each in held.rejected) == held.tried
     for est in (held.best, held.frontier):
         if est is None:
             continue
@@ -44,7 +44,7 @@ def test_limits_are_kept_and_counts_add_up(found, ttft, tpot):
 def test_a_pair_is_what_its_pools_are(found):
     """A pair is priced at a load, and its answer finds that load again: nearly, where hardly more than one request is in flight."""
     apart = found.disaggregated
-    places = np.linspace(0, apart.kept.size - 1, 40).astype(int)
+    places = np.linspace(0, apart.accepted.size - 1, 40).astype(int)
     pairs = apart.pairs.all
     full = apart._full(pairs.select(places))
     for name, quantity in (("ttft", full.ttft), ("tpot", full.tpot), ("rate", full.requests_per_second)):
@@ -60,7 +60,7 @@ def test_a_pair_is_what_its_pools_are(found):
 @given(tpot=times, ttft=times, whole=st.sampled_from((None, 8.0, 100.0)))
 def test_the_best_pairs_come_in_the_order_of_all(found, tpot, ttft, whole):
     """Those that are numbered as far as is asked, and all of them put in order."""
-    apart = attrs.evolve(found.held(ttft=ttft, tpot=tpot).disaggregated, whole=whole)
+    apart = attrs.evolve(found.with_limits(ttft=ttft, tpot=tpot).disaggregated, whole=whole)
     told = [(part.reader, part.answerer, part.reading, part.answering) for part in apart._leading()]
     every = apart.pairs.all.select(order(apart.accepted, apart._score, apart._axes[1]))
     for got, want in zip(
@@ -104,7 +104,7 @@ def test_an_objective_is_that_of_pools_too(objective):
     apart = rl.search(
         "llama-3.1-8b", "dgx-h100", chips=2, disaggregated=True, objective=objective, **WORDS
     ).disaggregated
-    full = apart._full(apart.pairs.all.select(apart.kept))
+    full = apart._full(apart.pairs.all.select(apart.accepted))
     value = np.broadcast_to(getattr(full, objective), np.shape(full.ttft))
     most = value.max() if objective == "tokens_per_second_per_user" else value.min()
     assert float(getattr(apart.best, objective)) == pytest.approx(most, rel=0.01)

@@ -49,7 +49,7 @@ def test_an_estimate_says_whether_it_keeps_limits():
     assert plain.meets
     assert not est.meets
     told = est.to_dict()
-    assert [each["kept"] for each in told["limits"]] == [True, True, False]
+    assert [each["met"] for each in told["limits"]] == [True, True, False]
     assert told["limits"][0]["value_s"] == pytest.approx(float(plain.ttft_percentile(99)))
     assert told["meets_limits"] is False
     assert "limits" not in plain.to_dict()

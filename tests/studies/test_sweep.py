@@ -54,7 +54,7 @@ def every():
 def test_all_plans_kept_are_those_that_fit_with_the_numbers_of_single_answers(every):
     found = small(top=10_000, limits={"tpot": "30ms"})
     good = [est for est in every if est.fits and est.tpot <= 0.03]
-    assert (found.points, found.seen, found.kept, found.complete) == (len(every), len(every), len(good), True)
+    assert (found.points, found.seen, found.accepted, found.complete) == (len(every), len(every), len(good), True)
     assert found.frame.rows == len(good)
     ranked = sorted(good, key=lambda est: -est.tokens_per_second_per_chip)
     for name in (
@@ -80,7 +80,7 @@ def test_reasons_are_counted_once_each(every):
     full = sum(not est.fits for est in every)
     assert counts["does not fit into the memory of a chip"] == full
     assert counts["TPOT above 30 ms"] == sum(bool(est.fits) and est.tpot > 0.03 for est in every)
-    assert sum(counts.values()) + found.kept == found.points
+    assert sum(counts.values()) + found.accepted == found.points
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -216,7 +216,7 @@ def test_an_interrupt_keeps_what_there_is_and_a_checkpoint_goes_on(tmp_path, mon
     on = small(**words, checkpoint=file, progress=lambda done, _: seen.append(done), executor=pool)
     assert on.complete
     assert min(seen) > left.seen
-    assert (on.csv(), on.rejected.csv(), on.kept) == (whole.csv(), whole.rejected.csv(), whole.kept)
+    assert (on.csv(), on.rejected.csv(), on.accepted) == (whole.csv(), whole.rejected.csv(), whole.accepted)
     assert [each.name for each in tmp_path.iterdir()] == ["sweep.json"]
     # A sweep that is done is not done again.
     assert small(**words, checkpoint=file).csv() == whole.csv()
@@ -261,7 +261,7 @@ def test_a_checkpoint_that_was_cut_goes_on_and_one_that_was_changed_is_refused(t
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": 10**18}, {"task": -1}, {"task": True}, {"task": "0"}, {"family": 1}, {"points": 5}, {"kept": 10**6}, {"places": [1, 1]},
+        {"task": 10**18}, {"task": -1}, {"task": True}, {"task": "0"}, {"family": 1}, {"points": 5}, {"accepted": 10**6}, {"places": [1, 1]},
         {"places": [10**9]}, {"places": [[1]]}, {"values": [[float("nan")]]}, {"values": []}, {"rejected": {"a": ["b", 10**400, 0.0]}},
         {"rejected": []}, None, [],
     ],
@@ -417,7 +417,7 @@ def test_nothing_to_sweep_is_refused(name):
 
 def test_nothing_kept_is_an_answer():
     found = small(limits={"tpot": "1us"})
-    assert (found.kept, found.best, found.frame.rows) == (0, None, 0)
+    assert (found.accepted, found.best, found.frame.rows) == (0, None, 0)
     assert "no configuration is accepted" in found.table()
     assert found.csv().startswith("model,")
     with pytest.raises(rl.QuestionError, match="0 are retained"):

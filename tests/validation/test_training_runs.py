@@ -11,6 +11,7 @@ import roofline as rl
 from roofline import catalog
 from roofline.validation import runs
 from roofline.validation.cells import Column
+from roofline.validation.training_notes import noted
 
 SHIPPED = catalog.measured("training")[1]
 ROW = {
@@ -160,3 +161,26 @@ def test_the_shipped_file_is_plain():
     text = (catalog.root() / "workloads" / "runs" / "training.csv").read_text(encoding="utf-8")
     assert len(list(csv.reader(io.StringIO(text)))) == len(SHIPPED) + 1
     assert text.isascii()
+
+
+def test_columns_of_the_software_count_before_the_note():
+    run = read(note="container 26.06; cuda_graph=full_iteration:[]; moe_a2a_overlap")
+    assert (run.noted.software, run.noted.release) == (("full_graph", "expert_overlap"), 26.06)
+    run = read(
+        note="container 26.06; cuda_graph=full_iteration:[]", software="partial_graphs + Compiled", release="25.02"
+    )
+    assert (run.noted.software, run.noted.release) == (("partial_graphs", "compiled"), 25.02)
+
+
+def test_an_unknown_word_of_the_software_is_one_line():
+    _, run = runs.training_runs([ROW, ROW | {"id": "b", "software": "full_graph+partial_graph"}])
+    assert "did you mean partial_graphs" in run.fault
+    assert "\n" not in run.fault
+
+
+def test_the_shipped_file_states_its_software():
+    """What its notes say is in its columns, so that no pattern decides about a shipped row."""
+    for row in SHIPPED:
+        said = noted(row["note"])
+        assert row["software"] == "+".join(said.software)
+        assert row["release"] == ("" if said.release is None else f"{said.release:.2f}")

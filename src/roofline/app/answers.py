@@ -30,7 +30,7 @@ class Found:
         service: its best service within the limits, or that with the requests in flight that were asked for; where nothing keeps the
             limits, the service that was looked at.
         given: whether it fits, and keeps the limits where it was to be found within them.
-        kept: whether it keeps the limits.
+        met: whether it keeps the limits.
         tpot: the limit on the time per output token.
         alike: the best service with weights as the checkpoint has them, where ``service`` has them in another format.
         widened: whether ``alike`` is a question here.
@@ -42,7 +42,7 @@ class Found:
     side: Side
     service: Service
     given: bool
-    kept: bool
+    met: bool
     tpot: float
     alike: Service | None
     widened: bool

@@ -158,7 +158,7 @@ def _of(tell: Callable[[Service], Any]) -> Callable[[Found], str]:
 def _state(each: Found) -> str:
     if not each.service.fits:
         return "does not fit"
-    return "yes" if each.kept else "no"
+    return "yes" if each.met else "no"
 
 
 def _memory(one: Service) -> str:

@@ -17,6 +17,7 @@ from roofline.core.units import BYTE, BYTE_RATE, DOLLAR, DOLLAR_RATE, FLOP_RATE,
 from roofline.hardware.constants import (
     BACKWARD,
     COLLECTIVES,
+    EXCHANGES,
     KERNELS,
     LEVELS,
     STACKS,
@@ -27,7 +28,7 @@ from roofline.hardware.constants import (
     Stack,
     stacked,
 )
-from roofline.hardware.hardware import TOPOLOGIES, Chip, Fabric, Host, Memory, System, Tier
+from roofline.hardware.hardware import TOPOLOGIES, TRANSPORTS, Chip, Fabric, Host, Memory, System, Tier
 from roofline.models.dtypes import DTYPES, PEAKS
 
 
@@ -120,13 +121,16 @@ def fabric(root: Table, name: str) -> Fabric:
     for key in ("share", "sums", "crossing"):
         if not 0.05 <= out[key] <= 1:
             raise head.fail(key, "must be a number from 0.05 to 1")
-    title, date = head.text("title", name), head.text("date", "")
+    title, date, transport = head.text("title", name), head.text("date", ""), head.text("transport", "")
+    plugin = head.text("plugin", "")
+    if transport and transport not in TRANSPORTS:
+        raise head.fail("transport", "unknown transport", near(transport, TRANSPORTS, "transports"))
     head.done()
-    return Fabric(name, **out, title=title, date=date, facts=facts.done())
+    return Fabric(name, **out, transport=transport, plugin=plugin, title=title, date=date, facts=facts.done())
 
 
 _FABRIC: Final[Mapping[str, Unit]] = {
-    "step": SECOND, "share": ONE, "rounding": ONE, "fill": ONE, "handshake": SECOND, "eager": BYTE, "sums": ONE,
+    "step": SECOND, "share": ONE, "rounding": ONE, "chunk": BYTE, "handshake": SECOND, "eager": BYTE, "sums": ONE,
     "crossing": ONE, "leaf": ONE, "post": SECOND, "nodes": ONE, "error": ONE, "short": ONE,
 }  # fmt: skip
 
@@ -231,6 +235,7 @@ def _tier(table: Table, facts: Facts, find_fabric: Callable[[str], Fabric]) -> T
         oversubscription=value(table, "oversubscription", ONE, 1.0, least=1, most=500),
         fabric=_network(table, find_fabric) if "fabric" in table else None,
         block=facts.shape(table, "block"),
+        host=value(table, "host", ONE, 0.0, least=1, whole=True),
     )
     table.done()
     return out
@@ -298,8 +303,8 @@ def calibration(root: Table, name: str, find: Callable[[str], Calibration]) -> C
     links |= _links(ways, value)
     stacks = root.table("stack", {})
     for kind in stacks:
-        if kind not in STACKS:
-            raise stacks.fail(kind, "unknown software stack", near(kind, STACKS, "stacks"))
+        if kind not in (*STACKS, *EXCHANGES):
+            raise stacks.fail(kind, "unknown software stack", near(kind, (*STACKS, *EXCHANGES), "stacks"))
     differ = {kind: Stack(*_stack(stacks.table(kind), value)) for kind in stacks}
     if base:
         differ = stacked(base, kernels, links, differ)

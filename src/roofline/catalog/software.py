@@ -26,7 +26,7 @@ _FRAMEWORK: Final[Mapping[str, Unit]] = {
     "dp": ONE, "pp": ONE, "fsdp": ONE,
     "contention": ONE,
     "attention": ONE, "synchronous": ONE, "backward": ONE, "passes": ONE, "eager": ONE, "experts": ONE, "expert": SECOND,
-    "memory_fraction": ONE, "logits": BYTE, "logits_eager": BYTE, "gradients": BYTE, "states": BYTE, "gates": BYTE,
+    "memory_fraction": ONE, "logits": BYTE, "logits_eager": BYTE, "gradients": BYTE, "gathered": BYTE, "states": BYTE, "gates": BYTE,
 }  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
         "logits": (2.0, 20.0),
         "logits_eager": (0.0, 8.0),
         "gradients": (1.0, 8.0),
+        "gathered": (1.0, 4.0),
         "states": (0.0, 16.0),
         "gates": (1.0, 2.0),
     }.items():
@@ -58,6 +59,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
             raise head.fail(key, f"must be a number from {least:g} to {most:g}")
     if head.text("unfused", "") not in UNFUSED:
         raise head.fail("unfused", "names no kind of attention", near(head.text("unfused"), UNFUSED, "kinds"))
+    latent = head.words("latent_unfused", base.latent_unfused)
     reduced = head.text("reduced", base.reduced)
     if reduced not in REDUCED:
         raise head.fail("reduced", "says how often gradients are reduced", near(reduced, REDUCED, "words"))
@@ -70,7 +72,7 @@ def framework(root: Table, name: str, find: Callable[[str], Framework]) -> Frame
     read = facts.done()
     inherited = tuple(fact for fact in base.facts if fact.path not in {own.path for own in read})
     return Framework(
-        name, title, unfused, reduced, base.narrow, scattered, **out, of=of, until=until, elsewhere=elsewhere, recipe=recipe,
+        name, title, unfused, latent, reduced, base.narrow, scattered, **out, of=of, until=until, elsewhere=elsewhere, recipe=recipe,
         facts=(*read, *inherited),
     )  # fmt: skip
 

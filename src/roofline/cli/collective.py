@@ -38,7 +38,7 @@ def collective_(
     fabric: Annotated[
         str | None,
         Parameter(
-            help="Network between nodes in place of the system's: infiniband, roce, efa-v1, efa-v2, efa-v4, tcpxo."
+            help="Network between nodes in place of the system's: infiniband, roce, efa-v1, efa-v2, efa-v4, slingshot-11, tcpx, tcpxo."
         ),
     ] = None,
     in_network: Annotated[
@@ -48,6 +48,49 @@ def collective_(
         ),
     ] = None,
     plane: Annotated[str | None, Parameter(help="Another network of the system that carries it: VPC.")] = None,
+    per_node: Annotated[
+        int | None,
+        Parameter(
+            name=["--per-node", "--ranks-per-node"],
+            converter=to_whole,
+            help="Ranks of each node that take part, or of each NVLink partition (default: all of a node).",
+        ),
+    ] = None,
+    copies: Annotated[
+        int,
+        Parameter(
+            name=["--copies", "--topk"], converter=to_whole, help="Experts of a token, of a dispatch or combine."
+        ),
+    ] = 8,
+    tokens: Annotated[
+        int,
+        Parameter(
+            converter=to_whole,
+            help="Tokens of a rank, where a thread of the host sends for the kernels of a dispatch or combine (EFA).",
+        ),
+    ] = 0,
+    groups: Annotated[
+        int,
+        Parameter(
+            name=["--groups", "--n-group"],
+            converter=to_whole,
+            help="Parts of the ranks that a router chooses among (node-limited routing).",
+        ),
+    ] = 1,
+    top_groups: Annotated[
+        int,
+        Parameter(
+            name=["--top-groups", "--topk-group"],
+            converter=to_whole,
+            help="Parts that a token's experts lie in at most.",
+        ),
+    ] = 1,
+    library: Annotated[
+        str | None,
+        Parameter(
+            help="What exchanges the tokens of a dispatch or combine: deepep-v2, cann (default: DeepEP's first version)."
+        ),
+    ] = None,
     level: Level = None,
     json: Json = False,
 ) -> None:
@@ -61,6 +104,12 @@ def collective_(
         fabric=fabric,
         in_network=in_network,
         plane=plane,
+        per_node=per_node,
+        copies=copies,
+        tokens=tokens,
+        groups=groups,
+        top_groups=top_groups,
+        library=library,
         level=level or "calibrated",
     )
     say(json, found.to_dict, lambda: str(found))

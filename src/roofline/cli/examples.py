@@ -33,6 +33,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "roofline campaign llama-3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T",
         "roofline campaign llama-3.1-70b -s gb200-nvl72 --tokens 15T --deadline '30 days' --json",
     ),
+    "rl": (
+        "roofline rl llama-3.1-8b --system dgx-h100 --chips 16 --responses 2048 --output 910 --longest 3946",
+        "roofline rl qwen3-30b-a3b -s dgx-h100 --chips 32 --rollout-chips 32 --output 3000 --longest 8192 --json",
+    ),
     "search serve": (
         "roofline search serve llama-3.1-70b --system dgx-h100 --dtype fp8 --tpot 50ms --ttft 2s",
         "roofline search serve deepseek-v3 -s gb200-nvl72 --tpot 30ms --disaggregated -o frontier.svg",

@@ -154,6 +154,15 @@ Framework = Annotated[
         **_of("framework"),
     ),
 ]
+States = Annotated[
+    str | None,
+    Parameter(
+        name="--software",
+        group=MACHINE,
+        help="States of the framework, joined by +: full_graph, partial_graphs, tp_overlap, fp8_attention, eager, unfused_attention, "
+        "grouped_experts, expert_overlap.",
+    ),
+]
 
 # Parallelism ----------------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class Step(Options):
     rank: flags.Rank = None
     offload: flags.Offload = None
     framework: flags.Framework = None
+    software: flags.States = None
 
     def words(self) -> dict[str, Any]:
         """Return the flags that were given.

@@ -31,12 +31,16 @@ from roofline.cli.numbers import to_quantity, to_real, to_whole
 from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Machine, Options, Pool, Software
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import given
+from roofline.core.quantities import quantity
+from roofline.core.units import SECOND
+from roofline.inference.autoscaling import Autoscale
 from roofline.inference.traces import Trace
 from roofline.planner.simulate import simulate
 from roofline.planner.words import rest
 from roofline.reports import carbon
 
 TRAFFIC = Group("Traffic", sort_key=3)
+SCALING = Group("Autoscaling", sort_key=5)
 SCHEDULER = Group("Scheduler (what is left out is the engine's default)", sort_key=6)
 
 TraceFile = Annotated[
@@ -124,6 +128,14 @@ Bursts = Annotated[
         help="Shape of the gaps between drawn requests, less than 1 for bursts: 0.25 (default: 1, at random).",
     ),
 ]
+Swing = Annotated[
+    float | None,
+    Parameter(
+        converter=to_real,
+        group=TRAFFIC,
+        help="The --rate of drawn requests swings by this part of its mean over a day; 24 hours are simulated: 0.6 (default: steady).",
+    ),
+]
 Seed = Annotated[
     int | None,
     Parameter(converter=to_whole, group=TRAFFIC, help="Of the random numbers of drawn requests: 1 (default: 0)."),
@@ -158,6 +170,48 @@ FewestChips = Annotated[
         negative="",
         group=LIMIT,
         help="Find the fewest chips that answer all requests, do not fall behind, and meet the limits of --ttft and --tpot.",
+    ),
+]
+Scaled = Annotated[
+    str | None,
+    Parameter(
+        name="--autoscale",
+        group=SCALING,
+        help="Replicas follow the load, LEAST:MOST of them: 1:8. Chip-hours, and those of the smallest fixed fleet that meets the limits.",
+    ),
+]
+ScaleMetric = Annotated[
+    Literal["in_flight", "waiting", "cache"] | None,
+    Parameter(
+        group=SCALING,
+        help="Load that replicas follow: requests in flight (default), requests that wait, or the share of the KV cache that is used: cache.",
+    ),
+]
+ScaleTarget = Annotated[
+    float | None,
+    Parameter(
+        converter=to_real,
+        group=SCALING,
+        help="Load of a replica that is aimed at: 32 (default: requests in flight at 70 % of the rate up to which the limits hold in closed form).",
+    ),
+]
+ScaleStart = Annotated[
+    str | None,
+    Parameter(
+        converter=to_quantity,
+        group=SCALING,
+        help="Time from the decision to a replica that serves: 90s (default: 60 s, and the weights of a chip at 1 GB/s).",
+    ),
+]
+ScalePeriod = Annotated[
+    str | None, Parameter(converter=to_quantity, group=SCALING, help="Time between two decisions: 15s (default).")
+]
+ScaleCalm = Annotated[
+    str | None,
+    Parameter(
+        converter=to_quantity,
+        group=SCALING,
+        help="Replicas are stopped only when no more were needed for this time: 5min (default).",
     ),
 ]
 RouterName = Annotated[
@@ -245,6 +299,7 @@ class Traffic(Options):
     variation: Varied = None
     requests_per_slot: PerSlot = None
     burstiness: Bursts = None
+    swing: Swing = None
     seed: Seed = None
     hash_block: HashBlock = None
 
@@ -268,6 +323,33 @@ class GoodRequest(Options):
 
     ttft: TtftLimit = None
     tpot: TpotLimit = None
+
+
+@Parameter(name="*")
+@frozen
+class Scaling(Options):
+    """How replicas follow the load."""
+
+    autoscale: Scaled = None
+    scale_metric: ScaleMetric = None
+    scale_target: ScaleTarget = None
+    scale_start: ScaleStart = None
+    scale_period: ScalePeriod = None
+    scale_calm: ScaleCalm = None
+
+    def words(self) -> dict[str, Any]:
+        """Return the rule that was given.
+
+        Raises:
+            QuestionError: a word of a rule without one.
+        """
+        own = {name.removeprefix("scale_"): value for name, value in Options.words(self).items() if name != "autoscale"}
+        if self.autoscale is None:
+            for name, value in own.items():
+                raise QuestionError(fault(f"--scale-{name}", value, "is of autoscaling", "give --autoscale LEAST:MOST"))
+            return {}
+        times = {name: float(quantity(name, own[name], SECOND)) for name in ("start", "period", "calm") if name in own}
+        return {"autoscale": Autoscale.of(self.autoscale, **own | times)}
 
 
 @Parameter(name="*")
@@ -310,6 +392,7 @@ _TRAFFIC: Final = Traffic()
 _GOOD: Final = GoodRequest()
 _SCHEDULER: Final = Scheduler()
 _SAMPLING: Final = Sampling()
+_SCALING: Final = Scaling()
 
 
 def simulate_(
@@ -324,6 +407,7 @@ def simulate_(
     sampling: Sampling = _SAMPLING,
     scheduler: Scheduler = _SCHEDULER,
     pool: Pool = POOL,
+    scaling: Scaling = _SCALING,
     draft_model: DraftModel = None,
     fewest_chips: FewestChips = False,
     disaggregated: Disaggregated = False,
@@ -340,7 +424,7 @@ def simulate_(
     catalog.check_places([file])
     carbon.refused(grid)
     asked, words = traffic.read(), dict[str, Any]()
-    for group in (machine, software, degrees, sampling, scheduler, pool, good, traffic):
+    for group in (machine, software, degrees, sampling, scheduler, pool, good, traffic, scaling):
         words |= group.words()
     target = drafted(model, draft_model, words)
     with watched("requests") as progress:

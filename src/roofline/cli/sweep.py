@@ -26,11 +26,15 @@ _NUMBERS: Final = "one, or a list such as 1,2,4, 1..8, 1024..32768+1024 or 1..40
 
 Phases = Annotated[
     list[str] | None,
-    Parameter(name="--phase", negative="", group=WORK, help="What is asked: decode (default), prefill, serve or train; repeat it for several."),
+    Parameter(name="--phase", negative="", group=WORK, help="What is asked: decode (default), prefill, serve, pools or train; repeat it for several."),
 ]  # fmt: skip
 ChipCounts = Annotated[
     str | None, Parameter(group=flags.MACHINE, help=f"Chips to use: {_NUMBERS} (default: all of each system).")
 ]
+PrefillCounts = Annotated[
+    str | None,
+    Parameter(group=flags.SPLIT, help=f"Of --phase pools: chips of the prefill pool; --chips are then those of decode: {_NUMBERS}."),
+]  # fmt: skip
 Sizes = Annotated[
     list[str] | None,
     Parameter(
@@ -133,6 +137,8 @@ def sweep_(
     degrees: Degrees = DEGREES,
     machine: Machine = _MACHINE,
     software: Software = _SOFTWARE,
+    prefill_chips: PrefillCounts = None,
+    prefill_tp: flags.PrefillTp = None,
     workers: Workers = 1,
     checkpoint: Checkpoint = None,
     file: Rows = None,
@@ -149,7 +155,9 @@ def sweep_(
     if not 1 <= workers <= MOST_WORKERS:
         raise QuestionError(fault("--workers", workers, f"must be at least 1 and at most {MOST_WORKERS:,}"))
     words: dict[str, Any] = degrees.words() | machine.words() | software.words() | _sizes(sizes, phase or ["decode"])
-    words |= given(chips=None if chips is None else wholes("--chips", chips))
+    counts = {"chips": ("--chips", chips), "prefill_chips": ("--prefill-chips", prefill_chips)}
+    words |= {name: wholes(flag, text) for name, (flag, text) in counts.items() if text is not None}
+    words |= given(prefill_tp=prefill_tp)
     with processes(workers) as executor, watched("configurations") as progress:
         found = sweep(
             list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), dtype=_apart(dtype),
@@ -194,5 +202,5 @@ def _sizes(typed: list[str] | None, phases: Sequence[str]) -> dict[str, Any]:
 
 _FLAGS: Final = (
     "system", "phase", "chips", "vary", "limit", "by", "top", "frontier", "per", "dtype", "tp", "pp", "dp", "ep", "level", "power",
-    "price", "engine", "launch", "memory_fraction", "framework", "workers", "checkpoint",
+    "price", "prefill_chips", "prefill_tp", "engine", "launch", "memory_fraction", "framework", "workers", "checkpoint",
 )  # fmt: skip

@@ -212,7 +212,12 @@ def stacked(
     for name, theirs in base.stacks.items():
         mine = own.get(name, Stack({}, {}))
         old = {key: each for key, each in theirs.kernels.items() if kernels.get(key) is base.kernels.get(key)}
-        ways = {key: each for key, each in theirs.links.items() if links.get(key) is base.links.get(key)}
+        # What a library exchanges is its own on every chip.
+        ways = {
+            key: each
+            for key, each in theirs.links.items()
+            if name in EXCHANGES or links.get(key) is base.links.get(key)
+        }
         if old or ways or mine.kernels or mine.links:
             out[name] = Stack({**old, **mine.kernels}, {**ways, **mine.links})
     return out
@@ -319,8 +324,8 @@ class Calibration:
         Raises:
             UnknownNameError: no stack of that name was measured on any chip.
         """
-        if stack not in STACKS:
-            raise unknown("stack", stack, STACKS)
+        if stack not in (*STACKS, *EXCHANGES):
+            raise unknown("stack", stack, (*STACKS, *EXCHANGES))
         own = self.stacks.get(stack)
         if own is None:
             return self
@@ -382,7 +387,11 @@ def _trained(name: str, kernel: Kernel, f: Framework, sustained: Ratio) -> Kerne
         case "elementwise" | "sampling":
             return _slower(kernel, f.pace * f.passes, 1.0)
         case "moe":
-            return evolve(_slower(kernel, f.pace * f.experts, sustained), turn=_PRODUCTS * f.expert, hit=0.0)
+            # What frameworks do unlike each other are the passes around grouped GEMMs, not the GEMMs.
+            slow = _slower(kernel, f.pace, sustained)
+            return evolve(
+                slow, eta_staging=smaller(slow.eta_staging / f.experts, 1.0), turn=_PRODUCTS * f.expert, hit=0.0
+            )
         case _ if name.startswith(("attention", "mla")):
             # Exponentials and softmax leave the matrix unit cool: clocks stay as they were timed.
             return _slower(kernel, f.pace, f.attention)
@@ -426,6 +435,11 @@ def _slower(kernel: Kernel, pace: Ratio, rate: Ratio) -> Kernel:
 
 STACKS: Final = ("trtllm", "vllm", "sglang")
 """Software stacks whose kernels were measured."""
+EXCHANGES: Final = {
+    "deepep-v2": "DeepEP's second version (2026), on 24 cores",
+    "cann": "dispatch and combine of CANN on the 910C (2025)",
+}
+"""Libraries that exchange tokens of experts otherwise than DeepEP's first version, which the constants of every profile are of."""
 
 IDEAL: Final = Calibration(
     name="ideal",

@@ -168,6 +168,7 @@ class Engine:
         captured: kinds of pass that run in a graph, of :data:`PASSES`.
         pieces: kinds of pass that run in graphs cut at every attention and collective, which the host launches; of models of text alone
             that draft no tokens, on one pipeline stage and one attention rank.
+        pieces_shared: whether such graphs serve several attention ranks and drafts too.
         compute: part of the rate of the best kernels that its own matrix kernels reach.
         gap: time of the host between two steps, when the chip has nothing to do.
         prompt_gap: what a step that passes prompts takes more of it.
@@ -216,6 +217,7 @@ class Engine:
     launch_host: Seconds = 0.0
     captured: tuple[str, ...] = PASSES
     pieces: tuple[str, ...] = ()
+    pieces_shared: bool = False
     compute: Ratio = 1.0
     gap: Seconds = 0.0
     prompt_gap: Seconds = 0.0

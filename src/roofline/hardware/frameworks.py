@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import named
 from roofline.core.provenance import Fact, Source
 from roofline.core.units import Bytes, Ratio, Seconds
@@ -54,6 +55,7 @@ class Framework:
         name: name of the framework, as catalogued.
         title: name of the framework for people.
         unfused: which attention writes its scores to memory, those it masks too: ``all``, that with ``sinks``, or none ("").
+        latent_unfused: generations of chips on which latent attention, whose keys are wider than its values, writes its scores to memory.
         reduced: how often gradients sharded by ZeRO-2 are reduced, one of :data:`REDUCED`.
         narrow: whether attention of a model that multiplies in fp8 is computed in fp8 too.
         scattered: whether the gradients of sharded states (ZeRO-1) are reduced as they are made where one micro-batch makes the step, so that
@@ -79,8 +81,8 @@ class Framework:
         backward: rate of attention's gradients over that of its forward pass.
         passes: time of elementwise operations over that of fused kernels.
         eager: the same where nothing compiles and fuses them.
-        experts: time of grouped products and permutation over that of the best.
-        expert: time of one product of one local expert besides, s, where the host starts one after another.
+        experts: time of the passes over the rows of experts (permute, quantise, activate, add up) over that of kernels for inference.
+        expert: time of one GEMM of one local expert besides, s, where the host starts one after another.
         elsewhere: the framework that describes it on chips of another maker, by maker.
         recipe: how a run is configured that does not say.
         of: the framework of which it is an older state; "" for the present state.
@@ -89,6 +91,7 @@ class Framework:
         logits: bytes of a logit that the loss keeps.
         logits_eager: bytes of a logit kept besides where nothing compiles the loss.
         gradients: bytes of a gradient as it is accumulated, where a run does not say.
+        gathered: bytes of a weight that data-parallel ranks gather after an update, where GEMMs are in 8 bits.
         states: bytes of the optimizer's states a weight, besides the weight in 16 bits: 12 for a master copy and two moments in 32 bits.
         gates: bytes of an input of a gated activation in experts that is done again, where products are in 8 bits.
         facts: each number as the file states it, with its source.
@@ -97,6 +100,7 @@ class Framework:
     name: str = field(default="none", converter=named)
     title: str = field(default="", converter=named)
     unfused: str = ""
+    latent_unfused: tuple[str, ...] = ()
     reduced: str = "step"
     narrow: bool = False
     scattered: bool = False
@@ -128,8 +132,48 @@ class Framework:
     logits: Bytes = FUSED_LOSS
     logits_eager: Bytes = 0.0
     gradients: Bytes = 4.0
+    gathered: Bytes = 2.0
     states: Bytes = 12.0
     gates: Bytes = 2.0
     elsewhere: Mapping[str, str] = field(factory=dict, repr=False)
     recipe: Recipe = field(factory=Recipe, repr=False)
     facts: tuple[Fact, ...] = field(default=(), repr=False)
+
+
+STATES: Final[Mapping[str, tuple[str, Callable[[Framework], Framework]]]] = {
+    "full_graph": (
+        "the whole step is one graph",
+        lambda f: evolve(f, launch=0.0, expert=0.0, step=f.captured * f.step),
+    ),
+    "partial_graphs": ("parts of a step are graphs", lambda f: evolve(f, launch=f.graphed * f.launch)),
+    "tp_overlap": (
+        "collectives of tensor parallelism overlap with pieces of their GEMMs",
+        lambda f: evolve(f, tp=f.overlapped),
+    ),
+    "fp8_attention": ("attention in fp8", lambda f: evolve(f, narrow=True)),
+    "eager": ("eager, not compiled", lambda f: evolve(f, passes=f.eager, logits=f.logits + f.logits_eager)),
+    "unfused_attention": ("attention is not fused", lambda f: evolve(f, unfused="all")),
+    "grouped_experts": ("GEMMs of experts are grouped", lambda f: evolve(f, expert=0.0)),
+    "expert_overlap": (
+        "expert communication overlaps with another micro-batch",
+        lambda f: evolve(f, ep=f.paired),
+    ),
+}
+"""States that a framework may be in, and what each changes: in words for people, and the change."""
+
+
+def in_states(framework: Framework, states: Sequence[str]) -> Framework:
+    """Return a framework in some of :data:`STATES`.
+
+    >>> one = in_states(Framework(launch=1.0, step=0.04, captured=0.2), ["full_graph"])
+    >>> one.launch, round(one.step, 3)
+    (0.0, 0.008)
+
+    Raises:
+        QuestionError: no such state.
+    """
+    for state in states:
+        if state not in STATES:
+            raise QuestionError(fault("software", state, "no such word", near(state, tuple(STATES), "words")))
+        framework = STATES[state][1](framework)
+    return framework

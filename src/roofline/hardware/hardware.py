@@ -188,6 +188,14 @@ def _whole_numbers(dims: Iterable[object]) -> tuple[int, ...]:
     return tuple(int(n) for n in out)
 
 
+TRANSPORTS: Final = {
+    "rdma": "the card delivers in order and by itself: InfiniBand, RoCE, Slingshot",
+    "srd": "the card delivers by itself and in any order, libfabric puts it right: EFA",
+    "tcp": "TCP, in the card or in the host, whose payload goes straight to the GPU: TCPX, TCPXO",
+}
+"""How network cards deliver."""
+
+
 @frozen(eq=False)
 class Fabric:
     """How one kind of network carries messages between nodes: what was measured of its cards and their software, with a date.
@@ -201,7 +209,8 @@ class Fabric:
         share: part of the line rate that long messages reach.
         rounding: ``c`` of the chunked pipeline (:func:`roofline.physics.collectives.transfer_time`) between nodes, as a multiple of
             that of the same way inside a node.
-        fill: most that filling the pipeline costs, in fixed times T0; chunks stop growing at the size of the buffers.
+        chunk: bytes of each rank that are under way between two nodes at most: chunks stop growing at the size of the buffers, so that
+            filling the pipeline costs no more than one of them for each step.
         handshake: what a step waits longer if its piece does not travel with its own flags (NCCL's protocol LL) but in a buffer that
             both sides agree on first (NCCL's Simple, a rendezvous of the transport).
         eager: bytes of a card's piece at which half of ``handshake`` is paid: ``handshake m / (m + eager)`` of a piece of m bytes.
@@ -213,6 +222,8 @@ class Fabric:
         nodes: most nodes that its figures were fitted to.
         error: half-width of the 80 % interval of the transfer time, relative.
         short: half-width of the 80 % interval of all the rest, relative.
+        transport: how cards deliver, a key of :data:`TRANSPORTS`; "" where nobody said. What a fabric leaves open is that of others alike.
+        plugin: of the collective library, by which it reaches the cards; "" where its own verbs do.
         title: name of the network for people.
         date: when it was measured, a year and a month such as 2025-06.
         facts: each number as the descriptor states it, with its source.
@@ -222,7 +233,7 @@ class Fabric:
     step: Seconds = amount(0.0)
     share: Ratio = amount(1.0, high=1.0, strict=True)
     rounding: Ratio = amount(1.0)
-    fill: Ratio = amount(7.0)
+    chunk: Bytes = amount(3e6)
     handshake: Seconds = amount(0.0)
     eager: Bytes = amount(0.0)
     sums: Ratio = amount(1.0, high=1.0, strict=True)
@@ -232,6 +243,8 @@ class Fabric:
     nodes: Count = amount(2.0, low=1.0)
     error: Ratio = amount(0.0)
     short: Ratio = amount(0.0)
+    transport: str = ""
+    plugin: str = ""
     title: str = field(default="", converter=named)
     date: str = ""
     facts: tuple[Fact, ...] = field(default=(), repr=False)
@@ -254,6 +267,7 @@ class Tier:
         same_ports: its traffic leaves a rank by the links of the tier inside it, as in the levels of one network; else by its own.
         fabric: the kind of network it is, where its traffic leaves a node by network cards; None where nothing of it is known.
         block: of a torus that optical switches put together, the edges of its blocks: any slice of whole blocks is a torus itself.
+        host: ranks on each of its hosts where an instance of the tier joins several, as the trays of an NVLink rack; 0 where all are on one.
     """
 
     name: str = field(converter=named)
@@ -268,6 +282,7 @@ class Tier:
     same_ports: bool = False
     fabric: Fabric | None = None
     block: tuple[int, ...] = field(default=(), converter=_whole_numbers)
+    host: Count = amount(0.0)
 
 
 REACHED: Final = 54 / 64

@@ -53,7 +53,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     # Attention ranks have processes of their own: each schedules, samples and sends what it serves itself.
     own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
-    pieces = name in engine.pieces and _cut_in_pieces(question, layout)
+    pieces = name in engine.pieces and (engine.pieces_shared or _cut_in_pieces(question, layout))
     host = share(engine.stream * own + _launching(cut, engine, name, pieces), chip.time)
     waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))

@@ -10,7 +10,7 @@ Where requests come at a rate r, N is what Little's law makes of it, ``N = r (TT
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
+from roofline.inference import roughness
 from roofline.inference.passes import prompts_per_second, step
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
@@ -31,7 +32,18 @@ from roofline.operators.memory import Footprint
 from roofline.operators.serving_memory import drafting, fill
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
-from roofline.physics.queueing import Cadence, Gaps, Pace, cadence, full_house, none_free, pace, residual, saturation
+from roofline.physics.percentiles import Gaps, Passes, lengths, mean_of
+from roofline.physics.queueing import (
+    Cadence,
+    Pace,
+    after_a_step,
+    cadence,
+    full_house,
+    none_free,
+    pace,
+    residual,
+    saturation,
+)
 from roofline.physics.spans import Span, after
 from roofline.results import intervals
 from roofline.results.energy import demanded
@@ -57,6 +69,8 @@ class _Running:
     each: Count
     c: Cadence
     alone: Decode
+    both: Mixed
+    passes: Later[Passes]
     plain: Span
     mixed: Span
     pace: Pace
@@ -67,8 +81,20 @@ class _Running:
         return self.pace.first - self.pace.late + self.pace.rest
 
 
-def _running(question: Serve, system: System, layout: Layout, calibration: Calibration, active: Count) -> _Running:
-    """Price the steps of a service with so many requests let in."""
+def _running(
+    question: Serve,
+    system: System,
+    layout: Layout,
+    calibration: Calibration,
+    active: Count,
+    *,
+    grows: Seconds | None = None,
+) -> _Running:
+    """Price the steps of a service with so many requests let in.
+
+    Args:
+        grows: time that one more prompt adds to a step, where it is known; see :func:`_growth`.
+    """
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
@@ -79,9 +105,12 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
-    alone = Decode(model, groups * (1 + beside), q.input + q.output / 2, q.draft_tokens, q.accept_length, q.imbalance)
-    both = Mixed(model, groups * beside, q.input + q.output / 2, c.together, c.chunk, q.cached + (read - c.chunk) / 2, c.busy,
-                 q.draft_tokens, q.imbalance)  # fmt: skip
+    # A long answer is met for longer than a short one, and of prompt tokens more belong to long prompts (renewal theory).
+    seen = 1 + q.variation * q.variation
+    context = q.input + q.output / 2 * seen
+    alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
+    past = q.cached + larger(read * (1 + varied * varied) - c.chunk, 0.0) / 2
+    both = Mixed(model, groups * beside, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance)
     # Those that decode: whoever waits costs the host nothing.
     served = active / groups * c.decoding
     if q.requests_per_slot is not None and q.concurrency is not None:
@@ -89,11 +118,24 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
     mixed = step(both, system, layout, calibration, served)
+    passes = Later(
+        partial(
+            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation, served=served,
+            decode=plain.time,
+        )
+    )  # fmt: skip
     lag: Num = 0.0
+    more: Num = 0.0
     if not random:
         # One that comes back meets a step in progress, if any time passes before it is back and others are there.
-        others = smaller(larger(each * layout.dp - 1, 0.0) * c.decoding, 1.0)
-        lag = share(residual(c.mixed, plain.time, mixed.time), mixed.time) * others * (engine.front > 0)
+        beside = larger(each * layout.dp - 1, 0.0) * c.decoding
+        jitter = _JITTER / np.sqrt(larger(beside, 1.0))
+        more = after_a_step(engine.front, plain.time, c.mixed, jitter)
+        lag = (
+            share(residual(c.mixed, plain.time, mixed.time) + more, mixed.time)
+            * smaller(beside, 1.0)
+            * (engine.front > 0)
+        )
         c = cadence(
             read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
             variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
@@ -103,6 +145,8 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
         each,
         c,
         alone,
+        both,
+        passes,
         plain,
         mixed,
         pace(
@@ -117,8 +161,40 @@ def _running(question: Serve, system: System, layout: Layout, calibration: Calib
             lag=lag,
             variation=varied,
             packed=_packed(plain, mixed, c, each),
+            more=more,
+            grows=grows,
+            passes=passes,
         ),
     )
+
+
+def _passes(
+    both: Mixed, system: System, layout: Layout, calibration: Calibration, *, read: Count, cached: Count, chunk: Count, variation: Ratio,
+    served: Count, decode: Seconds,
+) -> Passes:  # fmt: skip
+    """Price prompts of every length by themselves, as the percentiles of their times are asked for."""
+    # What is cached is the same of all prompts, as far as they are as long; a quarter of the mean is passed at least.
+    prompts = lengths(read + cached, variation, np.ndim(decode))
+    length = larger(prompts - cached, _RARELY * read)
+    length = larger(length * share(read, mean_of(length)), 1.0)
+    chunks = ceil(length / chunk)
+    asked = evolve(both, prompts=1.0, chunk=length / chunks, past=cached + (length - length / chunks) / 2)
+    own = chunks * step(asked, system, layout, calibration, served).time
+    # Where others wait, no chunk is left half empty.
+    return Passes(own, larger(own - (chunks - length / chunk) * decode, own * _LEAST))
+
+
+_RARELY: Final = 0.25
+
+
+def _growth(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Seconds:
+    """Return the time that one more prompt adds to a step: a step that reads weights for one reads them for others too."""
+    some = run.c.together
+    prompts = pick(some > 2, some / 2, smaller(run.c.most, 2 * some + 2))
+    served = run.active / (layout.replicas * layout.pp) * run.c.decoding
+    other = step(evolve(run.both, prompts=prompts), system, layout, calibration, served).time
+    apart = prompts != some
+    return pick(apart, larger((other - run.mixed.time) / pick(apart, prompts - some, 1.0), 0.0), run.mixed.time)
 
 
 def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
@@ -132,21 +208,31 @@ def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
     return larger(more + plain.parts[-1].time, mixed.time)
 
 
+_JITTER: Final = 0.3
+"""Standard deviation over the mean of what one sequence of a step takes of it: caches are read that lie evenly between the lengths of a prompt
+and of all (0.58 of their mean, where prompts are short), and take about half of a step."""
 _ROUNDS: Final = 14
 _NEAR: Final = 0.002
 """How near a rate is to that of so many requests in flight, relative, when it is theirs."""
 
 
 def _arrived(
-    rate: PerSecond, most: Count, running: Callable[[Count, PerSecond], _Running], ranks: Count, lanes: Count
+    rate: PerSecond,
+    most: Count,
+    running: Callable[[Count, PerSecond, Seconds | None], _Running],
+    growth: Callable[[_Running], Seconds],
+    *,
+    ranks: Count,
+    lanes: Count,
 ) -> tuple[_Running, PerSecond]:
     """Return the service that answers requests as they come, as far as it can, and how many a second it answers at most.
 
     What is answered grows with those that have a place; so their number lies between those that come before the first is
     answered, and all places. A bounded search in logarithms finds it.
     """
-    full = running(most, rate)
-    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes)
+    full = running(most, rate, None)
+    grows = growth(full)
+    limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes, grows=grows)
     asked = smaller(rate, limit * _BELOW)
 
     def off(run: _Running) -> Num:
@@ -154,8 +240,8 @@ def _arrived(
         known = np.isfinite(run.served)
         return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
 
-    full = running(most, asked)
-    small = running(smaller(asked * full.served, most) * _LEAST, asked)
+    full = running(most, asked, grows)
+    small = running(smaller(asked * full.served, most) * _LEAST, asked, grows)
     low, below = cast("Num", np.log(small.active)), off(small)
     high, above = cast("Num", np.log(most)), off(full)
     # With every place taken it may still answer fewer than come: prompts that pass lengthen the answers.
@@ -166,7 +252,7 @@ def _arrived(
         # Secant between the two ends; one that stays counts half (Illinois).
         within = (above > 0) & (below < 0)
         middle = pick(within, low - below * (high - low) / pick(within, above - below, 1.0), high)
-        found = running(smaller(np.exp(middle), most), asked)
+        found = running(smaller(np.exp(middle), most), asked, grows)
         error = off(found)
         if np.all((np.abs(error) < _NEAR) | ~within):
             break
@@ -193,8 +279,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     q, model, engine = question, question.model, calibration.engine
     read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
 
-    def running(active: Count, rate: PerSecond | None = None) -> _Running:
-        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active)
+    def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
+        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
 
     low, high = intervals.front()
     front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=(high - low) / 2))
@@ -209,7 +295,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps = larger(q.output - 1, 0.0) / yielded(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
         run, limit = _arrived(
-            q.rate, larger(smaller(most, useful), 1.0), running, layout.dp, layout.dp * layout.replicas
+            q.rate,
+            larger(smaller(most, useful), 1.0),
+            running,
+            lambda run: _growth(run, system, layout, calibration),
+            ranks=layout.dp,
+            lanes=layout.dp * layout.replicas,
         )
         ok = q.rate < limit
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
@@ -221,29 +312,36 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
     inside = (_often(mixed, times.steps + times.late / mixed.time), front)
     cycle = after("cycle", (after("TTFT", inside), emitting))
-    waits = evolve(times.waits, base=times.waits.base + front.time)
+    waits = evolve(times.waits, front=front.time, mean=times.waits.mean + front.time)
     if q.rate is None:
         place = larger(asked / active - 1, 0.0) * cycle.time
         first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
-        waiting, waits = place * (1 - first_wave / 2), evolve(waits, place=place)
+        waiting, waits = (
+            place * (1 - first_wave / 2),
+            evolve(waits, place=place, uneven=_unevenly(q, asked, active, each)),
+        )
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok
         waiting = pick(ok, full_house(places, load, run.served, q.variation), np.nan)
-        waits = evolve(
-            waits, queue=waits.queue + waiting, chance=1 - (1 - waits.chance) * (1 - none_free(places, load))
-        )
+        waits = evolve(waits, place=waiting, full=none_free(places, load), uneven=1.0)
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
     cost = larger(mixed.time - plain.time, 0.0)
     adds = c.chunks * cost / c.together
-    bursts: Num = 1.0
-    if q.rate is not None:
-        bursts = (1 - smaller(answered / (layout.dp * layout.replicas) * adds, _CROWDED)) ** -2.0
     gaps = Gaps(
         base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
         each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
-        often=share(times.disturbed, c.gaps), bursts=bursts,
+        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
+    )  # fmt: skip
+    if q.rate is not None:
+        coming = answered / (layout.dp * layout.replicas)
+        gaps = evolve(
+            gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
+            uneven=Later(partial(_uneven, run, system, layout, calibration)),
+        )  # fmt: skip
+    rough = roughness.reasons(
+        q, layout, c, plain.time, mixed.time, requests=each, part=asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
     )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
     progress = yielded(q) / (q.draft_tokens + 1)
@@ -256,26 +354,42 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first, plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first, each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, demand=Later(partial(demanded, cycle, system)),
+        waits=waits, gaps=gaps, rough=rough, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *_load_notes(
-                q, layout, c, active, asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
-            ),
+            *roughness.note(rough, q, system, layout, engine),
+            *_load_notes(q, active),
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
 
 
-ESTIMATED: Final = "{}: TTFT and percentiles are rough here; simulate follows every request"
-"""What an answer says where its closed form is known to be off by more than a tenth."""
+def _unevenly(question: Serve, asked: Count, active: Count, each: Count) -> Ratio:
+    r"""Return the variance of the wait for a place over its mean squared.
 
-PREEMPTED: Final = (
-    "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out: TPOT is "
-    "longer and rates are lower than stated, by a fifth to more than a half in simulations; use simulate"
-)
-"""What an answer says where its closed form takes no account of what an engine does when the cache fills while requests decode."""
+    Of n that are served, each of which leaves once in a time T, :math:`n (u (1 - u) + v^2 u)` fewer or more leave in a part u of it, and
+    places differ by :math:`v \sqrt n` as caches do.
+    """
+    part, squared = larger(asked / active - 1, _LEAST), question.variation * question.variation
+    return (part * larger(1 - part, 0.0) + squared * (1 + part)) / (larger(each, 1.0) * part * part)
+
+
+def _uneven(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Ratio:
+    r"""Return how much the time of a decode step varies from one request to another, as the number in flight does.
+
+    That number is Poisson's where requests come at random, and is averaged over an answer: of its variance two thirds are left
+    (:math:`2 \int (1 - x)^2`).
+    """
+    some = np.sqrt(run.active) * np.sqrt(_AVERAGED)
+    ends = [
+        step(evolve(run.alone, batch=larger(run.alone.batch + by, _LEAST)), system, layout, calibration, larger(run.active + by, 0.0)).time
+        for by in (-some, some)
+    ]  # fmt: skip
+    return share((ends[1] - ends[0]) / 2, run.plain.time)
+
+
+_AVERAGED: Final = 2 / 3
 
 
 _HALVINGS: Final = 16
@@ -344,42 +458,11 @@ SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 
-def _rough(q: Serve, layout: Layout, c: Cadence, part: Num) -> Iterator[str]:
-    """Yield why closed forms are known to be off by more than a tenth here, as the grid of ``scripts/queueing_grid.py`` shows.
-
-    Args:
-        part: share of the greatest rate that is asked, where requests come at a rate, or of the places that are taken.
-    """
-    if np.any(part > 1):
-        yield "the cache is full"
-    if np.any(c.passing > _BUSY):
-        yield "nearly every step passes prompts"
-    if np.any(layout.dp > 1):
-        yield "attention ranks work in lock-step"
-    if q.rate is not None and np.any((part > _HALF) & (c.most < 4 / 3)):
-        yield "long prompts come at random at a high load"
-    if q.rate is not None and np.any(c.gaps < _FEW):
-        yield "nearly all of a request is its prompt"
-
-
-_BUSY: Final = 0.7
-_HALF: Final = 0.45
-_FEW: Final = 8.0
-
-
-def _load_notes(q: Serve, layout: Layout, c: Cadence, active: Count, part: Num, *, reserve: Ratio) -> tuple[str, ...]:
-    """Return what is assumed of the load.
-
-    Args:
-        part: as of :func:`_rough`; ``reserve``: part of an answer for which the engine keeps cache when it lets a request in.
-    """
-    rough = tuple(_rough(q, layout, c, part))
-    out = [ESTIMATED.format(" and ".join(rough))] if rough else []
-    # What is let in grows by its answer; short ones end before the cache that was left is full.
-    if np.any((part > 1) & (q.output * (1 - reserve) > q.input)):
-        out.append(PREEMPTED)
+def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
+    """Return what is assumed of the load."""
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average", *out)
+        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+    out = []
     if q.requests_per_slot is None:
         out.append(
             "steady state: requests arrive as others leave; a load that starts all at once makes its first prompts wait for each "

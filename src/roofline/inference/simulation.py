@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from roofline.inference.autoscaling import Fleet
 from roofline.inference.policies import Policy
 from roofline.inference.requests import Request
 from roofline.inference.step_times import StepTimes
@@ -282,6 +283,20 @@ class Lane:
         self.stalled: list[tuple[int, float]] = []
         self.count = 0
         self.done: Callable[[Request, float], None] = _nobody
+
+    @property
+    def load(self) -> tuple[int, float]:
+        """Requests that wait, and the share of the cache that is used."""
+        ranks = self.ranks
+        return sum(len(rank.waiting) for rank in ranks), sum(rank.held for rank in ranks) / (self.capacity * len(ranks))
+
+    def clear(self) -> None:
+        """Forget what is cached."""
+        for rank in self.ranks:
+            rank.cache.clear()
+            rank.idle.clear()
+            if rank.store is not None:
+                rank.store.blocks.clear()
 
     # What comes ------------------------------------------------------------------------------------------------------
 
@@ -671,10 +686,16 @@ class Router:
     """Chooses an attention rank of an engine instance for each request."""
 
     def __init__(self, lanes: list[Lane], policy: Policy) -> None:
+        self.ranks: list[Rank] = []
+        self.policy, self.turn = policy, 0
+        self.over(lanes)
+
+    def over(self, lanes: list[Lane]) -> None:
+        """Choose among the ranks of these instances from now on."""
         # Neighbours in turn are of different instances, so that few requests spread over all of them.
         depth = len(lanes[0].ranks)
         self.ranks = [lane.ranks[i] for i in range(depth) for lane in lanes]
-        self.policy, self.turn = policy, 0
+        self.turn %= len(self.ranks)
 
     def choose(self, request: Request) -> Rank:
         """Return where a request goes."""
@@ -722,6 +743,7 @@ class Service:
         decoders: instances that only decode; empty where one pool does both.
         transfer: lengths of prompts, and the time after which the other pool has a cache of each.
         front: time of a request before its first step.
+        fleet: replicas that follow the load; None where all instances serve all the time.
     """
 
     lanes: list[Lane]
@@ -730,6 +752,7 @@ class Service:
     decoders: list[Lane] = field(factory=list)
     transfer: tuple[list[float], list[float]] = ([0.0, 1.0], [0.0, 0.0])
     front: float = 0.0
+    fleet: Fleet | None = None
 
 
 def run(service: Service, trace: Trace, progress: Callable[[int, int], None] | None = None) -> Record:
@@ -742,6 +765,8 @@ def run(service: Service, trace: Trace, progress: Callable[[int, int], None] | N
         _Run(service, trace, progress).go()
     except KeyboardInterrupt:
         service.record.interrupted = True
+    if service.fleet is not None:
+        service.fleet.end(service.record.end)
     return service.record
 
 
@@ -755,7 +780,8 @@ class _Run:
         self.loop = trace.concurrency
         self.events: list[tuple[float, int, int, Request]] = []
         self.number = 0
-        self.router = Router(service.lanes, service.policy)
+        self.fleet = service.fleet
+        self.router = Router(service.lanes if self.fleet is None else self.fleet.lanes(), service.policy)
         self.second = Router(service.decoders, service.policy) if service.decoders else None
         self.sampled, self.pace = 0.0, 0.0
         for lane in service.lanes:
@@ -826,6 +852,8 @@ class _Run:
         else:
             coming = next(source, None)
         one = lanes[0] if len(lanes) == 1 else None
+        fleet = self.fleet
+        wake = INF if fleet is None else fleet.next
         while True:
             if coming is not None and (not events or coming.arrival + self.service.front <= events[0][0]):
                 at = coming.arrival + self.service.front
@@ -835,6 +863,11 @@ class _Run:
                 at = INF
             # Until then, the instance whose step ends first.
             lane = one if one is not None else min(lanes, key=_next)
+            if fleet is not None and wake <= at and wake <= lane.next and (at < INF or lane.next < INF):
+                if fleet.act(wake):
+                    self.router.over(fleet.lanes())
+                wake = fleet.next
+                continue
             if lane.next < at:
                 lane.commit()
                 if lane.next >= self.sampled:

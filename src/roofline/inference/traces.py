@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import MOST_TOKENS, named, number, refuse
 from roofline.core.signatures import aliased, typed, typed_methods
-from roofline.core.units import MILLION
+from roofline.core.units import DAY, HOUR, MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 from roofline.inference.trace_files import opened, written
 
@@ -267,6 +267,49 @@ class Trace:
 
         name = "poisson" if burstiness == 1.0 else "gamma"
         return cls(name, drawn, int(requests), hash_block=block)
+
+    @classmethod
+    @aliased(isl="input", osl="output")
+    @typed
+    def daily(
+        cls, rate: float, *, swing: float = 0.6, hours: float = 24.0, peak: float = 15.0, input: float | Lengths = 4096.0,
+        output: float | Lengths = 1024.0, lengths_are: str = "lognormal", variation: float = 0.5, seed: int = 0,
+    ) -> Trace:  # fmt: skip
+        r"""Return requests of some hours whose rate swings with the day: :math:`r (1 + s \cos(2 \pi (t - t_p) / 24\,\mathrm{h}))`.
+
+        Args:
+            rate: requests a second, the mean over a day; ``swing``: of the rate about it, a part of the mean.
+            hours: of the trace, from midnight on; ``peak``: hour of the day with the highest rate.
+
+        >>> day = Trace.daily(2.0, swing=0.5, seed=1)
+        >>> day.count
+        172800
+        """
+        refuse("rate", _one("rate", rate), 0, strict=True)
+        refuse("swing", _one("swing", swing), 0, 0.99)
+        refuse("hours", _one("hours", hours), 0, MILLION, strict=True)
+        refuse("peak", _one("peak", peak), 0, 24)
+        made = cls.poisson(
+            1.0,
+            max(round(rate * hours * HOUR), 1),
+            input=input,
+            output=output,
+            lengths_are=lengths_are,
+            variation=variation,
+            seed=seed,
+        )
+        turn, top = 2 * np.pi / DAY, peak * HOUR
+        clock = np.linspace(0.0, DAY, 24 * 60 + 1)
+        come = rate * (clock + swing / turn * (np.sin(turn * (clock - top)) + np.sin(turn * top)))
+
+        def swung() -> Iterator[Request]:
+            # The n-th arrival of a Poisson process of rate 1 comes when n requests are due.
+            for each in made:
+                days, due = divmod(each.arrival, float(come[-1]))
+                each.arrival = days * DAY + float(np.interp(due, come, clock))
+                yield each
+
+        return cls("daily", swung, made.count)
 
     @classmethod
     @aliased(isl="input", osl="output")

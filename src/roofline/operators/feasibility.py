@@ -48,6 +48,10 @@ class Rule:
         """The sentence, made from all points."""
         return sentence(self.text, self.limit)
 
+    def of_pool(self, name: str) -> Rule:
+        """Return the condition as one on the pool of this name, of several."""
+        return evolve(self, key=f"{name}_{self.key}", text=f"{name} pool: {self.text}")
+
     @property
     def degree(self) -> str:
         """The first word of the key: the degree of the layout that the sentence begins with, if it does."""

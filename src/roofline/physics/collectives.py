@@ -32,7 +32,9 @@ use network cards. With r ranks a node and N = n / r nodes,
 * an all-to-all posts a message to each peer, so its fixed time grows with the peers and not with their logarithm;
 * a piece of m bytes that one card sends in a step waits ``handshake m / (m + eager)`` longer than an empty one: short pieces travel with
   their own flags (NCCL's protocol LL), long ones in buffers that both sides agree on (Simple);
-* filling the pipeline costs :math:`2\sqrt{c\,T_0\,x}` but never more than ``fill`` times :math:`T_0`: chunks stop growing.
+* filling the pipeline costs :math:`2\sqrt{c\,T_0\,x}` but not much more than a ``chunk`` for each step: chunks stop growing;
+* where a switch adds up inside a node and nodes are joined, it reaches 0.88 of what it reaches alone; trees over an NVLink domain of
+  several hosts go from host to host.
 
 Lower bounds: Chan, Heimlich, Purkayastha and van de Geijn, *Collective communication*, CCPE 19 (2007); Thakur,
 Rabenseifner and Gropp, IJHPCA 19 (2005). Bytes of NCCL between nodes: checked against published nccl-tests figures of 2 to 512
@@ -63,6 +65,12 @@ _FEW: Final = 3
 _TREE: Final = 0.5
 """Part of the line rate that a plain tree over more nodes reaches: 191 to 194 GB/s of bus bandwidth over 4 to 46 nodes of
 eight B200, where a ring reaches 335 to 291 (Together AI, 2026-05-02)."""
+_JOINED: Final = 0.88
+"""Part of its rate inside a node that an all-reduce added up by the switch reaches where nodes are joined as well: each rank copies its share
+between the switch and the card. 249 to 257 GB/s over two nodes of eight H100 (four sources), 274 in one; 341 over two racks of 64 GB200, 423 in one."""
+_HOSTED_STEP: Final = 14 * MICRO
+"""A step of a tree between hosts that one NVLink domain joins, between what two sources say: 9 us over four trays of GB300 (13 us in one tray, 50
+over four, tables of aiconfigurator), 20 over two racks of sixteen trays of GB200 (195 us for 256 B, Oracle)."""
 _PEER: Final = 0.15
 """Steps that each further peer between nodes costs an all-to-all: 42 us over 2 x 8 B300, of which 15 for eight peers."""
 _HANDSHAKE: Final = 2
@@ -156,6 +164,7 @@ class _Route:
     copied: Bytes = 0.0
     posts: Seconds = 0.0
     agreed: Seconds = 0.0
+    hops: Count = 0.0
     cut: Count = 1.0
     ring: float = 0.0
     open: Mask = True
@@ -200,6 +209,7 @@ def _route(
     latency: Num = 0.0
     posts: Num = 0.0
     agreed: Num = 0.0
+    crossed: Num = 0.0
     pieces: Num = 1.0
     copied: Num = 0.0
     longest: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
@@ -210,6 +220,7 @@ def _route(
         if c.fabric is not None and carded:
             posts = posts + steps(c) * c.fabric.step
             agreed = agreed + steps(c) * c.fabric.handshake
+            crossed = crossed + (ring * np.log2(c.fan) if ring else steps(c))
             pieces = _group(climbs) if cut is None else cut(c)
         else:
             latency = latency + steps(c) * c.tier.latency
@@ -219,7 +230,7 @@ def _route(
         longest[kind] = larger(longest[kind], ports)
         copied = larger(copied, wire(c)) if c.tier.load_store else copied
     return _Route(
-        latency, longest["near"], longest["far"], longest["cards"], copied, posts, agreed, pieces, ring, open_, one_sided=one_sided,
+        latency, longest["near"], longest["far"], longest["cards"], copied, posts, agreed, crossed, pieces, ring, open_, one_sided=one_sided,
     )  # fmt: skip
 
 
@@ -252,11 +263,14 @@ def _summed(climbs: Sequence[Climb], size: Bytes) -> _Route:
     """Return the way of an all-reduce that the switches of a node add up, and trees between nodes, or switches there too."""
     n = _group(climbs)
     wire, _ = _ring(climbs, size, 2.0)
+    joined = pick(_nodes(climbs) > 1, _JOINED, 1.0)
 
     def moved(c: Climb) -> Bytes:
         if c.tier.in_network:
             # Where two ranks meet, a ring is shorter than the way to the switch and back.
-            return smaller(2 * size / c.met * (1 - 1 / c.fan), size / c.met * c.used)
+            return smaller(2 * size / c.met * (1 - 1 / c.fan), size / c.met * c.used) / (
+                joined if c.fabric is None else 1.0
+            )
         if c.fabric is not None:
             return pick(c.fan <= 2, c.used, 2 * (n - 1) / n) * size / c.met
         return wire(c)
@@ -283,10 +297,21 @@ def _tree(climbs: Sequence[Climb], size: Bytes) -> _Route:
         return 2 * size / c.met * c.used if c.use.any_to_any else wire(c)
 
     def steps(c: Climb) -> Count:
-        return 2 * (np.log2(c.fan) if c.use.any_to_any else c.use.steps)
+        return 2 * (np.log2(c.fan / _hosts(c)) if c.use.any_to_any else c.use.steps)
 
     joined = sum((c.used for c in climbs if c.use.any_to_any), start=0.0) > 0
-    return _route(climbs, moved, steps, open_=joined, cut=_below)
+    route = _route(climbs, moved, steps, open_=joined, cut=_below)
+    between: Num = 0.0
+    for c in climbs:
+        between = between + 2 * np.log2(_hosts(c)) * _HOSTED_STEP
+    return evolve(route, posts=route.posts + between)
+
+
+def _hosts(c: Climb) -> Count:
+    """Return over how many hosts a tier spreads what it joins: 1 where one holds all of it."""
+    if not np.any(c.tier.host):
+        return 1.0
+    return larger(c.fan * c.met / larger(c.tier.host, c.met), 1.0)
 
 
 def _all_reduce(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
@@ -391,18 +416,22 @@ def _point_to_point(size: Bytes, climbs: Sequence[Climb]) -> dict[str, _Route]:
     steps: Num = 0.0
     posts: Num = 0.0
     agreed: Num = 0.0
+    crossed: Num = 0.0
     passed: dict[str, Num] = {"near": 0.0, "far": 0.0, "cards": 0.0}
     for c in climbs:
         time = hops(c) * size / (c.use.hop * c.tier.bandwidth * _share(c))
         if c.fabric is not None:
             posts = posts + _HANDSHAKE * hops(c) * c.fabric.step
             agreed = agreed + hops(c) * c.fabric.handshake
+            crossed = crossed + hops(c)
             passed["cards"] = passed["cards"] + time
         else:
             steps = steps + hops(c) * c.tier.latency
             kind = "near" if c.tier.load_store else "far"
             passed[kind] = passed[kind] + time
-    route = _Route(steps, passed["near"], passed["far"], passed["cards"], posts=posts, agreed=agreed, in_turn=True)
+    route = _Route(
+        steps, passed["near"], passed["far"], passed["cards"], posts=posts, agreed=agreed, hops=crossed, in_turn=True
+    )
     return {"point_to_point": route}
 
 
@@ -570,7 +599,7 @@ def _ways(
                 eager = c.fabric.eager
                 depth = (begun if route.ring else fixed) + route.ring * np.log2(c.fan) * c.fabric.step
                 free = 2 * np.sqrt(link.c * c.fabric.rounding * depth * route.cards)
-                fills.append((c.used, free, c.fabric.fill * depth))
+                fills.append((c.used, free, route.hops * c.fabric.chunk / (c.tier.bandwidth * c.fabric.share)))
         out.append(
             _Way(
                 name,

@@ -137,6 +137,20 @@ class Round:
         """Return the wait for the end of a step; there is none where no other request decodes."""
         return -np.expm1(-others) * self.step / 2
 
+    def _read(self, requests: Count, cycle: Seconds, rest: Seconds) -> tuple[Seconds, Seconds]:
+        r"""Return the wait for a lane and the time of the pass in a cycle of a closed loop.
+
+        Requests that come back after times of their own come more evenly than at random: of N on a lane those that wait are never more
+        than what is left of them, :math:`\max(N - Z / q, 0)` give or take :math:`\sqrt{N (v / \sqrt\pi + v^2)}`. That and the
+        wait at random bound the wait.
+        """
+        ours, others = self.lanes, larger(requests - 1, 0.0)
+        wait, own = ours.queue(others / cycle, self.variation)
+        each = others / ours.count
+        apart = np.sqrt(each * (self.variation / np.sqrt(np.pi) + self.variation * self.variation))
+        most = (larger(each - share(rest, ours.each), 0.0) + apart) * ours.each + ours.full / 2
+        return share(wait * most, np.hypot(wait, most)), own
+
     def _closed(self, requests: Count) -> Turn:
         ours, others = self.lanes, larger(requests - 1, 0.0)
         joins = self._joins(others * share(self.spent, self.spent + ours.alone + self.after))
@@ -145,10 +159,10 @@ class Round:
         high = low + (requests / ours.count) * ours.alone + ours.full
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            wait, own = ours.queue(others / middle, self.variation)
+            wait, own = self._read(requests, middle, rest)
             late = wait + own + rest > middle
             low, high = pick(late, middle, low), pick(late, high, middle)
-        wait, own = ours.queue(others / high, self.variation)
+        wait, own = self._read(requests, high, rest)
         bound = larger(requests / ours.most_per_second, share(requests * self.spent, self.places))
         cycle = larger(wait + own + rest, bound)
         begun = larger(ours.wave(requests) + self.after + joins - (cycle - self.spent), 0.0)

@@ -15,15 +15,16 @@ steps of each other in the k-th. Requests that come at random wait in a queue of
 
 from __future__ import annotations
 
-from statistics import NormalDist
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import ceil, floor, larger, pick, share, smaller
+from roofline.core.arrays import ceil, floor, larger, pick, share, smaller, some
+from roofline.core.remember import Later
 from roofline.core.units import MICRO, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.engines import Engine
+from roofline.physics.percentiles import Passes, Waits, lengths
 from roofline.workload.questions import Serve
 
 _ALWAYS: Final = float(np.nextafter(1.0, 0.0))
@@ -40,6 +41,7 @@ class Cadence:
         wait: steps for which it waits before that.
         cycle: steps from its arrival to its last token.
         chunk: tokens of a chunk on average, of the longest of a step.
+        work: tokens of a prompt over those of a full chunk.
         together: prompts in a chunk on average.
         most: prompts in a chunk at most.
         arrivals: prompts that begin in a step on an attention rank, besides the one that is looked at.
@@ -54,6 +56,7 @@ class Cadence:
     wait: Count
     cycle: Count
     chunk: Count
+    work: Count
     together: Count
     most: Count
     arrivals: Count
@@ -112,7 +115,7 @@ def cadence(
     longest = input / chunks + (input / full - input / chunks) * (1 - 1 / larger(busy, 1.0))
     return Cadence(
         gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
-        chunk=longest, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
+        chunk=longest, work=work, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
         busy=busy, decoding=gaps / cycle,
     )  # fmt: skip
 
@@ -148,6 +151,25 @@ def residual(mixed: Ratio, decode: Seconds, lasts: Seconds) -> Seconds:
     """
     mean = (1 - mixed) * decode + mixed * lasts
     return share((1 - mixed) * decode * decode + mixed * lasts * lasts, 2 * mean)
+
+
+def after_a_step(time: Seconds, decode: Seconds, mixed: Ratio, jitter: Ratio) -> Seconds:
+    r"""Return how much more than half of a decode step is left of the one in progress, a fixed time after the end of another.
+
+    As long as all steps until then only decode, it is the same part of a step every time: :math:`\lceil t / d \rceil d - t` of
+    :math:`\lceil t / d \rceil` steps. With others among them any part is as likely.
+
+    Args:
+        time: t; ``decode``: d.
+        mixed: share of the steps that pass prompts.
+        jitter: standard deviation of the time of a step over its mean.
+
+    >>> [round(float(after_a_step(time, 10.0, 0.0, 0.0)), 6) for time in (4.0, 9.0, 13.0)]
+    [1.0, -4.0, 2.0]
+    """
+    steps = whole_steps(share(time, decode), jitter)
+    alike = np.exp(steps * np.log1p(-smaller(mixed, _ALWAYS)))
+    return alike * (larger(steps * decode - time, 0.0) - decode / 2)
 
 
 def _any(chance: Ratio, draws: Count) -> Ratio:
@@ -206,39 +228,105 @@ class Pace:
 
 
 def queue(
-    c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, *, variation: Ratio, coming: Ratio, busy: Ratio
+    c: Cadence,
+    rate: PerSecond,
+    decode: Seconds,
+    mixed: Seconds,
+    *,
+    variation: Ratio,
+    coming: Ratio,
+    busy: Ratio,
+    grows: Seconds,
+    meanwhile: Ratio = 0.0,
 ) -> Seconds:
     r"""Return how much longer a prompt takes that comes at random than one that comes when an engine is idle.
 
-    Prompts of a step or more wait as for one server that is away for a decode step when it has none: with S the time of a prompt,
-    :math:`\rho = \lambda S`, :math:`S \rho (a^2 + v^2) / 2 (1 - \rho) + t_{decode} / 2` (Pollaczek and Khinchin; Kingman). Of
-    shorter ones all that came in a step go into the next, which lasts :math:`t_{decode} + \tau` for each: with
-    :math:`\rho = \lambda \tau`, :math:`E T = t_{decode} / (1 - \rho)` and
-    :math:`\mathrm{var}\,T = a^2 \lambda \tau^2\,E T / (1 - \rho^2)`. One comes :math:`R = E T^2 / 2 E T` before the end of such a
-    step, and shares the next with those that came in it: :math:`R (1 + 2 \rho)`.
+    Prompts of a chunk or more wait as for one server that is away for a decode step when it has none: with S the time of a prompt,
+    :math:`\rho = \lambda S`, :math:`S \rho (a^2 + v^2) / 2 (1 - \rho) + t_{decode} / 2` (Pollaczek and Khinchin; Kingman). With a
+    chance of :math:`\rho` others wait when its last chunk begins, and fill what it leaves of that. Of shorter ones see :func:`_batched`;
+    between one and two prompts in a chunk the two laws share.
 
     Args:
         rate: requests a second on an attention rank; NaN is returned where it cannot pass them.
         variation: v, of the lengths of prompts; ``coming``: :math:`a^2`, variance of the gaps between requests over their mean
             squared.
         busy: share of the time in which the engine is in a step.
+        grows: time that one more prompt adds to a step that passes prompts.
+        meanwhile: share of the time in which other ranks in lock-step pass prompts: one that finds its own rank free waits for their step.
     """
     cost = larger(mixed - decode, 0.0)
-    each = c.chunks * pick(c.most > 1, cost / c.together, mixed)
+    prompt = c.chunks * cost / c.together
+    # Where others wait, no chunk is left half empty.
+    each = prompt + c.work * decode
     load = rate * each
-    able = load + pick(c.most > 1, rate * decode / c.most, 0.0) < 1
-    left = pick(able, 1 - load, 1.0)
+    fixed = larger(cost - grows * c.together, 0.0)
+    several = smaller(c.most - 1, 1.0)
+    able = rate * pick(c.most > 1, (decode + fixed) / c.most + grows, each) < 1
+    able = able & ((load < 1) | (several >= 1))
+    left = larger(1 - load, _SHORT)
     alone = each * load * (coming + variation * variation) / (2 * left) + busy * decode / 2
-    mean = decode / left
-    squared = mean * mean + coming * load * each * mean / (left * (1 + load))
+    spare = smaller(whole_steps(c.work, variation) - c.work, c.work)
+    alone = alone + smaller(load, 1.0) * spare * prompt / c.work
+    alone = alone + left * meanwhile * cost / 2
+    if not some(several > 0):
+        return pick(able, alone, np.nan)
+    shared = _batched(
+        c, rate, decode, grows, fixed=fixed, coming=coming, busy=busy, left=larger(1 - rate * grows, _SHORT)
+    )
+    return pick(able, pick(several < 1, alone, 0.0) * (1 - several) + several * shared, np.nan)
+
+
+def _batched(
+    c: Cadence, rate: PerSecond, decode: Seconds, each: Seconds, *, fixed: Seconds, coming: Ratio, busy: Ratio, left: Ratio
+) -> Seconds:  # fmt: skip
+    r"""Return the wait of prompts that all go into the step after the one in which they come, and share it.
+
+    A step lasts :math:`T = t_{decode} + k \tau`, k the prompts that came in the one before, and F longer where there are any. With
+    :math:`x = \lambda E T` of them on average, and :math:`\rho = \lambda \tau`,
+
+    .. math:: E T = t_{decode} + F (1 - e^{-x}) + \tau x, \qquad
+              \mathrm{var}\,T\,(1 - \lambda^2 (F e^{-x} + \tau)^2) = a^2 (\tau^2 x + F^2 e^{-x} (1 - e^{-x}) + 2 F \tau x e^{-x}) .
+
+    A request comes :math:`R = E T^2 / 2 E T` before the end of a step, and shares the next with those that came in it:
+    :math:`R (1 + 2 \rho)`. Where nobody decodes, an engine is idle until the next request comes: :math:`k = x + e^{-x}`, and it is busy
+    for :math:`x / k` of the time.
+
+    Args:
+        each: time that a prompt adds; ``fixed``: F; ``left``: :math:`1 - \rho`.
+    """
+    load = 1 - left
+    x = rate * (decode + fixed) / left
+    for _ in range(_FEW_ROUNDS):
+        x = rate * (decode - fixed * np.expm1(-x)) / left
+    none = np.exp(-x)
+    mean = x / rate
+    spread = each * each * x + fixed * none * (fixed * (1 - none) + 2 * each * x)
+    follow = smaller(rate * fixed * none + load, _ALWAYS)
+    squared = mean * mean + coming * spread / (1 - follow * follow)
     shared = busy * squared / (2 * mean) * (1 + 2 * load)
-    return pick(able, pick(c.most > 1, shared, alone), np.nan)
+    idle = np.exp(-rate * c.gaps * decode)
+    if not some(idle > _RARE):
+        return cast("Num", shared)
+    start = decode + fixed
+    k: Num = 1.0
+    for _ in range(_FEW_ROUNDS):
+        x = rate * (start + each * k)
+        k = x + np.exp(-x)
+    mean = start + each * k
+    x = rate * mean
+    squared = mean * mean + coming * x * each * each / (left * (1 + load))
+    alone = x / k * squared / (2 * mean) * (1 + 2 * load)
+    return cast("Num", shared + idle * (alone - shared))
+
+
+_RARE: Final = 0.01
+_FEW_ROUNDS: Final = 6
 
 
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
-    packed: Seconds | None = None,
+    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Later[Passes] | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -253,10 +341,24 @@ def pace(
         variation: of what is read of a prompt; None for that of the lengths.
         packed: time of a step with as many prompts as a chunk holds, which those who begin together share; by default each prompt adds
             the same.
+        more: what is left of a decode step when a request comes, beyond half of it, as ``lag`` counts.
+        grows: time that one more prompt adds to a step, of what comes at random; by default as much as each.
+        passes: prompts by themselves; by default their times grow as their lengths do.
     """
     varied = question.variation if variation is None else variation
     if question.rate is not None:
-        return _coming(question, c, decode, mixed, requests=requests, ranks=ranks, lanes=lanes, variation=varied)
+        return _coming(
+            question,
+            c,
+            decode,
+            mixed,
+            requests=requests,
+            ranks=ranks,
+            lanes=lanes,
+            variation=varied,
+            grows=grows,
+            passes=passes,
+        )
     slots = question.requests_per_slot
     steps = first_token(c, decode, mixed)
     cost = larger(mixed - decode, 0.0)
@@ -279,19 +381,22 @@ def pace(
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
     lone = c.chunks * (decode + cost / c.together)
-    # Where hardly anybody decodes, all wait for nearly as long: a round of the others.
+    # Of those that decode as many come back as an engine passes: what varies is how far lengths draw them apart.
+    least = requests * c.decoding * drawn_apart(question.variation, varied)
+    crossed = share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed)
+    own = smaller(share(c.passing * larger(requests - 1, 0.0), larger(requests, 1.0) * c.mixed), 1.0)
     waits = Waits(
-        base=lone, chance=pick(c.most > 1, 1.0, c.passing), queue=larger(steps * mixed - lone - lag * mixed, 0.0),
-        group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
-        own=lone, variation=varied, step=decode * (lag > 0), lasts=mixed * (lag > 0),
-        often=share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed), loose=np.sqrt(c.decoding),
+        front=0.0, mean=steps * mixed, passes=_by_themselves(lone, varied) if passes is None else passes,
+        begins=larger(2 * more, 0.0), step=decode + smaller(2 * more, 0.0), lasts=mixed, met=(lag > 0) * 1.0,
+        often=crossed * (1 - own / c.most),
+        least=least, loose=np.sqrt(c.decoding), group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
     )  # fmt: skip
     return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
 
 
 def _coming(
     question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count,
-    variation: Ratio,
+    variation: Ratio, grows: Seconds | None, passes: Later[Passes] | None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request that comes at random.
 
@@ -299,23 +404,46 @@ def _coming(
     """
     rate = cast("Num", question.rate) / lanes
     cost = larger(mixed - decode, 0.0)
-    lone = c.chunks * (decode + cost / c.together)
-    wait = queue(c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=-np.expm1(-requests))
-    load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
+    usual = cost / c.together
+    more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
+    lone = c.chunks * (decode + larger(cost - more * (c.together - 1), 0.0))
     busy = -np.expm1(-requests)
+    load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
+    meanwhile = _any(load, ranks - 1)
+    wait = queue(
+        c, rate, decode, mixed, variation=variation, coming=1 / lanes, busy=busy, grows=more, meanwhile=meanwhile
+    )
     steps = _disturbed(c, rate, decode, mixed, ranks)
     taken = share(steps, c.gaps)
     # Of those that came while it waited, all pass while it decodes; where it ends, few are left, as most steps pass none.
-    behind = larger(rate * (lone + wait) * (1 - share(taken, load)), 0.0) * c.chunks / c.together
-    disturbed = smaller(steps + behind * share(mixed, (1 - load) * mixed + load * decode), c.gaps)
-    # It meets a decode step, or one that passes prompts; chunks of one prompt or more are the queue's.
-    met = busy * decode
-    long = pick(c.most > 1, busy * mixed, 0.0)
+    left = rate * (lone + wait) * c.chunks / c.together
+    clears = share(mixed, (1 - load) * mixed + load * decode)
+    behind = larger(left * (1 - share(taken, load)), 0.0) * clears
+    # An answer may end before they have passed: at first prompts pass in as many steps as they find an engine busy.
+    lasts = share(behind, larger(load - taken, _SHORT))
+    behind = behind * -np.expm1(-share(c.gaps, lasts))
+    disturbed = smaller(steps + behind, c.gaps)
     waits = Waits(
-        base=lone, chance=larger(load, _SHORT), queue=larger(wait - ((1 - load) * met + load * long) / 2, 0.0), group=0.0,
-        bunched=0.0, weight=0.0, begun=0.0, own=lone, variation=variation, step=met, lasts=long, often=load,
+        front=0.0, mean=lone + wait, passes=_by_themselves(lone, variation) if passes is None else passes, step=decode, lasts=mixed,
+        met=busy, often=larger((1 - 1 / c.most) * load, (1 - load) * meanwhile),
+        regular=(1 / lanes + variation * variation) / (1 + variation * variation),
     )  # fmt: skip
     return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
+
+
+def _by_themselves(lone: Seconds, variation: Ratio) -> Later[Passes]:
+    """Return prompts whose times grow as their lengths do, with this mean."""
+    return Later(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
+
+
+def drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
+    r"""Return the variance of how many decode, over their number, where an engine passes prompts without a pause.
+
+    Prompts that follow each other with a variance :math:`c^2` start answers whose times G have the distribution F:
+    :math:`\int F (1 - F) + c^2 \int (1 - F)^2` over :math:`\mathrm{E}\,G`, a queue of infinitely many servers.
+    """
+    apart = smaller(answers / np.sqrt(np.pi), 1.0)
+    return apart + prompts * prompts * (1 - apart)
 
 
 def _disturbed(c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, ranks: Count) -> Count:
@@ -324,15 +452,27 @@ def _disturbed(c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, ran
     return c.gaps * share(taken * decode, taken * decode + (1 - taken) * mixed)
 
 
-def saturation(c: Cadence, decode: Seconds, mixed: Seconds, *, places: Count, ranks: Count, lanes: Count) -> PerSecond:
+def saturation(
+    c: Cadence,
+    decode: Seconds,
+    mixed: Seconds,
+    *,
+    places: Count,
+    ranks: Count,
+    lanes: Count,
+    grows: Seconds | None = None,
+) -> PerSecond:
     """Return the most requests a second that a service answers when they come at random: what its prompts, or its places, allow.
 
     Args:
         c: the cadence with all of the ``places`` taken, and ``decode`` and ``mixed`` its steps.
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas.
+        grows: time that one more prompt adds to a step; by default as much as each.
     """
     cost = larger(mixed - decode, 0.0)
-    each = c.chunks * pick(c.most > 1, decode / c.most + cost / c.together, mixed)
+    usual = cost / c.together
+    more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
+    each = c.chunks * pick(c.most > 1, (mixed - more * c.together) / c.most + more, mixed)
     low: Num = 0.0 * each
     high: Num = lanes / each
     for _ in range(_HALVINGS):
@@ -369,154 +509,5 @@ def full_house(servers: Count, load: Ratio, service: Seconds, variation: Ratio) 
     return pick(room > 0, wait / pick(room > 0, room, 1.0), np.nan)
 
 
-@frozen(eq=False)
-class Waits:
-    """How the time to the first token is distributed.
-
-    Of those that began at once, a share ``weight`` of all, one waits evenly between ``base`` and twice the mean more. The others
-    wait behind a queue with ``chance``, exponentially, or evenly behind a bunch of their like.
-
-    Attributes:
-        base: what every request takes.
-        chance: chance that there is a queue.
-        queue: mean wait in a queue.
-        group: wait with those that end and begin with it.
-        bunched: mean wait behind those that keep together for ever.
-        weight: share of all that began at once.
-        begun: mean wait in the first wave besides ``base``.
-        place: wait for a place, which those of the first wave have half of; 0 where all have one.
-        own: part of ``base`` that grows with the request's own prompt.
-        variation: standard deviation of lengths over their mean.
-        step: time of the one length of step that a request may meet in progress.
-        lasts: time of the other length of step that it may meet in progress.
-        often: chance that the step it meets is of the second length.
-        loose: how far waits in the queue vary: 1 as an exponential, 0 not at all.
-    """
-
-    base: Seconds
-    chance: Ratio
-    queue: Seconds
-    group: Seconds
-    bunched: Seconds
-    weight: Ratio
-    begun: Seconds
-    place: Seconds = 0.0
-    own: Seconds = 0.0
-    variation: Ratio = 0.0
-    step: Seconds = 0.0
-    lasts: Seconds = 0.0
-    often: Ratio = 0.0
-    loose: Ratio = 1.0
-
-    def below(self, time: Seconds) -> Ratio:
-        """Return the share of requests that have their first token by then."""
-        # Nodes of the own length and of the step in progress on an axis before all others.
-        shape = np.broadcast_shapes(
-            *(np.shape(each) for each in (time, self.base, self.queue, self.place, self.own, self.often))
-        )
-        axis = (slice(None), *(None,) * len(shape))
-        z, w, u, long = (each[axis] for each in _NODES)
-        sigma = np.sqrt(np.log1p(self.variation * self.variation))
-        length = np.exp(sigma * z - sigma * sigma / 2)
-        moved = self.own * (length - 1) + u * pick(long, self.lasts, self.step)
-        part = w * pick(long, self.often, 1 - self.often)
-        return cast("Num", (part * self._below(time - moved)).sum(axis=0)[()])
-
-    def _below(self, time: Seconds) -> Ratio:
-        """Return the same of requests of the mean length that meet no step in progress."""
-        crowded = self.bunched > self.queue
-        # Of a wait that is nearly the same for all, only a part is spread out.
-        mean = share(self.queue, self.chance)
-        start = self.base + self.place + self.group + pick(crowded, self.queue, 0.0)
-        late = larger(time - start, 0.0)
-        fixed = (1 - self.loose) * mean
-        with np.errstate(over="ignore"):
-            even = smaller(share(late, 2 * self.bunched), 1.0)
-            tail: Any = 1 - self.chance * np.exp(-share(larger(late - fixed, 0.0), self.loose * mean))
-            tail = pick(late < fixed, 1 - self.chance, tail)
-            wave = smaller(share(larger(time - self.base, 0.0), 2 * self.begun + self.place), 1.0)
-        steady = pick(time >= start, pick(crowded, even, tail), 0.0)
-        return self.weight * pick(time >= self.base, wave, 0.0) + (1 - self.weight) * steady
-
-    def percentile(self, p: Num) -> Seconds:
-        """Return the time by which p per cent of requests have their first token, by halving an interval."""
-        part = p / PERCENT
-        longest = np.exp(_FARTHEST * np.sqrt(np.log1p(self.variation * self.variation)))
-        low: Any = 0.0 * self.base
-        tail = share(self.queue, self.chance) * -np.log1p(-smaller(part, _ALWAYS))
-        # With room for what nodes of lengths and chances leave of a part.
-        high: Any = (
-            self.base + self.own * longest + self.place + self.group + self.queue + 2 * (self.bunched + self.begun)
-        )
-        high = high + self.step + self.lasts + _FARTHEST * tail
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            enough = self.below(middle) >= part
-            low, high = pick(enough, low, middle), pick(enough, middle, high)
-        return cast("Num", high)
-
-
-@frozen(eq=False)
-class Gaps:
-    r"""How the time per output token of requests is distributed, and the time between two of their steps.
-
-    A request decodes for a base time, and while it does some prompts of others pass, each of which adds as much: a compound Poisson
-    sum, taken as lognormal with its mean and variance.
-
-    Attributes:
-        base: time of the decode steps of a request that meets no prompt.
-        tokens: tokens that it gets after its first.
-        prompts: prompts passed meanwhile, on average.
-        each: time that one prompt adds.
-        variation: standard deviation of that time over its mean.
-        step: time of a decode step.
-        mixed: time of a decode step that passes prompts too.
-        often: share of the decode steps that pass prompts too.
-        bursts: variance of what passes over that of a Poisson sum. Where requests come at random, each prompt lengthens the answer,
-            so that :math:`\mu` more pass on average: a branching process, whose totals (Borel) make it :math:`1 / (1 - \mu)^2`.
-    """
-
-    base: Seconds
-    tokens: Count
-    prompts: Count
-    each: Seconds
-    variation: Ratio
-    step: Seconds
-    mixed: Seconds
-    often: Ratio
-    bursts: Ratio = 1.0
-
-    def percentile(self, p: Num) -> Seconds:
-        """Return the time per output token that p per cent of requests stay below."""
-        spread = share(self.bursts * (1 + self.variation * self.variation) ** 2, self.prompts)
-        sigma = np.sqrt(np.log1p(spread))
-        z = np.vectorize(NormalDist().inv_cdf, otypes=[float])(np.asarray(p) / PERCENT)[()]
-        added = self.prompts * self.each * np.exp(sigma * z - sigma * sigma / 2)
-        return pick(self.tokens > 0, share(self.base + added, self.tokens), np.nan)
-
-    def between(self, p: Num) -> Seconds:
-        """Return the time between two steps that p per cent of them stay below."""
-        return pick(p / PERCENT <= 1 - self.often, self.step, self.mixed)
-
-
-def _nodes() -> tuple[Any, Any, Any, Any]:
-    """Return standard normal quantiles, their weights, parts of a step that is in progress, and whether it is a long one."""
-    # The percentiles that are asked most lie inside a cell.
-    edges = np.array([0.0, 0.03, 0.12, 0.28, 0.42, 0.58, 0.74, 0.86, 0.935, 0.975, 0.995, 1.0])
-    normal = NormalDist()
-    z = [normal.inv_cdf(float(each)) for each in (edges[:-1] + edges[1:]) / 2]
-    parts = (np.arange(_PIECES) + 0.5) / _PIECES
-    grid = np.meshgrid(np.arange(len(z)), parts, [0.0, 1.0], indexing="ij")
-    which, u, long = (each.ravel() for each in grid)
-    i = which.astype(int)
-    return np.array(z)[i], np.diff(edges)[i] / _PIECES, u, long > 0
-
-
-_PIECES: Final = 4
-_FARTHEST: Final = 3.0
-_NODES: Final = _nodes()
-
-
-PERCENT: Final = 100.0
 _HALVINGS: Final = 40
 _SHORT: Final = 1e-8

@@ -33,7 +33,7 @@ from roofline.core.units import (
     show,
 )
 from roofline.core.values import Record
-from roofline.hardware.constants import Calibration
+from roofline.hardware.constants import EXCHANGES, Calibration
 from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import Fabric, System, Tier
 from roofline.operators.operations import Message
@@ -70,7 +70,12 @@ class CollectiveWords(TypedDict):
     fabric: str | Path | Fabric | None
     in_network: bool | None
     plane: str | None
+    per_node: float | None
     copies: float
+    tokens: float
+    groups: float
+    top_groups: float
+    library: str | None
     level: str | Path | Calibration
 
 
@@ -164,7 +169,15 @@ class Collective(Answer):
         if self.level == "ideal":
             return None
         shorter, longer = (
-            np.exp(end) for end in ends(self.kind, self.fabric, self.latency / self.time, self.error, coverage)
+            np.exp(end)
+            for end in ends(
+                self.kind,
+                self.fabric,
+                self.latency / self.time,
+                self.error,
+                coverage,
+                known=self.options["library"] is not None,
+            )
         )
         return (value * shorter, value * longer) if quantity == "time" else (value / longer, value / shorter)
 
@@ -273,7 +286,9 @@ class Collective(Answer):
         return plots().collective(self, ax=ax, style=style, width=width)  # type: ignore[no-any-return]
 
 
-def ends(kind: str, fabric: str, waiting: Num, error: Num, coverage: Ratio = COVERAGE) -> tuple[Num, Num]:
+def ends(
+    kind: str, fabric: str, waiting: Num, error: Num, coverage: Ratio = COVERAGE, *, known: bool = False
+) -> tuple[Num, Num]:
     """Return the logarithms of the ends of the interval of a time of a collective, over the time.
 
     Args:
@@ -282,19 +297,20 @@ def ends(kind: str, fabric: str, waiting: Num, error: Num, coverage: Ratio = COV
         waiting: part of the time that no bandwidth shortens.
         error: half-width of the 80 % interval that the coefficients leave, relative.
         coverage: the share of measurements that the interval holds.
+        known: whether it is known which library exchanges tokens; the interval holds the others' too where it is not.
 
     >>> low, high = ends("all-reduce", "", 0.1, 0.1)
     >>> bool(low < 0 < high)
     True
     """
-    known, none = catalog.evidence(), 0.0
+    evidence, none = catalog.evidence(), 0.0
     parts: dict[str, Num] = {}
     if kind in ("dispatch", "combine"):
-        parts = {"exchange": 1.0}
+        parts = {} if known else {"exchange": 1.0}
     elif not fabric:
         short = smaller(waiting, 1.0)
         parts = {"collective_short": short, "collective_long": 1 - short}
-    others = {name: known.spread(name, "chip").ends(coverage) for name in parts}
+    others = {name: evidence.spread(name, "chip").ends(coverage) for name in parts}
     low, high = (sum((part * others[name][i] for name, part in parts.items()), start=none) for i in (0, 1))
     own = scaled(coverage) * np.log1p(error)
     return -np.hypot(own, smaller(low, none)), np.hypot(own, larger(high, none))
@@ -316,7 +332,12 @@ def collective(
     fabric: str | Path | Fabric | None = None,
     in_network: bool | None = None,
     plane: str | None = None,
+    per_node: float | None = None,
     copies: float = 8.0,
+    tokens: float = 0.0,
+    groups: float = 1.0,
+    top_groups: float = 1.0,
+    library: str | None = None,
     level: str | Path | Calibration = "calibrated",
 ) -> Collective:
     """Return how long a collective takes, with its bus bandwidth, algorithm and interval.
@@ -331,7 +352,14 @@ def collective(
         fabric: the network that the outermost tier is taken to be; a name in ``hardware/fabrics``. Its bandwidth stays that of the tier.
         in_network: whether the switches of the outermost tier add up (SHARP); NCCL leaves that off unless NCCL_COLLNET_ENABLE=1.
         plane: another network of the system that carries the message, such as ``VPC`` of a CloudMatrix.
+        per_node: ranks that take part on each node, or of each rack's NVLink partition; by default all that the tier inside the network joins.
         copies: experts of each token, of a dispatch or combine.
+        tokens: of each rank, of a dispatch or combine whose low-latency kernels reach the cards through a thread of the host: that takes
+            the ``post`` of the fabric for each copy that leaves a node (EFA, TCPX, Slingshot); 0 where the GPU writes to the card itself.
+        groups: equal parts of the ranks that the router of a dispatch or combine chooses among (``n_group``); 1 for any.
+        top_groups: parts that the experts of one token lie in at most (``topk_group``).
+        library: what exchanges the tokens of a dispatch or combine, a key of :data:`roofline.hardware.constants.EXCHANGES`; by default
+            DeepEP's first version, which the coefficients of every profile are of.
         level: as in :func:`roofline.estimate`.
 
     Returns:
@@ -357,9 +385,26 @@ def collective(
         rule = f"is more than the {float(rack.reach):,.0f} ranks that {rack.name} joins"
         raise QuestionError(fault("ranks", float(np.max(group)), rule, catalog.larger(rack) or "name a larger system"))
     buffer, group = (each + 0.0 for each in np.broadcast_arrays(buffer, group))
-    tiers, ways = _tiers(rack, fabric, in_network, plane), _ways(algorithm, rack)
+    tiers, ways = _tiers(rack, fabric, in_network, plane, per_node), _ways(algorithm, rack)
     profile = catalog.profile(level, rack)
-    message = Message(named, KINDS[named], buffer, group, copies=number(copies, "copies"))
+    if library is not None:
+        if library not in EXCHANGES:
+            raise unknown("library", library, tuple(EXCHANGES))
+        profile = profile if profile.level == "ideal" else profile.on(library)
+    parts, among = number(groups, "groups"), number(top_groups, "top_groups")
+    refuse("tokens", number(tokens, "tokens"), 0.0, _MOST)
+    refuse("groups", parts, 1.0, float(np.min(group)), whole=True)
+    refuse("top_groups", among, 1.0, float(np.min(parts)), whole=True)
+    message = Message(
+        named,
+        KINDS[named],
+        buffer,
+        group,
+        copies=number(copies, "copies"),
+        rows=number(tokens, "tokens"),
+        groups=parts,
+        among=among,
+    )
     if named == "send-recv":
         message, tiers = shifted(buffer, group, tiers)
     cost = price(message, tiers, profile, ways)
@@ -376,7 +421,8 @@ def collective(
         c.fabric.name for c in climb(tiers, message.group, message.stride) if c.fabric is not None and np.any(c.fan > 1)
     ]
     options: CollectiveWords = {
-        "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "copies": copies, "level": level,
+        "algorithm": algorithm, "fabric": fabric, "in_network": in_network, "plane": plane, "per_node": per_node, "copies": copies, "tokens": tokens,
+        "groups": groups, "top_groups": top_groups, "library": library, "level": level,
     }  # fmt: skip
     return Collective(
         named, _scalar(buffer), _scalar(group), rack, tiers, crossed[-1] if crossed else "", profile, _scalar(cost.time),
@@ -420,9 +466,12 @@ def _ways(algorithm: str | None, rack: System) -> Sequence[str]:
 
 
 def _tiers(
-    rack: System, fabric: str | Path | Fabric | None, in_network: bool | None, plane: str | None
+    rack: System, fabric: str | Path | Fabric | None, in_network: bool | None, plane: str | None, per_node: float | None
 ) -> tuple[Tier, ...]:
-    """Return the tiers that a message meets: the system's, with another network in place of the outermost where one is named."""
+    """Return the tiers that a message meets: the system's, with another network in place of the outermost where one is named.
+
+    Where fewer ranks of a node take part than it has, the tiers inside it hold no more than those.
+    """
     tiers = rack.tiers
     if plane is not None:
         wanted = {each.name.lower(): each for each in rack.planes}
@@ -433,4 +482,13 @@ def _tiers(
         tiers = (*tiers[:-1], evolve(tiers[-1], fabric=catalog.fabric(fabric)))
     if in_network is not None:
         tiers = (*tiers[:-1], evolve(tiers[-1], in_network=in_network))
+    if per_node is not None:
+        some = number(per_node, "per_node")
+        refuse("per_node", some, 1.0, float(tiers[-2].size) if len(tiers) > 1 else 1.0, whole=True)
+        inner = tiers[:-1]
+        if any(tier.topology == "torus" for tier in inner):
+            raise QuestionError(
+                fault("per_node", per_node, f"{rack.name} joins its ranks by a torus, which is not cut", "leave it out")
+            )
+        tiers = (*(evolve(tier, size=smaller(tier.size, some)) for tier in inner), tiers[-1])
     return tiers

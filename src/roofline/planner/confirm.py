@@ -49,9 +49,9 @@ class Confirmation:
     tokens_per_second_per_chip: float = np.nan
 
     @property
-    def kept(self) -> bool:
-        """Whether all limits are kept."""
-        return all(bool(each.kept(self.times[each.name])) for each in self.limits)
+    def met(self) -> bool:
+        """Whether all limits are met."""
+        return all(bool(each.met_by(self.times[each.name])) for each in self.limits)
 
     def __str__(self) -> str:
         told = ", ".join(each.written(self.times[each.name]) for each in self.limits)
@@ -62,7 +62,7 @@ class Confirmation:
     def to_dict(self) -> Record:
         """Return it under the names of the machine-readable form."""
         return {
-            "requests": self.requests, "replicas": self.replicas, "kept": self.kept,
+            "requests": self.requests, "replicas": self.replicas, "met": self.met,
             "output_tokens_per_s_per_chip": plain(self.tokens_per_second_per_chip),
             "limits": [each.record(self.times[each.name]) for each in self.limits],
         }  # fmt: skip
@@ -155,7 +155,7 @@ def confirmations(
                 int(place), count, float(est.layout.replicas), times, tuple(limits), output_rate(sim, warm=warm)
             )
         )
-        if out[-1].kept:
+        if out[-1].met:
             break
         factor = {name: max(factor[name], times[name] / closed[name]) for name in factor}
     return tuple(out)

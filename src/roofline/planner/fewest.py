@@ -79,7 +79,7 @@ def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulat
         if n >= unit and n in tried and _idle(tried[n]):
             break
     if good is not None and good > unit:
-        good = unit * _halved(lambda n: keeps(n * unit), good // unit // 2, good // unit)
+        good = unit * halved(lambda n: keeps(n * unit), good // unit // 2, good // unit)
     if not tried:
         raise refused[0]
     chosen = tried[max(tried) if good is None else good]
@@ -87,7 +87,7 @@ def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulat
     return attrs.evolve(chosen, remarks=(f"{_head(chosen, float(max(told) * each))} ({steps})", *chosen.remarks))
 
 
-def _halved(keeps: Callable[[int], bool], low: int, high: int) -> int:
+def halved(keeps: Callable[[int], bool], low: int, high: int) -> int:
     """Return the least number above ``low``, which will not do, and up to ``high``, which will."""
     while high - low > 1:
         middle = (low + high) // 2
@@ -200,13 +200,13 @@ def _of_pair(simulated: Simulated, rack: System, first: Layout, last: Layout, be
     x, y = int(first.replicas), int(last.replicas)
     while not keeps(x, y):
         found = tried[x, y]
-        slow = {each.time for each in found.slo if not each.kept(found.time_of(each))}
+        slow = {each.time for each in found.slo if not each.met_by(found.time_of(each))}
         if not found.fits or _idle(found):
             return None
         # Prompts that pass alone do not slow decoding.
         x, y = (x if slow == {"tpot"} else 2 * x), 2 * y
         if x * one[0] + y * one[1] > float(rack.reach):
             return None
-    y = _halved(lambda n: keeps(x, n), 0, y)
-    x = _halved(lambda n: keeps(n, y), 0, x)
+    y = halved(lambda n: keeps(x, n), 0, y)
+    x = halved(lambda n: keeps(n, y), 0, x)
     return tried[x, y] if below is None or x * one[0] + y * one[1] < most else None

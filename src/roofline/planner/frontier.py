@@ -194,7 +194,7 @@ class Part:
     """
 
     points: int = 0
-    kept: int = 0
+    accepted: int = 0
     rejected: Refusals = field(factory=dict)
     places: Places = field(factory=_no_places)
     values: Numbers = field(default=np.empty((1, 0)))
@@ -208,7 +208,7 @@ def merged(wanted: Wanted, parts: Iterable[Part]) -> Part:
     places = np.concatenate([part.places for part in some]) if some else _no_places()
     values = np.concatenate([part.values for part in some], axis=1) if some else np.empty((len(wanted.metrics), 0))
     where = selected(wanted, places, values)
-    return Part(sum(p.points for p in every), sum(p.kept for p in every), rejected, places[where], values[:, where])
+    return Part(sum(p.points for p in every), sum(p.accepted for p in every), rejected, places[where], values[:, where])
 
 
 def selected(wanted: Wanted, places: Places, values: Numbers) -> Places:
@@ -264,7 +264,7 @@ def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: 
     rejected = joined((so_far.rejected, found))
     good = np.broadcast_to(left, size).ravel()
     kept = int(np.count_nonzero(good))
-    out = evolve(so_far, points=so_far.points + points, kept=so_far.kept + kept, rejected=rejected)
+    out = evolve(so_far, points=so_far.points + points, accepted=so_far.accepted + kept, rejected=rejected)
     if not kept:
         return out
     # Whoever is the best of a block is likely to be there among few.
@@ -288,8 +288,7 @@ def _turned(est: Any, name: str) -> Any:
 
 def _reasons(wanted: Wanted, est: Any) -> Iterable[Rule]:
     """Yield every rule by which a plan may be rejected, in their order."""
-    yield from est.rules
-    yield Rule("memory", est.memory.total <= est.capacity, "does not fit into the memory of a chip")
+    yield from est.laws
     for name, limit in wanted.limits:
         value = measure(est, name)
         if value is None:

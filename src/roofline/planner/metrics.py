@@ -72,7 +72,7 @@ def _per_watt(est: Any) -> Num | None:
 
 
 def _memory(est: Any) -> Num:
-    return est.memory.total  # type: ignore[no-any-return]
+    return est.fullest  # type: ignore[no-any-return]
 
 
 METRICS: Final[Mapping[str, Metric]] = {

@@ -47,9 +47,9 @@ _STEP: Final = float(np.exp2(1 / 4))
 _FULL: Final = (0.95, 0.8, 0.6)
 """How busy lanes are at most, where the chips leave a choice of units that decode beside them."""
 _ROUNDS: Final = 3
-_NUMBERED: Final = 1024
+_NUMBERED: Final = 1 << 10
 """Pairs of units that are numbered at first; each time twice as many as before."""
-_ROUNDED: Final = 1e-9
+_ROUNDED: Final = 2.0**-30
 """More than sums and products are rounded by."""
 
 

@@ -122,7 +122,8 @@ def pools(
     q = asked_of_service(what, rest(words, EngineWords, DegreeWords, PrefillPoolWords))
     model = q.model
     usual: Num = 64.0 if q.concurrency is None else q.concurrency
-    context = larger(q.input + q.output / 2, 1.0)
+    # A long answer is met for longer than a short one (renewal theory).
+    context = larger(q.input + q.output / 2 * (1 + q.variation * q.variation), 1.0)
     asked = Decode(model, usual, context, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
     level, machine = words.get("level", "calibrated"), part(words, EngineWords)
     layout = _laid(layout, ("chips", chips), asked, decodes, level=level, **part(words, DegreeWords))

@@ -18,6 +18,7 @@ from roofline.inference.requests import Request
 from roofline.inference.traces import Lengths, Trace
 from roofline.operators.memory import total
 from roofline.planner.collective import collective
+from roofline.planner.estimate import estimate
 from roofline.planner.simulate import simulate
 from roofline.planner.train import train
 from roofline.planner.words import ModelLike, PostTrainWords, keywords
@@ -98,13 +99,16 @@ def post_train(
             raise QuestionError(fault(name, step[name], "follows from the responses", "leave it out"))
     rack = catalog.system(system)
     used = int(rack.chips) if chips is None else chips
-    where: Any = {"chips": used if rollout_chips is None else rollout_chips, "engine": engine}
+    machine: Any = {"engine": engine} | ({"level": words["level"]} if "level" in words else {})
+    where: Any = {"chips": used if rollout_chips is None else rollout_chips}
     if rollout_tp is not None:
         where["tp"] = rollout_tp
     drawn = output if isinstance(output, Lengths) else Lengths("lognormal", float(output), float(variation))
     burst = _burst(Trace.poisson(float("inf"), responses, input=input, output=drawn, seed=seed), longest)
     read, written, _ = burst.means()
-    rolled = simulate(model, rack, burst, **where)
+    # All responses begin at once: the layout of the engine is the best for as many in flight.
+    plan = estimate(model, rack, input=read, output=written, concurrency=responses, **where, **machine)
+    rolled = simulate(model, rack, burst, plan.layout, **machine)
     step |= {"global_batch": responses // updates, "seq_len": _whole(read + written)}
     trained = train(model, rack, chips=used, **step)
     return PostTraining(

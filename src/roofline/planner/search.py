@@ -29,7 +29,7 @@ from roofline.planner.pool_candidates import pair
 from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
 from roofline.planner.settings import setting
 from roofline.planner.survey import survey
-from roofline.planner.train import asked, degrees_of, splits_under, trained_on
+from roofline.planner.train import accumulated, asked, degrees_of, splits_under, trained_on
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,
@@ -123,7 +123,7 @@ def search(
     found = Search(
         plans, _refused(question.model, rack, every), objective=objective, notes=tuple(notes), disaggregated=apart
     )
-    found = found.held(ttft=ttft, tpot=tpot, hall_power=hall_power)
+    found = found.with_limits(ttft=ttft, tpot=tpot, hall_power=hall_power)
     return found.confirmed() if (bool(found.percentiles) if confirm is None else confirm) else found
 
 
@@ -171,12 +171,13 @@ def search_training(
     >>> found = search_training("llama-3.1-8b", "dgx-h100", chips=16, global_batch=128, seq_len=4096, memory="60GB")
     >>> (
     ...     bool(found.best.memory.total <= 60e9),
-    ...     int(found.kept.sum()) + sum(each.plans for each in found.rejected) == found.tried,
+    ...     int(found.accepted.sum()) + sum(each.plans for each in found.rejected) == found.tried,
     ... )
     (True, True)
     """
     question, chosen = asked(what, words)
     rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
+    question = accumulated(question, profile, given="gradient_bytes" in words or isinstance(what, TrainStep))
     if sizes(question, rack, profile):
         rule = "a search is of one step on one machine"
         raise QuestionError(fault("words", sizes(question, rack, profile), rule))
@@ -186,7 +187,7 @@ def search_training(
         counts = _within(rack, limit("hall_power", hall_power, WATT, "power", "10MW"), float(question.global_batch))
     splits = [split for count in counts for split in under(question, rack, profile, count)]
     notes += assumptions.notes(question.model, question.seq_len, rack, profile)
-    return TrainingSearch(tuple(splits), notes=tuple(notes)).held(
+    return TrainingSearch(tuple(splits), notes=tuple(notes)).with_limits(
         memory=memory, step_time=step_time, hall_power=hall_power
     )
 

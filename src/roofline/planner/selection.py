@@ -91,7 +91,7 @@ _LOOKED: Final = 16
 _NEARLY: Final = 0.01
 """By how much the rate and the power of a priced pair may differ from those of its answer in full."""
 _MOST_POOL_LINES: Final = 8
-_ROUNDED: Final = 1e-9
+_ROUNDED: Final = 2.0**-30
 """More than rates are rounded by."""
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
@@ -181,8 +181,8 @@ class Selection(Found[AnswerT]):
     limits: Mapping[str, float] = field(factory=dict, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
-    def held(self, **limits: float | str | None) -> Self:
-        """Return the same candidates held to other limits: those not named stay, None lifts one.
+    def with_limits(self, **limits: float | str | None) -> Self:
+        """Return the same candidates under other limits: those not named stay, None lifts one.
 
         Raises:
             QuestionError: no limit of that name, or nothing above 0.
@@ -233,11 +233,6 @@ class Selection(Found[AnswerT]):
     def accepted(self) -> NDArray[np.bool_]:
         """Where a candidate fits and keeps the limits."""
         return self._fits & (self._excess <= 1)
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """The same as :attr:`accepted`."""
-        return self.accepted
 
     def _over(self, name: str) -> NDArray[np.float64]:
         """Return a metric over its limit, above 1 where it misses it; one without meaning keeps any limit."""
@@ -350,7 +345,7 @@ class LayoutSelection(Selection[LayoutAnswerT]):
             "limits": limits,
             **self._objective_fields(),
             "tried": self.tried,
-            "kept": self._count,
+            "accepted": self._count,
             "best": None if self.best is None else first,
             "nearest": None if self.nearest is None else first,
             **self._groups(),
@@ -448,7 +443,7 @@ class Search(LayoutSelection[Estimate]):
     def _best_in_words(self, best: Estimate) -> str:
         return f"the best is {short(best)}, {yields(best)}"
 
-    def held(self, **limits: float | str | None) -> Search:
+    def with_limits(self, **limits: float | str | None) -> Search:
         """Return the same plans held to other limits: those not named stay, None lifts one.
 
         A limit may be at percentiles, such as ``"p99<2s"``: these are then kept in closed form, and :meth:`confirmed` simulates.
@@ -459,7 +454,7 @@ class Search(LayoutSelection[Estimate]):
             QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
         """
         parts = {name: limits_on(name, value) for name, value in limits.items() if name in TIMES}
-        out = super().held(**{name: None if name in parts else value for name, value in limits.items()})
+        out = super().with_limits(**{name: None if name in parts else value for name, value in limits.items()})
         given = {each.time: each.most for some in parts.values() for each in some if each.percent is None}
         means = {**out.limits, **given}
         stay = [each for each in self.percentiles if each.time not in limits]
@@ -498,7 +493,7 @@ class Search(LayoutSelection[Estimate]):
             said = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
             return (said,) if self.percentiles and self._count else ()
         last, count = self.confirmations[-1], len(self.confirmations)
-        if last.kept:
+        if last.met:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
             return (f"CONFIRMED by {last}{more}",)
         which = "the configuration" if count == 1 else f"none of {count} configurations"
@@ -522,7 +517,7 @@ class Search(LayoutSelection[Estimate]):
 
     def beating(self, rate: float) -> Estimate | None:
         """Return the best plan if it makes so many tokens/s at least; None if there is none. Of plans that make less few are estimated."""
-        kept = [each.place for each in self.confirmations if each.kept]
+        kept = [each.place for each in self.confirmations if each.met]
         place = kept[0] if kept else self._leader(rate)
         if place is None:
             return None
@@ -572,13 +567,13 @@ class Search(LayoutSelection[Estimate]):
     @cached_property
     def layouts(self) -> Estimate | None:
         """The best plan of each layout that has any, the best first, on one axis."""
-        _, first = np.unique(self._layout[self._order % self.kept.shape[-1]], return_index=True)
+        _, first = np.unique(self._layout[self._order % self.accepted.shape[-1]], return_index=True)
         return self._among(self._order[np.sort(first)])
 
     @cached_property
     def nearest(self) -> Estimate | None:
         """Where no plan is kept: the one that misses the limits by least; if none keeps up, the rate; if none fits, the memory."""
-        return None if self.kept.any() else self.at(self._missing[1]).noted(self.notes)
+        return None if self.accepted.any() else self.at(self._missing[1]).noted(self.notes)
 
     @property
     def _missing(self) -> tuple[str, int]:
@@ -691,7 +686,7 @@ class Search(LayoutSelection[Estimate]):
         """Which layout stands at each place of the second axis."""
         split = self.plans.layout
         degrees = np.stack(
-            [np.broadcast_to(each, self.kept.shape[-1:]) for each in (split.tp, split.pp, split.dp, split.ep)]
+            [np.broadcast_to(each, self.accepted.shape[-1:]) for each in (split.tp, split.pp, split.dp, split.ep)]
         )
         return np.cumsum((np.diff(degrees, prepend=degrees[:, :1]) != 0).any(axis=0))
 
@@ -723,7 +718,7 @@ class Search(LayoutSelection[Estimate]):
         if self.percentiles:
             means = cast("dict[str, Json]", out["limits"])
             out["limits"] = means | {f"{each.name}_s": each.most for each in self.percentiles}
-            out["confirmed"] = bool(self.confirmations) and self.confirmations[-1].kept
+            out["confirmed"] = bool(self.confirmations) and self.confirmations[-1].met
             out["confirmations"] = [each.to_dict() for each in self.confirmations]
         return out | ({} if apart is None else {"disaggregated": apart.record(self._together)})
 
@@ -825,15 +820,15 @@ class Splits(Selection[Pools]):
 
     @property
     def _asked_in_words(self) -> str:
-        return f"{self.kept.size:,} configurations"
+        return f"{self.accepted.size:,} configurations"
 
-    def held(self, **limits: float | str | None) -> Splits:
+    def with_limits(self, **limits: float | str | None) -> Splits:
         """Return the same plans held to other limits: those not named stay, None lifts one.
 
         Raises:
             QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
         """
-        out = super().held(**limits)
+        out = super().with_limits(**limits)
         if "hall_power" in out.limits:
             _power_is_known(self._all.hall_power, self.system, limits.get("hall_power"))
         return out
@@ -960,7 +955,7 @@ class Splits(Selection[Pools]):
     @property
     def tried(self) -> int:
         """Plans that were tried: pairs, and units that were not paired."""
-        return self.kept.size + sum(self.pairs.misfits) + self.pairs.unpaired + self.pairs.refused
+        return self.accepted.size + sum(self.pairs.misfits) + self.pairs.unpaired + self.pairs.refused
 
     # How it is found -------------------------------------------------------------------------------------------------
 
@@ -1091,7 +1086,7 @@ class Splits(Selection[Pools]):
         """
         best, front, room = self.best, self.frontier, self.within_power
         return {
-            "plans": {"tried": self.tried, "kept": int(self.kept.sum())},
+            "plans": {"tried": self.tried, "accepted": int(self.accepted.sum())},
             "best": None if best is None else best.to_dict(),
             "over_one_pool": None if best is None or not together else self._made(best) / together,
             **({} if room is None else {"within_power": dict(room)}),
@@ -1102,7 +1097,7 @@ class Splits(Selection[Pools]):
     def lines(self, together: float | None) -> list[str]:
         """Return what was found as lines of text; ``together`` as above."""
         does = "meet the limits" if self.limits else "fit"
-        counted = f"{int(self.kept.sum()):,} of {self.kept.size:,} configurations {does}"
+        counted = f"{int(self.accepted.sum()):,} of {self.accepted.size:,} configurations {does}"
         head = f"disaggregated prefill and decode: {counted}"
         best, front = self.best, self.frontier
         rows = [[f"{each.plans:,}", str(each)] for each in self.rejected]
@@ -1234,7 +1229,7 @@ class TrainingSearch(LayoutSelection[Training]):
     @cached_property
     def nearest(self) -> Training | None:
         """Where no plan is kept: that of the shortest step; if none fits, the one that needs the least memory."""
-        if self.kept.any():
+        if self.accepted.any():
             return None
         est = self.at(self._missing[1])
         return est.noted(self._remarks(est))
@@ -1421,7 +1416,7 @@ class TrainingSearch(LayoutSelection[Training]):
             f"fastest: {show(float(one.step_time), SECOND, 3)} in {show(float(one.memory.total), BYTE, 3)} per chip\n"
             f"{one.question.model.name} on {machine(one.system)}: {asked(one).split(', ')[0]}",
             np.array([float(each.memory.total) for each in front]), np.array([float(each.step_time) for each in front]), sure,
-            tuple(told(each) for each in front), self._memory[self.kept], self._time[self.kept], float(np.min(self._room)),
+            tuple(told(each) for each in front), self._memory[self.accepted], self._time[self.accepted], float(np.min(self._room)),
         )  # fmt: skip
         return found
 

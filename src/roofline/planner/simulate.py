@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
 import attrs
 import numpy as np
+from attrs import frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
@@ -17,6 +18,8 @@ from roofline.core.signatures import typed
 from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference.autoscaling import Autoscale
+from roofline.inference.autoscaling import Fleet as Running
 from roofline.inference.policies import Policy, policy_of
 from roofline.inference.service import chunk_of
 from roofline.inference.simulation import Lane, Record, Service, run
@@ -24,9 +27,10 @@ from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
 from roofline.operators.serving_memory import drafting, fill
+from roofline.planner.autoscaling import fixed, recorded, ruled
 from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
-from roofline.planner.fewest import Simulated, fewest, fewest_in_pools, units
+from roofline.planner.fewest import fewest, fewest_in_pools, units
 from roofline.planner.host_tier import host_tier
 from roofline.planner.limits import limits_of
 from roofline.planner.pools import exposed, transfer
@@ -40,6 +44,7 @@ from roofline.planner.words import (
     FormatWords,
     HostWords,
     ModelLike,
+    PrefillPoolWords,
     SchedulerWords,
     SimulateWords,
     SystemLike,
@@ -50,6 +55,7 @@ from roofline.planner.words import (
     rest,
 )
 from roofline.results.estimate import Estimate
+from roofline.results.limits import Limit
 from roofline.results.simulation import SERIES, Simulation, Times
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode, Prefill, Serve, yielded
@@ -74,6 +80,7 @@ def simulate(
     tpot: float | str | None = None,
     fewest_chips: bool = False,
     disaggregated: bool = False,
+    autoscale: Autoscale | str | None = None,
     progress: Progress | None = None,
     **words: Unpack[SimulateWords],
 ) -> Simulation:
@@ -94,6 +101,8 @@ def simulate(
             replicas of it (of it and of ``prefill_layout``, where both are given); else they are parts of a scale-up domain, or whole
             domains, each with the layout that closed forms take.
         disaggregated: with ``fewest_chips``: also try two pools, in layouts and numbers of their own.
+        autoscale: replicas follow the load: an :class:`Autoscale`, or ``"2:8"`` for two to eight replicas of the layout; the answer has their
+            chip-hours beside those of the smallest fixed fleet that keeps the limits.
         progress: called from time to time with how many requests are answered, and how many there are.
 
     Returns:
@@ -111,72 +120,96 @@ def simulate(
             raise QuestionError(f"{word}: here it is {PEERS[word]}")
     refuse_others("simulate", words, SimulateWords)
     known, asked, plan, notes = _asked(model, trace, {"rate": rate, "concurrency": concurrency}, requests, words)
-    if fewest_chips:
-        for word in ("chips", "prefill_chips", *(() if layout is not None else ("prefill_layout",))):
-            if words.get(word) is not None:
-                raise QuestionError(
-                    fault(word, words.get(word), "is not to be given with fewest_chips", "leave it out")
-                )
-        if disaggregated and (layout is not None or asked.concurrency is not None):
-            rule = "two pools are laid out by the rate at which requests come"
+    own: Any = {**rest(words, DrawnWords, DraftWords, FormatWords), **plan}
+    one = _Asked(known, system, asked, limits_of(ttft, tpot), plan, own, progress)
+    if autoscale is not None:
+        if fewest_chips or disaggregated:
             raise QuestionError(
                 fault(
-                    "disaggregated", disaggregated, rule, "give rate, and leave out layout (or give prefill_layout too)"
+                    "autoscale", str(autoscale), "is of one pool, whose size follows the load", "leave out fewest_chips"
                 )
             )
-        own: Any = {**rest(words, DrawnWords, DraftWords, FormatWords), **plan, "ttft": ttft, "tpot": tpot}
-        asks = partial(
-            simulate,
-            known,
-            system,
-            asked,
-            progress=progress,
-            **{name: own[name] for name in own if name != "prefill_layout"},
-        )
-        rack, profile, _ = setting(system, **part(words, EngineWords))
-        mean = _question(known, asked, asked.means(), plan)
-        found = _fewest(asks, rack, layout, profile=profile, question=mean, apart=disaggregated, words=own)
-        return attrs.evolve(found, remarks=(*found.remarks, *notes))
-    if disaggregated:
+        found = _autoscaled(one, layout, autoscale)
+    elif fewest_chips:
+        found = _fewest(one, layout, apart=disaggregated)
+    elif disaggregated:
         raise QuestionError(
             fault("disaggregated", disaggregated, "is of fewest_chips", "give it too, or prefill_chips")
         )
-    slo = limits_of(ttft, tpot)
-    # Of several limits on a time a good request keeps the plain one, or the last.
-    limits = {each.time: each.most for each in sorted(slo, key=lambda each: each.percent or np.inf)}
-    mean_input, mean_output, own_rate = asked.means()
-    machine, chips = part(words, EngineWords), words.get("chips")
-    prefill_layout, prefill_chips = words.get("prefill_layout"), words.get("prefill_chips")
-    prefill_tp, prefill_system = words.get("prefill_tp"), words.get("prefill_system")
-    question = _question(known, asked, (mean_input, mean_output, own_rate), plan)
+    else:
+        found = _served(one, layout)
+    return attrs.evolve(found, remarks=(*found.remarks, *notes, *asked.notes))
+
+
+@frozen(eq=False)
+class _Asked:
+    """What is simulated: the model, the system, the requests, the limits, how requests are served, all other words, what is told progress."""
+
+    model: Model
+    system: SystemLike
+    trace: Trace
+    slo: tuple[Limit, ...]
+    plan: dict[str, Any]
+    words: dict[str, Any]
+    progress: Progress | None = None
+
+    @cached_property
+    def question(self) -> Serve:
+        """The mean request under its load."""
+        return _question(self.model, self.trace, self.trace.means(), self.plan)
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """Words of the machine and its engine."""
+        return {**part(self.words, EngineWords)}
+
+    @property
+    def degrees(self) -> dict[str, Num]:
+        """Degrees of parallelism that layouts hold to."""
+        return given(**part(self.words, DegreeWords))
+
+    def refuse(self, verb: str, *names: str) -> None:
+        """Refuse words that have no meaning with another.
+
+        Raises:
+            QuestionError: the first that was given.
+        """
+        for word in names:
+            if self.words.get(word) is not None:
+                raise QuestionError(fault(word, self.words[word], f"is not to be given with {verb}", "leave it out"))
+
+
+def _served(
+    one: _Asked, layout: Layout | None = None, *, rule: Autoscale | None = None, prefill_layout: Layout | None = None, chips: int | None = None
+) -> Simulation:  # fmt: skip
+    """Return the simulation of one plan.
+
+    Args:
+        layout: of the chips that decode; None for the best on ``chips``.
+        rule: how its replicas follow the load; None where all of them serve all the time.
+        prefill_layout: of a prefill pool, if the words name none.
+    """
+    words, machine, asked, known = one.words, one.machine, one.trace, one.model
+    prefill_layout = words.get("prefill_layout") if prefill_layout is None else prefill_layout
+    chips = words.get("chips") if chips is None else chips
+    prefill_chips, prefill_tp, prefill_system = (words.get(f"prefill_{name}") for name in ("chips", "tp", "system"))
     apart = prefill_layout is not None or prefill_chips is not None
-    degrees = given(**part(words, DegreeWords))
     if apart:
-        layout = _pool(layout, chips, question, system, machine | degrees)
-    where_: Any = {} if layout is not None else {"chips": chips, **degrees}
-    est = estimate(question, system, layout, **where_, **machine)
+        layout = _pool(layout, chips, one.question, one.system, machine | one.degrees)
+    where_: Any = {} if layout is not None else {"chips": chips, **one.degrees}
+    est = estimate(one.question, one.system, layout, **where_, **machine)
     layout, profile, rack = est.layout, est.calibration, est.system
+    question, record = cast("Serve", est.question), Record()
     policy = policy_of(profile.engine, **part(words, SchedulerWords))
-    asked_question = cast("Serve", est.question)
-    record = Record()
+    pool = partial(_lanes, question, policy=policy, record=record, hash_block=asked.hash_block)
     host = part(words, HostWords)
-    nothing = HostWords()
-    lanes, error, reasons, said = _lanes(
-        asked_question,
-        rack,
-        layout,
-        profile,
-        policy=policy,
-        record=record,
-        hash_block=asked.hash_block,
-        host=nothing if apart else host,
-    )
+    lanes, error, reasons, said = pool(rack, layout, profile, host=HostWords() if apart else host)
     service = Service(lanes, policy, record, front=float(profile.engine.front))
     chips_used, reads = est.chips, None
     reading: Layout | None = None
     if apart:
-        lone = Prefill(known, 1.0, max(mean_input, 1.0))
-        where = system if prefill_system is None else prefill_system
+        lone = Prefill(known, 1.0, max(float(one.question.input), 1.0))
+        where = one.system if prefill_system is None else prefill_system
         if prefill_layout is None:
             prefill_layout = estimate(lone, where, None, chips=prefill_chips, tp=prefill_tp, **machine).layout
         elif prefill_chips is not None:
@@ -184,58 +217,80 @@ def simulate(
         alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
-        service.lanes, read_error, why, said = _lanes(
-            asked_question, alone.system, reading, alone.calibration, policy=policy, record=record, hash_block=asked.hash_block,
-            host=host, first=len(lanes), only_prompts=True,
-        )  # fmt: skip
+        service.lanes, read_error, why, said = pool(
+            alone.system, reading, alone.calibration, host=host, first=len(lanes), only_prompts=True
+        )
         error = max(error, read_error)
         reasons = (*reasons, *(f"prefill pool: {each}" for each in why))
-        service.transfer = _sent(asked_question, alone, rack, reading, layout)
+        service.transfer = _sent(question, alone, rack, reading, layout)
         chips_used = chips_used + alone.chips
     elif prefill_tp is not None or prefill_system is not None:
         word = "prefill_tp" if prefill_system is None else "prefill_system"
         raise QuestionError(fault(word, prefill_tp, "is of a prefill pool", "give prefill_chips too"))
-    count = len(service.lanes) + len(service.decoders)
+    if rule is not None:
+        service.fleet = Running(lanes, int(layout.pp), rule)
     if not reasons:
-        run(service, asked, progress)
+        run(service, asked, one.progress)
+    each = float(chips_used) / float(layout.replicas)
+    # Of several limits on a time a good request keeps the plain one, or the last.
+    limits = {each.time: each.most for each in sorted(one.slo, key=lambda each: each.percent or np.inf)}
     return Simulation(
-        known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy), instances=count, chips=float(chips_used),
-        limits=limits, slo=slo, table_error=error, estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons,
-        remarks=(*notes, *asked.notes, *said, *est.choices), **_recorded(record),
+        known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy),
+        instances=len(service.lanes) + len(service.decoders), chips=float(chips_used), limits=limits, slo=one.slo, table_error=error,
+        estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons, remarks=(*said, *(est.choices if rule is None else ())),
+        fleet=None if service.fleet is None else recorded(service.fleet, each, record.end), **_recorded(record),
     )  # fmt: skip
 
 
-def _fewest(
-    served: Simulated, system: System, layout: Layout | None, *, profile: Calibration, question: Serve, apart: bool, words: Mapping[str, Any]
-) -> Simulation:  # fmt: skip
+def _autoscaled(one: _Asked, layout: Layout | None, given_rule: Autoscale | str) -> Simulation:
+    """Return the simulation of replicas that follow the load, with a fixed fleet to compare with."""
+    one.refuse("autoscale", *names(PrefillPoolWords), "prefill_layout")
+    if layout is None:
+        where: Any = {"chips": one.words.get("chips"), **one.degrees, **one.machine}
+        layout = estimate(one.question, one.system, None, **where).layout
+    alone = attrs.evolve(layout, replicas=1.0)
+    est = estimate(one.question, one.system, alone, **one.machine)
+    rule, notes = ruled(given_rule, est, one.slo)
+    found = _served(one, attrs.evolve(alone, replicas=float(rule.most)), rule=rule)
+    if not found.fits or found.interrupted or found.fleet is None:
+        return found
+    other = fixed(lambda n: _served(one, attrs.evolve(alone, replicas=float(n))), int(rule.most), float(est.chips))
+    return attrs.evolve(found, fleet=attrs.evolve(found.fleet, fixed=other), remarks=(*notes, *found.remarks))
+
+
+def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
     """Return the simulation on the fewest chips that keep the limits: of one pool, and of two where they are asked for.
 
     Args:
-        served: what simulates the trace.
-        apart: two pools are tried too; ``prefill_layout`` among the ``words`` makes them the only ones.
+        apart: two pools are tried too; ``prefill_layout`` among the words makes them the only ones.
     """
-    prefill = words.get("prefill_layout")
+    one.refuse("fewest_chips", "chips", "prefill_chips", *(() if layout is not None else ("prefill_layout",)))
+    if apart and (layout is not None or one.trace.concurrency is not None):
+        rule = "two pools are laid out by the rate at which requests come"
+        remedy = "give rate, and leave out layout (or give prefill_layout too)"
+        raise QuestionError(fault("disaggregated", apart, rule, remedy))
+    rack, profile, _ = setting(one.system, **one.machine)
+    prefill = one.words.get("prefill_layout")
     if layout is not None and prefill is not None:
-        found = fewest_in_pools(
-            served, system, [(attrs.evolve(prefill, replicas=1.0), attrs.evolve(layout, replicas=1.0))]
-        )
+        first, last = (attrs.evolve(each, replicas=1.0) for each in (prefill, layout))
+        found = fewest_in_pools(partial(_served, one), rack, [(first, last)])
         if found is not None:
             return found
-        least = served(layout, prefill_layout=prefill)
+        least = _served(one, layout, prefill_layout=prefill)
         return attrs.evolve(least, remarks=("NO number of replicas of the two pools keeps the limits", *least.remarks))
-    one = fewest(served, system, layout)
+    simulated = partial(_served, attrs.evolve(one, words=rest(one.words, PrefillPoolWords)) if apart else one)
+    alone = fewest(simulated, rack, layout)
     if not apart:
-        return one
-    degrees: dict[str, Num] = given(**part(words, DegreeWords))
+        return alone
     pairs = units(
-        question, system, profile, rate=float(question.rate or 0.0), limits=limits_of(words.get("ttft"), words.get("tpot")),
-        degrees=degrees, prefill_tp=words.get("prefill_tp"),
+        one.question, rack, profile, rate=float(one.question.rate or 0.0), limits=one.slo, degrees=one.degrees,
+        prefill_tp=one.words.get("prefill_tp"),
     )  # fmt: skip
-    two = fewest_in_pools(served, system, list(pairs))
-    if two is None or (one.meets and one.chips <= two.chips):
-        rule = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
-        return attrs.evolve(one, remarks=(one.remarks[0], rule, *one.remarks[1:]))
-    return attrs.evolve(two, remarks=(two.remarks[0], f"one pool: {one.remarks[0]}", *two.remarks[1:]))
+    two = fewest_in_pools(simulated, rack, list(pairs))
+    if two is None or (alone.meets and alone.chips <= two.chips):
+        told = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
+        return attrs.evolve(alone, remarks=(alone.remarks[0], told, *alone.remarks[1:]))
+    return attrs.evolve(two, remarks=(two.remarks[0], f"one pool: {alone.remarks[0]}", *two.remarks[1:]))
 
 
 def _asked(
@@ -257,12 +312,15 @@ def _asked(
             raise QuestionError(fault(word, value, "is not to be given with a trace", "it has requests of its own"))
         asked, notes = _loaded(trace, requests, load["rate"], load["concurrency"])
         return catalog.model(what, **part(words, FormatWords)), asked, how, notes
-    form: dict[str, Any] = {name: lengths.pop(name) for name in ("lengths", "burstiness", "seed") if name in lengths}
+    form: dict[str, Any] = {
+        name: lengths.pop(name) for name in ("lengths", "burstiness", "swing", "seed") if name in lengths
+    }
     question = asked_question(what, renamed(lengths) | given(**load) | how | part(words, FormatWords))
     if not isinstance(question, Serve):
         raise QuestionError(fault("model", type(question).__name__, "is no service", "give a Serve, or a model"))
-    if form.get("burstiness") is not None and question.rate is None:
-        raise QuestionError(fault("burstiness", form["burstiness"], "is of requests that come at a rate", "give rate"))
+    for word in ("burstiness", "swing"):
+        if word in form and question.rate is None:
+            raise QuestionError(fault(word, form[word], "is of requests that come at a rate", "give rate"))
     how = given(**{name: getattr(question, name) for name in names(DraftWords)})
     return question.model, drawn(question, requests, **form), how, ()
 

@@ -18,8 +18,9 @@ _TURNS: Final = 10
 
 
 def drawn(
-    question: Serve, requests: int | None = None, *, lengths: str | None = None, burstiness: float = 1.0, seed: int = 0
-) -> Trace:
+    question: Serve, requests: int | None = None, *, lengths: str | None = None, burstiness: float = 1.0, swing: float | None = None,
+    seed: int = 0,
+) -> Trace:  # fmt: skip
     """Return requests that are like those of a service: its means, its variation, its cached prefix, its load.
 
     Args:
@@ -27,6 +28,7 @@ def drawn(
         requests: how many; by default 10,000 at a rate, ten (or ``requests_per_slot``) of each slot of a closed loop.
         lengths: distribution, a name of :data:`roofline.inference.traces.LENGTHS`; by default ``lognormal``, and ``fixed``
             where the lengths do not vary.
+        swing: the rate swings by so much of its mean over a day; the requests are then those of 24 hours.
         burstiness: shape of the gaps between requests that come at a rate: 1 for a Poisson process, less for bursts.
 
     Raises:
@@ -51,6 +53,13 @@ def drawn(
     told = f"drawn, {words['input']:,.0f} tokens in, {words['output']:,.0f} out"
     if question.concurrency is None:
         rate = float(question.rate or 0.0)
+        if swing is not None:
+            taken = {name: words[name] for name in ("input", "output", "lengths_are", "variation", "seed")}
+            day = attrs.evolve(
+                Trace.daily(rate, swing=swing, **taken),
+                name=f"{told}, {rate:,.4g} requests/s with a daily swing of {swing:.0%}",
+            )
+            return day if requests is None else day.first(requests)
         made = Trace.poisson(rate, DRAWN if requests is None else requests, burstiness=burstiness, **words)
         return attrs.evolve(made, name=f"{told}, {rate:,.4g} requests/s")
     flying = max(round(float(question.concurrency)), 1)

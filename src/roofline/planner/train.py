@@ -16,6 +16,7 @@ from roofline.core.signatures import typed
 from roofline.core.text import counted
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
+from roofline.hardware.frameworks import STATES, Framework, in_states
 from roofline.hardware.hardware import System
 from roofline.operators import assumptions
 from roofline.physics.pipeline import SCHEDULES
@@ -78,6 +79,7 @@ def train(
     chips, power_cap = words.get("chips"), words.get("power_cap")
     question, chosen = asked(what, rest(words, CapWords))
     rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
+    question = accumulated(question, profile, given="gradient_bytes" in words or isinstance(what, TrainStep))
     degrees, structure = degrees_of(words), given(**part(words, StructureWords))
     if layout is not None:
         beside = [*degrees, *structure, *given(chips=chips)]
@@ -171,15 +173,32 @@ def asked(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainS
     return TrainStep(catalog.model(what, dtype=dtype), **words, **own), held
 
 
+def accumulated(question: TrainStep, profile: Calibration, *, given: bool) -> TrainStep:
+    """Return a step whose gradients are accumulated as its framework does, unless that was ``given``."""
+    return question if given else attrs.evolve(question, gradient_bytes=profile.framework.gradients)
+
+
 def trained_on(
-    system: SystemLike, *, framework: FrameworkLike | None = None, **machine: Unpack[MachineWords]
-) -> tuple[System, Calibration, list[str]]:
-    """Return the machine and its calibration coefficients as a framework trains with them, and what was chosen or assumed."""
+    system: SystemLike, *, framework: FrameworkLike | None = None, software: str | Sequence[str] | None = None,
+    **machine: Unpack[MachineWords],
+) -> tuple[System, Calibration, list[str]]:  # fmt: skip
+    """Return the machine and its calibration coefficients as a framework trains with them, and what was chosen or assumed.
+
+    Raises:
+        QuestionError: a word of ``software`` that is none, or that nothing can follow.
+    """
     rack, profile, notes = setting(system, engine="none", **machine)
+    states = [each.strip() for each in software.split("+")] if isinstance(software, str) else list(software or ())
+    in_states(Framework(), states)
     if framework is not None or profile.framework.name == "none":
         usual = "none" if profile.level == "ideal" else "generic"
         named = catalog.framework(usual if framework is None else framework)
+        if profile.level != "ideal":
+            named = in_states(named, states)
+            notes += (STATES[state][0] for state in states)
         profile = profile.training(named, narrow="fp8" in rack.chip.peak)
+    elif states:
+        raise QuestionError(fault("software", "+".join(states), "changes a framework", "give framework too"))
     if framework is None and profile.framework.title:
         notes.append(f"framework: {profile.framework.title}")
     return rack, profile, notes

@@ -68,6 +68,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "``--mem-fraction-static``); by default the engine's own",
     "framework": "training framework: a name in ``workloads/frameworks``, the path of a TOML file, or ``none`` for the kernels alone; by "
     "default a generic, tuned one (none at the ideal level)",
+    "software": "states of the framework, joined by ``+`` or in a sequence: words of :data:`roofline.hardware.frameworks.STATES`, such as "
+    "``\"full_graph+expert_overlap\"``; by default none",
     "dtype": "number format of the layers' matrices; by default the checkpoint's",
     "kv_dtype": "number format of the KV cache; by default the checkpoint's",
     # Parallelism
@@ -124,6 +126,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "lengths": "distribution of the lengths of drawn requests, a name of :data:`roofline.inference.traces.LENGTHS`; by default "
     "``lognormal``, or ``fixed`` where ``variation`` is 0",
     "burstiness": "shape of the gaps between drawn requests: 1 for a Poisson process (the default), less for bursts",
+    "swing": "the rate of drawn requests swings by this part of its mean over a day of 24 hours; by default it is steady",
     "seed": "of the random numbers (0)",
     # A prefill pool, and the scheduler of a simulation
     "prefill_layout": "layout of the prefill pool; by default the best on ``prefill_chips``",
@@ -307,6 +310,7 @@ class FrameworkWords(MachineWords, total=False):
     """The machine, and the framework that trains on it."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None
 
 
 class DegreeWords(TypedDict, total=False):
@@ -406,6 +410,7 @@ class UnlimitedWords(ServiceEstimateWords, StepDegreeWords, StructureWords, tota
     """Of an estimate of whatever is asked, without limits."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None
 
 
 class AnyEstimateWords(UnlimitedWords, LimitWords, total=False):
@@ -453,6 +458,7 @@ class DrawnWords(TypedDict, total=False):
     requests_per_slot: float | None
     lengths: str | None
     burstiness: float
+    swing: float
     seed: int
 
 
@@ -540,6 +546,9 @@ class GridWords(TypedDict, total=False):
 
     chips: int | Sequence[int] | None
     layout: Layout | None
+    prefill_chips: int | Sequence[int] | None
+    prefill_layout: Layout | None
+    prefill_tp: Num | None
     dtype: Words | None
     kv_dtype: Words | None
     vary: Mapping[str, float | str | Sequence[float | str] | NDArray[np.floating]] | None
@@ -574,3 +583,4 @@ class SweepWords(EngineWords, DegreeWords, SizeWords, GridWords, RankWords, Labe
     """Of :func:`roofline.sweep`."""
 
     framework: FrameworkLike | None
+    software: str | Sequence[str] | None

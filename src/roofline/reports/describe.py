@@ -114,8 +114,9 @@ def _joined(tier: Tier) -> str:
     """Return how the ranks of a tier are joined, and what else it can do."""
     shape = f" {' x '.join(map(str, tier.dims))}" if tier.dims else ""
     share = f"{float(tier.oversubscription):g}:1 oversubscribed" if np.any(tier.oversubscription > 1) else ""
+    hosts = f"hosts of {float(tier.host):g}" if np.any(tier.host > 0) else ""
     extra = (("load/store", tier.load_store), ("in-network sums", tier.in_network))
-    return ", ".join(filter(None, (tier.topology + shape, share, *(word for word, on in extra if on))))
+    return ", ".join(filter(None, (tier.topology + shape, hosts, share, *(word for word, on in extra if on))))
 
 
 def _chip(chip: Chip) -> Description:
@@ -174,7 +175,7 @@ def _system(system: System) -> Description:
         "tiers": [
             {"name": t.name, "ranks": float(t.size), "bandwidth_bytes_per_s": float(t.bandwidth), "latency_s": float(t.latency),
              "topology": t.topology, "dims": list(t.dims), "oversubscription": float(t.oversubscription),
-             "in_network": t.in_network, "load_store": t.load_store} for t in system.tiers
+             "in_network": t.in_network, "load_store": t.load_store, "host": float(t.host) or None} for t in system.tiers
         ],
     }  # fmt: skip
     return Description("system", system.name, text, fields)

@@ -447,7 +447,7 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
     best = "" if found.best is None else f"; the best per chip: {layouts_of(found.best)[0].short()}"
     caption = (
         f"What {est.system.name} gives per user and per chip with other layouts, loads and chunks: none is better in both. "
-        f"{int(found.kept.sum()):,} of {found.tried:,} configurations are within the limits{best}."
+        f"{int(found.accepted.sum()):,} of {found.tried:,} configurations are within the limits{best}."
     )
     table = Table(
         f"Configurations of the frontier, {min(_MOST_ROWS, len(lines))} of {len(lines)}",
@@ -516,7 +516,7 @@ def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
         for plan in (*plans[:16], *found.ways[1 : 1 + _MOST_WAYS])
     ]
     caption = (
-        f"{int(np.sum(found.kept)):,} of {found.tried:,} layouts of {float(est.chips):,.0f} chips fit; none is better than those of the "
+        f"{int(np.sum(found.accepted)):,} of {found.tried:,} layouts of {float(est.chips):,.0f} chips fit; none is better than those of the "
         "line in both time and memory."
     )
     head = ("layout", "step", "tokens/s", "MFU", "HFU", "bubble", "memory")

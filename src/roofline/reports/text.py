@@ -309,6 +309,7 @@ def _training(est: Training) -> list[Section]:
 
 def _step(est: Training) -> list[list[str]]:
     rate, time, seen = float(est.tokens_per_second), float(est.step_time), float(est.exposed)
+    late = float(est.step_time_p99)
     each, sure = figure(float(est.tokens_per_second_per_chip)), _within(est.interval("tokens_per_second"), _rate)
     flops = show(float(est.model_flops_per_second_per_chip), FLOP_RATE, 3)
     again = "with recomputation" if float(est.hfu - est.mfu) > 0 else "as well: nothing is recomputed"
@@ -316,6 +317,7 @@ def _step(est: Training) -> list[list[str]]:
     return [
         *_status(est),
         ["step", f"{_time(time)}{_within(est.interval('step_time'), _time)}"],
+        *([["", f"one in a hundred may take {_time(late)}: no such tail was published"]] if late > time else []),
         ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
         ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],
         ["utilisation", f"MFU {float(est.mfu):.1%}, {flops} per chip; HFU {float(est.hfu):.1%} {again}"],

@@ -378,6 +378,17 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         return kept(self.rules)
 
     @property
+    def laws(self) -> tuple[Rule, ...]:
+        """Every condition on the layout: the rules, then that the fullest chip holds its part."""
+        held = Rule("memory", self.memory.total <= self.capacity, "does not fit into the memory of a chip")
+        return (*self.rules, held)
+
+    @property
+    def fullest(self) -> Bytes:
+        """Bytes on the fullest chip."""
+        return self.memory.total
+
+    @property
     def fits(self) -> Mask:
         """Where the layout can be laid out, the fullest chip holds its part, and the rate is a finite number."""
         return self.divides & (self.memory.total <= self.capacity) & self._finite

@@ -15,7 +15,7 @@ from roofline.hardware.evidence import COVERAGE
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Op
 from roofline.physics.energy import costs_apart, dollars_per_token
-from roofline.physics.queueing import Gaps, Waits
+from roofline.physics.percentiles import Gaps, Waits
 from roofline.physics.spans import Span
 from roofline.results import aiperf, intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
@@ -38,6 +38,8 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         in_flight: requests in flight in a service, on average.
         waits: how long requests wait for their first tokens.
         gaps: how long they wait for each of the other tokens.
+        rough: codes of why the closed form is known to be rough here (:data:`roofline.results.roughness.ROUGH`); the assumptions have
+            sentences, and the command that simulates the same.
         max_concurrency: sequences whose caches fit.
         within: for each time, the span it consists of and the share of it that passes prompts.
         progress: spans and how often their operations bring a token further while the last step lasts.
@@ -72,6 +74,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     in_flight: Count | None = None
     waits: Waits | None = None
     gaps: Gaps | None = None
+    rough: tuple[str, ...] = ()
     within: Mapping[str, tuple[Span, Ratio]] = field(factory=dict)
     progress: tuple[tuple[Span, Num], ...] = ()
     limits: tuple[Limit, ...] = ()

@@ -19,7 +19,7 @@ from roofline.hardware.evidence import COVERAGE, Near, Subject, scaled
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.operations import Message, Op
-from roofline.physics.queueing import PERCENT
+from roofline.physics.percentiles import PERCENT
 from roofline.physics.spans import Span
 from roofline.results import alternatives, citations, energy, memory_intervals
 from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
@@ -289,14 +289,23 @@ def percentile(est: Any, p: Num) -> Seconds | None:
     return None if est.waits is None else cast("Num", est.waits.percentile(p))
 
 
+def asked_part(p: Num) -> None:
+    """Refuse a share of requests that is none.
+
+    Raises:
+        QuestionError: p is not in (0, 100).
+    """
+    if np.any(~((np.asarray(p) > 0) & (np.asarray(p) < PERCENT))):
+        raise QuestionError(fault("p", p, f"must be above 0 and below {PERCENT:g}", "such as 90"))
+
+
 def asked_percentile(est: Any, p: Num) -> None:
     """Refuse a share that is none, and an answer over more points than details are kept for.
 
     Raises:
         QuestionError: p is not in (0, 100), or details are gone.
     """
-    if np.any(~((np.asarray(p) > 0) & (np.asarray(p) < PERCENT))):
-        raise QuestionError(fault("p", p, f"must be above 0 and below {PERCENT:g}", "such as 90"))
+    asked_part(p)
     if est.in_flight is not None:
         _ = est.whole
 

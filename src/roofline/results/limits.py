@@ -53,7 +53,7 @@ class Limit:
         )
         return np.nan if value is None else cast("Num", value)
 
-    def kept(self, value: Seconds) -> Mask:
+    def met_by(self, value: Seconds) -> Mask:
         """Return where a time keeps the limit; one without meaning does not miss it."""
         return ~np.greater(value, self.most)
 
@@ -65,13 +65,13 @@ class Limit:
         """
         if np.isnan(value):
             return f"{self.title} has no meaning here"
-        return f"{self.title} {show(float(value), SECOND, 3)} {'meets' if self.kept(value) else 'misses'} {show(self.most, SECOND, 3)}"
+        return f"{self.title} {show(float(value), SECOND, 3)} {'meets' if self.met_by(value) else 'misses'} {show(self.most, SECOND, 3)}"
 
     def record(self, value: Seconds) -> Record:
         """Return the limit and a time under the names of the machine-readable form."""
         return {
             "time": self.time, "percentile": self.percent, "limit_s": float(self.most),
-            "value_s": None if np.isnan(value) else float(value), "kept": bool(self.kept(value)),
+            "value_s": None if np.isnan(value) else float(value), "met": bool(self.met_by(value)),
         }  # fmt: skip
 
 
@@ -79,5 +79,5 @@ def all_kept(limits: Iterable[Limit], est: Any) -> Mask:
     """Return where the closed form of an answer keeps every one of some limits."""
     out: Mask = True
     for each in limits:
-        out = out & each.kept(each.of(est))
+        out = out & each.met_by(each.of(est))
     return out

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, share, smaller
+from roofline.core.arrays import Mask, larger, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.lazy import reports
 from roofline.core.provenance import Fact
 from roofline.core.signatures import typed_methods
 from roofline.core.text import counted
-from roofline.core.units import MILLION, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
+from roofline.core.units import MILLION, Bytes, Count, Dollars, Joules, Num, PerSecond, Ratio, Seconds, Watts
 from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import COVERAGE, scaled
@@ -22,11 +22,11 @@ from roofline.hardware.hardware import System
 from roofline.operators.feasibility import Rule, broken, kept
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
-from roofline.results import aiperf, records
+from roofline.results import aiperf, pool_percentiles, records, roughness
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
 from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
 from roofline.results.estimate import Estimate
-from roofline.results.intervals import Ends, front, powered, widened
+from roofline.results.intervals import Ends, asked_part, front, powered, widened
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from roofline.reports.launch.flags import Launch
+
+
+_BUSY: Final = 0.6
+"""Share of what lanes can do beyond which the wait for them is rough."""
 
 
 @typed_methods
@@ -287,6 +291,16 @@ class Pools(Derived):
             above = above + np.nan_to_num(np.maximum(off, 0.0), nan=np.inf) ** 2
         return value * np.exp(-np.sqrt(below)), value * np.exp(np.sqrt(above))
 
+    def ttft_percentile(self, p: Num) -> Seconds:
+        """Return the time by which p per cent of requests have their first token."""
+        asked_part(p)
+        return pool_percentiles.waits(self).percentile(p)
+
+    def tpot_percentile(self, p: Num) -> Seconds:
+        """Return the time per output token that p per cent of requests stay below."""
+        asked_part(p)
+        return pool_percentiles.gaps(self).percentile(p)
+
     def _of_cost(self, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None:
         """Return the interval of energy or cost, from that of the rate; None where no power, or no cost per hour, is known."""
         value, rates = getattr(self, quantity), self.interval("tokens_per_second", coverage)
@@ -325,12 +339,30 @@ class Pools(Derived):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed."""
-        return tuple(dict.fromkeys((*self.prompts.assumptions, *self.answers.assumptions)))
+        codes = ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
+        rough = roughness.note(
+            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prompts.layout
+        )
+        return tuple(dict.fromkeys((*rough, *self.prompts.assumptions, *self.answers.assumptions)))
 
     @property
     def fits(self) -> Mask:
         """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
         return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & kept(self.rules)
+
+    @property
+    def laws(self) -> tuple[Rule, ...]:
+        """Every condition on both pools, the prefill pool's first: those of its layout, that its chips hold their part, those of both."""
+        enough = self.answers.max_concurrency >= 1
+        held = Rule("memory", enough, "weights, and the cache of one request, exceed the memory of a chip")
+        pools = (("prefill", self.prompts.laws), ("decode", (*self.answers.rules, held)))
+        own = (rule.of_pool(name) for name, rules in pools for rule in rules)
+        return (*own, *self.rules)
+
+    @property
+    def fullest(self) -> Bytes:
+        """Bytes on the fullest chip of either pool."""
+        return larger(self.prompts.fullest, self.answers.fullest)
 
     @property
     def reasons(self) -> tuple[str, ...]:

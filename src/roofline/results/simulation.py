@@ -25,6 +25,7 @@ from roofline.results import aiperf
 from roofline.results.answer import Answer, Text, degrees
 from roofline.results.energy import SCOPE, carbon, parts
 from roofline.results.estimate import Estimate
+from roofline.results.fleet import Fleet
 from roofline.results.limits import Limit
 from roofline.workload.layout import Layout
 
@@ -134,6 +135,7 @@ class Simulation(Answer):
         reasons: why the plan does not fit; empty if it does.
         remarks: what was assumed or chosen.
         slo: limits on means and percentiles that all requests together keep.
+        fleet: replicas over time, where they follow the load.
     """
 
     KIND = "simulation"
@@ -168,6 +170,7 @@ class Simulation(Answer):
     remarks: tuple[str, ...] = field(default=())
     fetched_tokens: float = 0.0
     slo: tuple[Limit, ...] = ()
+    fleet: Fleet | None = None
 
     @property
     def _asked_in_words(self) -> str:
@@ -288,14 +291,24 @@ class Simulation(Answer):
         return float((self.columns["arrival_s"] + self.columns["e2e_s"]).max() - self.columns["arrival_s"].min())
 
     @property
+    def end(self) -> float:
+        """Time from the beginning of the trace to the last answer."""
+        return float((self.columns["arrival_s"] + self.columns["e2e_s"]).max()) if self.completed else 0.0
+
+    @property
+    def paid_chips(self) -> float:
+        """Chips that are paid for, on average: all of them, unless replicas follow the load."""
+        return float(self.chips) if self.fleet is None else self.fleet.mean_replicas * self.fleet.chips
+
+    @property
     def tokens_per_second(self) -> float:
         """Output tokens a second."""
         return self._over(float(self.columns["output_len"].sum()))
 
     @property
     def tokens_per_second_per_chip(self) -> float:
-        """Output tokens a second and chip."""
-        return self.tokens_per_second / float(self.chips)
+        """Output tokens a second and chip that is paid for."""
+        return self.tokens_per_second / self.paid_chips
 
     @property
     def requests_per_second(self) -> float:
@@ -330,7 +343,7 @@ class Simulation(Answer):
         whole = (
             self.fits and self.completed == self.requests and not (self.interrupted or self.refused or self.saturated)
         )
-        return whole and all(bool(each.kept(self.time_of(each))) for each in self.slo)
+        return whole and all(bool(each.met_by(self.time_of(each))) for each in self.slo)
 
     @property
     def prefix_hit_rate(self) -> float:
@@ -345,7 +358,8 @@ class Simulation(Answer):
     @property
     def working(self) -> float:
         """Share of the time in which an engine instance is in a step, on average."""
-        return min(self.busy / (self.instances * self.duration), 1.0) if self.duration else 0.0
+        some = self.instances * self.paid_chips / float(self.chips)
+        return min(self.busy / (some * self.duration), 1.0) if self.duration else 0.0
 
     @property
     def saturated(self) -> bool:
@@ -378,7 +392,7 @@ class Simulation(Answer):
         if self.prefill_system is not None or not self.completed:
             return None
         split = parts(self.estimate, scope, self.working)
-        return None if split is None else float(joules_per_token(total(split), self.chips, self.tokens_per_second))
+        return None if split is None else float(joules_per_token(total(split), self.paid_chips, self.tokens_per_second))
 
     @property
     def dollars_per_million_tokens(self) -> float | None:
@@ -386,7 +400,7 @@ class Simulation(Answer):
         price = self.system.price_per_chip
         if price is None or self.prefill_system is not None or not self.completed:
             return None
-        return float(MILLION * dollars_per_token(price, self.chips, self.tokens_per_second))
+        return float(MILLION * dollars_per_token(price, self.paid_chips, self.tokens_per_second))
 
     # For people and machines ------------------------------------------------------------------------------------------
 
@@ -425,6 +439,7 @@ class Simulation(Answer):
             "host_hit_rate": float(self.host_hit_rate),
             "busy_fraction": float(self.working), "waiting_mean": self._mean("waiting"), "running_mean": self._mean("running"),
             "cache_used_mean": self._mean("cache_used"), "cache_used_max": self._most("cache_used"),
+            **({} if self.fleet is None else {"autoscale": self.fleet.to_dict()}),
             "energy_j_per_output_token": _plain(self.joules_per_token),
             "usd_per_million_output_tokens": _plain(self.dollars_per_million_tokens),
             "interval": {name: None if pair is None else [float(pair[0]), float(pair[1])] for name, pair in within.items()},
@@ -466,6 +481,7 @@ class Simulation(Answer):
         if self.goodput is not None:
             limits = ", ".join(f"{name.upper()} <= {show(limit, SECOND, 3)}" for name, limit in self.limits.items())
             lines.append(f"goodput {self.goodput:,.4g} requests/s, {self.good.mean():.1%} of them, under {limits}")
+        lines += [] if self.fleet is None else self.fleet.lines()
         if self.slo:
             lines.append(", ".join(each.written(self.time_of(each)) for each in self.slo))
         lines += ["", f"{'':6}" + "".join(f"{name:>12}" for name in ("mean", *(f"p{p}" for p in PERCENTILES)))]
@@ -532,16 +548,22 @@ class Simulation(Answer):
                 events.append({"name": name, "ph": "C", "pid": 0, "ts": float(now) * us, "args": {name: value}})
         return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}, allow_nan=False)
 
-    def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
-        """Draw queue, cache and latency over time, and return the axes.
+    def plot(
+        self, ax: Axes | None = None, *, kind: str = "", style: str | None = None, width: float | str | None = None
+    ) -> Axes:
+        """Draw queue, cache and latency over time, or the replicas that follow the load, and return the axes.
 
         Args:
+            kind: ``traffic`` or ``fleet``; by default ``fleet`` where replicas follow the load.
             ax: axes to draw on; by default those of a new figure.
             style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
         """
         if not self.completed:
             raise QuestionError(fault("simulation", self.trace, "answered no request: there is nothing to draw"))
-        drawn: Axes = plots("traffic").plot(self, ax, {"style": style, "width": width})
+        kinds = ("traffic",) if self.fleet is None else ("fleet", "traffic")
+        if kind and kind not in kinds:
+            raise QuestionError(fault("kind", kind, "is no picture of this simulation", f"known: {', '.join(kinds)}"))
+        drawn: Axes = plots(kind or kinds[0]).plot(self, ax, {"style": style, "width": width})
         return drawn
 
 

@@ -24,7 +24,7 @@ def stored(task: int, family: int, part: Part) -> dict[str, Any]:
         "task": task,
         "family": family,
         "points": part.points,
-        "kept": part.kept,
+        "accepted": part.accepted,
         "rejected": {key: attrs.astuple(each) for key, each in part.rejected.items()},
         "places": part.places.tolist(),
         "values": part.values.tolist(),
@@ -70,7 +70,7 @@ def _read(record: Any, metrics: int) -> tuple[int, int, Part]:
         str(key): Refusal(str(text), _count(plans), float(limit))
         for key, (text, plans, limit) in record["rejected"].items()
     }
-    task, family, points, accepted = (_count(record[name]) for name in ("task", "family", "points", "kept"))
+    task, family, points, accepted = (_count(record[name]) for name in ("task", "family", "points", "accepted"))
     return task, family, Part(points, accepted, rejected, places, values)
 
 
@@ -85,8 +85,8 @@ def _within(part: Part, points: int, wanted: Wanted) -> bool:
     lost = sum(each.plans for each in part.rejected.values())
     size = part.places.size
     return (
-        part.kept + lost == part.points
-        and size <= min(part.kept, part.kept if wanted.most is None else wanted.most)
+        part.accepted + lost == part.points
+        and size <= min(part.accepted, part.accepted if wanted.most is None else wanted.most)
         and np.unique(part.places).size == size
         and (not size or bool(part.places.min() >= 0 and part.places.max() < points))
         and bool(np.isfinite(part.values).all())

@@ -431,7 +431,7 @@ def compare(
         first, whole = found(made), placed.get("chips")
         if searched is not None:
             searched(first)
-        row = {limit: _best(first.held(tpot=limit), whole) for limit in limits}
+        row = {limit: _best(first.with_limits(tpot=limit), whole) for limit in limits}
         rows.append(row)
         best = row[middle] or next((est for est in row.values() if est is not None), None)
         if concurrency is not None or best is None:
@@ -442,9 +442,9 @@ def compare(
             alike.append(row[middle])
         elif isinstance(row[middle], Pools) and first.disaggregated is not None:
             degrees = part(words, DegreeWords)
-            alike.append(_filled(_of(first.disaggregated, stored, whole, degrees).held(tpot=middle), whole))
+            alike.append(_filled(_of(first.disaggregated, stored, whole, degrees).with_limits(tpot=middle), whole))
         else:
-            alike.append(_best(found(stored).held(tpot=middle), whole))
+            alike.append(_best(found(stored).with_limits(tpot=middle), whole))
         differs |= made is not stored
     return Comparison(
         racks, tuple(chosen), tuple(rows), patience, concurrency is not None, tuple(alike) if differs else (), notes, costs

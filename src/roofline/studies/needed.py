@@ -137,7 +137,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
             rule = "is at a percentile, which is not worked out for every layout at every value"
             raise QuestionError(fault("target", target, rule, "estimate with a layout, or a degree such as tp"))
     line = _line(est, name, limits)
-    ok = line.kept(limits, line.axis)
+    ok = line.meets(limits, line.axis)
     if (
         isinstance(est.question, Serve)
         and est.candidates is not None
@@ -146,7 +146,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     ):
         # Layouts that are chosen do not let requests wait for ever where others will do: see roofline.planner.candidates.choose.
         patient = {**limits, "ttft": PATIENCE}
-        soon = line.kept(patient, line.axis)
+        soon = line.meets(patient, line.axis)
         limits, ok = (patient, soon) if soon.any() else (limits, ok)
     if not ok.any():
         return _none(est, line, limits)
@@ -199,7 +199,7 @@ class _Line:
     whole: bool = False
     exact: bool = False
 
-    def kept(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
+    def meets(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
         """Return where along an axis some plan fits and keeps its targets."""
         ok = np.zeros(axis.shape, dtype=bool)
         for est, is_layout in self.plans(axis):
@@ -366,10 +366,10 @@ class _Counted(_Line):
 
     domain: int = 1
 
-    def kept(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
+    def meets(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
         """Return which numbers of chips will do, as far as the first; all beyond it are taken to."""
         for i, chips in enumerate(axis):
-            if super().kept(limits, np.array([chips]))[0]:
+            if super().meets(limits, np.array([chips]))[0]:
                 return np.arange(axis.size) >= i
         return np.zeros(axis.shape, dtype=bool)
 
@@ -378,7 +378,7 @@ class _Counted(_Line):
         low, high = bad / self.domain, good / self.domain
         while high - low > 1 and high > 1:
             middle = np.floor((low + high) / 2)
-            if super().kept(limits, np.array([middle * self.domain]))[0]:
+            if super().meets(limits, np.array([middle * self.domain]))[0]:
                 high = middle
             else:
                 low = middle
@@ -412,7 +412,7 @@ def _edge(line: _Line, limits: Mapping[str, float], bad: float, good: float) -> 
         inside = inside if bad < good else np.sort(inside)[::-1]
         if inside.size <= 2:
             break
-        ok = line.kept(limits, inside)
+        ok = line.meets(limits, inside)
         # From the one that will not do: the first after which all will.
         k = int(np.flatnonzero(~ok)[-1]) if not ok.all() else 0
         k = min(k, inside.size - 2)

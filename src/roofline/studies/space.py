@@ -21,22 +21,23 @@ from numpy.typing import NDArray
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import given, number
-from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import number_of, read_number, with_number
 from roofline.operators.feasibility import Rule, serving_rules, training_rules
 from roofline.planner.candidates import grid, ranks_of
-from roofline.planner.frontier import Refusals, refusals
+from roofline.planner.frontier import Refusals, joined, refusals
 from roofline.planner.settings import setting
 from roofline.planner.train import trained_on
 from roofline.planner.training_candidates import laid
 from roofline.planner.words import DegreeWords, EngineWords, FrameworkWords, GridWords, part, rest
-from roofline.workload.layout import Layout
+from roofline.workload.layout import Layout, PoolLayouts
 from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 
-PHASES: Final[Mapping[str, Any]] = {"decode": Decode, "prefill": Prefill, "serve": Serve, "train": TrainStep}
-"""What may be asked of a plan, and the noun of the question."""
+PHASES: Final[Mapping[str, Any]] = {
+    "decode": Decode, "prefill": Prefill, "serve": Serve, "pools": Serve, "train": TrainStep,
+}  # fmt: skip
+"""What may be asked of a plan, and the noun of the question; ``pools`` is a service by disaggregated prefill and decode."""
 
 
 def question_of(phase: str, model: Any, words: Mapping[str, Any]) -> Any:
@@ -68,14 +69,14 @@ class Family:
 
     Attributes:
         labels: the words, by what they are.
-        asked: question, system, layout and constants, each number an array along its own axis.
+        asked: question, system, layout (of pools, those of both) and constants, each number an array along its own axis.
         shape: of the grid.
         axes: name and values of what lies along each axis; a layout has several degrees.
         refused: layouts that cannot be laid out, by the first law they break, times all else.
     """
 
     labels: Mapping[str, str]
-    asked: tuple[Any, System, Layout, Calibration]
+    asked: tuple[Any, System, Layout | PoolLayouts, Calibration]
     shape: tuple[int, ...]
     axes: tuple[tuple[str, NDArray[Any]], ...]
     refused: Refusals
@@ -90,7 +91,7 @@ class Family:
         """The words in one line."""
         return " ".join(self.labels.values())
 
-    def plain(self) -> tuple[Any, System, Layout, Calibration]:
+    def plain(self) -> tuple[Any, System, Layout | PoolLayouts, Calibration]:
         """Return what was asked without the sources of its numbers: all that prices it, and quick to send away."""
         question, system, layout, profile = self.asked
         system = attrs.evolve(system, facts=(), package=attrs.evolve(system.package, facts=()))
@@ -131,7 +132,10 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
             raise unknown("phase", str(phase), PHASES)
     sizes = rest(words, EngineWords, FrameworkWords, DegreeWords, GridWords)
     _known(asked_phases, sizes)
-    degrees = given(**part(words, DegreeWords), cp=words.get("cp"), vpp=words.get("vpp"))
+    if "pools" not in asked_phases:
+        for word in ("prefill_chips", "prefill_layout", "prefill_tp"):
+            if words.get(word) is not None:
+                raise QuestionError(fault(word, words[word], "is of a pool that prefills", 'ask for phase="pools"'))
     families, notes, warnings = [], dict[str, None](), dict[str, None]()
     for model, system, phase in product(_listed("models", models), _listed("systems", systems), asked_phases):
         for stored, cache in product(_listed("dtype", words.get("dtype")), _listed("kv_dtype", words.get("kv_dtype"))):
@@ -148,8 +152,7 @@ def space(models: Any, systems: Any, phases: str | Sequence[str], words: Mapping
             for labels, numbers in _split(phase, sizes):
                 families.append(
                     _family(
-                        {**base, **labels}, noun, rack, profile, phase=phase, labels=labels, numbers=numbers, degrees=degrees,
-                        vary=words.get("vary") or {}, layouts=words.get("layout"), chips=_listed("chips", words.get("chips")),
+                        {**base, **labels}, noun, rack, profile, phase=phase, labels=labels, numbers=numbers, words=words,
                     )
                 )  # fmt: skip
     return Space(tuple(families), (*notes, *warnings), tuple(warnings))
@@ -200,42 +203,60 @@ def _split(phase: str, words: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any
 
 def _family(
     told: Mapping[str, Any], model: Any, system: System, profile: Calibration, *, phase: str, labels: Mapping[str, Any],
-    numbers: Mapping[str, NDArray[np.float64]], vary: Mapping[str, Any], layouts: Layout | None, chips: Sequence[int | None],
-    degrees: Mapping[str, Num],
+    numbers: Mapping[str, NDArray[np.float64]], words: Mapping[str, Any],
 ) -> Family:  # fmt: skip
-    """Return one family: layouts along the first axis, then each number along its own."""
-    sets = {name: _values(system, name, value) for name, value in vary.items()}
+    """Return one family: layouts along the first axis, those of a prefill pool along the second, then each number along its own."""
+    pools = _POOLS if phase == "pools" else _ONE_POOL
+    sets = {name: _values(system, name, value) for name, value in (words.get("vary") or {}).items()}
     along = {name: values for name, values in {**numbers, **sets}.items() if values.size > 1}
-    rank = 1 + len(along)
-    places = {name: i + 1 for i, name in enumerate(along)}
+    rank = len(pools) + len(along)
+    places = {name: len(pools) + i for i, name in enumerate(along)}
 
     def laid_along(name: str, values: NDArray[np.float64]) -> Any:
-        if values.size == 1:
-            return float(values[0])
-        return values.reshape([-1 if i == places[name] else 1 for i in range(rank)])
+        return float(values[0]) if values.size == 1 else _on_axis(values, places[name], rank)
 
     own = {name: laid_along(name, values) for name, values in numbers.items()}
     own |= {word: value for word, value in labels.items() if word not in _TOLD}
     question = question_of(phase, model, own)
     for name, values in sets.items():
         system = with_number(system, name, laid_along(name, values))
-    split = _tried(question, system, phase, layouts, chips=chips, degrees=degrees, labels=labels)
+    splits = [_tried(question, system, phase, pool, words=words, labels=labels) for pool in pools]
     if phase == "train":
-        split = attrs.evolve(split, **{word: value for word, value in labels.items() if word in _TOLD})
-    count = max(np.size(getattr(split, name)) for name in _DEGREES)
-    spread: Any = {
-        name: np.broadcast_to(value, (count,)) if name != "etp" or value is not None else None
-        for name in _DEGREES
-        if (value := getattr(split, name)) is not None
-    }
-    split = attrs.evolve(split, **{name: value.reshape(-1, *[1] * (rank - 1)) for name, value in spread.items()})
-    laws = training_rules(question, system, split) if phase == "train" else serving_rules(model, system, split)
+        splits = [attrs.evolve(splits[0], **{word: value for word, value in labels.items() if word in _TOLD})]
+    counts = [max(np.size(getattr(split, name)) for name in _DEGREES) for split in splits]
     rest = int(np.prod([values.size for values in along.values()], dtype=np.int64))
-    ok, refused = _lawful(laws, count, rest)
-    split = attrs.evolve(split, **{name: getattr(split, name)[ok] for name in spread})
-    shape = (int(ok.sum()), *(values.size for values in along.values()))
-    axes = (("layout", np.arange(shape[0])), *along.items())
-    return Family({k: str(v) for k, v in told.items()}, (question, system, split, profile), shape, axes, refused)
+    refused: list[Refusals] = []
+    for axis, (pool, split, count) in enumerate(zip(pools, splits, counts, strict=True)):
+        spread: Any = {
+            name: _on_axis(np.broadcast_to(value, (count,)), axis, rank)
+            for name in _DEGREES
+            if (value := getattr(split, name)) is not None
+        }
+        split = attrs.evolve(split, **spread)  # noqa: PLW2901
+        laws = training_rules(question, system, split) if phase == "train" else serving_rules(model, system, split)
+        if phase == "pools":
+            laws = tuple(law.of_pool(pool or "decode") for law in laws)
+        others = int(np.prod([n for i, n in enumerate(counts) if i != axis], dtype=np.int64))
+        ok, bad = _lawful(laws, count, axis, rest * others)
+        refused.append(bad)
+        where = tuple(ok if i == axis else slice(None) for i in range(rank))
+        splits[axis] = attrs.evolve(split, **{name: value[where] for name, value in spread.items()})
+        counts[axis] = int(ok.sum())
+    shape = (*counts, *(values.size for values in along.values()))
+    heads = ((f"{pool}_layout" if pool else "layout", np.arange(n)) for pool, n in zip(pools, counts, strict=True))
+    split_: Any = PoolLayouts(*splits) if phase == "pools" else splits[0]
+    asked = (question, system, split_, profile)
+    return Family({k: str(v) for k, v in told.items()}, asked, shape, (*heads, *along.items()), joined(refused))
+
+
+_ONE_POOL: Final = ("",)
+_POOLS: Final = ("", "prefill")
+"""What comes before the words of each pool: those that decode have the words of all layouts."""
+
+
+def _on_axis(values: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:
+    """Return values along one axis of so many."""
+    return values.reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
@@ -255,12 +276,12 @@ def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
     return out
 
 
-def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.bool_], Refusals]:
-    """Return which layouts keep the laws that ask for nothing else, and how many plans the others would have been."""
+def _lawful(laws: Sequence[Rule], count: int, axis: int, rest: int) -> tuple[NDArray[np.bool_], Refusals]:
+    """Return which layouts of an axis keep the laws that ask for nothing else, and how many plans the others would have been."""
     ok, own = np.ones(count, dtype=bool), list[Rule]()
     for law in laws:
         mask = np.asarray(law.ok)
-        if mask.size == 1 or (mask.size == count and mask.shape[0] == count):
+        if mask.size == 1 or (mask.size == count and mask.shape[axis] == count):
             own.append(attrs.evolve(law, ok=np.broadcast_to(mask.ravel(), (count,))))
     refused = refusals(own, ok, rest)
     for law in own:
@@ -269,12 +290,25 @@ def _lawful(laws: Sequence[Rule], count: int, rest: int) -> tuple[NDArray[np.boo
 
 
 def _tried(
-    question: Any, system: System, phase: str, layouts: Layout | None,
-    *, chips: Sequence[int | None], degrees: Mapping[str, Num], labels: Mapping[str, Any],
-) -> Layout:  # fmt: skip
-    """Return the layouts to try, on one axis: those given, or all worth trying on each number of chips."""
+    question: Any, system: System, phase: str, pool: str, *, words: Mapping[str, Any], labels: Mapping[str, Any]
+) -> Layout:
+    """Return the layouts of a pool to try, on one axis: those given, or all worth trying on each number of chips.
+
+    Args:
+        pool: what the words of the pool begin with; "" for chips that do all, or decode.
+    """
+    before = f"{pool}_" if pool else ""
+    layouts: Layout | None = words.get(f"{before}layout")
+    chips = _listed(f"{before}chips", words.get(f"{before}chips"))
+    if phase == "pools" and (layouts is None) == (chips == [None]):
+        rule = "each pool has layouts, or numbers of chips"
+        raise QuestionError(
+            fault(f"{before}chips", words.get(f"{before}chips"), rule, f"give {before}chips or {before}layout")
+        )
     if layouts is not None:
         return layouts
+    fixable = ("tp",) if pool else ("tp", "pp", "dp", "ep", "cp", "vpp")
+    degrees = given(**{name: words.get(f"{before}{name}") for name in fixable})
     found = []
     for each in chips:
         ranks = ranks_of(attrs.evolve(system, chips=float(np.max(system.chips))), each)
@@ -293,8 +327,8 @@ def _tried(
         else:
             found.append(grid(question.model, ranks, degrees))
     names = _SERVED if phase != "train" else tuple(name for name in _DEGREES if name != "replicas")
-    joined: Any = {name: np.concatenate([getattr(each, name) for each in found]) for name in names}
-    return attrs.evolve(found[0], **joined)
+    joined_: Any = {name: np.concatenate([getattr(each, name) for each in found]) for name in names}
+    return attrs.evolve(found[0], **joined_)
 
 
 def digest(*nouns: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,7 +22,7 @@ from roofline.core.arrays import blocks, sizes, take
 from roofline.core.errors import QuestionError, RooflineError, fault
 from roofline.core.signatures import typed
 from roofline.planner.estimate import renamed
-from roofline.planner.evaluation import Progress, one_block
+from roofline.planner.evaluation import Progress
 from roofline.planner.frontier import Part, Wanted, merged, seen
 from roofline.planner.metrics import bounded, metric
 from roofline.planner.words import (
@@ -36,16 +37,22 @@ from roofline.planner.words import (
     rest,
 )
 from roofline.studies.checkpoint import FORM, restored, stored
+from roofline.studies.pricing import priced
 from roofline.studies.space import Family, Space, digest, space
 from roofline.studies.sweep_result import Sweep
+from roofline.workload.layout import PoolLayouts
 
 Block = tuple[slice, ...]
 
 BLOCK: Final = 98304
 """Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
+QUEUED: Final = 8192
+"""The same of disaggregated pools, each of which takes a few hundred times as long: their queue is solved in turn with their step."""
 TASK: Final = 16
-"""Blocks that are priced in one go, by one worker: about a million plans, half a second."""
-WAITING: Final = 64
+"""Blocks that one worker prices in one go at most: about a million and a half decode steps, a quarter of a second."""
+TASKS: Final = 1024
+"""Tasks that a sweep is cut into before any has more than one block, whoever works on them: enough for some hundred workers."""
+WAITING: Final = 512
 """Tasks that are handed to an executor before the first of them is back."""
 OFTEN: Final = 10.0
 """Seconds after which what a checkpoint has is brought to the disk."""
@@ -69,9 +76,10 @@ def sweep(
 
     Args:
         models, systems: one, or a list: names, paths or objects.
-        phase: ``decode``, ``prefill``, ``serve`` or ``train``, or several.
+        phase: ``decode``, ``prefill``, ``serve``, ``pools`` (a service by disaggregated prefill and decode) or ``train``, or several.
         chips: to use, or a list; by default all of each system. Every layout worth trying on them is tried, holding to the degrees
-            that are given; or those of a ``layout`` of arrays.
+            that are given; or those of a ``layout`` of arrays. Of pools they are the chips that decode, and ``prefill_chips`` those of
+            the prefill pool: every layout of one with every layout of the other.
         executor: what computes blocks, any of ``concurrent.futures`` or like it, or a client of Dask; by default this process.
         checkpoint: a file to which every finished task is added, from which the same sweep continues.
 
@@ -84,7 +92,7 @@ def sweep(
         RooflineError: a worker was killed.
 
     >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
-    >>> found.points, found.kept, found.best.layout.short(), float(found.best.question.batch)
+    >>> found.points, found.accepted, found.best.layout.short(), float(found.best.question.batch)
     (30, 9, 'tp=8', 64.0)
     """
     phases = [phase] if isinstance(phase, str) else list(phase)
@@ -132,15 +140,32 @@ def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Blo
     cut = [bool(sizes(noun)) for noun in asked]
     for where in wheres:
         here = (take(noun, where) if varies else noun for noun, varies in zip(asked, cut, strict=True))
-        out = seen(wanted, one_block(*here), out, shape, where)
+        out = seen(wanted, priced(*here), out, shape, where)
     return out
 
 
+@functools.lru_cache(maxsize=4)
+def _unpacked(packed: bytes) -> tuple[Any, ...]:
+    """Return what was asked of a family: the same objects for all of its tasks, so that what was worked out of them is found again."""
+    return pickle.loads(packed)  # type: ignore[no-any-return]  # noqa: S301 - packed by the process that hands out tasks
+
+
+def reduced_elsewhere(packed: bytes, shape: tuple[int, ...], wheres: Sequence[Block], wanted: Wanted) -> Part:
+    """Return what :func:`reduced` does, of what another process packed."""
+    return reduced(_unpacked(packed), shape, wheres, wanted)
+
+
+def _limit(family: Family) -> int:
+    """Return the most plans of a block of a family."""
+    return min(QUEUED, BLOCK) if isinstance(family.asked[2], PoolLayouts) else BLOCK
+
+
 def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
-    """Yield every task: the family and the blocks."""
+    """Yield every task: the family and the blocks. How they are cut depends on the plans alone, not on who works on them."""
+    size = min(max(sum(family.points // _limit(family) for family in families) // TASKS, 1), TASK)
     for i, family in enumerate(families):
-        every = blocks(family.shape, BLOCK) if family.points else iter(())
-        while some := list(islice(every, TASK)):
+        every = blocks(family.shape, _limit(family)) if family.points else iter(())
+        while some := list(islice(every, size)):
             yield i, some
 
 
@@ -164,7 +189,7 @@ def _run(
         Part(sum(one.plans for one in each.refused.values()), 0, each.refused, values=nothing)
         for each in whole.families
     ]
-    mark = digest(TASK, BLOCK, wanted, [(each.asked, each.shape) for each in whole.families])
+    mark = digest(TASK, TASKS, BLOCK, QUEUED, wanted, [(each.asked, each.shape) for each in whole.families])
     head = {"form": FORM, "version": version("roofline"), "sweep": mark}
     done, total, complete = set[int](), whole.points, False
     with nullcontext() if file is None else Journal(file, head) as log:
@@ -226,7 +251,7 @@ def submitting(executor: Any) -> Executor:
 
 def _submitted(executor: Executor, *work: Any) -> Future[Part]:
     try:
-        future = executor.submit(reduced, *work)
+        future = executor.submit(reduced_elsewhere, *work)
     except BrokenExecutor:
         raise
     except RuntimeError as error:
@@ -241,12 +266,12 @@ def _submitted(executor: Executor, *work: Any) -> Future[Part]:
 
 def _away(whole: Space, wanted: Wanted, done: AbstractSet[int], executor: Executor) -> Any:
     """Yield the tasks as workers do them, in whatever order they end; never more than some are under way."""
-    plain = functools.lru_cache(maxsize=1)(lambda i: whole.families[i].plain())
+    packed = functools.lru_cache(maxsize=1)(lambda i: pickle.dumps(whole.families[i].plain()))
     left, under = _left(whole, done), dict[Future[Part], tuple[int, int]]()
     try:
         while True:
             for task, family, wheres in islice(left, WAITING - len(under)):
-                future = _submitted(executor, plain(family), whole.families[family].shape, wheres, wanted)
+                future = _submitted(executor, packed(family), whole.families[family].shape, wheres, wanted)
                 under[future] = task, family
             if not under:
                 return

@@ -1,11 +1,11 @@
-"""What a sweep found: the plans that are kept, with all that is asked of them, and why not the others."""
+"""What a sweep found: the plans that are retained, with all that is asked of them, and why not the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from attrs import frozen
@@ -19,16 +19,16 @@ from roofline.core.text import columns, figure
 from roofline.core.units import ONE, show
 from roofline.core.values import Record
 from roofline.hardware.numbers import SHORT, unit_of
-from roofline.planner.estimate import estimate
-from roofline.planner.evaluation import one_block
 from roofline.planner.frontier import Part, Refusal, Wanted, selected
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.planner.selection import Found
 from roofline.results.estimate import Estimate
+from roofline.results.pools import Pools
 from roofline.results.training import Training
 from roofline.studies.odds import probability
+from roofline.studies.pricing import in_full, priced
 from roofline.studies.space import Family, Space
-from roofline.workload.layout import Layout
+from roofline.workload.layout import PoolLayouts
 from roofline.workload.questions import TrainStep
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ _MOST_REASONS: Final = 6
 
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
-class Sweep(Found[Estimate | Training]):
-    """The plans that a sweep kept, the best first or along a frontier, and how many were rejected for which reason.
+class Sweep(Found[Estimate | Training | Pools]):
+    """The plans that a sweep accepted, the best first or along a frontier, and how many were rejected for which reason.
 
     Attributes:
         space: what was swept.
-        wanted: what was to be kept.
+        wanted: the limits.
         parts: what is left of each family.
-        per: labels for each combination of which plans are kept.
+        per: labels for each combination of which plans are retained.
         complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
     """
 
@@ -61,7 +61,7 @@ class Sweep(Found[Estimate | Training]):
     @property
     def _asked_in_words(self) -> str:
         state = "" if self.complete else f", interrupted after {self.seen:,}"
-        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.kept:,} fit"
+        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.accepted:,} fit"
 
     @property
     def tried(self) -> int:
@@ -84,15 +84,15 @@ class Sweep(Found[Estimate | Training]):
         return sum(part.points for part in self.parts)
 
     @property
-    def kept(self) -> int:
+    def accepted(self) -> int:
         """Plans that fit and keep the limits."""
-        return sum(part.kept for part in self.parts)
+        return sum(part.accepted for part in self.parts)
 
     # The plans -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
-        """Family and place of every plan that is kept, group by group, the best first."""
+        """Family and place of every plan that is retained, group by group, the best first."""
         labels = [tuple(family.labels[name] for name in self.per) for family in self.space.families]
         groups: dict[tuple[str, ...], list[int]] = {}
         for i, label in enumerate(labels):
@@ -112,7 +112,7 @@ class Sweep(Found[Estimate | Training]):
 
     @cached_property
     def frame(self) -> Frame:
-        """The plans kept as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
+        """The plans retained as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
         made: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
         rows = sorted(range(len(self.places)), key=lambda k: self.places[k][0])
         for i, some in groupby(rows, key=lambda k: self.places[k][0]):
@@ -132,12 +132,12 @@ class Sweep(Found[Estimate | Training]):
                     out[name][here] = table[name]
         return Frame(_ordered(out))
 
-    def estimate(self, i: int = 0) -> Estimate | Training:
+    def estimate(self, i: int = 0) -> Estimate | Training | Pools:
         """Return one of the plans retained in full; see :meth:`at`."""
         return self.at(i)
 
-    def at(self, place: int | np.int64) -> Estimate | Training:
-        """Return one of the plans retained in full, as :func:`roofline.estimate` answers it.
+    def at(self, place: int | np.int64) -> Estimate | Training | Pools:
+        """Return one of the plans retained in full, as :func:`roofline.estimate` or :func:`roofline.pools` answers it.
 
         Args:
             place: 0 for the best, or the first of the frontier.
@@ -154,22 +154,25 @@ class Sweep(Found[Estimate | Training]):
         question, system, layout, profile = take(
             whole.asked, tuple(int(n) for n in np.unravel_index(inside, whole.shape))
         )
-        words: Any = {} if isinstance(question, TrainStep) else _driven(profile)
-        found: Estimate | Training = estimate(question, system, layout, level=profile, **words)
-        return found
+        return in_full(question, system, layout, profile)
 
     def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
-        """Return for each plan kept how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
+        """Return for each plan retained how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
 
         Args:
             quantity: a metric; by default the first that was asked for.
         """
         name, every = quantity or self.wanted.metrics[0], [self.estimate(i) for i in range(len(self.places))]
-        return np.array([probability(est, every[0], name) for est in every])
+        if any(isinstance(est, Pools) for est in every):
+            raise QuestionError(
+                fault("phase", "pools", "odds are of answers about one pool", "compare their intervals")
+            )
+        alone = cast("list[Estimate | Training]", every)
+        return np.array([probability(est, alone[0], name) for est in alone])
 
     @property
-    def best(self) -> Estimate | Training | None:
-        """The first plan kept, in full; None if there is none."""
+    def best(self) -> Estimate | Training | Pools | None:
+        """The first plan retained, in full; None if there is none."""
         return self.at(0) if self.places else None
 
     # Why not the others ----------------------------------------------------------------------------------------------
@@ -194,27 +197,27 @@ class Sweep(Found[Estimate | Training]):
         return self.frame[name]
 
     def csv(self) -> str:
-        """Return the plans kept as the text of a CSV file."""
+        """Return the plans retained as the text of a CSV file."""
         return self.frame.csv()
 
     def parquet(self) -> bytes:
-        """Return the plans kept as the content of a Parquet file."""
+        """Return the plans retained as the content of a Parquet file."""
         return self.frame.parquet()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the plans kept as a pandas data frame."""
+        """Return the plans retained as a pandas data frame."""
         return self.frame.to_dataframe()
 
     def to_dict(self) -> Record:
-        """Return the plans kept and the reasons under names of the machine-readable form; units are in the names."""
+        """Return the plans retained and the reasons under names of the machine-readable form; units are in the names."""
         return {
-            "points": self.points, "seen": self.seen, "kept": self.kept, "complete": self.complete,
+            "points": self.points, "seen": self.seen, "accepted": self.accepted, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
             "rejected": self.rejected.records(), "warnings": list(self.space.warnings), "assumptions": list(self.space.notes),
         }  # fmt: skip
 
     def _lines(self) -> list[str]:
-        lines = [f"{self.points:,} configurations, {self.kept:,} fit{_and(self.wanted)}"]
+        lines = [f"{self.points:,} configurations, {self.accepted:,} fit{_and(self.wanted)}"]
         if not self.complete:
             lines.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
@@ -258,7 +261,7 @@ class Sweep(Found[Estimate | Training]):
         for family, part in zip(self.space.families, self.parts, strict=True):
             if not part.rejected:
                 continue
-            whole = f" of {part.points:,}; accepted {part.kept:,}"
+            whole = f" of {part.points:,}; accepted {part.accepted:,}"
             ranked = _most_first(part)
             yield f"{family.name}: {sum(each.plans for each in ranked):,}{whole}"
             rows = [[f"{each.plans:,}", each.reason] for each in ranked[:_MOST_REASONS]]
@@ -270,8 +273,8 @@ class Sweep(Found[Estimate | Training]):
 
 _COLUMNS: Final = {each.column for each in METRICS.values()}
 _ALWAYS: Final = ("model", "system", "phase")
-_HEADS: Final = (*_ALWAYS, "layout")
-_NOT_SHOWN: Final = _DEGREES
+_HEADS: Final = (*_ALWAYS, "prefill_layout", "layout")
+_NOT_SHOWN: Final = (*_DEGREES, *(f"prefill_{name}" for name in _DEGREES))
 
 
 def _most_first(part: Part) -> list[Refusal]:
@@ -298,11 +301,6 @@ def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:
     return show(float(value), unit) if unit != ONE else figure(float(value))
 
 
-def _driven(profile: Any) -> dict[str, Any]:
-    """Return the words that keep the engine of a profile as it is."""
-    return {"engine": profile.engine} if profile.engine.name == "none" else {}
-
-
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
     """Return columns in their order: what a plan is, then what it gives."""
     return {name: table[name] for name in sorted(table, key=lambda n: _base(n) in _COLUMNS)}
@@ -315,17 +313,22 @@ def _base(name: str) -> str:
 def _table(family: Family, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """Return some plans of a family as columns."""
     asked = picked(family.asked, family.shape, places)
-    est = one_block(*asked)
+    est = priced(*asked)
     count = (places.size,)
     out: dict[str, NDArray[Any]] = {name: np.full(count, value, dtype=object) for name, value in family.labels.items()}
-    layout: Layout = asked[2]
-    degrees = {name: value for name in _DEGREES if (value := getattr(layout, name)) is not None}
-    out |= {name: np.array(np.broadcast_to(value, count), dtype=np.float64) for name, value in degrees.items()}
-    cut = [name for name in degrees if name != "etp" or family.asked[0].model.experts]
-    shown = [" ".join(f"{n}={out[n][k]:g}" for n in cut if out[n][k] != 1) or "one rank" for k in range(places.size)]
-    out["layout"] = np.array(shown, dtype=object)
+    layout = asked[2]
+    pools = {"": layout.decode, "prefill_": layout.prefill} if isinstance(layout, PoolLayouts) else {"": layout}
+    for pool, own in pools.items():
+        degrees = {name: value for name in _DEGREES if (value := getattr(own, name)) is not None}
+        out |= {f"{pool}{name}": np.array(np.broadcast_to(n, count), dtype=np.float64) for name, n in degrees.items()}
+        cut = [name for name in degrees if name != "etp" or family.asked[0].model.experts]
+        lines = (
+            [f"{name}={out[f'{pool}{name}'][k]:g}" for name in cut if out[f"{pool}{name}"][k] != 1]
+            for k in range(places.size)
+        )
+        out[f"{pool}layout"] = np.array([" ".join(line) or "one rank" for line in lines], dtype=object)
     index = np.unravel_index(places, family.shape)
-    for (name, values), i in zip(family.axes[1:], index[1:], strict=True):
+    for (name, values), i in zip(family.axes[len(pools) :], index[len(pools) :], strict=True):
         out[name] = np.asarray(values)[i]
     for name, known in METRICS.items():
         value = measure(est, name)

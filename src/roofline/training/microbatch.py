@@ -79,13 +79,17 @@ class _Made:
     hidden: Seconds
 
 
-def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held]) -> MicroBatch:
-    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced."""
+def micro(
+    question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held], *, generation: str = ""
+) -> MicroBatch:
+    """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced on a generation of chips."""
     f, pp = profile.framework, p.layout.pp
     plain, (first, *closing) = layers(p), ends(p)
     inner = plain
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
         inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
+    elif generation in f.latent_unfused:
+        inner = tuple(evolve(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in plain)
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
         inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
@@ -101,8 +105,12 @@ def micro(question: TrainStep, p: Flow, price: Price, profile: Calibration, own:
     # The input of frozen weights is not kept for their gradients.
     forward = tuple(evolve(s, operations=tuple(s.operations if added else map(recast, s.operations))) for s in whole)
     layered = forward[1 : 1 + len(inner)]
+    # Scores that one kind of model alone writes are not stored, or none of its runs would fit: they are made again.
+    lost = f.unfused != "all"
     repeated = (
-        (evolve(s, times=s.times * question.share), _repeated(s.operations, question.recompute)) for s in layered
+        (evolve(s, times=s.times * part), operations)
+        for s, usual in zip(layered, plain, strict=True)
+        for part, operations in _recomputed(s, usual, question, scores=lost)
     )
     found = {
         "forward": phase((s, s.operations) for s in forward),
@@ -274,6 +282,26 @@ def _repeated(operations: Iterable[Operation], recompute: str) -> tuple[Operatio
     return tuple(again(w) for w in operations if _again(w, recompute))
 
 
+def _recomputed(
+    section: Section, fused: Section, question: TrainStep, *, scores: bool
+) -> Iterable[tuple[Ratio, tuple[Operation, ...]]]:
+    """Yield what of a section is done again, in which part of the layers; with ``scores``, also attention that writes them, in all layers."""
+    yield question.share, _repeated(section.operations, question.recompute)
+    written = tuple(
+        again(work)
+        for work, plain in zip(section.operations, fused.operations, strict=True)
+        if scores and _scored(work, plain)
+    )
+    if written:
+        done = question.share if all(_again(work, question.recompute) for work in written) else 0.0
+        yield 1 - done, written
+
+
+def _scored(work: Operation, plain: Operation) -> bool:
+    """Return whether an operation is attention that writes its scores, where a fused kernel would not."""
+    return isinstance(work, Op) and isinstance(plain, Op) and work.kernel != plain.kernel
+
+
 def _again(work: Operation, recompute: str) -> bool:
     """Return whether a work is done again."""
     if recompute in ("none", "full"):
@@ -361,6 +389,11 @@ def _unfused(work: Operation, p: Flow) -> Operation:
         work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
         scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
     )  # fmt: skip
+
+
+def _unfused_latent(work: Operation, p: Flow) -> Operation:
+    """Return latent attention that writes its scores; other attention as it is."""
+    return _unfused(work, p) if isinstance(work, Op) and work.kernel == "mla_prefill" else work
 
 
 def _adapters(question: TrainStep, p: Flow) -> Section:

@@ -27,7 +27,7 @@ from roofline.operators.feasibility import Rule, training_rules
 from roofline.operators.memory import placed, room
 from roofline.operators.operations import Message, Op
 from roofline.operators.training_memory import Held, States, copies, held, states
-from roofline.operators.transformer.flow import ACTIVATION, Flow, micro_batch
+from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, Flow, micro_batch
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
@@ -41,10 +41,8 @@ from roofline.workload.questions import TrainStep
 
 _EXCHANGED: Final = 2.0
 """Bytes of a gradient, and of a weight, that data-parallel ranks exchange."""
-_UPDATED: Final = 30.0
-"""Bytes that Adam moves for a weight: gradient, master copy and two moments read, all but the first written, and the weight."""
-_CLEARED: Final = 8.0
-"""Bytes that are moved of a gradient to find its norm, and to clear it."""
+_UPDATED: Final = 26.0
+"""Bytes that Adam moves for a weight besides its gradient: master copy and two moments read and written, and the weight written."""
 _CUSTOM: Final = 1.03
 """The fullest stage over the mean where layers are placed by hand."""
 
@@ -85,7 +83,9 @@ def passes(question: TrainStep, system: System, layout: Layout, calibration: Cal
     own = held(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
     price = prices(system, calibration)
-    one = _offloaded(question, system, p, micro(question, p, price, calibration, own))
+    one = _offloaded(
+        question, system, p, micro(question, p, price, calibration, own, generation=system.chip.generation)
+    )
     send, unseen = _sent(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
@@ -215,12 +215,13 @@ def _reduced(
             continue
         trained = group.weights if question.task != "lora" else 0.0 * group.weights
         size, shards = _EXCHANGED * trained, 1.0 if layout.sharding == "none" else group.shards
+        weights = trained * (_EXCHANGED if question.model.formats.attention in SIXTEEN_BIT else framework.gathered)
         if layout.sharding in ("zero1", "zero2"):
             scatter = Message(
                 f"scatter gradients{name}", "reduce_scatter", size, shards, group.stride, module="data", phase="reduce"
             )
             gather = Message(
-                f"gather weights{name}", "all_gather", size, shards, group.stride, module="data", phase="reduce"
+                f"gather weights{name}", "all_gather", weights, shards, group.stride, module="data", phase="reduce"
             )
             scattered.append((scatter, every, part))
             gathered.append((gather, 1.0, part))
@@ -242,16 +243,44 @@ def _reduced(
                     part,
                 )
             )
-    return [*behind(scattered, every * window, price), *behind(gathered, one.forward.time, price)]
+    shared = [(_tied(question, layout), 1.0, 1.0)] if question.model.tied and question.task != "lora" else []
+    return [
+        *behind(scattered, every * window, price),
+        *behind(shared, 0.0, price),
+        *behind(gathered, one.forward.time, price),
+    ]
+
+
+def _tied(question: TrainStep, layout: Layout) -> Message:
+    """Return the sum of the two gradients of weights that embedding and head share, between the first stage and the last.
+
+    ``vocab hidden g / tp`` bytes once a step, g those of a gradient as it is accumulated, when all micro-batches are done. Megatron-Core
+    does so (``finalize_model_grads``); on one stage there is one gradient.
+    """
+    model, apart = question.model, (layout.pp - 1) * layout.stage
+    return Message(
+        "reduce gradients of the embedding",
+        "all_reduce",
+        question.gradient_bytes * model.vocab * model.hidden / layout.tp,
+        pick(layout.pp > 1, 2.0, 1.0),
+        larger(apart, 1.0),
+        module="embedding",
+        phase="reduce",
+    )
 
 
 def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
-    """Return the update: ``30`` bytes a weight whose states a rank keeps, ``8`` a gradient."""
+    """Return the update: ``26 + 2 g`` bytes a weight whose states a rank holds, ``g`` bytes a gradient that it holds.
+
+    Gradients of g bytes are read for their norm and for the update where the states are, and cleared where they were accumulated:
+    Megatron-Core's distributed optimizer takes the norm of its shard.
+    """
     moved: Num = 0.0
+    each = question.gradient_bytes
     for group in own:
         kept = group.weights if layout.sharding == "none" else group.weights / group.shards
         local = group.weights / group.shards if layout.sharding in ("zero2", "zero3") else group.weights
-        moved = moved + _UPDATED * kept + _CLEARED * local
+        moved = moved + (_UPDATED + 2 * each) * kept + each * local
     if question.task == "lora":
         moved = 0.0 * moved
     return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")

@@ -69,6 +69,7 @@ class OwnStack:
             lines.append(f'kernels = "{self.base.stack}"')
         lines.append(f"captured = {json.dumps(self.base.captured)}")
         lines.append(f"pieces = {json.dumps(self.base.pieces)}")
+        lines.append(f"pieces_shared = {json.dumps(self.base.pieces_shared)}")
         lines.append(f'exchange = "{self.base.exchange}"')
         for name, (unit, _, _) in NUMBERS.items():
             value = getattr(self.engine, name)

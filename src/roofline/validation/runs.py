@@ -19,12 +19,13 @@ from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
-from roofline.core.errors import DescriptorError, fault
+from roofline.core.errors import DescriptorError, fault, near
 from roofline.core.fields import MOST_RANKS
 from roofline.core.units import GIGA, TERA
 from roofline.hardware.engines import KINDS
 from roofline.validation import names
 from roofline.validation.cells import Column, Row, numbers, read, text_of, word
+from roofline.validation.training_notes import SOFTWARE, Noted, noted
 
 MODES: Final = ("online", "offline", "static", "prefill", "decode")
 """online: requests always in flight; offline: all queued, maximum rate; static: one batch; prefill; decode."""
@@ -37,8 +38,6 @@ _SPREAD: Final = re.compile(r"cv (?:about )?(\d(?:\.\d{1,3})?)")
 _BURST: Final = re.compile(r"(\d[\d,]{0,8}) (?:prompts|requests)[^;]*(?:;[^;]*)*burst")
 _NOMINAL: Final = re.compile(r"tp/dp are nominal")
 _LET_IN: Final = re.compile(r"at most (\d{1,6}) requests run|max_num_seqs (\d{1,6})")
-_ASSUMED: Final = re.compile(r"assumed=([a-z_]+(?:\+[a-z_]+)*)")
-_EXPERT: Final = re.compile(r"(?<![A-Za-z])ETP ?=? ?(\d{1,6})(?!\d)")
 
 
 @frozen
@@ -173,7 +172,7 @@ class TrainingRun:
         kind: ``dense`` or ``MoE``, once its model is known.
         step_time: measured time of an optimizer step, s.
         rate: tokens per second per chip, as measured.
-        assumed: columns whose values the file's maker put in, by the note.
+        noted: what the columns ``software`` and ``release`` say, and what the note says where they are empty.
         quality: A all that matters is known, B but for what hardly does, C ambiguous; "" where it is not judged.
         source: where it was measured.
         note: what else is known of the row.
@@ -206,11 +205,16 @@ class TrainingRun:
     kind: str = ""
     step_time: float | None = None
     rate: float | None = None
-    assumed: tuple[str, ...] = ()
+    noted: Noted = Noted()
     quality: str = ""
     source: str = ""
     note: str = ""
     fault: str = ""
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Columns whose values the file's maker put in."""
+        return self.noted.assumed
 
     @property
     def measured(self) -> dict[str, float]:
@@ -223,7 +227,7 @@ class TrainingRun:
     @property
     def configuration(self) -> TrainingRun:
         """The run without what tells it from its repeats: other releases of the software, other logs."""
-        return evolve(self, id="", step_time=None, rate=None, assumed=(), quality="", source="", note="")
+        return evolve(self, id="", step_time=None, rate=None, noted=Noted(), quality="", source="", note="")
 
 
 _DEGREE: Final = Column(1, MOST_RANKS, whole=True)
@@ -251,6 +255,7 @@ TRAINING: Final[Mapping[str, Column]] = {
     "global_batch": Column(strict=True),
     "micro_batch": Column(strict=True),
     "sequence_parallel": Column(0, 1, whole=True),
+    "release": Column(15, 100),
     **dict.fromkeys(("step_time_s", "tokens_per_s_per_chip"), _MEASURED),
 }
 """Columns of numbers of a training run. The others are text."""
@@ -261,7 +266,7 @@ TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
         "not_fitted", "quality", "source", "note",
     ),
     "training": (
-        "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "quality", "source", "note",
+        "id", "group", "model", "system", "dtype", "sharding", "recompute", "task", "framework", "software", "quality", "source", "note",
     ),
 }  # fmt: skip
 """Columns of text of runs of each kind."""
@@ -340,19 +345,33 @@ Run = TypeVar("Run", ServingRun, TrainingRun)
 def _training(row: Row, place: str, i: int) -> TrainingRun:
     n = numbers(row, TRAINING, place)
     note, group, source = (text_of(row, name) for name in ("note", "group", "source"))
-    assumed, apart = _ASSUMED.match(note), _EXPERT.search(note)
-    etp = float(apart[1]) if n["etp"] is None and apart else n["etp"]
+    known = _noted(row, noted(note), n["release"], place)
     return TrainingRun(
         id=text_of(row, "id") or str(i), group=group, model=text_of(row, "model"), system=text_of(row, "system"),
         chips=n["chips"], tp=n["tp"], pp=n["pp"], vpp=n["vpp"], cp=n["cp"], ep=n["ep"], dp=n["dp"],
         node=n["chips_per_node"], dtype=text_of(row, "dtype").lower(), length=n["seq_len"], document=n["document"], batch=n["global_batch"],
-        micro_batch=n["micro_batch"], etp=etp, sequence_parallel=n["sequence_parallel"],
+        micro_batch=n["micro_batch"], etp=known.etp if n["etp"] is None else n["etp"], sequence_parallel=n["sequence_parallel"],
         sharding=word(row, "sharding", SHARDINGS, place, ""), recompute=word(row, "recompute", RECOMPUTES, place, "unknown"),
         task=word(row, "task", TASKS, place, "pretrain"),
         framework=names.framework(text_of(row, "framework"), (group, source, note)),
-        step_time=n["step_time_s"], rate=n["tokens_per_s_per_chip"], assumed=tuple(assumed[1].split("+")) if assumed else (),
+        step_time=n["step_time_s"], rate=n["tokens_per_s_per_chip"], noted=known,
         quality=text_of(row, "quality").upper(), source=source, note=note,
     )  # fmt: skip
+
+
+def _noted(row: Row, said: Noted, release: float | None, place: str) -> Noted:
+    """Return what is known of a run's software: what its columns state, else what its note says.
+
+    Raises:
+        DescriptorError: a word of the column ``software`` is unknown.
+    """
+    stated = [each.strip().lower() for each in text_of(row, "software").split("+") if each.strip()]
+    for each in stated:
+        if each not in SOFTWARE:
+            raise DescriptorError(
+                fault(f"{place}: software", each, "no such word", near(each, tuple(SOFTWARE), "words of software"))
+            )
+    return evolve(said, software=tuple(stated) or said.software, release=said.release if release is None else release)
 
 
 def _serving(row: Row, place: str, i: int) -> ServingRun:

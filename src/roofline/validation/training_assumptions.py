@@ -1,15 +1,14 @@
 """What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is reported.
 
-Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only the patterns that read what a run's
-note says, and the rules that go by them and by columns, never by a row.
+Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only rules that go by columns, and by what
+:mod:`roofline.validation.training_notes` read of a note, never by a row.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import numpy as np
@@ -18,7 +17,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import QuestionError
 from roofline.hardware.constants import Calibration
-from roofline.hardware.frameworks import Framework, Recipe
+from roofline.hardware.frameworks import STATES, Framework, Recipe, in_states
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.training_memory import WEIGHT, held
@@ -29,68 +28,11 @@ from roofline.workload.questions import MODULES, recomputation
 Adjust = Callable[[System, Calibration, Framework], tuple[Calibration, Framework]]
 """What changes the constants that a run is priced with."""
 
-_BLOCKS: Final = re.compile(r"fp8=block|blockwise|finer quantisation")
-_MODULES: Final = re.compile(r"recompute=(selective:)?([a-z_]+(?:[+,][a-z_]+)*)(?![a-z_])")
-_LISTED: Final = re.compile(r"recompute=(?:full on layers|selective) \[(\d{1,4}(?:, \d{1,4}){0,200})\]")
-_COUNTED: Final = re.compile(r"recompute=full method=block num_layers=(\d{1,4})")
-_CONTEXT: Final = re.compile(r"remat_policy=\S*(?:with_context|context:)|remat_policy=custom context:")
-_HOSTED: Final = re.compile(r"remat_policy=\S*(?:offload)|remat_policy=custom \S*offload")
-"""A policy of MaxText that sends the inputs of layers, or what else it keeps, to the host."""
-_SWAPPED: Final = re.compile(r"swap-attention")
-"""A flag of MindSpeed that sends what attention keeps to the host: how much of it is not stated."""
-_POLICY: Final = re.compile(r"remat_policy=(?!full)")
-"""A policy of MaxText, which names what is kept: how much else is done again depends on the compiler."""
-_ALTERNATE: Final = re.compile(r"every other matmul|llama3_8b\.toml\)")
-_OFFLOADED: Final = re.compile(r"offload of (\d{1,4}) layers")
-_SAMPLES: Final = re.compile(r"packed (\d{1,7})-token samples")
-_GROUPS: Final = re.compile(r"fsdp=(?:[A-Za-z0-9]*FSDP2? ?=?)? ?(\d{1,6})")
-_SPREAD: Final = re.compile(r"deep-?ep|hybrid-?ep", re.IGNORECASE)
-_RELEASED: Final = re.compile(r"(?:container|release|nemo|pytorch) v?(2\d\.(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
-_CANDIDATE: Final = re.compile(r"(?<![\d.])v?1\.0\.RC([1-4])")
-"""Release candidates of MindSpeed-LLM 1.0, one a quarter of 2024."""
 
-
-def _says(pattern: str, flags: int = 0) -> Callable[[str, Recipe], bool]:
-    """Return what looks for a pattern in a note."""
-    wanted = re.compile(pattern, flags)
-    return lambda note, _: wanted.search(note) is not None
-
-
-_TRAITS: Final[Mapping[str, tuple[Callable[[str, Recipe], bool], Callable[[Framework], Framework]]]] = {
-    "the whole step is one graph": (
-        _says(r"cuda_graph=\w+:full_iteration|cuda_graph=full_iteration"),
-        lambda f: attrs.evolve(f, launch=0.0, step=f.captured * f.step),
-    ),
-    "parts of a step are graphs": (
-        _says(r"cuda_graph=transformer_engine|(?:LAYER|MCORE)_CUDA_GRAPH=1|used CUDA graphs"),
-        lambda f: attrs.evolve(f, launch=f.graphed * f.launch),
-    ),
-    "collectives of tensor parallelism overlap with pieces of their GEMMs": (
-        _says(r"[Aa]sync TP|tp_comm_overlap=True"),
-        lambda f: attrs.evolve(f, tp=f.overlapped),
-    ),
-    "attention in fp8": (
-        _says(r"(?<![A-Z_])FP8_DPA=1|fp8_dot_product_attention=(?:True|1)|fp8 attention", re.IGNORECASE),
-        lambda f: attrs.evolve(f, narrow=True),
-    ),
-    "eager, not compiled": (
-        lambda note, recipe: not recipe.compiled and "compile" not in note,
-        lambda f: attrs.evolve(f, passes=f.eager, logits=f.logits + f.logits_eager),
-    ),
-    "attention is not fused": (
-        _says(r"flags: (?!\S*use-flash-attn)\S"),
-        lambda f: attrs.evolve(f, unfused="all"),
-    ),
-    "GEMMs of experts are grouped": (
-        _says(r"flags: \S*moe-grouped-gemm"),
-        lambda f: attrs.evolve(f, experts=1.0, expert=0.0),
-    ),
-    "expert communication overlaps with another micro-batch": (
-        _says(r"moe_a2a_overlap"),
-        lambda f: attrs.evolve(f, ep=f.paired),
-    ),
-}
-"""What a note says of the software, or a recipe where it says nothing, and what that changes in the framework."""
+def _traits(run: TrainingRun, usual: Recipe) -> tuple[str, ...]:
+    """Return the states of its framework that hold of a run; where it does not say whether it was compiled, its framework's recipe does."""
+    eager = run.noted.says("eager") or not (usual.compiled or run.noted.says("compiled"))
+    return tuple(word for word in STATES if (eager if word == "eager" else run.noted.says(word)))
 
 
 @frozen(eq=False)
@@ -104,7 +46,7 @@ class TrainingCase:
         profile: the constants that price it.
         framework: the software that trains.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
-        traits: what its note says of the software.
+        traits: words of its software that change its framework.
         micro_batch: sequences of a micro-batch on a data-parallel rank.
         recompute: what is done again in the backward pass.
         share: part of the layers of which it is done again.
@@ -168,8 +110,8 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             found = Framework() if profile.level == "ideal" else catalog.framework(framework)
             if adjust is not None:
                 profile, found = adjust(system, profile, found)
-            for trait in traits if profile.level != "ideal" else ():
-                found = _TRAITS[trait][1](found)
+            if profile.level != "ideal":
+                found = in_states(found, traits)
             settings[key] = (profile, found)
         return settings[key]
 
@@ -187,33 +129,20 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         named = known.get(run.framework, known["generic"]).elsewhere.get(system.package.vendor, run.framework)
         run = attrs.evolve(run, framework=named or "generic", kind="MoE" if asked.experts else "dense")
         usual = known.get(run.framework, known["generic"]).recipe
-        traits = tuple(words for words, (holds, _) in _TRAITS.items() if holds(run.note, usual))
-        release = released(run.note)
+        traits, release = _traits(run, usual), run.noted.release
         profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), notes), traits)
         layouts = _layouts(run, usual, asked, system, notes)
         recompute, share = _again(run, usual, asked, layouts, notes)
-        offloaded = _OFFLOADED.search(run.note)
-        notes += traits
+        offloaded = run.noted.offloaded
+        notes += (STATES[trait][0] for trait in traits)
         return _sharded(TrainingCase(
-            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, notes), recompute, share, run.recompute != "unknown" and not _POLICY.search(run.note) and not _SWAPPED.search(run.note),
-            bool(_HOSTED.search(run.note)),
-            _document(run, usual, notes), min(float(offloaded[1]) / asked.depth, 1.0) if offloaded else 0.0,
+            run, asked, system, profile, framework, layouts, traits, _micro_batch(run, notes), recompute, share,
+            run.recompute != "unknown" and not run.noted.says("compiler_recompute"), run.noted.says("hosted_inputs"),
+            _document(run, usual, notes), min(offloaded / asked.depth, 1.0) if offloaded else 0.0,
             release, tuple(notes),
         ))  # fmt: skip
 
     return open_
-
-
-def released(note: str) -> float | None:
-    """Return the release of a run's software, as year.month: the first that its note names.
-
-    >>> released("container 26.06; GBS preset 64"), released("mock data"), released("version 1.0.RC3")
-    (26.06, None, 24.09)
-    """
-    found, candidate = _RELEASED.search(note), _CANDIDATE.search(note)
-    if candidate:
-        return 24 + 3 * float(candidate[1]) / 100
-    return float(found[1]) if found else None
 
 
 def _described(framework: str, release: float | None, known: Sequence[Framework], said: list[str]) -> str:
@@ -226,11 +155,11 @@ def _described(framework: str, release: float | None, known: Sequence[Framework]
 
 
 def _dtype(run: TrainingRun, said: list[str]) -> str:
-    """Return the format of the products: fp8 has scales for blocks where the note says so, else one for each matrix."""
+    """Return the format of the GEMMs: fp8 has scales for blocks where the run says so, else one for each matrix."""
     if not run.dtype:
         said.append("GEMMs in bf16: dtype is not recorded")
         return "bf16"
-    return "fp8-block" if run.dtype == "fp8" and _BLOCKS.search(run.note) else run.dtype
+    return "fp8-block" if run.dtype == "fp8" and run.noted.says("block_scales") else run.dtype
 
 
 def _micro_batch(run: TrainingRun, said: list[str]) -> float:
@@ -242,11 +171,10 @@ def _micro_batch(run: TrainingRun, said: list[str]) -> float:
 def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
     """Return the tokens that attend to each other."""
     assert run.length is not None  # noqa: S101 (a run without it is refused before)
-    samples = _SAMPLES.search(run.note)
     if run.document is not None:
         return min(run.document, run.length)
-    if samples:
-        return min(float(samples[1]), run.length)
+    if run.noted.samples is not None:
+        return min(run.noted.samples, run.length)
     if run.task == "pretrain" or not usual.packed or "mlperf" in run.group.lower():
         return run.length
     said.append(f"samples of {usual.packed:,.0f} tokens are packed, as NeMo fine-tunes: their length is not recorded")
@@ -255,22 +183,20 @@ def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
 
 def _again(run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
     """Return what is computed again, and of which part of the layers."""
-    listed, counted, modules = _LISTED.search(run.note), _COUNTED.search(run.note), _MODULES.search(run.note)
-    if listed:
-        return "full", min(sum(map(float, listed[1].split(","))) / model.depth, 1.0)
-    if counted:
-        return "full", min(float(counted[1]) * float(np.max(layouts.pp)) / model.depth, 1.0)
-    named = {
-        name: recomputation(name).removeprefix("selective:") for name in re.split("[+,]", modules[2] if modules else "")
-    }
-    if modules and (modules[1] or any(module in MODULES for module in named.values())):
+    stated = run.noted
+    if stated.layers is not None:
+        return "full", min(stated.layers / model.depth, 1.0)
+    if stated.stage_layers is not None:
+        return "full", min(stated.stage_layers * float(np.max(layouts.pp)) / model.depth, 1.0)
+    named = {name: recomputation(name).removeprefix("selective:") for name in stated.modules}
+    if stated.selective or any(module in MODULES for module in named.values()):
         said += [f"recomputation of {name} is not known" for name, module in named.items() if module not in MODULES]
         known = dict.fromkeys(module for module in named.values() if module in MODULES)
         return (f"selective:{'+'.join(known)}" if known else "none"), 1.0
-    if run.recompute == "selective" and _CONTEXT.search(run.note):
+    if run.recompute == "selective" and stated.says("stored_attention"):
         said.append("the output of attention is stored: nothing expensive is recomputed")
         return "none", 1.0
-    if run.recompute == "selective" and _ALTERNATE.search(run.note):
+    if run.recompute == "selective" and stated.says("stored_alternate"):
         said.append("the output of every other GEMM is stored, and what is cheap is recomputed")
         return "selective:activation+norm", 1.0
     if run.recompute != "unknown":
@@ -342,9 +268,9 @@ def _sharded(case: TrainingCase) -> TrainingCase:
 
 def _grouped(run: TrainingRun, dp: Any) -> float | None:
     """Return how many data-parallel ranks share weights out, where that is fewer than all of them."""
-    group = _GROUPS.search(run.note)
-    known = run.sharding == "zero3" and group is not None and 1 < float(group[1]) < float(np.max(dp))
-    return float(group[1]) if known and group is not None else None
+    shards = run.noted.shards
+    known = run.sharding == "zero3" and shards is not None and 1 < shards < float(np.max(dp))
+    return shards if known else None
 
 
 def _degrees(model: Model, system: System, chips: float, given: Mapping[str, float]) -> list[tuple[float, ...]]:
@@ -359,7 +285,7 @@ def _degrees(model: Model, system: System, chips: float, given: Mapping[str, flo
 
 def _shards(run: TrainingRun, model: Model, system: System, ranks: float, said: list[str]) -> list[float]:
     """Return the expert parallel degrees that a run leaves open; a library that sends tokens says that experts are spread."""
-    if run.ep is not None and (run.ep > 1 or not model.experts or not _SPREAD.search(run.note)):
+    if run.ep is not None and (run.ep > 1 or not model.experts or not run.noted.says("expert_parallel")):
         return [run.ep]
     if run.ep is None:
         return _experts(model, ranks)

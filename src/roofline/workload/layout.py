@@ -168,6 +168,23 @@ class Layout:
         return " ".join(f"{name}={n}" for name, n in self.words().items()) + (" sp" if self.sequence_parallel else "")
 
 
+@frozen(eq=False)
+class PoolLayouts:
+    """The layouts of the two pools of disaggregated prefill and decode.
+
+    Attributes:
+        decode: layout of the pool that decodes.
+        prefill: layout of the pool that prefills.
+    """
+
+    decode: Layout
+    prefill: Layout
+
+    def short(self) -> str:
+        """Return the degrees of both that are not 1."""
+        return f"prefill {self.prefill.short()}, decode {self.decode.short()}"
+
+
 def _candidates(name: str, fixed: dict[str, float], divisors: Any) -> Any:
     return [fixed[name]] if name in fixed else divisors
 
