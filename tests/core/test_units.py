@@ -142,11 +142,12 @@ SKIPPED = {
     **{f"physics.energy.{name}": "tested by its laws in test_energy" for name in ("costs_apart", "demand", "drawn", "ownership", "parts_of_chip", "surrounded", "total", "uses")},
     **{f"operators.serving_memory.{name}": "an account of one engine; worked by hand in test_serving_memory" for name in ("as_cached", "cached_bytes", "driven_memory")},
     "physics.queueing.whole_steps": "a count of steps", "physics.queueing.residual": "of a share of steps, which is at most 1",
+    "inference.passes.prompts_per_second": "takes a span; it is the rate of a prefill",
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
-MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "operators.serving_memory.fill",
-              "inference.service.serve", "operators.transformer.flow.gemm", "operators.transformer.flow.norms", "operators.transformer.flow.elementwise",
+MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.filled", "operators.serving_memory.fill",
+              "inference.service.serve", "inference.service.served_at_once", "operators.transformer.flow.gemm", "operators.transformer.flow.norms", "operators.transformer.flow.elementwise",
               "operators.transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")
 
@@ -267,7 +268,7 @@ def arguments(key, function, draw):
     names = list(inspect.signature(function).parameters)
     if {"question", "system"} <= set(names) or key == "operators.transformer.flow.flow":
         question, system, layout, profile = draw(made.plans())
-        if key == "inference.service.serve":
+        if key in ("inference.service.serve", "inference.service.served_at_once"):
             question = rl.Serve(question.model, 512.0, 64.0, draw(made.floats(1, 1e4)), requests_per_slot=8.0)
         kind = hints["question"]
         if key == "operators.transformer.flow.flow":

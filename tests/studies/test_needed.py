@@ -212,7 +212,7 @@ def test_the_command_asks_the_same(capsys):
     app.main(["needed", "bandwidth", *words, "--target", "tpot=12ms"])
     assert str(rl.needed(EST, "bandwidth", tpot="12ms")) in " ".join(capsys.readouterr().out.split())
     app.main(["needed", "batch", *words, "--target", "tpot=20ms", "--json"])
-    assert json.loads(capsys.readouterr().out)["high"] == 103
+    assert json.loads(capsys.readouterr().out)["high"] == 98
     app.main(
         [
             "needed",

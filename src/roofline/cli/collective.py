@@ -59,14 +59,16 @@ def collective_(
     copies: Annotated[
         int,
         Parameter(
-            name=["--copies", "--topk"], converter=to_whole, help="Experts of a token, of a dispatch or combine."
+            name=["--copies", "--topk"],
+            converter=to_whole,
+            help="Experts of a token, of a dispatch or combine: 8 (default).",
         ),
     ] = 8,
     tokens: Annotated[
         int,
         Parameter(
             converter=to_whole,
-            help="Tokens of a rank, where a thread of the host sends for the kernels of a dispatch or combine (EFA).",
+            help="Tokens of a rank, where a thread of the host sends for the kernels of a dispatch or combine (EFA): 128.",
         ),
     ] = 0,
     groups: Annotated[
@@ -74,7 +76,7 @@ def collective_(
         Parameter(
             name=["--groups", "--n-group"],
             converter=to_whole,
-            help="Parts of the ranks that a router chooses among (node-limited routing).",
+            help="Parts of the ranks that a router chooses among (node-limited routing): 8.",
         ),
     ] = 1,
     top_groups: Annotated[
@@ -82,7 +84,7 @@ def collective_(
         Parameter(
             name=["--top-groups", "--topk-group"],
             converter=to_whole,
-            help="Parts that a token's experts lie in at most.",
+            help="Parts that a token's experts lie in at most: 4.",
         ),
     ] = 1,
     library: Annotated[

@@ -57,7 +57,7 @@ class _Call:
         return isinstance(other, _Call) and self.key == other.key
 
 
-def _key(value: Any) -> Hashable:
+def _key(value: Any) -> Any:
     """Return what stands for a value.
 
     Raises:
@@ -65,7 +65,7 @@ def _key(value: Any) -> Hashable:
     """
     kind = value.__class__
     if kind in _PLAIN:
-        return cast("Hashable", value)
+        return value
     if kind is tuple:
         return tuple(map(_key, value))
     if kind is np.ndarray:
@@ -74,7 +74,7 @@ def _key(value: Any) -> Hashable:
         return (value.shape, value.tobytes())
     if not bare(value):
         raise OverflowError
-    return cast("Hashable", value)
+    return value
 
 
 def remembered(limit: int) -> Callable[[F], F]:

@@ -49,7 +49,7 @@ class Autoscale:
         tolerance: part of the target by which the load may be off without a change.
 
     >>> Autoscale.of("2:8").most
-    8
+    8.0
     """
 
     least: Count = amount(1, low=1, high=4096, whole=True)

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller
 from roofline.core.remember import Later, remembered
-from roofline.core.units import Count, Ratio, Seconds
+from roofline.core.units import Bytes, Count, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Chip, System
@@ -19,12 +19,13 @@ from roofline.models.architecture import Model
 from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
+from roofline.operators.memory import Footprint
 from roofline.operators.operations import Message, Op, Operation, Section, fused, launched
 from roofline.operators.serving_memory import as_served, drafting, fill
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
 from roofline.physics.kernels import Cost
-from roofline.physics.pricing import price
+from roofline.physics.pricing import pricer
 from roofline.physics.spans import Span, after, leaf
 from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
@@ -41,10 +42,8 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     if not calibration.engine.windows:
         served_as = as_served(question.model, calibration)
         question = question if served_as == question.model else evolve(question, model=served_as)
-    cut = _sections(question, system, layout, calibration)
-    parts = [
-        after(s.name, [leaf(work, price(work, system, calibration)) for work in s.operations], s.times) for s in cut
-    ]
+    cut, price = _sections(question, system, layout, calibration), pricer(system, calibration)
+    parts = [after(s.name, [leaf(work, price(work)) for work in s.operations], s.times) for s in cut]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
         parts = _hidden(question, system, layout, calibration, parts)
@@ -140,7 +139,8 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     """
     halved = {name: getattr(question, name) / 2 for name in ("batch", "prompts") if hasattr(question, name)}
     cut = _sections(evolve(question, **halved), system, layout, calibration)
-    half = [after(s.name, [leaf(w, price(w, system, calibration)) for w in s.operations], s.times) for s in cut]
+    price = pricer(system, calibration)
+    half = [after(s.name, [leaf(work, price(work)) for work in s.operations], s.times) for s in cut]
     operations, messages = _told_apart(half)
     alone, sent = _told_apart(parts)
     both = 2 * larger(operations, messages) + smaller(operations, messages) / question.model.depth
@@ -181,11 +181,7 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
     yields = yielded(question)
     tpot = span.time / yields
     new = question.draft_tokens + 1
-    memory, capacity, most = fill(
-        question.model, system, layout, calibration,
-        sequences=ceil(question.batch / (layout.dp * layout.replicas)), tokens=question.context + new, passing=new, logits=new,
-        drafting=drafting(question.model, question.draft_tokens), drafts=question.draft_tokens,
-    )  # fmt: skip
+    memory, capacity, most = filled(question, system, layout, calibration)
     return Estimate(
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
@@ -195,6 +191,23 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
+
+
+def filled(
+    question: Decode, system: System, layout: Layout, calibration: Calibration
+) -> tuple[Footprint, Bytes, Count]:
+    """Return the bytes on the fullest chip that decodes, those it may hold, and how many sequences fit."""
+    new = question.draft_tokens + 1
+    return fill(
+        question.model, system, layout, calibration,
+        sequences=ceil(question.batch / (layout.dp * layout.replicas)), tokens=question.context + new, passing=new, logits=new,
+        drafting=drafting(question.model, question.draft_tokens), drafts=question.draft_tokens,
+    )  # fmt: skip
+
+
+def prompts_per_second(question: Prefill, layout: Layout, span: Span) -> PerSecond:
+    """Return the prompt tokens per second of a pass after which the next prompts follow at once, on every pipeline stage."""
+    return question.batch * (question.input - question.cached) * layout.pp / span.time
 
 
 def prefill(question: Prefill, system: System, layout: Layout, calibration: Calibration) -> Estimate:
@@ -211,7 +224,7 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
     )  # fmt: skip
     return Estimate(
         question, system, layout, calibration,
-        ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=question.batch * read * layout.pp / span.time,
+        ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=prompts_per_second(question, layout, span),
         memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
         rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
         remarks=notes(question.model, question.input, system, calibration),

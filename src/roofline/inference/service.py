@@ -25,7 +25,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
 from roofline.inference import roughness
-from roofline.inference.passes import prefill, step
+from roofline.inference.passes import prompts_per_second, step
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
@@ -279,28 +279,18 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     q, model, engine = question, question.model, calibration.engine
     read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
 
-    def filled(concurrency: Count, tokens: Count) -> tuple[Footprint, Bytes, Count]:
-        return fill(
-            model, system, layout, calibration, sequences=ceil(concurrency / (layout.dp * layout.replicas)), tokens=tokens,
-            passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(concurrency)),
-            drafting=drafting(model, q.draft_tokens), drafts=q.draft_tokens,
-        )  # fmt: skip
-
     def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
         return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
 
-    # What is let in holds half of its answer on average; an engine may keep more free.
-    kept = q.input + q.output * larger(engine.reserve, 0.5)
     low, high = intervals.front()
     front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=(high - low) / 2))
     stable: tuple[Rule, ...] = ()
     if q.rate is None:
         asked = cast("Num", q.concurrency)
-        alike = ceil(chunk / read)
-        most = _together(asked, lambda n: _served_at_once(filled(n, kept)[2], q, layout, engine), alike)
+        most = served_at_once(q, system, layout, calibration)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = _served_at_once(filled(chunk, kept)[2], q, layout, engine)
+        most = _limited(_filled(q, system, layout, calibration, chunk)[2], q, layout, engine)
         # More than decode when every step passes a full chunk are of no use: their places stay empty, whatever the memory.
         steps = larger(q.output - 1, 0.0) / yielded(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
@@ -316,10 +306,9 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
         stable = (Rule(SATURATES, ok, f"the service saturates {at}"),)
     active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
-    memory, capacity, _ = filled(active, kept)
-    first = prefill(
-        Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance), system, layout, calibration
-    )
+    memory, capacity, _ = _filled(q, system, layout, calibration, active)
+    lone = Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance)
+    first = step(lone, system, layout, calibration)
     emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
     inside = (_often(mixed, times.steps + times.late / mixed.time), front)
     cycle = after("cycle", (after("TTFT", inside), emitting))
@@ -360,11 +349,11 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         question, system, layout, calibration,
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
         tokens_per_second=answered * q.output, in_flight=q.concurrency if q.rate is None else answered * (cycle.time + waiting),
-        prompt_tokens_per_second=first.prompt_tokens_per_second, cycle=cycle.time,
+        prompt_tokens_per_second=prompts_per_second(lone, layout, first), cycle=cycle.time,
         memory=memory, capacity=capacity, max_concurrency=most, again=serve, rules=(*serving_rules(model, system, layout), *stable),
-        steps=(first.steps[0], plain, mixed, cycle),
+        steps=(first, plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
-        progress=((first.steps[0], each), (plain, each * c.gaps * progress / slots)),
+        progress=((first, each), (plain, each * c.gaps * progress / slots)),
         waits=waits, gaps=gaps, rough=rough, demand=Later(partial(demanded, cycle, system)),
         remarks=(
             *draft_notes(q),
@@ -430,8 +419,33 @@ def _together(asked: Count, served: Callable[[Count], Count], alike: Count) -> C
     return pick(most >= asked, most, np.floor(low))
 
 
-def _served_at_once(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
-    """Return how many requests are served at once: as many as fit, and no more than the engine's own limits."""
+def served_at_once(question: Serve, system: System, layout: Layout, calibration: Calibration) -> Count:
+    """Return how many of the requests that are always in flight are served at once: the others wait for their places."""
+    q, engine = question, calibration.engine
+
+    def served(requests: Count) -> Count:
+        return _limited(_filled(q, system, layout, calibration, requests)[2], q, layout, engine)
+
+    return _together(cast("Num", q.concurrency), served, ceil(chunk_of(q, layout, engine) / (q.input - q.cached)))
+
+
+def _filled(
+    question: Serve, system: System, layout: Layout, calibration: Calibration, requests: Count
+) -> tuple[Footprint, Bytes, Count]:
+    """Return the bytes on the fullest chip with so many requests, those it may hold, and how many requests fit."""
+    q, engine = question, calibration.engine
+    read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
+    return fill(
+        q.model, system, layout, calibration, sequences=ceil(requests / (layout.dp * layout.replicas)),
+        # What is let in holds half of its answer on average; an engine may keep more free.
+        tokens=q.input + q.output * larger(engine.reserve, 0.5),
+        passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(requests)),
+        drafting=drafting(q.model, q.draft_tokens), drafts=q.draft_tokens,
+    )  # fmt: skip
+
+
+def _limited(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+    """Return how many requests are served at once where so many fit: no more than the engine's own limits."""
     out = fit
     if engine.most is not None:
         out = smaller(out, engine.most * layout.dp * layout.replicas)

@@ -21,7 +21,8 @@ from attrs import field, frozen
 
 from roofline.core.arrays import larger, norm, share, smaller, some
 from roofline.core.errors import QuestionError, fault
-from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Ratio, Seconds
+from roofline.core.remember import remembered
+from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Kernel
 from roofline.hardware.hardware import Chip
 from roofline.operators.operations import Op
@@ -104,38 +105,99 @@ def _part(k: Kernel, chip: Chip, rate: str) -> Ratio:
     return smaller(k.eta_compute, k.eta_best * functools.reduce(larger, chip.best.values()))
 
 
+@frozen(eq=False)
+class _Rates:
+    """What one class of kernels reaches on a chip: what of its price is the same for all of its operations.
+
+    Attributes:
+        compute: FLOP/s.
+        scores: exponentials a second; None of a kernel without any of its own.
+        memory: bytes/s.
+        staging: bytes/s of passes before and after.
+        launch: time of a launch.
+        item: time of an item.
+        fused: whether its passes before and after are part of the kernel.
+    """
+
+    kernel: Kernel
+    compute: FlopPerSecond
+    scores: Num | None
+    memory: BytesPerSecond
+    staging: BytesPerSecond
+    launch: Seconds
+    item: Seconds
+    fused: bool
+
+
+class Kernels:
+    """The kernels of a chip under a profile: what each class of them reaches is worked out once."""
+
+    __slots__ = ("_calibration", "_chip", "_known")
+
+    def __init__(self, chip: Chip, calibration: Calibration) -> None:
+        self._chip, self._calibration = chip, calibration
+        self._known: dict[tuple[str, str, str], _Rates] = {}
+
+    def _rates(self, name: str, rate: str, form: str) -> _Rates:
+        chip, calibration, engine = self._chip, self._calibration, self._calibration.engine
+        if rate not in chip.peak:
+            raise QuestionError(fault("rate", rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
+        k = calibration.kernel(name, rate, form)
+        bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
+        special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
+        return _Rates(
+            k,
+            _part(k, chip, rate) * engine.compute * chip.peak[rate],
+            None if k.eta_score is None else k.eta_score * special,
+            k.eta_memory * bandwidth,
+            k.eta_staging * bandwidth,
+            k.t0 * engine.launch * engine.formats.get(form, 1.0),
+            k.item / units + k.turn,
+            name == "gemm" and form in engine.fused,
+        )
+
+    def price(self, op: Op) -> Cost:
+        """Return the time of an operation.
+
+        Raises:
+            QuestionError: the chip has no such rate, or the profile no such kernel.
+        """
+        key, host = (op.kernel, op.rate, op.form), self._calibration.host
+        of = self._known.get(key)
+        if of is None:
+            of = self._known[key] = self._rates(*key)
+        k = of.kernel
+        launches, staging = (
+            (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
+        )
+        products, tile = op.flops, self._calibration.tile * self._chip.tile
+        if op.kernel == "gemm" and some(op.rows < tile):
+            # Rows that a matrix instruction lacks are multiplied all the same.
+            products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
+        products = products / of.compute
+        compute = products if of.scores is None else norm(products, op.scores / of.scores, _SOFTMAX)
+        memory, around = op.bytes / of.memory, staging / of.staging
+        # What is not launched walks no way.
+        walked = smaller(launches, 1.0) * op.depth * k.step
+        latency = launches * of.launch + walked + op.items * of.item + op.hits * k.hit
+        kernel = latency + around + norm(compute, memory, k.p)
+        if some(host > 0):
+            # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
+            waits = larger(launches * host - kernel, 0.0)
+            kernel, latency = kernel + waits, latency + waits
+        return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)
+
+
+@remembered(64)
+def kernels(chip: Chip, calibration: Calibration) -> Kernels:
+    """Return the kernels of a chip under a profile."""
+    return Kernels(chip, calibration)
+
+
 def price(op: Op, chip: Chip, calibration: Calibration) -> Cost:
     """Return the time of an operation on a chip.
 
     Raises:
         QuestionError: the chip has no such rate, or the profile no such kernel.
     """
-    if op.rate not in chip.peak:
-        raise QuestionError(fault("rate", op.rate, f"{chip.name} has none", f"it has {', '.join(chip.peak)}"))
-    k, engine = calibration.kernel(op.kernel, op.rate, op.form), calibration.engine
-    fused = op.kernel == "gemm" and op.form in engine.fused
-    launches, staging = (
-        (smaller(op.launches, 1.0), 0.0) if fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
-    )
-    bandwidth, units = chip.memory.bandwidth, chip.units(calibration.core)
-    special = units * calibration.exponential if chip.exponentials is None else chip.exponentials
-    products, tile = op.flops, calibration.tile * chip.tile
-    if op.kernel == "gemm" and some(op.rows < tile):
-        # Rows that a matrix instruction lacks are multiplied all the same.
-        products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
-    products = products / (_part(k, chip, op.rate) * engine.compute * chip.peak[op.rate])
-    compute = products if k.eta_score is None else norm(products, op.scores / (k.eta_score * special), _SOFTMAX)
-    memory, around = op.bytes / (k.eta_memory * bandwidth), staging / (k.eta_staging * bandwidth)
-    # What is not launched walks no way.
-    latency = (
-        launches * (k.t0 * engine.launch * engine.formats.get(op.form, 1.0))
-        + smaller(launches, 1.0) * op.depth * k.step
-        + op.items * (k.item / units + k.turn)
-        + op.hits * k.hit
-    )
-    kernel = latency + around + norm(compute, memory, k.p)
-    if some(calibration.host > 0):
-        # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
-        waits = larger(launches * calibration.host - kernel, 0.0)
-        kernel, latency = kernel + waits, latency + waits
-    return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)
+    return kernels(chip, calibration).price(op)

@@ -55,7 +55,7 @@ def lengths(mean: Count, variation: Ratio, axes: int = 0) -> Count:
         axes: of the answer, at least.
 
     >>> [round(float(each)) for each in lengths(1000.0, 0.3)[[0, 5, -1]]]
-    [366, 1018, 2536]
+    [364, 1116, 2515]
     """
     sigma = np.sqrt(np.log1p(variation * variation))
     z = _NORMAL.reshape(-1, *(1,) * max(np.ndim(mean * sigma), axes))

@@ -12,8 +12,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.operators.operations import Message, Op, Operation
 from roofline.physics.collectives import price as price_message
-from roofline.physics.kernels import Cost
-from roofline.physics.kernels import price as price_op
+from roofline.physics.kernels import Cost, kernels
 
 _MIRRORED: Final[Mapping[str, str]] = {"reduce_scatter": "all_gather", "combine": "dispatch"}
 """Messages that take as long as their mirror images."""
@@ -23,9 +22,17 @@ _OF_MESSAGES: Final = ("size", "group", "stride", "copies", "rows", "groups", "a
 
 def price(work: Operation, system: System, calibration: Calibration) -> Cost:
     """Return the time of one piece of work on one rank of a system."""
-    if isinstance(work, Op):
-        return price_op(work, system.chip, calibration)
-    return price_message(work, system.tiers, calibration)
+    return pricer(system, calibration)(work)
+
+
+def pricer(system: System, calibration: Calibration) -> Callable[[Operation], Cost]:
+    """Return what prices each piece of work on one rank of a system."""
+    op, tiers = kernels(system.chip, calibration).price, system.tiers
+
+    def of(work: Operation) -> Cost:
+        return op(work) if isinstance(work, Op) else price_message(work, tiers, calibration)
+
+    return of
 
 
 def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
@@ -39,6 +46,7 @@ def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     True
     """
     known: dict[tuple[str, ...], list[tuple[Operation, Cost]]] = {}
+    price = pricer(system, profile)
 
     def of(work: Operation) -> Cost:
         if isinstance(work, Message) and not np.any(work.group > 1):
@@ -47,7 +55,7 @@ def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
         for before, cost in met:
             if _alike(work, before):
                 return cost
-        cost = price(work, system, profile)
+        cost = price(work)
         met.append((work, cost))
         return cost
 

@@ -27,6 +27,7 @@ from roofline.core.remember import Later
 from roofline.core.units import Num, Ratio, Watts
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference.passes import filled
 from roofline.models.architecture import Model
 from roofline.operators.feasibility import serving_rules
 from roofline.physics.energy import total
@@ -340,7 +341,7 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
 def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> Decoding:
     kept = q.input + q.output * larger(profile.engine.reserve, 0.5)
     one = Decode(q.model, units.dp, kept, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
-    room = np.broadcast_to(answer(one, system, units, profile).max_concurrency, np.shape(units.tp))
+    room = np.broadcast_to(filled(one, system, units, profile)[-1], np.shape(units.tp))
     able = _places(room >= 1, units)
     able_units = units.select(able)
     which, batch = loads(able_units, room[able])

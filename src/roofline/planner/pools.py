@@ -22,6 +22,7 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference.passes import filled
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
@@ -30,6 +31,7 @@ from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import asked_of_service, estimate
 from roofline.planner.evaluation import answer
+from roofline.planner.settings import setting
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,
@@ -141,13 +143,12 @@ def pools(
     gaps = larger(q.output - 1, 0.0)
     # As much cache is kept free for the rest of an answer as on chips that do both.
     kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
-    roomy = estimate(attrs.evolve(asked, context=kept), decodes, layout, **machine)
-    most = larger(roomy.max_concurrency, 1.0)
+    rack, profile, _ = setting(decodes, **machine)
+    most = larger(filled(attrs.evolve(asked, context=kept), rack, layout, profile)[-1], 1.0)
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""
-        one = attrs.evolve(asked, batch=larger(batch, _FEWEST))
-        return cast("Num", answer(one, roomy.system, layout, roomy.calibration).tpot)
+        return cast("Num", answer(attrs.evolve(asked, batch=larger(batch, _FEWEST)), rack, layout, profile).tpot)
 
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):

@@ -29,6 +29,7 @@ from roofline.core.remember import Later
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
+from roofline.inference.service import served_at_once
 from roofline.planner.candidates import CHUNKS, MOST_CANDIDATES, loads
 from roofline.planner.evaluation import Progress, answer, listed
 from roofline.results.alternatives import Alternative
@@ -274,7 +275,7 @@ def survey(
     which, requests = np.arange(np.size(layouts.tp)), None
     if every:
         alone = attrs.evolve(question, concurrency=layouts.replicas, chunk=chunk[0])
-        which, requests = loads(layouts, answer(alone, system, layouts, profile).max_concurrency)
+        which, requests = loads(layouts, served_at_once(alone, system, layouts, profile))
     points = int(np.size(chunk) * np.size(which))
     if points > MOST_CANDIDATES:
         rule = f"a search would price {points:,} plans, and {MOST_CANDIDATES:,} are the most"

@@ -281,7 +281,7 @@ def percentile(est: Any, p: Num) -> Seconds | None:
         QuestionError: p is not in (0, 100), or more points than details are kept for.
 
     >>> from roofline.planner.estimate import estimate
-    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, rate=20.0)
+    >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, rate=15.0)
     >>> float(est.ttft_percentile(50)) < float(est.ttft) < float(est.ttft_percentile(99))
     True
     """

@@ -93,7 +93,7 @@ def sweep(
 
     >>> found = sweep("llama-3.1-70b", "dgx-h100", batch=[8, 64, 512], context=4096, limits={"tpot": "30ms"})
     >>> found.points, found.accepted, found.best.layout.short(), float(found.best.question.batch)
-    (30, 9, 'tp=8', 64.0)
+    (30, 8, 'tp=8', 64.0)
     """
     phases = [phase] if isinstance(phase, str) else list(phase)
     usual = "prompt_tokens_per_second_per_chip" if phases[:1] == ["prefill"] else "tokens_per_second_per_chip"

@@ -63,7 +63,7 @@ def launch(
     ...         model="meta-llama/Llama-3.1-8B",
     ...     ).line
     ... )
-    vllm serve meta-llama/Llama-3.1-8B --max-model-len 5120 --max-num-seqs 8 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.92 --kv-cache-dtype auto
+    vllm serve meta-llama/Llama-3.1-8B --max-model-len 5120 --max-num-seqs 8 --max-num-batched-tokens 4096 --gpu-memory-utilization 0.92 --kv-cache-dtype auto
     """
     if answer.shape:
         raise QuestionError(
