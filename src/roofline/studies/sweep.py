@@ -189,10 +189,8 @@ def _run(
         Part(sum(one.plans for one in each.refused.values()), 0, each.refused, values=nothing)
         for each in whole.families
     ]
-    mark = digest(TASK, TASKS, BLOCK, QUEUED, wanted, [(each.asked, each.shape) for each in whole.families])
-    head = {"form": FORM, "version": version("roofline"), "sweep": mark}
     done, total, complete = set[int](), whole.points, False
-    with nullcontext() if file is None else Journal(file, head) as log:
+    with nullcontext() if file is None else Journal(file, _head(whole, wanted)) as log:
         if file is not None and log is not None:
             for task, family, part in restored(log.read(), _counted(whole.families), whole.families, wanted, file):
                 parts[family] = merged(wanted, (parts[family], part))
@@ -216,6 +214,12 @@ def _run(
         finally:
             steps.close()
     return tuple(parts), complete
+
+
+def _head(whole: Space, wanted: Wanted) -> dict[str, Any]:
+    """Return the first line of a checkpoint, which tells of what sweep it is: every number that is asked goes into its digest."""
+    mark = digest(TASK, TASKS, BLOCK, QUEUED, wanted, [(each.asked, each.shape) for each in whole.families])
+    return {"form": FORM, "version": version("roofline"), "sweep": mark}
 
 
 def _left(whole: Space, done: AbstractSet[int]) -> Iterator[tuple[int, int, list[Block]]]:
