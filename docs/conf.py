@@ -1,5 +1,6 @@
 """The site: Markdown pages and the reference from the docstrings."""
 
+import tomllib
 from importlib.metadata import version as installed
 from pathlib import Path
 from textwrap import indent
@@ -65,10 +66,10 @@ def with_changes(app, docname, source):
     if docname != "development/changes":
         return
     top = Path(app.srcdir).parent
-    kinds = {"added": "Added", "changed": "Changed", "fixed": "Fixed", "numbers": "Numbers changed"}
+    settings = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
     parts = [source[0], "## After the last entry"]
-    for kind, title in kinds.items():
-        found = sorted((top / "changelog.d").glob(f"*.{kind}.md"))
+    for kind, title in ((each["directory"], each["name"]) for each in settings["type"]):
+        found = sorted((top / settings["directory"]).glob(f"*.{kind}.md"))
         parts += [f"### {title}", *(f"- {indent(path.read_text(encoding='utf-8'), '  ').strip()}" for path in found)]
     parts.append((top / "CHANGELOG.md").read_text(encoding="utf-8").removeprefix("# Changelog\n"))
     source[0] = "\n\n".join(parts).replace("](docs/", "](../")

@@ -6,7 +6,7 @@ import pytest
 
 import roofline as rl
 from roofline.cli.app import app
-from roofline.inference.roughness import ROUGH
+from roofline.results.roughness import ROUGH
 
 SMALL = ("llama-3.1-8b", "dgx-h100", rl.Layout())
 RANKS = ("deepseek-v3", "hgx-h200", rl.Layout(dp=8, ep=8))

@@ -13,11 +13,8 @@ import numpy as np
 from roofline.core.arrays import Mask, larger, share
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.physics.queueing import Cadence
-from roofline.results.roughness import ROUGH, command, note
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
-
-__all__ = ["ROUGH", "command", "note", "reasons"]
 
 _SHORT: Final = 50.0
 """Steps of an answer below which single prompts count."""
@@ -33,7 +30,7 @@ _FULL: Final = 1.5
 def reasons(
     question: Serve, layout: Layout, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, part: Num, reserve: Ratio
 ) -> tuple[str, ...]:  # fmt: skip
-    """Return the codes of :data:`ROUGH` that hold, at any point of an answer.
+    """Return the codes of :data:`roofline.results.roughness.ROUGH` that hold, at any point of an answer.
 
     Args:
         decode: time of a step that only decodes; ``mixed``: of one that passes prompts.

@@ -24,8 +24,8 @@ from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import System
-from roofline.inference import roughness
 from roofline.inference.passes import prompts_per_second, step
+from roofline.inference.roughness import reasons
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
@@ -48,6 +48,7 @@ from roofline.physics.spans import Span, after
 from roofline.results import intervals
 from roofline.results.energy import demanded
 from roofline.results.estimate import Estimate
+from roofline.results.roughness import note
 from roofline.workload.layout import Layout
 from roofline.workload.questions import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
 
@@ -340,7 +341,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
             uneven=Later(partial(_uneven, run, system, layout, calibration)),
         )  # fmt: skip
-    rough = roughness.reasons(
+    rough = reasons(
         q, layout, c, plain.time, mixed.time, requests=each, part=asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
     )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
@@ -358,7 +359,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
-            *roughness.note(rough, q, system, layout, engine),
+            *note(rough, q, system, layout, engine),
             *_load_notes(q, active),
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),

@@ -896,15 +896,15 @@ class _Run:
         """Store the state of the service; of every other sample, once there are many."""
         lanes = (*self.service.lanes, *self.service.decoders)
         waiting = running = 0
-        held = capacity = 0.0
+        used = capacity = 0.0
         for lane in lanes:
             for rank in lane.ranks:
                 waiting += len(rank.waiting)
                 running += len(rank.reading) + rank.decoding
-                held += rank.held
+                used += rank.held
                 capacity += lane.capacity
         samples = self.record.samples
-        samples.append((now, waiting, running, min(held / capacity, 1.0), self.record.tokens))
+        samples.append((now, waiting, running, min(used / capacity, 1.0), self.record.tokens))
         if len(samples) >= _SAMPLES:
             del samples[::2]
             self.pace = max((samples[-1][0] - samples[0][0]) / len(samples), self.pace)

@@ -175,8 +175,8 @@ class StepTimes:
             for low, high in ((1.0, most), (64.0, context), (16.0, chunk), (16.0, context))
         )
         batch, seen = np.round(batch), np.maximum(seen, tokens / 32)
-        told = [self.mixed(int(b), c, p, a) for b, c, p, a in zip(batch, length, tokens, seen, strict=True)]
-        off = np.abs(np.array(told) / self._price_mixed(batch, length, tokens, seen, 1.0) - 1)
-        told = [self.decode(int(b), c) for b, c in zip(batch, length, strict=True)]
-        off = np.concatenate((off, np.abs(np.array(told) / self._price_decode(batch, length) - 1)))
+        estimated = [self.mixed(int(b), c, p, a) for b, c, p, a in zip(batch, length, tokens, seen, strict=True)]
+        off = np.abs(np.array(estimated) / self._price_mixed(batch, length, tokens, seen, 1.0) - 1)
+        estimated = [self.decode(int(b), c) for b, c in zip(batch, length, strict=True)]
+        off = np.concatenate((off, np.abs(np.array(estimated) / self._price_decode(batch, length) - 1)))
         return float(off.mean()), float(np.percentile(off, 99))

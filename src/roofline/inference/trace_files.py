@@ -158,8 +158,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _columns(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield the requests of a result file that holds lists of lengths."""
-    told = catalog.read_json(path)
-    inputs, outputs = told.get("input_lens"), told.get("output_lens")
+    data = catalog.read_json(path)
+    inputs, outputs = data.get("input_lens"), data.get("output_lens")
     if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
         rule = "holds no lists input_lens and output_lens of one length; save the benchmark with --save-detailed, or write JSONL"
         raise DescriptorError(f"{path}: {rule}")
@@ -185,7 +185,7 @@ class _Reader:
 
     def requests(self) -> Iterator[Request]:
         """Yield the requests in their order, later turns of a session behind the first one."""
-        names, origin, last, held, tail = self.names, None, 0.0, None, None
+        names, origin, last, waiting, tail = self.names, None, 0.0, None, None
         for line, row in self.rows():
             request, time = self._request(line, row)
             if request is None:
@@ -212,11 +212,11 @@ class _Reader:
             elif "time" in names:
                 raise self._fault(line, names["time"], row.get(names["time"]), "is missing", "give the time of arrival")
             request.arrival = last
-            if held is not None:
-                yield held
-            held = tail = request
-        if held is not None:
-            yield held
+            if waiting is not None:
+                yield waiting
+            waiting = tail = request
+        if waiting is not None:
+            yield waiting
 
     def _request(self, line: int, row: Mapping[str, Any]) -> tuple[Request | None, float | None]:
         names = self.names
@@ -314,12 +314,12 @@ def written(requests: Iterable[Request]) -> str:
     rows: list[Sequence[object]] = []
     for each in requests:
         request: Request | None = each
-        told: float | None = each.arrival
+        stated: float | None = each.arrival
         delay: float | None = None
         while request is not None:
             ids = " ".join(map(str, request.hashes))
-            rows.append((told, request.input, request.output, request.session, ids, request.priority, delay))
+            rows.append((stated, request.input, request.output, request.session, ids, request.priority, delay))
             follows = request.then
             request = None if follows is None else follows[1]
-            told, delay = None, None if follows is None else follows[0]
+            stated, delay = None, None if follows is None else follows[0]
     return csv_text(("arrival_s", "input_len", "output_len", "session", "hash_ids", "priority", "delay_s"), rows)

@@ -365,13 +365,13 @@ class Trace:
                 news, tells = asked.draw(dice, turns), answered.draw(dice, turns)
                 pauses = dice.exponential(think, turns).tolist() if think else [0.0] * turns
                 ids, length, chain = list(common), int(system_prompt), []
-                for new, told in zip(news, tells, strict=True):
+                for new, size in zip(news, tells, strict=True):
                     length += new
                     while len(ids) < length // HASH_BLOCK:
                         ids.append(fresh)
                         fresh += 1
-                    chain.append(Request(now, length, told, tuple(ids), session=str(talk)))
-                    length += told
+                    chain.append(Request(now, length, size, tuple(ids), session=str(talk)))
+                    length += size
                 for i in range(turns - 1):
                     chain[i].then = (pauses[i], chain[i + 1])
                 yield chain[0]

@@ -55,7 +55,7 @@ def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulat
     largest = int(most // each)
     parts = [n for n in range(1, min(unit, largest) + 1) if unit % n == 0]
     tried: dict[int, Simulation] = {}
-    told: dict[int, str] = {}
+    outcomes: dict[int, str] = {}
     refused: list[QuestionError] = []
 
     def keeps(n: int) -> bool:
@@ -65,9 +65,9 @@ def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulat
             found = simulated(laid, **where)
         except QuestionError as nothing:  # nothing can be laid out on so many, or what is asked has no meaning on any
             refused.append(nothing)
-            told[n] = "no layout"
+            outcomes[n] = "no layout"
             return False
-        tried[n], told[n] = found, verdict(found)
+        tried[n], outcomes[n] = found, verdict(found)
         return found.meets
 
     sizes = [*parts, *(unit * 2**k for k in range(1, 40) if unit * 2**k <= largest)]
@@ -83,8 +83,8 @@ def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulat
     if not tried:
         raise refused[0]
     chosen = tried[max(tried) if good is None else good]
-    steps = "; ".join(f"{n * each:g}: {said}" for n, said in sorted(told.items()))
-    return attrs.evolve(chosen, remarks=(f"{_head(chosen, float(max(told) * each))} ({steps})", *chosen.remarks))
+    steps = "; ".join(f"{n * each:g}: {outcome}" for n, outcome in sorted(outcomes.items()))
+    return attrs.evolve(chosen, remarks=(f"{_head(chosen, float(max(outcomes) * each))} ({steps})", *chosen.remarks))
 
 
 def halved(keeps: Callable[[int], bool], low: int, high: int) -> int:
@@ -144,13 +144,14 @@ def units(
     x = np.ceil(rate / (_FULL * read.rate[reader]))[:, None]
     y = np.ceil(rate / made.rate[answerer])[None, :]
     total = x * read.ranks[reader][:, None] + y * made.ranks[answerer][None, :]
-    seen = set[tuple[str, str]]()
+    seen = set[tuple[tuple[str, int], ...]]()
     for place in np.argsort(total, axis=None, kind="stable"):
         i, j = np.unravel_index(place, total.shape)
         first, last = read.layouts.select(reader[i]), made.layouts.select(answerer[j])
-        if (first.short(), last.short()) in seen:
+        degrees_of = (*first.words().items(), *last.words().items())
+        if degrees_of in seen:
             continue
-        seen.add((first.short(), last.short()))
+        seen.add(degrees_of)
         yield attrs.evolve(first, replicas=float(x[i, 0])), attrs.evolve(last, replicas=float(y[0, j]))
         if len(seen) == _PAIRS:
             return
@@ -163,17 +164,18 @@ def fewest_in_pools(simulated: Simulated, rack: System, pairs: Sequence[tuple[La
         pairs: a layout that prefills and one that decodes, with the replicas to begin with.
     """
     best: Simulation | None = None
-    told = []
+    outcomes = []
     for first, last in pairs:
         found = _of_pair(simulated, rack, first, last, None if best is None else float(best.chips))
         units_of = " and ".join(attrs.evolve(each, replicas=1.0).short() for each in (first, last))
-        told.append(f"{units_of}: {'no fewer' if found is None else f'{float(found.chips):g}'}")
+        outcomes.append(f"{units_of}: {'no fewer' if found is None else f'{float(found.chips):g}'}")
         if found is not None and (best is None or found.chips < best.chips):
             best = found
     if best is None:
         return None
     return attrs.evolve(
-        best, remarks=(f"the fewest chips in two pools: {_shape(best)} (units tried: {'; '.join(told)})", *best.remarks)
+        best,
+        remarks=(f"the fewest chips in two pools: {_shape(best)} (units tried: {'; '.join(outcomes)})", *best.remarks),
     )
 
 
