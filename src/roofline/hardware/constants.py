@@ -294,8 +294,8 @@ class Calibration:
 
         Those of the format, of the nearest one, of the rate, of the nearest one, or of any.
         """
-        kept = ((name, key) for one in (form, rate) for key in (SAME.get(one, one), NEAREST.get(one, one)))
-        return next((pair for pair in kept if pair in self.kernels), (name, "any"))
+        keys = ((name, key) for one in (form, rate) for key in (SAME.get(one, one), NEAREST.get(one, one)))
+        return next((pair for pair in keys if pair in self.kernels), (name, "any"))
 
     def kernel(self, name: str, rate: str, form: str = "") -> Kernel:
         """Return the constants of a kernel class at a rate, for a stored format if it has kernels of its own.
@@ -332,10 +332,10 @@ class Calibration:
         head = f"stack.{stack}."
         stated = [evolve(fact, path=fact.path.removeprefix(head)) for fact in self.facts if fact.path.startswith(head)]
         replaced = {f"link.{key}" for key in own.links} | {".".join(("kernel", *key)) for key in own.kernels}
-        kept = [fact for fact in self.facts if fact.path.rpartition(".")[0] not in replaced]
+        facts = [fact for fact in self.facts if fact.path.rpartition(".")[0] not in replaced]
         return evolve(
             self, name=f"{self.name} ({stack})", kernels={**self.kernels, **own.kernels}, links={**self.links, **own.links},
-            facts=(*stated, *kept),
+            facts=(*stated, *facts),
         )  # fmt: skip
 
     def driven(self, engine: Engine) -> Calibration:

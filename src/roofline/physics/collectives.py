@@ -119,8 +119,8 @@ def climb(tiers: Sequence[Tier], group: Count, stride: Count) -> Iterator[Climb]
     below: Num = 1.0
     for i, tier in enumerate(tiers):
         size = float("inf") if i == len(tiers) - 1 else tier.size
-        held = larger(floor(size / stride), 1.0)
-        reach = larger(group / larger(ceil(group / held), 1.0), met)
+        inside = larger(floor(size / stride), 1.0)
+        reach = larger(group / larger(ceil(group / inside), 1.0), met)
         fan = reach / met
         start = larger(stride * met / below, 1.0)
         yield Climb(tier, met, fan, usable(tier, tier.size / below, start, fan), (fan > 1) * 1.0)
@@ -375,10 +375,10 @@ def _reached(units: Count, message: Message) -> Count:
     units spread over them.
     """
     parts = expected_distinct(message.among, 1 / message.among, message.copies)
-    held = larger(message.groups / units, 1.0)
+    sharing = larger(message.groups / units, 1.0)
     # Parts are drawn without putting back: what is left of them when half of a unit's were looked at.
-    left = message.groups - (held - 1) / 2
-    some = 1 - larger(1 - parts / left, 0.0) ** held
+    left = message.groups - (sharing - 1) / 2
+    some = 1 - larger(1 - parts / left, 0.0) ** sharing
     places = message.among * larger(units / message.groups, 1.0)
     return pick(units > message.groups, expected_distinct(places, 1 / places, message.copies), units * some)
 

@@ -215,13 +215,13 @@ def _zbv(x: _Line) -> tuple[Seconds, Seconds]:
     back = short * f + g * b - filled * w + (4 * g + 4 * more) * s
     there = (g + short) / 2 * (f + b) + more * (f - b) - filled * w + (2 * (g + short) + 4 * more) * s
     # A W that takes longer than what it waits for holds up others.
-    held = larger((g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s)
+    bubble = larger((g - filled) * b + (4 * g - 2 * filled) * s, (filled * (w - f) + b - w) / 2 + 2 * filled * s)
     # The fullest rank, the first, has the last stage too; what it has to do besides fills half of what it would be idle.
     half = larger((g - filled) / 2 * f + g / 2 * (b - w) + 2 * g * s, 0.0)
     over = x.full.work - x.rest.work
     done = x.m * x.full.work
     even = x.m * x.rest.work + over
-    time = larger(even + pick(x.p > 1, larger(larger(back, there), larger(held, 0.0)), 0.0), done + half)
+    time = larger(even + pick(x.p > 1, larger(larger(back, there), larger(bubble, 0.0)), 0.0), done + half)
     late = larger(g / 2 * larger(f, b) + more * larger(f - b, 0.0), (b + (g - 1) * w) / 2)
     met = larger(even + late, done + larger(g - 1, 0.0) / 2 * w) + 4 * g * s
     return time, pick(x.p > 1, met, done)
@@ -287,9 +287,9 @@ def run(
         rules.append(("vpp_is_one", v == 1, f"{schedule} takes no chunks (vpp = 1)"))
     match schedule:
         case "gpipe":
-            time, kept = _gpipe(x), m
+            time, in_flight = _gpipe(x), m
         case "1f1b" | "interleaved":
-            time, kept = _1f1b(x), smaller(m, p + pick(v > 1, (p - 1) / v, 0.0))
+            time, in_flight = _1f1b(x), smaller(m, p + pick(v > 1, (p - 1) / v, 0.0))
             rules.append(
                 (
                     "micro_batches_multiple_of_pp",
@@ -301,13 +301,13 @@ def run(
             if schedule == "interleaved":
                 rules.append(("interleaved_needs_chunks", v > 1, "interleaved needs chunks (vpp > 1)"))
         case "zb-h1":
-            time, kept, met = _zero_bubble(x, p, x.send), smaller(m, p), down
+            time, in_flight, met = _zero_bubble(x, p, x.send), smaller(m, p), down
         case "zb-h2":
-            time, kept, met = _zero_bubble(x, 2 * p - 1, 0.0), smaller(m, 2 * p - 1), down
+            time, in_flight, met = _zero_bubble(x, 2 * p - 1, 0.0), smaller(m, 2 * p - 1), down
         case "zb-v":
-            (time, met), kept = _zbv(x), smaller(m, p)
+            (time, met), in_flight = _zbv(x), smaller(m, p)
         case _:
-            (time, work), kept, copies = _dualpipe(x), smaller(m, p + 1), 2.0
+            (time, work), in_flight, copies = _dualpipe(x), smaller(m, p + 1), 2.0
             rules.append(("dualpipe_even_stages", p % 2 == 0, "dualpipe needs an even number of stages"))
             rules.append(
                 (
@@ -317,7 +317,7 @@ def run(
                 )
             )
     time = pick(together, larger(time, met), time)
-    return Run(time, work, kept, copies, tuple(rules))
+    return Run(time, work, in_flight, copies, tuple(rules))
 
 
 def others(fullest: Pace, mean: Pace, stages: Count) -> Pace:

@@ -66,20 +66,20 @@ def _one_way(schedule: str, p: int, m: int, v: int, rank: int) -> Iterator[Task]
     depth = {"gpipe": m, "zb-h1": below + 1, "zb-h2": 2 * below + 1}.get(schedule, below + 1)
     if v > 1:
         depth = m * v if m == p else 2 * below + (v - 1) * p + 1
-    room = {"zb-h1": p, "zb-h2": 2 * p - 1}.get(schedule, 0)
-    behind = min(room, m) - min(depth, m)
+    limit = {"zb-h1": p, "zb-h2": 2 * p - 1}.get(schedule, 0)
+    behind = min(limit, m) - min(depth, m)
     started = 0
     for n, (stage, i) in enumerate(backward):
         while started < min(n + depth, len(forward)):
             yield Task((("forward", *forward[started]),))
             started += 1
-        if not room:
+        if not limit:
             yield _whole(stage, i)
             continue
         yield Task((("inputs", stage, i),))
         if n >= behind:
             yield Task((("weights", *backward[n - behind]),))
-    for stage, i in backward[len(backward) - behind :] if room else ():
+    for stage, i in backward[len(backward) - behind :] if limit else ():
         yield Task((("weights", stage, i),))
 
 

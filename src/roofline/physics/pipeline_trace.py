@@ -153,10 +153,10 @@ def _called(task: Task) -> str:
 
 def _told(task: Task, ranks: int) -> dict[str, Any]:
     """Return the micro-batch and the chunk of a task; of two done together, of each."""
-    told = {kind: {"micro_batch": i, "chunk": stage // ranks} for kind, stage, i in reversed(task.passes)}
+    labels = {kind: {"micro_batch": i, "chunk": stage // ranks} for kind, stage, i in reversed(task.passes)}
     if task.paired:
-        return {"forward": told["forward"], "backward": told["inputs"]}
-    return told[task.passes[0][0]]
+        return {"forward": labels["forward"], "backward": labels["inputs"]}
+    return labels[task.passes[0][0]]
 
 
 def _event(name: str, thread: tuple[int, int], span: tuple[float, float], args: dict[str, Any]) -> dict[str, Any]:

@@ -373,8 +373,8 @@ def pace(
     crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
     # A prompt that is held back waits for half of the time between the passes of a rank.
-    held = engine.gathered * (1 - 1 / ranks) * larger(1 / larger(c.passing, _SHORT) - 1, 0.0) / 2
-    late = (ramp + crowd + bunched) * each + smaller(held, c.gaps) * decode
+    gathering = engine.gathered * (1 - 1 / ranks) * larger(1 / larger(c.passing, _SHORT) - 1, 0.0) / 2
+    late = (ramp + crowd + bunched) * each + smaller(gathering, c.gaps) * decode
     # Prompts that a request waits for do not disturb it again.
     disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
@@ -504,9 +504,9 @@ def full_house(servers: Count, load: Ratio, service: Seconds, variation: Ratio) 
     >>> float(full_house(1.0, 0.5, 1.0, 1.0))
     1.0
     """
-    room = larger(1 - load, 0.0)
+    idle = larger(1 - load, 0.0)
     wait = service * (1 + variation * variation) / 2 * none_free(servers, load) / servers
-    return pick(room > 0, wait / pick(room > 0, room, 1.0), np.nan)
+    return pick(idle > 0, wait / pick(idle > 0, idle, 1.0), np.nan)
 
 
 _HALVINGS: Final = 40

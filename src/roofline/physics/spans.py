@@ -115,11 +115,11 @@ def after(name: str, parts: Iterable[Span], times: Num = 1.0) -> Span:
     >>> after("two", [Span("a", 1.0), Span("b", 2.0)], times=10.0).time
     30.0
     """
-    kept = tuple(parts)
+    spans = tuple(parts)
     time: Seconds = 0.0
-    if kept:
-        time = sum((part.time for part in kept[1:]), start=kept[0].time)
-    return Span(name, time if isinstance(times, float) and times == 1 else time * times, times, kept)
+    if spans:
+        time = sum((part.time for part in spans[1:]), start=spans[0].time)
+    return Span(name, time if isinstance(times, float) and times == 1 else time * times, times, spans)
 
 
 def bound(busy: dict[str, Seconds]) -> str:

@@ -54,12 +54,12 @@ def _caches(model: Model, system: System, engine: Engine, named: str) -> Iterato
     unnamed = named.partition("+")[0] == "generic"
     makers = [catalog.engine(each, system) for each in _COMMON] if unnamed else [engine]
     weights = {name.partition("-")[0] for name in model.formats.names("experts" if model.experts else "dense")}
-    told: dict[str, str] = {}
+    titles: dict[str, str] = {}
     for each in makers:
         for form in weights & set(each.cache):
-            told.setdefault(each.cache[form], each.title)
+            titles.setdefault(each.cache[form], each.title)
     own = model.formats.kv
-    for form, title in told.items():
+    for form, title in titles.items():
         if form != own:
 
             def change(question: Any, profile: Calibration, form: str = form) -> tuple[Any, Calibration]:

@@ -23,7 +23,7 @@ from roofline.planner.evaluation import answer
 from roofline.planner.fewest import halved, verdict
 from roofline.results.estimate import Estimate
 from roofline.results.fleet import STATES, Fixed, Fleet
-from roofline.results.limits import Limit, all_kept
+from roofline.results.limits import Limit, all_met
 from roofline.results.simulation import Simulation
 from roofline.workload.questions import Serve
 
@@ -76,9 +76,9 @@ def _target(rule: Autoscale, est: Estimate, limits: tuple[Limit, ...]) -> tuple[
     flying = np.unique(np.round(np.geomspace(1.0, most, _TRIED)))
     q = attrs.evolve(cast("Serve", est.question), rate=None, concurrency=flying)
     many = answer(q, est.system, est.layout, est.calibration)
-    kept = np.broadcast_to(all_kept(limits, many) & many.fits, flying.shape)
+    feasible = np.broadcast_to(all_met(limits, many) & many.fits, flying.shape)
     rates = np.broadcast_to(np.asarray(many.requests_per_second, dtype=np.float64), flying.shape)
-    best = float(rates[kept].max()) if kept.any() else float(rates[0])
+    best = float(rates[feasible].max()) if feasible.any() else float(rates[0])
     # Requests in flight grow faster than the rate, so that a share of the rate leaves room where a share of them would not.
     target = max(float(flying[rates <= _HEADROOM * best].max(initial=1.0)), 1.0)
     what = "its limits hold" if limits else "its cache holds"

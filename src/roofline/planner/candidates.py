@@ -200,6 +200,6 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
         )
     )
     if len(points) > steps:
-        kept = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
-        points = np.unique(np.append(points[kept], float(est.concurrency)))
+        places = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
+        points = np.unique(np.append(points[places], float(est.concurrency)))
     return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)

@@ -63,8 +63,10 @@ def capped(est: AnswerT, cap: Num | str) -> AnswerT:
         low, high = pick(ok, middle, low), pick(ok, high, middle)
     clock = float(low) if np.ndim(low) == 0 else low
     out = at(clock)
-    told = "the clock stays" if np.all(enough) else f"the matrix units run at {float(np.min(clock)):.0%} of their clock"
-    note = f"power cap of {show(float(np.min(watts)), WATT, 3)} per chip: {told}"
+    clock_text = (
+        "the clock stays" if np.all(enough) else f"the matrix units run at {float(np.min(clock)):.0%} of their clock"
+    )
+    note = f"power cap of {show(float(np.min(watts)), WATT, 3)} per chip: {clock_text}"
     return attrs.evolve(out, choices=(*est.choices, note), candidates=None)
 
 

@@ -54,10 +54,10 @@ class Confirmation:
         return all(bool(each.met_by(self.times[each.name])) for each in self.limits)
 
     def __str__(self) -> str:
-        told = ", ".join(each.written(self.times[each.name]) for each in self.limits)
+        times = ", ".join(each.written(self.times[each.name]) for each in self.limits)
         each = self.tokens_per_second_per_chip
         rate = "" if np.isnan(each) else f"; {figure(each, 3)} tokens/s per chip"
-        return f"a simulation of {figure(self.requests)} requests: {told}{rate}"
+        return f"a simulation of {figure(self.requests)} requests: {times}{rate}"
 
     def to_dict(self) -> Record:
         """Return it under the names of the machine-readable form."""

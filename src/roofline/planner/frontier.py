@@ -85,7 +85,7 @@ def undominated(values: Numbers) -> Places:
 
 def _stairs(order: Places, values: Numbers) -> list[int]:
     """Return those of three metrics that none before them, which have no less of the first, beats in both others."""
-    kept, second, third = [], list[float](), list[float]()
+    corners, second, third = [], list[float](), list[float]()
     for i in order:
         y, z = float(values[1, i]), float(values[2, i])
         # Steps lie in rising order of the second metric, and fall in the third.
@@ -97,8 +97,8 @@ def _stairs(order: Places, values: Numbers) -> list[int]:
             low -= 1
         high = at + 1 if at < len(second) and second[at] == y else at
         second[low:high], third[low:high] = [y], [z]
-        kept.append(int(i))
-    return kept
+        corners.append(int(i))
+    return corners
 
 
 def broken(laws: Iterable[Rule], among: NDArray[np.bool_]) -> Iterator[tuple[Rule, NDArray[np.bool_]]]:
@@ -263,9 +263,9 @@ def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: 
         left = left & np.asarray(rule.ok)
     rejected = joined((so_far.rejected, found))
     good = np.broadcast_to(left, size).ravel()
-    kept = int(np.count_nonzero(good))
-    out = evolve(so_far, points=so_far.points + points, accepted=so_far.accepted + kept, rejected=rejected)
-    if not kept:
+    passing = int(np.count_nonzero(good))
+    out = evolve(so_far, points=so_far.points + points, accepted=so_far.accepted + passing, rejected=rejected)
+    if not passing:
         return out
     # Whoever is the best of a block is likely to be there among few.
     values = np.stack([np.broadcast_to(_turned(est, name), size).ravel() for name in wanted.metrics])

@@ -67,8 +67,8 @@ def host_tier(
     refuse("host_cache", size, 0.0)
     tokens = size / ranks / lanes / float(token)
     fetch = float(token) / (rate / ranks * REACHED)
-    told = (
+    remark = (
         f"host memory caches prefixes too: {show(size, BYTE, 3)} per chip, {tokens:,.0f} tokens of each attention rank, "
         f"copied at {show(rate * REACHED, BYTE_RATE, 3)} per chip; copies to the host are not seen"
     )
-    return HostTier(tokens, fetch, float(layers)), told
+    return HostTier(tokens, fetch, float(layers)), remark

@@ -150,17 +150,17 @@ class Offload(Derived):
 
     def line(self) -> str:
         """Return what fetching takes and whether it pays, in a line (one point)."""
-        held = "an unknown number of" if self.tokens is None else f"{float(self.tokens):,.0f}"
-        room = f"the hosts hold {held} tokens of cache, the chips {float(self.beside):,.0f}"
+        tokens = "an unknown number of" if self.tokens is None else f"{float(self.tokens):,.0f}"
+        text = f"the hosts hold {tokens} tokens of cache, the chips {float(self.beside):,.0f}"
         if not self.fetch:
-            return room
+            return text
         whole, rest = (show(float(each), SECOND, 3) for each in (self.again, self.rest))
         does = "pays" if self.pays else "does not pay"
         fetched = f"fetched in {show(float(self.fetch), SECOND, 3)}"
         if np.isnan(self.seen):
-            return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {room}"
+            return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {text}"
         added = f"{show(float(self.seen), SECOND, 3)} of it seen: TTFT {show(float(self.ttft), SECOND, 3)}"
-        return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {room}"
+        return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {text}"
 
 
 @typed
@@ -209,8 +209,8 @@ def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | 
     seen = pick(rate < feeds, pick(fetch > 0, wait, 0.0) + exposed(fetch, rest, model.depth), np.nan)
     context = q.input + q.output / 2
     each = kv_cache(model, layout, context, drafting=drafts) / context
-    held: Ratio = est.chips / system.chips
-    tokens = None if store is None else FILLED * store * held / (each * layout.tp * layout.pp)
+    part: Ratio = est.chips / system.chips
+    tokens = None if store is None else FILLED * store * part / (each * layout.tp * layout.pp)
     return Offload(est, fetch, seen, again, rest, feeds, tokens, larger(est.max_concurrency, 0.0) * context)
 
 

@@ -83,8 +83,8 @@ class Rejection:
 
     def to_dict(self) -> Record:
         """Return the reason under the names of the machine-readable answer."""
-        kept = ("kind", "reason", "plans", "layouts", "better")
-        return {name: getattr(self, name) for name in kept} | {
+        fields = ("kind", "reason", "plans", "layouts", "better")
+        return {name: getattr(self, name) for name in fields} | {
             "nearest": None if self.fields is None else self.fields()
         }
 

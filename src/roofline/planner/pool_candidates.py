@@ -339,12 +339,12 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
 
 
 def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> Decoding:
-    kept = q.input + q.output * larger(profile.engine.reserve, 0.5)
-    one = Decode(q.model, units.dp, kept, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
-    room = np.broadcast_to(filled(one, system, units, profile)[-1], np.shape(units.tp))
-    able = _places(room >= 1, units)
+    tokens = q.input + q.output * larger(profile.engine.reserve, 0.5)
+    one = Decode(q.model, units.dp, tokens, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
+    places = np.broadcast_to(filled(one, system, units, profile)[-1], np.shape(units.tp))
+    able = _places(places >= 1, units)
     able_units = units.select(able)
-    which, batch = loads(able_units, room[able])
+    which, batch = loads(able_units, places[able])
     asked = attrs.evolve(one, context=q.input + q.output / 2)
     tpot = stepping(asked, system, able_units, profile, which=which, batch=batch)
     ranks, rate = np.asarray(able_units.ranks)[which], batch / ((q.output - 1) * tpot)
@@ -416,9 +416,9 @@ def _ratios(read: Reading, made: Decoding, ranks: float) -> tuple[Places, Places
     found: list[list[tuple[Places, Floats, Floats]]] = [[] for _ in _FULL]
     for x in _counts(read, ranks):
         before: Any = 0.0
-        room = np.floor((ranks - x * read.ranks[:, None]) / made.ranks)
+        left = np.floor((ranks - x * read.ranks[:, None]) / made.ranks)
         for full, parts in zip(_FULL, found, strict=True):
-            y = np.minimum(np.floor(full * x * read.rate[:, None] / made.rate), room)
+            y = np.minimum(np.floor(full * x * read.rate[:, None] / made.rate), left)
             at = np.flatnonzero((y >= 1) & (y != before))
             parts.append((at, np.full(at.size, x), y.ravel()[at]))
             before = y
@@ -434,7 +434,7 @@ def _numbered(
     count = _counts(read, ranks)
     r, rate = read.ranks[reader, None], read.rate[reader, None]
     m, each = made.ranks[answerer, None], made.rate[answerer, None]
-    room = np.floor((ranks - count * r) / m)
-    y = np.minimum(np.floor(np.array(_FULL)[:, None, None] * count * rate / each), room)
+    units_left = np.floor((ranks - count * r) / m)
+    y = np.minimum(np.floor(np.array(_FULL)[:, None, None] * count * rate / each), units_left)
     full, pair, x = np.nonzero((y >= 1) & (np.diff(y, axis=0, prepend=0.0) != 0))
     return reader[pair], answerer[pair], count[x], y[full, pair, x], full * count.size + x

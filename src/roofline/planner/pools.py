@@ -142,9 +142,9 @@ def pools(
     seen = exposed(sent, first, model.depth)
     gaps = larger(q.output - 1, 0.0)
     # As much cache is kept free for the rest of an answer as on chips that do both.
-    kept = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
+    tokens = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
     rack, profile, _ = setting(decodes, **machine)
-    most = larger(filled(attrs.evolve(asked, context=kept), rack, layout, profile)[-1], 1.0)
+    most = larger(filled(attrs.evolve(asked, context=tokens), rack, layout, profile)[-1], 1.0)
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""

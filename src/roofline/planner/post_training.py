@@ -139,5 +139,5 @@ def _burst(whole: Trace, longest: int | None) -> Trace:
 
 def _refit(rolled: Simulation, rack: System, chips: int) -> float:
     """Return the time in which every chip of the engine gets its weights: what it holds, gathered from those that trained."""
-    held = total(rolled.model) * _WEIGHT / float(rolled.layout.tp * rolled.layout.pp)
-    return float(collective("all-gather", held, rack, ranks=max(chips, 2)).time)
+    weights = total(rolled.model) * _WEIGHT / float(rolled.layout.tp * rolled.layout.pp)
+    return float(collective("all-gather", weights, rack, ranks=max(chips, 2)).time)

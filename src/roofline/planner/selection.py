@@ -289,8 +289,8 @@ class Selection(Found[AnswerT]):
 
     @property
     def _counted(self) -> str:
-        kept = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        return f"{self._count:,} of {self._priced:,} configurations fit{kept}"
+        limits = f" and meet {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        return f"{self._count:,} of {self._priced:,} configurations fit{limits}"
 
     @property
     def _priced(self) -> int:
@@ -490,8 +490,8 @@ class Search(LayoutSelection[Estimate]):
     def _checked(self) -> tuple[str, ...]:
         """What is said of limits at percentiles: whether the best plan was confirmed by a simulation."""
         if not self.confirmations:
-            said = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
-            return (said,) if self.percentiles and self._count else ()
+            text = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
+            return (text,) if self.percentiles and self._count else ()
         last, count = self.confirmations[-1], len(self.confirmations)
         if last.met:
             more = f"; of {count - 1} better in closed form it missed them" if count > 1 else ""
@@ -505,7 +505,7 @@ class Search(LayoutSelection[Estimate]):
     def _together(self) -> float | None:
         """Tokens per second of the best plan of one pool: of its chip, or of all its copies within a power of the building."""
         if self._filling is not None:
-            return None if (room := self.within_power) is None else room["output_tokens_per_s"]
+            return None if (hall := self.within_power) is None else hall["output_tokens_per_s"]
         return None if self.best is None else float(self.best.tokens_per_second_per_chip or 0.0)
 
     # What is kept ----------------------------------------------------------------------------------------------------
@@ -517,16 +517,16 @@ class Search(LayoutSelection[Estimate]):
 
     def beating(self, rate: float) -> Estimate | None:
         """Return the best plan if it makes so many tokens/s at least; None if there is none. Of plans that make less few are estimated."""
-        kept = [each.place for each in self.confirmations if each.met]
-        place = kept[0] if kept else self._leader(rate)
+        accepted = [each.place for each in self.confirmations if each.met]
+        place = accepted[0] if accepted else self._leader(rate)
         if place is None:
             return None
         est = self.at(place)
         if not cast("float", est.tokens_per_second) >= rate:
             return None
-        held = f", with {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
-        said = f"configuration {short(est)}: {self._sought} of {self._priced:,} configurations{held}"
-        return est.noted([*self.notes, said, *self._checked])
+        limits_text = f", with {self._said(self._limited, ' and ', '<=')}" if self._limited else ""
+        headline = f"configuration {short(est)}: {self._sought} of {self._priced:,} configurations{limits_text}"
+        return est.noted([*self.notes, headline, *self._checked])
 
     def _leader(self, rate: float) -> int | None:
         """Return the place of the best plan that fits and keeps the limits, in closed form; None where all make less than a rate."""
@@ -601,8 +601,8 @@ class Search(LayoutSelection[Estimate]):
         place, better = self._nearest_of(mask, miss, rank=kind not in ("memory", "rate"))
         count = np.unique(self._layout[mask.any(axis=0)]).size
         est = self.at(place)
-        told = f"{missed(kind, est, self.percentiles)}, {short(est)}, {yields(est)}"
-        return Rejection(kind, reason, int(mask.sum()), count, est, better, told, lambda: records(est)[0])
+        text = f"{missed(kind, est, self.percentiles)}, {short(est)}, {yields(est)}"
+        return Rejection(kind, reason, int(mask.sum()), count, est, better, text, lambda: records(est)[0])
 
     @property
     def tried(self) -> int:
@@ -706,8 +706,8 @@ class Search(LayoutSelection[Estimate]):
     # Output ----------------------------------------------------------------------------------------------------
 
     def _objective_fields(self) -> Record:
-        room = self.within_power
-        return {"objective": self.objective} | ({} if room is None else {"within_power": dict(room)})
+        hall = self.within_power
+        return {"objective": self.objective} | ({} if hall is None else {"within_power": dict(hall)})
 
     def _groups(self) -> dict[str, list[dict[str, Any]]]:
         return {"frontier": records(self.frontier), "layouts": records(self.layouts)}
@@ -734,13 +734,13 @@ class Search(LayoutSelection[Estimate]):
             if "hall_power" in self.limits:
                 times += f", {show(float(measure(one, 'hall_power') or np.nan), WATT, 3)} of the building"
             near = f"; the nearest: {times}, {short(one)}, {yields(one)}" if one.fits else ""
-            said = f"NO CONFIGURATION {self._missing[0]}{near}"
+            first_line = f"NO CONFIGURATION {self._missing[0]}{near}"
         else:
-            said = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
-        parts = [headline(one), asked, "", said, *_spent(one), *self._checked]
-        room = self.within_power
-        if room is not None:
-            parts.append(_copies_in_words(room, self.limits["hall_power"]))
+            first_line = f"{self._sought}: {short(one)}, {yields(one)}, bound by {one.bound}{_surely(one)}"
+        parts = [headline(one), asked, "", first_line, *_spent(one), *self._checked]
+        hall = self.within_power
+        if hall is not None:
+            parts.append(_copies_in_words(hall, self.limits["hall_power"]))
         if self.frontier is not None and self.layouts is not None:
             front = table(self.frontier, spread(self.frontier, _MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
@@ -775,14 +775,14 @@ class Search(LayoutSelection[Estimate]):
         pair = None if self.frontier is None else self.frontier.interval("tokens_per_second_per_chip")
         at = np.flatnonzero(np.isin(self._edge, self._top[:1]))
         none = "" if self._count else f" (none {self._missing[0]})"
-        told = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
+        name = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
         title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
         if at.size:
             here = self._edge[at[0]]
             title = f"best: {figure(float(y[here]))} tokens/s per chip at {figure(float(x[here]))} per user\n{title}"
         curve: Curve = plots().Curve(
-            label or told,
+            label or name,
             title + (f"\nTTFT <= {show(limit, SECOND, 3)}" if limit else ""),
             x[self._edge], y[self._edge],
             None if pair is None else (pair[0] / y[self._edge], pair[1] / y[self._edge]),
@@ -847,9 +847,9 @@ class Splits(Selection[Pools]):
                 return first
             for start in range(1, part.size, _LOOKED):
                 some = part.select(slice(start, start + _LOOKED))
-                held = np.flatnonzero(self.holds(self._full(some)))
-                if held.size:
-                    return self._one(some, int(held[0]))
+                accepted = np.flatnonzero(self.holds(self._full(some)))
+                if accepted.size:
+                    return self._one(some, int(accepted[0]))
         return None
 
     @property
@@ -923,12 +923,12 @@ class Splits(Selection[Pools]):
         if not places.size:
             return None
         full = self._full(self._all.select(places))
-        held = np.flatnonzero(self.holds(full))
-        if not held.size:
+        accepted = np.flatnonzero(self.holds(full))
+        if not accepted.size:
             return None
         axes = (full.tokens_per_second_per_chip, full.tokens_per_second_per_user)
-        rate, speed = (np.asarray(each)[held] for each in axes)
-        return self._full(self._all.select(places[held[undominated(np.stack([rate, speed]))]]))
+        rate, speed = (np.asarray(each)[accepted] for each in axes)
+        return self._full(self._all.select(places[accepted[undominated(np.stack([rate, speed]))]]))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -1075,8 +1075,8 @@ class Splits(Selection[Pools]):
 
     def _made(self, best: Pools) -> float:
         """Tokens per second of the best plan: of its chip, or of all its copies within a power of the building."""
-        room = None if self._filling is None else self.within_power
-        return float(best.tokens_per_second_per_chip) if room is None else room["output_tokens_per_s"]
+        hall = None if self._filling is None else self.within_power
+        return float(best.tokens_per_second_per_chip) if hall is None else hall["output_tokens_per_s"]
 
     def record(self, together: float | None) -> Record:
         """Return what was found under the names of the machine-readable answer; units are in the names.
@@ -1084,12 +1084,12 @@ class Splits(Selection[Pools]):
         Args:
             together: tokens/s per chip of the best plan of one pool, or of its copies within a power; None where there is none.
         """
-        best, front, room = self.best, self.frontier, self.within_power
+        best, front, hall = self.best, self.frontier, self.within_power
         return {
             "plans": {"tried": self.tried, "accepted": int(self.accepted.sum())},
             "best": None if best is None else best.to_dict(),
             "over_one_pool": None if best is None or not together else self._made(best) / together,
-            **({} if room is None else {"within_power": dict(room)}),
+            **({} if hall is None else {"within_power": dict(hall)}),
             "frontier": [] if front is None else _pool_records(front),
             "rejected": [each.to_dict() for each in self.rejected],
         }
@@ -1107,8 +1107,8 @@ class Splits(Selection[Pools]):
         each = float(best.tokens_per_second_per_chip)
         times = "" if not together else f", {figure(self._made(best) / together, 3)} times those of one pool"
         chips = f"{float(best.prompts.chips):g} prefill chips and {float(best.answers.chips):g} decode chips"
-        room = self.within_power
-        copies = [] if room is None else [_copies_in_words(room, self.limits["hall_power"])]
+        hall = self.within_power
+        copies = [] if hall is None else [_copies_in_words(hall, self.limits["hall_power"])]
         best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s per chip{times}"
         ratio = f"in balance at {figure(float(best.balance), 3)} prefill chips per decode chip"
         every = _pool_records(front)
@@ -1246,8 +1246,8 @@ class TrainingSearch(LayoutSelection[Training]):
         out = [Rejection("rule", each.reason, each.plans, each.plans) for each in broken.values()]
         most = float(np.min(self._room))
         over = self._lawful & ~self._fits
-        said = f"weights, gradients, optimizer and activations exceed the {show(most, BYTE, 3)} of a chip"
-        groups = [("memory", over, said, self._memory)]
+        text = f"weights, gradients, optimizer and activations exceed the {show(most, BYTE, 3)} of a chip"
+        groups = [("memory", over, text, self._memory)]
         if "step_time" in self.limits:
             slow = self._fits & (self._over("step_time") > 1)
             groups.append(("step_time", slow, f"a step above {show(self.limits['step_time'], SECOND, 3)}", self._time))
@@ -1255,8 +1255,8 @@ class TrainingSearch(LayoutSelection[Training]):
             hot = self._fits & (self._over("hall_power") > 1)
             if "step_time" in self.limits:
                 hot = hot & (self._over("step_time") <= 1)
-            said = f"power of the building above {show(self.limits['hall_power'], WATT, 3)}"
-            groups.append(("hall_power", hot, said, self._metric("hall_power")))
+            text = f"power of the building above {show(self.limits['hall_power'], WATT, 3)}"
+            groups.append(("hall_power", hot, text, self._metric("hall_power")))
         return (*out, *(self._rejection(*group) for group in groups if group[1].any()))
 
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
@@ -1423,8 +1423,8 @@ class TrainingSearch(LayoutSelection[Training]):
 
 def _surely(est: Estimate | Training) -> str:
     """Return how surely a plan fits, where that is not sure, behind a comma."""
-    said = fitting(float(est.fits_probability))
-    return f", {said}" if said else ""
+    chance = fitting(float(est.fits_probability))
+    return f", {chance}" if chance else ""
 
 
 def _time(est: Training) -> str:

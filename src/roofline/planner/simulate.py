@@ -203,7 +203,7 @@ def _served(
     policy = policy_of(profile.engine, **part(words, SchedulerWords))
     pool = partial(_lanes, question, policy=policy, record=record, hash_block=asked.hash_block)
     host = part(words, HostWords)
-    lanes, error, reasons, said = pool(rack, layout, profile, host=HostWords() if apart else host)
+    lanes, error, reasons, remarks = pool(rack, layout, profile, host=HostWords() if apart else host)
     service = Service(lanes, policy, record, front=float(profile.engine.front))
     chips_used, reads = est.chips, None
     reading: Layout | None = None
@@ -217,7 +217,7 @@ def _served(
         alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
-        service.lanes, read_error, why, said = pool(
+        service.lanes, read_error, why, remarks = pool(
             alone.system, reading, alone.calibration, host=host, first=len(lanes), only_prompts=True
         )
         error = max(error, read_error)
@@ -237,7 +237,7 @@ def _served(
     return Simulation(
         known, rack, layout, repr(asked).strip("<>").removeprefix("Trace "), attrs.asdict(policy),
         instances=len(service.lanes) + len(service.decoders), chips=float(chips_used), limits=limits, slo=one.slo, table_error=error,
-        estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons, remarks=(*said, *(est.choices if rule is None else ())),
+        estimate=est, prefill_layout=reading, prefill_system=reads, reasons=reasons, remarks=(*remarks, *(est.choices if rule is None else ())),
         fleet=None if service.fleet is None else recorded(service.fleet, each, record.end), **_recorded(record),
     )  # fmt: skip
 
@@ -288,8 +288,8 @@ def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
     )  # fmt: skip
     two = fewest_in_pools(simulated, rack, list(pairs))
     if two is None or (alone.meets and alone.chips <= two.chips):
-        told = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
-        return attrs.evolve(alone, remarks=(alone.remarks[0], told, *alone.remarks[1:]))
+        in_pools = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
+        return attrs.evolve(alone, remarks=(alone.remarks[0], in_pools, *alone.remarks[1:]))
     return attrs.evolve(two, remarks=(two.remarks[0], f"one pool: {alone.remarks[0]}", *two.remarks[1:]))
 
 
@@ -390,7 +390,7 @@ def cache_of(
         )  # fmt: skip
         return memory, capacity
 
-    (one, room), (longer, _), (two, _) = filled(short, 1.0), filled(whole, 1.0), filled(short, 2.0)
+    (one, capacity_bytes), (longer, _), (two, _) = filled(short, 1.0), filled(whole, 1.0), filled(short, 2.0)
     lanes = float(layout.pp)
     slope = max(
         float(longer.kv_cache - one.kv_cache) / lanes / (whole - short),
@@ -399,7 +399,7 @@ def cache_of(
     )
     working = max(float(two.activations - one.activations) / lanes, 0.0)
     seat = max(float(one.kv_cache) / lanes - slope * short, 0.0) + working
-    free = float(room - one.weights - one.activations - one.runtime) + working * lanes
+    free = float(capacity_bytes - one.weights - one.activations - one.runtime) + working * lanes
     return free / slope / lanes, seat / slope, slope
 
 
@@ -414,7 +414,7 @@ def _lanes(
     ranks = int(layout.dp)
     chunk = float(chunk_of(question, layout, profile.engine))
     capacity, seat, token = cache_of(question, system, layout, profile, chunk)
-    tier, told = host_tier(
+    tier, remark = host_tier(
         host.get("host_cache"),
         host.get("host_bandwidth"),
         system,
@@ -440,7 +440,7 @@ def _lanes(
         )
         for i in range(count)
     ]  # fmt: skip
-    return lanes, times.error, tuple(reasons), (told,) if told else ()
+    return lanes, times.error, tuple(reasons), (remark,) if remark else ()
 
 
 def _sent(

@@ -50,19 +50,19 @@ def drawn(
         "input": float(question.input), "output": float(question.output), "prefix": int(question.cached), "variation": varied,
         "lengths_are": ("lognormal" if varied > 0 else "fixed") if lengths is None else lengths, "seed": seed,
     }  # fmt: skip
-    told = f"drawn, {words['input']:,.0f} tokens in, {words['output']:,.0f} out"
+    title = f"drawn, {words['input']:,.0f} tokens in, {words['output']:,.0f} out"
     if question.concurrency is None:
         rate = float(question.rate or 0.0)
         if swing is not None:
             taken = {name: words[name] for name in ("input", "output", "lengths_are", "variation", "seed")}
             day = attrs.evolve(
                 Trace.daily(rate, swing=swing, **taken),
-                name=f"{told}, {rate:,.4g} requests/s with a daily swing of {swing:.0%}",
+                name=f"{title}, {rate:,.4g} requests/s with a daily swing of {swing:.0%}",
             )
             return day if requests is None else day.first(requests)
         made = Trace.poisson(rate, DRAWN if requests is None else requests, burstiness=burstiness, **words)
-        return attrs.evolve(made, name=f"{told}, {rate:,.4g} requests/s")
+        return attrs.evolve(made, name=f"{title}, {rate:,.4g} requests/s")
     flying = max(round(float(question.concurrency)), 1)
     turns = _TURNS if slots is None else float(slots)
     looped = Trace.closed(flying, max(round(turns * flying), 1) if requests is None else requests, **words)
-    return attrs.evolve(looped, name=told)
+    return attrs.evolve(looped, name=title)

@@ -126,16 +126,16 @@ def splits_under(
     Raises:
         QuestionError: a degree that has no meaning, or no such sharding.
     """
-    held: Any = {name: one(name, value) for name, value in degrees_of(words).items()}
-    Layout(**held)  # which says what a degree must be
+    degrees: Any = {name: one(name, value) for name, value in degrees_of(words).items()}
+    Layout(**degrees)  # which says what a degree must be
     parallel = words.get("sequence_parallel")
     structure = chosen_words(chosen.get("recompute"), words.get("sharding"), words.get("schedule"))
     micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
 
     def under(question: TrainStep, rack: System, profile: Calibration, others: int | None) -> list[Split]:
-        ranks = ranks_for(rack, chips, held) if others is None else ranks_of(rack, others)
+        ranks = ranks_for(rack, chips, degrees) if others is None else ranks_of(rack, others)
         return priced(
-            question, rack, profile, ranks=ranks, given=held, words=structure, micro_batches=micro,
+            question, rack, profile, ranks=ranks, given=degrees, words=structure, micro_batches=micro,
             sequence_parallel=parallel, progress=progress,
         )  # fmt: skip
 
@@ -153,12 +153,12 @@ def asked(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainS
     Raises:
         QuestionError: a word that a step does not know, or one that is missing.
     """
-    dtype, held = words.get("dtype"), given(**part(words, ExecutionWords))
+    dtype, execution = words.get("dtype"), given(**part(words, ExecutionWords))
     words = rest(words, LaidStepWords, ExecutionWords)
     if isinstance(what, TrainStep):
-        if words or held:
+        if words or execution:
             rule = f"the {type(what).__name__} already says it all"
-            raise QuestionError(fault("words", (*words, *held), rule))
+            raise QuestionError(fault("words", (*words, *execution), rule))
         return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype)), {
             "recompute": what.recompute,
             "micro_batch": what.micro_batch,
@@ -169,8 +169,8 @@ def asked(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainS
             raise QuestionError(fault("keyword", word, "is no keyword of training", near(word, known, "words")))
     if "global_batch" not in words:
         raise QuestionError("global_batch: is missing; give the sequences of a step, such as global_batch=1024")
-    own: Any = held
-    return TrainStep(catalog.model(what, dtype=dtype), **words, **own), held
+    own: Any = execution
+    return TrainStep(catalog.model(what, dtype=dtype), **words, **own), execution
 
 
 def accumulated(question: TrainStep, profile: Calibration, *, given: bool) -> TrainStep:

@@ -150,11 +150,11 @@ def laid(
     dp = ranks / (tp * cp * pp)
     whole = (dp >= 1) & (np.floor(dp) == dp) & (dp == given.get("dp", dp))
     if not whole.any():
-        told = " ".join(f"{name}={value:g}" for name, value in given.items())
+        degrees = " ".join(f"{name}={value:g}" for name, value in given.items())
         raise QuestionError(
             fault(
                 "layout",
-                told,
+                degrees,
                 f"no such split of {ranks} ranks",
                 "tp * cp * pp * dp must be the ranks; give other degrees, or chips",
             )
@@ -224,15 +224,15 @@ def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
     worst: tuple[float, Rule] | None = None
     for each in splits:
         for law in each.plans.rules:
-            kept = float(np.mean(np.broadcast_to(law.ok, each.whole.shape)[each.whole]))
-            if kept < 1 and (worst is None or kept < worst[0]):
-                worst = kept, law
+            passing = float(np.mean(np.broadcast_to(law.ok, each.whole.shape)[each.whole]))
+            if passing < 1 and (worst is None or passing < worst[0]):
+                worst = passing, law
     reason = worst[1].reason if worst else "nothing was tried"
     for name, value in given.items():
         if worst and worst[1].degree == name:
             raise QuestionError(f"{name}={value:g}: {reason}")
-    told = "".join(f" {name}={value:g}" for name, value in given.items())
-    raise QuestionError(f"layout{' with' + told if told else ''}: {reason}")
+    degrees = "".join(f" {name}={value:g}" for name, value in given.items())
+    raise QuestionError(f"layout{' with' + degrees if degrees else ''}: {reason}")
 
 
 def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
@@ -260,8 +260,8 @@ def plain(plans: Training, *index: int) -> Training:
     """Return the answer for one of the plans with its layout as people say it: no expert degrees without experts, no tokens to share."""
     question, system, layout, calibration = plans.asked_at(*index)
     etp = layout.etp if question.model.experts and layout.etp != layout.tp else None
-    said = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
-    found = cast("Training", plans.again(question, system, said, calibration))
+    stated = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))
+    found = cast("Training", plans.again(question, system, stated, calibration))
     return attrs.evolve(found, choices=plans.choices)
 
 

@@ -85,5 +85,5 @@ def _draw(ax: Any, sim: Any) -> None:
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     handles = [*ax.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 3)
-    told = "; ".join(fleet.lines())
-    paper.tell(ax, "fleet", f"Autoscaling: {title}. {told}.")
+    text = "; ".join(fleet.lines())
+    paper.tell(ax, "fleet", f"Autoscaling: {title}. {text}.")

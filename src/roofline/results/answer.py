@@ -380,8 +380,8 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     @property
     def laws(self) -> tuple[Rule, ...]:
         """Every condition on the layout: the rules, then that the fullest chip holds its part."""
-        held = Rule("memory", self.memory.total <= self.capacity, "does not fit into the memory of a chip")
-        return (*self.rules, held)
+        memory = Rule("memory", self.memory.total <= self.capacity, "does not fit into the memory of a chip")
+        return (*self.rules, memory)
 
     @property
     def fullest(self) -> Bytes:

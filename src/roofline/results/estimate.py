@@ -20,7 +20,7 @@ from roofline.physics.spans import Span
 from roofline.results import aiperf, intervals, records
 from roofline.results.answer import LayoutAnswer, times_in_words
 from roofline.results.explain import tree
-from roofline.results.limits import Limit, all_kept
+from roofline.results.limits import Limit, all_met
 from roofline.workload.questions import Question, Serve
 
 
@@ -189,7 +189,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
     @property
     def meets(self) -> Mask:
         """Where it fits and keeps the limits that were asked, as closed forms have it."""
-        return self.fits & all_kept(self.limits, self)
+        return self.fits & all_met(self.limits, self)
 
     def _like(self, found: LayoutAnswer[Question, Footprint]) -> Estimate:
         """Return the answer at other points with what was chosen and asked for this one."""

@@ -75,7 +75,7 @@ class Limit:
         }  # fmt: skip
 
 
-def all_kept(limits: Iterable[Limit], est: Any) -> Mask:
+def all_met(limits: Iterable[Limit], est: Any) -> Mask:
     """Return where the closed form of an answer keeps every one of some limits."""
     out: Mask = True
     for each in limits:

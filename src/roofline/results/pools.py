@@ -354,8 +354,8 @@ class Pools(Derived):
     def laws(self) -> tuple[Rule, ...]:
         """Every condition on both pools, the prefill pool's first: those of its layout, that its chips hold their part, those of both."""
         enough = self.answers.max_concurrency >= 1
-        held = Rule("memory", enough, "weights, and the cache of one request, exceed the memory of a chip")
-        pools = (("prefill", self.prompts.laws), ("decode", (*self.answers.rules, held)))
+        memory = Rule("memory", enough, "weights, and the cache of one request, exceed the memory of a chip")
+        pools = (("prefill", self.prompts.laws), ("decode", (*self.answers.rules, memory)))
         own = (rule.of_pool(name) for name, rules in pools for rule in rules)
         return (*own, *self.rules)
 

@@ -63,6 +63,6 @@ def command(question: Serve, system: System, layout: Layout, engine: Engine) -> 
         ("draft-tokens", q.draft_tokens, 0.0), ("accept-length", q.accept_length, 1.0),
     ]  # fmt: skip
     stack = f" --engine {engine.stack}" if engine.stack else ""
-    said = [f"--{name} {figure(float(np.ravel(value)[0]), 6).replace(',', '')}" for name, value, usual in words
+    flags = [f"--{name} {figure(float(np.ravel(value)[0]), 6).replace(',', '')}" for name, value, usual in words
             if value is not None and float(np.ravel(value)[0]) != usual]  # fmt: skip
-    return f"roofline simulate {q.model.name} --system {system.name}{stack} {' '.join(said)}"
+    return f"roofline simulate {q.model.name} --system {system.name}{stack} {' '.join(flags)}"

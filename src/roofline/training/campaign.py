@@ -94,26 +94,26 @@ def campaign(
     asked = _tokens(tokens)
     bounds: tuple[Seconds, Seconds] | None = None
     if mtbf is None:
-        told = known.failures(chip)
-        facts.append(told)
-        each, bounds = reliability.together(told.value, chips), _bounds(known.facts, chips)
-        whose = f"no record of {chip}: " if told.path.endswith(OTHER) else ""
-        remarks.append(f"{whose}a chip fails once in {told.text} ({told.source.title}); give mtbf of the run")
+        failures = known.failures(chip)
+        facts.append(failures)
+        each, bounds = reliability.together(failures.value, chips), _bounds(known.facts, chips)
+        whose = f"no record of {chip}: " if failures.path.endswith(OTHER) else ""
+        remarks.append(f"{whose}a chip fails once in {failures.text} ({failures.source.title}); give mtbf of the run")
     else:
         each = _endless("mtbf", _quantity("mtbf", mtbf, SECOND))
     if storage is None:
-        told = fact("storage")
-        rate = told.value * chips
-        remarks.append(f"storage takes in {told.text} for each chip ({told.source.title})")
+        failures = fact("storage")
+        rate = failures.value * chips
+        remarks.append(f"storage takes in {failures.text} for each chip ({failures.source.title})")
     else:
         rate = _above("storage", _quantity("storage", storage, BYTE_RATE))
     written = saved(training.question) / rate
     paused = written if checkpoint is None else _from("checkpoint", _quantity("checkpoint", checkpoint, SECOND))
     written = larger(written, paused)
     if restart is None:
-        told = fact("restart")
-        again: Num = told.value
-        remarks.append(f"a restart takes {told.text} ({told.source.title}), and the loading of a checkpoint")
+        failures = fact("restart")
+        again: Num = failures.value
+        remarks.append(f"a restart takes {failures.text} ({failures.source.title}), and the loading of a checkpoint")
     else:
         again = _from("restart", _quantity("restart", restart, SECOND))
     again = again + saved(training.question) / rate
@@ -127,9 +127,9 @@ def campaign(
         rule = f"is shorter than a step, or than the {show(float(np.max(written)), SECOND, 3)} until a checkpoint is written"
         raise QuestionError(fault("interval", interval, rule, "save less often"))
     if pue is None:
-        told = fact("pue")
-        building: Num = told.value
-        remarks.append(f"the building draws {told.text} times what its machines do; give pue")
+        failures = fact("pue")
+        building: Num = failures.value
+        remarks.append(f"the building draws {failures.text} times what its machines do; give pue")
     else:
         building = number(pue, "pue")
         refuse("pue", building, 1.0, 10.0)

@@ -227,11 +227,11 @@ def _shared(
         yield evolve(message, phase=_PHASES[phase]), count, part
     if layout.sharding != "zero3":
         return
-    for held, name, there in zip(own, ("weights", "experts"), (True, bool(model.experts)), strict=True):
+    for stored, name, there in zip(own, ("weights", "experts"), (True, bool(model.experts)), strict=True):
         if not there:
             continue
         gathered = Message(
-            f"gather {name}", "all_gather", WEIGHT * held.weights / count, held.shards, held.stride, module="data",
+            f"gather {name}", "all_gather", WEIGHT * stored.weights / count, stored.shards, stored.stride, module="data",
             phase=_PHASES[phase],
         )  # fmt: skip
         if phase != "weights":

@@ -140,9 +140,9 @@ def played(
     step = after("step", (*punctual, Span("stragglers", late, cost=Cost(late, latency=late))))
     table = _EXCHANGED * question.model.vocab * question.model.hidden / layout.tp * (question.task != "lora")
     activations = _activations(layout, one, over.in_flight, question.model.depth, table)
-    kept = states(question, layout, activations * (1 - question.offload), scattered=f.scattered, kept=f.states)
+    stored = states(question, layout, activations * (1 - question.offload), scattered=f.scattered, kept=f.states)
     twice = copies(question.model, layout) if layout.schedule in PAIRED else over.copies
-    memory = evolve(kept, weights=kept.weights * twice, gradients=kept.gradients * twice)
+    memory = evolve(stored, weights=stored.weights * twice, gradients=stored.gradients * twice)
     n = placed(system, layout)
     # Each chunk of a micro-batch sends there and back.
     hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - left
@@ -278,9 +278,9 @@ def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: F
     moved: Num = 0.0
     each = question.gradient_bytes
     for group in own:
-        kept = group.weights if layout.sharding == "none" else group.weights / group.shards
+        updated = group.weights if layout.sharding == "none" else group.weights / group.shards
         local = group.weights / group.shards if layout.sharding in ("zero2", "zero3") else group.weights
-        moved = moved + (_UPDATED + 2 * each) * kept + each * local
+        moved = moved + (_UPDATED + 2 * each) * updated + each * local
     if question.task == "lora":
         moved = 0.0 * moved
     return Op("optimizer", "elementwise", p.sixteen, flops=0.0, bytes=moved, launches=4.0, phase="optimizer")
