@@ -41,7 +41,7 @@ class Autoscale:
     Attributes:
         least: replicas at least, and at the beginning.
         most: replicas at most.
-        metric: load that is held against the target, one of :data:`METRICS`.
+        metric: load that is compared with the target: ``in_flight``, ``waiting`` or ``cache``.
         target: load of a replica that is aimed at; None for what closed forms propose (requests in flight), or 0.7 of the cache.
         start: time from the decision to a replica that serves, s; None for what its weights take to load, and the engine to start.
         period: time between two decisions, s.
