@@ -244,7 +244,10 @@ def test_a_reader_that_leaves_is_no_failure(words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_standard_error_changes_no_status():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_error_changes_no_status(unbuffered):
+    """Whether the line fails as it is written, or stays in a buffer until the interpreter ends."""
     with Path("/dev/full").open("w") as full:
         words = [sys.executable, "-m", "roofline", "estimate", "no-such-model", "-s", "dgx-h100"]
-        assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, check=False).returncode == 2
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, check=False, env=env).returncode == 2

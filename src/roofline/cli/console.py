@@ -9,7 +9,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, cast
 
@@ -60,8 +60,11 @@ def say(
 
 def note(message: str) -> None:
     """Print a line of prose to standard error, where that can be written to."""
-    with suppress(OSError, ValueError):  # a disk that is full, a reader that has gone, a stream that was closed
+    try:
         _print(message, sys.stderr)
+    except (OSError, ValueError):  # a disk that is full, a reader that has gone, a stream that was closed
+        # What its buffer still holds would fail again, and change the status, when the interpreter ends.
+        sys.stderr = None
 
 
 class Warned(logging.Handler):
