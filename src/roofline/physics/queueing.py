@@ -303,10 +303,10 @@ def _batched(
     spread = each * each * x + fixed * none * (fixed * (1 - none) + 2 * each * x)
     follow = smaller(rate * fixed * none + load, _ALWAYS)
     squared = mean * mean + coming * spread / (1 - follow * follow)
-    shared = busy * squared / (2 * mean) * (1 + 2 * load)
+    shared = squared / (2 * mean) * (1 + 2 * load)
     idle = np.exp(-rate * c.gaps * decode)
     if not some(idle > _RARE):
-        return cast("Num", shared)
+        return cast("Num", busy * shared)
     start = decode + fixed
     k: Num = 1.0
     for _ in range(_FEW_ROUNDS):
