@@ -518,7 +518,7 @@ they are held back until all have some, as TensorRT-LLM does (`gathered`).
 
 The third is how one pool passes prompts. A step with prompts that no graph has captured is bound by the host's launches, some 1,500 of
 them for DeepSeek-R1; tuned launches on Blackwell capture such steps too, cut at attention (InferenceX, dsr1_fp8_b200_trt.sh and dsr1_fp4_b200_trt.sh:
-enable_piecewise_cuda_graph). DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 37 % more tokens/s a chip than one
+enable_piecewise_cuda_graph). DeepSeek-R1, nvfp4, on GB200 NVL72 under TensorRT-LLM, tuned, at 50 ms: two pools make 37 % more tokens/s per chip than one
 at 1,024 tokens in and out without drafts (70 % where steps with prompts are launched kernel by kernel), 15 % more with one draft token; 92 and 35 % more at
 8,192 in. Published pairs of runs gain -18 to +57 %; their drafts are not recorded. At 20 ms it is 65 to 350 %, as one pool can hardly
 pass prompts of thousands of tokens within the limit.

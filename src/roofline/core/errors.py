@@ -105,6 +105,10 @@ def near(name: str, names: Iterable[str], what: str = "") -> str:
 
 
 def unknown(what: str, name: str, names: Iterable[str], remedy: str = "") -> UnknownNameError:
-    """Return the error for a name that is not among ``names``."""
-    hint = near(name, names, f"{what}s")
+    """Return the error for a name that is not among ``names``.
+
+    >>> str(unknown("library", "foo", ["cann"]))
+    "library='foo': no such library; known libraries: cann"
+    """
+    hint = near(name, names, f"{what[:-1]}ies" if what.endswith("ry") else f"{what}s")
     return UnknownNameError(fault(what, name, f"no such {what}", f"{hint}{'; ' + remedy if remedy else ''}"))

@@ -130,7 +130,7 @@ class PostTraining(Displayed):
         where = "on chips apart" if self.apart else "on the same chips"
         span = f"80 % within {' - '.join(show(each, SECOND, 3) for each in self.interval())}"
         head = f"{self.rollout.model.name} on {self.chips:,.0f} chips of {self.training.system.name}, rollout and training {where}"
-        text = f"{float(self.responses):,.0f} responses, {self.tokens / MILLION:,.2f} M tokens; {self.tokens_per_second_per_chip:,.0f} tokens/s a chip"
+        text = f"{float(self.responses):,.0f} responses, {self.tokens / MILLION:,.2f} M tokens; {self.tokens_per_second_per_chip:,.0f} tokens/s per chip"
         return "\n".join(
             [
                 head,
