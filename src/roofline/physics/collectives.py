@@ -567,9 +567,8 @@ class _Way:
         return total if self.open is True else pick(self.open, total, np.inf)
 
 
-@remembered(256)
 def _ways(
-    collective: str, shape: tuple[Count, ...], tiers: tuple[Tier, ...], calibration: Calibration
+    tiers: tuple[Tier, ...], calibration: Calibration, collective: str, shape: tuple[Count, ...]
 ) -> tuple[tuple[Climb, ...], tuple[_Way, ...]]:
     """Return the climbs of a group, and the ways that a message of any size can go.
 
@@ -618,41 +617,68 @@ def _ways(
     return tuple(climbs), tuple(out)
 
 
-def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
-    """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
+class Links:
+    """The tiers of a system under a profile: the ways of a group are worked out once for messages of all sizes."""
 
-    A group of one, or an empty buffer, costs nothing.
+    __slots__ = ("_ways",)
+
+    def __init__(self, tiers: tuple[Tier, ...], calibration: Calibration) -> None:
+        if not tiers:
+            raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
+        self._ways = remembered(256)(partial(_ways, tiers, calibration))
+
+    def price(self, message: Message, ways: Sequence[str] | None = None) -> Cost:
+        """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
+
+        A group of one, or an empty buffer, costs nothing.
+
+        Raises:
+            UnknownNameError: no such collective.
+        """
+        m = message
+        climbs, every = self._ways(m.collective, (m.group, m.stride, m.copies, m.groups, m.among))
+        allowed = every if ways is None else tuple(way for way in every if way.name in ways)
+        root = np.sqrt(m.size)
+        time: Num = np.inf
+        latency: Num = 0.0
+        for i, way in enumerate(allowed):
+            cost = way.time(m, root)
+            if i == 0:
+                time, latency = cost, way.fixed
+                continue
+            better = cost < time
+            time, latency = smaller(cost, time), pick(better, way.fixed, latency)
+        network = time - latency
+        if not any(way.open is True for way in allowed):
+            shut = np.logical_not(time < np.inf)
+            network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
+        empty = np.logical_or(m.group <= 1, m.size <= 0)
+        if some(empty):
+            sent = np.logical_not(empty) * 1.0
+            time, network, latency = sent * time, sent * network, sent * latency
+        return Cost(
+            time=time, network=network, latency=latency, error=partial(_wrong, m, climbs, allowed),
+            ways=partial(_taken, m, allowed),
+        )  # fmt: skip
+
+
+@remembered(64)
+def links(tiers: tuple[Tier, ...], calibration: Calibration) -> Links:
+    """Return the tiers of a system under a profile.
+
+    Raises:
+        QuestionError: no tiers.
+    """
+    return Links(tiers, calibration)
+
+
+def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
+    """Return the time of a message over some tiers, as :meth:`Links.price` does.
 
     Raises:
         UnknownNameError: no such collective. QuestionError: no tiers.
     """
-    if not tiers:
-        raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
-    m = message
-    climbs, every = _ways(m.collective, (m.group, m.stride, m.copies, m.groups, m.among), tuple(tiers), calibration)
-    allowed = every if ways is None else tuple(way for way in every if way.name in ways)
-    root = np.sqrt(m.size)
-    time: Num = np.inf
-    latency: Num = 0.0
-    for i, way in enumerate(allowed):
-        cost = way.time(m, root)
-        if i == 0:
-            time, latency = cost, way.fixed
-            continue
-        better = cost < time
-        time, latency = smaller(cost, time), pick(better, way.fixed, latency)
-    network = time - latency
-    if not any(way.open is True for way in allowed):
-        shut = np.logical_not(time < np.inf)
-        network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
-    empty = np.logical_or(m.group <= 1, m.size <= 0)
-    if some(empty):
-        sent = np.logical_not(empty) * 1.0
-        time, network, latency = sent * time, sent * network, sent * latency
-    return Cost(
-        time=time, network=network, latency=latency, error=partial(_wrong, m, climbs, allowed),
-        ways=partial(_taken, m, allowed),
-    )  # fmt: skip
+    return links(tuple(tiers), calibration).price(message, ways)
 
 
 def _taken(message: Message, ways: Sequence[_Way]) -> dict[str, Seconds]:

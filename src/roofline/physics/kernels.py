@@ -28,7 +28,7 @@ from roofline.hardware.hardware import Chip
 from roofline.operators.operations import Op
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Cost:
     """A time and what it consists of, on the resources it keeps busy.
 
@@ -58,6 +58,18 @@ class Cost:
     def ways(self) -> Mapping[str, Seconds]:
         """The ways considered and their times, where there was a choice."""
         return self._ways() if callable(self._ways) else self._ways
+
+    def sent_in_part(self, part: Ratio) -> Cost:
+        """Return the cost of a message of whose time a part is seen."""
+        return Cost(
+            self.time * part,
+            self.compute,
+            self.memory,
+            self.network * part,
+            self.latency * part,
+            self._error,
+            self._ways,
+        )
 
     @property
     def overlapped(self) -> Seconds:
