@@ -14,7 +14,7 @@ from roofline.core.arrays import bare
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
-_SMALL = 512
+_SMALL = 1024
 """Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
 
 

@@ -177,7 +177,7 @@ _HOST_ERROR: Final = 0.5
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
-    span, yields = _decoding(question, system, layout, calibration), yielded(question)
+    span, yields = decode_step(question, system, layout, calibration), yielded(question)
     tpot = span.time / yields
     new = question.draft_tokens + 1
     memory, capacity, most = filled(question, system, layout, calibration)
@@ -192,14 +192,10 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
     )  # fmt: skip
 
 
-def _decoding(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Span:
+def decode_step(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Span:
+    """Return a decode step alone: :func:`decode` without memory and rules."""
     served = question.served * question.batch / (layout.replicas * layout.pp)
     return step(question, system, layout, calibration, served)
-
-
-def token_time(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Seconds:
-    """Return the time per token of a decode step alone: the TPOT of :func:`decode`."""
-    return _decoding(question, system, layout, calibration).time / yielded(question)
 
 
 def filled(

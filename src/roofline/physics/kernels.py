@@ -36,18 +36,25 @@ class Cost:
         time: the priced time.
         compute: time that computing needs alone, at the fraction of the peak that is reached.
         memory: time that memory traffic needs alone, at the fraction of the bandwidth that is reached.
-        network: time that the network needs alone, at the fraction of the bandwidth that is reached; of a message,
-            all but its fixed time.
-        latency: fixed time, when no resource is busy.
     """
 
     time: Seconds
     compute: Seconds = 0.0
     memory: Seconds = 0.0
-    network: Seconds = 0.0
-    latency: Seconds = 0.0
+    _network: Seconds | Callable[[], Seconds] = field(default=0.0, repr=False)
+    _latency: Seconds | Callable[[], Seconds] = field(default=0.0, repr=False)
     _error: Ratio | Callable[[], Ratio] = field(default=0.0, repr=False)
     _ways: Mapping[str, Seconds] | Callable[[], Mapping[str, Seconds]] = field(factory=dict, repr=False)
+
+    @property
+    def network(self) -> Seconds:
+        """Time that the network needs alone, at the fraction of the bandwidth that is reached; of a message, all but its fixed time."""
+        return self._network() if callable(self._network) else self._network
+
+    @property
+    def latency(self) -> Seconds:
+        """Fixed time, when no resource is busy; of a message worked out where it is asked for."""
+        return self._latency() if callable(self._latency) else self._latency
 
     @property
     def error(self) -> Ratio:
@@ -62,14 +69,9 @@ class Cost:
     def sent_in_part(self, part: Ratio) -> Cost:
         """Return the cost of a message of whose time a part is seen."""
         return Cost(
-            self.time * part,
-            self.compute,
-            self.memory,
-            self.network * part,
-            self.latency * part,
-            self._error,
-            self._ways,
-        )
+            self.time * part, self.compute, self.memory, lambda: self.network * part, lambda: self.latency * part,
+            self._error, self._ways,
+        )  # fmt: skip
 
     @property
     def overlapped(self) -> Seconds:
@@ -185,7 +187,7 @@ class Kernels:
         products, tile = op.flops, self._calibration.tile * self._chip.tile
         if op.kernel == "gemm" and some(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
-            products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
+            products = products * larger(share(tile, op.rows), 1.0)
         products = products / of.compute
         compute = products if of.scores is None else norm(products, op.scores / of.scores, _SOFTMAX)
         memory, around = op.bytes / of.memory, staging / of.staging

@@ -15,7 +15,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.remember import Later
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import decode, prefill, token_time
+from roofline.inference.passes import decode, decode_step, prefill
 from roofline.inference.service import serve
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import Footprint
@@ -24,7 +24,7 @@ from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.training.step import passes, played
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
+from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep, yielded
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
@@ -232,8 +232,8 @@ def stepping(
     """
     out = np.empty(which.size)
     for some, place, ours in _tables(which, TABLE):
-        tpot = token_time(attrs.evolve(question, batch=batch[place]), system, layouts.select(some), calibration)
-        out[place[ours]] = np.broadcast_to(tpot, place.shape)[ours]
+        span = decode_step(attrs.evolve(question, batch=batch[place]), system, layouts.select(some), calibration)
+        out[place[ours]] = np.broadcast_to(span.time / yielded(question), place.shape)[ours]
     return out
 
 
