@@ -187,7 +187,7 @@ class Kernels:
         products, tile = op.flops, self._calibration.tile * self._chip.tile
         if op.kernel == "gemm" and some(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
-            products = products * larger(share(tile, op.rows), 1.0)
+            products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
         products = products / of.compute
         compute = products if of.scores is None else norm(products, op.scores / of.scores, _SOFTMAX)
         memory, around = op.bytes / of.memory, staging / of.staging
