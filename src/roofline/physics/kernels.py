@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from attrs import field, frozen
@@ -69,7 +70,7 @@ class Cost:
     def sent_in_part(self, part: Ratio) -> Cost:
         """Return the cost of a message of whose time a part is seen."""
         return Cost(
-            self.time * part, self.compute, self.memory, lambda: self.network * part, lambda: self.latency * part,
+            self.time * part, self.compute, self.memory, partial(_in_part, self, "network", part), partial(_in_part, self, "latency", part),
             self._error, self._ways,
         )  # fmt: skip
 
@@ -82,6 +83,11 @@ class Cost:
     def serial(self) -> Seconds:
         """Time if the resources worked in turn: latency plus the sum."""
         return self.latency + self.compute + self.memory + self.network
+
+
+def _in_part(cost: Cost, name: str, part: Ratio) -> Seconds:
+    whole: Seconds = getattr(cost, name)
+    return whole * part
 
 
 def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:

@@ -31,11 +31,11 @@ from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, Flow, m
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
-from roofline.physics.spans import Span, after, leaf
+from roofline.physics.spans import Span, after, leaf, seen_in_part
 from roofline.physics.stragglers import slowdown
 from roofline.results.energy import demanded
 from roofline.results.training import Training
-from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
+from roofline.training.microbatch import MicroBatch, Price, behind, micro
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 

@@ -6,12 +6,10 @@ rope_dim`` wide and all heads read the same cached latent.
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from roofline.core.arrays import ceil, pick, share
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mla
-from roofline.operators.operations import Op, Operation
+from roofline.operators.operations import Op, Operation, altered
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -148,7 +146,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
     expand = gemm(p, "expand kv", keys, values, tokens=tokens, role="up")
     # Context-parallel ranks exchange latents, and each expands what it got.
     own = pick(p.layout.cp > 1, share(s.new, s.past + s.new), 1.0)
-    return evolve(expand, useful=expand.useful * own), attention
+    return altered(expand, useful=expand.useful * own), attention
 
 
 def operations(a: Mla, p: Flow) -> tuple[Operation, ...]:

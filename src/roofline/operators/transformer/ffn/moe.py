@@ -15,7 +15,7 @@ from attrs import evolve
 from roofline.core.arrays import ceil, expected_distinct, larger, pick, share, smaller
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.models.architecture import Dense, Moe
-from roofline.operators.operations import Message, Op, Operation
+from roofline.operators.operations import Message, Op, Operation, altered
 from roofline.operators.transformer.ffn import dense
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, gemm, norms, reduced
 
@@ -229,6 +229,6 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         ),
         (
             Message("expert scatter", "reduce_scatter", gathered * back, layout.etp, module="experts"),
-            evolve(there, name="combine", collective="combine", size=sent * back),
+            altered(there, name="combine", collective="combine", size=sent * back),
         ),
     )
