@@ -265,6 +265,7 @@ def root(function: Callable[[Num], Num], low: Num, high: Num) -> Num:
     >>> round(float(root(lambda x: x * x - 2, 0.0, 2.0)), 12)
     1.414213562373
     """
+    middle: Num = low
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         below = function(middle) < 0

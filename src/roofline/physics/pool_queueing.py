@@ -172,7 +172,8 @@ class Round:
         """
         ours = self.lanes
         apart = np.sqrt(each * (self.variation / np.sqrt(np.pi) + self.variation * self.variation))
-        return (larger(each - share(rest, ours.each), 0.0) + apart) * ours.each + ours.full / 2
+        left = larger(each - share(rest, ours.each), 0.0)
+        return (left + cast("Num", apart)) * ours.each + ours.full / 2
 
     def _closed(self, requests: Count) -> Turn:
         ours, others = self.lanes, larger(requests - 1, 0.0)
