@@ -20,7 +20,7 @@ from roofline.cli import app, console
 from roofline.inference.service import cadence
 from roofline.planner import candidates, survey
 from roofline.planner.plans import limit
-from roofline.planner.selection import OBJECTIVES
+from roofline.planner.service_search import OBJECTIVES
 
 CASES = [
     ("llama-3.1-8b", "dgx-h100", {}),

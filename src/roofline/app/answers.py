@@ -13,7 +13,7 @@ from roofline import catalog
 from roofline.app.question import ONE, Asked, Side
 from roofline.catalog.folders import looks_like_path
 from roofline.planner.evaluation import Progress
-from roofline.planner.selection import Search
+from roofline.planner.service_search import Search
 from roofline.plots._frontier import Curve
 from roofline.studies.compare import Comparison, Service, compare
 

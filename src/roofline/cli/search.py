@@ -40,7 +40,8 @@ from roofline.cli.options import (
 )
 from roofline.core.fields import given
 from roofline.planner.search import search, search_training
-from roofline.planner.selection import Search, TrainingSearch
+from roofline.planner.service_search import Search
+from roofline.planner.training_search import TrainingSearch
 from roofline.reports import carbon
 
 TRAIN: Final = (

@@ -26,10 +26,12 @@ from roofline.planner.evaluation import Progress
 from roofline.planner.frontier import refusals
 from roofline.planner.plans import COSTS, Rejection, limit
 from roofline.planner.pool_candidates import pair
-from roofline.planner.selection import OBJECTIVES, Search, Splits, TrainingSearch
+from roofline.planner.pool_search import Splits
+from roofline.planner.service_search import OBJECTIVES, Search
 from roofline.planner.settings import setting
 from roofline.planner.survey import survey
 from roofline.planner.train import accumulated, asked, degrees_of, splits_under, trained_on
+from roofline.planner.training_search import TrainingSearch
 from roofline.planner.words import (
     DegreeWords,
     EngineWords,

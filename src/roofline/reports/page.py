@@ -29,7 +29,8 @@ from roofline.operators.operations import Message, Op
 from roofline.physics.spans import RESOURCES, Span, bound
 from roofline.planner.plans import layouts as layouts_of
 from roofline.planner.plans import records, spread
-from roofline.planner.selection import Search, TrainingSearch
+from roofline.planner.service_search import Search
+from roofline.planner.training_search import TrainingSearch
 from roofline.plots import answers
 from roofline.reports import figures, text
 from roofline.reports.blocks import (

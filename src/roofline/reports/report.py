@@ -17,8 +17,9 @@ from roofline.core.signatures import typed, typed_methods
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
 from roofline.planner.search import search, search_training
-from roofline.planner.selection import Search, TrainingSearch
+from roofline.planner.service_search import Search
 from roofline.planner.train import train as train_
+from roofline.planner.training_search import TrainingSearch
 from roofline.planner.words import ModelLike, ReportWords, SystemLike, keywords
 from roofline.reports import page
 from roofline.results.estimate import Estimate

@@ -29,9 +29,10 @@ from roofline.planner.estimate import estimate
 from roofline.planner.evaluation import Progress
 from roofline.planner.plans import limit, short
 from roofline.planner.pool_candidates import pair
+from roofline.planner.pool_search import Splits
 from roofline.planner.pools import filling
 from roofline.planner.search import search
-from roofline.planner.selection import Search, Splits
+from roofline.planner.service_search import Search
 from roofline.planner.settings import with_own
 from roofline.planner.words import (
     ComparedOnWords,
