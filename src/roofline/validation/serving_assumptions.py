@@ -186,16 +186,12 @@ def _told(run: ServingRun) -> None:
             raise QuestionError(fault(column, value, f"must be at least 1 in a run of mode {run.mode}"))
 
 
-_IN_BLOCKS: Final = ("qwen3",)
-"""Models whose makers' fp8 checkpoints have a scale for each block (Qwen3, weight_block_size in its config.json)."""
-
-
 def _weights(run: ServingRun, own: Model, said: list[str]) -> str | None:
     """Return the format of the layers' matrices; None for what the checkpoint itself has."""
     name = run.weight_dtype
-    if name == "fp8" and run.model.startswith(_IN_BLOCKS):
+    if name and (maker := catalog.own_format(own.name, name)) != name:
         said.append("block scales, as the maker's own fp8 checkpoint has")
-        return "fp8-block"
+        return maker
     if run.act_dtype in _WIDE and name in _BY_WEIGHT:
         return _BY_WEIGHT[name]
     return None if not name or name in own.dtype.split("+") else name
