@@ -255,6 +255,19 @@ def settled(value: Num) -> Num:
     return out
 
 
+def distinct(values: Num) -> list[float]:
+    """Return the numbers that there are, in ascending order: few, of many equal ones.
+
+    >>> distinct(np.array([2.0, 1.0, 2.0])), distinct(3.0)
+    ([1.0, 2.0], [3.0])
+    """
+    # Without ``numpy.unique``, which imports numpy's masked arrays.
+    if not isinstance(values, np.ndarray):
+        return [float(values)]
+    each = np.sort(values, axis=None)
+    return list(each[np.append(True, each[1:] != each[:-1])].tolist()) if each.size else []
+
+
 def share(part: Num, whole: Num) -> Ratio:
     """Return ``part / whole``, and 0 where there is no whole."""
     return part / larger(whole, _TINY)

@@ -246,7 +246,8 @@ def _tables(
         The layouts; for each cell its place in the list; and whether it is a load of its own. The columns of a table are of layouts with
         nearly as many loads, or of so few that it does not matter, and shorter ones repeat their last.
     """
-    found, first, counts = np.unique(which, return_index=True, return_counts=True)
+    first = np.flatnonzero(np.diff(which, prepend=-1))
+    found, counts = which[first], np.diff(first, append=which.size)
     order = np.argsort(-counts, kind="stable")
     at = 0
     while at < len(order):

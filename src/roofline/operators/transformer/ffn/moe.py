@@ -7,6 +7,7 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,7 @@ def _shared(f: Moe) -> Dense:
     return Dense(f.shared_width, gated=f.gated)
 
 
+@lru_cache(64)
 def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
     """Return what is not a routed expert: the router, the way into the experts' width and out of it, the shared block, its gate."""
     routes = f.experts + f.idle
