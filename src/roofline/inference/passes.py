@@ -126,9 +126,13 @@ def _launching(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) 
     if kind in engine.captured:
         return 0.0
 
+    cut_up = some(pieces)
+
     def by_host(work: Operation) -> Count:
-        between = isinstance(work, Message) or work.role == "core"
         each = launched(work)
+        if not cut_up:
+            return each
+        between = isinstance(work, Message) or work.role == "core"
         return pick(pieces, (each + (each > 0)) * between, each)
 
     return engine.launch_host * sum((s.times * sum(map(by_host, s.operations)) for s in cut), start=0.0)

@@ -29,11 +29,11 @@ from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainS
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
-TABLE: Final = 65536
+TABLE: Final = 16384
 """Points of a table that is priced at once, most of whose numbers are of its rows or columns alone."""
 _ALIKE: Final = 0.8
 """Part of the loads of the first layout of a table that the others have at least."""
-_FILLED_UP: Final = 1 / 32
+_FILLED_UP: Final = 1 / 8
 """Part of the cells of a table that may be filled up for layouts with fewer loads: that costs less than one more table does."""
 _KEPT: Final = (
     "ttft",

@@ -121,6 +121,8 @@ class Layout:
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
             for pp in _candidates("pp", fixed, divisors):
+                if ranks % (tp * pp):
+                    continue
                 for dp in _candidates("dp", fixed, divisors):
                     if ranks % (tp * pp * dp):
                         continue
