@@ -152,11 +152,13 @@ class _Rates:
 class Kernels:
     """The kernels of a chip under a profile: what each class of them reaches is worked out once."""
 
-    __slots__ = ("_calibration", "_chip", "_known")
+    __slots__ = ("_calibration", "_chip", "_host", "_known", "_launched", "_tile")
 
     def __init__(self, chip: Chip, calibration: Calibration) -> None:
         self._chip, self._calibration = chip, calibration
         self._known: dict[tuple[str, str, str], _Rates] = {}
+        self._tile, self._host = calibration.tile * chip.tile, calibration.host
+        self._launched = some(self._host > 0)
 
     def _rates(self, name: str, rate: str, form: str) -> _Rates:
         chip, calibration, engine = self._chip, self._calibration, self._calibration.engine
@@ -182,7 +184,7 @@ class Kernels:
         Raises:
             QuestionError: the chip has no such rate, or the profile no such kernel.
         """
-        key, host = (op.kernel, op.rate, op.form), self._calibration.host
+        key = (op.kernel, op.rate, op.form)
         of = self._known.get(key)
         if of is None:
             of = self._known[key] = self._rates(*key)
@@ -190,7 +192,7 @@ class Kernels:
         launches, staging = (
             (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
         )
-        products, tile = op.flops, self._calibration.tile * self._chip.tile
+        products, tile = op.flops, self._tile
         if op.kernel == "gemm" and some(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
             products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
@@ -201,9 +203,9 @@ class Kernels:
         walked = smaller(launches, 1.0) * op.depth * k.step
         latency = launches * of.launch + walked + op.items * of.item + op.hits * k.hit
         kernel = latency + around + norm(compute, memory, k.p)
-        if some(host > 0):
+        if self._launched:
             # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
-            waits = larger(launches * host - kernel, 0.0)
+            waits = larger(launches * self._host - kernel, 0.0)
             kernel, latency = kernel + waits, latency + waits
         return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)
 
