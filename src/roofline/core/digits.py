@@ -15,7 +15,7 @@ _LONGEST: Final = 64
 """Characters of one number."""
 
 
-def real(name: str, text: str) -> float:
+def parse_real(name: str, text: str) -> float:
     """Return the number that ``text`` spells in digits.
 
     ``8k`` is refused: it is 8,000 to one reader and 8,192 to the next.
@@ -53,7 +53,7 @@ def real(name: str, text: str) -> float:
     return value
 
 
-def whole(name: str, text: str) -> int:
+def parse_whole(name: str, text: str) -> int:
     """Return the whole number that ``text`` spells; ``7.9`` is not quietly 7.
 
     Raises:
@@ -64,7 +64,7 @@ def whole(name: str, text: str) -> int:
     """
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
         return int(text)
-    value = real(name, text)
+    value = parse_real(name, text)
     if value != math.floor(value) or abs(value) >= 9e17:
         raise QuestionError(fault(name, text, "must be a whole number", "such as 8"))
     return int(value)

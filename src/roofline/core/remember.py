@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from roofline.core.arrays import bare
+from roofline.core.arrays import has_no_arrays
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -20,7 +20,7 @@ _SMALL = 512
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
 
 
-class Later(Generic[R]):
+class Lazy(Generic[R]):
     """A value that is worked out when it is first asked for: what most answers hold and few are asked.
 
     >>> later = Later(lambda: print("asked") or 7)
@@ -72,7 +72,7 @@ def _key(value: Any) -> Any:
         if value.size > _SMALL:
             raise OverflowError
         return (value.shape, value.tobytes())
-    if not bare(value):
+    if not has_no_arrays(value):
         raise OverflowError
     return value
 

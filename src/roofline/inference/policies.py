@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from roofline.core.fields import MOST_TOKENS, given, one_of, refuse
+from roofline.core.fields import MOST_TOKENS, one_of, refuse, without_none
 from roofline.hardware.engines import Engine
 
 ROUTERS: Final = {
@@ -106,4 +106,4 @@ def policy_of(engine: Engine, **words: Any) -> Policy:
     False
     """
     own = {} if engine.most is None else {"max_num_seqs": int(engine.most)}
-    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | given(**words))
+    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | without_none(**words))

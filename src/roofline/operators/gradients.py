@@ -30,7 +30,7 @@ _SCORED: Final = 2.5
 _PASSED: Final = 5 / 3
 
 
-def recast(work: Operation) -> Operation:
+def recast_for_training(work: Operation) -> Operation:
     """Return a work of the forward pass as training does it: a quantised input is written twice, once for its gradients.
 
     >>> recast(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
@@ -41,7 +41,7 @@ def recast(work: Operation) -> Operation:
     return evolve(work, staging=work.staging + work.rows * (work.inputs * _narrow(work) + work.inner))
 
 
-def of_inputs(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
+def input_gradients(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
     """Return what makes the gradients of the inputs of operations, in reverse order; of weights that are ``trained``, or frozen.
 
     >>> (grads,) = of_inputs(
@@ -74,7 +74,7 @@ def _back(work: Operation, written: float) -> Operation:
     )  # fmt: skip
 
 
-def of_weights(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
+def weight_gradients(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
     """Return what makes the gradients of weights, each added to ``accumulated`` bytes (read and written) an element.
 
     >>> (grads,) = of_weights(
@@ -110,7 +110,7 @@ def _narrow(work: Op) -> Ratio:
     return ACTIVATION.bytes if work.rate in SIXTEEN_BIT else 0.5 if work.rate == "fp4" else 1.0
 
 
-def kept(operations: Iterable[Operation]) -> Bytes:
+def saved_bytes(operations: Iterable[Operation]) -> Bytes:
     """Return the bytes that the gradients of operations need from the forward pass.
 
     >>> kept(

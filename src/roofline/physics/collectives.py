@@ -50,7 +50,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller, some
+from roofline.core.arrays import Mask, anywhere, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, unknown
 from roofline.core.remember import remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
@@ -646,7 +646,7 @@ def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, way
         shut = np.logical_not(time < np.inf)
         network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
     empty = np.logical_or(m.group <= 1, m.size <= 0)
-    if some(empty):
+    if anywhere(empty):
         sent = np.logical_not(empty) * 1.0
         time, network, latency = sent * time, sent * network, sent * latency
     return Cost(

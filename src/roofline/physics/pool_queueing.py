@@ -25,7 +25,7 @@ from typing import Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import larger, pick, share, smaller, some
+from roofline.core.arrays import anywhere, larger, pick, share, smaller
 from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
 from roofline.physics.queueing import full_house
 
@@ -78,7 +78,7 @@ class Lanes:
         for _ in range(_ROUNDS):
             x, before = come * (start + b * k), k
             k = smaller(coming * (x + np.exp(-x)) + (1 - coming) * larger(x, 1.0), self.most)
-            if not some(k != before):
+            if not anywhere(k != before):
                 # More rounds would not change it.
                 break
         time = start + b * k

@@ -42,7 +42,7 @@ def slowdown(chips: Count) -> Ratio:
     return GROWTH * (np.sqrt(hosts) - 1)
 
 
-def late(chips: Count, q: Ratio) -> Ratio:
+def slowdown_at(chips: Count, q: Ratio) -> Ratio:
     r"""Return the same at a quantile of the steps: the mean times :math:`1 / \sqrt{\pi \ln(1/q)}`.
 
     >>> round(float(late(512.0, 0.99)), 4)

@@ -22,11 +22,11 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import filled
+from roofline.inference.passes import decode_capacity
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
-from roofline.operators.serving_memory import as_served, drafting
+from roofline.operators.serving_memory import as_served, uses_own_drafts
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import asked_of_service, estimate
@@ -45,7 +45,7 @@ from roofline.planner.words import (
 )
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Serve, yielded
+from roofline.workload.questions import Decode, Prefill, Serve, tokens_per_step
 
 _ROUNDS: Final = 8
 
@@ -70,7 +70,7 @@ def transfer(
     Args:
         profile: whose links carry it; those of the ideal level start at once.
     """
-    drafts, sent = drafting(question.model, question.draft_tokens), question.input
+    drafts, sent = uses_own_drafts(question.model, question.draft_tokens), question.input
     times: list[Num] = []
     for system, own in ((reading, prompts), (decoding, layout)):
         # Two ranks that are neighbours only where both pools are met.
@@ -144,7 +144,7 @@ def pools(
     # As much cache is kept free for the rest of an answer as on chips that do both.
     tokens = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
     rack, profile, _ = setting(decodes, **machine)
-    most = larger(filled(attrs.evolve(asked, context=tokens), rack, layout, profile)[-1], 1.0)
+    most = larger(decode_capacity(attrs.evolve(asked, context=tokens), rack, layout, profile)[-1], 1.0)
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""
@@ -157,7 +157,7 @@ def pools(
         going = Round(
             lane,
             seen + driver.front,
-            tpot * yielded(q),
+            tpot * tokens_per_step(q),
             spent,
             most,
             q.concurrency,

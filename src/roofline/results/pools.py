@@ -19,12 +19,12 @@ from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import System
-from roofline.operators.feasibility import Rule, broken, kept
+from roofline.operators.feasibility import Rule, broken, satisfied
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import aiperf, pool_percentiles, records, roughness
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
+from roofline.results.energy import SCOPE, carbon, error, idle_share, measured, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import Ends, asked_part, front, powered, widened
 from roofline.workload.layout import Layout
@@ -183,7 +183,7 @@ class Pools(Derived):
         whole, lasting, half = cast("Watts", self.power()), cast("Num", 0.0), cast("Num", 0.0)
         for est, at in zip((self.prompts, self.answers), self.working, strict=True):
             part = total(cast("dict[str, Watts]", parts(est, SCOPE, at))) * est.chips / whole
-            lasting = lasting + part * lingering(est, SCOPE, at)
+            lasting = lasting + part * idle_share(est, SCOPE, at)
             half = half + part * error(est, SCOPE, at)
         return lasting, half
 
@@ -348,7 +348,7 @@ class Pools(Derived):
     @property
     def fits(self) -> Mask:
         """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
-        return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & kept(self.rules)
+        return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & satisfied(self.rules)
 
     @property
     def laws(self) -> tuple[Rule, ...]:

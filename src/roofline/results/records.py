@@ -17,7 +17,7 @@ from roofline.hardware.hardware import System
 from roofline.physics.spans import Span
 from roofline.results.energy import SCOPE
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Prefill, TrainStep, yielded
+from roofline.workload.questions import Prefill, TrainStep, tokens_per_step
 
 if TYPE_CHECKING:
     from roofline.results.answer import LayoutAnswer
@@ -163,7 +163,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name)},
-        **({} if isinstance(q, Prefill) else {"accept_length": plain(yielded(q))}),
+        **({} if isinstance(q, Prefill) else {"accept_length": plain(tokens_per_step(q))}),
         **_loads(est),
         "ttft_s": plain(est.ttft),
         **_percentiles(est, "ttft"),

@@ -23,7 +23,7 @@ from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.estimate import estimate
 from roofline.validation.runs import Pool, ServingRun
 from roofline.workload.layout import Layout
-from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usually_kept
+from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usual_accept_length
 
 _WIDE: Final = ("bf16", "fp16")
 _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
@@ -103,7 +103,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         return models[key]
 
     def open_(run: ServingRun) -> Case:
-        _told(run)
+        _check(run)
         notes: list[str] = []
         key = (run.system, run.engine, run.engine_version, run.launch, run.mode)
         if key not in systems:
@@ -170,7 +170,7 @@ def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
     return _SLOTS if run.slots is None else run.slots, run.variation or 0.0
 
 
-def _told(run: ServingRun) -> None:
+def _check(run: ServingRun) -> None:
     """Refuse a run whose row has a bad cell, or does not say what its mode needs."""
     if run.fault:
         raise QuestionError(run.fault)
@@ -234,7 +234,7 @@ def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, flo
         if drafts:
             said.append(f"{chance:.0%} of drafts accepted, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
-        return drafts, float(usually_kept(drafts, chance)), (wide, wide)
+        return drafts, float(usual_accept_length(drafts, chance)), (wide, wide)
     return drafts, accepted, (1.0, 1.0)
 
 
