@@ -218,10 +218,10 @@ def test_prompts_read_elsewhere():
 def test_the_note_tells_how_prompts_are_split(note, layout):
     row = ROW | {"model": "gpt-oss-120b", "weight_dtype": "mxfp4", "prefill_chips": "24", "decode_chips": "8", "chips": "32", "tp": "8", "note": note}  # fmt: skip
     (run,) = runs.serving_runs([row])
-    assert run.prompts.chips == 24
+    assert run.prefill_pool.chips == 24
     tp, dp, ep, replicas = layout
-    assert (run.prompts.tp, run.prompts.dp, run.prompts.ep) == (tp, dp, ep)
-    assert run.prompts.chips / (tp * dp) == replicas
+    assert (run.prefill_pool.tp, run.prefill_pool.dp, run.prefill_pool.ep) == (tp, dp, ep)
+    assert run.prefill_pool.chips / (tp * dp) == replicas
     assert rl.validate([row]).skipped == {}
 
 

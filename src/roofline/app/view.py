@@ -25,7 +25,7 @@ from roofline.results.pools import Pools
 from roofline.studies.compare import Comparison, Service
 from roofline.studies.odds import probability
 
-_CALLED: Final = {"prompts": "prefill pool", "answers": "decode pool"}
+_CALLED: Final = {"prefill": "prefill pool", "decode": "decode pool"}
 REPORT: Final = "pool"
 """The word of an address for the number of the pool that a report is about."""
 _FLAGS: Final = tuple(each.name for each in (*FIELDS, *MORE) if each.name != "deployment")
@@ -172,7 +172,7 @@ def _memory(one: Service) -> str:
 def _layout(one: Service) -> str:
     if isinstance(one, Estimate):
         return short(one)
-    read, made = one.prompts, one.answers
+    read, made = one.prefill, one.decode
     return f"prefill on {_chips(read)}: {read.layout.short()}; decode on {_chips(made)}: {made.layout.short()}"
 
 

@@ -30,6 +30,7 @@ from roofline.catalog.files import (
     read_toml,
 )
 from roofline.catalog.folders import FOLDERS, NAME, as_name, filed, looks_like_path, names, root
+from roofline.catalog.model_names import model_name, own_format
 from roofline.catalog.models import is_derived_name, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
@@ -66,6 +67,7 @@ __all__ = [
     "model",
     "names",
     "operation",
+    "own_format",
     "profile",
     "read_json",
     "read_rows",
@@ -156,8 +158,9 @@ def kind_of(given: str | Path) -> str | None:
         tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
-    found = next((kind for kind in ("system", "chip", "model") if filed(kind, text) in names(kind)), None)
-    return "model" if found is None and (looks_like_path(text) or "/" in text or is_derived_name(name)) else found
+    found = next((kind for kind in ("system", "chip") if filed(kind, text) in names(kind)), None)
+    is_model = looks_like_path(text) or "/" in text or is_derived_name(name) or model_name(name) is not None
+    return "model" if found is None and is_model else found
 
 
 Stamps = tuple[tuple[Path, float], ...]
@@ -488,6 +491,7 @@ def model(
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 
+    The name may be that of a repository, ``owner/name``: :mod:`roofline.catalog.model_names` has the law.
     ``NAME-4-layers`` is the model cut to four layers (:meth:`Model.cut`), ``NAME-without-mtp`` that without its
     multi-token-prediction modules.
 

@@ -20,7 +20,7 @@ FOLDERS: Final = {
     "engine": "workloads/stacks",
     "framework": "workloads/frameworks",
 }
-OTHER_NAMES: Final = "hardware/names.toml"
+OTHER_NAMES: Final = ("hardware/names.toml", "workloads/names.toml")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 
@@ -66,9 +66,9 @@ def as_name(text: str) -> str:
 
 @functools.cache
 def other_names(kind: str) -> dict[str, str]:
-    """Return other names of the descriptors of a kind, each with the name it stands for; see ``hardware/names.toml``."""
-    tables = tomllib.loads((root() / OTHER_NAMES).read_text(encoding="utf-8"))
-    return dict(tables.get(kind, {}))
+    """Return other names of the descriptors of a kind, each with the name it stands for; see ``hardware/names.toml`` and ``workloads/names.toml``."""
+    file = OTHER_NAMES[FOLDERS[kind].startswith("workloads/")]
+    return dict(tomllib.loads((root() / file).read_text(encoding="utf-8")).get(kind, {}))
 
 
 def filed(kind: str, text: str) -> str:

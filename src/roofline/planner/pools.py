@@ -216,8 +216,8 @@ def filling(split: Pools, chips: int, part: Ratio = 1.0) -> Pools:
     """
     copies = chips // int(split.chips)
     first, last = (
-        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prompts, split.answers)
+        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prefill, split.decode)
     )
     asked = attrs.evolve(split.question, concurrency=split.in_flight * copies * part)
-    system = split.answers.system
-    return pools(asked, system, last, first, level=split.answers.calibration)
+    system = split.decode.system
+    return pools(asked, system, last, first, level=split.decode.calibration)

@@ -136,7 +136,7 @@ def _answered(
             raise QuestionError(fault(beside[0], {**words, "system": system}.get(beside[0]), rule, "leave it out"))
         return what
     if isinstance(what, Pools):
-        raise QuestionError("report: is of one pool; give one of the two answers, split.prompts or split.answers")
+        raise QuestionError("report: is of one pool; give one of the two answers, split.prefill or split.decode")
     if system is None:
         raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
     if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:

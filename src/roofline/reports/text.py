@@ -270,7 +270,7 @@ def _load(est: Estimate) -> list[Section]:
 
 def _pools(split: Pools) -> list[Section]:
     rows = _status(split)
-    for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
+    for name, est, limit in zip(("prefill", "decode"), (split.prefill, split.decode), split.limits, strict=True):
         where = f"{counted(float(est.chips), 'chip')} of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
     each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
@@ -366,7 +366,7 @@ def fields(
     if isinstance(answer, Offload):
         out["kv_offload"] = answer.to_dict()
     if why:
-        steps = [part.whole for part in (est.prompts, est.answers)] if isinstance(est, Pools) else est.steps
+        steps = [part.whole for part in (est.prefill, est.decode)] if isinstance(est, Pools) else est.steps
         out["steps"] = [stepped(span) for span in steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]
     return out

@@ -54,7 +54,7 @@ def gaps(split: Pools) -> Gaps:
 
 def _passes(split: Pools) -> Passes:
     """Price prompts of every length by themselves."""
-    q, est = split.question, cast("Any", split.prompts)
+    q, est = split.question, cast("Any", split.prefill)
     read = q.input - q.cached
     varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     length = larger(lengths(read, varied, np.ndim(split.ttft)), 1.0)
@@ -64,7 +64,7 @@ def _passes(split: Pools) -> Passes:
 
 def _uneven(split: Pools) -> Ratio:
     """Return how much the time of a step varies from one request to another."""
-    est, some = cast("Any", split.answers), np.sqrt(split.decoding * _AVERAGED)
+    est, some = cast("Any", split.decode), np.sqrt(split.decoding * _AVERAGED)
     low, high = (
         cast("Num", _again(est, attrs.evolve(est.question, batch=larger(split.decoding + by, _FEWEST))).tpot)
         for by in (-some, some)

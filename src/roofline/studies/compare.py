@@ -332,7 +332,7 @@ def _layout(best: Service) -> str:
     """Return the layout of a service; of both pools, where it has two."""
     if not isinstance(best, Pools):
         return ", ".join(part for part in (short(best), fit_in_words(float(best.fits_probability))) if part)
-    read, made = best.prompts, best.answers
+    read, made = best.prefill, best.decode
     return f"{counted(float(read.chips), 'chip')} prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
 

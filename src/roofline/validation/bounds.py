@@ -101,7 +101,7 @@ def _bounding_runs(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
     first, each, flight, out = run.ttft, run.tpot, run.concurrency, run.output
     if first:
         yield "prompt", evolve(
-            plain, mode="prefill", concurrency=1.0, output=1.0, pool=run.prompts or run.pool, prompts=None, ttft=first,
+            plain, mode="prefill", concurrency=1.0, output=1.0, pool=run.prefill_pool or run.pool, prefill_pool=None, ttft=first,
             draft_tokens=0.0, accept_length=1.0, slots=None, variation=None,
         )  # fmt: skip
     rate = run.tokens_per_second
@@ -110,7 +110,7 @@ def _bounding_runs(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
         busy = flight * life / (life + (first or 0.0)) if life else flight
         yield (
             "step",
-            evolve(plain, mode="decode", concurrency=busy, tpot=each, prompts=None, slots=None, variation=None),
+            evolve(plain, mode="decode", concurrency=busy, tpot=each, prefill_pool=None, slots=None, variation=None),
         )
         if rate is None and first:
             rate = flight * out / (first + life)

@@ -115,7 +115,7 @@ def _wanted(run: ServingRun) -> tuple[str, ...]:
 def _priced(cases: Sequence[Case]) -> list[list[Prediction]]:
     """Return the predictions of runs that ask alike, as one array."""
     batch, (price, _) = _batch(cases), PRICED[cases[0].run.mode]
-    return _predictions(cases, price(batch) if batch.prompts is None else apart(batch, batch.prompts))
+    return _predictions(cases, price(batch) if batch.prefill_pool is None else apart(batch, batch.prefill_pool))
 
 
 def _batch(cases: Sequence[Case]) -> Batch:
@@ -125,7 +125,7 @@ def _batch(cases: Sequence[Case]) -> Batch:
     first = cases[0]
     return Batch(
         first.model, first.system, first.profile, _stacked([case.layouts for case in cases]),
-        None if first.prompts is None else _stacked([case.prompts for case in cases if case.prompts is not None]),
+        None if first.prefill_pool is None else _stacked([case.prefill_pool for case in cases if case.prefill_pool is not None]),
         input=column(lambda case: case.run.input),
         # A decode step or a prefill has no length of its answer.
         output=np.nan_to_num(column(lambda case: case.run.output)),

@@ -354,9 +354,9 @@ def usual_accept_length(draft_tokens: Count, chance: float = CHANCE_KEPT) -> Cou
         draft_tokens: k.
         chance: a, that a draft is kept if the one before it was.
 
-    >>> [round(float(usually_kept(k)), 2) for k in (0, 1, 3)]
+    >>> [round(float(usual_accept_length(k)), 2) for k in (0, 1, 3)]
     [1.0, 1.77, 2.8]
-    >>> round(usually_kept(2, HEAD_KEPT), 2)
+    >>> round(usual_accept_length(2, HEAD_KEPT), 2)
     2.03
     """
     return (1 - chance ** (draft_tokens + 1)) / (1 - chance)
