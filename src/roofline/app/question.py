@@ -114,7 +114,7 @@ class Typed:
 def typed_fields(pairs: Iterable[tuple[str, str]]) -> Typed:
     """Return what names and values of an address say; ``isl`` and ``osl`` are the lengths of a request.
 
-    >>> typed([("model", "deepseek-v3"), ("system", "dgx-h100"), ("osl", "512"), ("tpot", "")]).address
+    >>> typed_fields([("model", "deepseek-v3"), ("system", "dgx-h100"), ("osl", "512"), ("tpot", "")]).address
     '/?model=deepseek-v3&system=dgx-h100&output=512'
     """
     words: dict[str, str] = {}

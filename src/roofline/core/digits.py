@@ -27,9 +27,9 @@ def parse_real(name: str, text: str) -> float:
     Raises:
         QuestionError: not a finite number.
 
-    >>> real("--input", "4096"), real("--rate", "2.5"), real("--tokens", "1e9")
+    >>> parse_real("--input", "4096"), parse_real("--rate", "2.5"), parse_real("--tokens", "1e9")
     (4096.0, 2.5, 1000000000.0)
-    >>> real("--input", "8k")
+    >>> parse_real("--input", "8k")
     Traceback (most recent call last):
         ...
     roofline.core.errors.QuestionError: --input='8k': must be a number in digits; write 8000 or 8192
@@ -59,7 +59,7 @@ def parse_whole(name: str, text: str) -> int:
     Raises:
         QuestionError: not a whole number.
 
-    >>> whole("--chips", "72")
+    >>> parse_whole("--chips", "72")
     72
     """
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):

@@ -23,7 +23,7 @@ _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
 class Lazy(Generic[R]):
     """A value that is worked out when it is first asked for: what most answers hold and few are asked.
 
-    >>> later = Later(lambda: print("asked") or 7)
+    >>> later = Lazy(lambda: print("asked") or 7)
     >>> later(), later()
     asked
     (7, 7)

@@ -152,7 +152,7 @@ def plain_cell(value: T) -> T | str:
 def parse_cell(cell: str) -> str:
     """Return the text of a cell that :func:`plain_cell` wrote.
 
-    >>> meant("'=1+1"), meant("'quoted'")
+    >>> parse_cell("'=1+1"), parse_cell("'quoted'")
     ('=1+1', "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_BEGINS_FORMULA) else cell

@@ -33,7 +33,7 @@ _PASSED: Final = 5 / 3
 def recast_for_training(work: Operation) -> Operation:
     """Return a work of the forward pass as training does it: a quantised input is written twice, once for its gradients.
 
-    >>> recast(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
+    >>> recast_for_training(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
     0.0
     """
     if not isinstance(work, Op) or work.kernel not in _PRODUCTS or work.rate in SIXTEEN_BIT:
@@ -44,7 +44,7 @@ def recast_for_training(work: Operation) -> Operation:
 def input_gradients(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
     """Return what makes the gradients of the inputs of operations, in reverse order; of weights that are ``trained``, or frozen.
 
-    >>> (grads,) = of_inputs(
+    >>> (grads,) = input_gradients(
     ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]
     ... )
     >>> grads.label, grads.flops, grads.bytes
@@ -77,7 +77,7 @@ def _back(work: Operation, written: float) -> Operation:
 def weight_gradients(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
     """Return what makes the gradients of weights, each added to ``accumulated`` bytes (read and written) an element.
 
-    >>> (grads,) = of_weights(
+    >>> (grads,) = weight_gradients(
     ...     [Op("up", "gemm", "bf16", 6.0, 10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)], 8.0
     ... )
     >>> grads.label, grads.flops, grads.bytes
@@ -113,7 +113,7 @@ def _narrow(work: Op) -> Ratio:
 def saved_bytes(operations: Iterable[Operation]) -> Bytes:
     """Return the bytes that the gradients of operations need from the forward pass.
 
-    >>> kept(
+    >>> saved_bytes(
     ...     [
     ...         Op("up", "gemm", "bf16", 1.0, 1.0, rows=3.0, kept=2.0),
     ...         Op("norm", "elementwise", "bf16", 0.0, 1.0, rows=5.0, kept=4.0),

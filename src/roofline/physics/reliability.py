@@ -32,7 +32,7 @@ _MOST: Final = 1e200
 def fleet_mtbf(mtbf: Seconds, chips: Count) -> Seconds:
     """Return the mean time between failures of any of ``chips`` chips that fail one by one: ``mtbf / chips``.
 
-    >>> together(48000.0, 16.0)
+    >>> fleet_mtbf(48000.0, 16.0)
     3000.0
     """
     return mtbf / chips

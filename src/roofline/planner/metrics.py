@@ -167,7 +167,7 @@ _PLAIN: Final = (ONE, HERTZ, JOULE, DOLLAR)
 def shortfall(name: str, limit: float) -> str:
     """Return what a plan misses that breaks a limit.
 
-    >>> held("tpot", 0.05), held("tokens_per_second", 1000.0)
+    >>> shortfall("tpot", 0.05), shortfall("tokens_per_second", 1000.0)
     ('TPOT above 50 ms', 'tokens/s below 1,000')
     """
     known = metric(name)

@@ -48,7 +48,7 @@ def degrees(layout: Layout) -> str:
 def coefficients_in_words(level: str) -> str:
     """Return what calibration coefficients an answer is made with; those of the ideal level make a bound.
 
-    >>> constants("generic"), constants("ideal")
+    >>> coefficients_in_words("generic"), coefficients_in_words("ideal")
     ('generic coefficients', 'ideal coefficients: a bound, not a prediction')
     """
     return f"{level} coefficients{': a bound, not a prediction' if level == 'ideal' else ''}"
@@ -61,7 +61,7 @@ SURE: Final = 0.9
 def fit_in_words(chance: float) -> str:
     """Return how surely memory holds a layout: nothing where it does for sure.
 
-    >>> fitting(0.99), fitting(0.64), fitting(0.32), fitting(0.0)
+    >>> fit_in_words(0.99), fit_in_words(0.64), fit_in_words(0.32), fit_in_words(0.0)
     ('', 'fits probably (64 %)', 'may fit (32 %)', 'does not fit')
     """
     if chance >= SURE:
