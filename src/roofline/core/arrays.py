@@ -41,21 +41,24 @@ _YES_OR_NO: Final = frozenset((bool, np.bool_))
 def pick(where: Mask, yes: Num, no: Num) -> Num:
     """Return ``yes`` where the mask holds and ``no`` elsewhere; a float stays a float."""
     if where.__class__ in _YES_OR_NO and yes.__class__ in _ONE and no.__class__ in _ONE:
-        return np.float64(yes if where else no)
+        out = yes if where else no
+        return out if out.__class__ is np.float64 else np.float64(out)
     return cast("Num", np.where(where, yes, no)[()])
 
 
 def smaller(a: Num, b: Num) -> Num:
     """Return the lesser, element by element."""
     if a.__class__ in _ONE and b.__class__ in _ONE:
-        return np.float64(a if a <= b or a != a else b)  # noqa: PLR0124, the only number that is not itself
+        out = a if a <= b or a != a else b  # noqa: PLR0124, the only number that is not itself
+        return out if out.__class__ is np.float64 else np.float64(out)
     return np.minimum(a, b)
 
 
 def larger(a: Num, b: Num) -> Num:
     """Return the greater, element by element."""
     if a.__class__ in _ONE and b.__class__ in _ONE:
-        return np.float64(a if a >= b or a != a else b)  # noqa: PLR0124
+        out = a if a >= b or a != a else b  # noqa: PLR0124
+        return out if out.__class__ is np.float64 else np.float64(out)
     return np.maximum(a, b)
 
 

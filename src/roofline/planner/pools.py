@@ -22,7 +22,7 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import decode_capacity
+from roofline.inference.passes import decode_capacity, decode_step
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
@@ -148,7 +148,8 @@ def pools(
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""
-        return cast("Num", answer(attrs.evolve(asked, batch=larger(batch, _FEWEST)), rack, layout, profile).tpot)
+        one = attrs.evolve(asked, batch=larger(batch, _FEWEST))
+        return decode_step(one, rack, layout, profile).time / tokens_per_step(one)
 
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):
