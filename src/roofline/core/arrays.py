@@ -258,3 +258,33 @@ def squeezed(value: Num) -> Num:
 def share(part: Num, whole: Num) -> Ratio:
     """Return ``part / whole``, and 0 where there is no whole."""
     return part / larger(whole, _TINY)
+
+
+def root(function: Callable[[Num], Num], low: Num, high: Num) -> Num:
+    """Return where a function that grows is zero, between two bounds: by halves at first, as it may bend sharply, then by chords.
+
+    The number of steps is always the same, so that what is found at one point does not depend on others of its array.
+
+    >>> round(float(root(lambda x: x * x - 2, 0.0, 2.0)), 12)
+    1.414213562373
+    """
+    middle: Num = low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = function(middle) < 0
+        low, high = pick(below, middle, low), pick(below, high, middle)
+    under, over = function(low), function(high)
+    for _ in range(_CHORDS):
+        middle = low + (high - low) * smaller(share(larger(-under, 0.0), over - under), 1.0)
+        off = function(middle)
+        below = off < 0
+        low, high = pick(below, middle, low), pick(below, high, middle)
+        # The end that stays counts less (Anderson and Bjorck, BIT 13, 1973): else chords come from one side only.
+        less = 1 - share(np.abs(off), np.abs(pick(below, under, over)))
+        less = pick(less > 0, less, 0.5)
+        under, over = pick(below, off, under * less), pick(below, over * less, off)
+    return middle
+
+
+_HALVINGS: Final = 14
+_CHORDS: Final = 10

@@ -187,7 +187,7 @@ def pools(
                 "more requests come than the pools can answer",
             ),
         )
-    turn = going.turn()
+    turn = steady if q.rate is None and q.requests_per_slot is None else going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
     return Pools(
         q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,
