@@ -103,3 +103,13 @@ def test_norms_are_part_of_the_all_reduce_before_them_where_a_stack_says_so():
     # Two a layer and the last one: 65 launches.
     launch = rl.catalog.profile("calibrated", "dgx-h100").on("trtllm").kernel("elementwise", "bf16").t0 * engine.launch
     assert step(apart, 2.0) - step(engine, 2.0) == pytest.approx(65 * launch)
+
+
+@pytest.mark.parametrize("typed", ["vllm@0.11", "vllm==0.11", "vllm 0.11", "vLLM v0.11", "vllm-0.11", "vllm:0.11", "vllm/v0.11"])
+def test_a_release_is_taken_as_people_write_it(typed):
+    assert stacks.split(typed) == ("vllm", "0.11", "")
+
+
+@pytest.mark.parametrize("name", ["gpt-fast", "llama.cpp", "vllm-ascend", "tpu-inference"])
+def test_names_of_engines_hold_no_release(name):
+    assert stacks.split(name) == (name, "", "")

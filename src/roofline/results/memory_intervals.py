@@ -167,7 +167,8 @@ def sentences(est: Any) -> tuple[str, ...]:
     least, most = min(apart), max(apart)
     ends = [f"{show(-least, BYTE)} less"] * (least < 0) + [f"{show(most, BYTE)} more"] * (most > 0)
     return (
-        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip",
+        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per "
+        f"chip; name it: engine={est.calibration.engine.name}@RELEASE (roofline list engines)",
     )
 
 
