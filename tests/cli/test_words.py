@@ -282,4 +282,7 @@ def test_an_exponent_is_part_of_a_number(capsys):
 
 
 def test_a_chunk_of_one_token_is_a_chunk(capsys):
-    assert rl.estimate("llama-3.1-8b", "dgx-h100", chunk=1, tp=8).ttft > rl.estimate("llama-3.1-8b", "dgx-h100", chunk=2, tp=8).ttft
+    assert (
+        rl.estimate("llama-3.1-8b", "dgx-h100", chunk=1, tp=8).ttft
+        > rl.estimate("llama-3.1-8b", "dgx-h100", chunk=2, tp=8).ttft
+    )

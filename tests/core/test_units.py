@@ -132,7 +132,7 @@ FORMULAS = (
     "operators.transformer.flow",
 )
 SKIPPED = {
-    "physics.collectives.climb": "yields; tested by conservation",
+    "physics.collectives.climb": "yields; tested by conservation", "physics.collectives.links": "what prices messages; price is tested",
     "operators.memory.parameters": "counts", "operators.memory.total": "counts", "operators.memory.active": "counts",
     "operators.memory.active_by_convention": "counts",
     "physics.spans.bound": "a name", "physics.spans.after": "takes spans; its sum is tested in test_timeline",
@@ -146,7 +146,7 @@ SKIPPED = {
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
-MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.filled", "operators.serving_memory.fill",
+MAKES_WORK = {"inference.passes.step", "inference.passes.decode_step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.filled", "operators.serving_memory.fill",
               "inference.service.serve", "inference.service.served_at_once", "operators.transformer.flow.gemm", "operators.transformer.flow.norms", "operators.transformer.flow.elementwise",
               "operators.transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")

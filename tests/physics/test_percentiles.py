@@ -62,7 +62,7 @@ def test_a_place_is_waited_for_by_a_chance():
 
 
 def test_those_who_began_at_once_wait_evenly():
-    law = waits(weight=1.0, begun=2.0)
+    law = waits(weight=1.0, begun=2.0, apart=2.0)
     assert [float(law.percentile(p)) for p in (25, 50, 75)] == pytest.approx([2.25, 3.25, 4.25], rel=0.02)
 
 

@@ -127,8 +127,9 @@ def equal_operations():
         "last differs": op(flops=np.append(op().flops[:-1], 3.0)), "first differs": op(flops=np.append(3.0, op().flops[1:])),
         "shorter": op(flops=op().flops[:1]),
     }  # fmt: skip
-    for name, work in works.items():
-        cost = of(work)
+    # An identity is an object's own only as long as it lives.
+    costs = {name: of(work) for name, work in works.items()}
+    for name, cost in costs.items():
         yield name, {"as": first.setdefault(id(cost), name), "time": cost.time}
 
 

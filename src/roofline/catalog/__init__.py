@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -123,14 +124,21 @@ def _named_file(kind: str, name: str) -> Path:
     return _found(kind, name)
 
 
+_SEVERAL: Final = re.compile(r"(?P<count>[0-9]{1,6})-?x-?(?P<chip>.+)|(?P<before>.+?)-?(?:-|x)-?(?P<after>[0-9]{1,6})")
+"""So many chips of a kind, as 8xh100 and h100-8."""
+
+
 def _elsewhere(kind: str, name: str) -> str:
     """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
     if kind == "system":
-        chips = [each for each in (name, name.partition("-")[0]) if each in names("chip")]
+        several = _SEVERAL.fullmatch(name)
+        parts = [name, name.partition("-")[0], *((several["chip"] or several["before"],) if several else ())]
+        chips = [filed("chip", each) for each in parts if filed("chip", each) in names("chip")]
         holding = systems_of(chips[0]) if chips else []
         if holding:
             more = f" and {len(holding) - 6} more" if len(holding) > 6 else ""
-            return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}"
+            count = f"; give one of them and chips={several['count'] or several['after']}" if several else ""
+            return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}{count}"
     other = next((each for each in ("system", "chip", "model") if each != kind and name in names(each)), None)
     return "" if other is None else f"{name} is a {other}; list {kind}s with `roofline list {kind}s`"
 

@@ -7,22 +7,19 @@ repository, what the weights were tuned for (``-Instruct``, ``-Thinking``), date
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from attrs import frozen
 
-from roofline.catalog.folders import as_name, names, other_names
+from roofline.catalog.folders import as_name, filed, names, other_names, plain
 
 _TUNED: Final = frozenset({
     "instruct", "chat", "it", "base", "hf", "v0.1", "thinking", "reasoning", "sft", "dpo", "rl", "preview",
 })  # fmt: skip
 """What repositories add to the name of an architecture."""
 _DATE: Final = re.compile(r"[0-9]{4}")
-_OWNERS: Final = ("meta-", "nvidia-")
-"""Makers that some repositories name again."""
 _FORMATS: Final[Mapping[str, tuple[str, str | None]]] = {
     "fp8": ("fp8", None), "fp8-block": ("fp8-block", None), "fp8-dynamic": ("fp8", None), "fp8-kv": ("fp8", "fp8"),
     "nvfp4": ("nvfp4", None), "fp4": ("nvfp4", None), "fp4-v2": ("nvfp4", None), "nvfp4-v2": ("nvfp4", None),
@@ -105,7 +102,7 @@ def _formats_apart(name: str) -> Iterator[tuple[str, str]]:
 def _without_words(name: str) -> Iterator[str]:
     """Return a name as it is, then without what does not change the architecture: from its end word by word, last anywhere in it."""
     yield name
-    parts = functools.reduce(lambda left, owner: left.removeprefix(owner), _OWNERS, name).split("-")
+    parts = plain(name).split("-")
     for count in range(len(parts), 0, -1):
         yield "-".join(parts[:count])
         if not _adds_nothing(parts[count - 1]):
@@ -118,25 +115,11 @@ def _adds_nothing(part: str) -> bool:
 
 
 def _filed(name: str) -> ModelName | None:
-    known = names("model")
-    found = name if name in known or name in other_names("model") else _squeezed().get(_squeeze(name))
-    if found is not None:
-        file = other_names("model").get(found, found)
-        return ModelName(file, note="" if file == found else f"{found} has the architecture of {file}")
+    known, file = names("model"), filed("model", name)
+    if file in known:
+        return ModelName(
+            file, note="" if name not in other_names("model") else f"{name} has the architecture of {file}"
+        )
     # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
     sized = [each for each in known if each.startswith(f"{name}-") and re.fullmatch(r"-[0-9]+b", each[len(name) :])]
     return ModelName(sized[0]) if len(sized) == 1 else None
-
-
-def _squeeze(name: str) -> str:
-    """Return a name with hyphens for dots, and none between a letter and a digit: llama-3.1-8b and llama3-1-8b are one."""
-    return re.sub(r"(?<=[a-z])-(?=[0-9])", "", name.replace(".", "-"))
-
-
-@functools.cache
-def _squeezed() -> dict[str, str]:
-    """Return the names that stay apart when squeezed, by what they are then."""
-    out: dict[str, list[str]] = {}
-    for name in (*names("model"), *other_names("model")):
-        out.setdefault(_squeeze(name), []).append(name)
-    return {squeezed: same[0] for squeezed, same in out.items() if len(same) == 1}

@@ -53,7 +53,8 @@ DOUBTS: Final[Mapping[str, Doubt]] = {
 
 _SUCH: Final = {SECOND: "50ms", WATT: "1.2kW", BYTE: "60GB", BYTE_RATE: "2TB/s", DOLLAR_RATE: "2.95USD/h"}
 _TYPED: Final = re.compile(
-    r"(?P<sign>[+-]?)(?P<number>(?:[0-9]++(?:[.][0-9]++)?+|[.][0-9]++)(?:[eE][+-]?[0-9]++)?+)\s*(?P<unit>(?![.0-9]).*)", re.DOTALL
+    r"(?P<sign>[+-]?)(?P<number>(?:[0-9]++(?:[.][0-9]++)?+|[.][0-9]++)(?:[eE][+-]?[0-9]++)?+)\s*(?P<unit>(?![.0-9]).*)",
+    re.DOTALL,
 )
 _PERCENTILE: Final = re.compile(r"_p[0-9.]+$")
 

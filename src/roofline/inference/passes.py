@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve
 
-from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller
+from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller, some
 from roofline.core.remember import Later, remembered
 from roofline.core.units import Bytes, Count, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
@@ -59,10 +59,10 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
-def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> list[Section]:
+def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> tuple[Section, ...]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
     cut = _compiled(question, layout, system.chip, calibration.engine)
-    return [evolve(s, operations=tuple(map(fused, s.operations))) for s in cut] if calibration.fused else list(cut)
+    return _changed(cut, fused) if calibration.fused else cut
 
 
 @remembered(64)
@@ -70,13 +70,17 @@ def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tup
     if engine.shared_routed:
         question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
-    if engine.fused_norm:
-        cut = tuple(evolve(s, operations=tuple(_joined(work, layout) for work in s.operations)) for s in cut)
-    if engine.exchange == "all_to_all":
-        return cut
-    return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
+    if engine.fused_norm and some(layout.tp > 1):
+        cut = _changed(cut, partial(_joined, layout=layout))
+    return cut if engine.exchange == "all_to_all" else _changed(cut, _gathered)
 
 
+def _changed(cut: Iterable[Section], change: Callable[[Operation], Operation]) -> tuple[Section, ...]:
+    """Return sections with every operation of theirs changed."""
+    return tuple(Section(s.name, s.times, tuple(map(change, s.operations)), s.place) for s in cut)
+
+
+@remembered(16)
 def _routed(model: Model) -> Model:
     """Return a model whose shared experts are among the routed ones."""
     return evolve(model, layers=tuple(
@@ -162,10 +166,7 @@ def _seen(span: Span, part: Ratio) -> Span:
         return after(span.name, [_seen(each, part) for each in span.parts], span.times)
     if not isinstance(span.work, Message) or span.cost is None:
         return span
-    cost = span.cost
-    return leaf(
-        span.work, evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
-    )
+    return leaf(span.work, span.cost.sent_in_part(part))
 
 
 _BESIDE: Final = 3.0
@@ -176,9 +177,7 @@ _HOST_ERROR: Final = 0.5
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
-    served = question.served * question.batch / (layout.replicas * layout.pp)
-    span = step(question, system, layout, calibration, served)
-    yields = yielded(question)
+    span, yields = decode_step(question, system, layout, calibration), yielded(question)
     tpot = span.time / yields
     new = question.draft_tokens + 1
     memory, capacity, most = filled(question, system, layout, calibration)
@@ -191,6 +190,12 @@ def decode(question: Decode, system: System, layout: Layout, calibration: Calibr
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
+
+
+def decode_step(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Span:
+    """Return a decode step alone: :func:`decode` without memory and rules."""
+    served = question.served * question.batch / (layout.replicas * layout.pp)
+    return step(question, system, layout, calibration, served)
 
 
 def filled(

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, pick, share, smaller
+from roofline.core.arrays import ceil, larger, pick, share, smaller, some
 from roofline.core.remember import Later
 from roofline.core.text import figure
 from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
@@ -34,6 +34,7 @@ from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.percentiles import Gaps, Passes, lengths, mean_of
 from roofline.physics.queueing import (
+    ALIKE,
     Cadence,
     Pace,
     after_a_step,
@@ -99,11 +100,13 @@ def _running(
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
+    # Ranks in lock-step decode while others of them pass prompts.
+    stalls = np.asarray(layout.dp <= 1) * (0.0 if engine.mixed else 1.0)
     # Lengths vary, whatever of them is cached.
     varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     c = cadence(
         read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
+        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered, stalls=stalls,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
     # A long answer is met for longer than a short one, and of prompt tokens more belong to long prompts (renewal theory).
@@ -111,18 +114,22 @@ def _running(
     context = q.input + q.output / 2 * seen
     alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
     past = q.cached + larger(read * (1 + varied * varied) - c.chunk, 0.0) / 2
-    both = Mixed(model, groups * beside, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance)
+    # What passes beside prompts.
+    goes_on = 1 - stalls
+    both = Mixed(
+        model, groups * beside * goes_on, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance
+    )
     # Those that decode: whoever waits costs the host nothing.
     served = active / groups * c.decoding
     if q.requests_per_slot is not None and q.concurrency is not None:
         # Those who wait for a place are served in it later: a place serves more requests than a slot of the client sends.
         q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
-    mixed = step(both, system, layout, calibration, served)
+    mixed = step(both, system, layout, calibration, served * goes_on)
     passes = Later(
         partial(
-            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation, served=served,
-            decode=plain.time,
+            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation,
+            served=served * goes_on, decode=plain.time * goes_on,
         )
     )  # fmt: skip
     lag: Num = 0.0
@@ -132,14 +139,14 @@ def _running(
         beside = larger(each * layout.dp - 1, 0.0) * c.decoding
         jitter = _JITTER / np.sqrt(larger(beside, 1.0))
         more = after_a_step(engine.front, plain.time, c.mixed, jitter)
-        lag = (
-            share(residual(c.mixed, plain.time, mixed.time) + more, mixed.time)
-            * smaller(beside, 1.0)
-            * (engine.front > 0)
-        )
+        chance, left = c.met(plain.time, mixed.time, engine.front)
+        in_prompts = chance * (left + mixed.time) / 2 + (1 - chance) * plain.time / 2
+        progress = pick(stalls > 0, in_prompts, residual(c.mixed, plain.time, mixed.time)) + more
+        lag = share(progress, mixed.time) * smaller(beside, 1.0) * (engine.front > 0)
         c = cadence(
             read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
+            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered, stalls=stalls,
+            away=(engine.front + plain.time / 2) / (plain.time + c.mixed * mixed.time) * (engine.front > 0),
         )  # fmt: skip
     return _Running(
         active,
@@ -161,8 +168,11 @@ def _running(
             lanes=layout.dp * layout.replicas,
             lag=lag,
             variation=varied,
-            packed=_packed(plain, mixed, c, each),
+            packed=_packed(
+                q, both, plain, mixed, c, requests=each, system=system, layout=layout, calibration=calibration
+            ),
             more=more,
+            fixed=plain.time + stalls * larger(mixed.parts[-1].time - plain.parts[-1].time, 0.0),
             grows=grows,
             passes=passes,
         ),
@@ -192,21 +202,31 @@ def _growth(run: _Running, system: System, layout: Layout, calibration: Calibrat
     """Return the time that one more prompt adds to a step: a step that reads weights for one reads them for others too."""
     some = run.c.together
     prompts = pick(some > 2, some / 2, smaller(run.c.most, 2 * some + 2))
-    served = run.active / (layout.replicas * layout.pp) * run.c.decoding
+    served = run.active / (layout.replicas * layout.pp) * run.c.decoding * (1 - run.c.stalls)
     other = step(evolve(run.both, prompts=prompts), system, layout, calibration, served).time
     apart = prompts != some
     return pick(apart, larger((other - run.mixed.time) / pick(apart, prompts - some, 1.0), 0.0), run.mixed.time)
 
 
-def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+def _packed(
+    question: Serve, both: Mixed, plain: Span, mixed: Span, c: Cadence,
+    *, requests: Count, system: System, layout: Layout, calibration: Calibration,
+) -> Seconds:  # fmt: skip
     """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
 
-    The chip's work grows with the prompts; the host's launches of a pass do not.
+    Beside decoding the chip's work grows with the prompts; the host's launches of a pass do not. A step of prompts alone is priced: much
+    of it is the same for one and for many. It is asked for where requests begin together.
     """
-    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
     prompts = smaller(c.most, larger(requests, 1.0))
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
     more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
-    return larger(more + plain.parts[-1].time, mixed.time)
+    out = larger(more + plain.parts[-1].time, mixed.time)
+    together = question.requests_per_slot is not None or some(question.variation <= ALIKE)
+    if not (some(c.stalls > 0) and together):
+        return out
+    return pick(
+        c.stalls > 0, larger(step(evolve(both, prompts=prompts), system, layout, calibration).time, mixed.time), out
+    )
 
 
 _JITTER: Final = 0.3
@@ -310,7 +330,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     memory, capacity, _ = _filled(q, system, layout, calibration, active)
     lone = Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance)
     first = step(lone, system, layout, calibration)
-    emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
+    beside = 1 - c.stalls
+    emitting = after("TPOT", (_often(plain, c.gaps - beside * times.disturbed), _often(mixed, times.disturbed)))
     inside = (_often(mixed, times.steps + times.late / mixed.time), front)
     cycle = after("cycle", (after("TTFT", inside), emitting))
     waits = evolve(times.waits, front=front.time, mean=times.waits.mean + front.time)
@@ -328,12 +349,15 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         waits = evolve(waits, place=waiting, full=none_free(places, load), uneven=1.0)
     opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
-    cost = larger(mixed.time - plain.time, 0.0)
-    adds = c.chunks * cost / c.together
+    adds = c.chunks * c.held_up(plain.time, mixed.time) / c.together
+    # Between two steps of a sequence prompts pass, if any do, in so many.
+    often = share(times.disturbed, c.gaps)
+    met = pick(c.stalls > 0, smaller(often, -np.expm1(-c.arrivals)), often)
+    longest = mixed.time * larger(share(often, met), 1.0) + c.stalls * plain.time
     gaps = Gaps(
         base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
-        each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
-        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
+        each=adds, variation=q.variation, step=plain.time, mixed=longest, bounded=beside,
+        often=met, passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
     )  # fmt: skip
     if q.rate is not None:
         coming = answered / (layout.dp * layout.replicas)

@@ -25,7 +25,7 @@ Phase: TypeAlias = Literal["forward", "dgrad", "wgrad", "reduce", "optimizer"]
 _LABELS: Final[dict[Phase, str]] = {"forward": "", "dgrad": "dgrad ", "wgrad": "wgrad ", "reduce": "", "optimizer": ""}
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Op:
     """An operation on one rank.
 
@@ -103,7 +103,7 @@ class Op:
         return f"{'recompute ' if self.recompute else ''}{_LABELS[self.phase]}{self.name}"
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Message:
     """A collective or a transfer that one rank takes part in.
 
@@ -178,7 +178,7 @@ def again(operation: Operation) -> Operation:
     return evolve(operation, recompute=True)
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Section:
     """Operations done one after another, a number of times over, on one rank's way through a step.
 

@@ -22,7 +22,7 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import filled
+from roofline.inference.passes import decode_step, filled
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
@@ -148,7 +148,8 @@ def pools(
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""
-        return cast("Num", answer(attrs.evolve(asked, batch=larger(batch, _FEWEST)), rack, layout, profile).tpot)
+        one = attrs.evolve(asked, batch=larger(batch, _FEWEST))
+        return decode_step(one, rack, layout, profile).time / yielded(one)
 
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):
@@ -186,7 +187,7 @@ def pools(
                 "more requests come than the pools can answer",
             ),
         )
-    turn = going.turn()
+    turn = steady if q.rate is None and q.requests_per_slot is None else going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
     return Pools(
         q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,

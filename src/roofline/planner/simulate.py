@@ -200,7 +200,8 @@ def _served(
     est = estimate(one.question, one.system, layout, **where_, **machine)
     layout, profile, rack = est.layout, est.calibration, est.system
     question, record = cast("Serve", est.question), Record()
-    policy = policy_of(profile.engine, **part(words, SchedulerWords))
+    drafts, ranks = float(question.draft_tokens) > 0, float(layout.dp)
+    policy = policy_of(profile.engine, drafting=drafts, ranks=ranks, **part(words, SchedulerWords))
     pool = partial(_lanes, question, policy=policy, record=record, hash_block=asked.hash_block)
     host = part(words, HostWords)
     lanes, error, reasons, remarks = pool(rack, layout, profile, host=HostWords() if apart else host)

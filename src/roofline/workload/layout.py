@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import MOST_RANKS, amount, degree, given, number, one_of, optional, refuse
+from roofline.core.remember import by_numbers
 from roofline.core.signatures import typed_methods
 from roofline.core.units import Count, Num
 
@@ -32,6 +33,7 @@ CONTEXTS: Final = {
 """How the ranks that share a sequence attend to all of it."""
 
 
+@by_numbers
 @typed_methods
 @frozen(eq=False)
 class Layout:

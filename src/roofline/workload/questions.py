@@ -23,6 +23,7 @@ from roofline.core.fields import (
     optional,
     size,
 )
+from roofline.core.remember import by_numbers
 from roofline.core.signatures import aliased
 from roofline.core.units import Count, Num, PerSecond, Ratio
 from roofline.models.architecture import Model
@@ -102,6 +103,7 @@ def _kept() -> Any:
     return field(default=None, converter=TO_NUMBER_OR_NONE, validator=_accepted)
 
 
+@by_numbers
 @frozen(eq=False)
 class Prefill:
     """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass.
@@ -134,6 +136,7 @@ def _generates(_: object, __: object, model: Model) -> None:
         )
 
 
+@by_numbers
 @frozen(eq=False)
 class Decode:
     """One step of ``batch`` sequences that already hold ``context`` tokens each.
@@ -157,6 +160,7 @@ class Decode:
     served: Ratio = amount(0.0, high=1.0)
 
 
+@by_numbers
 @frozen(eq=False)
 class Mixed:
     """A decode step that also passes prompt tokens, as continuous batching does.

@@ -204,10 +204,11 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
         sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
         group, copies = layout.stage, f.visits * layout.expert_tp
-        there = Message(
-            "dispatch", "dispatch", sent * row, group, copies=copies, module="experts", groups=f.groups, among=f.among
+        there, here = (
+            Message(name, name, sent * each, group, copies=copies, module="experts", groups=f.groups, among=f.among)
+            for name, each in (("dispatch", row), ("combine", back))
         )
-        return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
+        return (there,), (here,)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
     row = row if p.model.formats.experts in _SENT_NARROW else back
     there = Message(
