@@ -104,7 +104,7 @@ def _widest(system: System) -> System:
     """Return a system whose tiers are each as large as the largest of its sizes, where a study tries many."""
     if np.ndim(system.reach) == 0:
         return system
-    return attrs.evolve(system, tiers=tuple(attrs.evolve(tier, size=np.max(tier.size)) for tier in system.tiers))
+    return attrs.evolve(system, tiers=tuple(attrs.evolve(tier, size=float(np.max(tier.size))) for tier in system.tiers))
 
 
 def holding(given: Mapping[str, Num]) -> str:
