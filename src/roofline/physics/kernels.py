@@ -20,7 +20,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, share, smaller, some
+from roofline.core.arrays import anywhere, larger, norm, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Num, Ratio, Seconds
@@ -158,7 +158,7 @@ class Kernels:
         self._chip, self._calibration = chip, calibration
         self._known: dict[tuple[str, str, str], _Rates] = {}
         self._tile, self._host = calibration.tile * chip.tile, calibration.host
-        self._launched = some(self._host > 0)
+        self._launched = anywhere(self._host > 0)
 
     def _rates(self, name: str, rate: str, form: str) -> _Rates:
         chip, calibration, engine = self._chip, self._calibration, self._calibration.engine
@@ -193,7 +193,7 @@ class Kernels:
             (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
         )
         products, tile = op.flops, self._tile
-        if op.kernel == "gemm" and some(op.rows < tile):
+        if op.kernel == "gemm" and anywhere(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
             products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
         products = products / of.compute

@@ -122,10 +122,10 @@ def after(name: str, parts: Iterable[Span], times: Num = 1.0) -> Span:
     return Span(name, time if isinstance(times, float) and times == 1 else time * times, times, spans)
 
 
-def seen_in_part(span: Span, part: Ratio) -> Span:
+def partly_exposed(span: Span, part: Ratio) -> Span:
     """Return a span of whose messages only a part is seen."""
     if span.parts:
-        return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
+        return after(span.name, (partly_exposed(each, part) for each in span.parts), span.times)
     if span.cost is None or not isinstance(span.work, Message):
         return span
     return leaf(span.work, span.cost.sent_in_part(part))

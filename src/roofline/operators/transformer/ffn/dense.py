@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from roofline.models.architecture import Dense
 from roofline.operators.operations import Module, Op, Operation
-from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, reduced
+from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, tensor_reduce
 
 
 @lru_cache(64)
@@ -42,4 +42,4 @@ def operations(f: Dense, p: Flow) -> tuple[Operation, ...]:
 
     A parallel one is added to the attention's output before that is summed over tensor peers.
     """
-    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else reduced(p, "ffn", "mlp"))
+    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else tensor_reduce(p, "ffn", "mlp"))
