@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from roofline.core.fields import MOST_TOKENS, given, one_of, refuse
+from roofline.core.fields import MOST_TOKENS, one_of, refuse, without_none
 from roofline.hardware.engines import Engine
 
 ROUTERS: Final = {
@@ -115,4 +115,4 @@ def policy_of(engine: Engine, *, drafting: bool = False, ranks: float = 1.0, **w
         own["max_num_seqs"] = int(engine.most)
     if drafting and engine.most_drafting is not None:
         own["max_num_seqs"] = min(own.get("max_num_seqs", inf), max(int(engine.most_drafting / ranks), 1))
-    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | given(**words))
+    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | without_none(**words))

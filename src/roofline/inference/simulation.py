@@ -284,7 +284,7 @@ class Lane:
         self.batch = 0
         self.stalled: list[tuple[int, float]] = []
         self.count = 0
-        self.done: Callable[[Request, float], None] = _nobody
+        self.done: Callable[[Request, float], None] = _ignore
 
     @property
     def load(self) -> tuple[int, float]:
@@ -680,7 +680,7 @@ class Lane:
         return steps
 
 
-def _nobody(request: Request, now: float) -> None:
+def _ignore(request: Request, now: float) -> None:
     """Do nothing when a request ends."""
 
 

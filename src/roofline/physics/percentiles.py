@@ -28,7 +28,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import larger, pick, share, smaller
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Count, Num, Ratio, Seconds
 
 PERCENT: Final = 100.0
@@ -190,7 +190,7 @@ class Waits:
 
     front: Seconds
     mean: Seconds
-    passes: Later[Passes]
+    passes: Lazy[Passes]
     step: Seconds
     lasts: Seconds
     met: Ratio
@@ -301,13 +301,13 @@ class Gaps:
     step: Seconds
     mixed: Seconds
     often: Ratio
-    passes: Later[Passes]
+    passes: Lazy[Passes]
     bounded: Ratio = 1.0
     others: Count = np.inf
     load: Ratio = 0.0
     behind: Count = 0.0
     yields: Count = 1.0
-    uneven: Later[Ratio] | None = None
+    uneven: Lazy[Ratio] | None = None
 
     def percentile(self, p: Num) -> Seconds:
         """Return the time per output token that p per cent of requests stay below."""

@@ -24,8 +24,8 @@ from typing import Final, cast
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import ceil, floor, larger, pick, share, smaller, some
-from roofline.core.remember import Later
+from roofline.core.arrays import anywhere, ceil, floor, larger, pick, share, smaller
+from roofline.core.remember import Lazy
 from roofline.core.units import MICRO, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.physics.percentiles import Passes, Waits, lengths
@@ -306,7 +306,7 @@ def queue(
     spare = smaller(whole_steps(c.work, variation) - c.work, c.work)
     alone = alone + smaller(load, 1.0) * spare * prompt / c.work
     alone = alone + left * meanwhile * cost / 2
-    if not some(several > 0):
+    if not anywhere(several > 0):
         return pick(able, alone, np.nan)
     shared = _batched(
         c, rate, decode, grows, fixed=fixed, coming=coming, busy=busy, left=larger(1 - rate * grows, _SHORT)
@@ -343,7 +343,7 @@ def _batched(
     squared = mean * mean + coming * spread / (1 - follow * follow)
     shared = squared / (2 * mean) * (1 + 2 * load)
     idle = np.exp(-rate * c.gaps * decode)
-    if not some(idle > _RARE):
+    if not anywhere(idle > _RARE):
         return cast("Num", busy * shared)
     start = decode + fixed
     k: Num = 1.0
@@ -364,7 +364,7 @@ _FEW_ROUNDS: Final = 6
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
-    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Later[Passes] | None = None,
+    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Lazy[Passes] | None = None,
     fixed: Seconds | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
@@ -439,7 +439,7 @@ def pace(
 
 def _coming(
     question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count,
-    variation: Ratio, grows: Seconds | None, passes: Later[Passes] | None,
+    variation: Ratio, grows: Seconds | None, passes: Lazy[Passes] | None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request that comes at random.
 
@@ -477,9 +477,9 @@ def _coming(
     return Pace(lone / mixed, wait, disturbed, lone + wait, c.gaps * decode + disturbed * (mixed - beside), waits)
 
 
-def _by_themselves(lone: Seconds, variation: Ratio) -> Later[Passes]:
+def _by_themselves(lone: Seconds, variation: Ratio) -> Lazy[Passes]:
     """Return prompts whose times grow as their lengths do, with this mean."""
-    return Later(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
+    return Lazy(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
 
 
 def drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
