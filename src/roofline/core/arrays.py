@@ -73,6 +73,8 @@ def distinct(a: Num) -> NDArray[Any]:
     >>> distinct(np.array([[2.0, 1.0], [1.0, 4.0]])).tolist(), distinct(3.0).tolist()
     ([1.0, 2.0, 4.0], [3.0])
     """
+    if a.__class__ in _ONE:
+        return np.array([a])
     ordered = np.sort(np.ravel(a))
     return np.append(ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]])
 
@@ -263,19 +265,6 @@ def squeezed(value: Num) -> Num:
         if np.shape(out)[axis] > 1 and bool(np.all(first == out)):
             out = first
     return out
-
-
-def distinct(values: Num) -> list[float]:
-    """Return the numbers that there are, in ascending order: few, of many equal ones.
-
-    >>> distinct(np.array([2.0, 1.0, 2.0])), distinct(3.0)
-    ([1.0, 2.0], [3.0])
-    """
-    # Without ``numpy.unique``, which imports numpy's masked arrays.
-    if not isinstance(values, np.ndarray):
-        return [float(values)]
-    each = np.sort(values, axis=None)
-    return list(each[np.append(True, each[1:] != each[:-1])].tolist()) if each.size else []
 
 
 def share(part: Num, whole: Num) -> Ratio:
