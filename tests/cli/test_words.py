@@ -13,7 +13,7 @@ import roofline as rl
 from roofline import catalog
 from roofline.cli import app, peers
 from roofline.cli.console import printable
-from roofline.cli.numbers import assignments, limits, real, several, whole, wholes
+from roofline.cli.numbers import assignments, limits, parse_real, parse_whole, several, wholes
 from roofline.core.text import columns, fitted, wrapped
 from roofline.reports.section import Section
 
@@ -32,15 +32,15 @@ def run(capsys, line):
 @pytest.mark.parametrize("text", ["nan", "inf", "1e400", "8k", "4,096", "", "x", "1" * 100, "0x10", "1_0"])
 def test_what_is_not_a_number_in_digits(text):
     with pytest.raises(rl.QuestionError, match="--input="):
-        real("--input", text)
+        parse_real("--input", text)
 
 
 def test_numbers():
-    assert (real("x", "1e3"), real("x", " 0.5 "), real("x", "-2")) == (1000.0, 0.5, -2.0)
-    assert (whole("x", "1e3"), wholes("x", "8..32*2"), several("x", "1..3")) == (1000, [8, 16, 32], [1.0, 2.0, 3.0])
+    assert (parse_real("x", "1e3"), parse_real("x", " 0.5 "), parse_real("x", "-2")) == (1000.0, 0.5, -2.0)
+    assert (parse_whole("x", "1e3"), wholes("x", "8..32*2"), several("x", "1..3")) == (1000, [8, 16, 32], [1.0, 2.0, 3.0])
     for text in ("7.9", "1e30"):
         with pytest.raises(rl.QuestionError, match="must be a whole number"):
-            whole("--chips", text)
+            parse_whole("--chips", text)
     with pytest.raises(rl.QuestionError, match="a second time"):
         assignments("--vary", ["links=1x", "links=2x"])
     with pytest.raises(rl.QuestionError, match="takes one value"):
