@@ -205,7 +205,7 @@ def estimate(
     if layout is not None:
         if degrees or chips is not None:
             raise QuestionError(
-                fault("layout", str(layout), f"already says it all, but {', '.join(degrees) or 'chips'} was given too")
+                fault("layout", str(layout), f"already states every option, but {', '.join(degrees) or 'chips'} was given too")
             )
     else:
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
@@ -262,7 +262,7 @@ def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
     if not isinstance(what, (Prefill, Decode, Serve)):
         return service(catalog.model(what, **formats), words)
     if words:
-        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
+        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already states every option"))
     model = catalog.model(what.model, **formats)
     return what if model is what.model else attrs.evolve(what, model=model)
 
