@@ -205,7 +205,11 @@ def estimate(
     if layout is not None:
         if degrees or chips is not None:
             raise QuestionError(
-                fault("layout", str(layout), f"already states every option, but {', '.join(degrees) or 'chips'} was given too")
+                fault(
+                    "layout",
+                    str(layout),
+                    f"already states every option, but {', '.join(degrees) or 'chips'} was given too",
+                )
             )
     else:
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
