@@ -1,4 +1,4 @@
-"""Layouts worth trying, those that can be laid out, and the best of those that fit."""
+"""Candidate layouts, the valid ones among them, and the best that fits."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def under_all(question: Question, system: System, candidates: Layout, calibratio
         asked = (attrs.evolve(ours, chunk=CHUNKS), *rest)
     points = int(np.prod(sizes(*asked), dtype=np.int64))
     if points > MOST_CANDIDATES:
-        rule = f"choosing a layout for each point would price {points:,} plans"
+        rule = f"choosing a layout for each point would estimate {points:,} configurations"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
     return answer(*asked)
 
