@@ -6,9 +6,9 @@ reads it to decide anything.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from roofline.core.units import Bytes, Count, Flop, Num, Ratio
 
@@ -145,6 +145,18 @@ class Message:
 
 
 Operation: TypeAlias = Op | Message
+Some = TypeVar("Some", bound=Op | Message)
+
+
+def altered(operation: Some, **fields: Num | str | bool) -> Some:
+    """Return an operation with other values of some fields: ``attrs.evolve`` of a class that neither converts nor checks, in a third of its time.
+
+    >>> altered(Op("up", "gemm", "bf16", 1.0, 1.0), flops=2.0).flops
+    2.0
+    """
+    out: Any = object.__new__(operation.__class__)
+    out.__dict__.update(operation.__dict__, **fields)
+    return out  # type: ignore[no-any-return]
 
 
 def launched(operation: Operation) -> Count:
@@ -166,7 +178,7 @@ def fused(operation: Operation) -> Operation:
     """
     if not isinstance(operation, Op):
         return operation
-    return evolve(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
+    return altered(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
 
 
 def again(operation: Operation) -> Operation:
@@ -175,7 +187,7 @@ def again(operation: Operation) -> Operation:
     >>> again(Op("up", "gemm", "bf16", 1.0, 1.0)).label
     'recompute up'
     """
-    return evolve(operation, recompute=True)
+    return altered(operation, recompute=True)
 
 
 @frozen(eq=False, slots=False)

@@ -171,7 +171,7 @@ def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Pri
             seen = larger(left * _sum(sent), _sum(sent) - (busy - hidden))
             part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
     leaves = [
-        leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
+        leaf(w, cost.sent_in_part(part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
         for w, cost in priced
     ]
     # What hides takes cores and memory from the work that it hides behind.
@@ -192,7 +192,7 @@ def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price:
         cost = price(message)
         whole = cost.time * times
         seen = larger(part * whole, whole - work)
-        out.append((after(message.label, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
+        out.append((after(message.label, [leaf(message, cost.sent_in_part(share(seen, whole)))], times), whole - seen))
         work = work - (whole - seen)
     return out
 
@@ -203,12 +203,7 @@ def seen_in_part(span: Span, part: Ratio) -> Span:
         return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
     if span.cost is None or not isinstance(span.work, Message):
         return span
-    return leaf(span.work, _cut(span.cost, part))
-
-
-def _cut(cost: Cost, part: Ratio) -> Cost:
-    """Return the cost of a message of which a part is seen."""
-    return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
+    return leaf(span.work, span.cost.sent_in_part(part))
 
 
 def _shared(
