@@ -4,8 +4,8 @@ import numpy as np
 from attrs import frozen
 
 from roofline import catalog
-from roofline.core.arrays import settled
-from roofline.core.remember import Later, remembered
+from roofline.core.arrays import squeezed
+from roofline.core.remember import Lazy, remembered
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Decode
 
@@ -53,7 +53,7 @@ def test_no_more_than_the_limit_is_kept():
 
 def test_later_is_worked_out_once():
     asked = []
-    later = Later(lambda: asked.append(1) or None)
+    later = Lazy(lambda: asked.append(1) or None)
     assert later() is None
     assert later() is None
     assert asked == [1]
@@ -61,9 +61,9 @@ def test_later_is_worked_out_once():
 
 def test_settled_drops_axes_that_change_nothing():
     value = np.broadcast_to(np.array([[1.0], [2.0]]), (2, 5))
-    assert settled(value).tolist() == [[1.0], [2.0]]
-    assert settled(3.0) == 3.0
-    assert settled(np.eye(2)).shape == (2, 2)
+    assert squeezed(value).tolist() == [[1.0], [2.0]]
+    assert squeezed(3.0) == 3.0
+    assert squeezed(np.eye(2)).shape == (2, 2)
 
 
 def test_a_question_made_anew_is_the_same_as_one_of_equal_numbers():

@@ -32,7 +32,7 @@ from roofline.catalog.files import (
 )
 from roofline.catalog.folders import FOLDERS, NAME, as_name, filed, looks_like_path, names, root
 from roofline.catalog.model_names import model_name, own_format
-from roofline.catalog.models import lawful, named, read_config
+from roofline.catalog.models import is_derived_name, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
@@ -167,7 +167,7 @@ def kind_of(given: str | Path) -> str | None:
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
     found = next((kind for kind in ("system", "chip") if filed(kind, text) in names(kind)), None)
-    is_model = looks_like_path(text) or "/" in text or lawful(name) or model_name(name) is not None
+    is_model = looks_like_path(text) or "/" in text or is_derived_name(name) or model_name(name) is not None
     return "model" if found is None and is_model else found
 
 
@@ -180,11 +180,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     name, files = path.stem, [path]
 
     def find(given: str) -> Chip:
-        files.append(_found("chip", _beside(path, given)).resolve())
+        files.append(_found("chip", _relative_path(path, given)).resolve())
         return chip(files[-1])
 
     def joined(given: str) -> Fabric:
-        files.append(_found("fabric", _beside(path, given)).resolve())
+        files.append(_found("fabric", _relative_path(path, given)).resolve())
         return fabric(files[-1])
 
     readers: dict[str, Callable[[Table], object]] = {
@@ -201,7 +201,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     return every_fault(readers[kind], Table(read_toml(path), str(path))), tuple(files)
 
 
-def _beside(path: Path, given: str) -> str | Path:
+def _relative_path(path: Path, given: str) -> str | Path:
     """Return what a system's file calls its chip: a path is relative to that file."""
     return path.parent / given if looks_like_path(given) else given
 

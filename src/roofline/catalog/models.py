@@ -16,7 +16,7 @@ from roofline.core.errors import DescriptorError, UnknownNameError, fault, near,
 from roofline.core.mappings import Table
 from roofline.core.units import TERA
 from roofline.models.architecture import Model
-from roofline.models.checkpoint import held_against
+from roofline.models.checkpoint import compare_with_files
 
 _CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
 _PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
@@ -55,7 +55,7 @@ def _model_file(given: str | Path) -> Model:
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
     out = read_config(read_json(path), beside=beside, name=name, file=str(path))
     files = stored_bytes(path.parent) if path.name == "config.json" else 0.0
-    scale, notes = held_against(out, files) if files else (1.0, ())
+    scale, notes = compare_with_files(out, files) if files else (1.0, ())
     return evolve(out, source=str(path), scale=scale, warnings=(*out.warnings, *notes))
 
 
@@ -133,6 +133,6 @@ def _model_toml(path: Path) -> Model:
     return evolve(out, source=cited, note=note)
 
 
-def lawful(name: str) -> bool:
+def is_derived_name(name: str) -> bool:
     """Return whether a name is one of a law, such as ``NAME-4-layers``."""
     return any(law.fullmatch(name) for law in (_CUT, _PLAIN))

@@ -205,7 +205,7 @@ def _words(table: Table) -> dict[str, Any]:
         out["index"] = table.text("index")
         if out["index"] not in DTYPES:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
-    for key in ("windows", "shared_routed", "fused_norm", "pieces_shared"):
+    for key in ("windows", "shared_routed", "fused_norm", "pieces_shared", "mixed"):
         if key in table:
             out[key] = table.flag(key)
     if "systems" in table:

@@ -62,7 +62,7 @@ def larger(a: Num, b: Num) -> Num:
     return np.maximum(a, b)
 
 
-def some(mask: Mask) -> bool:
+def anywhere(mask: Mask) -> bool:
     """Return whether a mask holds anywhere: what holds nowhere need not be worked out."""
     return bool(mask if mask.__class__ in _YES_OR_NO else np.any(mask))
 
@@ -137,7 +137,7 @@ _BARE: Final[WeakSet[Any]] = WeakSet()
 """Nouns that hold no array: models and systems are asked that for every block of points. They are values, and never change."""
 
 
-def bare(noun: object) -> bool:
+def has_no_arrays(noun: object) -> bool:
     """Return whether there is no array inside a noun."""
     return not _arrays(noun)
 
@@ -241,10 +241,10 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
             yield (*rest[:axis], here, *rest[axis:])
 
 
-def settled(value: Num) -> Num:
+def squeezed(value: Num) -> Num:
     """Return a number without the axes along which it does not change, each left with size one; what follows from it is worked out once.
 
-    >>> settled(np.array([[1.0, 2.0], [1.0, 2.0]])), settled(np.ones(3))
+    >>> squeezed(np.array([[1.0, 2.0], [1.0, 2.0]])), squeezed(np.ones(3))
     (array([[1., 2.]]), array([1.]))
     """
     out = value

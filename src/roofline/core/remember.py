@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import attrs
 import numpy as np
 
-from roofline.core.arrays import bare
+from roofline.core.arrays import has_no_arrays
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -21,10 +21,10 @@ _SMALL = 1024
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
 
 
-class Later(Generic[R]):
+class Lazy(Generic[R]):
     """A value that is worked out when it is first asked for: what most answers hold and few are asked.
 
-    >>> later = Later(lambda: print("asked") or 7)
+    >>> later = Lazy(lambda: print("asked") or 7)
     >>> later(), later()
     asked
     (7, 7)
@@ -86,7 +86,7 @@ def _key(value: Any) -> Any:
     names = _BY_NUMBERS.get(kind)
     if names is not None:
         return (kind, *[_key(getattr(value, name)) for name in names])
-    if not bare(value):
+    if not has_no_arrays(value):
         raise OverflowError
     return value
 

@@ -181,10 +181,10 @@ def fused(operation: Operation) -> Operation:
     return altered(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
 
 
-def again(operation: Operation) -> Operation:
+def recomputed(operation: Operation) -> Operation:
     """Return an operation as it is recomputed in the backward pass.
 
-    >>> again(Op("up", "gemm", "bf16", 1.0, 1.0)).label
+    >>> recomputed(Op("up", "gemm", "bf16", 1.0, 1.0)).label
     'recompute up'
     """
     return altered(operation, recompute=True)

@@ -50,9 +50,9 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller, some
+from roofline.core.arrays import Mask, anywhere, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, unknown
-from roofline.core.remember import Later, remembered
+from roofline.core.remember import Lazy, remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
 from roofline.hardware.hardware import Fabric, Tier
@@ -561,7 +561,7 @@ class _Way:
             free = each * root
             filled = larger(filled, used * (free * most / larger(free + most, _TINY)))
         total = self.fixed
-        if some(self.agreed > 0):
+        if anywhere(self.agreed > 0):
             total = total + self.agreed * message.size / larger(message.size + self.eager, _TINY)
         total = total + message.size * self.byte + filled
         if self.posted is not None:
@@ -642,9 +642,9 @@ class Links:
         allowed = every if ways is None else tuple(way for way in every if way.name in ways)
         time = _quickest(m, allowed)
         empty = _empty(m)
-        if some(empty):
+        if anywhere(empty):
             time = np.logical_not(empty) * 1.0 * time
-        apart = Later(partial(_apart, m, allowed))
+        apart = Lazy(partial(_apart, m, allowed))
         return Cost(
             time=time, network=lambda: apart()[0], latency=lambda: apart()[1], error=partial(_wrong, m, climbs, allowed),
             ways=partial(_taken, m, allowed),
@@ -674,7 +674,7 @@ def _empty(message: Message) -> Mask:
     """Return where a message sends nothing."""
     alone = message.group <= 1
     none = message.size <= 0
-    return np.logical_or(alone, none) if some(none) else alone
+    return np.logical_or(alone, none) if anywhere(none) else alone
 
 
 def _quickest(message: Message, ways: Sequence[_Way]) -> Seconds:

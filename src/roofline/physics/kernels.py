@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, share, smaller, some
+from roofline.core.arrays import anywhere, larger, norm, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Num, Ratio, Seconds
@@ -185,7 +185,7 @@ class Kernels:
             (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
         )
         products, tile = op.flops, self._calibration.tile * self._chip.tile
-        if op.kernel == "gemm" and some(op.rows < tile):
+        if op.kernel == "gemm" and anywhere(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
             products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
         products = products / of.compute
@@ -195,7 +195,7 @@ class Kernels:
         walked = smaller(launches, 1.0) * op.depth * k.step
         latency = launches * of.launch + walked + op.items * of.item + op.hits * k.hit
         kernel = latency + around + norm(compute, memory, k.p)
-        if some(host > 0):
+        if anywhere(host > 0):
             # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
             waits = larger(launches * host - kernel, 0.0)
             kernel, latency = kernel + waits, latency + waits

@@ -27,7 +27,7 @@ from typing import Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import larger, pick, root, share, smaller, some
+from roofline.core.arrays import anywhere, larger, pick, root, share, smaller
 from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
 from roofline.physics.queueing import full_house
 
@@ -81,7 +81,7 @@ class Lanes:
             x, before = come * (start + b * k), k
             steep = come * b * (1 - (np.exp(-x) + (self.count - 1) * (x < 1)) / self.count)
             k = smaller(k + share(self._together(x) - k, 1 - steep), self.most)
-            if not some(k != before):
+            if not anywhere(k != before):
                 # More rounds would not change it.
                 break
         return self.met(come * (start + b * k), variation)[1:]

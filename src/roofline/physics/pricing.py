@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from roofline.core.arrays import some
+from roofline.core.arrays import anywhere
 from roofline.core.remember import remembered
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
@@ -39,7 +39,7 @@ def pricer(system: System, calibration: Calibration) -> Callable[[Operation], Co
         if isinstance(work, Op):
             return op(work)
         # A group of one sends nothing.
-        return message(work) if some(work.group > 1) else Cost(0.0)
+        return message(work) if anywhere(work.group > 1) else Cost(0.0)
 
     return of
 
@@ -58,7 +58,7 @@ def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     price = pricer(system, profile)
 
     def of(work: Operation) -> Cost:
-        if isinstance(work, Message) and not some(work.group > 1):
+        if isinstance(work, Message) and not anywhere(work.group > 1):
             return Cost(0.0)
         met = known.setdefault(_kind(work), [])
         for before, cost in met:

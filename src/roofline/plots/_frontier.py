@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
-from roofline.plots.labels import Names, beside
+from roofline.plots.labels import Names, placer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def draw(ax: Axes, curve: Curve) -> None:
     before = set(map(id, ax.get_children()))
     _everything(axes, axes.roofline_curves)
     axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
-    paper.tell(ax, "frontier", " ".join(each.alt() for each in axes.roofline_curves))
+    paper.set_description(ax, "frontier", " ".join(each.alt() for each in axes.roofline_curves))
 
 
 def _everything(ax: Any, curves: Sequence[Curve]) -> None:
@@ -216,4 +216,4 @@ def _name_plans(ax: Any, names: Names, curve: Curve, color: str, *, only_best: b
     for plan, i in list(named.items())[:_MOST_NAMES]:
         if (i in best) == only_best:
             at, gaps = (float(curve.speed[i]), float(curve.rate[i])), (4.0, 13.0, 24.0, 36.0)
-            names.place(beside(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)
+            names.place(placer(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)

@@ -68,7 +68,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "deepseek_ref": latent.deepseek_v4,
     "deepseek_v4": latent.deepseek_v4, "longcat_flash": latent.longcat, "pangu_ultra_moe": latent.pangu_ultra,
     # Linear attention and scans.
-    "mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
+    "mamba": hybrid.mamba, "falcon_mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
     "qwen3_next": hybrid.qwen3_next, "qwen3_5": hybrid.qwen3_next, "qwen3_5_moe": hybrid.qwen3_next,
     # Current families.
     "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
@@ -80,7 +80,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "qwen3_omni_moe": experts.qwen3_moe, "qwen2_5_omni": softmax.qwen2, "glm4v_moe": experts.glm4_moe, "laguna": experts.laguna, "bailing_moe": experts.bailing_moe,
     "bailing_moe_v2": experts.bailing_moe, "afmoe": experts.afmoe, "granitemoe": experts.granite_moe, "granitemoeshared": experts.granite_moe,
     "dots1": experts.dots1, "inkling": experts.inkling, "inkling_mm_model": experts.inkling, "inkling_model": experts.inkling, "ernie4_5_moe_vl": experts.ernie_vl, "ernie4_5_vl": experts.ernie_vl,
-    "ernie4_5_vl_moe": experts.ernie_vl, "kimi_vl": latent.deepseek, "deepseek_vl_v2": latent.deepseek, "peer_latent": latent.peer,
+    "ernie4_5_vl_moe": experts.ernie_vl, "kimi_vl": latent.deepseek, "minicpm3": latent.deepseek, "deepseek_vl_v2": latent.deepseek, "peer_latent": latent.peer,
     "lfm2": hybrid.lfm2, "lfm2_moe": hybrid.lfm2, "granitemoehybrid": hybrid.granite_hybrid, "falcon_h1": hybrid.falcon_h1, "bamba": hybrid.bamba,
     "bailing_moe_linear": hybrid.bailing_linear, "bailing_moe_v2_5": hybrid.bailing_linear,
     # Encoders, and decoders that attend to one.

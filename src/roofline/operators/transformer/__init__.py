@@ -16,7 +16,7 @@ from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Formats, Model, Moe
 from roofline.operators.operations import Message, Op, Operation, Section
 from roofline.operators.transformer import attention, ffn, residual
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, tensor_reduce
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Pass, Prefill
 
@@ -43,7 +43,7 @@ def _begin(p: Flow) -> Section:
     """Return the embedding of the tokens; its table is cut by vocabulary."""
     return Section(
         "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden, module="embedding"),
-                          *reduced(p, "embedding", "embedding")), place="first")  # fmt: skip
+                          *tensor_reduce(p, "embedding", "embedding")), place="first")  # fmt: skip
 
 
 def _end(p: Flow) -> Section:

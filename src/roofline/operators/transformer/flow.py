@@ -315,7 +315,7 @@ def norms(p: Flow, count: int = 1) -> tuple[Op, ...]:
     return (elementwise(p, "norm", 4 * elements, launches=float(count), kept=elements, module="norm"),)
 
 
-def reduced(p: Flow, name: str, module: Module) -> tuple[Message, ...]:
+def tensor_reduce(p: Flow, name: str, module: Module) -> tuple[Message, ...]:
     """Return the messages that add up a row-parallel product over the tensor peers."""
     size, tp = p.tokens * p.model.hidden * ACTIVATION.bytes, p.layout.tp
     if p.layout.sequence_parallel:
@@ -351,6 +351,6 @@ def _triangles(tokens: Count, chunk: int) -> Num:
     return whole * (chunk * (chunk + 1) / 2) + rest * (rest + 1) / 2
 
 
-def held(tokens: Count, window: int | None) -> Count:
+def cached_tokens(tokens: Count, window: int | None) -> Count:
     """Return how many of a sequence's tokens an attention layer keeps: all, or its window."""
     return tokens if window is None else smaller(tokens, float(window))
