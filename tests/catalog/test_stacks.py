@@ -109,6 +109,18 @@ def test_norms_are_part_of_the_all_reduce_before_them_where_a_stack_says_so():
 
 
 @pytest.mark.parametrize(
+    "typed", ["vllm@0.11", "vllm==0.11", "vllm 0.11", "vLLM v0.11", "vllm-0.11", "vllm:0.11", "vllm/v0.11"]
+)
+def test_a_release_is_taken_as_people_write_it(typed):
+    assert stacks.split(typed) == ("vllm", "0.11", "")
+
+
+@pytest.mark.parametrize("name", ["gpt-fast", "llama.cpp", "vllm-ascend", "tpu-inference"])
+def test_names_of_engines_hold_no_release(name):
+    assert stacks.split(name) == (name, "", "")
+
+
+@pytest.mark.parametrize(
     ("name", "mixed"), [("sglang", False), ("vllm@0.5.3", False), ("vllm@0.8", True), ("vllm", True), ("trtllm", True)]
 )
 def test_who_passes_prompts_in_steps_of_their_own_is_a_fact_of_the_stack(name, mixed):

@@ -43,6 +43,8 @@ def parse_real(name: str, text: str) -> float:
         raise QuestionError(fault(name, text, "must be a number in digits", remedy))
     if re.fullmatch(r"[0-9]{1,3}(?:[,_][0-9]{3})+", typed):
         raise QuestionError(fault(name, text, "must be a number in digits", f"write {re.sub('[,_]', '', typed)}"))
+    if re.fullmatch(r"[0-9.]+ ?%", typed) and _NUMBER.fullmatch(typed.rstrip("% ")):
+        raise QuestionError(fault(name, text, "must be a number", f"write {float(typed.rstrip('% ')) / 100:g}"))
     if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", typed, re.IGNORECASE):
         raise QuestionError(fault(name, text, "must be a finite number"))
     if not _NUMBER.fullmatch(typed) or len(typed) > _LONGEST:

@@ -366,7 +366,7 @@ class Model:
             return self
         formats = self.formats if weights is None else self.formats.linear(dtype(weights).name)
         if kv is not None:
-            formats = attrs.evolve(formats, kv=dtype(kv).name)
+            formats = attrs.evolve(formats, kv=dtype(kv, "kv_dtype").name)
         return attrs.evolve(self, formats=formats, scale=self.scale if weights is None else 1.0)
 
     def without_mtp(self) -> Model:

@@ -211,9 +211,9 @@ def frontier(
 
     Args:
         curve: such as :meth:`roofline.Search.curve` returns.
-        ax: axes to draw on; by default those of a new figure of one column's width.
+        ax: axes to draw on; by default those of a new figure.
     """
-    ax = placed(ax, (3.6, 3.4), width, style)
+    ax = placed(ax, (4.6, 4.0), width, style)
     with with_style(ax):
         _frontier.draw(ax, curve)
         settle(ax)

@@ -244,7 +244,11 @@ def settle(ax: Any) -> None:
         figure.draw_without_rendering()
     else:
         engine.execute(figure)  # places all, and draws nothing
-    width = figure.bbox.width - 4
+    # A title beside that of other axes ends where its own axes do.
+    right = [
+        each.get_window_extent().x0 for each in figure.axes if each.get_window_extent().x0 > ax.get_window_extent().x1
+    ]
+    width = (ax.get_window_extent().x1 if right else figure.bbox.width) - 4
     titles = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
     for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in titles):
         box, lines = made.get_window_extent(), made.get_text().split("\n")

@@ -109,7 +109,7 @@ def _add(ax: Any, found: Tradeoff) -> None:
     low, high = ax.get_ylim()
     paper.plain_ticks(ax.yaxis, low, high)
     paper.frame(ax, found.title, "memory per chip, GB (dotted: what it may hold)", "time of a step, s")
-    legend = ax.legend(fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=look.grey(0.85))
+    legend = paper.legend(ax, ax.get_legend_handles_labels()[0], _SMALL, 1)
     # Places are known only once the figure is laid out.
     paper.settle(ax)
     ax.get_figure(root=True).draw_without_rendering()

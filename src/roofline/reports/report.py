@@ -68,7 +68,7 @@ def named(file: str | Path) -> Path:
     """
     path = catalog.located("file", file)
     if path.suffix.lower() not in ENDINGS:
-        raise QuestionError(fault("file", path.name, "a report is one HTML page", "end the file name in .html"))
+        raise QuestionError(fault("file", str(path), "a report is one HTML page", "end the file name in .html"))
     return path
 
 

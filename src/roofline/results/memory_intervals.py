@@ -166,8 +166,9 @@ def sentences(est: Any) -> tuple[str, ...]:
     title = est.calibration.engine.title or est.calibration.engine.name
     least, most = min(apart), max(apart)
     ends = [f"{show(-least, BYTE)} less"] * (least < 0) + [f"{show(most, BYTE)} more"] * (most > 0)
+    how = f"name it: engine={est.calibration.engine.name}@RELEASE (roofline list engines)"
     return (
-        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip",
+        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip; {how}",
     )
 
 

@@ -170,7 +170,7 @@ class Mixed:
         batch: sequences of the decode step; none may be decoding.
         context: tokens that each of these already holds.
         prompts: prompts that the fullest attention rank passes a part of.
-        chunk: tokens of each prompt that pass.
+        chunk: tokens of each prompt that pass, on average; below one where a step passes few of many prompts.
         past: tokens of each prompt that passed before.
         busy: attention ranks of a group in lock-step that pass prompts, on average.
         draft_tokens: speculative tokens verified with each decoding sequence's next one.
@@ -181,7 +181,7 @@ class Mixed:
     batch: Count = amount(high=MOST_TOKENS)
     context: Count = size()
     prompts: Count = flow()
-    chunk: Count = size()
+    chunk: Count = amount(high=2 * MOST_TOKENS, strict=True)
     past: Count = amount(0.0)
     busy: Count = amount(1.0)
     draft_tokens: Count = _tokens()
