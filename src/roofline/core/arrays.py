@@ -67,6 +67,16 @@ def anywhere(mask: Mask) -> bool:
     return bool(mask if mask.__class__ in _YES_OR_NO else np.any(mask))
 
 
+def distinct(a: Num) -> NDArray[Any]:
+    """Return the numbers of an array, each once, in ascending order: ``np.unique``, without numpy's masked arrays, which it imports.
+
+    >>> distinct(np.array([[2.0, 1.0], [1.0, 4.0]])).tolist(), distinct(3.0).tolist()
+    ([1.0, 2.0, 4.0], [3.0])
+    """
+    ordered = np.sort(np.ravel(a))
+    return np.append(ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]])
+
+
 def ceil(a: Num) -> Num:
     """Return the least whole number that is not below ``a``."""
     return cast("Num", np.ceil(a))

@@ -43,7 +43,10 @@ def reasons(
     passing = c.in_prompts(decode, mixed)
     others = larger(requests * layout.dp - 1, 0.0) > 0 if closed else np.True_
     found: dict[str, Mask] = {
-        "short-answers": (c.gaps < _SHORT) & (passing > _SOME) & others,
+        "short-answers": (
+            ((c.gaps < _SHORT) & (passing > _SOME)) | ((c.stalls > 0) & (c.gaps < _LONGER) & (passing > _MOST))
+        )
+        & others,
         "always-prefill": (c.passing > _BUSY) & others,
         "small-prompts": np.asarray(closed) & (c.gaps < _LONGER) & (c.most > _SEVERAL) & (passing > _MOST),
         "long-prompts": np.asarray(not closed) & (part > _HALF) & (c.most < 4 / 3),

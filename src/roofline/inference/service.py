@@ -139,8 +139,8 @@ def _state_of(
         beside = larger(each * layout.dp - 1, 0.0) * c.decoding
         jitter = _JITTER / np.sqrt(larger(beside, 1.0))
         more = after_a_step(engine.front, plain.time, c.mixed, jitter)
-        chance, left = c.met(plain.time, mixed.time, engine.front)
-        in_prompts = chance * (left + mixed.time) / 2 + (1 - chance) * plain.time / 2
+        chance, left, whole = c.met(plain.time, mixed.time, engine.front)
+        in_prompts = chance * (left + whole) / 2 + (1 - chance) * plain.time / 2
         progress = pick(stalls > 0, in_prompts, residual(c.mixed, plain.time, mixed.time)) + more
         lag = share(progress, mixed.time) * smaller(beside, 1.0) * (engine.front > 0)
         c = cadence(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline import catalog
-from roofline.core.arrays import sizes, smaller, trailing
+from roofline.core.arrays import distinct, sizes, smaller, trailing
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.units import MILLION, Count, Num
@@ -200,13 +200,13 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
     if not isinstance(est.question, Serve) or est.shape:
         raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
     most = max(float(est.max_concurrency), 1.0)
-    points = np.unique(
+    points = distinct(
         np.append(
             2.0 ** np.arange(np.floor(np.log2(most)) + 1),
             [smaller(float(est.concurrency), np.floor(most)), np.floor(most)],
         )
     )
     if len(points) > steps:
-        places = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
-        points = np.unique(np.append(points[places], float(est.concurrency)))
+        places = distinct(np.linspace(0, len(points) - 1, steps).round().astype(int))
+        points = distinct(np.append(points[places], float(est.concurrency)))
     return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)
