@@ -63,7 +63,7 @@ def _summary(each: Found) -> str:
         return f"{where}: the model does not fit on {_chips(one)}. {_sentence('; '.join(map(str, one.reasons)))}"
     if not each.given:
         times = ", ".join(f"{name} {_seconds(getattr(one, key))}" for name, key in (("TPOT", "tpot"), ("TTFT", "ttft")))
-        return f"{where}: no service keeps the limits; the one that was looked at has {times}."
+        return f"{where}: no configuration meets the limits; the nearest has {times}."
     rate, per_chip = _number(one.tokens_per_second), _number(one.tokens_per_second_per_chip)
     pair = one.interval("tokens_per_second_per_chip")
     sure = "" if pair is None else f" (80 % within {_count(pair[0])} to {_count(pair[1])})"
@@ -208,7 +208,7 @@ def _same_question(each: Found) -> str:
     if not each.widened:
         return "–"
     return (
-        "keeps no limits"
+        "meets no limits"
         if each.alike is None
         else f"{_count(each.alike.tokens_per_second_per_chip)} ({each.alike.question.model.formats_line})"
     )
@@ -271,7 +271,7 @@ def _frontier(curves: Sequence[tuple[int, Any]], found: Sequence[Found]) -> list
     drawn = figures.frontiers(curves, best, found[0].tpot)
     caption = (
         "Each line is a frontier: no other layout, load or chunk of that system gives more both per user and per chip, under the limit on "
-        "TTFT alone. Right of the dashed vertical line the limit on TPOT is kept. A star is the service of this page."
+        "TTFT alone. Right of the dashed vertical line the limit on TPOT is met. A star is the service of this page."
     )
     rows: list[list[Cell | str]] = []
     for _, curve in curves:

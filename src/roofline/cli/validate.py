@@ -14,7 +14,7 @@ from roofline.cli.flags import Json, Level, Predictions, Runs, Scatter
 from roofline.cli.options import DEGREES, Degrees, Options
 from roofline.validation.validate import SHIPPED, validate
 
-SAID = Group("What a result file of another tool does not say", sort_key=2)
+SAID = Group("What a result file of another tool does not state", sort_key=2)
 
 
 @Parameter(name="*", group=SAID)
@@ -49,7 +49,7 @@ def validate_(
     plot: Scatter = None,
     json: Json = False,
 ) -> None:
-    """Predict measured runs and report the errors: by quantity and group, and how often the intervals hold the measurement."""
+    """Predict measured runs and report the errors: by quantity and group, and how often the intervals contain the measurement."""
     form = form_of(plot, "--plot")
     catalog.check_places([file, plot])
     words: dict[str, Any] = ({} if level is None else {"level": level}) | said.words() | degrees.words()

@@ -486,7 +486,7 @@ SATURATES: Final = "service_saturates"
 def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
     """Return what is assumed of the load."""
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+        return (f"requests arrive at random: {_span(active, 3)} are in flight at once on average",)
     out = []
     if q.requests_per_slot is None:
         out.append(
@@ -494,7 +494,7 @@ def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
             "other (requests_per_slot)"
         )
     if np.any(active < cast("Num", q.concurrency)):
-        out.append(f"caches of {_span(active)} requests fit at once: the others wait for their places")
+        out.append(f"KV caches of {_span(active)} requests fit at once: the others wait for their places")
     return tuple(out)
 
 

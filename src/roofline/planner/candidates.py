@@ -129,7 +129,7 @@ def under_all(question: Question, system: System, candidates: Layout, calibratio
         asked = (attrs.evolve(ours, chunk=CHUNKS), *rest)
     points = int(np.prod(sizes(*asked), dtype=np.int64))
     if points > MOST_CANDIDATES:
-        rule = f"choosing a layout for each point would price {points:,} plans"
+        rule = f"choosing a layout for each point would estimate {points:,} configurations"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
     return answer(*asked)
 

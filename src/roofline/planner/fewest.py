@@ -99,7 +99,7 @@ def _head(chosen: Simulation, largest: float) -> str:
     if chosen.meets:
         return f"the fewest chips: {float(chosen.chips):g}"
     idle = ", and of more some would stand idle" if _idle(chosen) else ""
-    return f"NO number of chips up to {largest:g} will do{idle}"
+    return f"NO NUMBER OF CHIPS up to {largest:g} will do{idle}"
 
 
 def _idle(sim: Simulation) -> bool:

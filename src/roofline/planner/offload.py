@@ -95,7 +95,10 @@ class Offload(Derived):
     def reasons(self) -> tuple[str, ...]:
         """Why the service does not fit, or is not fed; empty if it does."""
         fed = np.all(self.feeds > cast("Num", self.est.requests_per_second))
-        return (*self.est.reasons, *(() if fed else ("the links to the hosts feed fewer requests than are answered",)))
+        return (
+            *self.est.reasons,
+            *(() if fed else ("the links to the hosts can supply fewer requests than are served",)),
+        )
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ class Offload(Derived):
         does = "pays" if self.pays else "does not pay"
         fetched = f"fetched in {show(float(self.fetch), SECOND, 3)}"
         if np.isnan(self.seen):
-            return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {text}"
+            return f"{fetched}: the links can supply {float(self.feeds):.3g} requests/s, fewer than are served; {text}"
         added = f"{show(float(self.seen), SECOND, 3)} of it seen: TTFT {show(float(self.ttft), SECOND, 3)}"
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {text}"
 

@@ -189,7 +189,11 @@ class Splits(Selection[Pools]):
             ("rule", "units that cannot be laid out", self.pairs.refused),
             ("memory", "prefill units: weights and a prompt exceed the memory of a chip", reading),
             ("memory", "decode units: weights and the cache of one request exceed the memory of a chip", decoding),
-            ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
+            (
+                "beaten",
+                "units and loads that are slower and have a lower rate than another on as many chips",
+                self.pairs.unpaired,
+            ),
         )
         out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
         for names, mask in self._combinations():

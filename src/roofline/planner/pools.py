@@ -184,7 +184,7 @@ def pools(
             Rule(
                 "pools_saturate",
                 q.rate < smaller(lane.most_per_second, able),
-                "more requests come than the pools can answer",
+                "more requests arrive than the pools can serve",
             ),
         )
     turn = steady if q.rate is None and q.requests_per_slot is None else going.turn()

@@ -278,7 +278,7 @@ def survey(
         which, requests = loads(layouts, served_at_once(alone, system, layouts, profile))
     points = int(np.size(chunk) * np.size(which))
     if points > MOST_CANDIDATES:
-        rule = f"a search would price {points:,} plans, and {MOST_CANDIDATES:,} are the most"
+        rule = f"a search would estimate {points:,} configurations, and {MOST_CANDIDATES:,} are the most"
         raise QuestionError(
             fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
         )

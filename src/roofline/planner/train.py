@@ -85,7 +85,7 @@ def train(
         beside = [*degrees, *structure, *without_none(chips=chips)]
         if beside:
             raise QuestionError(
-                fault("layout", str(layout), f"already says it all, but {', '.join(beside)} was given too")
+                fault("layout", str(layout), f"already states every option, but {', '.join(beside)} was given too")
             )
         check_schedule(layout.schedule)
         est = step(question, rack, layout, profile)
@@ -157,7 +157,7 @@ def step_of_words(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tupl
     words = rest(words, LaidStepWords, ExecutionWords)
     if isinstance(what, TrainStep):
         if words or execution:
-            rule = f"the {type(what).__name__} already says it all"
+            rule = f"the {type(what).__name__} already states every option"
             raise QuestionError(fault("words", (*words, *execution), rule))
         return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype)), {
             "recompute": what.recompute,

@@ -82,6 +82,6 @@ def sentences(est: Any) -> tuple[str, ...]:
         changes = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
         if changes:
             out.append(
-                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {changes}{', and the interval is wide enough for both' if each.counted else ''}"
+                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {changes}{', and the interval covers both' if each.counted else ''}"
             )
     return tuple(out)

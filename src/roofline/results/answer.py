@@ -183,7 +183,7 @@ class Answer(Displayed, ABC):
         """
         values = getattr(self, quantity, None)
         if not isinstance(values, (float, np.ndarray)):
-            raise QuestionError(fault("quantity", quantity, "is no number of this answer", self.KNOWN))
+            raise QuestionError(fault("quantity", quantity, "is not a quantity of this answer", self.KNOWN))
         fits = np.broadcast_to(self.fits, self.shape)
         ok = fits & np.broadcast_to(where, self.shape) & ~np.isnan(np.broadcast_to(values, self.shape))
         if not ok.any():

@@ -167,7 +167,7 @@ def sensitivity(est: Any, quantity: str | None = None) -> Sensitivity:
     base = getattr(est, name, None)
     if isinstance(base, bool) or not isinstance(base, (float, np.floating)) or not np.isfinite(base) or not base:
         raise QuestionError(
-            fault("quantity", name, "is none of this answer", "such as tokens_per_second, tpot or ttft")
+            fault("quantity", name, "is not a quantity of this answer", "such as tokens_per_second, tpot or ttft")
         )
     knobs = list(_knobs(est))
     asked: Asked = (est.question, est.system, est.layout, est.calibration)
