@@ -1,4 +1,4 @@
-"""Words of other tools: accepted where they mean the same, else answered with ours; and the message for a wrong word.
+"""Flags of other tools: accepted where they mean the same, else answered with ours; and messages for unknown flags.
 
 The tools are vLLM, SGLang, TensorRT-LLM, aiconfigurator, genai-perf and AIPerf on the serving side, Megatron-LM, DeepSpeed and
 torchtitan on the training side.

@@ -79,7 +79,7 @@ Checkpoint = Annotated[
 @Parameter(name="*")
 @frozen
 class Ranking(Options):
-    """What is retained: limits, and the metrics to rank by."""
+    """Limits, and the metrics to rank by."""
 
     limit: Bounds = None
     by: By = None

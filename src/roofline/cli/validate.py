@@ -20,7 +20,7 @@ SAID = Group("What a result file of another tool does not state", sort_key=2)
 @Parameter(name="*", group=SAID)
 @frozen
 class RunWords(Options):
-    """What was run, where the file of another tool leaves it open."""
+    """What was run, where the file of another tool does not state it."""
 
     model: Annotated[str | None, Parameter(help="Model that was served: llama-3.1-70b.")] = None
     system: Annotated[str | None, Parameter(name=["--system", "-s"], help="Machine that served it: dgx-h100.")] = None

@@ -1,4 +1,4 @@
-r"""A service under load: requests always in flight, or coming at random, prompts passed in the decode steps of the others.
+r"""A service under load in closed form: a closed loop or random arrivals, with chunked prefill in decode steps.
 
 The steps are counted in :mod:`roofline.physics.queueing` and priced here, as operations:
 
@@ -65,7 +65,7 @@ def _frequency(span: Span, times: Count) -> Span:
 
 @frozen(eq=False)
 class _ServiceState:
-    """A service with so many requests let in: its cadence, its steps, and the times of a request that is let in."""
+    """A service with a given number of admitted requests: its cadence, its steps, and the times of a request."""
 
     active: Count
     each: Count
@@ -92,7 +92,7 @@ def _state_of(
     *,
     grows: Seconds | None = None,
 ) -> _ServiceState:
-    """Price the steps of a service with so many requests let in.
+    """Price the steps of a service with a given number of admitted requests.
 
     Args:
         grows: time that one more prompt adds to a step, where it is known; see :func:`_prompt_cost`.

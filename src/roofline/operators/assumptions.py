@@ -1,4 +1,4 @@
-"""What an answer assumes besides its sources, in words."""
+"""Assumptions of an answer as sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Autoscaling of a simulated service: the target and the start that a rule leaves open, and a fixed fleet to compare with.
+r"""Autoscaling of a simulated service: default target and start time, and a fixed fleet to compare with.
 
 A start takes the engine's own time and the loading of the weights, :math:`60\,\mathrm{s} + W / (1\,\mathrm{GB/s})` for W bytes per chip.
 Loading is measured at 0.9 to 1 GB/s from common storage: Llama-3-8B in 14.3 s from a gp3 volume

@@ -1,4 +1,4 @@
-"""The verb for a whole training run: a model, a system and tokens give days, goodput, energy and cost; or the chips for a deadline."""
+"""``campaign``: days, goodput, energy and cost of a whole training run, or the chips for a deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layouts worth trying, those that can be laid out, and the best of those that fit."""
+"""Candidate layouts, the valid ones among them, and the best that fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and reported."""
+"""``estimate``: the answer to a question on a system; a layout that is not given is chosen and reported."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def estimate(
     layout: Layout | None = None,
     **words: Unpack[AnyEstimateWords],
 ) -> Estimate | Training:
-    """Answer a question: how fast, with how much memory, bound by what, how surely.
+    """Estimate a service or a pass: times, rates, memory, bottleneck and interval.
 
     Args:
         what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; a :class:`TrainStep`, answered as :func:`roofline.train`

@@ -1,4 +1,4 @@
-r"""Caches kept in the hosts' memory: what of a prompt was read before is fetched over the host's link, and not read again.
+r"""``offload``: KV caches in host memory, fetched over the host's link instead of being recomputed.
 
 Each rank fetches its part X of the cached tokens of a prompt at what its share of the link passes, layer by layer while it reads
 the rest in a pass of r over L layers, so that of ``F = X / bandwidth`` is seen what :func:`roofline.planner.pools.exposed` says of
@@ -168,7 +168,7 @@ class Offload(Derived):
 
 @typed
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
-    """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
+    """Return a service whose cached prompt tokens come from host memory.
 
     Args:
         est: the answer for a service; the ``cached`` tokens of its question are fetched.

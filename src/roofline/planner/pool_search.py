@@ -1,4 +1,4 @@
-"""Every pair of pools for a service with prefill and decode on chips of their own, and the best of those that keep the limits."""
+"""Search over disaggregated prefill and decode: every pair of pools, and the best that meets the limits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MOST_POOL_LINES: Final = 8
 
 @frozen(eq=False, repr=False, slots=False)
 class Splits(Selection[Pools]):
-    """Every plan of two pools that was priced, and the best of those that keep the limits.
+    """Every configuration of two pools, and the best that meets the limits.
 
     Attributes:
         question: the service.

@@ -1,4 +1,4 @@
-"""The verb for a step of reinforcement learning: responses are generated, scored and trained on; the weights go back."""
+"""``post_train``: a step of reinforcement learning (rollout, forward passes, training, weight transfer)."""
 
 from __future__ import annotations
 

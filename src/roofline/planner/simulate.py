@@ -1,4 +1,4 @@
-"""The verb that answers in time: a trace of requests through a service, and what each of them saw."""
+"""``simulate``: a trace of requests through a service, with the times of each request."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def simulate(
     progress: Progress | None = None,
     **words: Unpack[SimulateWords],
 ) -> Simulation:
-    """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
+    """Simulate a service under a trace of requests with continuous batching, and return the times of each request.
 
     Args:
         model: an object, a name, the path of a config.json, or a parsed one; or a :class:`Serve`, whose lengths and load are drawn.

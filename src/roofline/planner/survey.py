@@ -1,4 +1,4 @@
-r"""All plans of a service on one pool of chips: every layout with each of its loads, under every chunk, estimated as far as is asked.
+r"""All configurations of a service on one pool: layouts x loads x chunks, estimated only as needed.
 
 The frontier, the counts and the reasons take all of them. The plan with the most tokens/s under limits on times takes few. Along the
 loads of a layout the rate and the TPOT rise, but for what whole tiles, chunks and prompts make of them, so that between two loads a

@@ -1,4 +1,4 @@
-"""The verb for training: a step, a system and a layout give an answer; what is left out is chosen, and reported."""
+"""``train``: the answer for a training step on a system; a layout that is not given is chosen and reported."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 def train(
     what: TrainStep | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[TrainWords]
 ) -> Training:
-    """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
+    """Estimate a training step: time, tokens/s, memory, bottleneck and interval.
 
     Args:
         what: a :class:`TrainStep`; or a model (an object, a name, the path of a config.json, a parsed one), trained as ``words``

@@ -1,4 +1,4 @@
-"""Keywords that verbs take, in groups: the machine, the software, the degrees of parallelism, the sizes of a question.
+"""Keywords of public functions, in groups: machine, software, degrees of parallelism, sizes of a question.
 
 A group is a TypedDict. A verb takes ``**words: Unpack[...]`` of the groups that concern it, so that completion and type checkers know
 every keyword, and hands each group on to the function that reads it (:func:`part`), where the defaults stand once.

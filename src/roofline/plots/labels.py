@@ -1,4 +1,4 @@
-"""Where names go in a picture: at the first place tried where they cover nothing."""
+"""Places labels in a plot where they cover nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures are drawn on, and the files they become: SVG, PDF or PNG, the same bytes each time, with a text that describes them.
+"""Figures and files of plots: reproducible SVG, PDF or PNG with a text description.
 
 The text is made of the numbers that were drawn (:func:`alt`); an SVG has it as its title and description, so that a reader of
 screens, and a search, find what the picture shows.

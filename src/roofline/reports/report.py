@@ -1,4 +1,4 @@
-"""The verb that makes a page of an answer: one file that needs no network, to be read in a browser or on paper."""
+"""``report``: one self-contained HTML page of an answer."""
 
 from __future__ import annotations
 

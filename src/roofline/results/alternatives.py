@@ -1,4 +1,4 @@
-r"""What a question leaves open: other answers that it may have meant, and how much wider the interval is for them.
+r"""Alternative answers for what a question does not state, and the wider interval for them.
 
 Of :math:`n` answers that are as likely as the one given, with :math:`d_i` the logarithm of each over it,
 

@@ -1,4 +1,4 @@
-"""What an answer says where its closed form is known to be rough, and the command that follows every request instead."""
+"""The note of an answer whose closed form is inaccurate, with the command that simulates it instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems side by side: what they add up to, what their sources disagree on, and what a model makes of them."""
+"""``compare``: aggregates of systems, where sources disagree, and the services of a model on each."""
 
 from __future__ import annotations
 
@@ -365,7 +365,7 @@ def compare(
     searched: Callable[[Search], None] | None = None,
     **words: Unpack[CompareWords],
 ) -> Comparison:
-    """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
+    """Compare systems; with a model, also the best service on each under limits on TPOT.
 
     Args:
         systems: objects, names or paths: two or more, or one with a model.

@@ -1,4 +1,4 @@
-"""Questions turned round: what a number would have to be so that an answer keeps its targets.
+"""``needed``: the value of a number at which an answer meets targets.
 
 Nothing is inverted by hand. A number is laid along an axis and estimated once; where the targets begin or cease to be kept the axis
 is laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row. Where the layout of
@@ -50,7 +50,7 @@ Axis = NDArray[np.float64]
 
 @frozen(eq=False, repr=False)
 class Needed(Displayed):
-    """What a number may be, so that a plan fits and keeps its targets.
+    """The values of a number at which a configuration fits and meets its targets.
 
     Attributes:
         name: of the number.
@@ -96,7 +96,7 @@ class Needed(Displayed):
 
 @typed
 def needed(est: Estimate | Training, name: str, **targets: float | str) -> Needed:
-    """Return what a number would have to be for an answer to keep targets, all else being as it is.
+    """Return the value of a number at which an answer meets targets, all else equal.
 
     Args:
         est: an answer for one point: an :class:`Estimate` or a :class:`Training`.

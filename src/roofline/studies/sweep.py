@@ -1,4 +1,4 @@
-"""The sweep: a space of designs priced in blocks that stay in cache, here or by many workers, reduced while it goes by."""
+"""``sweep``: a design space estimated in cache-sized blocks, here or by workers, and reduced on the way."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def sweep(
     phase: str | Sequence[str] = "decode",
     **words: Unpack[SweepWords],
 ) -> Sweep:
-    """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
+    """Estimate every combination of models, systems, layouts, loads and hardware; return the best or a frontier.
 
     Nothing but what is kept is ever in memory. An interrupt (Ctrl-C) ends the sweep with what there is; with a ``checkpoint`` the
     same call goes on where it was.

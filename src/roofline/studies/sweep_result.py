@@ -1,4 +1,4 @@
-"""What a sweep found: the plans that are retained, with all that is asked of them, and why not the others."""
+"""`Sweep`: the retained configurations, and why the others were rejected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_REASONS: Final = 6
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Sweep(Found[Estimate | Training | Pools]):
-    """The plans that a sweep accepted, the best first or along a frontier, and how many were rejected for which reason.
+    """The accepted configurations of a sweep, the best first or along a frontier, and the number rejected by reason.
 
     Attributes:
         space: what was swept.

@@ -1,4 +1,4 @@
-"""How a model is split over ranks, and where the ranks of each group lie."""
+"""Parallel layouts: degrees, and the placement of the ranks of each group."""
 
 from __future__ import annotations
 
