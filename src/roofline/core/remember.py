@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Hashable
 from itertools import zip_longest
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
@@ -61,13 +62,13 @@ class _Call:
         return isinstance(other, _Call) and self.key == other.key
 
 
-_BY_NUMBERS: Final[dict[type, tuple[str, ...]]] = {}
-"""Nouns that are the same as another one with equal numbers, and the names of these."""
+_BY_NUMBERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
+"""Nouns that are the same as another one with equal numbers, and what returns these."""
 
 
 def by_numbers(kind: type[R]) -> type[R]:
     """Mark a small noun, many of which are made: one of equal numbers, or of equal small arrays, is remembered as the same."""
-    _BY_NUMBERS[kind] = tuple(each.name for each in attrs.fields(cast("Any", kind)))
+    _BY_NUMBERS[kind] = attrgetter(*(each.name for each in attrs.fields(cast("Any", kind))))
     return kind
 
 
@@ -84,18 +85,22 @@ def _key(value: Any, shapes: list[tuple[int, ...]]) -> Any:
     if kind in _PLAIN:
         return value
     if kind is tuple:
-        return tuple([_key(each, shapes) for each in value])
+        return _keys(value, shapes)
     if kind is np.ndarray:
         if value.size > _SMALL:
             raise OverflowError
         shapes.append(value.shape)
         return (value.shape, value.tobytes())
-    names = _BY_NUMBERS.get(kind)
-    if names is not None:
-        return (kind, *[_key(getattr(value, name), shapes) for name in names])
+    numbers = _BY_NUMBERS.get(kind)
+    if numbers is not None:
+        return kind, _keys(numbers(value), shapes)
     if not has_no_arrays(value):
         raise OverflowError
     return value
+
+
+def _keys(values: tuple[Any, ...], shapes: list[tuple[int, ...]]) -> tuple[Any, ...]:
+    return tuple([each if each.__class__ in _PLAIN else _key(each, shapes) for each in values])
 
 
 def _points(shapes: list[tuple[int, ...]]) -> int:
@@ -132,7 +137,7 @@ def remembered(limit: int) -> Callable[[F], F]:
         def ask(*values: Any) -> Any:
             shapes = list[tuple[int, ...]]()
             try:
-                key = _key(values, shapes)
+                key = _keys(values, shapes)
             except OverflowError:
                 return function(*values)
             if len(shapes) > 1 and _points(shapes) > _SMALL:

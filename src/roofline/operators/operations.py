@@ -145,18 +145,18 @@ class Message:
 
 
 Operation: TypeAlias = Op | Message
-Some = TypeVar("Some", bound=Op | Message)
+_W = TypeVar("_W", bound="Op | Message | Section")
 
 
-def altered(operation: Some, **fields: Num | str | bool) -> Some:
-    """Return an operation with other values of some fields: ``attrs.evolve`` of a class that neither converts nor checks, in a third of its time.
+def altered(work: _W, **fields: Any) -> _W:
+    """Return a piece of work with some of its fields changed: ``attrs.evolve`` in a tenth of the time, as a pass changes thousands.
 
-    >>> altered(Op("up", "gemm", "bf16", 1.0, 1.0), flops=2.0).flops
-    2.0
+    >>> altered(Op("up", "gemm", "bf16", 1.0, 1.0), rows=8.0).rows
+    8.0
     """
-    out: Any = object.__new__(operation.__class__)
-    out.__dict__.update(operation.__dict__, **fields)
-    return out  # type: ignore[no-any-return]
+    out = object.__new__(type(work))
+    vars(out).update(vars(work), **fields)
+    return out
 
 
 def launched(operation: Operation) -> Count:
