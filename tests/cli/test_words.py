@@ -296,7 +296,7 @@ def test_a_chunk_of_one_token_is_a_chunk(capsys):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("estimate qwen3-8b -s 8xH200", "system=hgx-h200 chips=8"),
+        ("estimate qwen3-8b -s 8xH200", "give one of them and chips=8"),
         ("simulate qwen3-8b -s dgx-h100 --goodput ttft:300", "--goodput: is counted under the limits"),
         ("estimate /dev/null -s dgx-h100", "'/dev/null': is a pipe or a device"),
         ("simulate qwen3-8b -s dgx-h100 --trace /dev/null", "'/dev/null': is a pipe or a device"),

@@ -285,18 +285,7 @@ def system(given: str | Path | System) -> System:
         return _alone(chip(alone))
     if looks_like_path(str(given)) and str(given).endswith(".toml") and kind_of(given) == "chip":
         return _alone(chip(given))
-    many = _MANY.fullmatch(str(given))
-    if many and many[2].lower() in names("chip") and filed("system", str(given)) not in names("system"):
-        holding = (
-            " or ".join(f"system={name} chips={many[1]}" for name in systems_of(many[2].lower())[:4])
-            or f"system={many[2].lower()}"
-        )
-        raise UnknownNameError(fault("system", str(given), "no such system", f"give {holding}"))
     return _load("system", given)  # type: ignore[no-any-return]
-
-
-_MANY: Final = re.compile(r"(\d+)\s*x\s*(\S+)", re.IGNORECASE)
-"""A number of chips, as ``8xh200``: what people call a machine by."""
 
 
 def _alone(one: Chip) -> System:
