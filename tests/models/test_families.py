@@ -50,6 +50,7 @@ TRIED = {
     "bailing_moe_linear": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "layer_group_size": 2}, TABLES + 9 * MEBI + 2 * 27 * MEBI),
     "bailing_moe_v2_5": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "layer_group_size": 2}, TABLES + 9 * MEBI + 2 * 27 * MEBI),
     # A gate as wide as the queries.
+    "muse_glimmer": ({**BASE, "sliding_window": 512}, TABLES + 2 * (5 * MEBI + FFN)),
     "afmoe": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "num_dense_layers": 1, "sliding_window": 512}, TABLES + 2 * 5 * MEBI + FFN + 27 * MEBI),
     "granitemoe": ({**BASE, "num_experts_per_tok": 2, "num_local_experts": 8, "intermediate_size": KIB}, TABLES + 2 * (ATTENTION + 24 * MEBI)),
     "granitemoeshared": ({**BASE, "num_experts_per_tok": 2, "num_local_experts": 8, "intermediate_size": KIB, "shared_intermediate_size": KIB}, TABLES + 2 * (ATTENTION + 27 * MEBI)),

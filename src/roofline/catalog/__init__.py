@@ -1,4 +1,4 @@
-"""The only module that reads a file: descriptors and models by name or path, from the library or from a stranger.
+"""Loads descriptors and models by name or path: the library's own or a user's.
 
 Files are hostile until read: their size is bounded, special files and other encodings are refused, duplicate keys and
 bottomless nesting are errors, and every message names the file.
@@ -129,7 +129,7 @@ _SEVERAL: Final = re.compile(r"(?P<count>[0-9]{1,6})-?x-?(?P<chip>.+)|(?P<before
 
 
 def _elsewhere(kind: str, name: str) -> str:
-    """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
+    """Return the kind of a name that is of another kind, and the remedy; empty for an unknown name."""
     if kind == "system":
         several = _SEVERAL.fullmatch(name)
         parts = [name, name.partition("-")[0], *((several["chip"] or several["before"],) if several else ())]
@@ -202,7 +202,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
 
 
 def _relative_path(path: Path, given: str) -> str | Path:
-    """Return what a system's file calls its chip: a path is relative to that file."""
+    """Return the chip that a system's file names; a path is relative to that file."""
     return path.parent / given if looks_like_path(given) else given
 
 
@@ -355,7 +355,7 @@ def releases(name: str) -> tuple[str, ...]:
 
 
 def engines() -> tuple[str, ...]:
-    """Return the names of the serving engines that come with the library, those with a name of their own on one runtime too."""
+    """Return the names of the serving engines in the library, with separate names for some runtimes."""
     return tuple(_engines())
 
 
@@ -564,7 +564,7 @@ TEMPLATES: Final[Mapping[str, str]] = {
 
 
 def template(kind: str) -> tuple[str, str]:
-    """Return a file to begin with, which loads as it stands: the end of its name, and its text.
+    """Return a valid template of a file: its name's ending and its text.
 
     >>> template("chip")[0], template("trace")[1].splitlines()[0]
     ('.toml', 'arrival_s,input_len,output_len')

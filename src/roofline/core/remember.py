@@ -1,4 +1,4 @@
-"""What was worked out for the same values, remembered: a bounded number of answers, by identity of objects and by value of numbers."""
+"""Bounded caches of function results, by identity of objects and by value of numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
 
 
 class Lazy(Generic[R]):
-    """A value that is worked out when it is first asked for: what most answers hold and few are asked.
+    """A value that is computed at its first use.
 
     >>> later = Lazy(lambda: print("asked") or 7)
     >>> later(), later()
@@ -92,7 +92,7 @@ def _key(value: Any) -> Any:
 
 
 def remembered(limit: int) -> Callable[[F], F]:
-    """Return a decorator that remembers the last ``limit`` answers of a pure function of positional arguments.
+    """Return a decorator that caches the last ``limit`` results of a pure function of positional arguments.
 
     Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, nouns that are known
     :func:`by_numbers`, and tuples of these.

@@ -1,4 +1,4 @@
-r"""What a backward pass does, derived from the operations of the forward one: gradients of inputs, and gradients of weights.
+r"""Operations of the backward pass, derived from the forward pass: dgrad (gradients of inputs) and wgrad (of weights).
 
 For a product :math:`Y = X W` they are :math:`dX = dY\,W^T` and :math:`dW = X^T dY`, each of as many FLOP as the product: the first
 moves what the product did, the second reads both activations and adds to the gradient. Attention makes its scores again: five
@@ -42,7 +42,7 @@ def recast_for_training(work: Operation) -> Operation:
 
 
 def input_gradients(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
-    """Return what makes the gradients of the inputs of operations, in reverse order; of weights that are ``trained``, or frozen.
+    """Return the dgrad operations in reverse order; of weights that are ``trained``, or frozen.
 
     >>> (grads,) = input_gradients(
     ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]

@@ -1,4 +1,4 @@
-"""What one rank does: an operation on its own chip, or a message to a group of ranks.
+"""Operations of one rank (``Op``) and messages of a collective (``Message``).
 
 What an operation belongs to, in which pass it runs and whether it is recomputation are fields. ``name`` is a label for people: nothing
 reads it to decide anything.

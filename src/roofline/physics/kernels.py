@@ -1,4 +1,4 @@
-r"""The price of an operation: a roofline whose corner is rounded and whose floor is raised.
+r"""The time of an operation: a roofline with a rounded corner and fixed times.
 
 .. math:: T = n\,t_0 + d\,t_d + \frac{i}{c}\,t_i + i\,t_u + h\,t_h + \frac{A + e A'}{\eta_a W}
           + \left\| \left\| \frac{F}{\eta_c P},\; \frac{s}{\eta_s X} \right\|_2,\; \frac{B}{\eta_m W} \right\|_p

@@ -1,4 +1,4 @@
-r"""All plans of a service on one pool of chips: every layout with each of its loads, under every chunk, estimated as far as is asked.
+r"""All configurations of a service on one pool: layouts x loads x chunks, estimated only as needed.
 
 The frontier, the counts and the reasons take all of them. The plan with the most tokens/s under limits on times takes few. Along the
 loads of a layout the rate and the TPOT rise, but for what whole tiles, chunks and prompts make of them, so that between two loads a
@@ -278,7 +278,7 @@ def survey(
         which, requests = loads(layouts, served_at_once(alone, system, layouts, profile))
     points = int(np.size(chunk) * np.size(which))
     if points > MOST_CANDIDATES:
-        rule = f"a search would price {points:,} plans, and {MOST_CANDIDATES:,} are the most"
+        rule = f"a search would estimate {points:,} configurations, and {MOST_CANDIDATES:,} are the most"
         raise QuestionError(
             fault("layout", None, rule, "give some of tp, pp, dp, ep, chunk and concurrency, or fewer chips")
         )

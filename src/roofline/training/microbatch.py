@@ -1,4 +1,4 @@
-"""One micro-batch on one rank, phase by phase: what is computed, what is sent, and what of that is seen."""
+"""One micro-batch on one rank, phase by phase: computation, communication, and its exposed part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
+r"""One training step: micro-batches through a pipeline, exposed communication, the optimizer.
 
 .. math:: T = \left(T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}\right)
           \left(1 + T_\mathrm{late}(N)\right)

@@ -1,4 +1,4 @@
-"""How a model is split over ranks, and where the ranks of each group lie."""
+"""Parallel layouts: degrees, and the placement of the ranks of each group."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from roofline.core.signatures import typed_methods
 from roofline.core.units import Count, Num
 
 SHARDINGS: Final = {
-    "none": "every data-parallel rank keeps everything",
-    "zero1": "the states of the optimizer are shared out",
+    "none": "every data-parallel rank stores everything",
+    "zero1": "the states of the optimizer are sharded",
     "zero2": "gradients too",
     "zero3": "and weights (FSDP): gathered layer by layer for each micro-batch",
 }

@@ -71,7 +71,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "mamba": hybrid.mamba, "falcon_mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
     "qwen3_next": hybrid.qwen3_next, "qwen3_5": hybrid.qwen3_next, "qwen3_5_moe": hybrid.qwen3_next,
     # Current families.
-    "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
+    "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "muse_glimmer": softmax.muse_glimmer, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
     "exaone": softmax.llama, "exaone_moe": experts.exaone_moe, "cohere": softmax.cohere, "cohere2": softmax.cohere, "smollm3": softmax.smollm3,
     "apertus": softmax.apertus, "arcee": softmax.arcee, "starcoder2": softmax.starcoder2, "stablelm": softmax.stablelm, "internlm2": softmax.internlm2,
     "internlm3": softmax.internlm2, "internlm": softmax.internlm2, "glm": softmax.glm4, "glm4": softmax.glm4, "glm4v": softmax.glm4, "glm46v": softmax.glm4,

@@ -258,6 +258,16 @@ def ministral(t: Table) -> Plan:
     return plan([windowed if is_local else full for is_local in every], [dense(t)] * layers)
 
 
+def muse_glimmer(t: Table) -> Plan:
+    """Muse Glimmer: gated output, queries and keys normed without weights, three windows to a full layer, norms before and after blocks."""
+    layers, bias = depth(t), t.flag("attention_bias")
+    every = windows(t, layers, lambda i: "full_attention" if i % 4 == 3 else "sliding_attention")
+    base = gqa(t, bias=bias, out_bias=bias, norms=2)
+    full = evolve(base, gate_dim=base.head_dim)
+    windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    return plan([windowed if is_local else full for is_local in every], [dense(t, norms=2)] * layers)
+
+
 def exaone4(t: Table) -> Plan:
     """EXAONE 4: normed queries and keys, norms after the blocks; three windows to a full layer in the larger ones."""
     layers, pattern = depth(t), t.raw("sliding_window_pattern", None)
