@@ -17,8 +17,8 @@ from roofline.core.units import TERA
 from roofline.models.architecture import Model
 from roofline.models.checkpoint import held_against
 
-_ADDED: Final = re.compile(r"(-(instruct|chat|it|base|hf|v0\.1))+$")
-"""What repositories append to the name of an architecture."""
+_ADDED: Final = re.compile(r"(-(instruct|thinking|reasoning|chat|it|base|hf|v0\.1|[0-9]{4}))+$")
+"""What repositories append to the name of an architecture: what it was trained for, and year and month."""
 
 _CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
 _PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
