@@ -174,7 +174,7 @@ class Opened:
     conditions: tuple[str, ...]
 
 
-def conditions(launch: str, model: Model, system: System) -> tuple[str, ...]:
+def conditions(launch: str | None, model: Model, system: System) -> tuple[str, ...]:
     """Return the conditions of a run."""
     shipped = catalog.profile("calibrated", system)
     return conditions_of(launch, bool(model.experts), shipped.level == "calibrated" and not shipped.stands_for)
@@ -194,7 +194,7 @@ def opened(kind: str) -> list[Opened]:
                 case = decide(run)
                 profile = evolve(case.profile, framework=case.framework)
                 subject = subject_of(kind, profile, case.system, case.model)
-                out.append(Opened(run, subject, conditions("", case.model, case.system)))
+                out.append(Opened(run, subject, conditions(None, case.model, case.system)))
         return out
     open_ = serving_opener("calibrated")
     for run in serving_runs(raw, kind):
@@ -672,7 +672,7 @@ How a service was launched, whether a model is a mixture of experts, and whether
 are spread, at every distance alike. *Shift* is added to the logarithm of measured over predicted, *width* multiplies the distance of
 quantiles from the median; the quantiles above are those without any condition. The shift is the median of the residuals that it holds of,
 the width their mean deviation over that of all at their distance; both are drawn towards none as if {prior:.0f} cells more had none. No condition
-makes an answer surer than one of its kind that says more is known. Where a condition is not stated, it changes nothing.
+makes an answer surer than one of its kind before it in the table does: a launch that is not stated counts between a tuned and a default one.
 
 {conditions}
 

@@ -15,6 +15,7 @@ narrower by a factor (``hardware/evidence/conditions.csv``), the same at all dis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from statistics import NormalDist
 from typing import Final
@@ -40,11 +41,12 @@ WORDS: Final[Mapping[str, str]] = {
 SHARES: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Shares of measurements at which quantiles are stored: the ends of intervals of 95, 80 and 50 %, and the median."""
 
-CONDITIONS: Final = (("tuned", "default", "day-0"), ("dense", "experts"), ("timed", "untimed"))
+CONDITIONS: Final = (("tuned", "unstated", "default", "day-0"), ("dense", "experts"), ("timed", "untimed"))
 """What an interval depends on beside the distance, in groups of which one at most holds; in each the surest first."""
 
 CONDITION_WORDS: Final[Mapping[str, str]] = {
     "tuned": "tuned launch",
+    "unstated": "launch not stated",
     "default": "default launch",
     "day-0": "launch on the day a model appeared",
     "dense": "dense model",
@@ -108,18 +110,19 @@ class Subject:
         return "family" if self.family and self.family == other.family else "stack"
 
 
-def conditions_of(launch: str, experts: bool, timed: bool) -> tuple[str, ...]:
+def conditions_of(launch: str | None, experts: bool, timed: bool) -> tuple[str, ...]:
     """Return the conditions that hold of a question or a run.
 
     Args:
-        launch: kind of launch, "" where it is not stated.
+        launch: kind of launch of a service, "" where it is not stated; None for training.
         experts: whether the model is a mixture of experts.
         timed: whether kernels of the chip were timed.
 
-    >>> conditions_of("default", experts=True, timed=False)
-    ('default', 'experts', 'untimed')
+    >>> conditions_of("", experts=True, timed=False)
+    ('unstated', 'experts', 'untimed')
     """
-    return (*((launch,) if launch else ()), "experts" if experts else "dense", "timed" if timed else "untimed")
+    launched = () if launch is None else (launch or "unstated",)
+    return (*launched, "experts" if experts else "dense", "timed" if timed else "untimed")
 
 
 @frozen
@@ -198,9 +201,8 @@ class Spread:
         >>> [round(each, 2) for each in spread.under([Condition(5, 0.05, 1.5)]).logs]
         [-0.55, -0.25, -0.1, 0.05, 0.2, 0.35, 0.65]
         """
-        middle, shift, width = self.logs[len(SHARES) // 2], 0.0, 1.0
-        for each in conditions:
-            shift, width = shift + each.shift, width * each.width
+        held, middle = tuple(conditions), self.logs[len(SHARES) // 2]
+        shift, width = sum(float(each.shift) for each in held), math.prod(float(each.width) for each in held)
         return evolve(self, logs=tuple(middle + shift + (q - middle) * width for q in self.logs))
 
 

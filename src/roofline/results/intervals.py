@@ -73,7 +73,7 @@ def conditions(est: Any) -> tuple[str, ...]:
     >>> conditions(estimate("mixtral-8x7b", "mi300x-8", tp=8, concurrency=8, engine="vllm+default"))
     ('default', 'experts', 'untimed')
     """
-    launch = "" if isinstance(est.question, TrainStep) else est.calibration.engine.stated_kind
+    launch = None if isinstance(est.question, TrainStep) else est.calibration.engine.stated_kind
     shipped = catalog.profile("calibrated", est.system)
     timed = any(each.level == "calibrated" and not each.stands_for for each in (est.calibration, shipped))
     return conditions_of(launch, bool(est.question.model.experts), timed)
