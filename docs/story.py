@@ -75,7 +75,7 @@ def deployed(system, found) -> Served:
     per_chip, rate = float(best.tokens_per_second_per_chip), float(best.tokens_per_second)
     whole = per_chip * float(system.chips)
     low, high = (whole * float(end) / rate for end in best.interval("tokens_per_second"))
-    sides = (best.prompts, best.answers) if apart else ()
+    sides = (best.prefill, best.decode) if apart else ()
     how = (
         " / ".join(f"{float(x.chips):g} x {x.layout.short()}" for x in sides)
         if apart
@@ -88,7 +88,7 @@ def deployed(system, found) -> Served:
         per_chip,
         float(best.joules_per_token),
         how,
-        str((best.answers if apart else best).evidence),
+        str((best.decode if apart else best).evidence),
     )
 
 

@@ -180,7 +180,7 @@ def _requests(predictions: tuple[rl.Prediction, ...]) -> dict[rl.ServingRun, dic
     """Return the predictions of both times of each service that reads prompts where it decodes."""
     out: dict[rl.ServingRun, dict[str, rl.Prediction]] = {}
     for p in predictions:
-        if p.run.mode == "online" and p.run.prompts is None and p.predicted is not None:
+        if p.run.mode == "online" and p.run.prefill_pool is None and p.predicted is not None:
             out.setdefault(p.run, {})[p.quantity] = p
     return {run: told for run, told in out.items() if {"ttft_s", "tpot_s"} <= set(told)}
 

@@ -222,7 +222,7 @@ def nodes() -> list[list[str]]:
         if starved:
             continue
         chip = rated * table.draw(rack.package).idle if line["phase"] == "idle" else _number(line, "power_cap_w", rated)
-        split = energy.around(chip, rack, "node")
+        split = energy.surroundings_of(chip, rack, "node")
         liquid = (
             line["id"] in ("mlperf-idle-002", "mlperf-train-v4.0-power-002", "mlperf-train-v4.0-power-006")
             or "v5.1" in line["collection"]

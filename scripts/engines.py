@@ -220,7 +220,7 @@ def rows_weights(keys: Sequence[tuple[str, str]], runs: Mapping[str, ServingRun]
     names = [f"{cell(runs[i])} {runs[i].engine} {q}" for i, q in keys]
     count = Counter(names)
     out = np.array([WEIGHT[q] ** 2 * count[name] ** -0.75 for (_, q), name in zip(keys, names, strict=True)])
-    apart = np.array([bool(runs[i].not_fitted) or runs[i].prompts is not None for i, _ in keys])
+    apart = np.array([bool(runs[i].not_fitted) or runs[i].prefill_pool is not None for i, _ in keys])
     doubtful = np.array([0.15 if runs[i].quality == "C" else 1.0 for i, _ in keys])
     return np.where(np.isfinite(r) & ~apart, out * doubtful, 0.0)
 

@@ -44,7 +44,7 @@ from roofline.core.text import columns
 from roofline.core.units import GIBI
 from roofline.hardware.engines import Engine, StackMemory
 from roofline.hardware.evidence import Spread
-from roofline.operators.serving_memory import plain
+from roofline.operators.serving_memory import caches_uniformly
 from roofline.planner.estimate import estimate
 from roofline.planner.train import train
 from roofline.results import memory_intervals
@@ -169,7 +169,7 @@ def of_log(own: Sequence[Mapping[str, str]]) -> Iterator[Residual]:
         held = printed[ROOM] * GIBI if ROOM in printed else None
         if held is None and tokens and left:
             ratio = tokens / float(est.kv_cache_tokens)
-            if plain(est.question.model):
+            if caches_uniformly(est.question.model):
                 held = ratio * left
             elif distance == "family":
                 # Where layers differ, how they are laid out decides more than the room.
@@ -178,7 +178,7 @@ def of_log(own: Sequence[Mapping[str, str]]) -> Iterator[Residual]:
             yield Residual("room", distance, of, cell, (held - left) / float(whole), first["role"])
         if distance == "family":
             if ROOM in printed and tokens and left:
-                kind = "cache" if plain(est.question.model) else "cache_mixed"
+                kind = "cache" if caches_uniformly(est.question.model) else "cache_mixed"
                 ratio = tokens / (printed[ROOM] * GIBI) * left / float(est.kv_cache_tokens)
                 yield Residual(kind, distance, of, cell, float(np.log(ratio)), first["role"])
             if WEIGHTS in printed:

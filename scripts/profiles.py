@@ -22,7 +22,18 @@ from numpy.typing import NDArray
 import roofline as rl
 from roofline import catalog
 from roofline.calibration.calibrate import MACHINES, Calibrated, calibrate, shared
-from roofline.calibration.fitting import FITTED, TIMES, Fit, Key, Part, errors, fit, halves, off, put
+from roofline.calibration.fitting import (
+    FITTED,
+    TIMES,
+    Fit,
+    Key,
+    Part,
+    errors,
+    fit,
+    halves,
+    relative_error,
+    with_constants,
+)
 from roofline.calibration.timings import Timings, read
 from roofline.hardware.constants import Calibration
 
@@ -138,7 +149,7 @@ def _generic(parts: dict[str, list[Part]]) -> tuple[list[Fit], dict[str, Calibra
             others = [part for other, listed in of.items() if other != name for part in listed]
             if others:
                 found = _both(others, start, most)
-                unseen[name] = put(unseen[name], found.constants)
+                unseen[name] = with_constants(unseen[name], found.constants)
                 misses += [np.abs(errors(part, unseen[name])) for part in of[name]]
         alike = float(next(iter(whole.constants.values())).error)
         error = float(np.quantile(np.concatenate(misses), 0.8)) if misses else alike
@@ -239,7 +250,7 @@ def _lines(
                 if chosen(part.timings):
                     checked = which(part)
                     kept = np.ones(checked.timings.count, dtype=bool) if where is None else where(checked.timings)
-                    misses.append(off(checked, priced(name, part))[kept])
+                    misses.append(relative_error(checked, priced(name, part))[kept])
             if misses and sum(map(len, misses)):
                 whole = np.concatenate(misses)
                 count += len(whole)

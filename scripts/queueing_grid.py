@@ -62,6 +62,28 @@ def regimes() -> Iterator[dict[str, Any]]:
     yield {"on": MOE, "input": 100, "output": 128, "part": 0.3}
     yield {"on": SMALL, "input": 8192, "output": 16, "part": 0.4}
     yield {"on": SMALL, "input": 1024, "output": 8, "concurrency": 16}
+    yield from ({**case, "engine": "sglang"} for case in alone())
+
+
+def alone() -> Iterator[dict[str, Any]]:
+    """Yield regimes of an engine that passes prompts in steps of their own, before decode steps."""
+    for input, output, loads in (
+        (512, 1, (64,)), (1024, 256, (1, 8, 64, 256)), (1024, 1024, (128,)), (4096, 256, (4, 32, 128)), (8192, 64, (8, 64)), (32768, 256, (16,)),
+    ):  # fmt: skip
+        yield from ({"on": SMALL, "input": input, "output": output, "concurrency": load} for load in loads)
+    for input, output, parts in (
+        (512, 1, (0.5,)), (1024, 256, (0.2, 0.5, 0.8)), (4096, 64, (0.3, 0.7)), (16384, 64, (0.3, 0.6)), (256, 1024, (0.7,)), (8192, 512, (0.5,)),
+    ):  # fmt: skip
+        yield from ({"on": SMALL, "input": input, "output": output, "part": part} for part in parts)
+    yield from ({"on": LARGE, "input": 2048, "output": 512, **load} for load in ({"concurrency": 64}, {"part": 0.6}))
+    yield {"on": MOE, "input": 8192, "output": 64, "concurrency": 64}
+    yield {"on": MOE, "input": 1024, "output": 512, "concurrency": 64}
+    yield {"on": RANKS, "input": 1024, "output": 512, "concurrency": 256}
+
+
+def engine(case: dict[str, Any]) -> str:
+    """Return the engine of a regime."""
+    return str(case.get("engine", "vllm"))
 
 
 def closed_form(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float], Any]:
@@ -73,9 +95,9 @@ def closed_form(case: dict[str, Any], rate: float | None) -> tuple[dict[str, flo
     load = {"rate": rate} if rate is not None else {"concurrency": case["concurrency"]}
     asked = rl.Serve(rl.model(model), case["input"], case["output"], variation=VARIATION, **load, **words)
     if case.get("pools"):
-        est: Any = rl.pools(asked, system, layout, layout, engine="vllm")
+        est: Any = rl.pools(asked, system, layout, layout, engine=engine(case))
     else:
-        est = rl.estimate(asked, system, layout, engine="vllm")
+        est = rl.estimate(asked, system, layout, engine=engine(case))
     told = {"ttft": est.ttft, "tpot": est.tpot, "rate": est.requests_per_second}
     told |= {f"ttft_p{p}": est.ttft_percentile(p) for p in (50, 90, 99)}
     told |= {f"tpot_p{p}": est.tpot_percentile(p) for p in (50, 90, 99)}
@@ -110,7 +132,7 @@ def simulated(case: dict[str, Any], rate: float | None) -> tuple[dict[str, float
         trace = rl.Trace.closed(count, max(150 * count, 6000) if count < 256 else 30 * count, **of)
     more = {"prefill_layout": layout} if case.get("pools") else {}
     sim = rl.simulate(
-        model, system, trace, layout, engine="vllm", shared_budget=False, max_num_seqs=4096, **words, **more
+        model, system, trace, layout, engine=engine(case), shared_budget=False, max_num_seqs=4096, **words, **more
     )
     c = sim.columns
     done = c["arrival_s"] + c["e2e_s"]
@@ -144,7 +166,8 @@ def saturation(case: dict[str, Any]) -> float:
 def label(case: dict[str, Any]) -> str:
     """Return a case in a few words."""
     load = f"C={case['concurrency']}" if "concurrency" in case else f"{case['part']:.0%} of saturation"
-    more = [name for name in ("draft_tokens", "cached", "pools") if name in case]
+    more = [case["engine"]] if "engine" in case else []
+    more += [name for name in ("draft_tokens", "cached", "pools") if name in case]
     return f"{case['on'][0]} {case['input']:>6}/{case['output']:<5} {load} {' '.join(more)}"
 
 

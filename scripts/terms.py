@@ -15,7 +15,17 @@ import numpy as np
 
 from roofline import catalog
 from roofline.calibration.calibrate import MACHINES
-from roofline.calibration.fitting import ENOUGH, FITTED, Part, at, errors, fit, keys, off, put
+from roofline.calibration.fitting import (
+    ENOUGH,
+    FITTED,
+    Part,
+    constants_at,
+    errors,
+    fit,
+    keys,
+    relative_error,
+    with_constants,
+)
 from roofline.calibration.timings import Timings, read
 from roofline.hardware.constants import Calibration, Kernel, Link
 from roofline.operators.operations import Op
@@ -122,7 +132,9 @@ def _missed(part: Part, start: Calibration, constants: Sequence[str], *, apart: 
         work = attrs.evolve(work, bytes=work.traffic, staging=0.0 * work.staging)
         part = attrs.evolve(part, timings=attrs.evolve(part.timings, work=work))
     (key,) = keys(part.timings)
-    return fit([part], put(start, {key: _without(at(start, key), constants)}), fitted={key[0]: constants}).mape
+    return fit(
+        [part], with_constants(start, {key: _without(constants_at(start, key), constants)}), fitted={key[0]: constants}
+    ).mape
 
 
 def _without(constants: Any, kept: Sequence[str]) -> Kernel | Link:
@@ -167,12 +179,14 @@ def _left_out(
             others = [p for other, listed in kept.items() if other != name for p in listed]
             if mine and others:
                 base = {
-                    key: _without(at(start, key), of[first][key if isinstance(key, str) else key[0]])
+                    key: _without(constants_at(start, key), of[first][key if isinstance(key, str) else key[0]])
                     for key in keys(mine[0].timings)
                 }
-                got = fit(others, put(start, base), by_best=by_best, fitted=of[first])
+                got = fit(others, with_constants(start, base), by_best=by_best, fitted=of[first])
                 found.setdefault(name, []).extend(
-                    off(p, put(start, got.constants)) for p in mine if np.isfinite(errors(p, start)).all()
+                    relative_error(p, with_constants(start, got.constants))
+                    for p in mine
+                    if np.isfinite(errors(p, start)).all()
                 )
     errors_ = {name: float(np.concatenate(each).mean()) for name, each in found.items()}
     return [*(f"{errors_[name]:.1%}" for name in parts if name in errors_), f"{np.mean(list(errors_.values())):.1%}"]

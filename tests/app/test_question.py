@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.app.question import BEST, FIELDS, MODEL, MORE, ONE, asked, typed
+from roofline.app.question import BEST, FIELDS, MODEL, MORE, ONE, parse, typed_fields
 
 LLAMA = [("model", "llama-3.1-8b"), ("system", "dgx-h100")]
 words = st.sampled_from(
@@ -16,9 +16,9 @@ pairs = st.lists(st.tuples(words, st.text(max_size=8)), max_size=14)
 
 @given(pairs)
 def test_an_address_is_read_as_it_was_written(some):
-    once = typed(some)
+    once = typed_fields(some)
     if not once.strange:
-        again = typed(once.pairs)
+        again = typed_fields(once.pairs)
         assert again == once
         assert again.pairs == once.pairs
 
@@ -33,9 +33,9 @@ def test_what_was_left_empty_is_not_in_the_address():
         ("tpot", ""),
         ("deployment", BEST),
     ]
-    assert typed(some).address == "/?model=llama-3.1-8b&system=dgx-h100&output=512"
-    assert typed([]).address == "/"
-    assert typed([]).empty
+    assert typed_fields(some).address == "/?model=llama-3.1-8b&system=dgx-h100&output=512"
+    assert typed_fields([]).address == "/"
+    assert typed_fields([]).empty
 
 
 def test_systems_keep_their_chips_and_prices():
@@ -48,15 +48,15 @@ def test_systems_keep_their_chips_and_prices():
         ("price", "2.5"),
         ("price", ""),
     ]
-    text = typed(some)
+    text = typed_fields(some)
     assert text.rows == (("dgx-h100", "", "2.5"), ("dgx-b200", "4", ""))
-    first, second = asked(text).sides
+    first, second = parse(text).sides
     assert (first.chips, second.chips) == (None, 4)
     assert (first.price, second.price) == (2.5, None)
 
 
 def test_words_of_other_tools_are_taken():
-    question = asked(typed([*LLAMA, ("isl", "1000"), ("osl", "100")]))
+    question = parse(typed_fields([*LLAMA, ("isl", "1000"), ("osl", "100")]))
     assert question.words == {"input": 1000.0, "output": 100.0}
 
 
@@ -70,7 +70,7 @@ def test_what_is_typed_reaches_the_library():
         ("deployment", ONE),
         ("cached", "100"),
     ]
-    question = asked(typed(some))
+    question = parse(typed_fields(some))
     assert (question.tpot, question.ttft, question.deployment) == ("30ms", "10s", ONE)
     assert question.words == {"concurrency": 64.0, "engine": "vllm", "dtype": "fp8", "cached": 100.0}
 
@@ -96,5 +96,5 @@ def test_what_is_typed_reaches_the_library():
 )  # fmt: skip
 def test_a_wrong_question_has_one_line(some, line):
     with pytest.raises(rl.RooflineError, match=line) as error:
-        asked(typed(some))
+        parse(typed_fields(some))
     assert "\n" not in str(error.value)

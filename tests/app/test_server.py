@@ -13,7 +13,7 @@ import pytest
 
 import roofline as rl
 from roofline.app.answers import Remembered
-from roofline.app.pages import watched
+from roofline.app.pages import with_progress
 
 pytest.importorskip("flask", reason="the extra app is not installed")
 from roofline.app.server import HOST, application, server
@@ -181,23 +181,23 @@ def test_progress_is_told_and_work_is_given_up_when_nobody_waits():
             time.sleep(0.01)
         return "done"
 
-    steps = watched(work)
+    steps = with_progress(work)
     assert next(steps) == (1, 1000)
     steps.close()
     time.sleep(0.2)
     seen = len(reached)
     time.sleep(0.2)
     assert len(reached) == seen < 1000
-    assert list(watched(lambda tell: "done")) == ["done"]
+    assert list(with_progress(lambda tell: "done")) == ["done"]
     with pytest.raises(ZeroDivisionError):
-        list(watched(lambda tell: 1 / 0))
+        list(with_progress(lambda tell: 1 / 0))
 
 
 def test_an_answer_is_asked_once():
-    from roofline.app.question import asked, typed
+    from roofline.app.question import parse, typed_fields
 
     known, count = Remembered(), []
-    question = asked(typed([("model", "llama-3.1-8b"), ("system", "dgx-h100"), ("chips", "1")]))
+    question = parse(typed_fields([("model", "llama-3.1-8b"), ("system", "dgx-h100"), ("chips", "1")]))
     for _ in range(2):
         known.found(question, question.sides[0], lambda: count.append(1))
     assert len(count) == 1

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import catalog
 from roofline.calibration.calibrate import MACHINES, calibrate
-from roofline.calibration.fitting import ENOUGH, FITTED, OWN, RANGES, fit, halves, put, span
+from roofline.calibration.fitting import ENOUGH, FITTED, OWN, RANGES, fit, halves, span, with_constants
 from roofline.calibration.timings import KINDS, read
 from roofline.cli import app
 from roofline.hardware.constants import STACKS
@@ -678,7 +678,7 @@ def test_a_long_way_slows_a_short_prompt_by_what_it_is():
     step = 1e-6
     kernel = attrs.evolve(GENERIC.kernel("attention_prefill", "bf16"), step=0.0)
     base, mine = (
-        put(
+        with_constants(
             GENERIC,
             {
                 ("attention_prefill", "any"): attrs.evolve(kernel, step=each),

@@ -279,6 +279,16 @@ def test_names_of_clouds_and_data_sheets() -> None:
     assert catalog.chip("h100_sxm").name == "h100"
     assert float(catalog.system("H200 SXM").chips) == 1.0
     assert catalog.kind_of("h100-sxm5") == "chip"
+    for reported, name in (
+        ("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA A100-SXM4-80GB", "a100-80gb"), ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("Tesla V100-SXM2-32GB", "v100-32gb"), ("AMD Instinct MI300X OAM", "mi300x"), ("rtx4090", "rtx-4090"), ("Gaudi 3", "gaudi3"),
+    ):  # fmt: skip
+        assert catalog.chip(reported).name == name
+    for asked, count in (("8xH100", 8), ("h100x8", 8), ("h100-4", 4), ("2 x RTX 4090", 2)):
+        with pytest.raises(
+            UnknownNameError, match=rf"is a chip; systems that hold it: .*give one of them and chips={count}$"
+        ):
+            catalog.system(asked)
     with pytest.raises(
         UnknownNameError, match="dgx-a100-40gb or dgx-a100-80gb"
     ):  # two machines are called so: neither is taken

@@ -6,8 +6,11 @@ import attrs
 import pytest
 
 import roofline as rl
+from roofline import catalog
 from roofline.catalog import stacks
 from roofline.core.mappings import Table
+from roofline.hardware.engines import Engine
+from roofline.inference.policies import policy_of
 
 TOP = {
     "stack": {
@@ -103,3 +106,31 @@ def test_norms_are_part_of_the_all_reduce_before_them_where_a_stack_says_so():
     # Two a layer and the last one: 65 launches.
     launch = rl.catalog.profile("calibrated", "dgx-h100").on("trtllm").kernel("elementwise", "bf16").t0 * engine.launch
     assert step(apart, 2.0) - step(engine, 2.0) == pytest.approx(65 * launch)
+
+
+@pytest.mark.parametrize(
+    "typed", ["vllm@0.11", "vllm==0.11", "vllm 0.11", "vLLM v0.11", "vllm-0.11", "vllm:0.11", "vllm/v0.11"]
+)
+def test_a_release_is_taken_as_people_write_it(typed):
+    assert stacks.split(typed) == ("vllm", "0.11", "")
+
+
+@pytest.mark.parametrize("name", ["gpt-fast", "llama.cpp", "vllm-ascend", "tpu-inference"])
+def test_names_of_engines_hold_no_release(name):
+    assert stacks.split(name) == (name, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "mixed"), [("sglang", False), ("vllm@0.5.3", False), ("vllm@0.8", True), ("vllm", True), ("trtllm", True)]
+)
+def test_who_passes_prompts_in_steps_of_their_own_is_a_fact_of_the_stack(name, mixed):
+    engine = catalog.engine(name, catalog.system("dgx-h100"))
+    assert engine.mixed is mixed
+    assert policy_of(engine).mixed is mixed
+    assert policy_of(engine, mixed=not mixed).mixed is not mixed
+
+
+def test_an_engine_that_drafts_may_serve_fewer_requests():
+    engine = Engine(most=100.0, most_drafting=48.0)
+    assert policy_of(engine, ranks=4.0).max_num_seqs == 100
+    assert policy_of(engine, drafting=True, ranks=4.0).max_num_seqs == 12

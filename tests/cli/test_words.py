@@ -13,7 +13,8 @@ import roofline as rl
 from roofline import catalog
 from roofline.cli import app, peers
 from roofline.cli.console import printable
-from roofline.cli.numbers import assignments, limits, real, several, whole, wholes
+from roofline.cli.numbers import assignments, limits, several, wholes
+from roofline.core.digits import parse_real, parse_whole
 from roofline.core.text import columns, fitted, wrapped
 from roofline.reports.section import Section
 
@@ -32,15 +33,19 @@ def run(capsys, line):
 @pytest.mark.parametrize("text", ["nan", "inf", "1e400", "8k", "4,096", "", "x", "1" * 100, "0x10", "1_0"])
 def test_what_is_not_a_number_in_digits(text):
     with pytest.raises(rl.QuestionError, match="--input="):
-        real("--input", text)
+        parse_real("--input", text)
 
 
 def test_numbers():
-    assert (real("x", "1e3"), real("x", " 0.5 "), real("x", "-2")) == (1000.0, 0.5, -2.0)
-    assert (whole("x", "1e3"), wholes("x", "8..32*2"), several("x", "1..3")) == (1000, [8, 16, 32], [1.0, 2.0, 3.0])
+    assert (parse_real("x", "1e3"), parse_real("x", " 0.5 "), parse_real("x", "-2")) == (1000.0, 0.5, -2.0)
+    assert (parse_whole("x", "1e3"), wholes("x", "8..32*2"), several("x", "1..3")) == (
+        1000,
+        [8, 16, 32],
+        [1.0, 2.0, 3.0],
+    )
     for text in ("7.9", "1e30"):
         with pytest.raises(rl.QuestionError, match="must be a whole number"):
-            whole("--chips", text)
+            parse_whole("--chips", text)
     with pytest.raises(rl.QuestionError, match="a second time"):
         assignments("--vary", ["links=1x", "links=2x"])
     with pytest.raises(rl.QuestionError, match="takes one value"):
@@ -251,3 +256,38 @@ def test_a_full_standard_error_changes_no_status(unbuffered):
         words = [sys.executable, "-m", "roofline", "estimate", "no-such-model", "-s", "dgx-h100"]
         env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
         assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=full, check=False, env=env).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("estimate gpt-oss-120b -s b200 --tpot -5ms", "--tpot='-5ms': cannot be below zero"),
+        ("collective all-reduce -1GiB -s dgx-h100 --ranks 8", "'-1GiB': cannot be below zero"),
+        ("needed qwen3-8b -s dgx-h100", "MODEL: is missing: roofline needed NUMBER MODEL"),
+        ("new", "KIND: is missing: roofline new KIND [NAME]"),
+        ("estimate a --model b -s b200", "words='a': are too many: roofline estimate takes MODEL"),
+        ("search serve qwen3-8b -s b200 --plot x.svg", "roofline plot MODEL -s SYSTEM -o FILE.svg"),
+        ("estimate qwen3-8b -s b200 --memory-fraction 90%", "must be a number; write 0.9"),
+        ("estimate qwen3-8b -s b200 --concurrency 0", "concurrency=0: must be"),
+        ("estimate qwen3-8b -s b200 --kv-dtype fp4", "kv_dtype='fp4': no such kv_dtype"),
+        ("report qwen3-8b -s b200 -o /dev/full", "file='/dev/full': a report is"),
+        ("estimate qwen3-8b -s b200 --batch 4", "is not a flag of roofline estimate, but of needed"),
+    ],
+)
+def test_a_wrong_word_is_shown_as_it_was_typed_with_what_to_write(capsys, line, said):
+    status, out, err = run(capsys, line)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+def test_an_exponent_is_part_of_a_number(capsys):
+    asked = "collective all-reduce {} -s dgx-h100 --ranks 8 --json"
+    assert run(capsys, asked.format("1e3MB")) == run(capsys, asked.format("1GB"))
+    assert run(capsys, asked.format(".5GiB")) == run(capsys, asked.format("512MiB"))
+
+
+def test_a_chunk_of_one_token_is_a_chunk(capsys):
+    assert (
+        rl.estimate("llama-3.1-8b", "dgx-h100", chunk=1, tp=8).ttft
+        > rl.estimate("llama-3.1-8b", "dgx-h100", chunk=2, tp=8).ttft
+    )

@@ -153,3 +153,14 @@ def test_no_draws_hit_nothing(chance):
 def test_two_draws_of_four_bins():
     # The first hits one; the second another one three times in four.
     assert arrays.expected_distinct(4.0, 0.25, 2.0) == pytest.approx(1.75)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.01, 100.0), st.floats(0.0, 1e3))
+def test_a_root_is_found_where_a_function_bends(where, slope, step):
+    def function(x):
+        return np.where(x < where, x - where, (x - where) * slope + step * (x - where) ** 3)
+
+    some = np.linspace(-3.0, -0.5, 7)
+    found = arrays.root(function, some, 2.0 - some)
+    assert found == pytest.approx(where, abs=1e-12)
+    assert arrays.root(function, some[2], 2.0 - some[2]) == found[2]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.core.frames import Frame
-from roofline.core.text import csv_text, meant, plain_cell
+from roofline.core.text import csv_text, parse_cell, plain_cell
 
 FORMULAS = [
     "=1+1",
@@ -30,7 +30,7 @@ FORMULAS = [
 def test_text_that_begins_a_formula_is_set_behind_an_apostrophe(text):
     kept = text.replace("\r", "\n")
     assert plain_cell(text) == "'" + kept
-    assert meant(plain_cell(text)) == kept
+    assert parse_cell(plain_cell(text)) == kept
     (_, (cell,)) = csv.reader(io.StringIO(csv_text(["name"], [[text]]), newline=""))
     assert cell == "'" + kept
     assert Frame({text: [text]}).csv().count("'" + kept.replace('"', '""')) == 2
@@ -46,7 +46,7 @@ def test_no_text_becomes_a_formula(text):
     written, text = plain_cell(text), text.replace("\r\n", "\n").replace("\r", "\n")
     assert written in (text, "'" + text)
     assert not written.startswith(("=", "@", "\t", "\r"))
-    assert meant(plain_cell(text)) == text or text.startswith("'")
+    assert parse_cell(plain_cell(text)) == text or text.startswith("'")
 
 
 @pytest.mark.parametrize("name", FORMULAS)

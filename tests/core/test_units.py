@@ -132,12 +132,12 @@ FORMULAS = (
     "operators.transformer.flow",
 )
 SKIPPED = {
-    "physics.collectives.climb": "yields; tested by conservation",
+    "physics.collectives.climb": "yields; tested by conservation", "physics.collectives.links": "what prices messages; price is tested",
     "operators.memory.parameters": "counts", "operators.memory.total": "counts", "operators.memory.active": "counts",
     "operators.memory.active_by_convention": "counts",
     "physics.spans.bound": "a name", "physics.spans.after": "takes spans; its sum is tested in test_timeline",
-    "operators.serving_memory.drafting": "a mask", "operators.memory.placed": "a count",
-    "operators.transformer.flow.reduced": "messages", "operators.transformer.flow.total": "a sum", "inference.service.chunk_of": "a count",
+    "operators.serving_memory.uses_own_drafts": "a mask", "operators.memory.ranks_per_package": "a count",
+    "operators.transformer.flow.tensor_reduce": "messages", "operators.transformer.flow.total": "a sum", "inference.service.chunk_of": "a count",
     "physics.queueing.full_house": "has no end at a load of 1", "physics.queueing.queue": "has no end at a load of 1",
     **{f"physics.energy.{name}": "tested by its laws in test_energy" for name in ("costs_apart", "demand", "drawn", "ownership", "parts_of_chip", "surrounded", "total", "uses")},
     **{f"operators.serving_memory.{name}": "an account of one engine; worked by hand in test_serving_memory" for name in ("as_cached", "cached_bytes", "driven_memory")},
@@ -146,7 +146,7 @@ SKIPPED = {
     "physics.queueing.pace": "of a question; held to a simulation in test_serving",
 }  # fmt: skip
 # These make bytes and FLOP out of counts, so their constants carry those units; time, energy and money still rescale.
-MAKES_WORK = {"inference.passes.step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.filled", "operators.serving_memory.fill",
+MAKES_WORK = {"inference.passes.step", "inference.passes.decode_step", "inference.passes.decode", "inference.passes.prefill", "inference.passes.decode_capacity", "operators.serving_memory.fill_memory",
               "inference.service.serve", "inference.service.served_at_once", "operators.transformer.flow.gemm", "operators.transformer.flow.norms", "operators.transformer.flow.elementwise",
               "operators.transformer.flow.flow"}  # fmt: skip
 BASES = ("s", "B", "FLOP", "J", "USD")

@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "tutorials" / "cloudmatrix384-verdict.md"
 QUESTIONS = {
     "Which one should I buy?": ("", ("Buy", "Per chip", "per watt", "per dollar", "not for sale")),
     "Is it really twice as fast?": ("Is it twice as fast?", ("1.6 times, not double", "300", "180", "3.6", "2.1", "559", "145", "supernode of sixteen racks")),
-    "What does a token cost in energy?": ("What about energy, measured by what is really done?", ("J per output token", "kW")),
+    "What does a token cost in energy?": ("What about energy per token instead of rated power?", ("J per output token", "kW")),
     "Why optical, what does it cost, and how often does it fail?": ("Why optical, and what does it cost?", ("copper", "optical", "6,912", "fail", "Latency", "Reach")),
     "What do 384 in one domain buy me?": ("What does a domain of 384 buy over one of 72?", ("EP 320", "EP 72", "max concurrency")),
     "Will my software run?": ("How mature is the software?", ("CUDA", "vLLM", "CANN", "MindIE", "int8")),

@@ -12,7 +12,7 @@ import roofline as rl
 import strategies as made
 from roofline.hardware.engines import Engine
 from roofline.inference.passes import step
-from roofline.inference.service import _together, serve
+from roofline.inference.service import _concurrent, serve
 from roofline.physics.queueing import cadence, pace, saturation
 from roofline.reports.text import sheet
 from simulate import closed_loop, simulate
@@ -501,6 +501,6 @@ def test_as_many_are_served_at_once_as_serve_themselves(asked, alone, less, alik
     def served(n):
         return np.maximum(alone - less * np.minimum(n, alike) / alike, 0.0)
 
-    found = float(_together(float(asked), served, float(alike)))
+    found = float(_concurrent(float(asked), served, float(alike)))
     own = [n for n in range(asked + 1) if served(float(max(n, 1))) >= n]
     assert found >= asked if served(float(asked)) >= asked else found == max(own)

@@ -34,6 +34,13 @@ TRIED = {
     "qwen2_5_omni": (BASE, TABLES + 2 * (ATTENTION + FFN)), "qwen3_omni_moe": ({**BASE, **MOE, "num_experts": 8}, TABLES + 2 * (ATTENTION + 8 * 3 * MEBI)),
     "glm4v_moe": ({**BASE, **MOE, "n_routed_experts": 8, "n_shared_experts": 1, "first_k_dense_replace": 1}, TABLES + 2 * ATTENTION + FFN + 27 * MEBI),
     "dots1": ({**BASE, **MOE, "n_routed_experts": 8, "n_shared_experts": 1, "first_k_dense_replace": 1}, TABLES + 2 * ATTENTION + FFN + 27 * MEBI),
+    "deepseek": ({**BASE, **MOE, "n_routed_experts": 8, "n_shared_experts": 1, "first_k_dense_replace": 1}, TABLES + 2 * ATTENTION + FFN + 27 * MEBI),
+    "dbrx": ({"d_model": KIB, "n_heads": 8, "n_layers": 2, "vocab_size": 8 * KIB, "attn_config": {"kv_n_heads": 8},
+              "ffn_config": {"ffn_hidden_size": KIB, "moe_num_experts": 8, "moe_top_k": 2}}, TABLES + 2 * (ATTENTION + 24 * MEBI)),
+    # The dense block beside the experts is as wide as the hidden state.
+    "arctic": ({**BASE, "intermediate_size": KIB, "num_local_experts": 8, "num_experts_per_tok": 2}, TABLES + 2 * (ATTENTION + 27 * MEBI)),
+    # One table for embedding and head, and one of 2048 positions.
+    "gpt_neo": ({"hidden_size": KIB, "num_heads": 8, "num_layers": 2, "vocab_size": 8 * KIB}, 10 * MEBI + 2 * (ATTENTION + 8 * MEBI)),
     "exaone_moe": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "sliding_window": 512, "is_moe_layer": [False, True]}, TABLES + 2 * ATTENTION + FFN + 27 * MEBI),
     # Twice the heads in the second layer, a gate a head; the first layer dense.
     "laguna": ({**BASE, **MOE, "num_experts": 8, "shared_expert_intermediate_size": KIB, "mlp_only_layers": [0], "gating": "per-head", "num_attention_heads_per_layer": [8, 16]},
@@ -43,6 +50,7 @@ TRIED = {
     "bailing_moe_linear": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "layer_group_size": 2}, TABLES + 9 * MEBI + 2 * 27 * MEBI),
     "bailing_moe_v2_5": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "layer_group_size": 2}, TABLES + 9 * MEBI + 2 * 27 * MEBI),
     # A gate as wide as the queries.
+    "muse_glimmer": ({**BASE, "sliding_window": 512}, TABLES + 2 * (5 * MEBI + FFN)),
     "afmoe": ({**BASE, **MOE, "num_experts": 8, "num_shared_experts": 1, "num_dense_layers": 1, "sliding_window": 512}, TABLES + 2 * 5 * MEBI + FFN + 27 * MEBI),
     "granitemoe": ({**BASE, "num_experts_per_tok": 2, "num_local_experts": 8, "intermediate_size": KIB}, TABLES + 2 * (ATTENTION + 24 * MEBI)),
     "granitemoeshared": ({**BASE, "num_experts_per_tok": 2, "num_local_experts": 8, "intermediate_size": KIB, "shared_intermediate_size": KIB}, TABLES + 2 * (ATTENTION + 27 * MEBI)),

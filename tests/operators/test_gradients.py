@@ -10,7 +10,7 @@ import roofline as rl
 import strategies as made
 from roofline import catalog
 from roofline.operators import feasibility
-from roofline.operators.gradients import of_inputs, of_weights
+from roofline.operators.gradients import input_gradients, weight_gradients
 from roofline.operators.memory import total
 from roofline.operators.transformer.ffn.moe import returned
 from roofline.planner.evaluation import step
@@ -91,7 +91,7 @@ def test_the_flop_of_a_step_are_six_a_parameter_and_token(name):
 
 def test_weights_gradients_of_a_product_by_hand():
     up = rl.Op("up", "gemm", "bf16", 24.0, 1.0, weights=6.0, rows=2.0, inputs=2.0, outputs=3.0, depth=2.0)
-    (back,), (own,) = of_inputs([up]), of_weights([up], accumulated=8.0)
+    (back,), (own,) = input_gradients([up]), weight_gradients([up], accumulated=8.0)
     assert (back.flops, back.depth) == (24.0, 3.0)
     assert (own.flops, own.bytes, own.depth) == (24.0, 2 * (2 + 3) * 2.0 + 6 * 8, 2.0)
 
@@ -111,7 +111,7 @@ def test_grouped_products_of_experts_are_side_by_side():
         inputs=1000.0,
         outputs=1000.0,
     )
-    (back,), (own,) = of_inputs([grouped]), of_weights([grouped], accumulated=8.0)
+    (back,), (own,) = input_gradients([grouped]), weight_gradients([grouped], accumulated=8.0)
     assert (back.depth, own.depth) == (1500.0, 25.0)
 
 
@@ -193,5 +193,5 @@ def test_passes_of_a_gated_activations_gradient_by_hand():
     assert returned(8.0, 4096.0, 1536.0, passed=2.0, into=2) == 8 * 1536 * 4
     # In 8 bits 2 of them, and the gradients of both inputs of the activation and of the output are written once more.
     assert returned(8.0, 4096.0, 1536.0, passed=1.0, into=2) == 8 * (1536 * 2 + 2 * 1536 + 4096)
-    grads = of_inputs([rl.Op("experts", "moe", "bf16", 1.0, 1.0, staging=10.0, back=4.0, weights=1.0)])
+    grads = input_gradients([rl.Op("experts", "moe", "bf16", 1.0, 1.0, staging=10.0, back=4.0, weights=1.0)])
     assert (grads[0].staging, grads[0].back) == (14.0, 0.0)

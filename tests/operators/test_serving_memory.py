@@ -30,7 +30,7 @@ def driven(memory, fraction=0.5, budget=1000.0, **words):
 
 
 def filled(model, profile, tokens=1000.0, sequences=1.0):
-    return serving_memory.fill(
+    return serving_memory.fill_memory(
         model, RACK, rl.Layout(), profile, sequences=sequences, tokens=tokens, passing=1.0, logits=1.0
     )
 
@@ -51,14 +51,16 @@ def test_the_cache_gets_what_each_rule_leaves_it(rule):
 def test_by_default_a_static_engine_leaves_free_what_its_rule_says():
     """512 MiB, 1 MiB for each of 1,000 tokens and 100 MiB for each of 8 ranks leave 2,312 MiB."""
     memory = StackMemory(rule="static", reserve=512 * 2.0**20, reserve_token=2.0**20, reserve_rank=100 * 2.0**20)
-    room = serving_memory.room(PLAIN, RACK, rl.Layout(tp=8), driven(memory, None))
+    room = serving_memory.memory_budget(PLAIN, RACK, rl.Layout(tp=8), driven(memory, None))
     assert float(room.runtime) == pytest.approx(2312 * 2.0**20)
 
 
 def test_the_peak_at_start_is_the_largest_pass_or_the_logits():
     """12 bytes for each of 100 sequences and 10,000 words, or 2 x 1,000 x (4 x 1,000 + 9,000)."""
     memory = StackMemory(logit=12.0, sequences=100.0, small_sequences=100.0)
-    peaks = [float(serving_memory.profiled(PLAIN, RACK, rl.Layout(), driven(memory, budget=n))) for n in (10.0, 1000.0)]
+    peaks = [
+        float(serving_memory.profiled_peak(PLAIN, RACK, rl.Layout(), driven(memory, budget=n))) for n in (10.0, 1000.0)
+    ]
     assert peaks == [12 * 100 * 10_000, 2 * 1000 * 13_000]
 
 
@@ -66,8 +68,8 @@ def test_an_encoder_is_tried_with_as_much_as_the_limits_allow():
     """50 bytes for each of 1,000,000 tokens of images, more than the pass of 1,000 tokens."""
     memory = StackMemory(logit=12.0, encoder=50.0, encoded=1e6)
     seeing = attrs.evolve(PLAIN, towers=(Tower("vision tower", 10),))
-    assert float(serving_memory.profiled(seeing, RACK, rl.Layout(), driven(memory))) == 5e7
-    assert float(serving_memory.profiled(PLAIN, RACK, rl.Layout(), driven(memory))) == 2 * 1000 * 13_000
+    assert float(serving_memory.profiled_peak(seeing, RACK, rl.Layout(), driven(memory))) == 5e7
+    assert float(serving_memory.profiled_peak(PLAIN, RACK, rl.Layout(), driven(memory))) == 2 * 1000 * 13_000
 
 
 def test_scores_of_an_index_are_those_of_all_tokens_and_keys():
@@ -75,7 +77,7 @@ def test_scores_of_an_index_are_those_of_all_tokens_and_keys():
     mixer = rl.Gqa(10, 2, 100, indexer=rl.Indexer(heads=4, dim=128, top_k=64))
     model = attrs.evolve(PLAIN, layers=(rl.Layers(1, mixer, rl.Dense(3000)),))
     plain, scored = (
-        float(serving_memory.profiled(model, RACK, rl.Layout(), driven(StackMemory(logit=12.0, index=b)), 1e5))
+        float(serving_memory.profiled_peak(model, RACK, rl.Layout(), driven(StackMemory(logit=12.0, index=b)), 1e5))
         for b in (0.0, 12.0)
     )
     assert scored - plain == 12 * 1000 * 1e5
@@ -83,14 +85,19 @@ def test_scores_of_an_index_are_those_of_all_tokens_and_keys():
 
 def test_limits_of_a_pass_grow_with_the_memory():
     memory = StackMemory(large=1e9, small_tokens=10.0, sequences=7.0, small_sequences=3.0)
-    assert serving_memory.limits(RACK, driven(memory)) == (1000, 7)
-    assert serving_memory.limits(RACK, driven(attrs.evolve(memory, large=1e12))) == (10, 3)
-    assert serving_memory.limits(RACK, driven(attrs.evolve(memory, huge=2e9, huge_tokens=2000.0))) == (2000, 7)
+    assert serving_memory.profiling_limits(RACK, driven(memory)) == (1000, 7)
+    assert serving_memory.profiling_limits(RACK, driven(attrs.evolve(memory, large=1e12))) == (10, 3)
+    assert serving_memory.profiling_limits(RACK, driven(attrs.evolve(memory, huge=2e9, huge_tokens=2000.0))) == (
+        2000,
+        7,
+    )
 
 
 def test_graphs_take_memory_for_each_layer_unless_none_are_captured():
     def runtime(**words):
-        return float(serving_memory.room(PLAIN, RACK, rl.Layout(), driven(StackMemory(graph=1e7), **words)).runtime)
+        return float(
+            serving_memory.memory_budget(PLAIN, RACK, rl.Layout(), driven(StackMemory(graph=1e7), **words)).runtime
+        )
 
     assert runtime() == 4e7
     assert runtime(captured=()) == 0.0
@@ -115,7 +122,7 @@ def test_windows_and_compressors_hold_the_tokens_of_a_pass_besides():
 def test_buffers_of_experts_come_on_top_of_the_pass():
     model = attrs.evolve(PLAIN, layers=(rl.Layers(1, rl.Gqa(10, 2, 100), rl.Moe(experts=8, top_k=2, width=500)),))
     memory = StackMemory(logit=12.0, sequences=100.0, small_sequences=100.0, experts=3.0)
-    found = float(serving_memory.profiled(model, RACK, rl.Layout(), driven(memory)))
+    found = float(serving_memory.profiled_peak(model, RACK, rl.Layout(), driven(memory)))
     # Beside residuals and heads of attention: three copies of the rows of two experts a token.
     assert found == pytest.approx(2 * 1000 * (4 * 1000 + 3000) + 3 * 2 * 1000 * 2 * (2 * 1000 + 3 * 500))
 
@@ -241,7 +248,9 @@ def test_limits_of_vllm_by_chip():
 
     def asked(system, release=""):
         rack = rl.system(system)
-        return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine(f"vllm{release}", rack)))
+        return serving_memory.profiling_limits(
+            rack, rl.profile("generic", rack).driven(catalog.engine(f"vllm{release}", rack))
+        )
 
     assert asked("dgx-h100") == (8192, 1024)
     assert asked("dgx-a100-80gb") == (2048, 256)
@@ -271,7 +280,9 @@ def test_windows_with_a_pool_of_their_own():
 
 def test_a_fraction_is_less_for_long_requests():
     memory = StackMemory(rule="static", long=1000.0, long_share=0.5)
-    rooms = [serving_memory.room(PLAIN, RACK, rl.Layout(), driven(memory, 0.8), n).fraction for n in (999.0, 1001.0)]
+    rooms = [
+        serving_memory.memory_budget(PLAIN, RACK, rl.Layout(), driven(memory, 0.8), n).fraction for n in (999.0, 1001.0)
+    ]
     assert [float(each) for each in rooms] == [0.8, 0.4]
 
 
@@ -285,7 +296,9 @@ def test_minimax_m2_on_mi300x_as_sglang_serves_it():
 def test_chunks_of_sglang_by_memory():
     def tokens(system):
         rack = rl.system(system)
-        return serving_memory.limits(rack, rl.profile("generic", rack).driven(catalog.engine("sglang", rack)))[0]
+        return serving_memory.profiling_limits(
+            rack, rl.profile("generic", rack).driven(catalog.engine("sglang", rack))
+        )[0]
 
     assert [tokens(name) for name in ("rtx-4090", "l40s", "dgx-h100", "dgx-b200")] == [2048, 4096, 8192, 16384]
 

@@ -11,7 +11,7 @@ import roofline as rl
 import strategies as made
 from roofline import catalog
 from roofline.operators import feasibility, training_memory
-from roofline.operators.training_memory import held
+from roofline.operators.training_memory import stage_weights
 from roofline.planner.evaluation import step
 from roofline.workload.layout import SHARDINGS
 
@@ -84,10 +84,10 @@ def test_both_copies_of_a_stage_have_gradients():
 def test_experts_have_copies_of_their_own():
     """8 experts of 1.5 10^6 on 4 of 32 ranks: two a rank and layer, which 8 ranks hold."""
     model = attrs.evolve(SMALL, layers=(rl.Layers(2, rl.Gqa(10, 10, 100), rl.Moe(experts=8, top_k=2, width=500)),))
-    dense, experts = held(model, rl.Layout(dp=32, ep=4))
+    dense, experts = stage_weights(model, rl.Layout(dp=32, ep=4))
     assert (float(experts.weights), float(experts.copies), float(experts.stride)) == (2 * 2 * 1.5e6, 8, 4)
     assert (float(dense.weights), float(dense.copies)) == (2 * (4e6 + 8e3) + 20e6, 32)
-    cut = held(model, rl.Layout(tp=2, dp=16, ep=4, etp=2))[1]
+    cut = stage_weights(model, rl.Layout(tp=2, dp=16, ep=4, etp=2))[1]
     assert (float(cut.weights), float(cut.copies), float(cut.stride)) == (2 * 1.5e6, 4, 8)
 
 
@@ -96,7 +96,7 @@ def test_experts_of_a_prediction_module_are_experts():
     model = attrs.evolve(
         SMALL, layers=(rl.Layers(2, rl.Gqa(10, 10, 100), rl.Moe(experts=8, top_k=2, width=500)),), mtp=1
     )
-    dense, experts = held(model, rl.Layout(dp=32, ep=4))
+    dense, experts = stage_weights(model, rl.Layout(dp=32, ep=4))
     assert float(experts.weights) == 3 * 2 * 1.5e6
     assert float(dense.weights) == 3 * (4e6 + 8e3) + 2e6 + 20e6
 

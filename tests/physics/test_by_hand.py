@@ -366,6 +366,34 @@ def test_a_cadence_of_more_prompts_than_steps_is_as_long_as_its_prompts():
     assert float(c.passing) == pytest.approx(1.0, abs=0.02)
 
 
+def test_prompts_that_stall_decode_pass_between_two_steps():
+    # 41 requests of 100 decode steps: 0.4 others end with one. A prompt takes 2 passes, the last half full unless another follows.
+    c = queueing.cadence(3000.0, 100.0, 41.0, 1.0, 2000.0, stalls=1.0)
+    chunks = 2 + (1.5 - 2) * 0.4 / 2.4
+    close(c.chunks, chunks)
+    close(c.wait, chunks * 0.4 / 2)
+    close(c.cycle, 100)
+    together = min(1 + (0.41 / (1 - math.exp(-0.41)) - 1) * 40 / 41, 1.0)
+    close(c.mixed, 0.4 * chunks / together)
+    # Half of a second decode step, and three passes of 4 s to each.
+    close(attrs.evolve(c, mixed=3.0).in_prompts(0.5, 4.0), 12 / 12.5)
+    close(c.held_up(0.5, 4.0), 4.0)
+
+
+def test_prompts_that_share_a_pass_wait_only_beyond_a_full_one():
+    few, many = (queueing.cadence(500.0, 100.0, n, 1.0, 2000.0, stalls=1.0) for n in (201.0, 1001.0))
+    close(few.wait, 0)
+    close(many.wait, (10 + 1 - 4) / 8)
+    close(many.together, 4)
+    # All of 11 s of decode steps and passes are in a cycle, whoever waits: 100 of 0.06 s and 1001 / 4 of 0.02 s.
+    close(many.mixed * 1001 / 1000 * 100, 1001 / 4)
+
+
+def test_requests_that_only_pass_their_prompt_wait_for_all_others():
+    c = queueing.cadence(4000.0, 0.0, 9.0, 1.0, 4000.0, stalls=1.0)
+    close(c.wait, 8)
+
+
 def test_a_mean_of_whole_steps_is_the_mean_of_all_lengths():
     mean, spread = 3.7, 0.25
     half = mean * 3**0.5 * spread

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import strategies as made
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.physics.percentiles import Gaps, Passes, Waits, lengths, quantile
 
 ALIKE = Passes(lengths(1.0, 0.0), lengths(1.0, 0.0))
@@ -18,7 +18,7 @@ VARIED = Passes(lengths(1.0, 0.4), lengths(1.0, 0.4))
 
 def waits(**words):
     usual = {
-        "front": 0.25, "mean": 1.25, "passes": Later(lambda: ALIKE), "step": 0.0, "lasts": 1.0, "met": 0.0, "often": 0.0,
+        "front": 0.25, "mean": 1.25, "passes": Lazy(lambda: ALIKE), "step": 0.0, "lasts": 1.0, "met": 0.0, "often": 0.0,
     }  # fmt: skip
     return Waits(**(usual | words))
 
@@ -26,7 +26,7 @@ def waits(**words):
 def gaps(**words):
     usual = {
         "base": 3.0, "tokens": 100.0, "prompts": 4.0, "each": 0.5, "variation": 0.0, "step": 0.03, "mixed": 9.0, "often": 0.1,
-        "passes": Later(lambda: ALIKE),
+        "passes": Lazy(lambda: ALIKE),
     }  # fmt: skip
     return Gaps(**(usual | words))
 
@@ -62,12 +62,12 @@ def test_a_place_is_waited_for_by_a_chance():
 
 
 def test_those_who_began_at_once_wait_evenly():
-    law = waits(weight=1.0, begun=2.0)
+    law = waits(weight=1.0, begun=2.0, apart=2.0)
     assert [float(law.percentile(p)) for p in (25, 50, 75)] == pytest.approx([2.25, 3.25, 4.25], rel=0.02)
 
 
 def test_a_long_prompt_takes_longer_by_itself():
-    law = waits(passes=Later(lambda: VARIED))
+    law = waits(passes=Lazy(lambda: VARIED))
     sigma = math.sqrt(math.log(1.16))
     for p, z in ((50, 0.0), (90, 1.2816), (99, 2.3263)):
         assert float(law.percentile(p)) == pytest.approx(0.25 + math.exp(sigma * z - sigma**2 / 2), rel=0.03)
@@ -133,4 +133,4 @@ def test_arrays_are_points():
     some = waits(mean=np.array([1.3, 2.0, 5.0]), often=np.array([0.1, 0.5, 0.9]))
     each = [float(attrs.evolve(some, mean=some.mean[i], often=some.often[i]).percentile(90)) for i in range(3)]
     made_ = Passes(ALIKE.own[:, None], ALIKE.each[:, None])
-    assert attrs.evolve(some, passes=Later(lambda: made_)).percentile(90) == pytest.approx(each, rel=1e-9)
+    assert attrs.evolve(some, passes=Lazy(lambda: made_)).percentile(90) == pytest.approx(each, rel=1e-9)

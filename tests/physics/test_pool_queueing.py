@@ -113,6 +113,36 @@ def test_a_closed_loop_keeps_its_bounds(count, start, prompt, most, requests, sp
     assert slower.cycle >= turn.cycle * (1 - 1e-9)
 
 
+@given(counts, positive, positive, counts, st.floats(0.0, 1.0), st.floats(0.01, 1.2))
+def test_a_pass_has_the_prompts_that_came_in_one_as_long(count, start, prompt, most, variation, load):
+    own = lanes(count, start, prompt, most)
+    rate = load * own.most_per_second
+    k = 1.0  # rounds without number, where the library goes by tangents
+    for _ in range(20_000):
+        x, before = rate / count * (own.alone + own.more * (k - 1)), k
+        k = min((x + np.exp(-x)) / count + (1 - 1 / count) * max(x, 1.0), most)
+        if k - before < 1e-15 * k:
+            break
+    else:
+        return  # where lanes are just about full it takes more
+    _, wait, took = own.met(x, variation)
+    assert own.queue(rate, variation) == pytest.approx((wait, took), rel=1e-6)
+
+
+@given(counts, positive, positive, counts, st.integers(2, 512).map(float), positive, st.floats(0.0, 1.0))
+def test_a_closed_loop_solves_its_equation(count, start, prompt, most, requests, spent, variation):
+    """The cycle is that of the queue at the rate to which it leads."""
+    own = lanes(count, start, prompt, most)
+    loop = Round(own, 0.01, 0.02, spent, 1e9, requests, None, variation)
+    cycle = loop.turn().cycle
+    if cycle == pytest.approx(requests / own.most_per_second, rel=1e-9):
+        return  # what lanes can read at most sets it
+    rest = 0.01 + spent + loop._joins((requests - 1) * spent / (spent + own.alone + 0.01))
+    wait, took = own.queue((requests - 1) / cycle, variation)
+    most_wait = loop._most((requests - 1) / count, rest)
+    assert cycle == pytest.approx(wait * most_wait / np.hypot(wait, most_wait) + took + rest, rel=1e-6)
+
+
 def test_one_request_alone_waits_for_nobody():
     turn = Round(Lanes(2.0, 0.3, 0.9, 4.0), 0.1, 0.01, 1.0, 8.0, 1.0, None).turn()
     assert float(turn.ttft) == pytest.approx(0.4)

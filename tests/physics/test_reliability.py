@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import lambertw
 
 from failing import useful_part
-from roofline.physics.reliability import best_interval, daly, goodput, shares, together, young
+from roofline.physics.reliability import best_interval, daly, fleet_mtbf, goodput, shares, young
 
 times = st.floats(1e-3, 1e6)
 mtbfs = st.floats(1.0, 1e8)
@@ -76,7 +76,7 @@ def test_shares_are_the_whole(mtbf, checkpoint, restart, interval):
 
 def test_chips_fail_one_by_one():
     """54 days on 16,384 H100 with 419 interruptions (arXiv:2407.21783, table 5)."""
-    assert together(50700 * 3600.0, 16384.0) / 3600 == pytest.approx(54 * 24 / 419, rel=1e-3)
+    assert fleet_mtbf(50700 * 3600.0, 16384.0) / 3600 == pytest.approx(54 * 24 / 419, rel=1e-3)
 
 
 @pytest.mark.thorough

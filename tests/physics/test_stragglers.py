@@ -7,7 +7,7 @@ import pytest
 
 import roofline as rl
 from roofline import catalog
-from roofline.physics.stragglers import GROWTH, late, slowdown
+from roofline.physics.stragglers import GROWTH, slowdown, slowdown_at
 
 MEASURED = {128: 11.5754, 256: 11.6621, 512: 11.71, 1024: 11.82, 2048: 12.09, 4096: 12.38, 6144: 12.53}
 """Seconds a step of GPT-3 on Ascend 910B, weak scaling; MindSpeed-LLM, figure of linearity and MFU."""
@@ -29,7 +29,7 @@ def test_more_hosts_never_cost_less_and_one_costs_nothing():
     assert slow[0] == slow[1] == 0
     assert (np.diff(slow) >= 0).all()
     assert slow[3] == pytest.approx(GROWTH * 7)
-    assert (late(chips, 0.99) >= slow).all()
+    assert (slowdown_at(chips, 0.99) >= slow).all()
     assert (slow == [slowdown(float(n)) for n in chips]).all()
 
 

@@ -95,13 +95,16 @@ def on_a_rank():
             ],
         )
     yield "sequences", memory.most_sequences(np.array([80e9, 80e9, 1e9]), np.array([16e9, 17e9, 2e9]), 2e9)
-    yield "rooms", [memory.room(SYSTEM, attrs.evolve(links(), memory_fraction=0.87)), memory.room(WIRED, links())]
+    yield (
+        "rooms",
+        [memory.usable_bytes(SYSTEM, attrs.evolve(links(), memory_fraction=0.87)), memory.usable_bytes(WIRED, links())],
+    )
     yield (
         "placed",
         [
-            memory.placed(WIRED, rl.Layout()),
-            memory.placed(WIRED, rl.Layout(tp=4.0)),
-            memory.placed(SYSTEM, rl.Layout(tp=4.0)),
+            memory.ranks_per_package(WIRED, rl.Layout()),
+            memory.ranks_per_package(WIRED, rl.Layout(tp=4.0)),
+            memory.ranks_per_package(SYSTEM, rl.Layout(tp=4.0)),
         ],
     )
 
@@ -141,27 +144,36 @@ def rooms():
                 ):
                     if machine and name != "mixed":
                         continue
-                    room = serving_memory.room(
+                    room = serving_memory.memory_budget(
                         MODELS[name], system, layout, profile(rule=rule), np.array([1000.0, 200_000.0])
                     )
                     yield f"{name}{machine}, {rule}, {title}", room
-    yield "stated", serving_memory.room(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(rule="static", fraction=0.8), 1000.0)
-    yield "not captured", serving_memory.room(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(host=9e-6), 1000.0)
-    yield "no logits", serving_memory.room(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(logit=0.0, encoder=0.0), 1000.0)
+    yield (
+        "stated",
+        serving_memory.memory_budget(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(rule="static", fraction=0.8), 1000.0),
+    )
+    yield "not captured", serving_memory.memory_budget(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(host=9e-6), 1000.0)
+    yield (
+        "no logits",
+        serving_memory.memory_budget(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(logit=0.0, encoder=0.0), 1000.0),
+    )
     yield (
         "little encoded",
-        serving_memory.room(
+        serving_memory.memory_budget(
             MODELS["embedding of each layer"], SYSTEM, rl.Layout(tp=2.0), profile(logit=0.5, encoded=20.0), 1000.0
         ),
     )
-    yield "many sequences", serving_memory.room(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(sequences=90_000.0), 1000.0)
-    yield "limits", [serving_memory.limits(system, profile()) for system in MACHINES.values()]
+    yield (
+        "many sequences",
+        serving_memory.memory_budget(MIXED, SYSTEM, rl.Layout(tp=2.0), profile(sequences=90_000.0), 1000.0),
+    )
+    yield "limits", [serving_memory.profiling_limits(system, profile()) for system in MACHINES.values()]
     for edge in (FULL.tiny, FULL.large, FULL.huge):
         exact = rl.System("exact", attrs.evolve(CHIP, memory=rl.Memory(edge, 1e12)), chips=8.0, tiers=(NODE,))
-        yield f"limits at {edge:g}", serving_memory.limits(exact, profile())
+        yield f"limits at {edge:g}", serving_memory.profiling_limits(exact, profile())
     yield "driven", [serving_memory.driven_memory(system, FULL) for system in MACHINES.values()]
     for name in ("mixed", "latent", "draft model"):
-        yield f"drafting {name}", serving_memory.drafting(MODELS[name], np.array([0.0, 1.0, 3.0]))
+        yield f"drafting {name}", serving_memory.uses_own_drafts(MODELS[name], np.array([0.0, 1.0, 3.0]))
 
 
 CACHES = {
@@ -251,7 +263,7 @@ def filled():
                 ("one rank", rl.Layout()),
                 ("48 ranks", rl.Layout(tp=4.0, pp=2.0, dp=2.0, ep=2.0, replicas=3.0)),
             ):
-                footprint, capacity, most = serving_memory.fill(
+                footprint, capacity, most = serving_memory.fill_memory(
                     m, WIRED if rule == "free" else SYSTEM, layout, profile(rule=rule, chunked=rule == "static"), sequences=np.array([1.0, 5.0, 40.0]), tokens=3000.0,
                     passing=2.0, logits=2.0, prompt=np.array([0.0, 512.0, 60_000.0]), drafting=True,
                 )  # fmt: skip
@@ -280,7 +292,7 @@ def training():
     for name in ("mixed", "dense alone", "experts alone", "draft model", "narrow", "wide", "latent"):
         m = MODELS[name]
         for title, layout in TRAINED.items():
-            dense, routed = training_memory.held(m, layout)
+            dense, routed = training_memory.stage_weights(m, layout)
             yield (
                 f"{name}, {title}",
                 {
@@ -322,7 +334,7 @@ def conditions():
             )
             yield (
                 f"{m.name} {m.layers[0].attention.__class__.__name__} on {system.name}, in all",
-                [feasibility.kept(rules), feasibility.broken(rules)],
+                [feasibility.satisfied(rules), feasibility.broken(rules)],
             )
             for context, etp in (("ring", None), ("ulysses", 2.0)):
                 layout = attrs.evolve(

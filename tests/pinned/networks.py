@@ -240,7 +240,7 @@ def routes():
         tiers = NETWORKS["node, rails, spine"]
         shape = (48.0, 1.0, 5.0, 8.0, 3.0)
         for level in ("calibrated", "ideal"):
-            _, ways = collectives._ways(collective, shape, tiers, links(level))
+            _, ways = collectives._ways(tiers, links(level), collective, shape)
             yield f"{collective}, {level}", {way.name: plain_fields(way, "name", "link") for way in ways}
 
 

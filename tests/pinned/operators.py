@@ -315,16 +315,16 @@ def training():
                         f"{told_of}, again",
                         told(
                             [
-                                operations.again(gradients.recast(work))
+                                operations.recomputed(gradients.recast_for_training(work))
                                 for work in works
-                                if gradients.recast(work) is not work
+                                if gradients.recast_for_training(work) is not work
                             ]
                         ),
                     )
-                    yield f"{told_of}, inputs", told(gradients.of_inputs(works))
-                    yield f"{told_of}, inputs, frozen", told(gradients.of_inputs(works, trained=False))
-                    yield f"{told_of}, weights", told(gradients.of_weights(works, 8.0))
-                yield f"{told_of}, kept", gradients.kept(works)
+                    yield f"{told_of}, inputs", told(gradients.input_gradients(works))
+                    yield f"{told_of}, inputs, frozen", told(gradients.input_gradients(works, trained=False))
+                    yield f"{told_of}, weights", told(gradients.weight_gradients(works, 8.0))
+                yield f"{told_of}, kept", gradients.saved_bytes(works)
                 if name == "tp 2":
                     yield f"{told_of}, launched", [operations.launched(work) for work in works]
     plain = model(outer_norms=0)
@@ -332,7 +332,7 @@ def training():
     yield (
         "narrow",
         told(
-            gradients.of_inputs(
+            gradients.input_gradients(
                 part
                 for each in layers(
                     micro_batch(
@@ -346,7 +346,7 @@ def training():
     yield (
         "narrow weights",
         told(
-            gradients.of_weights(
+            gradients.weight_gradients(
                 (
                     part
                     for each in layers(

@@ -85,7 +85,7 @@ def orders():
                 "stages": planned.stages, **{f"rank {i}": order(tasks) for i, tasks in enumerate(planned.orders)},
             }  # fmt: skip
     needs = [
-        (part, list(pipeline_order.needs(part, 3)))
+        (part, list(pipeline_order.dependencies(part, 3)))
         for part in (("forward", 0, 1), ("forward", 4, 1), ("inputs", 2, 1), ("inputs", 1, 2), ("weights", 1, 2))
     ]
     yield "needs", str(needs)

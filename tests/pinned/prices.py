@@ -127,8 +127,9 @@ def equal_operations():
         "last differs": op(flops=np.append(op().flops[:-1], 3.0)), "first differs": op(flops=np.append(3.0, op().flops[1:])),
         "shorter": op(flops=op().flops[:1]),
     }  # fmt: skip
-    for name, work in works.items():
-        cost = of(work)
+    # An identity is an object's own only as long as it lives.
+    costs = {name: of(work) for name, work in works.items()}
+    for name, cost in costs.items():
         yield name, {"as": first.setdefault(id(cost), name), "time": cost.time}
 
 
@@ -181,7 +182,7 @@ def failures():
             reliability.best_interval(1e30, 1e-3),
         ],
     )
-    yield "together", reliability.together(5e4, 16.0)
+    yield "together", reliability.fleet_mtbf(5e4, 16.0)
     restart, every = spread(10, 2000, 7), spread(100, 20_000, 7, 0.5)
     for behind in (0.0, 77.0):
         yield (
@@ -202,5 +203,5 @@ def failures():
     yield "excess", reliability._excess(np.array([1e-7, 1e-4, 9.9e-4, 1.1e-3, 0.3, 4.0]))
     yield (
         "stragglers",
-        {"mean": stragglers.slowdown(spread(1, 1e5, 9)), "late": stragglers.late(spread(1, 1e5, 9), 0.93)},
+        {"mean": stragglers.slowdown(spread(1, 1e5, 9)), "late": stragglers.slowdown_at(spread(1, 1e5, 9), 0.93)},
     )

@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 
 import roofline as rl
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.hardware.engines import Engine
 from roofline.physics import percentiles, pool_queueing, queueing
 
@@ -136,7 +136,7 @@ def paces_at_random():
 
 OWN = percentiles.lengths(0.19, 0.35)
 WAITS = percentiles.Waits(
-    front=0.31, mean=np.array([0.5, 0.55, 0.9, 2.4]), passes=Later(lambda: percentiles.Passes(OWN[:, None], 0.9 * OWN[:, None])), step=0.021,
+    front=0.31, mean=np.array([0.5, 0.55, 0.9, 2.4]), passes=Lazy(lambda: percentiles.Passes(OWN[:, None], 0.9 * OWN[:, None])), step=0.021,
     lasts=0.057, met=0.77, often=0.37, regular=0.43, least=np.array([np.inf, 3.1, 70.0, 11.0]), loose=0.83, group=0.13,
     bunched=np.array([0.0, 0.3, 0.2, 2.7]), weight=0.17, begun=0.43, place=np.array([0.0, 0.0, 0.6, 1.1]), full=0.71, uneven=0.47,
 )  # fmt: skip
@@ -161,7 +161,7 @@ def distributions():
     )  # fmt: skip
     ways = {
         "closed": attrs.evolve(gaps, others=np.array([3.0, 3.7, 9.0, 61.0])),
-        "at random": attrs.evolve(gaps, load=0.43, behind=np.array([0.0, 0.7, 3.0, 0.2]), uneven=Later(lambda: 0.071)),
+        "at random": attrs.evolve(gaps, load=0.43, behind=np.array([0.0, 0.7, 3.0, 0.2]), uneven=Lazy(lambda: 0.071)),
     }
     for name, each in ways.items():
         for p in (10.0, 50.0, 93.0, 99.0):

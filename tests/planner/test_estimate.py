@@ -13,7 +13,7 @@ from roofline.physics.collectives import lower_bound
 from roofline.physics.kernels import bound
 from roofline.planner.candidates import grid, possible
 from roofline.planner.evaluation import answer
-from roofline.workload.questions import usually_kept
+from roofline.workload.questions import usual_accept_length
 
 
 @st.composite
@@ -407,7 +407,7 @@ def test_drafts_are_kept_as_usual_where_nothing_is_said():
     model = rl.model("deepseek-v3")
     said, silent = (
         rl.estimate(rl.Decode(model, 64, 4096, draft_tokens=3, **words), "dgx-b200", rl.Layout(tp=8, ep=8))
-        for words in ({"accept_length": float(usually_kept(3.0))}, {})
+        for words in ({"accept_length": float(usual_accept_length(3.0))}, {})
     )
     assert float(silent.tpot) == float(said.tpot)
     assert silent.to_dict()["accept_length"] == pytest.approx(2.80, abs=0.01)
@@ -420,8 +420,8 @@ def test_drafts_are_kept_as_usual_where_nothing_is_said():
 
 @given(st.integers(0, 100))
 def test_more_drafts_yield_more_and_no_more_than_all(drafts):
-    assert 1 <= usually_kept(float(drafts)) <= usually_kept(drafts + 1.0) <= drafts + 2
-    assert usually_kept(0.0) == 1
+    assert 1 <= usual_accept_length(float(drafts)) <= usual_accept_length(drafts + 1.0) <= drafts + 2
+    assert usual_accept_length(0.0) == 1
 
 
 def test_more_points_of_a_tier_do_not_change_the_others():

@@ -3,7 +3,7 @@
 import numpy as np
 
 import roofline as rl
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.planner.candidates import possible, worth_trying
 from roofline.planner.estimate import service
 from roofline.planner.evaluation import _tables, answer
@@ -15,7 +15,7 @@ def test_a_table_has_the_numbers_of_the_list():
     question = service(rl.model("deepseek-v3"), {})
     rack, profile, _ = setting("dgx-b200", level="calibrated", engine=None, launch="graph", power=None, price=None)
     layouts = possible(question.model, rack, worth_trying(question.model, rack, None, {}))
-    table = survey(question, rack, profile, layouts, open=Later(tuple)).plans
+    table = survey(question, rack, profile, layouts, open=Lazy(tuple)).plans
     listed = answer(*table._asked)
     assert np.prod(table.shape) > 8192
     for name in ("ttft", "tpot", "tokens_per_second", "max_concurrency", "capacity", "demand"):

@@ -22,9 +22,9 @@ def split(**words):
 
 def test_one_request_alone_sees_a_pass_a_transfer_and_steps():
     one = split(concurrency=1)
-    front = one.prompts.calibration.engine.front
+    front = one.prefill.calibration.engine.front
     assert float(one.wait) == pytest.approx(0, abs=1e-12)
-    assert float(one.ttft) == pytest.approx(float(one.prompts.ttft) + float(one.exposed) + front)
+    assert float(one.ttft) == pytest.approx(float(one.prefill.ttft) + float(one.exposed) + front)
     assert float(one.tokens_per_second) == pytest.approx(1024 / float(one.ttft + 1023 * one.tpot))
     assert one.to_dict()["concurrency"] == 1
 
@@ -53,7 +53,7 @@ def test_layers_are_sent_behind_the_next():
         rl.system("dgx-h100"), tiers=tuple(attrs.evolve(t, bandwidth=1e8) for t in rl.system("dgx-h100").tiers)
     )
     bare = pools(rl.Serve(MODEL, concurrency=64), slow, rl.Layout(), rl.Layout(), level="ideal")
-    seen = float(bare.transfer) - float(bare.prompts.ttft) * (1 - 1 / MODEL.depth)
+    seen = float(bare.transfer) - float(bare.prefill.ttft) * (1 - 1 / MODEL.depth)
     assert float(bare.exposed) == pytest.approx(seen)
 
 
@@ -95,7 +95,7 @@ def test_another_system_may_read_the_prompts():
     asked = rl.Serve(MODEL, concurrency=64)
     same = pools(asked, "dgx-h100", **words)
     older = pools(asked, "dgx-h100", prefill_system="dgx-a100-80gb", **words)
-    assert older.prompts.system.name == "dgx-a100-80gb"
+    assert older.prefill.system.name == "dgx-a100-80gb"
     assert older.limits[0] < same.limits[0]
     assert older.ttft > same.ttft
 
@@ -115,8 +115,8 @@ def test_the_interval_is_that_of_both_answers_and_of_the_queue_between():
             assert low <= getattr(est, name) * (1 + 1e-9)
             assert high >= getattr(est, name) * (1 - 1e-9)
     # Nobody waits: the passes' own. Where lanes are full, the same doubt of a pass is more of a wait.
-    own = idle.prompts.interval("ttft")
-    assert float(idle.interval("ttft")[1] / idle.ttft) == pytest.approx(float(own[1] / idle.prompts.ttft), rel=0.1)
+    own = idle.prefill.interval("ttft")
+    assert float(idle.interval("ttft")[1] / idle.ttft) == pytest.approx(float(own[1] / idle.prefill.ttft), rel=0.1)
     near = split(concurrency=32)
     assert near.interval("ttft")[1] / near.ttft > 1.2 * idle.interval("ttft")[1] / idle.ttft
     assert pools(rl.Serve(MODEL), "dgx-h100", HALF, HALF, level="ideal").interval("ttft") is None
@@ -136,7 +136,7 @@ def test_a_rate_that_is_nearly_too_much_has_no_upper_end():
 
 def test_energy_and_rent_are_those_of_both_pools():
     est = split(concurrency=512)
-    rack = est.answers.system
+    rack = est.decode.system
     assert est.dollars_per_million_tokens == pytest.approx(float(rack.price_per_chip * 8 / est.tokens_per_second * 1e6))
     mean, (low, high) = float(est.joules_per_token), (float(each) for each in est.joules_range)
     full = float(rack.power_per_chip * 8 / est.tokens_per_second)
@@ -171,7 +171,7 @@ def test_ranks_in_lock_step_are_one_lane():
     assert float(est.round.lanes.most) == 8 * 2  # two prompts of 4,096 tokens fill a budget of 8,192
     # One prompt leaves the experts of seven ranks nearly idle: its pass is shorter than a prompt's on every rank.
     every = rl.estimate(rl.Prefill(rl.model("deepseek-v3"), 8, 4096), "gb200-nvl72", wide, level="generic")
-    assert est.prompts.ttft < every.ttft < est.round.lanes.full
+    assert est.prefill.ttft < every.ttft < est.round.lanes.full
 
 
 def test_the_command_tells_why(capsys):
@@ -226,6 +226,6 @@ def test_costs_apart_are_the_cost_of_both_pools():
 
 def test_pools_fit_as_surely_as_the_fuller_one():
     est = split(concurrency=8)
-    chances = [float(pool.fits_probability) for pool in (est.prompts, est.answers)]
+    chances = [float(pool.fits_probability) for pool in (est.prefill, est.decode)]
     assert float(est.fits_probability) == min(chances)
     assert est.to_dict()["fits_probability"] == min(chances)

@@ -299,3 +299,34 @@ def test_autoscaling_on_the_command_line(capsys):
     with pytest.raises(SystemExit):
         app.main([*line.split(), "--scale-target", "4"])
     assert "give --autoscale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("load", "input", "output"),
+    [({"concurrency": 32}, 1024, 256), ({"concurrency": 24}, 4096, 256), ({"rate": 6.0}, 2048, 128)],
+)
+def test_closed_forms_of_prompts_in_steps_of_their_own_are_those_of_the_simulator(load, input, output):
+    asked = rl.Serve(rl.model("llama-3.1-8b"), input, output, variation=0.3, **load)
+    form = rl.estimate(asked, "dgx-h100", rl.Layout(), engine="sglang")
+    words = {"input": input, "output": output, "lengths_are": "lognormal", "variation": 0.3}
+    count = 2500
+    trace = (
+        rl.Trace.poisson(load["rate"], count, **words)
+        if "rate" in load
+        else rl.Trace.closed(32 if input < 4096 else 24, count, **words)
+    )
+    sim = rl.simulate("llama-3.1-8b", "dgx-h100", trace, rl.Layout(), engine="sglang", reserve=0.0)
+    ttft, e2e, tokens = (sim.columns[name][count // 5 :] for name in ("ttft_s", "e2e_s", "output_len"))
+    assert float(form.ttft) == pytest.approx(ttft.mean(), rel=0.08)
+    assert float(form.tpot) == pytest.approx((e2e - ttft).sum() / (tokens - 1).sum(), rel=0.04)
+    assert float(form.ttft_percentile(90)) == pytest.approx(np.percentile(ttft, 90), rel=0.15)
+
+
+def test_ranks_in_lock_step_decode_while_others_pass_prompts():
+    trace = rl.Trace.closed(32, 320, input=1024, output=64)
+    words = {"engine": "sglang", "reserve": 0.0}
+    apart, together = (
+        rl.simulate("deepseek-v3", "hgx-h200", trace, rl.Layout(dp=8, ep=8), mixed=mixed, **words)
+        for mixed in (False, True)
+    )
+    assert (apart.columns["ttft_s"] == together.columns["ttft_s"]).all()

@@ -20,7 +20,7 @@ from roofline.physics.pipeline import SCHEDULES
 from roofline.physics.pricing import prices
 from roofline.planner.evaluation import step, steps
 from roofline.planner.training_candidates import domain
-from roofline.results.labels import told
+from roofline.results.labels import layout_in_words
 from roofline.results.records import PHASES
 
 RACK, PLAIN = rl.system("dgx-h100"), rl.Layout(tp=4, pp=2, dp=8, sequence_parallel=True)
@@ -277,7 +277,7 @@ def test_what_is_chosen_fits_and_holds_to_what_is_given(case, batch, data):
         assert getattr(est.question if name in ("recompute", "micro_batch") else est.layout, name) == value
     assert est.layout.tp <= domain(est.system)
     assert est.layout.sequence_parallel == (est.layout.tp > 1)
-    assert any(f"configuration {told(est)}" in note or "none of" in note for note in est.assumptions)
+    assert any(f"configuration {layout_in_words(est)}" in note or "none of" in note for note in est.assumptions)
     # The same layout, asked for by name, is answered alike.
     again = rl.train(est.question, system, est.layout)
     assert float(again.step_time) == pytest.approx(float(est.step_time), rel=1e-9)

@@ -143,7 +143,7 @@ def test_wrong_questions(words, match):
 
 def test_dies_are_paired_as_whole_chips():
     best = rl.search("llama-3.1-8b", "cloudmatrix384", chips=4, disaggregated=True).disaggregated.best
-    assert best.prompts.chips % 1 == 0
+    assert best.prefill.chips % 1 == 0
     assert best.chips <= 4
 
 

@@ -339,3 +339,14 @@ def test_what_multiplies_nothing_has_no_place_on_a_roofline():
     assert plots.clouds(found.parts, found.profile) == ()
     with pytest.raises(rl.QuestionError, match="no kernel that multiplies"):
         found.plot()
+
+
+def test_the_legend_of_a_frontier_hides_no_plan():
+    ax = rl.search("llama-3.1-8b", "dgx-h100", concurrency=64, tpot="50ms").plot()
+    rl.search("llama-3.1-8b", "dgx-a100-80gb", concurrency=64, tpot="50ms").plot(ax)
+    (legend,) = ax.figure.legends
+    ax.figure.draw_without_rendering()
+    assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+    title = ax.figure.get_suptitle()
+    assert title.count("llama-3.1-8b, 4,096 tokens in and 1,024 out") == 1  # what is common is written once
+    assert title.count("tokens/s per chip at") == 2

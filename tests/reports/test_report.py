@@ -183,7 +183,7 @@ def test_questions_without_meaning(served):
     with pytest.raises(rl.QuestionError, match="system: is missing"):
         rl.report("llama-3.1-8b")
     asked = rl.Serve(rl.model("llama-3.1-8b"), concurrency=8)
-    with pytest.raises(rl.QuestionError, match=r"split\.prompts"):
+    with pytest.raises(rl.QuestionError, match=r"split\.prefill"):
         rl.report(rl.pools(asked, "dgx-h100", rl.Layout(tp=1), rl.Layout(tp=1)))
     with pytest.raises(rl.QuestionError, match=r"\.at\("):
         rl.report(rl.estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=[1.0, 2.0]))

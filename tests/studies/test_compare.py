@@ -137,7 +137,7 @@ def test_each_system_goes_by_the_best_path_that_is_served_there():
     assert cloud.question.draft_tokens == 1
     assert isinstance(cloud, rl.Pools)
     assert cloud.chips <= 64
-    assert 1200 < cloud.tokens_per_second / cloud.answers.chips < 2400
+    assert 1200 < cloud.tokens_per_second / cloud.decode.chips < 2400
     text = found.table()
     assert "CloudMatrix-Infer" in text
     assert "decode:" in text
@@ -198,5 +198,5 @@ def test_a_price_of_another_system_is_refused():
 def test_a_degree_is_held_on_every_system():
     found = compare("dgx-h100", "dgx-b200", model="llama-3.1-8b", tpot="20ms", tp=8, dtype="checkpoint")
     for row in found.under:
-        parts = [row[0.02]] if hasattr(row[0.02], "layout") else [row[0.02].prompts, row[0.02].answers]
+        parts = [row[0.02]] if hasattr(row[0.02], "layout") else [row[0.02].prefill, row[0.02].decode]
         assert all(float(each.layout.tp) == 8 for each in parts)

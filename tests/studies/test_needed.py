@@ -249,3 +249,13 @@ def test_percentiles_over_every_layout_are_refused_in_a_line():
     est = rl.estimate("llama-3.1-8b", "dgx-h100", rate=60.0, input=1024, output=64)
     with pytest.raises(rl.QuestionError, match="is at a percentile"):
         rl.needed(est, "bandwidth", ttft="p99<300ms")
+
+
+def test_the_size_of_a_tier_is_a_number_as_any_other():
+    # Of 8 H100 in a node a layout over all 8 needs no second tier; with fewer in a node tp=8 crosses to the slow one.
+    est = rl.estimate("llama-3.1-70b", "dgx-h100")
+    assert est.layout.short() == "tp=8"
+    found = rl.needed(est, "system.tier[0].size", tpot=float(est.tpot) * 1.03)
+    assert (found.low, found.value) == (8.0, 8.0)
+    never = rl.needed(est, "system.tier[1].size", tpot=float(est.tpot) / 2)
+    assert not never.exists

@@ -14,7 +14,7 @@ from roofline.operators.operations import Message
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import price
 from roofline.planner.evaluation import step
-from roofline.training.microbatch import behind
+from roofline.training.microbatch import overlapped
 from roofline.training.step import passes
 
 FRAMEWORKS = rl.names("framework")
@@ -92,7 +92,7 @@ def test_messages_are_seen_or_hidden(system, model, part, data):
 def test_work_hides_one_message_at_a_time():
     """Two messages of 2 s beside work of 1 s: three are seen, whatever their order; the work is over when the first has hidden behind it."""
     messages = [(Message(name, "all_gather", 1.0, 2.0), 1.0, 0.0) for name in ("first", "second")]
-    (first, hidden), (second, none) = behind(messages, 1.0, lambda _: Cost(2.0, network=2.0))
+    (first, hidden), (second, none) = overlapped(messages, 1.0, lambda _: Cost(2.0, network=2.0))
     assert (first.time, hidden, second.time, none) == (1.0, 1.0, 2.0, 0.0)
 
 

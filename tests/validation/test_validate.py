@@ -17,7 +17,7 @@ from roofline import catalog
 from roofline.cli import app, console
 from roofline.validation import runs, serving_replay
 from roofline.validation.scoring import score
-from roofline.workload.questions import HEAD_KEPT, usually_kept
+from roofline.workload.questions import HEAD_KEPT, usual_accept_length
 
 SHIPPED = catalog.measured("serving")[1]
 ROW = {
@@ -218,10 +218,10 @@ def test_prompts_read_elsewhere():
 def test_the_note_tells_how_prompts_are_split(note, layout):
     row = ROW | {"model": "gpt-oss-120b", "weight_dtype": "mxfp4", "prefill_chips": "24", "decode_chips": "8", "chips": "32", "tp": "8", "note": note}  # fmt: skip
     (run,) = runs.serving_runs([row])
-    assert run.prompts.chips == 24
+    assert run.prefill_pool.chips == 24
     tp, dp, ep, replicas = layout
-    assert (run.prompts.tp, run.prompts.dp, run.prompts.ep) == (tp, dp, ep)
-    assert run.prompts.chips / (tp * dp) == replicas
+    assert (run.prefill_pool.tp, run.prefill_pool.dp, run.prefill_pool.ep) == (tp, dp, ep)
+    assert run.prefill_pool.chips / (tp * dp) == replicas
     assert rl.validate([row]).skipped == {}
 
 
@@ -276,7 +276,7 @@ def test_unknown_degrees_are_those_of_the_best_layout():
 def test_unknown_acceptance_is_as_usual():
     none, some, every = (asked(draft_tokens="3", accept_length=kept) for kept in ("1", "", "4"))
     slow, mid, fast = (told(found, "tpot_s") for found in (none, some, every))
-    usual = told(asked(draft_tokens="3", accept_length=str(usually_kept(3, HEAD_KEPT))), "tpot_s")
+    usual = told(asked(draft_tokens="3", accept_length=str(usual_accept_length(3, HEAD_KEPT))), "tpot_s")
     assert mid.predicted == pytest.approx(usual.predicted)
     assert fast.predicted < mid.predicted < slow.predicted
     assert mid.low < usual.low < usual.high < mid.high

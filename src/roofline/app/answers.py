@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from roofline import catalog
-from roofline.app.question import ONE, Asked, Side
+from roofline.app.question import ONE, Question, Side
 from roofline.catalog.folders import looks_like_path
 from roofline.planner.evaluation import Progress
 from roofline.planner.service_search import Search
@@ -51,12 +51,12 @@ class Found:
     cost: str
 
 
-def machines(question: Asked) -> Comparison:
+def aggregates_of(question: Question) -> Comparison:
     """Return what the systems add up to, which takes no time."""
     return Comparison(tuple(side.system for side in question.sides))
 
 
-def found(question: Asked, side: Side, progress: Progress | None = None) -> Found:
+def answer_of(question: Question, side: Side, progress: Progress | None = None) -> Found:
     """Return what a system makes of the question.
 
     Raises:
@@ -99,7 +99,7 @@ class Remembered:
     _answers: OrderedDict[Any, Found] = field(factory=OrderedDict, init=False)
     _busy: Lock = field(factory=Lock, init=False)
 
-    def found(self, question: Asked, side: Side, ask: Callable[[], Found]) -> Found:
+    def found(self, question: Question, side: Side, ask: Callable[[], Found]) -> Found:
         """Return the answer that is remembered, or the one that ``ask`` gives."""
         key = _key(question, side)
         with self._busy:
@@ -114,7 +114,7 @@ class Remembered:
             return answer
 
 
-def _key(question: Asked, side: Side) -> Any:
+def _key(question: Question, side: Side) -> Any:
     """Return what an answer depends on; None where that is also a file of the reader's own."""
     names = (question.model, side.name, str(question.words.get("engine", "")))
     if any(map(looks_like_path, names)):

@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 from roofline import catalog
 from roofline.app import view
-from roofline.app.answers import Found, Remembered, found, machines
-from roofline.app.question import FIELDS, MODEL, MORE, MOST, ROW, Asked, Side, Typed, asked
+from roofline.app.answers import Found, Remembered, aggregates_of, answer_of
+from roofline.app.question import FIELDS, MODEL, MORE, MOST, ROW, Question, Side, Typed, parse
 from roofline.core.errors import QuestionError, RooflineError, fault
 from roofline.models.dtypes import DTYPES
 from roofline.planner.evaluation import Progress
@@ -34,7 +34,7 @@ EXAMPLES: Final = (
 _log = logging.getLogger(__name__)
 
 
-class _Left(Exception):  # noqa: N818
+class _ReaderLeft(Exception):  # noqa: N818
     """The reader has left the page."""
 
 
@@ -56,11 +56,11 @@ def pages(text: Typed, known: Remembered) -> Iterator[str]:
     yield parts.tail(version("roofline"))
 
 
-def refused(text: Typed) -> str:
+def refusal(text: Typed) -> str:
     """Return why what was typed cannot be answered, before anything is priced; "" where it can."""
     try:
         if not text.empty:
-            asked(text)
+            parse(text)
     except RooflineError as error:
         return str(error)
     return ""
@@ -69,8 +69,8 @@ def refused(text: Typed) -> str:
 def reported(text: Typed, number: int, known: Remembered) -> tuple[str, int]:
     """Return the report of one pool of an answer as HTML, and the status of the response."""
     try:
-        question = asked(text)
-        answers = [known.found(question, side, partial(found, question, side)) for side in question.sides]
+        question = parse(text)
+        answers = [known.found(question, side, partial(answer_of, question, side)) for side in question.sides]
         est = view.pool_of(answers, number)
         if est is None:
             raise QuestionError(fault(view.REPORT, number, "is no pool of these services"))
@@ -106,15 +106,15 @@ def _body(parts: Any, text: Typed, known: Remembered) -> Iterator[str]:
     if text.empty:
         yield parts.welcome(EXAMPLES)
         return
-    question = asked(text)
-    sums = machines(question)
+    question = parse(text)
+    sums = aggregates_of(question)
     yield parts.waiting(view.machines_table(sums, "What the machines add up to, while their services are looked for"))
     answers: list[Found] = []
     try:
         for side in question.sides:
             yield parts.step(side.name, 0, 0)
             answer = None
-            for reached in watched(partial(_answer, known, question, side)):
+            for reached in with_progress(partial(_answer, known, question, side)):
                 if isinstance(reached, Found):
                     answer = reached
                 else:
@@ -130,11 +130,11 @@ def _body(parts: Any, text: Typed, known: Remembered) -> Iterator[str]:
         yield parts.chapter(each, _figures(each))
 
 
-def _answer(known: Remembered, question: Asked, side: Side, tell: Progress) -> Found:
-    return known.found(question, side, lambda: found(question, side, tell))
+def _answer(known: Remembered, question: Question, side: Side, tell: Progress) -> Found:
+    return known.found(question, side, lambda: answer_of(question, side, tell))
 
 
-def watched(work: Callable[[Progress], T]) -> Iterator[T | tuple[int, int]]:
+def with_progress(work: Callable[[Progress], T]) -> Iterator[T | tuple[int, int]]:
     """Yield how far some work is, done and in all, and last its result; it is given up where nobody waits for it any more.
 
     Raises:
@@ -145,13 +145,13 @@ def watched(work: Callable[[Progress], T]) -> Iterator[T | tuple[int, int]]:
 
     def tell(done: int, total: int) -> None:
         if left.is_set():
-            raise _Left
+            raise _ReaderLeft
         messages.put(("step", (done, total)))
 
     def run() -> None:
         try:
             messages.put(("result", work(tell)))
-        except _Left:
+        except _ReaderLeft:
             pass
         except BaseException as error:
             messages.put(("error", error))

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from attrs import field, frozen
 
 from roofline import catalog
-from roofline.core.digits import real, whole
+from roofline.core.digits import parse_real, parse_whole
 from roofline.core.errors import QuestionError, fault, near
 from roofline.core.fields import refuse
 from roofline.hardware.hardware import System
@@ -111,10 +111,10 @@ class Typed:
         return f"/?{urlencode(self.pairs)}" if self.pairs else "/"
 
 
-def typed(pairs: Iterable[tuple[str, str]]) -> Typed:
+def typed_fields(pairs: Iterable[tuple[str, str]]) -> Typed:
     """Return what names and values of an address say; ``isl`` and ``osl`` are the lengths of a request.
 
-    >>> typed([("model", "deepseek-v3"), ("system", "dgx-h100"), ("osl", "512"), ("tpot", "")]).address
+    >>> typed_fields([("model", "deepseek-v3"), ("system", "dgx-h100"), ("osl", "512"), ("tpot", "")]).address
     '/?model=deepseek-v3&system=dgx-h100&output=512'
     """
     words: dict[str, str] = {}
@@ -151,7 +151,7 @@ class Side:
 
 
 @frozen(eq=False)
-class Asked:
+class Question:
     """A question that can be answered.
 
     Attributes:
@@ -170,7 +170,7 @@ class Asked:
     words: Mapping[str, Any]
 
 
-def asked(text: Typed) -> Asked:
+def parse(text: Typed) -> Question:
     """Return the question that was typed.
 
     Raises:
@@ -191,14 +191,14 @@ def asked(text: Typed) -> Asked:
     words: dict[str, Any] = {}
     for each in (*FIELDS, *MORE):
         if each.name in text.words:
-            words[each.name] = real(each.name, text.words[each.name]) if each.digits else text.words[each.name]
+            words[each.name] = parse_real(each.name, text.words[each.name]) if each.digits else text.words[each.name]
     deployment = words.pop("deployment", BEST)
     if deployment not in (BEST, ONE):
         raise QuestionError(fault("deployment", deployment, "no such deployment", f"{BEST} or {ONE}"))
     tpot, ttft = (words.pop(name, _SINGLE[name].usual) for name in ("tpot", "ttft"))
     model = catalog.model(text.words[MODEL.name])
     del model  # it can be read
-    return Asked(text.words[MODEL.name], tuple(map(_side, text.rows)), tpot, ttft, deployment, words)
+    return Question(text.words[MODEL.name], tuple(map(_side, text.rows)), tpot, ttft, deployment, words)
 
 
 def _side(row: tuple[str, str, str]) -> Side:
@@ -206,8 +206,8 @@ def _side(row: tuple[str, str, str]) -> Side:
     if not name:
         raise QuestionError("system: is missing where chips or a price are given; name the system")
     system = catalog.system(name)
-    dollars = _positive("price", price, real) if price else None
-    return Side(name, system, int(_positive("chips", chips, whole)) if chips else None, dollars)
+    dollars = _positive("price", price, parse_real) if price else None
+    return Side(name, system, int(_positive("chips", chips, parse_whole)) if chips else None, dollars)
 
 
 def _positive(name: str, text: str, read: Callable[[str, str], float]) -> float:

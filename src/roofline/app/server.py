@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from roofline import catalog
 from roofline.app.answers import Remembered
-from roofline.app.pages import pages, refused, reported
-from roofline.app.question import typed
+from roofline.app.pages import pages, refusal, reported
+from roofline.app.question import typed_fields
 from roofline.app.view import REPORT
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
@@ -58,17 +58,17 @@ def application() -> Flask:
     @made.get("/")
     def page() -> Any:
         pairs = list(request.args.items(multi=True))
-        text = typed(pairs)
+        text = typed_fields(pairs)
         if not text.strange and pairs != text.pairs:
             return redirect(text.address)
-        wrong = refused(text)
-        return Response(begun(pages(text, known)), status=400 if wrong else 200, mimetype="text/html")
+        wrong = refusal(text)
+        return Response(started(pages(text, known)), status=400 if wrong else 200, mimetype="text/html")
 
     @made.get("/report")
     def report() -> Any:
         pairs = list(request.args.items(multi=True))
         number = next((value for name, value in pairs if name == REPORT and value.isdecimal()), "0")
-        text = typed(pair for pair in pairs if pair[0] != REPORT)
+        text = typed_fields(pair for pair in pairs if pair[0] != REPORT)
         html, status = reported(text, int(number), known)
         return Response(html, status=status, mimetype="text/html", headers={"Content-Security-Policy": _FRAMED})
 
@@ -90,7 +90,7 @@ def application() -> Flask:
     return made
 
 
-def begun(parts: Iterator[str]) -> Iterator[str]:
+def started(parts: Iterator[str]) -> Iterator[str]:
     """Return the parts of a page, the first of which is made already."""
     return chain([next(parts)], parts)
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from roofline.app.answers import Found
-from roofline.app.question import FIELDS, MORE, ONE, Asked, Typed
+from roofline.app.question import FIELDS, MORE, ONE, Question, Typed
 from roofline.core.text import figure
 from roofline.core.units import BYTE, HOUR, KILO, SECOND, WATT, show
 from roofline.operators.assumptions import widened
@@ -20,12 +20,12 @@ from roofline.plots import answers as pictures
 from roofline.reports import figures
 from roofline.reports.blocks import PARTS, Bar, Block, Cell, Chapter, Drawing, Folded, Notes, Part, Table, Text, Tree
 from roofline.results.estimate import Estimate
-from roofline.results.labels import constants, fitting, machine
+from roofline.results.labels import coefficients_in_words, fit_in_words, machine
 from roofline.results.pools import Pools
 from roofline.studies.compare import Comparison, Service
 from roofline.studies.odds import probability
 
-_CALLED: Final = {"prompts": "prefill pool", "answers": "decode pool"}
+_CALLED: Final = {"prefill": "prefill pool", "decode": "decode pool"}
 REPORT: Final = "pool"
 """The word of an address for the number of the pool that a report is about."""
 _FLAGS: Final = tuple(each.name for each in (*FIELDS, *MORE) if each.name != "deployment")
@@ -36,7 +36,7 @@ _FLAGS: Final = tuple(each.name for each in (*FIELDS, *MORE) if each.name != "de
 
 def verdict(found: Sequence[Found]) -> list[str]:
     """Return the answer in sentences: which system is ahead and how surely, then what each gives."""
-    return [*_lead([each for each in found if each.given]), *map(_gives, found)]
+    return [*_lead([each for each in found if each.given]), *map(_summary, found)]
 
 
 def _lead(kept: Sequence[Found]) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _lead(kept: Sequence[Found]) -> Iterator[str]:
     yield f"Per chip, {names[0]} makes {ahead:.2f} times the output tokens of {names[1]}{sure}; as a whole, {in_all}."
 
 
-def _gives(each: Found) -> str:
+def _summary(each: Found) -> str:
     """Return what a system gives, in a sentence."""
     one, where = each.service, _named(each)
     if not one.fits:
@@ -90,7 +90,7 @@ def _named(each: Found) -> str:
 # Chapters -------------------------------------------------------------------------------------------------------------
 
 
-def chapters(question: Asked, found: Sequence[Found], machines: Comparison) -> list[Chapter]:
+def chapters(question: Question, found: Sequence[Found], machines: Comparison) -> list[Chapter]:
     """Return what a page shows below its verdict."""
     out = [Chapter("side-by-side", "Side by side", "Side by side" if len(found) > 1 else "The answer", [_table(found)])]
     curves = [(i, curve) for i, each in enumerate(found) for curve in each.curves if curve.speed.size]
@@ -165,14 +165,14 @@ def _memory(one: Service) -> str:
     parts = [
         f"{name.removesuffix(' pool')} {show(_number(est.memory.total), BYTE, 3)}".strip() for name, est in _pools(one)
     ]
-    sure = fitting(_number(one.fits_probability)) if isinstance(one, Estimate) else ""
+    sure = fit_in_words(_number(one.fits_probability)) if isinstance(one, Estimate) else ""
     return f"{', '.join(parts)} of {show(_number(_pools(one)[0][1].capacity), BYTE, 3)}{f', {sure}' if sure else ''}"
 
 
 def _layout(one: Service) -> str:
     if isinstance(one, Estimate):
         return short(one)
-    read, made = one.prompts, one.answers
+    read, made = one.prefill, one.decode
     return f"prefill on {_chips(read)}: {read.layout.short()}; decode on {_chips(made)}: {made.layout.short()}"
 
 
@@ -204,7 +204,7 @@ def _in_flight(one: Service) -> str:
     return f"{_number(value):,.0f}"
 
 
-def _alike(each: Found) -> str:
+def _same_question(each: Found) -> str:
     if not each.widened:
         return "–"
     return (
@@ -247,7 +247,7 @@ _ROWS: Final[tuple[tuple[str, Callable[[Found], str]], ...]] = (
     ("bound by", _of(lambda one: one.bound)),
     ("layout", _of(_layout)),
     ("software and formats", _of(_software)),
-    ("per chip, like for like", _alike),
+    ("per chip, like for like", _same_question),
     ("energy per output token", _with_interval("joules_per_token", lambda value: f"{figure(value, 3)} J")),
     ("power while serving", _of(_power)),
     ("output tokens/s per kW", _of(_per_kilowatt)),
@@ -344,7 +344,7 @@ def _basis(found: Sequence[Found]) -> Iterator[Block]:
     for each in found:
         one, name = each.service, each.side.system.name
         notes.append(
-            f"{name}: {constants(one.calibration.level)}; {one.calibration.engine.title or 'no engine'}; {each.cost}"
+            f"{name}: {coefficients_in_words(one.calibration.level)}; {one.calibration.engine.title or 'no engine'}; {each.cost}"
         )
         notes += [f"{name}: {note}" for note in widened(one.question.model, one.system)]
     yield Notes(notes)
@@ -373,10 +373,12 @@ def reports(text: Typed, found: Sequence[Found]) -> list[tuple[str, str]]:
 # The same elsewhere ---------------------------------------------------------------------------------------------------
 
 
-def commands(question: Asked) -> list[str]:
+def commands(question: Question) -> list[str]:
     """Return the commands that answer the same: one for all systems, or one each where their chips differ."""
     flags = [f"--tpot={question.tpot}", f"--ttft={question.ttft}"]
-    flags += [f"--{name.replace('_', '-')}={_spelt(question.words[name])}" for name in _FLAGS if name in question.words]
+    flags += [
+        f"--{name.replace('_', '-')}={_quoted(question.words[name])}" for name in _FLAGS if name in question.words
+    ]
     counts = {side.chips for side in question.sides}
     groups = [list(question.sides)] if len(counts) == 1 else [[side] for side in question.sides]
     out = []
@@ -393,5 +395,5 @@ def commands(question: Asked) -> list[str]:
     return out
 
 
-def _spelt(value: Any) -> str:
+def _quoted(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

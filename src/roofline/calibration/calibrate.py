@@ -15,7 +15,21 @@ from attrs import frozen
 
 from roofline import catalog
 from roofline.calibration import foreign
-from roofline.calibration.fitting import ENOUGH, FITTED, OWN, TIMES, Fit, Key, Part, at, errors, fit, halves, off, put
+from roofline.calibration.fitting import (
+    ENOUGH,
+    FITTED,
+    OWN,
+    TIMES,
+    Fit,
+    Key,
+    Part,
+    constants_at,
+    errors,
+    fit,
+    halves,
+    relative_error,
+    with_constants,
+)
 from roofline.calibration.timings import Timings, joined, read
 from roofline.catalog.descriptors import UNITS
 from roofline.catalog.files import located
@@ -90,7 +104,9 @@ def calibrate(
     files, left = _files(what, collective=collective, ranks=ranks)
     rack, timed = _machine([row for rows in files.values() for row in rows], chip, system)
     start = catalog.profile(base, rack or "dgx-h100")
-    readings = [read([row for row in rows if _of(row, rack, timed)], timed, file) for file, rows in files.items()]
+    readings = [
+        read([row for row in rows if _is_of_chip(row, rack, timed)], timed, file) for file, rows in files.items()
+    ]
     grouped: dict[str, list[Timings]] = {}
     aside: dict[str, int] = dict(sum((Counter(each.aside) for each in readings), start=Counter(left)))
     for each in (timings for reading in readings for timings in reading.timings):
@@ -123,7 +139,7 @@ def calibrate(
     refused = tuple(f"{part.timings.name}: {_REFUSED}" for part, found in tried if found is None)
     profile = start
     for found in fits:
-        profile = put(profile, found.constants)
+        profile = with_constants(profile, found.constants)
     own = [
         better
         for part, found in tried
@@ -139,7 +155,7 @@ def calibrate(
             {stack: _stack([f for f in own if f.stack == stack]) for stack in sorted({f.stack for f in own})},
         ),
         found=(*(_found(f, "") for f in fits), *(_found(f, f.stack) for f in own)),
-        facts=_kept(start, fits),
+        facts=_base_facts(start, fits),
     )  # fmt: skip
     notes = (*few, *refused, *(f"{count:,} rows are left aside: {why}" for why, count in aside.items()))
     used = tuple(Part(each, timed, tiers) for part in enough for each in grouped[part.timings.name])
@@ -184,12 +200,12 @@ def shared(
     and left out. A launch and an expert take no longer than those of ``most``, a wider format whose kernels are as many.
     """
     found = fit(parts, start, by_best=by_best)
-    above = () if most is None else tuple(name for name in _AS_MANY if _above(found, name, most))
+    above = () if most is None else tuple(name for name in _AS_MANY if _slower(found, name, most))
     if above:
         change = {name: getattr(most, name) for name in above}
-        less = {key: attrs.evolve(at(start, key), **change) for key in found.constants}
+        less = {key: attrs.evolve(constants_at(start, key), **change) for key in found.constants}
         left = {name: tuple(each for each in names if each not in above) for name, names in FITTED.items()}
-        found = fit(parts, put(start, less), by_best=by_best, fitted=left)
+        found = fit(parts, with_constants(start, less), by_best=by_best, fitted=left)
     (key, *_) = found.constants
     if isinstance(key, str):
         return found if max(float(each.error) for each in found.constants.values()) <= worst else None
@@ -197,7 +213,9 @@ def shared(
     bare = dict.fromkeys(OWN.get(key[0], ()), 0.0)
     constants: Mapping[Key, Kernel | Link] = {key: attrs.evolve(c, **bare) for key, c in found.constants.items()}  # type: ignore[arg-type]
     wrong = float(
-        np.quantile(np.concatenate([np.abs(errors(halves(p)[1], put(start, constants))) for p in parts]), 0.8)
+        np.quantile(
+            np.concatenate([np.abs(errors(halves(p)[1], with_constants(start, constants))) for p in parts]), 0.8
+        )
     )
     constants = {key: attrs.evolve(each, error=wrong if bare else each.error) for key, each in constants.items()}
     return (
@@ -209,7 +227,7 @@ _AS_MANY: Final = ("t0", "hit")
 """Times of kernels and experts, of which a narrow format has as many as a wide one."""
 
 
-def _above(found: Fit, name: str, most: Kernel) -> bool:
+def _slower(found: Fit, name: str, most: Kernel) -> bool:
     """Return whether a time was found to be longer than that of another format."""
     return any(isinstance(c, Kernel) and getattr(c, name) > getattr(most, name) for c in found.constants.values())
 
@@ -255,7 +273,7 @@ def _own(part: Part, profile: Calibration) -> Fit | None:
         return None
     _, others = halves(part)
     found = fit([part], profile)
-    better = found.mape < float(off(others, profile).mean()) - _MATTERS
+    better = found.mape < float(relative_error(others, profile).mean()) - _MATTERS
     return found if better and max(float(c.error) for c in found.constants.values()) <= WORST else None
 
 
@@ -301,7 +319,7 @@ def _machine(
     return None, catalog.chip(hardware[0])
 
 
-def _of(row: Mapping[str, str], rack: System | None, timed: Chip) -> bool:
+def _is_of_chip(row: Mapping[str, str], rack: System | None, timed: Chip) -> bool:
     """Return whether a row is of this chip: it says so, or says nothing that the library knows."""
     named = row.get("hardware") or ""
     known = MACHINES.get(named)
@@ -320,7 +338,7 @@ def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
     return float(min(np.exp(np.median(reached)), 1.0)) if len(reached) >= _LONG_ENOUGH else profile.sustained
 
 
-def _kept(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
+def _base_facts(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
     """Return the facts of the base that still hold."""
     new = [
         f"link.{key}" if isinstance(key, str) else ".".join(("kernel", *key)) for each in fits for key in each.constants
@@ -382,7 +400,7 @@ class Calibrated(Displayed):
             out.append({"kernel": kernel, "format": form, "stack": each.stack, "rows_fitted": each.rows,
                         "rows_left_out": each.left_out, "mape_before": each.before, "mape_fitted": each.seen,
                         "mape_left_out": each.mape, "median_left_out": each.median, "p90_left_out": each.p90,
-                        "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _told(key, c)}
+                        "constants": {_path(key): {f"{n}{'_s' if n in TIMES else ''}": v for n, v in _coefficients_of(key, c)}
                                       for key, c in each.constants.items()},
                         "undetermined": list(each.undetermined), "ended": list(each.ended)})  # fmt: skip
         return {"profile": self.profile.name, "chip": self.chip.name, "sustained": float(self.profile.sustained), "fits": out,
@@ -431,7 +449,7 @@ def _path(key: Key) -> str:
     return f"kernel.{key[0]}.{json.dumps(key[1]) if '.' in key[1] else key[1]}"
 
 
-def _told(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
+def _coefficients_of(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
     """Return the constants that a class or way has, and their values."""
     values = [(name, getattr(constants, name)) for name in FITTED[key if isinstance(key, str) else key[0]]]
     return [(name, float(value)) for name, value in values if value is not None]
@@ -442,7 +460,7 @@ def _constants(each: Fit) -> str:
     for key, constants in each.constants.items():
         values = [
             f"{n} {_shown(n, v)}"
-            for n, v in _told(key, constants)
+            for n, v in _coefficients_of(key, constants)
             if not {n, f"{key}.{n}"} & {*each.undetermined, *each.ended}
         ]
         out.append((f"{key}: " if len(each.constants) > 1 else "") + ", ".join(values))

@@ -146,12 +146,12 @@ def keys(timings: Timings) -> tuple[Key, ...]:
     return timings.ways or ((timings.kernel, timings.form),)
 
 
-def at(profile: Calibration, key: Key) -> Kernel | Link:
+def constants_at(profile: Calibration, key: Key) -> Kernel | Link:
     """Return the constants that a profile keeps there."""
     return profile.link(key) if isinstance(key, str) else profile.kernel(key[0], key[1], key[1])
 
 
-def put(profile: Calibration, constants: Mapping[Key, Kernel | Link]) -> Calibration:
+def with_constants(profile: Calibration, constants: Mapping[Key, Kernel | Link]) -> Calibration:
     """Return a profile with some constants replaced."""
     kernels = {key: each for key, each in constants.items() if not isinstance(key, str)}
     links = {key: each for key, each in constants.items() if isinstance(key, str)}
@@ -169,7 +169,7 @@ def errors(part: Part, profile: Calibration) -> NDArray[np.float64]:
     return np.asarray(np.log(time / part.timings.measured))
 
 
-def off(part: Part, profile: Calibration) -> NDArray[np.float64]:
+def relative_error(part: Part, profile: Calibration) -> NDArray[np.float64]:
     """Return the relative error of each row."""
     return np.abs(np.expm1(errors(part, profile)))
 
@@ -202,20 +202,20 @@ def fit(
         raise QuestionError(fault("rows", count, f"are too few to fit {first.name}", f"time {ENOUGH} at least"))
     pairs = [halves(part) for part in parts]
     ours, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    where = tuple(key for key in keys(first) if _open(key, parts))
-    given = put(start, {key: _own(at(start, key), by_best) for key in where})
+    where = tuple(key for key in keys(first) if _has_way(key, parts))
+    given = with_constants(start, {key: _peak_kind(constants_at(start, key), by_best) for key in where})
     free = [
         (key, "eta_best" if by_best and name == "eta_compute" else name) for key, name in _free(ours, where, fitted)
     ]
     best, loose, ended = _within(ours, given, free)
-    half = [np.concatenate([off(part, best) for part in side]) for side in (ours, others)]
+    half = [np.concatenate([relative_error(part, best) for part in side]) for side in (ours, others)]
     spread = float(np.quantile(np.concatenate([np.abs(errors(part, best)) for part in others]), 0.8))
-    constants = {key: _known(attrs.evolve(at(best, key), error=spread), parts) for key in where}
+    constants = {key: _known(attrs.evolve(constants_at(best, key), error=spread), parts) for key in where}
     name = "|".join(key for key in where if isinstance(key, str)) or first.name
     return Fit(
         name, first.stack, constants, sum(p.timings.count for p in ours), sum(p.timings.count for p in others),
         float(half[1].mean()), float(np.median(half[1])), float(np.quantile(half[1], 0.9)), float(half[0].mean()),
-        float(np.concatenate([off(part, start) for part in parts]).mean()), loose, ended,
+        float(np.concatenate([relative_error(part, start) for part in parts]).mean()), loose, ended,
     )  # fmt: skip
 
 
@@ -228,12 +228,12 @@ def _known(constants: Kernel | Link, parts: Sequence[Part]) -> Kernel | Link:
     return attrs.evolve(constants, ranks=max(float(np.max(constants.ranks)), ranks), bytes=size)
 
 
-def _open(key: Key, parts: Sequence[Part]) -> bool:
+def _has_way(key: Key, parts: Sequence[Part]) -> bool:
     """Return whether what was timed may have gone a way: only a switch that adds up sums in the network."""
     return key != "in_network" or any(tier.in_network for part in parts for tier in part.tiers)
 
 
-def _own(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
+def _peak_kind(constants: Kernel | Link, by_best: bool) -> Kernel | Link:
     """Return constants that go by the peak, or by the best rate, as asked."""
     if isinstance(constants, Link):
         return constants
@@ -269,7 +269,7 @@ def _within(
         left = [each for each in free if each not in ended]
         best, loose = _search(parts, given, left)
         usable = [each for each in left if _names(each, free) not in loose]
-        more = [each for each in _ended(best, usable) if isinstance(each[0], tuple)]
+        more = [each for each in _at_bound(best, usable) if isinstance(each[0], tuple)]
         if not more or len(more) == len(left):
             return best, loose, _named(ended, free)
         # One at a time, the parts of peaks first: what the others then say may lie inside.
@@ -285,7 +285,7 @@ def _search(
 ) -> tuple[Calibration, tuple[str, ...]]:
     """Return the profile whose free constants explain the parts best, and the names of those that the rows do not tell."""
     best, found = _run(parts, given, free)
-    loose = _loose(found, free)
+    loose = _undetermined(found, free)
     if not loose or len(loose) == len(free):
         return best, ()
     # What runs to nothing has no error either: it is kept where the value it started from would explain less.
@@ -313,7 +313,9 @@ def _run(parts: Sequence[Part], given: Calibration, free: Sequence[tuple[Key, st
     from scipy.optimize import least_squares  # few fit, and all import
 
     low, high = (np.log([span(key, name)[i] for key, name in free]) for i in (0, 1))
-    first = np.clip(np.log([_initial(at(given, key), key, name) for key, name in free]), low + _INSIDE, high - _INSIDE)
+    first = np.clip(
+        np.log([_initial(constants_at(given, key), key, name) for key, name in free]), low + _INSIDE, high - _INSIDE
+    )
     weights = [
         np.full(p.timings.count, (np.mean([q.timings.count for q in parts]) / p.timings.count) ** 0.5) for p in parts
     ]
@@ -339,11 +341,11 @@ def _initial(base: Kernel | Link, key: Key, name: str) -> float:
     return value if low < value < high else _START[name]
 
 
-def _ended(profile: Calibration, free: Sequence[tuple[Key, str]]) -> list[tuple[Key, str]]:
+def _at_bound(profile: Calibration, free: Sequence[tuple[Key, str]]) -> list[tuple[Key, str]]:
     """Return the constants that a fit has driven to the end of their range."""
     out = []
     for key, name in free:
-        value, (low, high) = float(getattr(at(profile, key), name)), span(key, name)
+        value, (low, high) = float(getattr(constants_at(profile, key), name)), span(key, name)
         if not low * (1 + _NEAR) < value < high / (1 + _NEAR):
             out.append((key, name))
     return out
@@ -353,14 +355,14 @@ def _with(base: Calibration, free: Sequence[tuple[Key, str]], theta: NDArray[np.
     change: dict[Key, dict[str, float]] = {}
     for (key, name), x in zip(free, theta, strict=True):
         change.setdefault(key, {})[name] = float(np.exp(x))
-    return put(base, {key: _changed(at(base, key), values) for key, values in change.items()})
+    return with_constants(base, {key: _changed(constants_at(base, key), values) for key, values in change.items()})
 
 
 def _changed(constants: Any, values: Mapping[str, float]) -> Kernel | Link:
     return attrs.evolve(constants, **values)  # type: ignore[no-any-return]
 
 
-def _loose(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:
+def _undetermined(found: Any, free: Sequence[tuple[Key, str]]) -> tuple[tuple[Key, str], ...]:
     """Return the constants whose standard error, in logarithms, is more than a third."""
     jacobian = found.jac
     noise = 2 * found.cost / max(len(found.fun) - len(free), 1)

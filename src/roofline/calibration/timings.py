@@ -274,7 +274,7 @@ def read(rows: Iterable[Mapping[str, str]], chip: Chip, file: str = "rows") -> R
     for i, row in enumerate(rows):
         place = f"{file}: row {i + 1}"
         name = _kernel(row, place)
-        why = _unfit(row, name)
+        why = _rejection(row, name)
         if why:
             aside[why] += 1
             continue
@@ -317,7 +317,7 @@ def _kernel(row: Mapping[str, str], place: str) -> str:
     raise DescriptorError(fault(f"{place}: kernel", given, "unknown kernel", near(given, KINDS, "kernels")))
 
 
-def _unfit(row: Mapping[str, str], name: str) -> str:
+def _rejection(row: Mapping[str, str], name: str) -> str:
     """Return why a row says nothing of the constants; "" where it does."""
     if row.get("l2_hot_weights") == "1":
         return "weights that stay in the cache from one run to the next" if name == "gemm" else _STAYS
@@ -350,7 +350,7 @@ def _timed(key: tuple[str, str, str], listed: Any, chip: Chip, aside: Counter[st
     work = kind.work(columns, form, rate)
     kernel = work.kernel if isinstance(work, Op) else work.collective
     timed = Timings(kernel, "" if kind.ways else form, stack, work, columns["measured"] * MICRO, kind.ways, columns)
-    cold = timed.select(~_warm(timed, chip, aside))
+    cold = timed.select(~_cache_resident(timed, chip, aside))
     # Every other row is marked: those are kept for the check.
     return attrs.evolve(cold, columns={**cold.columns, "check": np.arange(cold.count, dtype=np.float64) % 2})
 
@@ -361,7 +361,7 @@ def _multiplied(form: str, chip: Chip) -> str | None:
     return own if own in chip.peak else None
 
 
-def _warm(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
+def _cache_resident(timed: Timings, chip: Chip, aside: Counter[str]) -> NDArray[np.bool_]:
     """Return which rows read a cache of tokens that stayed on the chip from the run before, unless they say that it did not."""
     if timed.kernel not in ("attention_decode", "mla_decode"):
         return np.zeros(timed.count, dtype=bool)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,8 @@ from roofline.catalog.files import (
     read_toml,
 )
 from roofline.catalog.folders import FOLDERS, NAME, as_name, filed, looks_like_path, names, root
-from roofline.catalog.models import lawful, named, read_config
+from roofline.catalog.model_names import model_name, own_format
+from roofline.catalog.models import is_derived_name, named, read_config
 from roofline.catalog.operations import Operation
 from roofline.catalog.output import check_places, write, write_all
 from roofline.core.errors import QuestionError, UnknownNameError, fault, unknown
@@ -66,6 +68,7 @@ __all__ = [
     "model",
     "names",
     "operation",
+    "own_format",
     "profile",
     "read_json",
     "read_rows",
@@ -121,14 +124,21 @@ def _named_file(kind: str, name: str) -> Path:
     return _found(kind, name)
 
 
+_SEVERAL: Final = re.compile(r"(?P<count>[0-9]{1,6})-?x-?(?P<chip>.+)|(?P<before>.+?)-?(?:-|x)-?(?P<after>[0-9]{1,6})")
+"""So many chips of a kind, as 8xh100 and h100-8."""
+
+
 def _elsewhere(kind: str, name: str) -> str:
     """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
     if kind == "system":
-        chips = [each for each in (name, name.partition("-")[0]) if each in names("chip")]
+        several = _SEVERAL.fullmatch(name)
+        parts = [name, name.partition("-")[0], *((several["chip"] or several["before"],) if several else ())]
+        chips = [filed("chip", each) for each in parts if filed("chip", each) in names("chip")]
         holding = systems_of(chips[0]) if chips else []
         if holding:
             more = f" and {len(holding) - 6} more" if len(holding) > 6 else ""
-            return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}"
+            count = f"; give one of them and chips={several['count'] or several['after']}" if several else ""
+            return f"{chips[0]} is a chip; systems that hold it: {', '.join(holding[:6])}{more}{count}"
     other = next((each for each in ("system", "chip", "model") if each != kind and name in names(each)), None)
     return "" if other is None else f"{name} is a {other}; list {kind}s with `roofline list {kind}s`"
 
@@ -156,8 +166,9 @@ def kind_of(given: str | Path) -> str | None:
         tables = read_toml(located("name", text))
         return next((kind for kind in ("system", "chip", "model") if kind in tables), "chip")
     name = as_name(text)
-    found = next((kind for kind in ("system", "chip", "model") if filed(kind, text) in names(kind)), None)
-    return "model" if found is None and (looks_like_path(text) or "/" in text or lawful(name)) else found
+    found = next((kind for kind in ("system", "chip") if filed(kind, text) in names(kind)), None)
+    is_model = looks_like_path(text) or "/" in text or is_derived_name(name) or model_name(name) is not None
+    return "model" if found is None and is_model else found
 
 
 Stamps = tuple[tuple[Path, float], ...]
@@ -169,11 +180,11 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     name, files = path.stem, [path]
 
     def find(given: str) -> Chip:
-        files.append(_found("chip", _beside(path, given)).resolve())
+        files.append(_found("chip", _relative_path(path, given)).resolve())
         return chip(files[-1])
 
     def joined(given: str) -> Fabric:
-        files.append(_found("fabric", _beside(path, given)).resolve())
+        files.append(_found("fabric", _relative_path(path, given)).resolve())
         return fabric(files[-1])
 
     readers: dict[str, Callable[[Table], object]] = {
@@ -190,7 +201,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
     return every_fault(readers[kind], Table(read_toml(path), str(path))), tuple(files)
 
 
-def _beside(path: Path, given: str) -> str | Path:
+def _relative_path(path: Path, given: str) -> str | Path:
     """Return what a system's file calls its chip: a path is relative to that file."""
     return path.parent / given if looks_like_path(given) else given
 
@@ -488,6 +499,7 @@ def model(
 ) -> Model:
     """Return a model by name, by the path of a ``config.json`` (or of its directory, or of a TOML file), or from the parsed config.
 
+    The name may be that of a repository, ``owner/name``: :mod:`roofline.catalog.model_names` has the law.
     ``NAME-4-layers`` is the model cut to four layers (:meth:`Model.cut`), ``NAME-without-mtp`` that without its
     multi-token-prediction modules.
 

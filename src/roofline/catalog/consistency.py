@@ -54,7 +54,7 @@ def _near(a: float, b: float, tolerance: float = _TOLERANCE) -> bool:
     return abs(a - b) <= tolerance * abs(b)
 
 
-def _looked(*facts: Fact) -> bool:
+def _acknowledged(*facts: Fact) -> bool:
     """Return whether somebody has checked numbers together and states so in a note; not once a caller has set one of them."""
     return any(fact.note for fact in facts) and not any(fact.source.kind == "given" for fact in facts)
 
@@ -95,18 +95,18 @@ def chip_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
     known = {fact.path: fact for fact in facts}
     base = known.get("chip.peak.bf16") or known.get("chip.peak.fp16")
     capacity, bandwidth, power = (known.get(f"chip.{key}") for key in ("memory.capacity", "memory.bandwidth", "power"))
-    if capacity is not None and bandwidth is not None and not _looked(capacity, bandwidth):
+    if capacity is not None and bandwidth is not None and not _acknowledged(capacity, bandwidth):
         drain = capacity.value / bandwidth.value
         if not DRAIN[0] <= drain <= DRAIN[1]:
             text = f"{bandwidth.text} read all {capacity.text} in {drain / MILLI:.3g} ms; known chips take 13 to 80 ms"
             yield Finding(bandwidth.path, f"{text}: is it the capacity, or a whole rack's?")
-    if base is not None and bandwidth is not None and not _looked(base, bandwidth):
+    if base is not None and bandwidth is not None and not _acknowledged(base, bandwidth):
         ridge = base.value / bandwidth.value
         if not RIDGE[0] <= ridge <= RIDGE[1]:
             yield Finding(
                 base.path, f"its ridge point is {ridge:.3g} FLOP/B; those of known chips lie between 37 and 560"
             )
-    if base is not None and power is not None and not _looked(base, power):
+    if base is not None and power is not None and not _acknowledged(base, power):
         each = base.value / power.value
         if not EFFICIENCY[0] <= each <= EFFICIENCY[1]:
             yield Finding(
@@ -158,7 +158,7 @@ def tier_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
     for i in range(1, len(known)):
         for key, sign, word in (("bandwidth", 1.0, "more than"), ("latency", -1.0, "less than")):
             inner, outer = (known.get(f"system.tier[{n}].{key}") for n in (i - 1, i))
-            if inner and outer and sign * outer.value > sign * inner.value and not _looked(inner, outer):
+            if inner and outer and sign * outer.value > sign * inner.value and not _acknowledged(inner, outer):
                 yield Finding(
                     outer.path,
                     f"{outer.text}, {word} the {inner.text} of the tier inside it: is one of them of a whole node?",

@@ -42,7 +42,7 @@ def _findings(what: Chip | System) -> tuple[Finding, ...]:
     return (*own, *_known_links(what))
 
 
-def given(fact: Fact) -> bool:
+def set_by_caller(fact: Fact) -> bool:
     """Return whether a caller set a number, who knows that it is unlike the library's."""
     return fact.source.kind == "given"
 
@@ -50,7 +50,7 @@ def given(fact: Fact) -> bool:
 def _size(chip: Chip) -> Iterator[Finding]:
     """Yield a capacity that is not the one in the chip's own name, or that no memory comes in."""
     fact = next((fact for fact in chip.facts if fact.path == "chip.memory.capacity"), None)
-    if fact is None or fact.note or given(fact):
+    if fact is None or fact.note or set_by_caller(fact):
         return
     named = {float(n) * GIGA for text in (chip.name, chip.title) for n in re.findall(r"(\d+) ?gb\b", text.lower())}
     if named and not any(abs(fact.value - size) < _ROUNDED * size for size in named):
@@ -101,7 +101,7 @@ def _known_part(chip: Chip) -> Iterator[Finding]:
         group, _, last = fact.path.rpartition(".")
         theirs = [facts[fact.path] for facts in known if fact.path in facts]
         if (
-            given(fact)
+            set_by_caller(fact)
             or last in _NOT_COMPARED
             or group not in _COMPARED
             or any(map(functools.partial(_same, fact), theirs))
@@ -148,7 +148,11 @@ def _known_links(system: System) -> Iterator[Finding]:
         return
     for fact in system.facts:
         mine = fact.value
-        if given(fact) or not _LINK.fullmatch(fact.path) or any(abs(mine - other) <= 0.01 * other for other in speeds):
+        if (
+            set_by_caller(fact)
+            or not _LINK.fullmatch(fact.path)
+            or any(abs(mine - other) <= 0.01 * other for other in speeds)
+        ):
             continue
         doubled = next((other for other in speeds if abs(mine - 2 * other) <= 0.02 * other), None)
         halved = next((other for other in speeds if abs(2 * mine - other) <= 0.01 * other), None)

@@ -20,7 +20,7 @@ FOLDERS: Final = {
     "engine": "workloads/stacks",
     "framework": "workloads/frameworks",
 }
-OTHER_NAMES: Final = "hardware/names.toml"
+OTHER_NAMES: Final = ("hardware/names.toml", "workloads/names.toml")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}")
 
 
@@ -66,22 +66,64 @@ def as_name(text: str) -> str:
 
 @functools.cache
 def other_names(kind: str) -> dict[str, str]:
-    """Return other names of the descriptors of a kind, each with the name it stands for; see ``hardware/names.toml``."""
-    tables = tomllib.loads((root() / OTHER_NAMES).read_text(encoding="utf-8"))
-    return dict(tables.get(kind, {}))
+    """Return other names of the descriptors of a kind, each with the name it stands for; see ``hardware/names.toml`` and ``workloads/names.toml``."""
+    file = OTHER_NAMES[FOLDERS[kind].startswith("workloads/")]
+    return dict(tomllib.loads((root() / file).read_text(encoding="utf-8")).get(kind, {}))
+
+
+MAKERS: Final = (
+    "nvidia-", "tesla-", "geforce-", "meta-", "amd-", "instinct-", "huawei-", "google-", "cloud-", "intel-", "habana-", "aws-",
+)  # fmt: skip
+"""Makers and brands that names of drivers, clouds and repositories begin with."""
 
 
 def filed(kind: str, text: str) -> str:
     """Return the name under which a descriptor is filed, of any of its names; the name itself where there is none.
 
+    Names are the same where only dots, hyphens before digits, and the maker in front differ.
+
     >>> filed("system", "HGX H100"), filed("system", "p5.48xlarge"), filed("chip", "h100_sxm"), filed("chip", "h101")
     ('dgx-h100', 'p5-48xlarge', 'h100', 'h101')
+    >>> (
+    ...     filed("chip", "NVIDIA GeForce RTX 4090"),
+    ...     filed("chip", "NVIDIA H100 80GB HBM3"),
+    ...     filed("chip", "AMD Instinct MI300X"),
+    ... )
+    ('rtx-4090', 'h100', 'mi300x')
     """
     name = as_name(text)
-    if name in _names(kind):
+    found = next((same for each in (name, plain(name)) if (same := _any_name(kind, each)) is not None), name)
+    return other_names(kind).get(found, found)
+
+
+def plain(name: str) -> str:
+    """Return a name without the maker in front of it.
+
+    >>> plain("nvidia-geforce-rtx-4090"), plain("meta-llama-3.1-8b")
+    ('rtx-4090', 'llama-3.1-8b')
+    """
+    return functools.reduce(lambda left, maker: left.removeprefix(maker), MAKERS, name)
+
+
+def _any_name(kind: str, name: str) -> str | None:
+    """Return a name as a descriptor or the table of other names spells it; None where neither has it."""
+    if name in _names(kind) or name in other_names(kind):
         return name
-    hyphened, others = name.replace(".", "-"), other_names(kind)
-    return others.get(hyphened, hyphened if hyphened in _names(kind) else name)
+    return _squeezed(kind).get(_squeeze(name))
+
+
+def _squeeze(name: str) -> str:
+    """Return a name with hyphens for dots, and none between a letter and a digit: llama-3.1-8b and llama3-1-8b are one."""
+    return re.sub(r"(?<=[a-z])-(?=[0-9])", "", name.replace(".", "-"))
+
+
+@functools.cache
+def _squeezed(kind: str) -> dict[str, str]:
+    """Return the names that stay apart when squeezed, by what they are then."""
+    out: dict[str, list[str]] = {}
+    for name in (*_names(kind), *other_names(kind)):
+        out.setdefault(_squeeze(name), []).append(name)
+    return {squeezed: same[0] for squeezed, same in out.items() if len(same) == 1}
 
 
 def looks_like_path(text: str) -> bool:

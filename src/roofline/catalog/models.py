@@ -11,14 +11,12 @@ from attrs import evolve
 
 from roofline.catalog.files import read_json, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
+from roofline.catalog.model_names import bare, model_name
 from roofline.core.errors import DescriptorError, UnknownNameError, fault, near, shown
 from roofline.core.mappings import Table
 from roofline.core.units import TERA
 from roofline.models.architecture import Model
-from roofline.models.checkpoint import held_against
-
-_ADDED: Final = re.compile(r"(-(instruct|thinking|reasoning|chat|it|base|hf|v0\.1|[0-9]{4}))+$")
-"""What repositories append to the name of an architecture: what it was trained for, and year and month."""
+from roofline.models.checkpoint import compare_with_files
 
 _CUT: Final = re.compile(r"(?P<of>.+)-(?P<layers>[0-9]{1,6})-layers")
 _PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
@@ -28,12 +26,16 @@ _PLAIN: Final = re.compile(r"(?P<of>.+)-without-mtp")
 def named(given: str | Path) -> Model:
     """Return the model of a file, or of a name; what the end of a name changes is changed, where no file has the whole name."""
     name = "" if isinstance(given, Path) or looks_like_path(given) else as_name(given)
-    if NAME.fullmatch(name) and _known_model(name) is None:
+    known = model_name(name) if NAME.fullmatch(name) else None
+    if NAME.fullmatch(name) and known is None:
         if cut := _CUT.fullmatch(name):
             return named(cut["of"]).cut(int(cut["layers"]))
         if plain := _PLAIN.fullmatch(name):
             return named(plain["of"]).without_mtp()
-    return _model_file(given)
+    out = _model_file(given)
+    if known is None or not known.note or out.name != known.file:
+        return out
+    return evolve(out.stored(known.dtype, known.kv_dtype), note="; ".join(filter(None, (out.note, known.note))))
 
 
 def read_config(*given: Any, **words: Any) -> Model:
@@ -53,7 +55,7 @@ def _model_file(given: str | Path) -> Model:
     name = path.parent.name if path.name == "config.json" and path.parent.name else path.stem
     out = read_config(read_json(path), beside=beside, name=name, file=str(path))
     files = stored_bytes(path.parent) if path.name == "config.json" else 0.0
-    scale, notes = held_against(out, files) if files else (1.0, ())
+    scale, notes = compare_with_files(out, files) if files else (1.0, ())
     return evolve(out, source=str(path), scale=scale, warnings=(*out.warnings, *notes))
 
 
@@ -91,15 +93,6 @@ _BESIDE: Final = ("hf_quant_config.json", "quant_model_description.json")
 """Files beside a config that say how the checkpoint was quantised: of NVIDIA's ModelOpt, of Ascend's ModelSlim."""
 
 
-def _known_model(name: str) -> str | None:
-    """Return the name under which a model is filed: as given, or without what repositories add to it."""
-    bare, known = _ADDED.sub("", name.removeprefix("meta-")), names("model")
-    found = next((each for each in (name, bare) if each in known), None)
-    # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
-    sized = [each for each in known if each.startswith(f"{bare}-") and re.fullmatch(r"-[0-9]+b", each[len(bare) :])]
-    return sized[0] if found is None and len(sized) == 1 else found
-
-
 def _model_path(given: str | Path) -> Path:
     text = str(given)
     try:
@@ -113,14 +106,14 @@ def _model_path(given: str | Path) -> Path:
     if isinstance(given, Path) or looks_like_path(text):
         raise DescriptorError(f"{shown(text)}: no such file; check the path")
     name = as_name(text)
-    known = _known_model(name)
+    known = model_name(name)
     if known is not None:
-        return root() / FOLDERS["model"] / f"{known}.toml"
+        return root() / FOLDERS["model"] / f"{known.file}.toml"
     other = next((each for each in ("system", "chip") if name in names(each)), None)
     if other is not None:
         rule = f"{name} is a {other}; the model comes first, the system with --system"
         raise UnknownNameError(fault("model", text, "no such model", rule))
-    hint = f"{near(name, names('model'), 'models')}; or give the path of a config.json"
+    hint = f"{near(bare(name), names('model'), 'models')}; or give the path of a config.json"
     raise UnknownNameError(fault("model", text, "no such model", hint))
 
 
@@ -140,6 +133,6 @@ def _model_toml(path: Path) -> Model:
     return evolve(out, source=cited, note=note)
 
 
-def lawful(name: str) -> bool:
+def is_derived_name(name: str) -> bool:
     """Return whether a name is one of a law, such as ``NAME-4-layers``."""
     return any(law.fullmatch(name) for law in (_CUT, _PLAIN))

@@ -43,6 +43,8 @@ NUMBERS: Final[Mapping[str, tuple[Unit, float, float]]] = {
 }  # fmt: skip
 """Numbers of a stack, with their units and the range in which each must lie."""
 
+_RELEASED: Final = re.compile(r"^([^@]*?[A-Za-z])\s*(?:==|[:/\s-])\s*v?(?=\d)([^@]*)$")
+"""An engine and its release, as they are written elsewhere: ``vllm==0.11``, ``vllm 0.11``, ``vllm-0.11``."""
 _SELECTORS: Final = ("runtime", "generation", "cpu", "release", "kind")
 """What tables inside a stack depend on, in the order in which they override each other."""
 MEMORY: Final[Mapping[str, tuple[Unit, float, float]]] = {
@@ -205,7 +207,7 @@ def _words(table: Table) -> dict[str, Any]:
         out["index"] = table.text("index")
         if out["index"] not in DTYPES:
             raise table.fail("index", "no such format", near(out["index"], DTYPES, "formats"))
-    for key in ("windows", "shared_routed", "fused_norm", "pieces_shared"):
+    for key in ("windows", "shared_routed", "fused_norm", "pieces_shared", "mixed"):
         if key in table:
             out[key] = table.flag(key)
     if "systems" in table:
@@ -315,8 +317,12 @@ def _number(text: str) -> tuple[int, ...] | None:
 def split(given: str) -> tuple[str, str, str]:
     """Return the engine, the release and the kind of launch that ``ENGINE[@RELEASE][+KIND]`` names.
 
+    Other separators that people and package managers write before a release are taken too.
+
     >>> split("vLLM@0.12+tuned"), split("sglang")
     (('vllm', '0.12', 'tuned'), ('sglang', '', ''))
+    >>> split("vllm==0.11"), split("vllm v0.11.2"), split("sglang-0.5"), split("vllm@2025-09")
+    (('vllm', '0.11', ''), ('vllm', '0.11.2', ''), ('sglang', '0.5', ''), ('vllm', '2025-09', ''))
 
     Raises:
         UnknownNameError: no such kind of launch.
@@ -324,5 +330,5 @@ def split(given: str) -> tuple[str, str, str]:
     rest, _, kind = given.partition("+")
     if kind and kind not in KINDS:
         raise unknown("kind of launch", kind, KINDS)
-    name, _, release = rest.partition("@")
+    name, _, release = _RELEASED.sub(r"\1@\2", rest.strip(), count=1).partition("@")
     return name.strip().lower(), release.strip(), kind

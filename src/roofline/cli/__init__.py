@@ -6,7 +6,9 @@ knows the words of other tools, ``console`` writes; every other module is a comm
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import signal
 import sys
 from types import FrameType
@@ -21,8 +23,12 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG0
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an interrupt at any time ends it quietly, with status 130."""
-    # A command makes many objects, few of which are garbage that refers to itself: looking for it at 700 new objects is wasted.
-    gc.set_threshold(50_000)
+    # A command makes many objects, few of which are garbage that refers to itself: looking for it at 700 new objects, and once more
+    # at the end, is wasted.
+    gc.set_threshold(200_000)
+    atexit.register(gc.freeze)
+    # No command has products of matrices worth a second thread, and numpy's threads are busy while they wait for the first.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it

@@ -11,7 +11,7 @@ from roofline.cli.console import say
 from roofline.cli.fit import required
 from roofline.cli.flags import Dtype, Grid, Json, ModelName, RequireFit, System
 from roofline.cli.options import DEGREES, MACHINE, STEP, Degrees, Machine, Options, Step
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.planner.campaign import campaign
 from roofline.reports import carbon, text
 
@@ -58,7 +58,9 @@ def campaign_(
 ) -> None:
     """Estimate a whole training run: days, goodput under failures, energy and cost, and how certain these are."""
     carbon.refused(grid)
-    words: dict[str, Any] = machine.words() | degrees.words() | Options.words(step) | run.words() | given(dtype=dtype)
+    words: dict[str, Any] = (
+        machine.words() | degrees.words() | Options.words(step) | run.words() | without_none(dtype=dtype)
+    )
     found = campaign(model, system, tokens, **words)
     say(json, lambda: carbon.added(found.to_dict(), found, grid), lambda: text.sheet(found, grid=grid))
     required(found, asked=require_fit)

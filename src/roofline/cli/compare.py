@@ -24,7 +24,7 @@ from roofline.cli.flags import (
 )
 from roofline.cli.numbers import each_or_all
 from roofline.cli.options import DEGREES, LOAD, SOFTWARE, Degrees, Load, Software
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.reports import carbon
 from roofline.studies.compare import LIMITS, Comparison, compare
 
@@ -52,9 +52,9 @@ def compare_(
     catalog.check_places([file])
     carbon.refused(grid)
     words: dict[str, Any] = (
-        software.words() | degrees.words() | load.words() | given(chips=chips, level=level, ttft=ttft)
+        software.words() | degrees.words() | load.words() | without_none(chips=chips, level=level, ttft=ttft)
     )
-    words |= given(power=each_or_all("--power", power), price=each_or_all("--price", price))
+    words |= without_none(power=each_or_all("--power", power), price=each_or_all("--price", price))
     target = None if model is None else drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = compare(*systems, model=target, tpot=LIMITS if tpot is None else tpot, progress=progress, **words)

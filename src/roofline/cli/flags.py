@@ -127,8 +127,8 @@ Engine = Annotated[
     str | None,
     Parameter(
         group=MACHINE,
-        help="Serving engine: vllm, sglang, trtllm (roofline list engines), none for kernels alone, or the path of a TOML file (default: a "
-        "typical engine).",
+        help="Serving engine, with its release if that matters: vllm, vllm@0.11, sglang, trtllm (roofline list engines), none for kernels "
+        "alone, or the path of a TOML file (default: a typical engine).",
         **_of("engine"),
     ),
 ]

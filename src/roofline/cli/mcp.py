@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from cyclopts import Parameter
 
 from roofline.core.errors import QuestionError, RooflineError
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.planner import estimate as estimates
 from roofline.planner.search import search as searched
 from roofline.planner.simulate import simulate as simulated
@@ -53,7 +53,7 @@ def estimate(
     dtype: str | None = None, kv_dtype: str | None = None, engine: str | None = None, draft_tokens: int | None = None,
 ) -> Fields:  # fmt: skip
     """Estimate a service: tokens/s, time to first token, time per output token, memory, what bounds it, energy and cost, with intervals."""
-    words: Any = given(
+    words: Any = without_none(
         chips=chips, tp=tp, pp=pp, dp=dp, ep=ep, dtype=dtype, kv_dtype=kv_dtype, engine=engine, concurrency=concurrency, rate=rate,
         draft_tokens=draft_tokens,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def compare(
     dtype: str | None = None,
 ) -> Fields:  # fmt: skip
     """Compare systems: FLOP/s, memory, bandwidth, power and their ratios; with a model, the best service of each within a limit on TPOT."""
-    words: Any = given(chips=chips, dtype=dtype)
+    words: Any = without_none(chips=chips, dtype=dtype)
     if model is not None:
         words |= {"model": model, "input": input, "output": output} | ({} if tpot is None else {"tpot": [tpot]})
     return dict(compared(*systems, **words).to_dict())
@@ -76,7 +76,7 @@ def search(
     dtype: str | None = None, engine: str | None = None,
 ) -> Fields:  # fmt: skip
     """Search for the best configuration of a service under limits such as ttft="2s", tpot="50ms": the best one and the frontier."""
-    words: Any = given(chips=chips, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine)
+    words: Any = without_none(chips=chips, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine)
     found = dict(searched(model, system, input=input, output=output, **words).to_dict())
     return {name: value[:_FRONTIER] if isinstance(value, list) else value for name, value in found.items()}
 
@@ -86,7 +86,9 @@ def train(
     ep: int | None = None, cp: int | None = None, dtype: str | None = None, recompute: str | None = None, sharding: str | None = None,
 ) -> Fields:  # fmt: skip
     """Estimate a training step: time, tokens/s, utilisation, bubble, exposed communication, memory, with an interval."""
-    words: Any = given(chips=chips, tp=tp, pp=pp, ep=ep, cp=cp, dtype=dtype, recompute=recompute, sharding=sharding)
+    words: Any = without_none(
+        chips=chips, tp=tp, pp=pp, ep=ep, cp=cp, dtype=dtype, recompute=recompute, sharding=sharding
+    )
     return dict(trained(model, system, global_batch=global_batch, seq_len=seq_len, **words).to_dict())
 
 
@@ -96,7 +98,7 @@ def simulate(
     dtype: str | None = None, engine: str | None = None,
 ) -> Fields:  # fmt: skip
     """Simulate requests that come at random (rate) or are always in flight (concurrency): percentiles of TTFT, TPOT, ITL and E2E, goodput."""
-    words: Any = given(
+    words: Any = without_none(
         rate=rate, concurrency=concurrency, chips=chips, tp=tp, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine
     )
     return dict(simulated(model, system, requests=requests, input=input, output=output, **words).to_dict())
@@ -108,7 +110,7 @@ def launch(
     dtype: str | None = None, engine: str | None = None,
 ) -> Fields:  # fmt: skip
     """Write the command that starts an estimated service with vllm, vllm-ascend, sglang, trtllm or mindie."""
-    words: Any = given(chips=chips, tp=tp, pp=pp, dp=dp, ep=ep, dtype=dtype, engine=engine)
+    words: Any = without_none(chips=chips, tp=tp, pp=pp, dp=dp, ep=ep, dtype=dtype, engine=engine)
     est = estimates.estimate(model, system, input=input, output=output, concurrency=concurrency, **words)
     return dict(launched(est, tool, model=checkpoint).to_dict())
 

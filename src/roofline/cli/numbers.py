@@ -13,7 +13,7 @@ from typing import Any, Final
 import cyclopts
 import numpy as np
 
-from roofline.core.digits import real, whole
+from roofline.core.digits import parse_real, parse_whole
 from roofline.core.errors import QuestionError, fault
 from roofline.core.quantities import spaced
 from roofline.core.units import GIGA
@@ -25,17 +25,17 @@ _MOST: Final = 100_000
 
 def to_whole(type_: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ARG001
     """Return the whole number of a flag; the form that a converter of cyclopts has."""
-    return whole(_flag(tokens[0]), tokens[0].value)
+    return parse_whole(_flag(tokens[0]), tokens[0].value)
 
 
 def to_wholes(type_: Any, tokens: Sequence[cyclopts.Token]) -> list[int]:  # noqa: ARG001
     """Return the whole numbers of a flag that may be given several times."""
-    return [whole(_flag(token), token.value) for token in tokens]
+    return [parse_whole(_flag(token), token.value) for token in tokens]
 
 
 def to_real(type_: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ARG001
     """Return the number of a flag."""
-    return real(_flag(tokens[0]), tokens[0].value)
+    return parse_real(_flag(tokens[0]), tokens[0].value)
 
 
 def to_quantity(type_: Any, tokens: Sequence[cyclopts.Token]) -> str:  # noqa: ARG001
@@ -106,8 +106,8 @@ def _some(name: str, part: str) -> list[float]:
     if found is None:
         if ".." in part or not part:
             raise QuestionError(fault(name, part, "is not a list of numbers", remedy))
-        return [real(name, part)]
-    first, last, step = (real(name, text) for text in (found[1], found[2], found[4] or "1"))
+        return [parse_real(name, part)]
+    first, last, step = (parse_real(name, text) for text in (found[1], found[2], found[4] or "1"))
     by = found[3] or "+"
     if not first <= last or (step <= 1 or first <= 0 if by == "*" else step <= 0):
         raise QuestionError(

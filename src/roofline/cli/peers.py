@@ -7,6 +7,7 @@ torchtitan on the training side.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -231,6 +232,11 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Commands of other tools, and ours."""
 
+_PICTURES: Final[Mapping[str, str]] = {
+    "--plot": "roofline plot MODEL -s SYSTEM -o FILE.svg draws answers, with --kind frontier those of a search",
+}
+"""Flags of some commands that another command stands for elsewhere."""
+_BELOW_ZERO: Final = re.compile(r"-[.0-9]")
 _OWN: Final[Mapping[str, Sequence[str]]] = {"sweep": ("--set",), "simulate": ("--max-num-seqs",)}
 """Words that are answered everywhere but where they are ours."""
 SIMULATED: Final[Mapping[str, Alias]] = {
@@ -295,34 +301,61 @@ def explained(error: cyclopts.CycloptsError, app: App) -> str:
     if isinstance(error, cyclopts.UnknownOptionError):
         return _unknown(error, command, app)
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
-        return _missing(error, command)
+        return _missing(error, command, app)
     if isinstance(error, cyclopts.RepeatArgumentError):
         return f"{error.token.keyword}: is given twice; give it once"
     if isinstance(error, cyclopts.UnknownCommandError) and error.unused_tokens:
         return _no_command(error.unused_tokens[0], command, app)
     if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
-        return fault("words", " ".join(error.unused_tokens), f"are more than {command} takes", f"see {command} --help")
+        return _too_many(error.unused_tokens, command, app)
     return f"{error} See {command} --help."
 
 
-def _missing(error: cyclopts.MissingArgumentError, command: str) -> str:
+def _missing(error: cyclopts.MissingArgumentError, command: str, app: App) -> str:
     argument = error.argument
+    after = list(error.unused_tokens or ())
+    follows = after[after.index(error.keyword) + 1 :][:1] if error.keyword in after else []
+    if follows and _BELOW_ZERO.match(follows[0]):
+        return fault(str(error.keyword), follows[0], "cannot be below zero")
     name = error.keyword or argument.name if argument is not None else "value"
     help_text = argument.parameter.help if argument is not None and argument.parameter.help else ""
     typed = error.keyword is not None or (argument is not None and bool(argument.tokens))
     positional = argument is not None and argument.field_info.is_positional
     name = argument.name.lstrip("-").upper() if positional and argument is not None and not typed else name
     rule = "needs a value" if typed else "is missing"
+    named = _positional(command, app)
+    if positional and not typed and len(named) > 1:
+        rule = f"is missing: {command} {' '.join(named)}"
     return f"{name}: {rule}. {help_text}" if help_text else f"{name}: {rule}; see {command} --help"
+
+
+def _positional(command: str, app: App) -> list[str]:
+    """Return the words that a command takes without a flag, as its help writes them."""
+    for name in command.split()[1:]:
+        app = app[name]
+    found = app.assemble_argument_collection() if app.default_command is not None else ()
+    named = [(each.name.lstrip("-").upper(), each.required) for each in found if each.field_info.is_positional]
+    return [name if required else f"[{name}]" for name, required in named]
+
+
+def _too_many(words: Sequence[str], command: str, app: App) -> str:
+    named = _positional(command, app)
+    takes = f"{command} takes {' '.join(named)}" if named else f"{command} takes none"
+    twice = "; MODEL and --model are the same" if "MODEL" in named else ""
+    return fault("words", " ".join(words), f"are too many: {takes}", f"see {command} --help{twice}")
 
 
 def _unknown(error: cyclopts.UnknownOptionError, command: str, app: App) -> str:
     flag = (error.token.keyword or error.token.value).partition("=")[0]
+    if _BELOW_ZERO.match(flag):
+        return fault("value", error.token.value, "cannot be below zero")
     known = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+    if flag in _PICTURES:
+        return f"{flag}: is not a flag of {command}; {_PICTURES[flag]}"
     close = difflib.get_close_matches(flag, known, n=1, cutoff=NEAR)
-    if close:
-        return f"{flag}: is not a flag of {command}; did you mean {close[0]}?"
     others = [name for name, names in _flags(app) if flag in names and f"roofline {name}" != command]
+    if close and not others:
+        return f"{flag}: is not a flag of {command}; did you mean {close[0]}?"
     if others:
         return f"{flag}: is not a flag of {command}, but of {', '.join(others[:4])}; see {command} --help"
     return f"{flag}: is not a flag of {command}; see {command} --help"

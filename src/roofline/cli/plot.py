@@ -46,8 +46,8 @@ from roofline.cli.options import (
     either,
 )
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
-from roofline.operators.assumptions import intended
+from roofline.core.fields import without_none
+from roofline.operators.assumptions import announced_note
 from roofline.planner.estimate import estimate
 from roofline.planner.train import train
 from roofline.plots.answers import roofed
@@ -83,7 +83,7 @@ class Drawing(Options):
             QuestionError: it takes no such word.
         """
         takes = {"roofline": ("track", "levels", "band"), "breakdown": ("by",)}.get(self.kind, ())
-        found = given(by=self.by, track=self.track, levels=self.levels or None, band=self.band or None)
+        found = without_none(by=self.by, track=self.track, levels=self.levels or None, band=self.band or None)
         for name in found:
             if name not in takes:
                 rule = f"is not a word of --kind {self.kind}"
@@ -212,7 +212,7 @@ def _roofed(own: dict[str, Any]) -> Draw:
 def _asked(model: str, system: str, words: dict[str, Any]) -> tuple[Any, list[str]]:
     """Return an answer of serving or training, and lines that describe it."""
     est = train(model, system, **words) if "global_batch" in words else estimate(model, system, **words)
-    return est, [labels.headline(est), *(f"  {note}" for note in (*est.reasons, *intended(est.system)))]
+    return est, [labels.headline(est), *(f"  {note}" for note in (*est.reasons, *announced_note(est.system)))]
 
 
 def _frontier(model: str, system: str, words: dict[str, Any], sheet: Sheet) -> None:

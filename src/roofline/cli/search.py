@@ -38,7 +38,7 @@ from roofline.cli.options import (
     Software,
     Step,
 )
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.planner.search import search, search_training
 from roofline.planner.service_search import Search
 from roofline.planner.training_search import TrainingSearch
@@ -74,7 +74,7 @@ def serve(
     catalog.check_places([file])
     carbon.refused(grid)
     words: dict[str, Any] = machine.words() | software.words() | degrees.words() | load.words() | limits.words()
-    words |= given(objective=objective, hall_power=hall_power)
+    words |= without_none(objective=objective, hall_power=hall_power)
     target = drafted(model, draft_model, words)
     with watched("configurations") as progress:
         found = search(target, system, disaggregated=disaggregated, confirm=confirm, progress=progress, **words)
@@ -103,7 +103,7 @@ def train(
     catalog.check_places([file])
     carbon.refused(grid)
     words: dict[str, Any] = machine.words() | degrees.words() | step.words()
-    words |= given(dtype=dtype, memory=memory, step_time=step_time, hall_power=hall_power)
+    words |= without_none(dtype=dtype, memory=memory, step_time=step_time, hall_power=hall_power)
     with watched("configurations") as progress:
         found = search_training(model, system, progress=progress, **words)
     _report(found, file, form, grid, as_json=json, require_fit=require_fit)

@@ -30,7 +30,7 @@ from roofline.cli.flags import (
 from roofline.cli.numbers import to_quantity, to_real, to_whole
 from roofline.cli.options import DEGREES, MACHINE, POOL, SOFTWARE, Degrees, Machine, Options, Pool, Software
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.core.quantities import quantity
 from roofline.core.units import SECOND
 from roofline.inference.autoscaling import Autoscale
@@ -313,7 +313,7 @@ class Traffic(Options):
             if self.hash_block is not None:
                 raise QuestionError(fault("--hash-block", self.hash_block, "is of a trace", "give --trace too"))
             return None
-        return Trace.read(self.trace, **given(hash_block=self.hash_block))
+        return Trace.read(self.trace, **without_none(hash_block=self.hash_block))
 
 
 @Parameter(name="*")

@@ -18,7 +18,7 @@ from roofline.cli.numbers import assignments, limits, several, to_whole, wholes
 from roofline.cli.options import DEGREES, Degrees, Options
 from roofline.cli.workers import workers as processes
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.studies.space import PHASES
 from roofline.studies.sweep import sweep
 
@@ -157,7 +157,7 @@ def sweep_(
     words: dict[str, Any] = degrees.words() | machine.words() | software.words() | _sizes(sizes, phase or ["decode"])
     counts = {"chips": ("--chips", chips), "prefill_chips": ("--prefill-chips", prefill_chips)}
     words |= {name: wholes(flag, text) for name, (flag, text) in counts.items() if text is not None}
-    words |= given(prefill_tp=prefill_tp)
+    words |= without_none(prefill_tp=prefill_tp)
     with processes(workers) as executor, watched("configurations") as progress:
         found = sweep(
             list(models), system, phase=phase or "decode", vary=assignments("--vary", vary), dtype=_apart(dtype),

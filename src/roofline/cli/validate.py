@@ -19,7 +19,7 @@ SAID = Group("What a result file of another tool does not say", sort_key=2)
 
 @Parameter(name="*", group=SAID)
 @frozen
-class Said(Options):
+class RunWords(Options):
     """What was run, where the file of another tool leaves it open."""
 
     model: Annotated[str | None, Parameter(help="Model that was served: llama-3.1-70b.")] = None
@@ -35,7 +35,7 @@ class Said(Options):
     accept_length: flags.Accepted = None
 
 
-_SAID: Final = Said()
+_SAID: Final = RunWords()
 
 
 def validate_(
@@ -43,7 +43,7 @@ def validate_(
     /,
     *,
     level: Level = None,
-    said: Said = _SAID,
+    said: RunWords = _SAID,
     degrees: Degrees = DEGREES,
     file: Predictions = None,
     plot: Scatter = None,

@@ -41,25 +41,28 @@ _YES_OR_NO: Final = frozenset((bool, np.bool_))
 def pick(where: Mask, yes: Num, no: Num) -> Num:
     """Return ``yes`` where the mask holds and ``no`` elsewhere; a float stays a float."""
     if where.__class__ in _YES_OR_NO and yes.__class__ in _ONE and no.__class__ in _ONE:
-        return np.float64(yes if where else no)
+        out = yes if where else no
+        return out if out.__class__ is np.float64 else np.float64(out)
     return cast("Num", np.where(where, yes, no)[()])
 
 
 def smaller(a: Num, b: Num) -> Num:
     """Return the lesser, element by element."""
     if a.__class__ in _ONE and b.__class__ in _ONE:
-        return np.float64(a if a <= b or a != a else b)  # noqa: PLR0124, the only number that is not itself
+        out = a if a <= b or a != a else b  # noqa: PLR0124, the only number that is not itself
+        return out if out.__class__ is np.float64 else np.float64(out)
     return np.minimum(a, b)
 
 
 def larger(a: Num, b: Num) -> Num:
     """Return the greater, element by element."""
     if a.__class__ in _ONE and b.__class__ in _ONE:
-        return np.float64(a if a >= b or a != a else b)  # noqa: PLR0124
+        out = a if a >= b or a != a else b  # noqa: PLR0124
+        return out if out.__class__ is np.float64 else np.float64(out)
     return np.maximum(a, b)
 
 
-def some(mask: Mask) -> bool:
+def anywhere(mask: Mask) -> bool:
     """Return whether a mask holds anywhere: what holds nowhere need not be worked out."""
     return bool(mask if mask.__class__ in _YES_OR_NO else np.any(mask))
 
@@ -134,7 +137,7 @@ _BARE: Final[WeakSet[Any]] = WeakSet()
 """Nouns that hold no array: models and systems are asked that for every block of points. They are values, and never change."""
 
 
-def bare(noun: object) -> bool:
+def has_no_arrays(noun: object) -> bool:
     """Return whether there is no array inside a noun."""
     return not _arrays(noun)
 
@@ -238,10 +241,10 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
             yield (*rest[:axis], here, *rest[axis:])
 
 
-def settled(value: Num) -> Num:
+def squeezed(value: Num) -> Num:
     """Return a number without the axes along which it does not change, each left with size one; what follows from it is worked out once.
 
-    >>> settled(np.array([[1.0, 2.0], [1.0, 2.0]])), settled(np.ones(3))
+    >>> squeezed(np.array([[1.0, 2.0], [1.0, 2.0]])), squeezed(np.ones(3))
     (array([[1., 2.]]), array([1.]))
     """
     out = value
@@ -255,3 +258,33 @@ def settled(value: Num) -> Num:
 def share(part: Num, whole: Num) -> Ratio:
     """Return ``part / whole``, and 0 where there is no whole."""
     return part / larger(whole, _TINY)
+
+
+def root(function: Callable[[Num], Num], low: Num, high: Num) -> Num:
+    """Return where a function that grows is zero, between two bounds: by halves at first, as it may bend sharply, then by chords.
+
+    The number of steps is always the same, so that what is found at one point does not depend on others of its array.
+
+    >>> round(float(root(lambda x: x * x - 2, 0.0, 2.0)), 12)
+    1.414213562373
+    """
+    middle: Num = low
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = function(middle) < 0
+        low, high = pick(below, middle, low), pick(below, high, middle)
+    under, over = function(low), function(high)
+    for _ in range(_CHORDS):
+        middle = low + (high - low) * smaller(share(larger(-under, 0.0), over - under), 1.0)
+        off = function(middle)
+        below = off < 0
+        low, high = pick(below, middle, low), pick(below, high, middle)
+        # The end that stays counts less (Anderson and Bjorck, BIT 13, 1973): else chords come from one side only.
+        less = 1 - share(np.abs(off), np.abs(pick(below, under, over)))
+        less = pick(less > 0, less, 0.5)
+        under, over = pick(below, off, under * less), pick(below, over * less, off)
+    return middle
+
+
+_HALVINGS: Final = 14
+_CHORDS: Final = 10

@@ -15,7 +15,7 @@ _LONGEST: Final = 64
 """Characters of one number."""
 
 
-def real(name: str, text: str) -> float:
+def parse_real(name: str, text: str) -> float:
     """Return the number that ``text`` spells in digits.
 
     ``8k`` is refused: it is 8,000 to one reader and 8,192 to the next.
@@ -27,9 +27,9 @@ def real(name: str, text: str) -> float:
     Raises:
         QuestionError: not a finite number.
 
-    >>> real("--input", "4096"), real("--rate", "2.5"), real("--tokens", "1e9")
+    >>> parse_real("--input", "4096"), parse_real("--rate", "2.5"), parse_real("--tokens", "1e9")
     (4096.0, 2.5, 1000000000.0)
-    >>> real("--input", "8k")
+    >>> parse_real("--input", "8k")
     Traceback (most recent call last):
         ...
     roofline.core.errors.QuestionError: --input='8k': must be a number in digits; write 8000 or 8192
@@ -43,6 +43,8 @@ def real(name: str, text: str) -> float:
         raise QuestionError(fault(name, text, "must be a number in digits", remedy))
     if re.fullmatch(r"[0-9]{1,3}(?:[,_][0-9]{3})+", typed):
         raise QuestionError(fault(name, text, "must be a number in digits", f"write {re.sub('[,_]', '', typed)}"))
+    if re.fullmatch(r"[0-9.]+ ?%", typed) and _NUMBER.fullmatch(typed.rstrip("% ")):
+        raise QuestionError(fault(name, text, "must be a number", f"write {float(typed.rstrip('% ')) / 100:g}"))
     if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", typed, re.IGNORECASE):
         raise QuestionError(fault(name, text, "must be a finite number"))
     if not _NUMBER.fullmatch(typed) or len(typed) > _LONGEST:
@@ -53,18 +55,18 @@ def real(name: str, text: str) -> float:
     return value
 
 
-def whole(name: str, text: str) -> int:
+def parse_whole(name: str, text: str) -> int:
     """Return the whole number that ``text`` spells; ``7.9`` is not quietly 7.
 
     Raises:
         QuestionError: not a whole number.
 
-    >>> whole("--chips", "72")
+    >>> parse_whole("--chips", "72")
     72
     """
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
         return int(text)
-    value = real(name, text)
+    value = parse_real(name, text)
     if value != math.floor(value) or abs(value) >= 9e17:
         raise QuestionError(fault(name, text, "must be a whole number", "such as 8"))
     return int(value)

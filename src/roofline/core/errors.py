@@ -17,6 +17,8 @@ import difflib
 from collections.abc import Iterable
 
 _LONGEST_VALUE = 60
+_DIGITS = 15
+"""Longer whole numbers are shown as powers of ten."""
 
 
 def one_line(text: str) -> str:
@@ -58,11 +60,14 @@ class UnitError(DescriptorError):
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as one short printable line.
+    """Return ``value`` as one short printable line; a whole number without the point that no one typed.
 
-    >>> len(shown("a" * 100)), shown(3)
-    (60, '3')
+    >>> len(shown("a" * 100)), shown(3), shown(0.0), shown(2.5), shown(1e308)
+    (60, '3', '0', '2.5', '1e+308')
     """
+    if isinstance(value, float):
+        plain = f"{value:.0f}"
+        return plain if value.is_integer() and len(plain) <= _DIGITS else repr(float(value))
     try:
         # Slicing first keeps a hostile megabyte from being rendered only to be cut.
         text = ascii(value[: 2 * _LONGEST_VALUE] if isinstance(value, str) else value)

@@ -77,7 +77,7 @@ def named(value: str) -> str:
 _T = TypeVar("_T")
 
 
-def given(**words: _T | None) -> dict[str, _T]:
+def without_none(**words: _T | None) -> dict[str, _T]:
     """Return the words of a question that were given: None is one that was left out."""
     return {name: value for name, value in words.items() if value is not None}
 

@@ -92,7 +92,7 @@ class Frame:
         Raises:
             QuestionError: pandas is not installed.
         """
-        pandas: Any = wanted(lambda: __import__("pandas"), "a data frame", "pandas")
+        pandas: Any = require_module(lambda: __import__("pandas"), "a data frame", "pandas")
         return pandas.DataFrame(self.columns)
 
     def parquet(self) -> bytes:
@@ -101,7 +101,7 @@ class Frame:
         Raises:
             QuestionError: pyarrow is not installed.
         """
-        arrow: Any = wanted(lambda: __import__("pyarrow.parquet"), "Parquet", "roofline[parquet]")
+        arrow: Any = require_module(lambda: __import__("pyarrow.parquet"), "Parquet", "roofline[parquet]")
         out = io.BytesIO()
         # Text is an array of objects; an empty column has no kind to guess.
         table = {
@@ -112,7 +112,7 @@ class Frame:
         return out.getvalue()
 
 
-def wanted(imported: Callable[[], Any], what: str, package: str) -> Any:
+def require_module(imported: Callable[[], Any], what: str, package: str) -> Any:
     """Return a module that few have, or say how to get it.
 
     Raises:

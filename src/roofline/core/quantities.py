@@ -52,16 +52,24 @@ DOUBTS: Final[Mapping[str, Doubt]] = {
 """By the name of a word: what is asked about. Percentiles of a time (``tpot_p99``) are asked about as it is."""
 
 _SUCH: Final = {SECOND: "50ms", WATT: "1.2kW", BYTE: "60GB", BYTE_RATE: "2TB/s", DOLLAR_RATE: "2.95USD/h"}
+_TYPED: Final = re.compile(
+    r"(?P<sign>[+-]?)(?P<number>(?:[0-9]++(?:[.][0-9]++)?+|[.][0-9]++)(?:[eE][+-]?[0-9]++)?+)\s*(?P<unit>(?![.0-9]).*)",
+    re.DOTALL,
+)
 _PERCENTILE: Final = re.compile(r"_p[0-9.]+$")
 
 
 def spaced(text: str) -> str:
-    """Return a quantity with one space between its number and its unit.
+    """Return a quantity with one space between its number and its unit; what does not begin with a number stays as it is.
 
-    >>> spaced("1.2kW")
-    '1.2 kW'
+    >>> spaced("1.2kW"), spaced("1e3MB"), spaced(".5  GiB"), spaced("1.2.3ms")
+    ('1.2 kW', '1e3 MB', '0.5 GiB', '1.2.3ms')
     """
-    return re.sub(r"^([0-9.eE+-]*[0-9])\s*", r"\1 ", text.strip()).strip()
+    found = _TYPED.fullmatch(text.strip())
+    if found is None:
+        return text.strip()
+    number = found["number"]
+    return f"{found['sign']}{'0' if number.startswith('.') else ''}{number} {found['unit']}".strip()
 
 
 def quantity(name: str, value: object, unit: Unit, such: str = "") -> Num:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
+import attrs
 import numpy as np
 
-from roofline.core.arrays import bare
+from roofline.core.arrays import has_no_arrays
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
-_SMALL = 512
+_SMALL = 1024
 """Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
 
 
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
 
 
-class Later(Generic[R]):
+class Lazy(Generic[R]):
     """A value that is worked out when it is first asked for: what most answers hold and few are asked.
 
-    >>> later = Later(lambda: print("asked") or 7)
+    >>> later = Lazy(lambda: print("asked") or 7)
     >>> later(), later()
     asked
     (7, 7)
@@ -57,6 +58,16 @@ class _Call:
         return isinstance(other, _Call) and self.key == other.key
 
 
+_BY_NUMBERS: Final[dict[type, tuple[str, ...]]] = {}
+"""Nouns that are the same as another one with equal numbers, and the names of these."""
+
+
+def by_numbers(kind: type[R]) -> type[R]:
+    """Mark a small noun, many of which are made: one of equal numbers, or of equal small arrays, is remembered as the same."""
+    _BY_NUMBERS[kind] = tuple(each.name for each in attrs.fields(cast("Any", kind)))
+    return kind
+
+
 def _key(value: Any) -> Any:
     """Return what stands for a value.
 
@@ -72,7 +83,10 @@ def _key(value: Any) -> Any:
         if value.size > _SMALL:
             raise OverflowError
         return (value.shape, value.tobytes())
-    if not bare(value):
+    names = _BY_NUMBERS.get(kind)
+    if names is not None:
+        return (kind, *[_key(getattr(value, name)) for name in names])
+    if not has_no_arrays(value):
         raise OverflowError
     return value
 
@@ -80,7 +94,8 @@ def _key(value: Any) -> Any:
 def remembered(limit: int) -> Callable[[F], F]:
     """Return a decorator that remembers the last ``limit`` answers of a pure function of positional arguments.
 
-    Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, and tuples of these.
+    Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, nouns that are known
+    :func:`by_numbers`, and tuples of these.
     No caller can tell what is remembered from what is worked out: answers are values.
 
     >>> @remembered(2)

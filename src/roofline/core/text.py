@@ -149,10 +149,10 @@ def plain_cell(value: T) -> T | str:
     return f"'{text}" if value.startswith(_BEGINS_FORMULA) and not _NUMBER.fullmatch(value) else text
 
 
-def meant(cell: str) -> str:
+def parse_cell(cell: str) -> str:
     """Return the text of a cell that :func:`plain_cell` wrote.
 
-    >>> meant("'=1+1"), meant("'quoted'")
+    >>> parse_cell("'=1+1"), parse_cell("'quoted'")
     ('=1+1', "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_BEGINS_FORMULA) else cell

@@ -340,7 +340,7 @@ class Calibration:
 
     def driven(self, engine: Engine) -> Calibration:
         """Return the profile as an engine runs it: with its stack's kernels, its launches, and its share of the memory."""
-        return _driven(self, engine)
+        return _with_engine(self, engine)
 
     def filled(self, fraction: Num) -> Calibration:
         """Return the profile of an engine that is given this fraction of a chip's memory, in the engine's own sense of it.
@@ -452,7 +452,7 @@ IDEAL: Final = Calibration(
 
 
 @remembered(64)
-def _driven(profile: Calibration, engine: Engine) -> Calibration:
+def _with_engine(profile: Calibration, engine: Engine) -> Calibration:
     own = profile.on(engine.stack) if engine.stack else profile
     share = profile.memory_fraction if engine.memory_fraction is None else engine.memory_fraction
     return evolve(own, engine=engine, memory_fraction=share, facts=(*own.facts, *engine.facts))

@@ -202,6 +202,8 @@ class Spread:
         [-0.55, -0.25, -0.1, 0.05, 0.2, 0.35, 0.65]
         """
         held, middle = tuple(conditions), self.logs[len(SHARES) // 2]
+        if not held:
+            return self
         shift, width = sum(float(each.shift) for each in held), math.prod(float(each.width) for each in held)
         return evolve(self, logs=tuple(middle + shift + (q - middle) * width for q in self.logs))
 

@@ -146,25 +146,25 @@ def with_number(system: _S, name: str, value: Num) -> _S:
         return rack  # type: ignore[no-any-return]
     if name in ("power", "price"):
         whole = value * rack.chips
-        facts = told(rack.facts, f"system.{name}", whole)
+        facts = with_caller_value(rack.facts, f"system.{name}", whole)
         if name == "power" and rack.package.power is not None:
             # The chips are rated in proportion.
             rack = attrs.evolve(rack, package=attrs.evolve(rack.package, power=rack.package.power * value / before))
         return attrs.evolve(rack, facts=facts, **{name: whole})  # type: ignore[no-any-return]
     if tier:
-        facts = told(rack.facts, path, value)
+        facts = with_caller_value(rack.facts, path, value)
         return attrs.evolve(rack, tiers=_retiered(rack.tiers, int(tier[1]), tier[2], value), facts=facts)  # type: ignore[no-any-return]
     return attrs.evolve(rack, package=_remade(rack.package, path.removeprefix("chip."), value))  # type: ignore[no-any-return]
 
 
 def _remade(chip: Any, rest: str, value: Num) -> Any:
     """Return a chip with another value for one number; its facts say so."""
-    facts = told(chip.facts, f"chip.{rest}", value)
+    facts = with_caller_value(chip.facts, f"chip.{rest}", value)
     if rest.startswith("peak."):
         return attrs.evolve(chip, peak={**chip.peak, rest.removeprefix("peak."): value}, facts=facts)
     if rest.startswith("memory."):
         if rest == "memory.capacity":
-            facts = told(facts, "chip.memory.reported", value * chip.memory.usable)
+            facts = with_caller_value(facts, "chip.memory.reported", value * chip.memory.usable)
         changed: Any = {rest.removeprefix("memory."): value}
         return attrs.evolve(chip, memory=attrs.evolve(chip.memory, **changed), facts=facts)
     more: Any = {rest: value}
@@ -183,7 +183,7 @@ def _retiered(tiers: tuple[Any, ...], which: int, key: str, value: Num) -> tuple
     return tuple(out)
 
 
-def told(facts: Iterable[Fact], path: str, value: Num | None) -> tuple[Fact, ...]:
+def with_caller_value(facts: Iterable[Fact], path: str, value: Num | None) -> tuple[Fact, ...]:
     """Return facts of which the one at a path has the value that a caller gave it; arrays are reported where they are used."""
     if value is None or np.ndim(value):
         return tuple(facts)
@@ -203,7 +203,7 @@ def told(facts: Iterable[Fact], path: str, value: Num | None) -> tuple[Fact, ...
 def _rated(facts: Iterable[Fact], peaks: Mapping[str, Num]) -> tuple[Fact, ...]:
     out = tuple(facts)
     for rate, peak in peaks.items():
-        out = told(out, f"chip.peak.{rate}", peak)
+        out = with_caller_value(out, f"chip.peak.{rate}", peak)
     return out
 
 
@@ -273,10 +273,12 @@ def _grown(system: Any, factor: Num) -> Any:
 
     # What a maker says of the whole is of the system as it was.
     facts = tuple(fact for fact in system.facts if not fact.path.startswith("system.published."))
-    facts = told(told(facts, "system.power", more(system.power)), "system.price", more(system.price))
+    facts = with_caller_value(
+        with_caller_value(facts, "system.power", more(system.power)), "system.price", more(system.price)
+    )
     for i, tier in enumerate(tiers):
-        facts = told(facts, f"system.tier[{i}].size", tier.size)
+        facts = with_caller_value(facts, f"system.tier[{i}].size", tier.size)
     return attrs.evolve(
         system, chips=chips, tiers=tuple(tiers), power=more(system.power), price=more(system.price),
-        purchase=more(system.purchase), facts=told(facts, "system.chips", chips),
+        purchase=more(system.purchase), facts=with_caller_value(facts, "system.chips", chips),
     )  # fmt: skip

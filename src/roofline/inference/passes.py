@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 import numpy as np
 from attrs import evolve
 
-from roofline.core.arrays import Mask, ceil, larger, pick, share, smaller
-from roofline.core.remember import Later, remembered
+from roofline.core.arrays import Mask, anywhere, ceil, larger, pick, share, smaller
+from roofline.core.remember import Lazy, remembered
 from roofline.core.units import Bytes, Count, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
@@ -21,16 +21,16 @@ from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.memory import Footprint
 from roofline.operators.operations import Message, Op, Operation, Section, fused, launched
-from roofline.operators.serving_memory import as_served, drafting, fill
+from roofline.operators.serving_memory import as_served, fill_memory, uses_own_drafts
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import pricer
 from roofline.physics.spans import Span, after, leaf
-from roofline.results.energy import demanded
+from roofline.results.energy import demanded_share
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Mixed, Pass, Prefill, yielded
+from roofline.workload.questions import Decode, Mixed, Pass, Prefill, tokens_per_step
 
 
 def step(question: Pass, system: System, layout: Layout, calibration: Calibration, served: Count = 0.0) -> Span:
@@ -46,7 +46,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     parts = [after(s.name, [leaf(work, price(work)) for work in s.operations], s.times) for s in cut]
     name = {Prefill: "prefill", Decode: "decode", Mixed: "mixed"}[type(question)]
     if np.any(calibration.engine.overlap > 0):
-        parts = _hidden(question, system, layout, calibration, parts)
+        parts = _two_batch_overlap(question, system, layout, calibration, parts)
     chip = after(name, parts)
     engine = calibration.engine
     gap = engine.gap if isinstance(question, Decode) else engine.gap + engine.prompt_gap
@@ -54,15 +54,15 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
     own = served / layout.dp
     # The norm of both less the chip's own, without what a difference of two like numbers loses.
     pieces = name in engine.pieces and (engine.pieces_shared or _cut_in_pieces(question, layout))
-    host = share(engine.stream * own + _launching(cut, engine, name, pieces), chip.time)
+    host = share(engine.stream * own + _launch_time(cut, engine, name, pieces), chip.time)
     waits = gap + engine.sequence * own + chip.time * np.expm1(np.log1p(host**_BESIDE) / _BESIDE)
     return after(name, (*parts, Span("host", waits, cost=Cost(waits, latency=waits, error=_HOST_ERROR))))
 
 
-def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> list[Section]:
+def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> tuple[Section, ...]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
     cut = _compiled(question, layout, system.chip, calibration.engine)
-    return [evolve(s, operations=tuple(map(fused, s.operations))) for s in cut] if calibration.fused else list(cut)
+    return _changed(cut, fused) if calibration.fused else cut
 
 
 @remembered(64)
@@ -70,13 +70,17 @@ def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tup
     if engine.shared_routed:
         question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
-    if engine.fused_norm:
-        cut = tuple(evolve(s, operations=tuple(_joined(work, layout) for work in s.operations)) for s in cut)
-    if engine.exchange == "all_to_all":
-        return cut
-    return tuple(evolve(s, operations=tuple(map(_gathered, s.operations))) for s in cut)
+    if engine.fused_norm and anywhere(layout.tp > 1):
+        cut = _changed(cut, partial(_joined, layout=layout))
+    return cut if engine.exchange == "all_to_all" else _changed(cut, _as_all_gather)
 
 
+def _changed(cut: Iterable[Section], change: Callable[[Operation], Operation]) -> tuple[Section, ...]:
+    """Return sections with every operation of theirs changed."""
+    return tuple(Section(s.name, s.times, tuple(map(change, s.operations)), s.place) for s in cut)
+
+
+@remembered(16)
 def _routed(model: Model) -> Model:
     """Return a model whose shared experts are among the routed ones."""
     return evolve(model, layers=tuple(
@@ -94,7 +98,7 @@ def _joined(work: Operation, layout: Layout) -> Operation:
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
 
 
-def _gathered(work: Operation) -> Operation:
+def _as_all_gather(work: Operation) -> Operation:
     """Return an exchange of experts as all-gather and reduce-scatter: every rank gets every token, and sends back its sums."""
     if not isinstance(work, Message) or work.collective not in _GATHERED:
         return work
@@ -111,7 +115,7 @@ def _cut_in_pieces(question: Pass, layout: Layout) -> Mask:
     return (drafts <= 0) & (layout.dp <= 1) & (layout.pp <= 1) & (not question.model.towers)
 
 
-def _launching(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) -> Seconds:
+def _launch_time(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) -> Seconds:
     """Return the time in which the host launches the kernels of a pass one by one; 0 for one that a graph has captured.
 
     The host runs ahead of the chip: a pass is bound by its launches only where they take longer than its kernels do together.
@@ -130,7 +134,9 @@ def _launching(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask) 
     return engine.launch_host * sum((s.times * sum(map(by_host, s.operations)) for s in cut), start=0.0)
 
 
-def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]) -> list[Span]:
+def _two_batch_overlap(
+    question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]
+) -> list[Span]:
     r"""Return the sections of a step with what is seen of their messages where the step is cut into two halves.
 
     The messages of one half travel while the other computes (DeepSeek-V3, arXiv:2412.19437, section 3.4). With c the operations and
@@ -141,31 +147,28 @@ def _hidden(question: Pass, system: System, layout: Layout, calibration: Calibra
     cut = _sections(evolve(question, **halved), system, layout, calibration)
     price = pricer(system, calibration)
     half = [after(s.name, [leaf(work, price(work)) for work in s.operations], s.times) for s in cut]
-    operations, messages = _told_apart(half)
-    alone, sent = _told_apart(parts)
+    operations, messages = _compute_and_network(half)
+    alone, sent = _compute_and_network(parts)
     both = 2 * larger(operations, messages) + smaller(operations, messages) / question.model.depth
     overlap = calibration.engine.overlap
     two = (1 - overlap) * 2 * (operations + messages) + overlap * both
     seen = smaller(share(larger(two - alone, 0.0), sent), 1.0)
-    return [_seen(part, seen) for part in parts]
+    return [_exposed(part, seen) for part in parts]
 
 
-def _told_apart(parts: Iterable[Span]) -> tuple[Seconds, Seconds]:
+def _compute_and_network(parts: Iterable[Span]) -> tuple[Seconds, Seconds]:
     """Return the time of operations and of messages."""
     whole = after("", parts)
     return whole.time - whole.network, whole.network
 
 
-def _seen(span: Span, part: Ratio) -> Span:
+def _exposed(span: Span, part: Ratio) -> Span:
     """Return a span of whose messages this part is seen."""
     if span.parts:
-        return after(span.name, [_seen(each, part) for each in span.parts], span.times)
+        return after(span.name, [_exposed(each, part) for each in span.parts], span.times)
     if not isinstance(span.work, Message) or span.cost is None:
         return span
-    cost = span.cost
-    return leaf(
-        span.work, evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
-    )
+    return leaf(span.work, span.cost.sent_in_part(part))
 
 
 _BESIDE: Final = 3.0
@@ -176,32 +179,36 @@ _HOST_ERROR: Final = 0.5
 
 def decode(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Estimate:
     """Return the answer for one decode step: ``TPOT = step / accept_length``, ``rate = batch / TPOT``."""
-    served = question.served * question.batch / (layout.replicas * layout.pp)
-    span = step(question, system, layout, calibration, served)
-    yields = yielded(question)
+    span, yields = decode_step(question, system, layout, calibration), tokens_per_step(question)
     tpot = span.time / yields
     new = question.draft_tokens + 1
-    memory, capacity, most = filled(question, system, layout, calibration)
+    memory, capacity, most = decode_capacity(question, system, layout, calibration)
     return Estimate(
         question, system, layout, calibration,
         ttft=None, tpot=tpot, tokens_per_second=question.batch / tpot, prompt_tokens_per_second=None,
         memory=memory, capacity=capacity, max_concurrency=most, again=decode,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"tpot": (span, 0.0)},
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Lazy(partial(demanded_share, span, system)), within={"tpot": (span, 0.0)},
         progress=((span, yields / new),),
         remarks=(*draft_notes(question),
                      *notes(question.model, question.context + new, system, calibration)),
     )  # fmt: skip
 
 
-def filled(
+def decode_step(question: Decode, system: System, layout: Layout, calibration: Calibration) -> Span:
+    """Return a decode step alone: :func:`decode` without memory and rules."""
+    served = question.served * question.batch / (layout.replicas * layout.pp)
+    return step(question, system, layout, calibration, served)
+
+
+def decode_capacity(
     question: Decode, system: System, layout: Layout, calibration: Calibration
 ) -> tuple[Footprint, Bytes, Count]:
     """Return the bytes on the fullest chip that decodes, those it may hold, and how many sequences fit."""
     new = question.draft_tokens + 1
-    return fill(
+    return fill_memory(
         question.model, system, layout, calibration,
         sequences=ceil(question.batch / (layout.dp * layout.replicas)), tokens=question.context + new, passing=new, logits=new,
-        drafting=drafting(question.model, question.draft_tokens), drafts=question.draft_tokens,
+        drafting=uses_own_drafts(question.model, question.draft_tokens), drafts=question.draft_tokens,
     )  # fmt: skip
 
 
@@ -218,7 +225,7 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
     span = step(question, system, layout, calibration)
     read = question.input - question.cached
     each = ceil(question.batch / (layout.dp * layout.replicas))
-    memory, capacity, most = fill(
+    memory, capacity, most = fill_memory(
         question.model, system, layout, calibration,
         sequences=each * layout.pp, tokens=question.input, passing=read, logits=1.0,
     )  # fmt: skip
@@ -226,6 +233,6 @@ def prefill(question: Prefill, system: System, layout: Layout, calibration: Cali
         question, system, layout, calibration,
         ttft=span.time, tpot=None, tokens_per_second=None, prompt_tokens_per_second=prompts_per_second(question, layout, span),
         memory=memory, capacity=capacity, max_concurrency=most, again=prefill,
-        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Later(partial(demanded, span, system)), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
+        rules=serving_rules(question.model, system, layout), steps=(span,), demand=Lazy(partial(demanded_share, span, system)), within={"ttft": (span, 1.0)}, progress=((span, 1.0),),
         remarks=notes(question.model, question.input, system, calibration),
     )  # fmt: skip

@@ -15,11 +15,12 @@ to the host when it is evicted, and back before the step that reads it
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from roofline.core.fields import MOST_TOKENS, given, one_of, refuse
+from roofline.core.fields import MOST_TOKENS, one_of, refuse, without_none
 from roofline.hardware.engines import Engine
 
 ROUTERS: Final = {
@@ -61,7 +62,7 @@ class Policy:
     """How an engine schedules requests.
 
     Attributes:
-        mixed: prompts pass in decode steps of others; where not, in separate steps while no request decodes.
+        mixed: prompts pass in decode steps of others; where not, in steps of their own while no request of the rank decodes.
         shared_budget: tokens of decoding sequences count against the budget of a step too.
         max_num_seqs: sequences that an attention rank runs at once at most.
         block_size: tokens of a cache block.
@@ -92,18 +93,26 @@ class Policy:
 
 POLICIES: Final = {
     "vllm": Policy(shared_budget=True, max_num_seqs=1024),
-    "sglang": Policy(mixed=False, block_size=1, reserve=0.5, host_load="layers"),
+    "sglang": Policy(block_size=1, reserve=0.5, host_load="layers"),
     "trtllm": Policy(block_size=32, reserve=1.0, max_num_seqs=2048, host_write="evicted", host_load="step"),
     "": Policy(),
 }
 """Policies by the software stack of an engine."""
 
 
-def policy_of(engine: Engine, **words: Any) -> Policy:
+def policy_of(engine: Engine, *, drafting: bool = False, ranks: float = 1.0, **words: Any) -> Policy:
     """Return the policy of an engine, with the words that were given in place of its own.
 
-    >>> policy_of(Engine(stack="sglang"), max_num_seqs=64).mixed
+    Args:
+        drafting: tokens are drafted, of which an engine may serve fewer requests at once.
+        ranks: attention ranks of a replica.
+
+    >>> policy_of(Engine(stack="sglang", mixed=False), max_num_seqs=64).mixed
     False
     """
-    own = {} if engine.most is None else {"max_num_seqs": int(engine.most)}
-    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | given(**words))
+    own: dict[str, Any] = {"mixed": engine.mixed}
+    if engine.most is not None:
+        own["max_num_seqs"] = int(engine.most)
+    if drafting and engine.most_drafting is not None:
+        own["max_num_seqs"] = min(own.get("max_num_seqs", inf), max(int(engine.most_drafting / ranks), 1))
+    return evolve(POLICIES.get(engine.stack, POLICIES[""]), **own | without_none(**words))

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from roofline.core.arrays import Mask, larger, share
+from roofline.core.arrays import Mask, larger
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.physics.queueing import Cadence
 from roofline.workload.layout import Layout
@@ -40,7 +40,7 @@ def reasons(
     """
     closed = question.rate is None
     # Share of the time in steps that pass prompts.
-    passing = share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed)
+    passing = c.in_prompts(decode, mixed)
     others = larger(requests * layout.dp - 1, 0.0) > 0 if closed else np.True_
     found: dict[str, Mask] = {
         "short-answers": (c.gaps < _SHORT) & (passing > _SOME) & others,

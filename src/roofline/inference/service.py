@@ -17,8 +17,8 @@ from typing import Any, Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, pick, share, smaller
-from roofline.core.remember import Later
+from roofline.core.arrays import anywhere, ceil, larger, pick, share, smaller
+from roofline.core.remember import Lazy
 from roofline.core.text import figure
 from roofline.core.units import Bytes, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.constants import Calibration
@@ -29,11 +29,12 @@ from roofline.inference.roughness import reasons
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import Rule, serving_rules
 from roofline.operators.memory import Footprint
-from roofline.operators.serving_memory import drafting, fill
+from roofline.operators.serving_memory import fill_memory, uses_own_drafts
 from roofline.operators.transformer import flow
 from roofline.physics.kernels import Cost
 from roofline.physics.percentiles import Gaps, Passes, lengths, mean_of
 from roofline.physics.queueing import (
+    ALIKE,
     Cadence,
     Pace,
     after_a_step,
@@ -46,11 +47,11 @@ from roofline.physics.queueing import (
 )
 from roofline.physics.spans import Span, after
 from roofline.results import intervals
-from roofline.results.energy import demanded
+from roofline.results.energy import demanded_share
 from roofline.results.estimate import Estimate
 from roofline.results.roughness import note
 from roofline.workload.layout import Layout
-from roofline.workload.questions import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, yielded
+from roofline.workload.questions import LEAST_CHUNK, Decode, Mixed, Prefill, Serve, tokens_per_step
 
 
 def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
@@ -58,12 +59,12 @@ def chunk_of(question: Serve, layout: Layout, engine: Engine) -> Count:
     return larger(engine.budget / layout.dp, LEAST_CHUNK) if question.chunk is None else question.chunk
 
 
-def _often(span: Span, times: Count) -> Span:
+def _frequency(span: Span, times: Count) -> Span:
     return evolve(span, time=span.time * times, times=times)
 
 
 @frozen(eq=False)
-class _Running:
+class _ServiceState:
     """A service with so many requests let in: its cadence, its steps, and the times of a request that is let in."""
 
     active: Count
@@ -71,7 +72,7 @@ class _Running:
     c: Cadence
     alone: Decode
     both: Mixed
-    passes: Later[Passes]
+    passes: Lazy[Passes]
     plain: Span
     mixed: Span
     pace: Pace
@@ -82,7 +83,7 @@ class _Running:
         return self.pace.first - self.pace.late + self.pace.rest
 
 
-def _running(
+def _state_of(
     question: Serve,
     system: System,
     layout: Layout,
@@ -90,20 +91,22 @@ def _running(
     active: Count,
     *,
     grows: Seconds | None = None,
-) -> _Running:
+) -> _ServiceState:
     """Price the steps of a service with so many requests let in.
 
     Args:
-        grows: time that one more prompt adds to a step, where it is known; see :func:`_growth`.
+        grows: time that one more prompt adds to a step, where it is known; see :func:`_prompt_cost`.
     """
     q, model, groups, engine = question, question.model, layout.replicas * layout.pp, calibration.engine
     read, chunk, random = q.input - q.cached, chunk_of(q, layout, engine), q.rate is not None
     each = active / (groups * layout.dp)
+    # Ranks in lock-step decode while others of them pass prompts.
+    stalls = np.asarray(layout.dp <= 1) * (0.0 if engine.mixed else 1.0)
     # Lengths vary, whatever of them is cached.
     varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     c = cadence(
-        read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered,
+        read, larger(q.output - 1, 0.0) / tokens_per_step(q), each, layout.dp, chunk,
+        variation=varied, slots=q.requests_per_slot, random=random, gathered=engine.gathered, stalls=stalls,
     )  # fmt: skip
     beside = larger(active / groups - (0.0 if random else 1.0), 0.0) * c.decoding
     # A long answer is met for longer than a short one, and of prompt tokens more belong to long prompts (renewal theory).
@@ -111,18 +114,22 @@ def _running(
     context = q.input + q.output / 2 * seen
     alone = Decode(model, groups * (1 + beside), context, q.draft_tokens, q.accept_length, q.imbalance)
     past = q.cached + larger(read * (1 + varied * varied) - c.chunk, 0.0) / 2
-    both = Mixed(model, groups * beside, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance)
+    # What passes beside prompts.
+    goes_on = 1 - stalls
+    both = Mixed(
+        model, groups * beside * goes_on, context, c.together, c.chunk, past, c.busy, q.draft_tokens, q.imbalance
+    )
     # Those that decode: whoever waits costs the host nothing.
     served = active / groups * c.decoding
     if q.requests_per_slot is not None and q.concurrency is not None:
         # Those who wait for a place are served in it later: a place serves more requests than a slot of the client sends.
         q = evolve(q, requests_per_slot=q.requests_per_slot * larger(q.concurrency / active, 1.0))
     plain = step(alone, system, layout, calibration, served)
-    mixed = step(both, system, layout, calibration, served)
-    passes = Later(
+    mixed = step(both, system, layout, calibration, served * goes_on)
+    passes = Lazy(
         partial(
-            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation, served=served,
-            decode=plain.time,
+            _passes, both, system, layout, calibration, read=read, cached=q.cached, chunk=chunk, variation=q.variation,
+            served=served * goes_on, decode=plain.time * goes_on,
         )
     )  # fmt: skip
     lag: Num = 0.0
@@ -132,16 +139,16 @@ def _running(
         beside = larger(each * layout.dp - 1, 0.0) * c.decoding
         jitter = _JITTER / np.sqrt(larger(beside, 1.0))
         more = after_a_step(engine.front, plain.time, c.mixed, jitter)
-        lag = (
-            share(residual(c.mixed, plain.time, mixed.time) + more, mixed.time)
-            * smaller(beside, 1.0)
-            * (engine.front > 0)
-        )
+        chance, left = c.met(plain.time, mixed.time, engine.front)
+        in_prompts = chance * (left + mixed.time) / 2 + (1 - chance) * plain.time / 2
+        progress = pick(stalls > 0, in_prompts, residual(c.mixed, plain.time, mixed.time)) + more
+        lag = share(progress, mixed.time) * smaller(beside, 1.0) * (engine.front > 0)
         c = cadence(
-            read, larger(q.output - 1, 0.0) / yielded(q), each, layout.dp, chunk,
-            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered,
+            read, larger(q.output - 1, 0.0) / tokens_per_step(q), each, layout.dp, chunk,
+            variation=varied, slots=q.requests_per_slot, lag=lag, gathered=engine.gathered, stalls=stalls,
+            away=(engine.front + plain.time / 2) / (plain.time + c.mixed * mixed.time) * (engine.front > 0),
         )  # fmt: skip
-    return _Running(
+    return _ServiceState(
         active,
         each,
         c,
@@ -161,8 +168,11 @@ def _running(
             lanes=layout.dp * layout.replicas,
             lag=lag,
             variation=varied,
-            packed=_packed(plain, mixed, c, each),
+            packed=_full_chunk_time(
+                q, both, plain, mixed, c, requests=each, system=system, layout=layout, calibration=calibration
+            ),
             more=more,
+            fixed=plain.time + stalls * larger(mixed.parts[-1].time - plain.parts[-1].time, 0.0),
             grows=grows,
             passes=passes,
         ),
@@ -188,25 +198,35 @@ def _passes(
 _RARELY: Final = 0.25
 
 
-def _growth(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Seconds:
+def _prompt_cost(run: _ServiceState, system: System, layout: Layout, calibration: Calibration) -> Seconds:
     """Return the time that one more prompt adds to a step: a step that reads weights for one reads them for others too."""
     some = run.c.together
     prompts = pick(some > 2, some / 2, smaller(run.c.most, 2 * some + 2))
-    served = run.active / (layout.replicas * layout.pp) * run.c.decoding
+    served = run.active / (layout.replicas * layout.pp) * run.c.decoding * (1 - run.c.stalls)
     other = step(evolve(run.both, prompts=prompts), system, layout, calibration, served).time
     apart = prompts != some
     return pick(apart, larger((other - run.mixed.time) / pick(apart, prompts - some, 1.0), 0.0), run.mixed.time)
 
 
-def _packed(plain: Span, mixed: Span, c: Cadence, requests: Count) -> Seconds:
+def _full_chunk_time(
+    question: Serve, both: Mixed, plain: Span, mixed: Span, c: Cadence,
+    *, requests: Count, system: System, layout: Layout, calibration: Calibration,
+) -> Seconds:  # fmt: skip
     """Return the time of a step with as many prompts as a chunk holds, or as there are requests.
 
-    The chip's work grows with the prompts; the host's launches of a pass do not.
+    Beside decoding the chip's work grows with the prompts; the host's launches of a pass do not. A step of prompts alone is priced: much
+    of it is the same for one and for many. It is asked for where requests begin together.
     """
-    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
     prompts = smaller(c.most, larger(requests, 1.0))
+    chips = [span.time - span.parts[-1].time for span in (plain, mixed)]
     more = chips[0] + larger(chips[1] - chips[0], 0.0) * prompts / c.together
-    return larger(more + plain.parts[-1].time, mixed.time)
+    out = larger(more + plain.parts[-1].time, mixed.time)
+    together = question.requests_per_slot is not None or anywhere(question.variation <= ALIKE)
+    if not (anywhere(c.stalls > 0) and together):
+        return out
+    return pick(
+        c.stalls > 0, larger(step(evolve(both, prompts=prompts), system, layout, calibration).time, mixed.time), out
+    )
 
 
 _JITTER: Final = 0.3
@@ -217,15 +237,15 @@ _NEAR: Final = 0.002
 """How near a rate is to that of so many requests in flight, relative, when it is theirs."""
 
 
-def _arrived(
+def _open_loop(
     rate: PerSecond,
     most: Count,
-    running: Callable[[Count, PerSecond, Seconds | None], _Running],
-    growth: Callable[[_Running], Seconds],
+    running: Callable[[Count, PerSecond, Seconds | None], _ServiceState],
+    growth: Callable[[_ServiceState], Seconds],
     *,
     ranks: Count,
     lanes: Count,
-) -> tuple[_Running, PerSecond]:
+) -> tuple[_ServiceState, PerSecond]:
     """Return the service that answers requests as they come, as far as it can, and how many a second it answers at most.
 
     What is answered grows with those that have a place; so their number lies between those that come before the first is
@@ -236,7 +256,7 @@ def _arrived(
     limit = saturation(full.c, full.plain.time, full.mixed.time, places=most, ranks=ranks, lanes=lanes, grows=grows)
     asked = smaller(rate, limit * _BELOW)
 
-    def off(run: _Running) -> Num:
+    def off(run: _ServiceState) -> Num:
         # So few in flight that prompts hardly share steps could not pass them all: more must be.
         known = np.isfinite(run.served)
         return pick(known, cast("Num", np.log(run.active / pick(known, run.served, 1.0) / asked)), -1.0)
@@ -280,8 +300,8 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     q, model, engine = question, question.model, calibration.engine
     read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
 
-    def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _Running:
-        return _running(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
+    def running(active: Count, rate: PerSecond | None = None, grows: Seconds | None = None) -> _ServiceState:
+        return _state_of(q if rate is None else evolve(q, rate=rate), system, layout, calibration, active, grows=grows)
 
     low, high = intervals.front()
     front = Span("front end", engine.front, cost=Cost(engine.front, latency=engine.front, error=(high - low) / 2))
@@ -291,15 +311,15 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         most = served_at_once(q, system, layout, calibration)
         run = running(smaller(asked, larger(most, 1.0)))
     else:
-        most = _limited(_filled(q, system, layout, calibration, chunk)[2], q, layout, engine)
+        most = _sequence_limit(_memory_of(q, system, layout, calibration, chunk)[2], q, layout, engine)
         # More than decode when every step passes a full chunk are of no use: their places stay empty, whatever the memory.
-        steps = larger(q.output - 1, 0.0) / yielded(q)
+        steps = larger(q.output - 1, 0.0) / tokens_per_step(q)
         useful = layout.replicas * layout.pp * layout.dp * (steps + larger(read / chunk, 1.0)) * chunk / read
-        run, limit = _arrived(
+        run, limit = _open_loop(
             q.rate,
             larger(smaller(most, useful), 1.0),
             running,
-            lambda run: _growth(run, system, layout, calibration),
+            lambda run: _prompt_cost(run, system, layout, calibration),
             ranks=layout.dp,
             lanes=layout.dp * layout.replicas,
         )
@@ -307,11 +327,12 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         at = f"at {figure(float(limit), 3)} requests/s" if np.ndim(limit) == 0 else "below this rate"
         stable = (Rule(SATURATES, ok, f"the service saturates {at}"),)
     active, each, c, plain, mixed, times = run.active, run.each, run.c, run.plain, run.mixed, run.pace
-    memory, capacity, _ = _filled(q, system, layout, calibration, active)
+    memory, capacity, _ = _memory_of(q, system, layout, calibration, active)
     lone = Prefill(model, layout.dp * layout.replicas, q.input, q.cached, q.imbalance)
     first = step(lone, system, layout, calibration)
-    emitting = after("TPOT", (_often(plain, c.gaps - times.disturbed), _often(mixed, times.disturbed)))
-    inside = (_often(mixed, times.steps + times.late / mixed.time), front)
+    beside = 1 - c.stalls
+    emitting = after("TPOT", (_frequency(plain, c.gaps - beside * times.disturbed), _frequency(mixed, times.disturbed)))
+    inside = (_frequency(mixed, times.steps + times.late / mixed.time), front)
     cycle = after("cycle", (after("TTFT", inside), emitting))
     waits = evolve(times.waits, front=front.time, mean=times.waits.mean + front.time)
     if q.rate is None:
@@ -319,33 +340,36 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         first_wave: Num = 0.0 if q.requests_per_slot is None else 1 / q.requests_per_slot
         waiting, waits = (
             place * (1 - first_wave / 2),
-            evolve(waits, place=place, uneven=_unevenly(q, asked, active, each)),
+            evolve(waits, place=place, uneven=_wait_variance(q, asked, active, each)),
         )
     else:
         places = larger(most, 1.0)
         load = smaller(active / places, 1.0) * ok
         waiting = pick(ok, full_house(places, load, run.served, q.variation), np.nan)
         waits = evolve(waits, place=waiting, full=none_free(places, load), uneven=1.0)
-    opening = after("TTFT", (*inside, _often(plain, waiting / plain.time)))
+    opening = after("TTFT", (*inside, _frequency(plain, waiting / plain.time)))
     answered = active / cycle.time if q.rate is None else smaller(q.rate, limit)
-    cost = larger(mixed.time - plain.time, 0.0)
-    adds = c.chunks * cost / c.together
+    adds = c.chunks * c.held_up(plain.time, mixed.time) / c.together
+    # Between two steps of a sequence prompts pass, if any do, in so many.
+    often = share(times.disturbed, c.gaps)
+    met = pick(c.stalls > 0, smaller(often, -np.expm1(-c.arrivals)), often)
+    longest = mixed.time * larger(share(often, met), 1.0) + c.stalls * plain.time
     gaps = Gaps(
         base=c.gaps * plain.time, tokens=larger(q.output - 1, 0.0), prompts=times.disturbed * c.together / c.chunks,
-        each=adds, variation=q.variation, step=plain.time, mixed=mixed.time,
-        often=share(times.disturbed, c.gaps), passes=run.passes, yields=yielded(q), others=larger(each * layout.dp - 1, _LEAST),
+        each=adds, variation=q.variation, step=plain.time, mixed=longest, bounded=beside,
+        often=met, passes=run.passes, yields=tokens_per_step(q), others=larger(each * layout.dp - 1, _LEAST),
     )  # fmt: skip
     if q.rate is not None:
         coming = answered / (layout.dp * layout.replicas)
         gaps = evolve(
             gaps, others=np.inf, load=smaller(coming * adds, _CROWDED), behind=coming * (times.first - plain.time / 2),
-            uneven=Later(partial(_uneven, run, system, layout, calibration)),
+            uneven=Lazy(partial(_step_variation, run, system, layout, calibration)),
         )  # fmt: skip
     rough = reasons(
         q, layout, c, plain.time, mixed.time, requests=each, part=asked / active if q.rate is None else q.rate / limit, reserve=engine.reserve
     )  # fmt: skip
     slots = flow(run.alone, layout, system.chip).streams[0].sequences
-    progress = yielded(q) / (q.draft_tokens + 1)
+    progress = tokens_per_step(q) / (q.draft_tokens + 1)
     return Estimate(
         question, system, layout, calibration,
         ttft=opening.time, tpot=pick(c.gaps > 0, emitting.time / larger(q.output - 1, 1.0), np.nan),
@@ -355,7 +379,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
         steps=(first, plain, mixed, cycle),
         within={"ttft": (opening, 1.0), "tpot": (emitting, larger(1 - share(plain.time * c.gaps, emitting.time), 0.0))},
         progress=((first, each), (plain, each * c.gaps * progress / slots)),
-        waits=waits, gaps=gaps, rough=rough, demand=Later(partial(demanded, cycle, system)),
+        waits=waits, gaps=gaps, rough=rough, demand=Lazy(partial(demanded_share, cycle, system)),
         remarks=(
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
@@ -366,7 +390,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     )  # fmt: skip
 
 
-def _unevenly(question: Serve, asked: Count, active: Count, each: Count) -> Ratio:
+def _wait_variance(question: Serve, asked: Count, active: Count, each: Count) -> Ratio:
     r"""Return the variance of the wait for a place over its mean squared.
 
     Of n that are served, each of which leaves once in a time T, :math:`n (u (1 - u) + v^2 u)` fewer or more leave in a part u of it, and
@@ -376,7 +400,7 @@ def _unevenly(question: Serve, asked: Count, active: Count, each: Count) -> Rati
     return (part * larger(1 - part, 0.0) + squared * (1 + part)) / (larger(each, 1.0) * part * part)
 
 
-def _uneven(run: _Running, system: System, layout: Layout, calibration: Calibration) -> Ratio:
+def _step_variation(run: _ServiceState, system: System, layout: Layout, calibration: Calibration) -> Ratio:
     r"""Return how much the time of a decode step varies from one request to another, as the number in flight does.
 
     That number is Poisson's where requests come at random, and is averaged over an answer: of its variance two thirds are left
@@ -396,7 +420,7 @@ _AVERAGED: Final = 2 / 3
 _HALVINGS: Final = 16
 
 
-def _together(asked: Count, served: Callable[[Count], Count], alike: Count) -> Count:
+def _concurrent(asked: Count, served: Callable[[Count], Count], alike: Count) -> Count:
     """Return how many requests are served at once if so many are asked: ``served(asked)``, or what serves itself where that is less.
 
     Prompts pass together, and take memory together, of those requests alone that are let in: fewer of them leave room for more.
@@ -425,27 +449,27 @@ def served_at_once(question: Serve, system: System, layout: Layout, calibration:
     q, engine = question, calibration.engine
 
     def served(requests: Count) -> Count:
-        return _limited(_filled(q, system, layout, calibration, requests)[2], q, layout, engine)
+        return _sequence_limit(_memory_of(q, system, layout, calibration, requests)[2], q, layout, engine)
 
-    return _together(cast("Num", q.concurrency), served, ceil(chunk_of(q, layout, engine) / (q.input - q.cached)))
+    return _concurrent(cast("Num", q.concurrency), served, ceil(chunk_of(q, layout, engine) / (q.input - q.cached)))
 
 
-def _filled(
+def _memory_of(
     question: Serve, system: System, layout: Layout, calibration: Calibration, requests: Count
 ) -> tuple[Footprint, Bytes, Count]:
     """Return the bytes on the fullest chip with so many requests, those it may hold, and how many requests fit."""
     q, engine = question, calibration.engine
     read, chunk = q.input - q.cached, chunk_of(q, layout, engine)
-    return fill(
+    return fill_memory(
         q.model, system, layout, calibration, sequences=ceil(requests / (layout.dp * layout.replicas)),
         # What is let in holds half of its answer on average; an engine may keep more free.
         tokens=q.input + q.output * larger(engine.reserve, 0.5),
         passing=q.draft_tokens + 1, logits=q.draft_tokens + 1, prompt=smaller(chunk, read * ceil(requests)),
-        drafting=drafting(q.model, q.draft_tokens), drafts=q.draft_tokens,
+        drafting=uses_own_drafts(q.model, q.draft_tokens), drafts=q.draft_tokens,
     )  # fmt: skip
 
 
-def _limited(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
+def _sequence_limit(fit: Count, question: Serve, layout: Layout, engine: Engine) -> Count:
     """Return how many requests are served at once where so many fit: no more than the engine's own limits."""
     out = fit
     if engine.most is not None:

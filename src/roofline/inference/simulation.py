@@ -271,6 +271,8 @@ class Lane:
         self.behind = host.layers if host is not None and policy.host_load == "layers" else 1.0
         self.ahead = policy.host_load == "ahead"
         self.ranks = [Rank(self) for _ in range(ranks)]
+        # Ranks in lock-step decode while others of them pass prompts.
+        self.mixed = policy.mixed or ranks > 1
         self.step = 0
         self.heap: list[int] = []
         self.running: dict[int, Request] = {}
@@ -282,7 +284,7 @@ class Lane:
         self.batch = 0
         self.stalled: list[tuple[int, float]] = []
         self.count = 0
-        self.done: Callable[[Request, float], None] = _nobody
+        self.done: Callable[[Request, float], None] = _ignore
 
     @property
     def load(self) -> tuple[int, float]:
@@ -378,7 +380,7 @@ class Lane:
                 self._ended(now)
         else:
             record.prompt_steps += 1
-            if batch and self.policy.mixed:
+            if batch and self.mixed:
                 self.step += 1
                 record.steps += 1
                 record.gaps.add(now - self.begun, batch)
@@ -625,7 +627,7 @@ class Lane:
         self.batch = batch
         if tokens:
             self.jump = False
-            together = batch if self.policy.mixed else 0
+            together = batch if self.mixed else 0
             context = self._context(batch) if together else 0.0
             spent = self.times.mixed(together, context, longest, attended / tokens, tokens / longest)
             if copied > now:
@@ -678,7 +680,7 @@ class Lane:
         return steps
 
 
-def _nobody(request: Request, now: float) -> None:
+def _ignore(request: Request, now: float) -> None:
     """Do nothing when a request ends."""
 
 

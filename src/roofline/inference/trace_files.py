@@ -28,7 +28,7 @@ from attrs import frozen
 from roofline import catalog
 from roofline.core.errors import DescriptorError, fault, shown
 from roofline.core.fields import refuse
-from roofline.core.text import csv_text, meant
+from roofline.core.text import csv_text, parse_cell
 from roofline.core.units import MILLI, MILLION
 from roofline.inference.requests import HASH_BLOCK, Request
 
@@ -151,7 +151,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if row and len(row) != len(names):
                 raise DescriptorError(f"{path}: line {reader.line_num}: has {len(row)} cells, not {len(names)}")
             if row:
-                yield reader.line_num, dict(zip(names, map(meant, row), strict=True))
+                yield reader.line_num, dict(zip(names, map(parse_cell, row), strict=True))
     except csv.Error as error:
         raise DescriptorError(f"{path}: line {reader.line_num}: is not valid CSV: {error}") from None
 

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-@frozen
+@frozen(cache_hash=True)
 class Layers:
     """A run of ``count`` equal layers.
 
@@ -105,7 +105,7 @@ Mix: TypeAlias = tuple[tuple[str, float], ...]
 """Formats and the share of the elements that each has, the largest first."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Formats:
     """The stored format of each component, of the KV cache, and of the state of linear attention (32 bits unless a file says).
 
@@ -225,7 +225,7 @@ class Tower:
 
 
 @typed_methods
-@frozen
+@frozen(cache_hash=True)
 class Model:
     """An architecture: hidden size, vocabulary and the plan of its layers.
 
@@ -366,7 +366,7 @@ class Model:
             return self
         formats = self.formats if weights is None else self.formats.linear(dtype(weights).name)
         if kv is not None:
-            formats = attrs.evolve(formats, kv=dtype(kv).name)
+            formats = attrs.evolve(formats, kv=dtype(kv, "kv_dtype").name)
         return attrs.evolve(self, formats=formats, scale=self.scale if weights is None else 1.0)
 
     def without_mtp(self) -> Model:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 
-@frozen
+@frozen(cache_hash=True)
 class Indexer:
     """Chooses the tokens a query attends to (DSA; DeepSeek-V3.2, arXiv:2512.02556, section 2.1): cheap heads score every key.
 
@@ -38,7 +38,7 @@ class Indexer:
     reused: bool = False
 
 
-@frozen
+@frozen(cache_hash=True)
 class Gqa:
     """Softmax attention with ``kv_heads`` key-value heads: MHA at kv_heads = heads, MQA at 1, GQA between.
 
@@ -92,7 +92,7 @@ class Gqa:
         return self.head_dim if self.value_dim is None else self.value_dim
 
 
-@frozen
+@frozen(cache_hash=True)
 class Mla:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1): one latent of ``kv_rank`` for all heads.
 
@@ -129,7 +129,7 @@ class Mla:
     streams: int = 1
 
 
-@frozen
+@frozen(cache_hash=True)
 class Compressed:
     """Attention of all heads over one key-value head: a short window, and a stream that keeps one entry of ``ratio`` tokens.
 
@@ -165,7 +165,7 @@ class Compressed:
         return 1
 
 
-@frozen
+@frozen(cache_hash=True)
 class Linear:
     r"""Linear attention: a matrix a head that every token decays and adds to, in place of a cache.
 
@@ -217,7 +217,7 @@ class Linear:
         return self.key_heads
 
 
-@frozen
+@frozen(cache_hash=True)
 class Mamba:
     """The selective scan of Mamba (arXiv:2312.00752): ``inner`` channels, each with ``state`` elements.
 
@@ -247,7 +247,7 @@ class Mamba:
         return self.inner
 
 
-@frozen
+@frozen(cache_hash=True)
 class Absent:
     """No block: layers that are one mixer or one feed-forward, and blocks that a search for architectures left out."""
 
@@ -265,7 +265,7 @@ class Absent:
 Attention: TypeAlias = Gqa | Mla | Compressed | Linear | Mamba | Absent
 
 
-@frozen
+@frozen(cache_hash=True)
 class Dense:
     """A feed-forward block of ``width``; gated ones (SwiGLU) have three matrices, the others two.
 
@@ -284,7 +284,7 @@ class Dense:
     norms: int = 1
 
 
-@frozen
+@frozen(cache_hash=True)
 class Moe:
     """A mixture of ``experts`` of which each token visits ``top_k``, beside a shared block that every token visits.
 

@@ -12,7 +12,7 @@ MOST_APART: Final = 0.01
 """Part of the bytes that plan and files may differ by before a note reports it."""
 
 
-def planned(model: Model, *, modules_too: bool = True) -> float:
+def expected_bytes(model: Model, *, modules_too: bool = True) -> float:
     """Return the bytes of all matrices, tables and towers; norms are left out (below 0.1 %).
 
     Args:
@@ -36,9 +36,11 @@ def planned(model: Model, *, modules_too: bool = True) -> float:
     return out
 
 
-def held_against(model: Model, files: float) -> tuple[float, tuple[str, ...]]:
+def compare_with_files(model: Model, files: float) -> tuple[float, tuple[str, ...]]:
     """Return the bytes of the files over those planned, and what to say of it where they are more than 1 % apart."""
-    ours = min((planned(model, modules_too=each) for each in (True, False)), key=lambda bytes_: abs(bytes_ - files))
+    ours = min(
+        (expected_bytes(model, modules_too=each) for each in (True, False)), key=lambda bytes_: abs(bytes_ - files)
+    )
     ratio = files / ours
     if abs(ratio - 1) <= MOST_APART:
         return ratio, ()

@@ -130,8 +130,12 @@ def _made(name: str) -> Dtype | None:
     return Dtype(name, payload + scales / int(match["group"][1:]), kind.rates, kind.activation, kind.name)
 
 
-def dtype(name: str) -> Dtype:
+def dtype(name: str, what: str = "dtype") -> Dtype:
     """Return the format called ``name``.
+
+    Args:
+        name: of the format.
+        what: the word that it was given for, for the message.
 
     Raises:
         UnknownNameError: no such format.
@@ -141,5 +145,5 @@ def dtype(name: str) -> Dtype:
     """
     found = DTYPES.get(name) or _made(name)
     if found is None:
-        raise unknown("dtype", name, DTYPES)
+        raise unknown(what, name, DTYPES)
     return found

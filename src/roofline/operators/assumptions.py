@@ -16,7 +16,7 @@ from roofline.models.architecture import Model
 from roofline.models.dtypes import dtype
 from roofline.operators.serving_memory import as_served
 from roofline.operators.transformer.flow import SIXTEEN_BIT
-from roofline.workload.questions import Decode, Serve, chance_kept, guessed
+from roofline.workload.questions import Decode, Serve, accept_length_is_assumed, usual_acceptance
 
 
 def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
@@ -25,8 +25,8 @@ def draft_notes(question: Decode | Serve) -> tuple[str, ...]:
     if not np.any(drafts):
         return ()
     out = []
-    if np.any(guessed(question)):
-        chance, like = chance_kept(question.model), "seven models with drafters of their own"
+    if np.any(accept_length_is_assumed(question)):
+        chance, like = usual_acceptance(question.model), "seven models with drafters of their own"
         if question.model.speculator is not None:
             like = "EAGLE-3 heads that others trained"
         out.append(
@@ -69,7 +69,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             )
     if system.power_per_chip is not None:
         out.append(_energy(system, catalog.energy()))
-    return (*out, *intended(system))
+    return (*out, *announced_note(system))
 
 
 def widened(model: Model, system: System) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def widened(model: Model, system: System) -> tuple[str, ...]:
     return tuple(out)
 
 
-def intended(system: System) -> tuple[str, ...]:
+def announced_note(system: System) -> tuple[str, ...]:
     """Return that a chip's figures are intentions, where it has not shipped."""
     chip = system.package
     return (f"{chip.name} is announced, not shipped: its figures are the maker's intentions",) if chip.announced else ()

@@ -63,7 +63,7 @@ def sentence(text: str, limit: Num) -> str:
     return text.replace("{limit}", f"{float(np.max(limit)):g}")
 
 
-def kept(rules: Iterable[Rule]) -> Mask:
+def satisfied(rules: Iterable[Rule]) -> Mask:
     """Return where all of the rules hold."""
     out: Mask = True
     for rule in rules:

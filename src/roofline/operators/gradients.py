@@ -30,10 +30,10 @@ _SCORED: Final = 2.5
 _PASSED: Final = 5 / 3
 
 
-def recast(work: Operation) -> Operation:
+def recast_for_training(work: Operation) -> Operation:
     """Return a work of the forward pass as training does it: a quantised input is written twice, once for its gradients.
 
-    >>> recast(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
+    >>> recast_for_training(Op("up", "gemm", "bf16", 1.0, 1.0)).staging
     0.0
     """
     if not isinstance(work, Op) or work.kernel not in _PRODUCTS or work.rate in SIXTEEN_BIT:
@@ -41,10 +41,10 @@ def recast(work: Operation) -> Operation:
     return evolve(work, staging=work.staging + work.rows * (work.inputs * _narrow(work) + work.inner))
 
 
-def of_inputs(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
+def input_gradients(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
     """Return what makes the gradients of the inputs of operations, in reverse order; of weights that are ``trained``, or frozen.
 
-    >>> (grads,) = of_inputs(
+    >>> (grads,) = input_gradients(
     ...     [Op("up", "gemm", "bf16", flops=6.0, bytes=10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)]
     ... )
     >>> grads.label, grads.flops, grads.bytes
@@ -74,10 +74,10 @@ def _back(work: Operation, written: float) -> Operation:
     )  # fmt: skip
 
 
-def of_weights(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
+def weight_gradients(operations: Iterable[Operation], accumulated: Bytes) -> tuple[Op, ...]:
     """Return what makes the gradients of weights, each added to ``accumulated`` bytes (read and written) an element.
 
-    >>> (grads,) = of_weights(
+    >>> (grads,) = weight_gradients(
     ...     [Op("up", "gemm", "bf16", 6.0, 10.0, weights=2.0, rows=1.0, inputs=1.0, outputs=2.0)], 8.0
     ... )
     >>> grads.label, grads.flops, grads.bytes
@@ -110,10 +110,10 @@ def _narrow(work: Op) -> Ratio:
     return ACTIVATION.bytes if work.rate in SIXTEEN_BIT else 0.5 if work.rate == "fp4" else 1.0
 
 
-def kept(operations: Iterable[Operation]) -> Bytes:
+def saved_bytes(operations: Iterable[Operation]) -> Bytes:
     """Return the bytes that the gradients of operations need from the forward pass.
 
-    >>> kept(
+    >>> saved_bytes(
     ...     [
     ...         Op("up", "gemm", "bf16", 1.0, 1.0, rows=3.0, kept=2.0),
     ...         Op("norm", "elementwise", "bf16", 0.0, 1.0, rows=5.0, kept=4.0),

@@ -300,12 +300,12 @@ def most_sequences(capacity: Bytes, fixed: Bytes, per_sequence: Bytes) -> Count:
     return larger(floor((capacity - fixed) / per_sequence), 0.0)
 
 
-def room(system: System, calibration: Calibration) -> Bytes:
+def usable_bytes(system: System, calibration: Calibration) -> Bytes:
     """Return the bytes of a rank's memory that weights, cache and activations may fill."""
     memory = system.chip.memory
     return memory.capacity * memory.usable * calibration.memory_fraction
 
 
-def placed(system: System, layout: Layout) -> Count:
+def ranks_per_package(system: System, layout: Layout) -> Count:
     """Return the ranks on a package: a rank may be a die, and a small deployment may leave the other dies idle."""
     return smaller(float(system.ranks_per_chip), layout.ranks)

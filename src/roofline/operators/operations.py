@@ -25,7 +25,7 @@ Phase: TypeAlias = Literal["forward", "dgrad", "wgrad", "reduce", "optimizer"]
 _LABELS: Final[dict[Phase, str]] = {"forward": "", "dgrad": "dgrad ", "wgrad": "wgrad ", "reduce": "", "optimizer": ""}
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Op:
     """An operation on one rank.
 
@@ -103,7 +103,7 @@ class Op:
         return f"{'recompute ' if self.recompute else ''}{_LABELS[self.phase]}{self.name}"
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Message:
     """A collective or a transfer that one rank takes part in.
 
@@ -169,16 +169,16 @@ def fused(operation: Operation) -> Operation:
     return evolve(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
 
 
-def again(operation: Operation) -> Operation:
+def recomputed(operation: Operation) -> Operation:
     """Return an operation as it is recomputed in the backward pass.
 
-    >>> again(Op("up", "gemm", "bf16", 1.0, 1.0)).label
+    >>> recomputed(Op("up", "gemm", "bf16", 1.0, 1.0)).label
     'recompute up'
     """
     return evolve(operation, recompute=True)
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Section:
     """Operations done one after another, a number of times over, on one rank's way through a step.
 

@@ -25,7 +25,15 @@ from roofline.hardware.hardware import System
 from roofline.models.architecture import Compressed, Dense, Gqa, Layers, Model, Moe
 from roofline.models.dtypes import dtype
 from roofline.operators import compressed_cache
-from roofline.operators.memory import Footprint, activations, kv_cache, most_sequences, placed, state_bytes, weights
+from roofline.operators.memory import (
+    Footprint,
+    activations,
+    kv_cache,
+    most_sequences,
+    ranks_per_package,
+    state_bytes,
+    weights,
+)
 from roofline.operators.transformer import attention
 from roofline.operators.transformer.flow import ACTIVATION
 from roofline.workload.layout import Layout
@@ -39,7 +47,7 @@ def as_served(model: Model, calibration: Calibration) -> Model:
     return model if calibration.engine.windows else model.unwindowed()
 
 
-def drafting(model: Model, draft_tokens: Count) -> Mask:
+def uses_own_drafts(model: Model, draft_tokens: Count) -> Mask:
     """Return where the model's own draft module is used."""
     return (draft_tokens > 0) & bool(model.mtp or model.speculator)
 
@@ -89,7 +97,7 @@ def as_loaded(model: Model, padding: float) -> Model:
 
 
 @frozen(eq=False)
-class Room:
+class MemoryBudget:
     """A rank's memory as an engine shares it out.
 
     Attributes:
@@ -113,7 +121,7 @@ def driven_memory(system: System, memory: StackMemory) -> Bytes:
     return whole.capacity * whole.usable - memory.driver / system.ranks_per_chip * (whole.usable != 1)
 
 
-def limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
+def profiling_limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
     """Return the tokens and the sequences of the largest pass that an engine tries at start."""
     memory = calibration.engine.memory
     whole = system.chip.memory.capacity * system.chip.memory.usable
@@ -123,7 +131,9 @@ def limits(system: System, calibration: Calibration) -> tuple[Count, Count]:
     return pick(big, tokens, few), pick(big, memory.sequences, memory.small_sequences)
 
 
-def profiled(model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0) -> Bytes:
+def profiled_peak(
+    model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0
+) -> Bytes:
     """Return the peak of activations of the largest pass at start, on one rank.
 
     What one pass holds is free when the next thing is tried, so the largest counts: the pass itself with the buffers of its experts,
@@ -132,7 +142,7 @@ def profiled(model: Model, system: System, layout: Layout, calibration: Calibrat
     the pass holds ``index C context / pool`` of one layer.
     """
     memory = calibration.engine.memory
-    tokens, sequences = limits(system, calibration)
+    tokens, sequences = profiling_limits(system, calibration)
     widest: Num = 0.0
     routed: Num = 0.0
     scored: Num = 0.0
@@ -160,7 +170,7 @@ def _fraction(system: System, layout: Layout, calibration: Calibration, context:
     less = pick(context > own.long, own.long_share, 1.0)
     if own.rule != "static" or calibration.engine.memory_fraction is not None:
         return calibration.memory_fraction * less
-    ranks, (tokens, sequences) = layout.tp * layout.pp, limits(system, calibration)
+    ranks, (tokens, sequences) = layout.tp * layout.pp, profiling_limits(system, calibration)
     left = own.reserve + own.reserve_token * tokens + own.reserve_rank * ranks + own.reserve_sequence * sequences
     share = own.reserve_share + own.reserve_share_rank * smaller(ranks - 1, _MOST_RANKS)
     return less * (1 - left / driven_memory(system, own) - share)
@@ -170,7 +180,9 @@ _MOST_RANKS: Final = 9.0
 """Ranks beyond one for which an older SGLang leaves more free: 0.88 of the memory on one rank, 0.79 on sixteen."""
 
 
-def room(model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0) -> Room:
+def memory_budget(
+    model: Model, system: System, layout: Layout, calibration: Calibration, context: Count = 0.0
+) -> MemoryBudget:
     """Return a rank's memory as the engine of a profile shares it out among itself, weights, activations and cache.
 
     ``context`` is the longest request that it is started for.
@@ -181,13 +193,13 @@ def room(model: Model, system: System, layout: Layout, calibration: Calibration,
     runtime = own.context + several * (own.communicators if system.tiers[0].load_store else own.wired)
     if calibration.engine.captured and calibration.host <= 0:
         runtime = runtime + own.graph * ceil(model.depth / layout.pp)
-    peak = profiled(as_served(model, calibration), system, layout, calibration, context)
+    peak = profiled_peak(as_served(model, calibration), system, layout, calibration, context)
     fraction = _fraction(system, layout, calibration, context)
     if own.rule == "static":
         # What is left free holds activations and graphs.
         left = larger(runtime + (1 - fraction) * (memory - runtime), runtime + peak)
-        return Room(memory, memory, left - peak, peak, fraction)
-    return Room(memory, memory * (fraction if own.rule == "all" else 1.0), runtime, peak, fraction)
+        return MemoryBudget(memory, memory, left - peak, peak, fraction)
+    return MemoryBudget(memory, memory * (fraction if own.rule == "all" else 1.0), runtime, peak, fraction)
 
 
 def cached_bytes(
@@ -210,7 +222,7 @@ def cached_bytes(
     model = as_cached(model, own, passing)
     exact = kv_cache(model, layout, tokens, drafting=drafting)
     if own.window_room:
-        exact = _apart(model, layout, tokens, exact, own.window_room)
+        exact = _bytes_with_window_pools(model, layout, tokens, exact, own.window_room)
     if compressed_cache.compresses(model):
         if own.page:
             return (
@@ -241,7 +253,7 @@ def cached_bytes(
     return (exact - state) * whole + (own.state_copies + drafts) * own.state_pages * state * pages
 
 
-def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Ratio) -> Bytes:
+def _bytes_with_window_pools(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Ratio) -> Bytes:
     """Return the bytes of room of a sequence where windows have room for ``ratio`` tokens to each of full attention.
 
     Of f and w bytes a token in either kind, a pool of T tokens takes ``(f + ratio w) T``; a sequence of S tokens needs
@@ -262,7 +274,7 @@ def _apart(model: Model, layout: Layout, tokens: Count, exact: Bytes, ratio: Rat
     return width * (each[False] + ratio * each[True]) * larger(tokens, smaller(tokens, longest) / ratio)
 
 
-def plain(model: Model) -> bool:
+def caches_uniformly(model: Model) -> bool:
     """Return whether all layers cache alike, every token of a sequence: no states, windows or compressed streams."""
     mixers = {run.attention for run in model.layers}
     windows = any(getattr(mixer, "window", None) for mixer in mixers)
@@ -273,7 +285,7 @@ def _recurrent(run: Layers) -> bool:
     return bool(attention.state(run.attention, 1.0) > 0)
 
 
-def fill(
+def fill_memory(
     model: Model, system: System, layout: Layout, calibration: Calibration,
     *, sequences: Count, tokens: Count, passing: Count, logits: Count, prompt: Count = 0.0, drafting: Mask = False,
     drafts: Count = 0.0,
@@ -289,15 +301,15 @@ def fill(
         drafting: the model's own draft module is used.
         drafts: tokens that a step verifies besides the next one, whoever drafts them.
     """
-    n, pp = placed(system, layout), layout.pp
+    n, pp = ranks_per_package(system, layout), layout.pp
     model = as_served(model, calibration)
     own = weights(as_loaded(model, float(calibration.engine.memory.padding)), layout, drafting=drafting)
-    shared = room(model, system, layout, calibration, tokens)
+    shared = memory_budget(model, system, layout, calibration, tokens)
     # Of the rule "free", a part of what is left after all else stays free.
     spare = shared.fraction if calibration.engine.memory.rule == "free" else 1.0
     beside = larger(activations(model, layout, prompt, 0.0), shared.activations)
     unit = activations(model, layout, passing, logits)
-    chunk, _ = limits(system, calibration)
+    chunk, _ = profiling_limits(system, calibration)
     each = cached_bytes(model, layout, tokens, calibration, drafting=drafting, drafts=drafts, passing=chunk) / spare
     work = beside + ceil(sequences / pp) * unit
     # A micro-batch may hold one sequence more than its even share.

@@ -46,7 +46,7 @@ class States:
 
 
 @frozen(eq=False)
-class Held:
+class StageWeights:
     """Weights on the fullest rank that are trained together, and the ranks that hold the same.
 
     Attributes:
@@ -62,7 +62,7 @@ class Held:
     shards: Count
 
 
-def held(model: Model, layout: Layout) -> tuple[Held, Held]:
+def stage_weights(model: Model, layout: Layout) -> tuple[StageWeights, StageWeights]:
     """Return the weights of the fullest rank, experts apart: those have copies on fewer ranks.
 
     Of ``tp cp dp`` ranks of a stage ``cp dp`` hold the same dense weights, and ``tp cp dp / (ep etp)`` the same experts.
@@ -78,8 +78,8 @@ def held(model: Model, layout: Layout) -> tuple[Held, Held]:
             routed = routed + count * slots * moe.expert(block, model.hidden) / placed.expert_tp
     routed = smaller(routed, whole)
     return (
-        _held(whole - routed, layout.cp * layout.dp, layout.tp, layout),
-        _held(routed, larger(layout.stage / placed.sharing, 1.0), placed.sharing, layout),
+        _stage_weights(whole - routed, layout.cp * layout.dp, layout.tp, layout),
+        _stage_weights(routed, larger(layout.stage / placed.sharing, 1.0), placed.sharing, layout),
     )
 
 
@@ -91,8 +91,8 @@ def copies(model: Model, layout: Layout) -> Ratio:
     return two / one
 
 
-def _held(weights: Count, copies: Count, stride: Count, layout: Layout) -> Held:
-    return Held(weights, copies, stride, copies if layout.fsdp is None else smaller(copies, layout.fsdp))
+def _stage_weights(weights: Count, copies: Count, stride: Count, layout: Layout) -> StageWeights:
+    return StageWeights(weights, copies, stride, copies if layout.fsdp is None else smaller(copies, layout.fsdp))
 
 
 def adapters(model: Model, layout: Layout, rank: Count) -> Count:
@@ -116,16 +116,16 @@ def states(
     or of all. Under full sharding two layers at a time are gathered. Frozen weights have neither gradients nor states. Where gradients are
     ``scattered`` as they are made, a step of one micro-batch holds them as ZeRO-2 does.
     """
-    model, own = question.model, held(question.model, layout)
+    model, own = question.model, stage_weights(question.model, layout)
     stage = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}[layout.sharding]
     if question.task == "lora":
-        trained: tuple[Held, ...] = (
-            _held(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp, layout),
+        trained: tuple[StageWeights, ...] = (
+            _stage_weights(adapters(model, layout, question.rank), layout.cp * layout.dp, layout.tp, layout),
         )
     else:
         trained = own
 
-    def part(group: tuple[Held, ...], least: int) -> Count:
+    def part(group: tuple[StageWeights, ...], least: int) -> Count:
         return sum((h.weights / (h.shards if stage >= least else 1.0) for h in group), start=0.0)
 
     # Of what is gathered a rank has its own part already.

@@ -44,15 +44,15 @@ nodes (``hardware/timings/networks/collectives.csv``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Final, TypeAlias
 
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import Mask, ceil, expected_distinct, floor, larger, pick, smaller, some
+from roofline.core.arrays import Mask, anywhere, ceil, expected_distinct, floor, larger, pick, smaller
 from roofline.core.errors import QuestionError, unknown
-from roofline.core.remember import remembered
+from roofline.core.remember import Lazy, remembered
 from roofline.core.units import MICRO, Bytes, Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration, Link
 from roofline.hardware.hardware import Fabric, Tier
@@ -560,16 +560,17 @@ class _Way:
         for used, each, most in self.fills:
             free = each * root
             filled = larger(filled, used * (free * most / larger(free + most, _TINY)))
-        waits = self.agreed * message.size / larger(message.size + self.eager, _TINY)
-        total = self.fixed + waits + message.size * self.byte + filled
+        total = self.fixed
+        if anywhere(self.agreed > 0):
+            total = total + self.agreed * message.size / larger(message.size + self.eager, _TINY)
+        total = total + message.size * self.byte + filled
         if self.posted is not None:
             total = total + message.rows * self.posted
         return total if self.open is True else pick(self.open, total, np.inf)
 
 
-@remembered(256)
 def _ways(
-    collective: str, shape: tuple[Count, ...], tiers: tuple[Tier, ...], calibration: Calibration
+    tiers: tuple[Tier, ...], calibration: Calibration, collective: str, shape: tuple[Count, ...]
 ) -> tuple[tuple[Climb, ...], tuple[_Way, ...]]:
     """Return the climbs of a group, and the ways that a message of any size can go.
 
@@ -618,41 +619,84 @@ def _ways(
     return tuple(climbs), tuple(out)
 
 
-def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
-    """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
+class Links:
+    """The tiers of a system under a profile: the ways of a group are worked out once for messages of all sizes."""
 
-    A group of one, or an empty buffer, costs nothing.
+    __slots__ = ("_ways",)
+
+    def __init__(self, tiers: tuple[Tier, ...], calibration: Calibration) -> None:
+        if not tiers:
+            raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
+        self._ways = remembered(64)(partial(_ways, tiers, calibration))
+
+    def price(self, message: Message, ways: Sequence[str] | None = None) -> Cost:
+        """Return the time of a message by the quickest of the algorithms its tiers allow, or of the ``ways`` given.
+
+        A group of one, or an empty buffer, costs nothing.
+
+        Raises:
+            UnknownNameError: no such collective.
+        """
+        m = message
+        climbs, every = self._ways(m.collective, (m.group, m.stride, m.copies, m.groups, m.among))
+        allowed = every if ways is None else tuple(way for way in every if way.name in ways)
+        time = _quickest(m, allowed)
+        empty = _empty(m)
+        if anywhere(empty):
+            time = np.logical_not(empty) * 1.0 * time
+        apart = Lazy(partial(_apart, m, allowed))
+        return Cost(
+            time=time, network=lambda: apart()[0], latency=lambda: apart()[1], error=partial(_wrong, m, climbs, allowed),
+            ways=partial(_taken, m, allowed),
+        )  # fmt: skip
+
+
+@remembered(16)
+def links(tiers: tuple[Tier, ...], calibration: Calibration) -> Links:
+    """Return the tiers of a system under a profile.
+
+    Raises:
+        QuestionError: no tiers.
+    """
+    return Links(tiers, calibration)
+
+
+def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
+    """Return the time of a message over some tiers, as :meth:`Links.price` does.
 
     Raises:
         UnknownNameError: no such collective. QuestionError: no tiers.
     """
-    if not tiers:
-        raise QuestionError("tiers=(): a message needs at least one tier to travel on; add a [[system.tier]]")
-    m = message
-    climbs, every = _ways(m.collective, (m.group, m.stride, m.copies, m.groups, m.among), tuple(tiers), calibration)
-    allowed = every if ways is None else tuple(way for way in every if way.name in ways)
-    root = np.sqrt(m.size)
+    return links(tuple(tiers), calibration).price(message, ways)
+
+
+def _empty(message: Message) -> Mask:
+    """Return where a message sends nothing."""
+    alone = message.group <= 1
+    none = message.size <= 0
+    return np.logical_or(alone, none) if anywhere(none) else alone
+
+
+def _quickest(message: Message, ways: Sequence[_Way]) -> Seconds:
+    """Return the time of a message by the quickest of its ways."""
+    root = np.sqrt(message.size)
+    times = [way.time(message, root) for way in ways]
+    return reduce(smaller, times) if times else np.inf
+
+
+def _apart(message: Message, ways: Sequence[_Way]) -> tuple[Seconds, Seconds]:
+    """Return what of the time of a message the network needs, and its fixed time, by the quickest of its ways."""
     time: Num = np.inf
     latency: Num = 0.0
-    for i, way in enumerate(allowed):
-        cost = way.time(m, root)
-        if i == 0:
-            time, latency = cost, way.fixed
-            continue
+    for i, (way, cost) in enumerate(zip(ways, _taken(message, ways).values(), strict=True)):
         better = cost < time
-        time, latency = smaller(cost, time), pick(better, way.fixed, latency)
+        time, latency = (cost, way.fixed) if i == 0 else (smaller(cost, time), pick(better, way.fixed, latency))
     network = time - latency
-    if not any(way.open is True for way in allowed):
+    if not any(way.open is True for way in ways):
         shut = np.logical_not(time < np.inf)
         network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
-    empty = np.logical_or(m.group <= 1, m.size <= 0)
-    if some(empty):
-        sent = np.logical_not(empty) * 1.0
-        time, network, latency = sent * time, sent * network, sent * latency
-    return Cost(
-        time=time, network=network, latency=latency, error=partial(_wrong, m, climbs, allowed),
-        ways=partial(_taken, m, allowed),
-    )  # fmt: skip
+    sent = np.logical_not(_empty(message)) * 1.0
+    return sent * network, sent * latency
 
 
 def _taken(message: Message, ways: Sequence[_Way]) -> dict[str, Seconds]:

@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from roofline.core.arrays import larger, norm, share, smaller, some
+from roofline.core.arrays import anywhere, larger, norm, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, BytesPerSecond, Flop, FlopPerByte, FlopPerSecond, Num, Ratio, Seconds
@@ -28,7 +28,7 @@ from roofline.hardware.hardware import Chip
 from roofline.operators.operations import Op
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Cost:
     """A time and what it consists of, on the resources it keeps busy.
 
@@ -36,18 +36,25 @@ class Cost:
         time: the priced time.
         compute: time that computing needs alone, at the fraction of the peak that is reached.
         memory: time that memory traffic needs alone, at the fraction of the bandwidth that is reached.
-        network: time that the network needs alone, at the fraction of the bandwidth that is reached; of a message,
-            all but its fixed time.
-        latency: fixed time, when no resource is busy.
     """
 
     time: Seconds
     compute: Seconds = 0.0
     memory: Seconds = 0.0
-    network: Seconds = 0.0
-    latency: Seconds = 0.0
+    _network: Seconds | Callable[[], Seconds] = field(default=0.0, repr=False)
+    _latency: Seconds | Callable[[], Seconds] = field(default=0.0, repr=False)
     _error: Ratio | Callable[[], Ratio] = field(default=0.0, repr=False)
     _ways: Mapping[str, Seconds] | Callable[[], Mapping[str, Seconds]] = field(factory=dict, repr=False)
+
+    @property
+    def network(self) -> Seconds:
+        """Time that the network needs alone, at the fraction of the bandwidth that is reached; of a message, all but its fixed time."""
+        return self._network() if callable(self._network) else self._network
+
+    @property
+    def latency(self) -> Seconds:
+        """Fixed time, when no resource is busy; of a message worked out where it is asked for."""
+        return self._latency() if callable(self._latency) else self._latency
 
     @property
     def error(self) -> Ratio:
@@ -58,6 +65,13 @@ class Cost:
     def ways(self) -> Mapping[str, Seconds]:
         """The ways considered and their times, where there was a choice."""
         return self._ways() if callable(self._ways) else self._ways
+
+    def sent_in_part(self, part: Ratio) -> Cost:
+        """Return the cost of a message of whose time a part is seen."""
+        return Cost(
+            self.time * part, self.compute, self.memory, lambda: self.network * part, lambda: self.latency * part,
+            self._error, self._ways,
+        )  # fmt: skip
 
     @property
     def overlapped(self) -> Seconds:
@@ -171,7 +185,7 @@ class Kernels:
             (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
         )
         products, tile = op.flops, self._calibration.tile * self._chip.tile
-        if op.kernel == "gemm" and some(op.rows < tile):
+        if op.kernel == "gemm" and anywhere(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
             products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
         products = products / of.compute
@@ -181,7 +195,7 @@ class Kernels:
         walked = smaller(launches, 1.0) * op.depth * k.step
         latency = launches * of.launch + walked + op.items * of.item + op.hits * k.hit
         kernel = latency + around + norm(compute, memory, k.p)
-        if some(host > 0):
+        if anywhere(host > 0):
             # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
             waits = larger(launches * host - kernel, 0.0)
             kernel, latency = kernel + waits, latency + waits

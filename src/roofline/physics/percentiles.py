@@ -28,7 +28,7 @@ import numpy as np
 from attrs import frozen
 
 from roofline.core.arrays import larger, pick, share, smaller
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Count, Num, Ratio, Seconds
 
 PERCENT: Final = 100.0
@@ -161,7 +161,7 @@ class Passes:
 class Waits:
     """How the time to the first token is distributed.
 
-    Of those that began at once, a share ``weight`` of all, one waits evenly up to twice the mean. The others wait for the step in progress,
+    Those that began at once, a share ``weight`` of all, wait evenly about their mean. The others wait for the step in progress,
     for those ahead of them, and pass.
 
     Attributes:
@@ -173,6 +173,7 @@ class Waits:
         met: chance to meet a step in progress where none passes prompts.
         often: chance that the step in progress passes prompts which a request does not queue behind: of other ranks, or in a chunk that
             has room for several.
+        left: what is left at least of such a step.
         regular: variance of a queue over that of one whose customers come at random.
         begins: what is left at least of a step that only decodes, where requests come back at the same part of it.
         least: variance of the number of those ahead where all requests of a closed loop wait; infinite where they come at random.
@@ -181,6 +182,7 @@ class Waits:
         bunched: mean wait behind those that keep together for ever.
         weight: share of all that began at once.
         begun: mean wait in the first wave besides its own prompt.
+        apart: half of what lies between the first of that wave and the last: nothing where all of them share a chunk.
         place: mean wait for a place, which those of the first wave have half of; 0 where all have one.
         full: chance to wait for a place.
         uneven: variance of that wait over its mean squared, where there is one.
@@ -188,11 +190,12 @@ class Waits:
 
     front: Seconds
     mean: Seconds
-    passes: Later[Passes]
+    passes: Lazy[Passes]
     step: Seconds
     lasts: Seconds
     met: Ratio
     often: Ratio
+    left: Seconds = 0.0
     regular: Ratio = 1.0
     begins: Seconds = 0.0
     least: Count = np.inf
@@ -201,6 +204,7 @@ class Waits:
     bunched: Seconds = 0.0
     weight: Ratio = 0.0
     begun: Seconds = 0.0
+    apart: Seconds = 0.0
     place: Seconds = 0.0
     full: Ratio = 1.0
     uneven: Ratio = 0.0
@@ -215,7 +219,7 @@ class Waits:
         behind = larger(most - mean_of(own), 0.0)
         known = np.isfinite(most + self.place)
         behind = pick(known, behind, 0.0)
-        meets = (1 - self.often) * self.met * (self.begins + self.step) / 2 + self.often * self.lasts / 2
+        meets = (1 - self.often) * self.met * (self.begins + self.step) / 2 + self.often * (self.left + self.lasts) / 2
         some = smaller(share(behind, meets), 1.0)
         ahead = larger(behind - meets, 0.0)
         fixed, ahead = (1 - self.loose) * ahead, self.loose * ahead
@@ -225,7 +229,8 @@ class Waits:
         r = 1 + count * count / larger(self.least, _TINY)
         q = count / (count + r)
         low = own[0]
-        wave, tail = 2 * self.begun + self.place, _TAIL + larger(-np.log1p(-np.max(p) / PERCENT), _TAIL)
+        soonest, wave = self.begun - self.apart, self.begun + self.apart + self.place
+        tail = _TAIL + larger(-np.log1p(-np.max(p) / PERCENT), _TAIL)
         begun = self.weight > 0
         span = (
             own[-1]
@@ -245,7 +250,7 @@ class Waits:
         def law(w: Any) -> Any:
             passing = _cells(w, own - low)
             idle = 1 - self.met + self.met * _even(w, self.begins, self.step)
-            progress = idle + self.often * (_even(w, 0.0, self.lasts) - idle)
+            progress = idle + self.often * (_even(w, self.left, self.lasts) - idle)
             queue = np.exp(r * np.log((1 - q) / (1 - q * _rest(w, middle))) - 1j * w * fixed)
             shape = larger(self.uneven, _TINY)
             place = np.exp(-np.log1p(1j * w * late * shape) / shape)
@@ -257,7 +262,7 @@ class Waits:
                 * np.exp(-1j * w * self.group)
                 * _even(w, 0.0, 2 * self.bunched)
             )
-            return passing * (self.weight * _even(w, 0.0, wave) + (1 - self.weight) * steady)
+            return passing * (self.weight * _even(w, soonest, wave) + (1 - self.weight) * steady)
 
         return pick(known, self.front + low + quantile(law, pick(known, span, 1.0), p), np.nan)
 
@@ -277,9 +282,10 @@ class Gaps:
         each: time that one prompt adds.
         variation: standard deviation of the lengths of answers over their mean.
         step: time of a decode step.
-        mixed: time of a decode step that passes prompts too.
+        mixed: time of a decode step that passes prompts too, or before which prompts pass.
         often: share of the decode steps that pass prompts too.
         passes: the prompts.
+        bounded: 1 where no token takes longer than ``mixed``; 0 where prompts pass between steps, as many as wait.
         others: n, requests whose prompts may pass in a closed loop; infinite where they come at random.
         load: :math:`\rho`, prompts that come in the time that one adds, where they come at random; 0 in a closed loop.
         behind: prompts that wait when the request gets its first token, where they come at random.
@@ -295,12 +301,13 @@ class Gaps:
     step: Seconds
     mixed: Seconds
     often: Ratio
-    passes: Later[Passes]
+    passes: Lazy[Passes]
+    bounded: Ratio = 1.0
     others: Count = np.inf
     load: Ratio = 0.0
     behind: Count = 0.0
     yields: Count = 1.0
-    uneven: Later[Ratio] | None = None
+    uneven: Lazy[Ratio] | None = None
 
     def percentile(self, p: Num) -> Seconds:
         """Return the time per output token that p per cent of requests stay below."""
@@ -345,7 +352,7 @@ class Gaps:
 
         out = start + quantile(law, span, p)
         # No step takes longer than one that passes prompts.
-        out = smaller(out, larger(self.mixed / self.yields, start))
+        out = pick(self.bounded > 0, smaller(out, larger(self.mixed / self.yields, start)), out)
         return pick((self.tokens > 0) & np.isfinite(self.prompts), out, np.nan)
 
     def between(self, p: Num) -> Seconds:

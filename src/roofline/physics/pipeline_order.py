@@ -74,7 +74,7 @@ def _one_way(schedule: str, p: int, m: int, v: int, rank: int) -> Iterator[Task]
             yield Task((("forward", *forward[started]),))
             started += 1
         if not limit:
-            yield _whole(stage, i)
+            yield _one_chunk(stage, i)
             continue
         yield Task((("inputs", stage, i),))
         if n >= behind:
@@ -83,7 +83,7 @@ def _one_way(schedule: str, p: int, m: int, v: int, rank: int) -> Iterator[Task]
         yield Task((("weights", stage, i),))
 
 
-def _whole(stage: int, i: int) -> Task:
+def _one_chunk(stage: int, i: int) -> Task:
     return Task((("inputs", stage, i), ("weights", stage, i)))
 
 
@@ -164,7 +164,7 @@ def _two_way(p: int, m: int, rank: int) -> Iterator[Task]:
         yield Task((weights,))
 
 
-def needs(part: Pass, stages: int) -> Iterator[Pass]:
+def dependencies(part: Pass, stages: int) -> Iterator[Pass]:
     """Yield what a pass waits for."""
     kind, stage, i = part
     match kind:

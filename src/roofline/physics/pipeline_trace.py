@@ -14,7 +14,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.units import MICRO, Seconds
 from roofline.physics.pipeline import Pace, others, run
-from roofline.physics.pipeline_order import Pass, Plan, Task, needs, plan
+from roofline.physics.pipeline_order import Pass, Plan, Task, dependencies, plan
 
 MOST_EVENTS: Final = 200_000
 """More events than a browser shows with pleasure."""
@@ -100,7 +100,7 @@ def _events(
             while at[rank] < len(planned.orders[rank]):
                 task = planned.orders[rank][at[rank]]
                 own = set(task.passes)
-                before = [need for part in task.passes for need in needs(part, n) if need not in own]
+                before = [need for part in task.passes for need in dependencies(part, n) if need not in own]
                 if any(need not in end for need in before):
                     break
                 start = max([free[rank], *(end[need] + send * (home[need] != rank) for need in before)])
@@ -108,7 +108,12 @@ def _events(
                 free[rank] = start + sum(costs[stage % n][kind] for kind, stage, _ in task.passes) * paired
                 end.update(dict.fromkeys(task.passes, free[rank]))
                 at[rank] += 1
-                yield _event(_called(task), (rank, _COMPUTE), (start, free[rank]), _told(task, len(planned.orders)))
+                yield _event(
+                    _called(task),
+                    (rank, _COMPUTE),
+                    (start, free[rank]),
+                    _micro_batch_and_chunk(task, len(planned.orders)),
+                )
                 for part in task.passes if send else ():
                     to = _receiver(part, n, home)
                     if to is not None and to != rank:
@@ -151,7 +156,7 @@ def _called(task: Task) -> str:
     return "forward and backward" if task.paired else {"inputs": "backward"}.get(kind, kind)
 
 
-def _told(task: Task, ranks: int) -> dict[str, Any]:
+def _micro_batch_and_chunk(task: Task, ranks: int) -> dict[str, Any]:
     """Return the micro-batch and the chunk of a task; of two done together, of each."""
     labels = {kind: {"micro_batch": i, "chunk": stage // ranks} for kind, stage, i in reversed(task.passes)}
     if task.paired:

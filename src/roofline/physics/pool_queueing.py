@@ -14,8 +14,10 @@ and, near saturation (:math:`\rho = \lambda q`, :math:`q = T_c / c`), for passes
    \qquad T' = a + b\,(1 + \min(A^2 \beta x + (1 - A^2) \max(x - 1, 0),\ c - 1)),
 
 which at c = 1 is the formula of Pollaczek, Khinchin and Kingman, and near saturation that of a server in batches. In a closed loop
-of N requests :math:`\lambda = (N - 1) / m K`, K the cycle: ``K = w + T' + x + Z``, Z the time of decoding, and ``K >= N q / m``,
-``K >= N Z / P`` for P places. Where requests come at a rate, they wait for places too (:func:`roofline.physics.queueing.full_house`).
+of N requests :math:`\lambda = (N - 1) / m K`, K the cycle: ``K = w + T' + s + Z``, s from the pass to the first token, Z the time of
+decoding, and ``K >= N q / m``, ``K >= N Z / P`` for P places. Each x has one k, T and :math:`\lambda = x / T`, which grows with it, so that
+the loop is solved for x, with no queue solved inside: :math:`\lambda\,(w + T' + s + Z) = (N - 1) / m` (Little). Where requests come at
+a rate, they wait for places too (:func:`roofline.physics.queueing.full_house`).
 """
 
 from __future__ import annotations
@@ -25,12 +27,11 @@ from typing import Final, cast
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import larger, pick, share, smaller, some
+from roofline.core.arrays import anywhere, larger, pick, root, share, smaller
 from roofline.core.units import Count, Num, PerSecond, Ratio, Seconds
 from roofline.physics.queueing import full_house
 
 _ROUNDS: Final = 12
-_HALVINGS: Final = 40
 _ALMOST: Final = 1 - float(np.finfo(np.float32).eps) / 128
 
 
@@ -72,22 +73,35 @@ class Lanes:
         >>> float(wait), float(own)
         (0.5, 1.0)
         """
-        coming, come, b = 1 / self.count, rate / self.count, self.more
+        come, b = rate / self.count, self.more
         start = self.alone - b
         k: Num = 1.0
+        # From below by tangents: k grows ever faster with what comes, so that none leads beyond the least that will do.
         for _ in range(_ROUNDS):
             x, before = come * (start + b * k), k
-            k = smaller(coming * (x + np.exp(-x)) + (1 - coming) * larger(x, 1.0), self.most)
-            if not some(k != before):
+            steep = come * b * (1 - (np.exp(-x) + (self.count - 1) * (x < 1)) / self.count)
+            k = smaller(k + share(self._together(x) - k, 1 - steep), self.most)
+            if not anywhere(k != before):
                 # More rounds would not change it.
                 break
-        time = start + b * k
-        x, squared = come * time, variation * variation
+        return self.met(come * (start + b * k), variation)[1:]
+
+    def _together(self, x: Count) -> Count:
+        """Return how many prompts a pass has on average when ``x`` came in the one before, were there no most."""
+        coming = 1 / self.count
+        return coming * (x + np.exp(-x)) + (1 - coming) * larger(x, 1.0)
+
+    def met(self, x: Count, variation: Ratio) -> tuple[PerSecond, Seconds, Seconds]:
+        """Return the rate at which ``x`` prompts come to a lane in a pass of it, the mean wait of a prompt and the time of its own pass."""
+        coming, b = 1 / self.count, self.more
+        k = smaller(self._together(x), self.most)
+        time = self.alone - b + b * k
+        come, squared = x / time, variation * variation
         busy, load = smaller(x / k, 1.0), smaller(come * self.each, _ALMOST)
         meets = busy * time / 2 * (coming + (1 - coming) * (1 - 1 / k) + squared / k)
         behind = load * load * self.each * (coming + squared) / (2 * (1 - load))
         beside = smaller(coming * busy * x + (1 - coming) * larger(x - 1, 0.0), self.most - 1)
-        return meets + behind, start + b * (1 + beside)
+        return come, meets + behind, self.alone + b * beside
 
     def wave(self, requests: Count) -> Seconds:
         """Return the mean time to the end of its pass of prompts that come all at once."""
@@ -137,34 +151,42 @@ class Round:
         """Return the wait for the end of a step; there is none where no other request decodes."""
         return -np.expm1(-others) * self.step / 2
 
-    def _read(self, requests: Count, cycle: Seconds, rest: Seconds) -> tuple[Seconds, Seconds]:
-        r"""Return the wait for a lane and the time of the pass in a cycle of a closed loop.
+    def _kept(self, x: Count, rest: Seconds, most: Seconds) -> tuple[Count, Seconds]:
+        """Return the other requests of a lane to which ``x`` come in a pass of it in a closed loop, and the cycle of one.
+
+        Args:
+            rest: time from the end of a request's pass until it comes back; ``most``: that it waits at most.
+        """
+        come, wait, own = self.lanes.met(x, self.variation)
+        cycle = share(wait * most, np.hypot(wait, most)) + own + rest
+        return come * cycle, cycle
+
+    def _most(self, each: Count, rest: Seconds) -> Seconds:
+        r"""Return what bounds the wait of a closed loop, together with that at random.
 
         Requests that come back after times of their own come more evenly than at random: of N on a lane those that wait are never more
-        than what is left of them, :math:`\max(N - Z / q, 0)` give or take :math:`\sqrt{N (v / \sqrt\pi + v^2)}`. That and the
-        wait at random bound the wait.
+        than what is left of them, :math:`\max(N - Z / q, 0)` give or take :math:`\sqrt{N (v / \sqrt\pi + v^2)}`.
+
+        Args:
+            each: N.
         """
-        ours, others = self.lanes, larger(requests - 1, 0.0)
-        wait, own = ours.queue(others / cycle, self.variation)
-        each = others / ours.count
+        ours = self.lanes
         apart = np.sqrt(each * (self.variation / np.sqrt(np.pi) + self.variation * self.variation))
-        most = (larger(each - share(rest, ours.each), 0.0) + apart) * ours.each + ours.full / 2
-        return share(wait * most, np.hypot(wait, most)), own
+        left = larger(each - share(rest, ours.each), 0.0)
+        return (left + cast("Num", apart)) * ours.each + ours.full / 2
 
     def _closed(self, requests: Count) -> Turn:
         ours, others = self.lanes, larger(requests - 1, 0.0)
+        each = others / ours.count
         joins = self._joins(others * share(self.spent, self.spent + ours.alone + self.after))
         rest = self.after + joins + self.spent
-        low = larger(ours.alone + rest, others / ours.most_per_second)
-        high = low + (requests / ours.count) * ours.alone + ours.full
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            wait, own = self._read(requests, middle, rest)
-            late = wait + own + rest > middle
-            low, high = pick(late, middle, low), pick(late, high, middle)
-        wait, own = self._read(requests, high, rest)
+        most = self._most(each, rest)
+        shortest = larger(ours.alone + rest, others / ours.most_per_second)
+        longest = shortest + (requests / ours.count) * ours.alone + ours.full
+        low, high = each * ours.alone / longest, each * ours.full / shortest
+        x = root(lambda x: self._kept(x, rest, most)[0] - each, low, high)
         bound = larger(requests / ours.most_per_second, share(requests * self.spent, self.places))
-        cycle = larger(wait + own + rest, bound)
+        cycle = larger(self._kept(x, rest, most)[1], bound)
         begun = larger(ours.wave(requests) + self.after + joins - (cycle - self.spent), 0.0)
         cycle = cycle + (0.0 if self.slots is None else begun / self.slots)
         first = cycle - self.spent

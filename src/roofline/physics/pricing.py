@@ -7,11 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from roofline.core.arrays import anywhere
+from roofline.core.remember import remembered
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.operators.operations import Message, Op, Operation
-from roofline.physics.collectives import price as price_message
+from roofline.physics.collectives import links
 from roofline.physics.kernels import Cost, kernels
 
 _MIRRORED: Final[Mapping[str, str]] = {"reduce_scatter": "all_gather", "combine": "dispatch"}
@@ -25,12 +27,16 @@ def price(work: Operation, system: System, calibration: Calibration) -> Cost:
     return pricer(system, calibration)(work)
 
 
+@remembered(64)
 def pricer(system: System, calibration: Calibration) -> Callable[[Operation], Cost]:
     """Return what prices each piece of work on one rank of a system."""
-    op, tiers = kernels(system.chip, calibration).price, system.tiers
+    op, message = kernels(system.chip, calibration).price, links(system.tiers, calibration).price
 
     def of(work: Operation) -> Cost:
-        return op(work) if isinstance(work, Op) else price_message(work, tiers, calibration)
+        if isinstance(work, Op):
+            return op(work)
+        # A group of one sends nothing.
+        return message(work) if anywhere(work.group > 1) else Cost(0.0)
 
     return of
 
@@ -49,7 +55,7 @@ def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     price = pricer(system, profile)
 
     def of(work: Operation) -> Cost:
-        if isinstance(work, Message) and not np.any(work.group > 1):
+        if isinstance(work, Message) and not anywhere(work.group > 1):
             return Cost(0.0)
         met = known.setdefault(_kind(work), [])
         for before, cost in met:

@@ -11,6 +11,10 @@ So :math:`\lambda = n / K` prompts begin in a step, a share f of a rank's steps 
 group in lock-step does is a *mixed* one (Orca, OSDI 2022; Sarathi-Serve, arXiv:2403.02310), which takes longer for all. Ranks that
 began at once pass prompts together, until lengths that vary draw them apart: their cycles begin within :math:`\sqrt{12 k}\,v\,G`
 steps of each other in the k-th. Requests that come at random wait in a queue of their own, in time (:func:`queue`).
+
+Some engines pass prompts in steps of their own, before decode steps, so that decoding stalls. Counted in decode steps, all that waits is
+then passed in between two of them: n / G prompts on average, with G the decode steps of a request, in passes of c. A prompt shares a pass
+with those that came with it, and waits for half of what they are more than c.
 """
 
 from __future__ import annotations
@@ -20,8 +24,8 @@ from typing import Final, cast
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import ceil, floor, larger, pick, share, smaller, some
-from roofline.core.remember import Later
+from roofline.core.arrays import anywhere, ceil, floor, larger, pick, share, smaller
+from roofline.core.remember import Lazy
 from roofline.core.units import MICRO, Count, Num, PerSecond, Ratio, Seconds
 from roofline.hardware.engines import Engine
 from roofline.physics.percentiles import Passes, Waits, lengths
@@ -49,6 +53,8 @@ class Cadence:
         mixed: share of a request's decode steps in which another rank of its group, or its own, passes prompts.
         busy: ranks of a group that pass prompts in such a step.
         decoding: share of the others that are decoding.
+        stalls: 1 where prompts pass in steps of their own while nobody decodes; ``passing`` and ``mixed`` are then such steps to each
+            decode step, and may be more than one.
     """
 
     gaps: Count
@@ -64,12 +70,31 @@ class Cadence:
     mixed: Ratio
     busy: Count
     decoding: Ratio
+    stalls: Ratio = 0.0
+
+    def held_up(self, decode: Seconds, mixed: Seconds) -> Seconds:
+        """Return by how much a step that passes prompts holds up those who decode."""
+        return larger(mixed - (1 - self.stalls) * decode, 0.0)
+
+    def met(self, decode: Seconds, mixed: Seconds, front: Seconds) -> tuple[Ratio, Seconds]:
+        """Return how likely a request meets a step of prompts in progress when it comes back, and what is left of that at least.
+
+        It comes a time ``front`` after the end of a decode step. Where prompts stall decode, one that it meets began meanwhile.
+        """
+        part = self.in_prompts(decode, mixed)
+        began = -np.expm1(-self.arrivals * front / decode)
+        return pick(self.stalls > 0, smaller(part, began), part), self.stalls * larger(mixed - front, 0.0)
+
+    def in_prompts(self, decode: Seconds, mixed: Seconds) -> Ratio:
+        """Return the share of a request's decoding time that is in steps that pass prompts."""
+        spent = self.mixed * mixed
+        return share(spent, (1 - (1 - self.stalls) * self.mixed) * decode + spent)
 
 
 def cadence(
     input: Count, gaps: Count, requests: Count, ranks: Count, chunk: Count,
     *, variation: Ratio = 0.0, slots: Count | None = None, random: bool = False, lag: Count = 0.0,
-    gathered: Ratio = 0.0,
+    gathered: Ratio = 0.0, stalls: Ratio = 0.0, away: Count = 0.0,
 ) -> Cadence:  # fmt: skip
     """Return the cadence of ``requests`` on each of ``ranks`` attention ranks in lock-step.
 
@@ -80,6 +105,8 @@ def cadence(
         variation: standard deviation of the lengths over their mean.
         slots: requests that each slot serves, all having begun at once; None for a service that has run for long.
         gathered: how far ranks hold prompts back until all of them have some, and pass them in the same steps, from 0 to 1.
+        stalls: 1 where prompts pass in steps of their own, before decode steps, of which alone ``gaps`` and the cycle then consist.
+        away: decode steps of others between a request's end and the start of the next one's prompt, where prompts stall decode.
         random: requests come at random, whatever happens to others; those who wait for their prompts are not counted.
         lag: steps for which a request waits for the end of the one in progress when it comes.
     """
@@ -92,6 +119,10 @@ def cadence(
         if random
         else share(others * work, larger(gaps + full, requests * work))
     )
+    # Prompts that stall decode come between two decode steps: as many, with another one, as requests end in one.
+    between = larger(gaps, 1.0) + away
+    come = others / between
+    waiting = pick(stalls > 0, come / (2 + come), waiting)
     alone = whole_steps(input / chunk, variation)
     chunks = alone + (full - alone) * waiting
     hold = chunks / most
@@ -99,24 +130,29 @@ def cadence(
     slack = others * hold - gaps - chunks - lag
     wait = (slack + np.sqrt(slack * slack + 2 * others * hold * hold * (1 + variation * variation))) / 2 + lag
     cycle = gaps + chunks if random else larger(gaps + chunks + wait, requests * hold)
+    behind = chunks * larger(come + 1 - most, 0.0) / (2 * most) + larger(1 - gaps, 0.0) * others * hold / 2
+    waits = pick(stalls > 0, behind + lag, cycle - gaps - chunks)
+    cycle = pick(stalls > 0, between, cycle)
     rate = requests / cycle
     apart = others / larger(requests, 1.0)
     # Prompts that begin in the same step go together: Poisson arrivals, given that there is one.
     crowd = rate / -np.expm1(-rate)
     together = smaller(1 + (crowd - 1) * apart, most)
-    passing = smaller(rate * chunks / together, _ALWAYS)
+    passing = rate * chunks / together
+    passing = pick(stalls > 0, passing, smaller(passing, _ALWAYS))
     group = larger(requests * ranks, 1.0)
     own = passing * apart
     seen = ranks if random else ranks * (1 - 1 / group)
-    loose = 1.0 if slots is None else _loose(passing, ranks, variation * gaps / cycle, slots)
-    mixed = own + larger(_any(passing, seen) - own, 0.0) * loose * (1 - gathered)
+    part = smaller(passing, _ALWAYS)
+    loose = 1.0 if slots is None else _loose(part, ranks, variation * gaps / cycle, slots)
+    mixed = own + larger(_any(part, seen) - own, 0.0) * loose * (1 - gathered) * (1 - stalls)
     busy = pick(mixed > 0, smaller(ranks * share(passing, larger(mixed, passing)), ranks), 1.0)
     # Of several ranks in a step the one with the longest chunk counts.
     longest = input / chunks + (input / full - input / chunks) * (1 - 1 / larger(busy, 1.0))
     return Cadence(
-        gaps=gaps, chunks=chunks, wait=cycle - gaps - chunks, cycle=cycle,
+        gaps=gaps, chunks=chunks, wait=waits, cycle=cycle,
         chunk=longest, work=work, together=together, most=most, arrivals=rate * apart, passing=passing, mixed=mixed,
-        busy=busy, decoding=gaps / cycle,
+        busy=busy, decoding=gaps / cycle, stalls=stalls,
     )  # fmt: skip
 
 
@@ -255,11 +291,11 @@ def queue(
         meanwhile: share of the time in which other ranks in lock-step pass prompts: one that finds its own rank free waits for their step.
     """
     cost = larger(mixed - decode, 0.0)
-    prompt = c.chunks * cost / c.together
+    prompt = c.chunks * c.held_up(decode, mixed) / c.together
     # Where others wait, no chunk is left half empty.
-    each = prompt + c.work * decode
+    each = prompt + c.work * decode * (1 - c.stalls)
     load = rate * each
-    fixed = larger(cost - grows * c.together, 0.0)
+    fixed = larger(cost - grows * c.together, -c.stalls * decode)
     several = smaller(c.most - 1, 1.0)
     able = rate * pick(c.most > 1, (decode + fixed) / c.most + grows, each) < 1
     able = able & ((load < 1) | (several >= 1))
@@ -268,7 +304,7 @@ def queue(
     spare = smaller(whole_steps(c.work, variation) - c.work, c.work)
     alone = alone + smaller(load, 1.0) * spare * prompt / c.work
     alone = alone + left * meanwhile * cost / 2
-    if not some(several > 0):
+    if not anywhere(several > 0):
         return pick(able, alone, np.nan)
     shared = _batched(
         c, rate, decode, grows, fixed=fixed, coming=coming, busy=busy, left=larger(1 - rate * grows, _SHORT)
@@ -305,7 +341,7 @@ def _batched(
     squared = mean * mean + coming * spread / (1 - follow * follow)
     shared = squared / (2 * mean) * (1 + 2 * load)
     idle = np.exp(-rate * c.gaps * decode)
-    if not some(idle > _RARE):
+    if not anywhere(idle > _RARE):
         return cast("Num", busy * shared)
     start = decode + fixed
     k: Num = 1.0
@@ -326,7 +362,8 @@ _FEW_ROUNDS: Final = 6
 def pace(
     question: Serve, engine: Engine, c: Cadence, decode: Seconds, mixed: Seconds,
     *, requests: Count, ranks: Count = 1.0, lanes: Count = 1.0, lag: Count = 0.0, variation: Ratio | None = None,
-    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Later[Passes] | None = None,
+    packed: Seconds | None = None, more: Seconds = 0.0, grows: Seconds | None = None, passes: Lazy[Passes] | None = None,
+    fixed: Seconds | None = None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request whose steps take ``decode``, or ``mixed`` where they pass prompts.
 
@@ -344,6 +381,7 @@ def pace(
         more: what is left of a decode step when a request comes, beyond half of it, as ``lag`` counts.
         grows: time that one more prompt adds to a step, of what comes at random; by default as much as each.
         passes: prompts by themselves; by default their times grow as their lengths do.
+        fixed: time of a step that passes prompts, of any number of them; by default that of a decode step.
     """
     varied = question.variation if variation is None else variation
     if question.rate is not None:
@@ -360,12 +398,13 @@ def pace(
             passes=passes,
         )
     slots = question.requests_per_slot
-    steps = first_token(c, decode, mixed)
-    cost = larger(mixed - decode, 0.0)
+    beside = (1 - c.stalls) * decode
+    steps = first_token(c, decode if fixed is None else fixed, mixed)
+    cost = c.held_up(decode, mixed)
     prompt = c.chunks * cost / c.together
-    ahead = share(steps * mixed - decode, prompt)
+    ahead = share(steps * mixed - beside, prompt)
     shared = smaller(c.most, larger(requests, 1.0))
-    each = prompt if packed is None else pick(c.most > 1, larger(packed - decode, 0.0) / shared, prompt)
+    each = prompt if packed is None else pick(c.most > 1, larger(packed - beside, 0.0) / shared, prompt)
     full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
     begun = larger(full - larger(ahead, 1.0), 0.0)
     ramp: Num = 0.0 if slots is None else begun / slots
@@ -380,33 +419,34 @@ def pace(
     first = steps * mixed + late
     weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
-    lone = c.chunks * (decode + cost / c.together)
+    lone = c.chunks * (beside + cost / c.together)
     # Of those that decode as many come back as an engine passes: what varies is how far lengths draw them apart.
     least = requests * c.decoding * drawn_apart(question.variation, varied)
-    crossed = share(c.mixed * mixed, (1 - c.mixed) * decode + c.mixed * mixed)
+    crossed, least_left = c.met(decode, mixed, engine.front)
     own = smaller(share(c.passing * larger(requests - 1, 0.0), larger(requests, 1.0) * c.mixed), 1.0)
     waits = Waits(
         front=0.0, mean=steps * mixed, passes=_by_themselves(lone, varied) if passes is None else passes,
         begins=larger(2 * more, 0.0), step=decode + smaller(2 * more, 0.0), lasts=mixed, met=(lag > 0) * 1.0,
-        often=crossed * (1 - own / c.most),
+        often=crossed * (1 - own / c.most), left=least_left,
         least=least, loose=np.sqrt(c.decoding), group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
+        apart=smaller(larger(requests - shared, 0.0) / 2, begun) * each,
     )  # fmt: skip
-    return Pace(steps, late, disturbed, first, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
+    return Pace(steps, late, disturbed, first, c.gaps * decode + disturbed * (mixed - beside), waits)
 
 
 def _coming(
     question: Serve, c: Cadence, decode: Seconds, mixed: Seconds, *, requests: Count, ranks: Count, lanes: Count,
-    variation: Ratio, grows: Seconds | None, passes: Later[Passes] | None,
+    variation: Ratio, grows: Seconds | None, passes: Lazy[Passes] | None,
 ) -> Pace:  # fmt: skip
     """Return the times of a request that comes at random.
 
     A rank passes prompts for a share of the time; of the steps it is less, since those last longer.
     """
     rate = cast("Num", question.rate) / lanes
-    cost = larger(mixed - decode, 0.0)
+    cost, beside = c.held_up(decode, mixed), (1 - c.stalls) * decode
     usual = cost / c.together
     more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
-    lone = c.chunks * (decode + larger(cost - more * (c.together - 1), 0.0))
+    lone = c.chunks * (beside + larger(cost - more * (c.together - 1), 0.0))
     busy = -np.expm1(-requests)
     load = smaller(rate * c.chunks / c.together * mixed, _ALWAYS)
     meanwhile = _any(load, ranks - 1)
@@ -422,18 +462,21 @@ def _coming(
     # An answer may end before they have passed: at first prompts pass in as many steps as they find an engine busy.
     lasts = share(behind, larger(load - taken, _SHORT))
     behind = behind * -np.expm1(-share(c.gaps, lasts))
-    disturbed = smaller(steps + behind, c.gaps)
+    # Where prompts stall decode, all of these pass before its first step, and those that come meanwhile.
+    stalling = rate * larger(lone + wait - decode, 0.0) * c.chunks / c.together / larger(1 - load, _SHORT)
+    behind = pick(c.stalls > 0, stalling, behind)
+    disturbed = pick(c.stalls > 0, steps + behind, smaller(steps + behind, c.gaps))
     waits = Waits(
         front=0.0, mean=lone + wait, passes=_by_themselves(lone, variation) if passes is None else passes, step=decode, lasts=mixed,
         met=busy, often=larger((1 - 1 / c.most) * load, (1 - load) * meanwhile),
         regular=(1 / lanes + variation * variation) / (1 + variation * variation),
     )  # fmt: skip
-    return Pace(lone / mixed, wait, disturbed, lone + wait, (c.gaps - disturbed) * decode + disturbed * mixed, waits)
+    return Pace(lone / mixed, wait, disturbed, lone + wait, c.gaps * decode + disturbed * (mixed - beside), waits)
 
 
-def _by_themselves(lone: Seconds, variation: Ratio) -> Later[Passes]:
+def _by_themselves(lone: Seconds, variation: Ratio) -> Lazy[Passes]:
     """Return prompts whose times grow as their lengths do, with this mean."""
-    return Later(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
+    return Lazy(lambda: Passes(lengths(lone, variation), lengths(lone, variation)))
 
 
 def drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
@@ -449,7 +492,7 @@ def drawn_apart(answers: Ratio, prompts: Ratio) -> Ratio:
 def _disturbed(c: Cadence, rate: PerSecond, decode: Seconds, mixed: Seconds, ranks: Count) -> Count:
     """Return in how many of its decode steps prompts pass that come at random, ``rate`` a second on each rank."""
     taken = _any(smaller(rate * c.chunks / c.together * mixed, _ALWAYS), ranks)
-    return c.gaps * share(taken * decode, taken * decode + (1 - taken) * mixed)
+    return c.gaps * share(taken * decode, (1 - c.stalls) * taken * decode + (1 - taken) * mixed)
 
 
 def saturation(
@@ -469,7 +512,7 @@ def saturation(
         ranks: attention ranks in lock-step; ``lanes``: those of all replicas.
         grows: time that one more prompt adds to a step; by default as much as each.
     """
-    cost = larger(mixed - decode, 0.0)
+    cost = c.held_up(decode, mixed)
     usual = cost / c.together
     more = usual if grows is None else usual + smaller(c.most - 1, 1.0) * (smaller(grows, usual) - usual)
     each = c.chunks * pick(c.most > 1, (mixed - more * c.together) / c.most + more, mixed)
@@ -478,7 +521,10 @@ def saturation(
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         disturbed = _disturbed(c, middle / lanes, decode, mixed, ranks)
-        enough = middle * (c.chunks * (decode + cost / c.together) + c.gaps * decode + disturbed * cost) >= places
+        enough = (
+            middle * (c.chunks * ((1 - c.stalls) * decode + cost / c.together) + c.gaps * decode + disturbed * cost)
+            >= places
+        )
         low, high = pick(enough, low, middle), pick(enough, middle, high)
     return low
 

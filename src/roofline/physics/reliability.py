@@ -29,10 +29,10 @@ _MOST: Final = 1e200
 """Seconds that no run lasts: endless intervals are cut to it, so that products of them stay numbers."""
 
 
-def together(mtbf: Seconds, chips: Count) -> Seconds:
+def fleet_mtbf(mtbf: Seconds, chips: Count) -> Seconds:
     """Return the mean time between failures of any of ``chips`` chips that fail one by one: ``mtbf / chips``.
 
-    >>> together(48000.0, 16.0)
+    >>> fleet_mtbf(48000.0, 16.0)
     3000.0
     """
     return mtbf / chips

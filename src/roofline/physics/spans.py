@@ -17,7 +17,7 @@ RESOURCES: Final = ("compute", "memory", "network", "latency")
 """What can bound a piece of work. ``latency`` is time in which no resource is busy: launches, protocol, hops."""
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Span:
     """A time, what it is spent on, and its parts.
 

@@ -42,10 +42,10 @@ def slowdown(chips: Count) -> Ratio:
     return GROWTH * (np.sqrt(hosts) - 1)
 
 
-def late(chips: Count, q: Ratio) -> Ratio:
+def slowdown_at(chips: Count, q: Ratio) -> Ratio:
     r"""Return the same at a quantile of the steps: the mean times :math:`1 / \sqrt{\pi \ln(1/q)}`.
 
-    >>> round(float(late(512.0, 0.99)), 4)
+    >>> round(float(slowdown_at(512.0, 0.99)), 4)
     0.1379
     """
     return slowdown(chips) / np.sqrt(np.pi * np.log(1 / q))

@@ -44,8 +44,8 @@ def ranks_of(system: System, chips: int | None) -> int:
     count = float(system.chips) if chips is None else one("chips", chips)
     refuse("chips", count, 1, whole=True)
     ranks = int(count) * system.ranks_per_chip
-    if ranks > system.reach:
-        most = int(system.reach) // system.ranks_per_chip
+    if np.all(ranks > system.reach):  # of many sizes of a system, those that join too few are masked
+        most = int(np.max(system.reach)) // system.ranks_per_chip
         raise QuestionError(fault("chips", int(count), f"{system.name} joins {most} at most", catalog.larger(system)))
     return ranks
 
@@ -83,7 +83,7 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
     Raises:
         QuestionError: none can; the message says why.
     """
-    laws = serving_rules(model, system, candidates)
+    laws = serving_rules(model, _widest(system), candidates)
     shape = np.shape(candidates.tp)
     masks = [np.broadcast_to(rule.ok, shape) for rule in laws]
     ok = np.logical_and.reduce(masks)
@@ -98,6 +98,13 @@ def possible(model: Model, system: System, candidates: Layout, given: Mapping[st
         words = f"{asked}{holding(given or {}) if asked == 'layout' else ''}"
         raise QuestionError(f"{words}: {worst.reason}{'; ' if remedy else ''}{remedy}")
     return candidates.select(ok)
+
+
+def _widest(system: System) -> System:
+    """Return a system whose tiers are each as large as the largest of its sizes, where a study tries many."""
+    if np.ndim(system.reach) == 0:
+        return system
+    return attrs.evolve(system, tiers=tuple(attrs.evolve(tier, size=float(np.max(tier.size))) for tier in system.tiers))
 
 
 def holding(given: Mapping[str, Num]) -> str:

@@ -17,6 +17,7 @@ from roofline.core.errors import QuestionError, fault, unknown
 from roofline.core.fields import number, refuse
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact
+from roofline.core.quantities import spaced
 from roofline.core.signatures import typed, typed_methods
 from roofline.core.units import (
     BYTE,
@@ -442,7 +443,7 @@ def _bytes(size: float | str | ArrayLike) -> Num:
     plain = size.strip()
     if re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", plain):
         return number(float(plain), "size")
-    return parse(re.sub(r"(?<=[0-9.])(?=[A-Za-z])", " ", plain, count=1), BYTE, "size")
+    return parse(spaced(plain), BYTE, "size")
 
 
 def _kind(kind: str) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
-from roofline.core.remember import Later
+from roofline.core.fields import without_none
+from roofline.core.remember import Lazy
 from roofline.core.signatures import typed
 from roofline.core.text import counted
 from roofline.core.units import Num
@@ -74,7 +74,7 @@ def service(model: Model, words: Mapping[str, Num | None]) -> Serve:
             raise QuestionError(f"{word}: here it is {PEERS[word]}")
         if word not in known:
             raise QuestionError(fault("keyword", word, "is no keyword of a service", f"known: {', '.join(known)}"))
-    own: Any = given(**words)
+    own: Any = without_none(**words)
     return Serve(_drafting(model, own.get("draft_tokens")), **own)
 
 
@@ -197,7 +197,7 @@ def estimate(
     limits = limits_of(**part(words, LimitWords))
     question = asked_question(what, rest(words, EngineWords, DegreeWords, CapWords, LimitWords))
     rack, profile, notes = setting(system, **part(words, EngineWords))
-    degrees: dict[str, Num] = given(**part(words, DegreeWords))
+    degrees: dict[str, Num] = without_none(**part(words, DegreeWords))
     free = layout is None and not degrees
     free_chunk = isinstance(question, Serve) and question.chunk is None
     if layout is not None:
@@ -209,7 +209,7 @@ def estimate(
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
         notes.append(note)
     est = answer(question, rack, layout, profile)
-    doubts = Later(partial(left_open, question.model, rack, profile, words))
+    doubts = Lazy(partial(left_open, question.model, rack, profile, words))
     est = attrs.evolve(est, open=doubts, limits=limits)
     if free:
         est = attrs.evolve(est, candidates=_candidates(chips, free_chunk=free_chunk))

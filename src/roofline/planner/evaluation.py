@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import DETAILED, blocks, sizes, take
 from roofline.core.errors import QuestionError, fault
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import decode, prefill
+from roofline.inference.passes import decode, decode_step, prefill
 from roofline.inference.service import serve
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import Footprint
 from roofline.operators.training_memory import States
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
-from roofline.training.step import passes, played
+from roofline.training.step import on_pipeline, passes
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep
+from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainStep, tokens_per_step
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
@@ -33,6 +33,8 @@ TABLE: Final = 65536
 """Points of a table that is priced at once, most of whose numbers are of its rows or columns alone."""
 _ALIKE: Final = 0.8
 """Part of the loads of the first layout of a table that the others have at least."""
+_FILLED_UP: Final = 1 / 32
+"""Part of the cells of a table that may be filled up for layouts with fewer loads: that costs less than one more table does."""
 _KEPT: Final = (
     "ttft",
     "tpot",
@@ -61,7 +63,7 @@ def _evaluate(question: Question, system: System, layout: Layout, calibration: C
 def one_block(question: Question | TrainStep, system: System, layout: Layout, calibration: Calibration) -> Any:
     """Return the answer at every point of the arrays in its arguments, at once and in full: few enough of them for the caches."""
     if isinstance(question, TrainStep):
-        return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+        return on_pipeline(question, system, layout, calibration, work=passes(question, system, layout, calibration))
     return _evaluate(question, system, layout, calibration)
 
 
@@ -96,7 +98,7 @@ def steps(
     def price(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> list[Training]:
         work = passes(question, system, layout, calibration)
         laid = (attrs.evolve(layout, schedule=schedule) for schedule in schedules)
-        return [played(question, system, each, calibration, work=work) for each in laid]
+        return [on_pipeline(question, system, each, calibration, work=work) for each in laid]
 
     found = _everywhere((question, system, layout, calibration), price, _KEPT_OF_STEPS, States)
     return [
@@ -140,7 +142,7 @@ def _everywhere(
             asked,
             kept,
             memory(**{name: each.numbers[name] for name in stored}),
-            Later(partial(_demanded, asked, price, i)),
+            Lazy(partial(_demanded, asked, price, i)),
         )
         for i, each in enumerate(found)
     ]
@@ -209,7 +211,7 @@ def listed(
             progress(done, points)
     assert out is not None  # noqa: S101, there are points
     memory = Footprint(**{name: out.numbers[name] for name in stored})
-    demand = Later(partial(_demanded, asked, lambda *each: (_evaluate(*each),), 0))
+    demand = Lazy(partial(_demanded, asked, lambda *each: (_evaluate(*each),), 0))
     return cast("Estimate", out.answer(asked, _KEPT, memory, demand))
 
 
@@ -230,8 +232,8 @@ def stepping(
     """
     out = np.empty(which.size)
     for some, place, ours in _tables(which, TABLE):
-        part = _evaluate(attrs.evolve(question, batch=batch[place]), system, layouts.select(some), calibration)
-        out[place[ours]] = np.broadcast_to(cast("NDArray[np.float64]", part.tpot), place.shape)[ours]
+        span = decode_step(attrs.evolve(question, batch=batch[place]), system, layouts.select(some), calibration)
+        out[place[ours]] = np.broadcast_to(span.time / tokens_per_step(question), place.shape)[ours]
     return out
 
 
@@ -242,7 +244,7 @@ def _tables(
 
     Yields:
         The layouts; for each cell its place in the list; and whether it is a load of its own. The columns of a table are of layouts with
-        nearly as many loads, and shorter ones repeat their last.
+        nearly as many loads, or of so few that it does not matter, and shorter ones repeat their last.
     """
     found, first, counts = np.unique(which, return_index=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")
@@ -250,7 +252,8 @@ def _tables(
     while at < len(order):
         longest = int(counts[order[at]])
         alike = order[at : at + max(most // longest, 1)]
-        alike = alike[counts[alike] >= _ALIKE * longest]
+        filled_up = np.cumsum(longest - counts[alike])
+        alike = alike[(counts[alike] >= _ALIKE * longest) | (filled_up <= _FILLED_UP * most)]
         rows = np.arange(longest)[:, None]
         yield found[alike], first[alike] + np.minimum(rows, counts[alike] - 1), rows < counts[alike]
         at += len(alike)
@@ -285,7 +288,7 @@ class _Everywhere:
             self.rules[rule.key] = attrs.evolve(whole, limit=np.maximum(np.max(whole.limit), np.max(rule.limit)))
 
     def answer(
-        self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any, demand: Later[NDArray[np.float64]]
+        self, asked: tuple[Any, ...], kept: tuple[str, ...], memory: Any, demand: Lazy[NDArray[np.float64]]
     ) -> Any:
         """Return the whole."""
         return self.kind(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask
 from roofline.operators.feasibility import Rule, sentence
-from roofline.planner.metrics import METRICS, held, measure
+from roofline.planner.metrics import METRICS, measure, shortfall
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -294,7 +294,7 @@ def _reasons(wanted: Wanted, est: Any) -> Iterable[Rule]:
         if value is None:
             yield Rule(f"{name}_known", np.False_, f"no {METRICS[name].said} is known")
             return
-        yield Rule(f"{name}_limit", value <= limit if METRICS[name].least else value >= limit, held(name, limit))
+        yield Rule(f"{name}_limit", value <= limit if METRICS[name].least else value >= limit, shortfall(name, limit))
     for name in wanted.metrics:
         value = measure(est, name)
         if value is None:

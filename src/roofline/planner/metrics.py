@@ -56,13 +56,13 @@ def _hall(est: Any) -> Num | None:
     return est.power("hall")  # type: ignore[no-any-return]
 
 
-def _rent(est: Any) -> Num | None:
+def _cost_per_hour(est: Any) -> Num | None:
     each = est.system.price_per_chip
     return None if each is None else each * est.chips
 
 
 def _per_dollar(est: Any) -> Num | None:
-    rent, rate = _rent(est), est.tokens_per_second
+    rent, rate = _cost_per_hour(est), est.tokens_per_second
     return None if rent is None or rate is None else rate / rent
 
 
@@ -91,7 +91,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "chips": Metric("chips", "chips", least=True),
     "power": Metric("power_w", "rated power", WATT, least=True, of=_power),
     "hall_power": Metric("hall_power_w", "power drawn by the building", WATT, least=True, of=_hall),
-    "rent": Metric("rent_usd_per_s", "cost per hour", DOLLAR_RATE, least=True, of=_rent),
+    "rent": Metric("rent_usd_per_s", "cost per hour", DOLLAR_RATE, least=True, of=_cost_per_hour),
     "joules_per_token": Metric("joules_per_token", "energy per token", JOULE, least=True),
     "dollars_per_million_tokens": Metric("dollars_per_million_tokens", "cost of a million tokens", DOLLAR, least=True),
     "dollars_per_trillion_tokens": Metric("dollars_per_trillion_tokens", "cost of a trillion tokens", DOLLAR, least=True),
@@ -164,10 +164,10 @@ _PLAIN: Final = (ONE, HERTZ, JOULE, DOLLAR)
 """Units in which text needs none: counts, rates per second, joules and dollars."""
 
 
-def held(name: str, limit: float) -> str:
+def shortfall(name: str, limit: float) -> str:
     """Return what a plan misses that breaks a limit.
 
-    >>> held("tpot", 0.05), held("tokens_per_second", 1000.0)
+    >>> shortfall("tpot", 0.05), shortfall("tokens_per_second", 1000.0)
     ('TPOT above 50 ms', 'tokens/s below 1,000')
     """
     known = metric(name)

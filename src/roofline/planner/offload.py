@@ -25,7 +25,7 @@ from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
 from roofline.hardware.hardware import REACHED
 from roofline.operators.memory import kv_cache
-from roofline.operators.serving_memory import drafting
+from roofline.operators.serving_memory import uses_own_drafts
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.evaluation import answer
 from roofline.planner.pools import exposed
@@ -194,7 +194,7 @@ def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | 
         raise QuestionError(
             f"kv_offload: no link from {system.name} to its hosts is known; give bandwidth, or [system.host] in its file"
         )
-    model, drafts = q.model, drafting(q.model, q.draft_tokens)
+    model, drafts = q.model, uses_own_drafts(q.model, q.draft_tokens)
     lanes = layout.dp * layout.replicas
     size = kv_cache(model, layout, q.cached, drafting=drafts)
     fetch = size / (link / system.ranks_per_chip * REACHED)

@@ -16,7 +16,7 @@ from roofline.core.units import BYTE, SECOND, Num, Unit, show
 from roofline.core.values import Record
 from roofline.planner.metrics import METRICS, measure, quantity
 from roofline.results.estimate import Estimate
-from roofline.results.labels import SURE, fitting
+from roofline.results.labels import SURE, fit_in_words
 from roofline.results.limits import TIMES, Limit
 from roofline.results.records import layout_fields, plain
 from roofline.results.training import Training
@@ -93,7 +93,7 @@ def missed(kind: str, est: Estimate, percentiles: Sequence[Limit] = ()) -> str:
     """Return by what a plan misses that is rejected for a reason of this kind, which may name limits at percentiles."""
     if kind == "memory":
         chance = float(est.fits_probability)
-        likely = f", {fitting(chance)}" if chance > 1 - SURE else ""
+        likely = f", {fit_in_words(chance)}" if chance > 1 - SURE else ""
         return (
             f"needs {show(float(est.memory.total), BYTE, 3)} of {show(float(est.capacity), BYTE, 3)} per chip{likely}"
         )
@@ -194,7 +194,7 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
         *("-" if each[name] is None else show(each[name], SECOND, 3) for name in ("tpot_s", "ttft_s")),
         *("-" if each[name] is None else figure(each[name], 3) for name in COSTS),
         figure(each["concurrency"], 3),
-        ", ".join(part for part in (f"{layout.short()}{chunk}", fitting(each["fits_probability"])) if part),
+        ", ".join(part for part in (f"{layout.short()}{chunk}", fit_in_words(each["fits_probability"])) if part),
     ]
 
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from roofline.core.arrays import Mask, floor, larger
 from roofline.core.errors import QuestionError, fault
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Num, Ratio, Watts
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import filled
+from roofline.inference.passes import decode_capacity
 from roofline.models.architecture import Model
 from roofline.operators.feasibility import serving_rules
 from roofline.physics.energy import total
@@ -37,7 +37,7 @@ from roofline.planner.evaluation import TABLE, answer, stepping
 from roofline.planner.pools import exposed, transfer
 from roofline.results.energy import parts as power_parts
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Serve, yielded
+from roofline.workload.questions import Decode, Prefill, Serve, tokens_per_step
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -163,7 +163,7 @@ class Pairs:
         lanes, rate, tpot, decoding = self._lanes(place), self.rate[place], self.tpot[place], y * self.made.batch[j]
         sent = transfer(q, system, system, prompts=attrs.evolve(reading, replicas=x), layout=answering, profile=profile)
         seen = exposed(sent, lanes.alone, q.model.depth) + profile.engine.front
-        spent, step = (q.output - 1) * tpot, tpot * yielded(q)
+        spent, step = (q.output - 1) * tpot, tpot * tokens_per_step(q)
         ttft: Any = lanes.alone + seen
         for _ in range(_ROUNDS):
             # Nobody waits for itself: the others come a little less often than all.
@@ -297,7 +297,7 @@ class Reading:
     alone: Floats
     full: Floats
     most: Floats
-    demand: Later[Floats]
+    demand: Lazy[Floats]
     misfits: int
     beaten: int
 
@@ -316,7 +316,7 @@ class Decoding:
     batch: Floats
     tpot: Floats
     rate: Floats
-    demand: Later[Floats]
+    demand: Lazy[Floats]
     misfits: int
     beaten: int
 
@@ -333,7 +333,7 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
     best = _best(np.asarray(own.ranks), most / full, first)
     own = own.select(best)
     return Reading(
-        own, np.asarray(own.ranks), first[best], full[best], most[best], Later(partial(_demand, lone, system, own, profile)),
+        own, np.asarray(own.ranks), first[best], full[best], most[best], Lazy(partial(_demand, lone, system, own, profile)),
         np.size(units.tp) - len(fits), len(fits) - len(best),
     )  # fmt: skip
 
@@ -341,7 +341,7 @@ def _reading(q: Serve, system: System, units: Layout, profile: Calibration) -> R
 def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> Decoding:
     tokens = q.input + q.output * larger(profile.engine.reserve, 0.5)
     one = Decode(q.model, units.dp, tokens, q.draft_tokens, q.accept_length, q.imbalance, served=1.0)
-    places = np.broadcast_to(filled(one, system, units, profile)[-1], np.shape(units.tp))
+    places = np.broadcast_to(decode_capacity(one, system, units, profile)[-1], np.shape(units.tp))
     able = _places(places >= 1, units)
     able_units = units.select(able)
     which, batch = loads(able_units, places[able])
@@ -352,7 +352,7 @@ def _decoding(q: Serve, system: System, units: Layout, profile: Calibration) -> 
     own = able_units.select(which[best])
     asked = attrs.evolve(asked, batch=batch[best])
     return Decoding(
-        own, ranks[best], batch[best], tpot[best], rate[best], Later(partial(_demand, asked, system, own, profile)),
+        own, ranks[best], batch[best], tpot[best], rate[best], Lazy(partial(_demand, asked, system, own, profile)),
         np.size(units.tp) - len(able), len(which) - len(best),
     )  # fmt: skip
 

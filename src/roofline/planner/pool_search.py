@@ -297,7 +297,7 @@ class Splits(Selection[Pools]):
                 f"{est.layout.select(i).short()} on {chips:g}"
                 for i, chips in enumerate(np.broadcast_to(est.chips, x.shape))
             ]
-            for est in (front.prompts, front.answers)
+            for est in (front.prefill, front.decode)
         ]
         curve: Curve = plots().Curve(
             f"{self.system.name}: disaggregated", title, x, y,
@@ -357,7 +357,7 @@ class Splits(Selection[Pools]):
             return [f"{head}: NONE", *why]
         each = float(best.tokens_per_second_per_chip)
         times = "" if not together else f", {figure(self._made(best) / together, 3)} times those of one pool"
-        chips = f"{float(best.prompts.chips):g} prefill chips and {float(best.answers.chips):g} decode chips"
+        chips = f"{float(best.prefill.chips):g} prefill chips and {float(best.decode.chips):g} decode chips"
         hall = self.within_power
         copies = [] if hall is None else [copies_in_words(hall, self.limits["hall_power"])]
         best_ = f"{chips}, {figure(float(best.in_flight), 3)} requests, {figure(each, 3)} tokens/s per chip{times}"
@@ -380,7 +380,7 @@ def _pool_records(front: Pools) -> list[dict[str, Any]]:
     values = {name: np.broadcast_to(np.asarray(value), count) for name, value in numbers.items()}
     sure = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s_per_chip": "tokens_per_second_per_chip"}
     ends = {name: front.interval(quantity) for name, quantity in sure.items()}
-    named = {"prefill": front.prompts, "decode": front.answers}
+    named = {"prefill": front.prefill, "decode": front.decode}
     out = []
     for i in range(count[0]):
         each = {

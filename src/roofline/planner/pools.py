@@ -22,11 +22,11 @@ from roofline.core.signatures import typed
 from roofline.core.units import Count, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
-from roofline.inference.passes import filled
+from roofline.inference.passes import decode_capacity, decode_step
 from roofline.operators.feasibility import Rule
 from roofline.operators.memory import kv_cache
 from roofline.operators.operations import Message
-from roofline.operators.serving_memory import as_served, drafting
+from roofline.operators.serving_memory import as_served, uses_own_drafts
 from roofline.physics.collectives import price
 from roofline.physics.pool_queueing import Lanes, Round
 from roofline.planner.estimate import asked_of_service, estimate
@@ -45,7 +45,7 @@ from roofline.planner.words import (
 )
 from roofline.results.pools import Pools
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Serve, yielded
+from roofline.workload.questions import Decode, Prefill, Serve, tokens_per_step
 
 _ROUNDS: Final = 8
 
@@ -70,7 +70,7 @@ def transfer(
     Args:
         profile: whose links carry it; those of the ideal level start at once.
     """
-    drafts, sent = drafting(question.model, question.draft_tokens), question.input
+    drafts, sent = uses_own_drafts(question.model, question.draft_tokens), question.input
     times: list[Num] = []
     for system, own in ((reading, prompts), (decoding, layout)):
         # Two ranks that are neighbours only where both pools are met.
@@ -144,11 +144,12 @@ def pools(
     # As much cache is kept free for the rest of an answer as on chips that do both.
     tokens = larger(q.input + q.output * larger(driver.reserve, 0.5), 1.0)
     rack, profile, _ = setting(decodes, **machine)
-    most = larger(filled(attrs.evolve(asked, context=tokens), rack, layout, profile)[-1], 1.0)
+    most = larger(decode_capacity(attrs.evolve(asked, context=tokens), rack, layout, profile)[-1], 1.0)
 
     def decoded(batch: Count) -> Seconds:
         """Return the time per token with so many requests that decode."""
-        return cast("Num", answer(attrs.evolve(asked, batch=larger(batch, _FEWEST)), rack, layout, profile).tpot)
+        one = attrs.evolve(asked, batch=larger(batch, _FEWEST))
+        return decode_step(one, rack, layout, profile).time / tokens_per_step(one)
 
     decoding: Num = usual if q.rate is None else q.rate * gaps * first
     for _ in range(_ROUNDS):
@@ -157,7 +158,7 @@ def pools(
         going = Round(
             lane,
             seen + driver.front,
-            tpot * yielded(q),
+            tpot * tokens_per_step(q),
             spent,
             most,
             q.concurrency,
@@ -186,7 +187,7 @@ def pools(
                 "more requests come than the pools can answer",
             ),
         )
-    turn = going.turn()
+    turn = steady if q.rate is None and q.requests_per_slot is None else going.turn()
     answered = smaller(turn.answered, smaller(lane.most_per_second, able)) if q.rate is not None else turn.answered
     return Pools(
         q, alone, step, going, turn.ttft, pick(gaps > 0, tpot, np.nan), turn.wait, sent, seen, turn.flight, decoding,
@@ -216,8 +217,8 @@ def filling(split: Pools, chips: int, part: Ratio = 1.0) -> Pools:
     """
     copies = chips // int(split.chips)
     first, last = (
-        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prompts, split.answers)
+        attrs.evolve(est.layout, replicas=est.layout.replicas * copies) for est in (split.prefill, split.decode)
     )
     asked = attrs.evolve(split.question, concurrency=split.in_flight * copies * part)
-    system = split.answers.system
-    return pools(asked, system, last, first, level=split.answers.calibration)
+    system = split.decode.system
+    return pools(asked, system, last, first, level=split.decode.calibration)

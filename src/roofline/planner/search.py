@@ -11,8 +11,8 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import sizes
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import given
-from roofline.core.remember import Later
+from roofline.core.fields import without_none
+from roofline.core.remember import Lazy
 from roofline.core.signatures import typed
 from roofline.core.units import WATT, Num, show
 from roofline.hardware.hardware import System
@@ -30,7 +30,7 @@ from roofline.planner.pool_search import Splits
 from roofline.planner.service_search import OBJECTIVES, Search
 from roofline.planner.settings import setting
 from roofline.planner.survey import survey
-from roofline.planner.train import accumulated, asked, degrees_of, splits_under, trained_on
+from roofline.planner.train import accumulated, degrees_of, splits_under, step_of_words, trained_on
 from roofline.planner.training_search import TrainingSearch
 from roofline.planner.words import (
     DegreeWords,
@@ -46,7 +46,7 @@ from roofline.planner.words import (
     part,
     rest,
 )
-from roofline.results.energy import waiting
+from roofline.results.energy import idle_power
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 
@@ -103,7 +103,7 @@ def search(
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     question = service(catalog.model(model, **part(words, FormatWords)), rest(words, ServedWords))
-    load = given(concurrency=words.get("concurrency"), rate=words.get("rate"))
+    load = without_none(concurrency=words.get("concurrency"), rate=words.get("rate"))
     rack, profile, notes = setting(system, **part(words, EngineWords))
     if sizes(question, rack, profile):
         raise QuestionError(fault("words", sizes(question, rack, profile), "a search is of one service on one machine"))
@@ -111,10 +111,10 @@ def search(
         raise QuestionError(
             fault(next(iter(load)), next(iter(load.values())), "two pools are tried under every load", "leave it out")
         )
-    degrees: dict[str, Num] = given(**part(words, DegreeWords))
+    degrees: dict[str, Num] = without_none(**part(words, DegreeWords))
     every = worth_trying(question.model, rack, chips, degrees)
     layouts = possible(question.model, rack, every, degrees)
-    doubts = Later(partial(left_open, question.model, rack, profile, words))
+    doubts = Lazy(partial(left_open, question.model, rack, profile, words))
     plans = survey(question, rack, profile, layouts, every=not load, progress=progress, open=doubts)
     if objective in COSTS.values() and getattr(plans.at(0, 0), objective) is None:
         rule = f"of {rack.name} no such figure is known"
@@ -177,7 +177,7 @@ def search_training(
     ... )
     (True, True)
     """
-    question, chosen = asked(what, words)
+    question, chosen = step_of_words(what, words)
     rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
     question = accumulated(question, profile, given="gradient_bytes" in words or isinstance(what, TrainStep))
     if sizes(question, rack, profile):
@@ -202,7 +202,7 @@ def _within(system: System, most: float, batch: float) -> list[int]:
     Raises:
         QuestionError: no power of the system is known.
     """
-    each = waiting(system, "hall")
+    each = idle_power(system, "hall")
     if each is None:
         rule = f"no rated power of {system.name} is known"
         raise QuestionError(fault("hall_power", show(most, WATT, 3), rule, "give power"))

@@ -30,7 +30,7 @@ from roofline.planner.plans import (
 )
 from roofline.results.answer import Answer, LayoutAnswer
 from roofline.results.estimate import Estimate
-from roofline.results.labels import fitting
+from roofline.results.labels import fit_in_words
 from roofline.results.limits import TIMES
 from roofline.results.notebook import Displayed
 from roofline.results.training import Training
@@ -300,7 +300,7 @@ def missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]
 
 def surely(est: Estimate | Training) -> str:
     """Return how surely a plan fits, where that is not sure, behind a comma."""
-    chance = fitting(float(est.fits_probability))
+    chance = fit_in_words(float(est.fits_probability))
     return f", {chance}" if chance else ""
 
 

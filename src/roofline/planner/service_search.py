@@ -441,13 +441,14 @@ class Search(LayoutSelection[Estimate]):
         none = "" if self._count else f" (none {self._missing[0]})"
         name = f"{self.plans.system.name}: {float(np.max(self.plans.chips)):,.0f} chips, {q.model.dtype}{none}"
         limit = self.limits.get("ttft")
-        title = f"{q.model.name} on {machine(self.plans.system)}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
+        title = machine(self.plans.system)
         if at.size:
             here = self._edge[at[0]]
-            title = f"best: {figure(float(y[here]))} tokens/s per chip at {figure(float(x[here]))} per user\n{title}"
+            title += f": best {figure(float(y[here]))} tokens/s per chip at {figure(float(x[here]))} per user"
+        title += f"\n{q.model.name}, {figure(float(q.input))} tokens in and {figure(float(q.output))} out"
         curve: Curve = plots().Curve(
             label or name,
-            title + (f"\nTTFT <= {show(limit, SECOND, 3)}" if limit else ""),
+            title + (f", TTFT <= {show(limit, SECOND, 3)}" if limit else ""),
             x[self._edge], y[self._edge],
             None if pair is None else (pair[0] / y[self._edge], pair[1] / y[self._edge]),
             tuple(layout.short() for layout in layouts(self.frontier)),

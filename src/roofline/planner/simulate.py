@@ -13,7 +13,7 @@ from attrs import frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.core.signatures import typed
 from roofline.core.units import MICRO, Count, Num
 from roofline.hardware.constants import Calibration
@@ -26,7 +26,7 @@ from roofline.inference.simulation import Lane, Record, Service, run
 from roofline.inference.step_times import StepTimes
 from roofline.inference.traces import Trace
 from roofline.models.architecture import Model
-from roofline.operators.serving_memory import drafting, fill
+from roofline.operators.serving_memory import fill_memory, uses_own_drafts
 from roofline.planner.autoscaling import fixed, recorded, ruled
 from roofline.planner.estimate import PEERS, asked_question, estimate, renamed
 from roofline.planner.evaluation import Progress
@@ -58,7 +58,7 @@ from roofline.results.estimate import Estimate
 from roofline.results.limits import Limit
 from roofline.results.simulation import SERIES, Simulation, Times
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Decode, Prefill, Serve, yielded
+from roofline.workload.questions import Decode, Prefill, Serve, tokens_per_step
 
 _LONGEST: Final = 1 << 20
 _ALL_AT_ONCE: Final = 256
@@ -166,7 +166,7 @@ class _Asked:
     @property
     def degrees(self) -> dict[str, Num]:
         """Degrees of parallelism that layouts hold to."""
-        return given(**part(self.words, DegreeWords))
+        return without_none(**part(self.words, DegreeWords))
 
     def refuse(self, verb: str, *names: str) -> None:
         """Refuse words that have no meaning with another.
@@ -200,7 +200,8 @@ def _served(
     est = estimate(one.question, one.system, layout, **where_, **machine)
     layout, profile, rack = est.layout, est.calibration, est.system
     question, record = cast("Serve", est.question), Record()
-    policy = policy_of(profile.engine, **part(words, SchedulerWords))
+    drafts, ranks = float(question.draft_tokens) > 0, float(layout.dp)
+    policy = policy_of(profile.engine, drafting=drafts, ranks=ranks, **part(words, SchedulerWords))
     pool = partial(_lanes, question, policy=policy, record=record, hash_block=asked.hash_block)
     host = part(words, HostWords)
     lanes, error, reasons, remarks = pool(rack, layout, profile, host=HostWords() if apart else host)
@@ -301,8 +302,8 @@ def _asked(
     Raises:
         QuestionError: words of drawn requests with a trace, or a trace with a :class:`Serve`, which states its load.
     """
-    lengths = given(**part(words, DrawnWords))
-    how = given(**part(words, DraftWords))
+    lengths = without_none(**part(words, DrawnWords))
+    how = without_none(**part(words, DraftWords))
     if trace is not None:
         if isinstance(what, Serve):
             raise QuestionError(
@@ -315,13 +316,13 @@ def _asked(
     form: dict[str, Any] = {
         name: lengths.pop(name) for name in ("lengths", "burstiness", "swing", "seed") if name in lengths
     }
-    question = asked_question(what, renamed(lengths) | given(**load) | how | part(words, FormatWords))
+    question = asked_question(what, renamed(lengths) | without_none(**load) | how | part(words, FormatWords))
     if not isinstance(question, Serve):
         raise QuestionError(fault("model", type(question).__name__, "is no service", "give a Serve, or a model"))
     for word in ("burstiness", "swing"):
         if word in form and question.rate is None:
             raise QuestionError(fault(word, form[word], "is of requests that come at a rate", "give rate"))
-    how = given(**{name: getattr(question, name) for name in names(DraftWords)})
+    how = without_none(**{name: getattr(question, name) for name in names(DraftWords)})
     return question.model, drawn(question, requests, **form), how, ()
 
 
@@ -379,12 +380,12 @@ def cache_of(
     A sequence of n tokens takes ``seat + n``: its state of fixed size and its share of working memory, then what it grows by; of
     layers with windows the chord between a prompt and a whole request counts.
     """
-    q, drafts = question, drafting(question.model, question.draft_tokens)
+    q, drafts = question, uses_own_drafts(question.model, question.draft_tokens)
     short, whole = float(q.input), float(q.input + q.output)
     new = q.draft_tokens + 1
 
     def filled(tokens: float, sequences: float) -> tuple[Any, Num]:
-        memory, capacity, _ = fill(
+        memory, capacity, _ = fill_memory(
             q.model, system, layout, profile, sequences=layout.pp * sequences, tokens=tokens, passing=new, logits=new,
             prompt=chunk, drafting=drafts, drafts=q.draft_tokens,
         )  # fmt: skip
@@ -435,7 +436,7 @@ def _lanes(
     lanes = [
         Lane(
             first + i, times, policy, record, ranks=ranks, capacity=capacity, seat=seat, chunk=chunk,
-            yields=float(yielded(question)), drafts=float(question.draft_tokens), hash_block=hash_block,
+            yields=float(tokens_per_step(question)), drafts=float(question.draft_tokens), hash_block=hash_block,
             only_prompts=only_prompts, host=tier,
         )
         for i in range(count)

@@ -25,7 +25,7 @@ from attrs import define
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Num
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
@@ -103,7 +103,7 @@ class Survey:
     layouts: Layout
     which: Places
     requests: Floats | None
-    open: Later[tuple[Alternative, ...]]
+    open: Lazy[tuple[Alternative, ...]]
     progress: Progress | None = None
     _plans: Estimate | None = attrs.field(default=None, init=False)
     _known: _Known | None = attrs.field(default=None, init=False)
@@ -255,7 +255,7 @@ def survey(
     *,
     every: bool = True,
     progress: Progress | None = None,
-    open: Later[tuple[Alternative, ...]],
+    open: Lazy[tuple[Alternative, ...]],
 ) -> Survey:
     """Return the service under every chunk and under every layout with each of its loads.
 

@@ -11,7 +11,7 @@ import numpy as np
 from roofline import catalog
 from roofline.core.arrays import Mask, sizes
 from roofline.core.errors import QuestionError, fault, near, unknown
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.core.signatures import typed
 from roofline.core.text import counted
 from roofline.core.units import Num
@@ -40,7 +40,7 @@ from roofline.planner.words import (
     part,
     rest,
 )
-from roofline.results.labels import told
+from roofline.results.labels import layout_in_words
 from roofline.results.training import Training
 from roofline.workload.layout import SHARDINGS, Layout, one
 from roofline.workload.questions import TrainStep
@@ -77,17 +77,17 @@ def train(
     (True, 64.0, 2097152.0)
     """
     chips, power_cap = words.get("chips"), words.get("power_cap")
-    question, chosen = asked(what, rest(words, CapWords))
+    question, chosen = step_of_words(what, rest(words, CapWords))
     rack, profile, notes = trained_on(system, **part(words, FrameworkWords))
     question = accumulated(question, profile, given="gradient_bytes" in words or isinstance(what, TrainStep))
-    degrees, structure = degrees_of(words), given(**part(words, StructureWords))
+    degrees, structure = degrees_of(words), without_none(**part(words, StructureWords))
     if layout is not None:
-        beside = [*degrees, *structure, *given(chips=chips)]
+        beside = [*degrees, *structure, *without_none(chips=chips)]
         if beside:
             raise QuestionError(
                 fault("layout", str(layout), f"already says it all, but {', '.join(beside)} was given too")
             )
-        ordered(layout.schedule)
+        check_schedule(layout.schedule)
         est = step(question, rack, layout, profile)
     else:
         if sizes(question, rack, profile):
@@ -107,7 +107,7 @@ def train(
             return [(each.plans, each.whole) for each in under(question, rack, profile, others)]
 
         est, fitting, placed = best(under(question, rack, profile, None))
-        notes.append(_said(est, fitting, placed))
+        notes.append(_choice_in_words(est, fitting, placed))
         est = est if degrees else attrs.evolve(est, candidates=candidates)
     added = assumptions.notes(question.model, question.seq_len, rack, profile)
     est = est.noted([*notes, *(note for note in added if note not in est.remarks)])
@@ -130,7 +130,7 @@ def splits_under(
     Layout(**degrees)  # which says what a degree must be
     parallel = words.get("sequence_parallel")
     structure = chosen_words(chosen.get("recompute"), words.get("sharding"), words.get("schedule"))
-    micro = (float(question.micro_batch),) if "micro_batch" in chosen else tried(question)
+    micro = (float(question.micro_batch),) if "micro_batch" in chosen else micro_batches_to_try(question)
 
     def under(question: TrainStep, rack: System, profile: Calibration, others: int | None) -> list[Split]:
         ranks = ranks_for(rack, chips, degrees) if others is None else ranks_of(rack, others)
@@ -147,13 +147,13 @@ def degrees_of(words: Mapping[str, Any]) -> dict[str, Num]:
     return {name: words[name] for name in _DEGREES if words.get(name) is not None}
 
 
-def asked(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainStep, dict[str, Any]]:
+def step_of_words(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tuple[TrainStep, dict[str, Any]]:
     """Return the step that keywords describe, besides where it runs, and those of how it is executed that were given.
 
     Raises:
         QuestionError: a word that a step does not know, or one that is missing.
     """
-    dtype, execution = words.get("dtype"), given(**part(words, ExecutionWords))
+    dtype, execution = words.get("dtype"), without_none(**part(words, ExecutionWords))
     words = rest(words, LaidStepWords, ExecutionWords)
     if isinstance(what, TrainStep):
         if words or execution:
@@ -212,7 +212,7 @@ def chosen_words(recompute: str | None, sharding: str | None, schedule: str | No
     """
     if sharding is not None and sharding not in SHARDINGS:
         raise QuestionError(fault("sharding", sharding, "no such sharding", near(sharding, SHARDINGS, "shardings")))
-    ordered(schedule)
+    check_schedule(schedule)
     # Interleaved is what 1f1b is with chunks.
     schedules = tuple(name for name in SCHEDULES if name != "interleaved")
     return Words(
@@ -222,7 +222,7 @@ def chosen_words(recompute: str | None, sharding: str | None, schedule: str | No
     )
 
 
-def ordered(schedule: str | None) -> None:
+def check_schedule(schedule: str | None) -> None:
     """Refuse an unknown schedule.
 
     Raises:
@@ -232,7 +232,7 @@ def ordered(schedule: str | None) -> None:
         raise unknown("schedule", schedule, SCHEDULES)
 
 
-def tried(question: TrainStep) -> tuple[float, ...]:
+def micro_batches_to_try(question: TrainStep) -> tuple[float, ...]:
     """Return the micro-batches worth trying."""
     return tuple(n for n in MICRO_BATCHES if n <= float(question.global_batch)) or (1.0,)
 
@@ -253,9 +253,9 @@ def ranks_for(system: System, chips: int | None, given: Mapping[str, float]) -> 
     return ranks_of(system, chips)
 
 
-def _said(est: Training, fitting: int, placed: int) -> str:
+def _choice_in_words(est: Training, fitting: int, placed: int) -> str:
     """Return the sentence that says what was chosen."""
     if not fitting:
         return f"configurations: none of {placed:,} fits; the one that needs the least memory is shown"
     only = "the only one that fits" if fitting == 1 else f"the most tokens/s of the {fitting:,} that fit"
-    return f"configuration {told(plain(est))}: {only} on {counted(float(est.chips), 'chip')}"
+    return f"configuration {layout_in_words(plain(est))}: {only} on {counted(float(est.chips), 'chip')}"

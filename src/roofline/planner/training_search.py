@@ -22,7 +22,7 @@ from roofline.planner.plans import (
 )
 from roofline.planner.selection import POWER_LIMITED, LayoutSelection, Limited, missing, surely, within
 from roofline.planner.training_candidates import Split, plain
-from roofline.results.labels import asked, headline, machine, told
+from roofline.results.labels import headline, layout_in_words, machine, question_in_words
 from roofline.results.records import brief
 from roofline.results.training import Training
 
@@ -62,7 +62,7 @@ class TrainingSearch(LayoutSelection[Training]):
         return f"{one.question.model.name} on {one.system.name}, {self.tried:,} configurations"
 
     def _best_in_words(self, best: Training) -> str:
-        return f"the best is {told(best)}, {_time(best)}"
+        return f"the best is {layout_in_words(best)}, {_time(best)}"
 
     # What is kept ----------------------------------------------------------------------------------------------------
 
@@ -72,7 +72,9 @@ class TrainingSearch(LayoutSelection[Training]):
         if not self._count:
             return None
         est = self.at(self._top[0])
-        return est.noted([*self._remarks(est), f"configuration {told(est)}: the most tokens/s; {self._counted}"])
+        return est.noted(
+            [*self._remarks(est), f"configuration {layout_in_words(est)}: the most tokens/s; {self._counted}"]
+        )
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
@@ -126,7 +128,7 @@ class TrainingSearch(LayoutSelection[Training]):
     def _rejection(self, kind: str, mask: NDArray[np.bool_], reason: str, miss: NDArray[np.float64]) -> Rejection:
         place, better = self._nearest_of(mask, miss)
         est, count = self.at(place), int(mask.sum())
-        text = f"needs {show(float(est.memory.total), BYTE, 3)}, {_time(est)}, {told(est)}{surely(est)}"
+        text = f"needs {show(float(est.memory.total), BYTE, 3)}, {_time(est)}, {layout_in_words(est)}{surely(est)}"
         return Rejection(kind, reason, count, count, est, better, text, lambda: brief(est))
 
     @property
@@ -234,11 +236,13 @@ class TrainingSearch(LayoutSelection[Training]):
 
     def _lines(self) -> list[str]:
         one = self.shown
-        parts = [headline(one), asked(one), "", self._counted]
+        parts = [headline(one), question_in_words(one), "", self._counted]
         if self.best is None:
-            parts.append(f"NO CONFIGURATION {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {told(one)}")
+            parts.append(
+                f"NO CONFIGURATION {self._missing[0]}; the nearest: {_time(one)}, {_memory(one)}, {layout_in_words(one)}"
+            )
         else:
-            parts.append(f"the most tokens/s: {told(one)}, {_time(one)}, bound by {one.bound}{surely(one)}")
+            parts.append(f"the most tokens/s: {layout_in_words(one)}, {_time(one)}, bound by {one.bound}{surely(one)}")
             if "hall_power" in self.limits:
                 drawn_ = show(float(measure(one, "hall_power") or np.nan), WATT, 3)
                 parts.append(
@@ -278,9 +282,9 @@ class TrainingSearch(LayoutSelection[Training]):
         found: Tradeoff = plots("tradeoff").Tradeoff(
             label or where,
             f"fastest: {show(float(one.step_time), SECOND, 3)} in {show(float(one.memory.total), BYTE, 3)} per chip\n"
-            f"{one.question.model.name} on {machine(one.system)}: {asked(one).split(', ')[0]}",
+            f"{one.question.model.name} on {machine(one.system)}: {question_in_words(one).split(', ')[0]}",
             np.array([float(each.memory.total) for each in front]), np.array([float(each.step_time) for each in front]), sure,
-            tuple(told(each) for each in front), self._memory[self.accepted], self._time[self.accepted], float(np.min(self._room)),
+            tuple(layout_in_words(each) for each in front), self._memory[self.accepted], self._time[self.accepted], float(np.min(self._room)),
         )  # fmt: skip
         return found
 
@@ -316,7 +320,7 @@ def _lines(plans: Sequence[Training]) -> str:
                     "-" if each is None else figure(float(each), 3)
                     for each in (est.joules_per_token, est.dollars_per_trillion_tokens)
                 ),
-                f"{on}{told(est)}{surely(est)}",
+                f"{on}{layout_in_words(est)}{surely(est)}",
             ]
         )
     return columns(rows, head=_STEPS_HEAD, right=range(len(_STEPS_HEAD) - 1))

@@ -44,7 +44,7 @@ from roofline.plots._pipeline import Timeline
 from roofline.plots._points import Cloud, Point, Roof, Sheet, Track, clouds, points, roofs, sheet, spanned, track
 from roofline.plots._scaling import Growth
 from roofline.plots.paper import FORMATS, WIDTHS, alt, axes, panels, placed, render, settle
-from roofline.plots.style import STYLES, Style, inked
+from roofline.plots.style import STYLES, Style, with_style
 from roofline.plots.tornado import Tornado
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def drawn(
 ) -> Axes:
     """Draw the parts of a roofline from their numbers, a sheet for each system; see :func:`roofline`."""
     ax = placed(ax, (7.6, 5.0), width, style)
-    with inked(ax):
+    with with_style(ax):
         _roofline.draw(ax, *sheets)
     return ax
 
@@ -169,7 +169,7 @@ def calibrated(
         f"{found.profile.name}, fitted to {found.source}",
     )
     ax = placed(ax, (3.6, 3.9), width, style)
-    with inked(ax):
+    with with_style(ax):
         _roofline.draw(ax, Sheet(label, "chip", roofs(found.chip, rates), (), title, shown))
     return ax
 
@@ -194,7 +194,7 @@ def scatter(
             fault("predictions", len(found), "must be of one quantity, measured and predicted, to be drawn")
         )
     ax = placed(ax, (6.4, 5.6), width, style)
-    with inked(ax):
+    with with_style(ax):
         lazy.plots("_scatter").draw(ax, found, key)
         settle(ax)
     return ax
@@ -211,10 +211,10 @@ def frontier(
 
     Args:
         curve: such as :meth:`roofline.Search.curve` returns.
-        ax: axes to draw on; by default those of a new figure of one column's width.
+        ax: axes to draw on; by default those of a new figure.
     """
-    ax = placed(ax, (3.6, 3.4), width, style)
-    with inked(ax):
+    ax = placed(ax, (4.6, 4.0), width, style)
+    with with_style(ax):
         _frontier.draw(ax, curve)
         settle(ax)
     return ax
@@ -225,7 +225,7 @@ def breakdown(
 ) -> Axes:
     """Draw where the time of steps goes: by operation, by what bounds it, or by phase."""
     ax = placed(ax, (6.0, 1.3 + 0.17 * _rows(found)), width, style)
-    with inked(ax):
+    with with_style(ax):
         _breakdown.draw(ax, found)
         settle(ax)
     return ax
@@ -236,7 +236,7 @@ def load(
 ) -> Axes:
     """Draw tokens per second and chip, TPOT and TTFT against requests in flight; another on the same axes is added."""
     ax = placed(ax, (5.4, 3.9), width, style)
-    with inked(ax):
+    with with_style(ax):
         _load.draw(ax, found)
         settle(ax)
     return ax
@@ -247,7 +247,7 @@ def energy(
 ) -> Axes:
     """Draw energy per token, and the time it is paid with, against the power cap of a chip; another on the same axes is added."""
     ax = placed(ax, (5.4, 3.6), width, style)
-    with inked(ax):
+    with with_style(ax):
         _energy.draw(ax, found)
         settle(ax)
     return ax
@@ -258,7 +258,7 @@ def memory(
 ) -> Axes:
     """Draw what a chip's memory holds under each layout, by kind, and the room there is."""
     ax = placed(ax, (6.0, 1.5 + 0.22 * len(found.plans)), width, style)
-    with inked(ax):
+    with with_style(ax):
         _memory.draw(ax, found)
         settle(ax)
     return ax
@@ -269,7 +269,7 @@ def pipeline(
 ) -> Axes:
     """Draw a step of training on its pipeline: a row for each rank, a bar for each pass; what is left is the bubble."""
     ax = placed(ax, (7.2, 1.7 + 0.22 * min(found.ranks, 16)), width, style)
-    with inked(ax):
+    with with_style(ax):
         _pipeline.draw(ax, found)
         settle(ax)
     return ax
@@ -280,7 +280,7 @@ def better(
 ) -> Axes:
     """Draw what each part of a machine buys when it is better, the greatest gain first."""
     ax = placed(ax, (5.6, 1.0 + 0.26 * len(found.parts)), width, style)
-    with inked(ax):
+    with with_style(ax):
         tornado.draw(ax, found)
         settle(ax)
     return ax
@@ -291,7 +291,7 @@ def scaling(
 ) -> Axes:
     """Draw tokens per second and chip against chips; another on the same axes is added in the next colour."""
     ax = placed(ax, (5.6, 4.0), width, style)
-    with inked(ax):
+    with with_style(ax):
         _scaling.draw(ax, found)
         settle(ax)
     return ax
@@ -302,7 +302,7 @@ def collective(
 ) -> Axes:
     """Draw the bus bandwidth of a collective against its size, with the 80 % interval and the algorithms."""
     ax = placed(ax, (5.6, 3.6), width, style)
-    with inked(ax):
+    with with_style(ax):
         _network.draw(ax, found)
         settle(ax)
     return ax

@@ -142,7 +142,7 @@ def draw(ax: Axes, found: Breakdown) -> None:
         _rows(ax, found)
     else:
         _stacks(ax, found)
-    paper.tell(ax, "breakdown", found.alt())
+    paper.set_description(ax, "breakdown", found.alt())
 
 
 def _rows(ax: Any, found: Breakdown) -> None:

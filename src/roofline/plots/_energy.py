@@ -106,4 +106,4 @@ def draw(ax: Axes, found: Capped) -> None:
         Line2D([], [], color=grey, linewidth=0, marker="*", markersize=8, label="least energy per token"),
     ]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 2)
-    paper.tell(ax, "energy", " ".join(each.alt() for each in every))
+    paper.set_description(ax, "energy", " ".join(each.alt() for each in every))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
-from roofline.plots.labels import Names, beside
+from roofline.plots.labels import Names, placer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 _SMALL: Final = 6.5
 _MOST_NAMES: Final = 8
+_TWO_COLUMNS: Final = 4.5
+"""Inches from which on two entries of the legend stand side by side."""
 _APART: Final = 11.0
 """Points of paper between two bars at least."""
 
@@ -84,7 +86,7 @@ def draw(ax: Axes, curve: Curve) -> None:
     before = set(map(id, ax.get_children()))
     _everything(axes, axes.roofline_curves)
     axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
-    paper.tell(ax, "frontier", " ".join(each.alt() for each in axes.roofline_curves))
+    paper.set_description(ax, "frontier", " ".join(each.alt() for each in axes.roofline_curves))
 
 
 def _everything(ax: Any, curves: Sequence[Curve]) -> None:
@@ -99,7 +101,11 @@ def _everything(ax: Any, curves: Sequence[Curve]) -> None:
     )
     top = max([0.0, *(y for curve in curves for y in (*curve.rate, *curve.free_rate))])
     paper.limits(ax, x=(0.0, 1.08 * right or 1.0), y=(0.0, 1.08 * top or 1.0))
-    title = "\n".join(dict.fromkeys(curve.title for curve in curves))
+    # What all searches have in common is written once, after what each has for itself.
+    titles = [curve.title.split("\n") for curve in curves]
+    lines = dict.fromkeys(line for title in titles for line in title)
+    common = [line for line in lines if len(curves) > 1 and all(line in title for title in titles)]
+    title = "\n".join([*(line for line in lines if line not in common), *common])
     paper.frame(ax, title, "tokens/s per user (1 / TPOT)", "output tokens/s per chip")
     ax.xaxis.set_major_formatter(paper.plain)
     ax.yaxis.set_major_formatter(paper.plain)
@@ -153,13 +159,7 @@ def _legend(ax: Any, colored: Sequence[tuple[Curve, str]]) -> Any:
         handles.append(Line2D([], [], color=grey(0.4), alpha=0.5, linewidth=1.0, label="80 % interval"))
     if any(curve.cut for curve, _ in colored):
         handles.append(Line2D([], [], color=grey(0.6), linewidth=0.8, linestyle=(0, (4, 2)), label="without limits"))
-    if ax.get_legend() is not None and ax.get_legend() is not getattr(ax, "roofline_legend", None):
-        return ax.get_legend()  # that of whoever made the axes stays
-    legend = ax.roofline_legend = ax.legend(
-        handles=handles, fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=grey(0.85), handlelength=1.6
-    )
-    legend.set_zorder(8)
-    return legend
+    return paper.legend(ax, handles, _SMALL, 2 if ax.get_figure(root=True).get_figwidth() > _TWO_COLUMNS else 1)
 
 
 def _spots(ax: Any, curve: Curve) -> Floats:
@@ -216,4 +216,4 @@ def _name_plans(ax: Any, names: Names, curve: Curve, color: str, *, only_best: b
     for plan, i in list(named.items())[:_MOST_NAMES]:
         if (i in best) == only_best:
             at, gaps = (float(curve.speed[i]), float(curve.rate[i])), (4.0, 13.0, 24.0, 36.0)
-            names.place(beside(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)
+            names.place(placer(ax, plan, at, gaps if only_best else gaps[:1], color=color, size=_SMALL), must=only_best)

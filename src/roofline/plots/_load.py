@@ -88,7 +88,7 @@ def draw(ax: Axes, load: Load) -> None:
         twin.set_ylim(low / 2, high * 2)
     twin.set_ylabel("TPOT and TTFT", fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
-    paper.few(twin.yaxis, *twin.get_ylim())
+    paper.plain_ticks(twin.yaxis, *twin.get_ylim())
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     axes.xaxis.set_major_formatter(paper.plain)
     if load.load[0] < load.full < load.load[-1]:
@@ -98,7 +98,7 @@ def draw(ax: Axes, load: Load) -> None:
             textcoords="offset points", ha="right", fontsize=size - 0.5, color=look.letters(color), zorder=6, bbox=look.halo,
         )  # fmt: skip
     _legend(axes, every, size)
-    paper.tell(ax, "load", " ".join(each.alt() for each in every))
+    paper.set_description(ax, "load", " ".join(each.alt() for each in every))
 
 
 def _titles(every: list[Load]) -> str:

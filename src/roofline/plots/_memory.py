@@ -115,4 +115,4 @@ def draw(ax: Axes, found: Holding) -> None:
         )
     )
     paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 5)
-    paper.tell(ax, "memory", found.alt())
+    paper.set_description(ax, "memory", found.alt())

@@ -52,4 +52,4 @@ def draw(ax: Axes, found: Any) -> None:
     ]
     paper.legend(ax, handles, letters, 1, "shaded: 80 % interval")
     at = "; ".join(f"{show(float(size[i]), BYTE, 3)} {bus[i]:,.0f} GB/s by {names[i]}" for i in (0, len(size) // 2, -1))
-    paper.tell(ax, f"collective {len(drawn)}", f"{finding}, {lines[-1][0]}: {at}.")
+    paper.set_description(ax, f"collective {len(drawn)}", f"{finding}, {lines[-1][0]}: {at}.")

@@ -136,7 +136,7 @@ def draw(ax: Axes, found: Timeline) -> None:
     paper.legend(ax, patches, size, 1 if paper.narrow(ax) else 2)
     axes.get_figure(root=True).draw_without_rendering()
     _number(axes, found, chunks, size)
-    paper.tell(ax, "timeline", found.alt())
+    paper.set_description(ax, "timeline", found.alt())
 
 
 def _corners(bar: Bar) -> list[tuple[float, float]]:

@@ -160,7 +160,7 @@ class Sheet:
     def alt(self) -> str:
         """Return what the sheet shows as text, made of its numbers."""
         flat = [
-            f"{r.name} {show(float(r.peak), FLOP_RATE, 3)} (ridge {_told(_ridge(self, r))} FLOP/B)"
+            f"{r.name} {show(float(r.peak), FLOP_RATE, 3)} (ridge {_tier_names(_ridge(self, r))} FLOP/B)"
             for r in self.roofs
             if r.peak
         ]
@@ -170,7 +170,7 @@ class Sheet:
         for step in dict.fromkeys(p.step for p in self.points):
             most = [p for p in self.points if p.step == step and not p.network][:3]
             named = [
-                f"{p.name} {p.share:.0%} of the time at {_told(p.intensity)} FLOP/B, {show(float(p.rate), FLOP_RATE, 3)}, "
+                f"{p.name} {p.share:.0%} of the time at {_tier_names(p.intensity)} FLOP/B, {show(float(p.rate), FLOP_RATE, 3)}, "
                 f"bound by {p.bound}"
                 for p in most
             ]
@@ -215,7 +215,7 @@ def _long(tier: Tier) -> str:
     return tier.name.split("(")[0].replace(",", "").strip()
 
 
-def _told(value: Num) -> str:
+def _tier_names(value: Num) -> str:
     return f"{float(value):,.0f}" if value >= 100 else f"{float(value):.3g}"
 
 

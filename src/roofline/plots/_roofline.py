@@ -13,7 +13,7 @@ from roofline.core.units import BYTE_RATE, FLOP_RATE, TERA, show
 from roofline.physics.spans import RESOURCES
 from roofline.plots import paper, style
 from roofline.plots._points import CLASSES, Cloud, Sheet, Track
-from roofline.plots.labels import Names, beside
+from roofline.plots.labels import Names, placer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw(ax: Axes, *sheets: Sheet) -> None:
     before = set(map(id, ax.get_children()))
     _Drawing(ax, axes.roofline_sheets).everything()
     axes.roofline_artists = [artist for artist in ax.get_children() if id(artist) not in before]
-    paper.tell(ax, "roofline", " ".join(each.alt() for each in axes.roofline_sheets))
+    paper.set_description(ax, "roofline", " ".join(each.alt() for each in axes.roofline_sheets))
 
 
 class _Drawing:
@@ -97,10 +97,12 @@ class _Drawing:
         paper.limits(ax, x=(float(self.left), float(self.right)), y=(float(self.low), float(self.high)))
         (self.left, self.right), (self.low, self.high) = ax.get_xlim(), ax.get_ylim()
         size = min(_LETTERS, 1.25 * self.small)
-        paper.keeps(ax, "x", ax.get_xlabel(), partial(ax.set_xlabel, fontsize=size), "arithmetic intensity, FLOP/B")
-        paper.keeps(ax, "y", ax.get_ylabel(), partial(ax.set_ylabel, fontsize=size), "performance of one chip, TFLOP/s")
-        paper.few(ax.xaxis, *ax.get_xlim())
-        paper.few(ax.yaxis, *ax.get_ylim())
+        paper.set_label(ax, "x", ax.get_xlabel(), partial(ax.set_xlabel, fontsize=size), "arithmetic intensity, FLOP/B")
+        paper.set_label(
+            ax, "y", ax.get_ylabel(), partial(ax.set_ylabel, fontsize=size), "performance of one chip, TFLOP/s"
+        )
+        paper.plain_ticks(ax.xaxis, *ax.get_xlim())
+        paper.plain_ticks(ax.yaxis, *ax.get_ylim())
         ax.tick_params(labelsize=size)
         ax.grid(visible=True, which="major", color=self.look.grey(0.92), linewidth=0.6, zorder=0)
         # Findings first, then what was asked of all of them, once.
@@ -401,13 +403,13 @@ class _Drawing:
                 else f"{track.name}, {track.along} {track.values[i]:,.0f}"
             )
             at = (float(track.intensity[i]), float(track.rate[i]) / TERA)
-            tries = beside(self.ax, label, at, (5.0, 14.0, 28.0, 44.0), color=color, size=0.95 * self.small)
+            tries = placer(self.ax, label, at, (5.0, 14.0, 28.0, 44.0), color=color, size=0.95 * self.small)
             self.names.place(tries, must=must)
 
     def _name_point(self, mark: Any, text: str, color: str, *, must: bool, far: int = 4) -> None:
         gaps = [gap + float(np.sqrt(self._area(mark))) / 2 for gap in (3.0, 14.0, 28.0, 44.0)[:far]]
         at = (mark.intensity, mark.rate / TERA)
-        self.names.place(beside(self.ax, text, at, gaps, color=color, size=0.95 * self.small), must=must)
+        self.names.place(placer(self.ax, text, at, gaps, color=color, size=0.95 * self.small), must=must)
 
 
 def _named(mark: Any) -> str:

@@ -86,7 +86,7 @@ def draw(ax: Axes, growth: Growth) -> None:
         for i, c in enumerate(curves)
     ]
     paper.legend(ax, handles, size, 2 if paper.narrow(ax) else 3, caption)
-    paper.tell(ax, "scaling", " ".join(each.alt() for each in curves))
+    paper.set_description(ax, "scaling", " ".join(each.alt() for each in curves))
 
 
 def _efficiencies(ax: Any, curves: Sequence[Growth], size: float) -> None:

@@ -57,7 +57,7 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
     axes.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
     timed = predictions[0].quantity in _TIMES
     for axis in (axes.xaxis, axes.yaxis):
-        paper.few(axis, low, high)
+        paper.plain_ticks(axis, low, high)
         if timed:
             axis.set_major_formatter(lambda value, _: show(value, SECOND, 3))
     whole = score(predictions)
@@ -67,7 +67,7 @@ def draw(ax: Axes, predictions: Sequence[Prediction], key: str) -> None:
         loc="left",
         fontsize=8.5,
     )
-    paper.tell(
+    paper.set_description(
         ax,
         "scatter",
         f"{name}, predicted against measured: {whole.n:,} runs, mean error {whole.mape:.1%}{inside}. {'; '.join(lines)}.",

@@ -71,7 +71,7 @@ def trains(est: Any) -> bool:
     return hasattr(est.question, "global_batch")
 
 
-def asked(est: Any) -> str:
+def question_title(est: Any) -> str:
     """Return what was asked, as the title of a picture."""
     q = est.question
     sizes = ", ".join(
@@ -82,7 +82,7 @@ def asked(est: Any) -> str:
 
 def titled(est: Any, finding: str, *, laid_out: bool = True) -> str:
     """Return the title of a picture: what it shows, then what was asked on which machine, and how it is laid out."""
-    lines = [finding, f"{asked(est)} on {machine(est.system)}", *([laid(est)] if laid_out else [])]
+    lines = [finding, f"{question_title(est)} on {machine(est.system)}", *([layout_label(est)] if laid_out else [])]
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def bounds(est: Any) -> str:
     return f"{name} bounds {float(est.bounds[name]):.0%} of the time"
 
 
-def laid(est: Any) -> str:
+def layout_label(est: Any) -> str:
     """Return where the model lies, as a legend calls it."""
     soon = " (announced)" if est.system.package.announced else ""
     load = f", {float(est.chips):,.0f} chips" if trains(est) else f", {figure(float(est.concurrency))} sequences"
@@ -109,7 +109,7 @@ def sheet(
     """Return the roofs and points of an answer; ``levels`` for those of its cache and of every tier too."""
     system = est.system
     tier: Sequence[Tier] | Tier | None = system.tiers if levels else _points.spanned(system, float(est.layout.stage))
-    label, title = label or laid(est), f"{bounds(est)} on {machine(est.system)}\n{asked(est)}"
+    label, title = label or layout_label(est), f"{bounds(est)} on {machine(est.system)}\n{question_title(est)}"
     if trains(est):
         batches, whole = est.whole.parts[0], float(est.whole.time)
         own = [Span(part.name, part.time * batches.times, batches.times, (part,)) for part in batches.parts]
@@ -301,7 +301,7 @@ def load(est: Any, label: str = "", loads: Sequence[float] | NDArray[np.float64]
     label = label or f"{est.system.name}: {est.layout.short()}, {est.question.model.dtype}{chunk_text}"
     i = int(np.nanargmax(rate))
     enough = float(grown[np.flatnonzero(rate >= 0.99 * rate[i])[0]])
-    title = f"{machine(est.system)}: at most {figure(float(rate[i]), 3)} tokens/s per chip, from concurrency {enough:,.0f}\n{asked(est)}"
+    title = f"{machine(est.system)}: at most {figure(float(rate[i]), 3)} tokens/s per chip, from concurrency {enough:,.0f}\n{question_title(est)}"
     return Load(label, title, grown, rate, sure, along(again.tpot), along(again.ttft), most)
 
 
@@ -327,9 +327,11 @@ def energy(est: Any, label: str = "", caps: Sequence[float] | NDArray[np.float64
     joules = np.broadcast_to(under.joules_per_token, asked_for.shape)
     pair = under.interval("joules_per_token")
     within = None if pair is None else (np.broadcast_to(pair[0], joules.shape), np.broadcast_to(pair[1], joules.shape))
-    what = f"{asked(est)} on {machine(est.system)}"
+    what = f"{question_title(est)} on {machine(est.system)}"
     chip = est.system.package.title or est.system.package.name
-    return Capped(label or laid(est), chip, what, asked_for, joules, within, np.broadcast_to(time, joules.shape), timed)
+    return Capped(
+        label or layout_label(est), chip, what, asked_for, joules, within, np.broadcast_to(time, joules.shape), timed
+    )
 
 
 def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:

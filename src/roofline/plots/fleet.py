@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline.core.units import DAY, HOUR, SECOND, show
 from roofline.plots import paper, style
-from roofline.plots.style import inked
+from roofline.plots.style import with_style
 from roofline.plots.traffic import windows
 from roofline.results.fleet import STATES
 from roofline.results.labels import machine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def plot(sim: Any, ax: Axes | None, look: dict[str, Any]) -> Axes:
     """Draw the replicas of an autoscaled simulation on the left scale, times to the first token on the right one."""
     ax = paper.placed(ax, (7.0, 3.9), look["width"], look["style"])
-    with inked(ax):
+    with with_style(ax):
         _draw(ax, sim)
         paper.settle(ax)
     return ax
@@ -81,9 +81,9 @@ def _draw(ax: Any, sim: Any) -> None:
             )
     twin.set_ylabel("time to first token", fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
-    paper.few(twin.yaxis, *twin.get_ylim())
+    paper.plain_ticks(twin.yaxis, *twin.get_ylim())
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     handles = [*ax.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 3)
     text = "; ".join(fleet.lines())
-    paper.tell(ax, "fleet", f"Autoscaling: {title}. {text}.")
+    paper.set_description(ax, "fleet", f"Autoscaling: {title}. {text}.")

@@ -18,7 +18,7 @@ _LETTERS: Final = 32
 """Letters of a line of a name in one column."""
 
 
-def beside(
+def placer(
     ax: Any, text: str, at: tuple[float, float], gaps: Sequence[float], *, color: str, size: float
 ) -> list[Callable[[], Any]]:
     """Return what writes a text around a point, near places first; a line leads to those beyond the first gap, in points."""

@@ -101,13 +101,13 @@ def placed(ax: Axes | None, size: tuple[float, float], width: float | str | None
             raise QuestionError(fault("ax", ax, "must be axes of matplotlib", "leave it out for a new figure"))
         if width is not None:
             raise QuestionError(fault("width", width, "the axes given have theirs", "leave out width, or ax"))
-        styles.dress(ax, style)
+        styles.apply_style(ax, style)
         return ax
     across = inches(width, size[0])
     return axes(across, size[1] * (across / size[0]) ** 0.3, style)
 
 
-def keeps(ax: Any, key: str, now: str, put: Callable[[str], Any], value: str) -> None:
+def set_label(ax: Any, key: str, now: str, put: Callable[[str], Any], value: str) -> None:
     """Set a title or the name of an axis, unless whoever made the axes has set their own."""
     mine = ax.__dict__.setdefault("roofline_words", {})
     if not now or now == mine.get(key):
@@ -141,7 +141,7 @@ def plain(value: float, _: object = None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1 and value == round(value) else f"{value:,g}"
 
 
-def few(axis: Any, low: float, high: float) -> None:
+def plain_ticks(axis: Any, low: float, high: float) -> None:
     """Give a logarithmic axis plain numbers: powers of ten, and where it has fewer than three, 1, 2 and 5 of each."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -152,7 +152,7 @@ def few(axis: Any, low: float, high: float) -> None:
     axis.set_tick_params(which="minor", labelbottom=False, labelleft=False)  # what is hidden is not laid out
 
 
-def tell(ax: Any, kind: str, text: str) -> None:
+def set_description(ax: Any, kind: str, text: str) -> None:
     """Store the text that describes what axes show; another of the same kind takes its place."""
     ax.roofline_alts = {**getattr(ax, "roofline_alts", {}), kind: text.replace("\n", ", ")}
 
@@ -182,10 +182,10 @@ def render(figure: Figure, form: str) -> bytes:
     with chosen.drawing():
         figure.savefig(out, format=form, metadata=undated[form], dpi=200, facecolor=chosen.paper)
     data = out.getvalue()
-    return _told(data.decode(), title, text).encode() if form == "svg" and text else data
+    return _described(data.decode(), title, text).encode() if form == "svg" and text else data
 
 
-def _told(svg: str, title: str, told: str) -> str:
+def _described(svg: str, title: str, told: str) -> str:
     """Return an SVG with its title and description, as the first things in it, where readers of screens look for them."""
     first = f'<title id="title">{escape(title)}</title>\n <desc id="desc">{escape(told)}</desc>'
 
@@ -206,8 +206,8 @@ def frame(ax: Any, title: str, across: str, up: str) -> float:
     The title of a figure of ours goes over the whole of it, that of others' axes over them.
     """
     look, figure, size = styles.of(ax), ax.get_figure(root=True), 6.5 if narrow(ax) else 7.5
-    keeps(ax, "x", ax.get_xlabel(), lambda text: ax.set_xlabel(text, fontsize=size + 0.5), across)
-    keeps(ax, "y", ax.get_ylabel(), lambda text: ax.set_ylabel(text, fontsize=size + 0.5), up)
+    set_label(ax, "x", ax.get_xlabel(), lambda text: ax.set_xlabel(text, fontsize=size + 0.5), across)
+    set_label(ax, "y", ax.get_ylabel(), lambda text: ax.set_ylabel(text, fontsize=size + 0.5), up)
     ax.tick_params(which="both", labelsize=size)
     ax.grid(visible=True, which="major", color=look.grey(0.92), linewidth=0.6, zorder=0)
     if titled(ax):
@@ -244,7 +244,11 @@ def settle(ax: Any) -> None:
         figure.draw_without_rendering()
     else:
         engine.execute(figure)  # places all, and draws nothing
-    width = figure.bbox.width - 4
+    # A title beside that of other axes ends where its own axes do.
+    right = [
+        each.get_window_extent().x0 for each in figure.axes if each.get_window_extent().x0 > ax.get_window_extent().x1
+    ]
+    width = (ax.get_window_extent().x1 if right else figure.bbox.width) - 4
     titles = {figure.get_suptitle(), ax.get_title(loc="left")} - {""}
     for made in figure.findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text() in titles):
         box, lines = made.get_window_extent(), made.get_text().split("\n")

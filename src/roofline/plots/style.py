@@ -178,7 +178,7 @@ def of(ax: Any) -> Style:
     return found
 
 
-def dress(ax: Any, name: str | Style | None) -> None:
+def apply_style(ax: Any, name: str | Style | None) -> None:
     """Give axes that are there already, and their figure, a style; None leaves both as they are."""
     if name is None:
         return
@@ -196,7 +196,7 @@ def dress(ax: Any, name: str | Style | None) -> None:
 
 
 @contextmanager
-def inked(ax: Any) -> Iterator[Style]:
+def with_style(ax: Any) -> Iterator[Style]:
     """Draw with the style of the axes' figure, and leave matplotlib's settings as they were."""
     found = of(ax)
     with found.drawing():

@@ -104,7 +104,7 @@ def draw(
         for i in reversed(order)
         if sums[i].get(PANELS[0][0])
     ]
-    paper.tell(
+    paper.set_description(
         axes[0],
         "landscape",
         f"{len(names)} systems side by side, FLOP/s, memory, bandwidth and power: {'; '.join(texts[:8])}.",

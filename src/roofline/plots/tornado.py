@@ -120,4 +120,4 @@ def draw(ax: Axes, found: Tornado) -> None:
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
     axes.grid(visible=False, axis="y")
-    paper.tell(ax, "tornado", found.alt())
+    paper.set_description(ax, "tornado", found.alt())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from roofline.core.units import BYTE, GIGA, SECOND, show
 from roofline.plots import paper
 from roofline.plots import style as styles
-from roofline.plots.labels import Names, beside
+from roofline.plots.labels import Names, placer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,9 +70,9 @@ def draw(
     Another search on the same axes is added in the next colour.
     """
     ax = paper.placed(ax, (4.6, 3.4), width, style)
-    with styles.inked(ax):
+    with styles.with_style(ax):
         _add(ax, found)
-    paper.tell(ax, "tradeoff", f"{paper.alt(ax)} {found.alt()}".strip())
+    paper.set_description(ax, "tradeoff", f"{paper.alt(ax)} {found.alt()}".strip())
     return ax
 
 
@@ -107,9 +107,9 @@ def _add(ax: Any, found: Tradeoff) -> None:
     ax.set_yscale("log")
     paper.limits(ax, x=(0.0, max(ax.get_xlim()[1], 1.06 * found.room / GIGA)))
     low, high = ax.get_ylim()
-    paper.few(ax.yaxis, low, high)
+    paper.plain_ticks(ax.yaxis, low, high)
     paper.frame(ax, found.title, "memory per chip, GB (dotted: what it may hold)", "time of a step, s")
-    legend = ax.legend(fontsize=_SMALL, loc="upper right", framealpha=0.9, edgecolor=look.grey(0.85))
+    legend = paper.legend(ax, ax.get_legend_handles_labels()[0], _SMALL, 1)
     # Places are known only once the figure is laid out.
     paper.settle(ax)
     ax.get_figure(root=True).draw_without_rendering()
@@ -121,4 +121,4 @@ def _add(ax: Any, found: Tradeoff) -> None:
     places = np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int))
     for i in places:
         at = (float(x[i]), float(found.time[i]))
-        names.place(beside(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)
+        names.place(placer(ax, found.plans[i], at, (4.0, 13.0, 24.0, 36.0), color=color, size=_SMALL - 1), must=i == 0)

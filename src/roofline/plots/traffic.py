@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from roofline.core.units import SECOND, show
 from roofline.plots import paper, style
-from roofline.plots.style import inked
+from roofline.plots.style import with_style
 from roofline.results.labels import machine
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def windows(arrival: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
 def plot(sim: Any, ax: Axes | None, look: dict[str, Any]) -> Axes:
     """Draw a simulation: requests and the cache on the left scales, times to the first token on the right one."""
     ax = paper.placed(ax, (7.0, 3.9), look["width"], look["style"])
-    with inked(ax):
+    with with_style(ax):
         _draw(ax, sim)
         paper.settle(ax)
     return ax
@@ -70,7 +70,7 @@ def _draw(ax: Any, sim: Any) -> None:
     )
     twin.set_ylabel("time to first token", fontsize=size + 0.5)
     twin.tick_params(which="both", labelsize=size)
-    paper.few(twin.yaxis, *twin.get_ylim())
+    paper.plain_ticks(twin.yaxis, *twin.get_ylim())
     twin.yaxis.set_major_formatter(lambda y, _: show(y, SECOND, 3))
     handles = [*ax.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
     paper.legend(ax, handles, size, 1 if paper.narrow(ax) else 3)
@@ -80,4 +80,4 @@ def _draw(ax: Any, sim: Any) -> None:
         for name, each in by_name.items()
     )
     alt = f"Traffic: {title}. At most {waiting.max():,.0f} requests wait and {running.max():,.0f} run; {times}."
-    paper.tell(ax, "traffic", alt)
+    paper.set_description(ax, "traffic", alt)

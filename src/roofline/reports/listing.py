@@ -40,7 +40,10 @@ def listing(kind: str) -> list[Record]:
     """
     singular = kind.removesuffix("s")
     if singular == "engine":
-        return [{"name": name, **_engine_row(catalog.engine(name, _home(name)))} for name in catalog.engines()]
+        return [
+            {"name": name, **_engine_row(catalog.engine(name, _home(name))), "releases": list(catalog.releases(name))}
+            for name in catalog.engines()
+        ]
     if singular == "framework":
         return [{"name": name, **_framework_row(catalog.framework(name))} for name in catalog.names("framework")]
     if singular not in KINDS:
@@ -117,8 +120,8 @@ def list_table(kind: str) -> str:
         cells = [[r["name"], f"{r['chips']:,.0f} x {r['chip']}", *_sizes(r)] for r in rows]
         return columns(cells, head=["name", "chips", "bf16", "memory", "bandwidth"], right=range(2, 5))
     if kind.startswith("engine"):
-        cells = [[r["name"], r["title"], r["runtime"] or "any", r["kernels"] or "any"] for r in rows]
-        return columns(cells, head=["name", "title", "runtime", "kernels"])
+        cells = [[r["name"], r["title"], r["runtime"] or "any", _span(r["releases"])] for r in rows]
+        return columns(cells, head=["name", "title", "runtime", "releases"])
     if kind.startswith("framework"):
         cells = [[r["name"], show(r["step_s"], SECOND, 3), *(f"{r[key]:.2f}" for key in ("pace", "launch", "tp", "ep")),
                   f"{r['memory_fraction']:.0%}"] for r in rows]  # fmt: skip
@@ -134,6 +137,11 @@ def list_table(kind: str) -> str:
               show(r["cache_bytes_per_token"], BYTE, 3) if r["cache_bytes_per_token"] else "-"]
              for r in rows]  # fmt: skip
     return columns(cells, head=["name", "parameters", "active", "cache per token"], right=range(1, 4))
+
+
+def _span(releases: list[str]) -> str:
+    """Return the first and the last of the releases that an engine's file tells apart."""
+    return " - ".join(dict.fromkeys([releases[0], releases[-1]])) if releases else "any"
 
 
 def _sizes(row: Mapping[str, Any]) -> list[str]:

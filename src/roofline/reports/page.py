@@ -53,7 +53,7 @@ from roofline.reports.blocks import (
 from roofline.reports.figures import Picture
 from roofline.reports.section import Section
 from roofline.results.estimate import Estimate
-from roofline.results.labels import asked, headline, machine, told
+from roofline.results.labels import headline, layout_in_words, machine, question_in_words
 from roofline.results.records import KINDS as STATES
 from roofline.results.records import PHASES
 from roofline.results.training import Training
@@ -105,7 +105,7 @@ def page(est: Estimate | Training, found: Search | TrainingSearch | None, made: 
         "base-uri 'none'; form-action 'none'"
     )
     made_: str = template().render(
-        title=title(est), verdict=verdict(est), lines=[line for line in (headline(est), asked(est)) if line],
+        title=title(est), verdict=verdict(est), lines=[line for line in (headline(est), question_in_words(est)) if line],
         stop="" if est.fits else f"DOES NOT FIT: {'; '.join(est.reasons)}", date=made.isoformat(), version=version("roofline"),
         command=command(est), chapters=shown, figures=data, scripts=scripts, style=style, policy=policy,
     )  # fmt: skip
@@ -503,12 +503,12 @@ def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
     for plan in plans:
         size, time = figures.sized(float(plan.memory.total), float(plan.step_time))
         more = f"{size} of the fullest chip; MFU {float(plan.mfu):.1%}, bubble {float(plan.bubble_fraction):.1%}"
-        cells.append([f"{time} a step{_range(plan.interval(), _seconds)}", more, told(plan)])
+        cells.append([f"{time} a step{_range(plan.interval(), _seconds)}", more, layout_in_words(plan)])
     here = (float(est.memory.total), float(est.step_time)) if est.fits else None
     drawn = figures.tradeoff(numbers, cells, 0, here)
     rows: list[list[Cell | str]] = [
         [
-            told(plan),
+            layout_in_words(plan),
             Cell(_seconds(plan.step_time), float(plan.step_time)),
             Cell(f"{float(plan.tokens_per_second):,.0f}", float(plan.tokens_per_second)),
             *(Cell(f"{float(x):.1%}", float(x)) for x in (plan.mfu, plan.hfu, plan.bubble_fraction)),

@@ -27,7 +27,7 @@ def remedies(est: Estimate | Training) -> list[str]:
     return [*chips, *formats]
 
 
-def _attempt(est: Estimate | Training, chips: int, dtype: str | None = None) -> bool:
+def _would_fit(est: Estimate | Training, chips: int, dtype: str | None = None) -> bool:
     """Whether the same question fits on so many chips, with weights in a format."""
     found: Estimate | Training
     try:
@@ -44,7 +44,7 @@ def _least(est: Estimate | Training) -> int | None:
     """Return the least multiple of the chips of a system (of one chip below that) on which the question fits."""
     now, whole = int(est.chips), int(est.system.chips)
     unit = whole if now >= whole else 1
-    return _first(lambda n: _attempt(est, n * unit), max(now // unit, 1), unit)
+    return _first(lambda n: _would_fit(est, n * unit), max(now // unit, 1), unit)
 
 
 def _first(fits: Callable[[int], bool], now: int, unit: int) -> int | None:
@@ -66,4 +66,4 @@ def _narrower(est: Estimate) -> list[str]:
     """Return formats that the chip multiplies, with which the question fits on as many chips."""
     peak = est.system.chip.peak
     formats = [name for name in _FORMATS if name in peak and name != est.question.model.dtype]
-    return [name for name in formats if _attempt(est, int(est.chips), name)]
+    return [name for name in formats if _would_fit(est, int(est.chips), name)]

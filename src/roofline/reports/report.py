@@ -12,7 +12,7 @@ from attrs import frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.core.signatures import typed, typed_methods
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.estimate import estimate
@@ -68,7 +68,7 @@ def named(file: str | Path) -> Path:
     """
     path = catalog.located("file", file)
     if path.suffix.lower() not in ENDINGS:
-        raise QuestionError(fault("file", path.name, "a report is one HTML page", "end the file name in .html"))
+        raise QuestionError(fault("file", str(path), "a report is one HTML page", "end the file name in .html"))
     return path
 
 
@@ -130,13 +130,13 @@ def _answered(
 ) -> Estimate | Training:
     """Return the answer that is given, or that to the question."""
     if isinstance(what, (Estimate, Training)):
-        beside = [*given(system=system, layout=layout), *words]
+        beside = [*without_none(system=system, layout=layout), *words]
         if beside:
             rule = f"was given beside an {type(what).__name__}, which already says it all"
             raise QuestionError(fault(beside[0], {**words, "system": system}.get(beside[0]), rule, "leave it out"))
         return what
     if isinstance(what, Pools):
-        raise QuestionError("report: is of one pool; give one of the two answers, split.prompts or split.answers")
+        raise QuestionError("report: is of one pool; give one of the two answers, split.prefill or split.decode")
     if system is None:
         raise QuestionError("system: is missing; give a name (roofline list systems), or the path of a TOML file")
     if train or isinstance(what, TrainStep) or words.get("global_batch") is not None:

@@ -23,7 +23,7 @@ from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
 from roofline.results.estimate import Estimate
-from roofline.results.labels import SURE, asked, headline
+from roofline.results.labels import SURE, headline, question_in_words
 from roofline.results.limits import Limit
 from roofline.results.pools import Pools
 from roofline.results.records import KINDS, PERCENTILES, PHASES, rows_of_campaign
@@ -116,7 +116,7 @@ def _rate(value: Num) -> str:
     return f"{float(value):,.0f}"
 
 
-def _within(pair: tuple[Num, Num] | None, shown: Callable[[Num], str]) -> str:
+def _interval_text(pair: tuple[Num, Num] | None, shown: Callable[[Num], str]) -> str:
     """Return an interval in words; one that may have no end says what it is above."""
     if pair is None or not np.isfinite(pair[0]):
         return ""
@@ -127,7 +127,7 @@ def _within(pair: tuple[Num, Num] | None, shown: Callable[[Num], str]) -> str:
 
 def _memory(est: Estimate | Training, kinds: dict[str, str]) -> list[str]:
     parts = ", ".join(f"{name} {_bytes(getattr(est.memory, kind))}" for kind, name in kinds.items())
-    sure = _within(est.interval("memory"), _bytes)
+    sure = _interval_text(est.interval("memory"), _bytes)
     return ["memory", f"{_bytes(est.memory.total)} of {_bytes(est.capacity)} per chip: {parts}{sure}"]
 
 
@@ -159,7 +159,7 @@ def _bounds(est: Estimate | Training) -> list[list[str]]:
 
 
 def _service(est: Estimate, fetched: Offload | None = None) -> list[Section]:
-    question = asked(est)
+    question = question_in_words(est)
     top = Section(lines=[headline(est), *([question] if question else [])])
     status = _status(est)
     if status and status[0][0] == "DOES NOT FIT":
@@ -172,15 +172,15 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
     if est.tokens_per_second is not None:
         each, user = float(est.tokens_per_second_per_chip or 0), float(est.tokens_per_second_per_user or 0)
         speed = "" if np.isnan(user) else f", {figure(user)} per user"
-        sure = _within(est.interval("tokens_per_second"), _rate)
+        sure = _interval_text(est.interval("tokens_per_second"), _rate)
         rows.append(["output", f"{_rate(est.tokens_per_second)} tokens/s: {figure(each)} per chip{speed}{sure}"])
     for name, value in (("TTFT", est.ttft), ("TPOT", est.tpot)):
         if value is not None and not np.isnan(value):
-            rows.append([name, f"{_time(value)} mean{_within(est.interval(name.lower()), _time)}"])
+            rows.append([name, f"{_time(value)} mean{_interval_text(est.interval(name.lower()), _time)}"])
             if name == "TTFT" and est.waits is not None:
                 rows.append(["", ", ".join(f"p{p} {_time(est.ttft_percentile(p) or 0.0)}" for p in PERCENTILES)])
     for i, limit in enumerate(est.limits):
-        rows.append(["" if i else "limits", _limited(est, limit)])
+        rows.append(["" if i else "limits", _limit_text(est, limit)])
     if est.prompt_tokens_per_second_per_chip is not None:
         rows.append(["prefill alone", f"{_rate(est.prompt_tokens_per_second_per_chip)} prompt tokens/s per chip"])
     rows.append(_memory(est, _MEMORY))
@@ -189,7 +189,7 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         if isinstance(est.question, Serve) and np.isfinite(est.concurrency)
         else ""
     )
-    sure = _within(est.interval("max_concurrency"), _rate)
+    sure = _interval_text(est.interval("max_concurrency"), _rate)
     rows.append(["max concurrency", f"{_rate(est.max_concurrency)} requests{load_}{sure}"])
     rows.append(["KV cache", f"{_rate(est.kv_cache_tokens)} tokens per attention rank"])
     if fetched is not None:
@@ -210,7 +210,7 @@ def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
     """Return the rows of the cost of output tokens, all of it charged to them, and of prompt and output tokens apart."""
     if dollars is None:
         return [["cost", NO_PRICE]]
-    sure = _within(est.interval("dollars_per_million_tokens"), lambda value: figure(float(value), 3))
+    sure = _interval_text(est.interval("dollars_per_million_tokens"), lambda value: figure(float(value), 3))
     rows = [["cost", f"${figure(float(dollars), 3)} per million output tokens{sure}"]]
     pair = getattr(est, "dollars_apart", None)
     if pair is not None and all(np.isfinite(each) for each in pair):
@@ -224,10 +224,10 @@ def _cost(est: Any, dollars: Num | None) -> list[list[str]]:
     return rows
 
 
-def _limited(est: Estimate, limit: Limit) -> str:
+def _limit_text(est: Estimate, limit: Limit) -> str:
     """Return whether a limit is kept, how surely, and what it rests on."""
     value = limit.of(est)
-    sure = _within(est.interval(limit.name), _time)
+    sure = _interval_text(est.interval(limit.name), _time)
     rests = "" if limit.percent is None else "; closed form, not confirmed by a simulation"
     return f"{limit.written(value)}{sure}{rests}"
 
@@ -270,15 +270,15 @@ def _load(est: Estimate) -> list[Section]:
 
 def _pools(split: Pools) -> list[Section]:
     rows = _status(split)
-    for name, est, limit in zip(("prefill", "decode"), (split.prompts, split.answers), split.limits, strict=True):
+    for name, est, limit in zip(("prefill", "decode"), (split.prefill, split.decode), split.limits, strict=True):
         where = f"{counted(float(est.chips), 'chip')} of {est.system.name}, {est.layout.short()}"
         rows.append([name, f"{where}: {figure(float(limit))} requests/s"])
     each, answered = float(split.tokens_per_second_per_chip), figure(float(split.requests_per_second))
     rate = f"{_rate(split.tokens_per_second)} tokens/s: {figure(each)} per chip of both pools, {answered} requests/s"
-    rows.append(["output", f"{rate}{_within(split.interval('tokens_per_second'), _rate)}"])
+    rows.append(["output", f"{rate}{_interval_text(split.interval('tokens_per_second'), _rate)}"])
     for name, value in (("TTFT", split.ttft), ("TPOT", split.tpot)):
         if not np.isnan(value):
-            rows.append([name, f"{_time(value)} mean{_within(split.interval(name.lower()), _time)}"])
+            rows.append([name, f"{_time(value)} mean{_interval_text(split.interval(name.lower()), _time)}"])
     parts = {"waiting": split.wait, "KV cache transfer, exposed": split.exposed}
     seen = [f"{name} {_time(value)}" for name, value in parts.items() if not np.isnan(value)]
     rows.append(["of the TTFT", ", ".join(seen)])
@@ -296,7 +296,7 @@ def _pools(split: Pools) -> list[Section]:
 
 
 def _training(est: Training) -> list[Section]:
-    top = Section(lines=[headline(est), asked(est)])
+    top = Section(lines=[headline(est), question_in_words(est)])
     if not est.fits:
         return [top, _misfit(est, {kind: kind for kind in KINDS})]
     phases = [
@@ -310,13 +310,13 @@ def _training(est: Training) -> list[Section]:
 def _step(est: Training) -> list[list[str]]:
     rate, time, seen = float(est.tokens_per_second), float(est.step_time), float(est.exposed)
     late = float(est.step_time_p99)
-    each, sure = figure(float(est.tokens_per_second_per_chip)), _within(est.interval("tokens_per_second"), _rate)
+    each, sure = figure(float(est.tokens_per_second_per_chip)), _interval_text(est.interval("tokens_per_second"), _rate)
     flops = show(float(est.model_flops_per_second_per_chip), FLOP_RATE, 3)
     again = "with recomputation" if float(est.hfu - est.mfu) > 0 else "as well: nothing is recomputed"
     dollars = est.dollars_per_trillion_tokens
     return [
         *_status(est),
-        ["step", f"{_time(time)}{_within(est.interval('step_time'), _time)}"],
+        ["step", f"{_time(time)}{_interval_text(est.interval('step_time'), _time)}"],
         *([["", f"one in a hundred may take {_time(late)}: no such tail was published"]] if late > time else []),
         ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
         ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],
@@ -366,7 +366,7 @@ def fields(
     if isinstance(answer, Offload):
         out["kv_offload"] = answer.to_dict()
     if why:
-        steps = [part.whole for part in (est.prompts, est.answers)] if isinstance(est, Pools) else est.steps
+        steps = [part.whole for part in (est.prefill, est.decode)] if isinstance(est, Pools) else est.steps
         out["steps"] = [stepped(span) for span in steps]
         out["citations"] = [fact.to_dict() for fact in est.citations()]
     return out

@@ -18,7 +18,7 @@ from roofline.core.errors import QuestionError, fault
 from roofline.core.frames import Frame
 from roofline.core.lazy import plots, reports
 from roofline.core.provenance import Fact
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.signatures import typed_methods
 from roofline.core.text import columns, figure
 from roofline.core.units import SECOND, Bytes, Count, Num, Ratio, show
@@ -26,7 +26,7 @@ from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import COVERAGE, Near
 from roofline.hardware.hardware import System
-from roofline.operators.feasibility import Rule, broken, kept
+from roofline.operators.feasibility import Rule, broken, satisfied
 from roofline.physics.spans import RESOURCES, Span
 from roofline.results import alternatives, citations, intervals, memory_intervals
 from roofline.results.alternatives import Alternative
@@ -338,20 +338,20 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     rules: tuple[Rule, ...] = field(kw_only=True, default=())
     steps: tuple[Span, ...] = field(kw_only=True, default=())
     remarks: tuple[str, ...] = field(kw_only=True, default=())
-    _demand: Ratio | Later[Ratio] | None = field(kw_only=True, default=None, repr=False)
+    _demand: Ratio | Lazy[Ratio] | None = field(kw_only=True, default=None, repr=False)
     choices: tuple[str, ...] = field(kw_only=True, default=())
     candidates: Candidates | None = field(kw_only=True, default=None)
-    _open: tuple[Alternative, ...] | Later[tuple[Alternative, ...]] = field(kw_only=True, default=(), repr=False)
+    _open: tuple[Alternative, ...] | Lazy[tuple[Alternative, ...]] = field(kw_only=True, default=(), repr=False)
 
     @property
     def open(self) -> tuple[Alternative, ...]:
         """The other answers, found when an interval or the assumptions are first asked for."""
-        return self._open() if isinstance(self._open, Later) else self._open
+        return self._open() if isinstance(self._open, Lazy) else self._open
 
     @property
     def demand(self) -> Ratio | None:
         """Share of its rated power that a working chip asks for; above 1 where it is held back."""
-        return self._demand() if isinstance(self._demand, Later) else self._demand
+        return self._demand() if isinstance(self._demand, Lazy) else self._demand
 
     @property
     def evidence(self) -> Near:
@@ -375,7 +375,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
     @property
     def divides(self) -> Mask:
         """Where the layout can be laid out at all."""
-        return kept(self.rules)
+        return satisfied(self.rules)
 
     @property
     def laws(self) -> tuple[Rule, ...]:

@@ -17,7 +17,7 @@ from roofline.core.text import figure
 from roofline.core.units import DAY, HOUR, KILO, Bytes, Count, Dollars, DollarsPerSecond, Joules, Num, Ratio, Seconds
 from roofline.core.values import Record
 from roofline.hardware.evidence import COVERAGE
-from roofline.operators.training_memory import ADAM, WEIGHT, adapters, held
+from roofline.operators.training_memory import ADAM, WEIGHT, adapters, stage_weights
 from roofline.physics import reliability
 from roofline.physics.energy import total
 from roofline.results import records
@@ -259,4 +259,4 @@ def saved(question: TrainStep) -> Bytes:
     whole = Layout()
     if question.task == "lora":
         return (WEIGHT + ADAM) * adapters(question.model, whole, question.rank)
-    return (WEIGHT + ADAM) * sum((group.weights for group in held(question.model, whole)), start=0.0)
+    return (WEIGHT + ADAM) * sum((group.weights for group in stage_weights(question.model, whole)), start=0.0)

@@ -41,7 +41,7 @@ _OF_TRAINING: Final = tuple(
 _TIER: Final = re.compile(r"system\.tier\[(\d+)\]\.(\w+)")
 
 
-def crossed(system: System, span: Span) -> tuple[Any, ...]:
+def tiers_used(system: System, span: Span) -> tuple[Any, ...]:
     """Return for each tier where any message of a span travels over it."""
     out: list[Any] = [False] * len(system.tiers)
     for work, _, times in span.leaves():
@@ -57,7 +57,7 @@ def _rates(span: Span) -> set[str]:
 
 def assumed(system: System, span: Span) -> Count:
     """Return how many assumed numbers of the hardware a span's time rests on, point by point."""
-    over, rates = crossed(system, span), _rates(span)
+    over, rates = tiers_used(system, span), _rates(span)
     total: Any = 0.0
     for fact in _hardware(system):
         last = fact.path.rsplit(".", 1)[-1]
@@ -73,7 +73,7 @@ def assumed(system: System, span: Span) -> Count:
 
 def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
     """Return every number that a span's answer rests on, with its source; one that was changed since says so."""
-    over, rates = [bool(np.any(mask)) for mask in crossed(system, span)], _rates(span)
+    over, rates = [bool(np.any(mask)) for mask in tiers_used(system, span)], _rates(span)
     kernels: set[str] = set()
     links: set[str] = set()
     best: set[str] = set()

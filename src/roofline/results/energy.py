@@ -36,13 +36,13 @@ class Answered(Protocol):
         ...
 
 
-def demanded(span: Span, system: System) -> Ratio:
+def demanded_share(span: Span, system: System) -> Ratio:
     """Return the share of its rated power that a chip asks for while a span runs."""
     chip = system.chip
     return law.demand(catalog.energy().draw(chip), law.uses(span, system), chip.clock)
 
 
-def known(scope: str) -> str:
+def check_scope(scope: str) -> str:
     """Return the scope.
 
     Raises:
@@ -66,20 +66,22 @@ def chip_power(est: Answered, working: Ratio = 1.0) -> Watts | None:
 def parts(est: Answered, scope: str, working: Ratio = 1.0) -> dict[str, Watts] | None:
     """Return the power of each part within a scope, for each chip; None where no rated power is known."""
     each = chip_power(est, working)
-    return None if each is None else around(each, est.system, scope)
+    return None if each is None else surroundings_of(each, est.system, scope)
 
 
-def around(each: Watts, system: System, scope: str) -> dict[str, Watts]:
+def surroundings_of(each: Watts, system: System, scope: str) -> dict[str, Watts]:
     """Return the power of each part within a scope around a chip that draws so much."""
     surroundings = catalog.energy().around(system)
-    return law.surrounded(each, surroundings, known(scope), _outer(system), catalog.operation().pue)
+    return law.surrounded(each, surroundings, check_scope(scope), _outer(system), catalog.operation().pue)
 
 
-def waiting(system: System, scope: str) -> Watts | None:
+def idle_power(system: System, scope: str) -> Watts | None:
     """Return the power within a scope of a chip that waits with a model loaded; None where no rated power is known."""
     table = catalog.energy()
     rated = table.rated(system)
-    return None if rated is None else law.total(around(rated * table.draw(system.package).loaded, system, scope))
+    return (
+        None if rated is None else law.total(surroundings_of(rated * table.draw(system.package).loaded, system, scope))
+    )
 
 
 def _outer(system: System) -> Ratio:
@@ -107,7 +109,7 @@ def measured(system: System) -> bool:
     return catalog.energy().seen(system.package)
 
 
-def lingering(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
+def idle_share(est: Answered, scope: str = SCOPE, working: Ratio = 1.0) -> Ratio:
     """Return the share of the power within a scope that stays when tokens come more slowly: all but the energy of the work itself."""
     table, chip = catalog.energy(), est.system.package
     split, rated = parts(est, scope, working), table.rated(est.system)
@@ -151,7 +153,7 @@ class Powered:
         Raises:
             QuestionError: no such scope.
         """
-        split = parts(self, known(scope), self.working)
+        split = parts(self, check_scope(scope), self.working)
         return None if split is None else {name: watts * self.chips for name, watts in split.items()}
 
     def power(self, scope: str = SCOPE) -> Watts | None:

@@ -22,7 +22,7 @@ from roofline.operators.operations import Message, Op
 from roofline.physics.percentiles import PERCENT
 from roofline.physics.spans import Span
 from roofline.results import alternatives, citations, energy, memory_intervals
-from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
+from roofline.workload.questions import KEPT_ERROR, TrainStep, accept_length_is_assumed
 
 _RATES: Final[Mapping[str, str]] = {
     "tokens_per_second_per_user": "tpot",
@@ -179,7 +179,7 @@ def _with_power(est: Any, logs: Ends | None, coverage: Ratio) -> Ends | None:
     """Return the ends of the energy of a token, from those of the time it takes."""
     if logs is None:
         return None
-    lasting = energy.lingering(est, energy.SCOPE, est.working)
+    lasting = energy.idle_share(est, energy.SCOPE, est.working)
     ends = powered(logs, lasting, scaled(coverage) * energy.error(est, energy.SCOPE, est.working))
     return ends if isinstance(est.question, TrainStep) else widened(ends, energy.measured(est.system), coverage)
 
@@ -243,7 +243,7 @@ def added(est: Any, name: str) -> Ratio:
     links = sum(
         (cost.time * cost.error * times for work, cost, times in span.leaves() if isinstance(work, Message)), start=0.0
     )
-    drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * guessed(est.question)
+    drafts = 0.0 if name in ("ttft", "step_time") else KEPT_ERROR * accept_length_is_assumed(est.question)
     assumed = citations.assumed(est.system, span) * est.calibration.assumed_error**2
     return cast("Ratio", np.sqrt(share(links, span.time) ** 2 + _of_kernels(est, span) + assumed + drafts**2))
 

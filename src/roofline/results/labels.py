@@ -11,7 +11,7 @@ from roofline.hardware.hardware import System
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Serve, yielded
+from roofline.workload.questions import Serve, tokens_per_step
 
 
 def machine(system: System) -> str:
@@ -27,7 +27,7 @@ def machine(system: System) -> str:
     return f"{system.title or system.name} (chip: {chip}{dies}{', announced' if package.announced else ''})"
 
 
-def told(est: Training) -> str:
+def layout_in_words(est: Training) -> str:
     """Return the layout of one plan in words: degrees that are not 1, what is shared, micro-batch and recomputation."""
     layout, q = est.layout, est.question
     size, parallel = float(q.micro_batch), " sp" if layout.sequence_parallel else ""
@@ -45,10 +45,10 @@ def degrees(layout: Layout) -> str:
     )
 
 
-def constants(level: str) -> str:
+def coefficients_in_words(level: str) -> str:
     """Return what calibration coefficients an answer is made with; those of the ideal level make a bound.
 
-    >>> constants("generic"), constants("ideal")
+    >>> coefficients_in_words("generic"), coefficients_in_words("ideal")
     ('generic coefficients', 'ideal coefficients: a bound, not a prediction')
     """
     return f"{level} coefficients{': a bound, not a prediction' if level == 'ideal' else ''}"
@@ -58,10 +58,10 @@ SURE: Final = 0.9
 """Chance of fitting from which on an answer just fits, and no note reports it; below one less that it does not."""
 
 
-def fitting(chance: float) -> str:
+def fit_in_words(chance: float) -> str:
     """Return how surely memory holds a layout: nothing where it does for sure.
 
-    >>> fitting(0.99), fitting(0.64), fitting(0.32), fitting(0.0)
+    >>> fit_in_words(0.99), fit_in_words(0.64), fit_in_words(0.32), fit_in_words(0.0)
     ('', 'fits probably (64 %)', 'may fit (32 %)', 'does not fit')
     """
     if chance >= SURE:
@@ -77,14 +77,14 @@ def fitting(chance: float) -> str:
 
 def headline(est: Estimate | Training) -> str:
     """Return what was asked, on what, laid out how, in one line."""
-    q, level = est.question, constants(est.calibration.level)
+    q, level = est.question, coefficients_in_words(est.calibration.level)
     where = f"{q.model.name} on {est.system.name}: {counted(float(est.chips), 'chip')}"
     if isinstance(est, Training):
-        return f"{where}, {told(est)}; {q.model.dtype}; {level}"
+        return f"{where}, {layout_in_words(est)}; {q.model.dtype}; {level}"
     return f"{where}, {est.layout}; {q.model.formats_line}; {level}"
 
 
-def asked(est: Estimate | Training) -> str:
+def question_in_words(est: Estimate | Training) -> str:
     """Return what a service is asked, or what a training step is, in words; empty for a single pass."""
     if isinstance(est, Training):
         return _step(est)
@@ -92,7 +92,7 @@ def asked(est: Estimate | Training) -> str:
     if not isinstance(q, Serve):
         return ""
     drafts = (
-        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(yielded(q)))} tokens accepted"
+        f", {figure(float(q.draft_tokens))} draft tokens a step for {figure(float(tokens_per_step(q)))} tokens accepted"
         if q.draft_tokens
         else ""
     )

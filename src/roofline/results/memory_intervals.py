@@ -25,8 +25,8 @@ from roofline.core.units import BYTE, Bytes, Count, Num, Ratio, show
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import Spread, scaled
 from roofline.operators import serving_memory
-from roofline.operators.memory import placed
-from roofline.operators.serving_memory import plain
+from roofline.operators.memory import ranks_per_package
+from roofline.operators.serving_memory import caches_uniformly
 from roofline.results.alternatives import Z80
 from roofline.workload.questions import Serve, TrainStep
 
@@ -56,7 +56,7 @@ def _spread(est: Any, quantity: str) -> Spread:
 def reported(est: Any) -> Bytes:
     """Return the bytes that the driver reports, of the ranks on a chip."""
     memory = est.system.chip.memory
-    return cast("Bytes", memory.capacity * memory.usable * placed(est.system, est.layout))
+    return cast("Bytes", memory.capacity * memory.usable * ranks_per_package(est.system, est.layout))
 
 
 def others(est: Any) -> tuple[Bytes, ...]:
@@ -65,10 +65,10 @@ def others(est: Any) -> tuple[Bytes, ...]:
     releases = () if own.release or own.name not in catalog.names("engine") else catalog.releases(own.name)
     if not releases:
         return (0.0,)
-    n, context = placed(est.system, est.layout), _context(est.question)
+    n, context = ranks_per_package(est.system, est.layout), _context(est.question)
 
     def left(changed: Calibration) -> Bytes:
-        shared = serving_memory.room(est.question.model, est.system, est.layout, changed, context)
+        shared = serving_memory.memory_budget(est.question.model, est.system, est.layout, changed, context)
         return shared.capacity - shared.runtime - shared.activations
 
     usual = catalog.engine(own.name, est.system).memory_fraction
@@ -129,7 +129,7 @@ def interval(est: Any, quantity: str, coverage: Ratio) -> tuple[Num, Num] | None
     each = share(est.memory.tokens, est.memory.kv_cache)
     if quantity == "max_concurrency":
         each = share(value, larger(left, 1.0))
-    ends = _spread(est, "cache" if plain(est.question.model) else "cache_mixed").ends(coverage)
+    ends = _spread(est, "cache" if caches_uniformly(est.question.model) else "cache_mixed").ends(coverage)
     below = np.hypot(each * left - each * room(est, coverage)[0], value * -np.expm1(min(ends[0], 0.0)))
     above = np.hypot(each * room(est, coverage)[1] - each * left, value * np.expm1(max(ends[1], 0.0)))
     return larger(each * left - below, 0.0), larger(each * left + above, 0.0)
@@ -166,8 +166,9 @@ def sentences(est: Any) -> tuple[str, ...]:
     title = est.calibration.engine.title or est.calibration.engine.name
     least, most = min(apart), max(apart)
     ends = [f"{show(-least, BYTE)} less"] * (least < 0) + [f"{show(most, BYTE)} more"] * (most > 0)
+    how = f"name it: engine={est.calibration.engine.name}@RELEASE (roofline list engines)"
     return (
-        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip",
+        f"the release of {title} is not stated, so the newest is taken; older ones leave up to {' or '.join(ends)} per chip; {how}",
     )
 
 

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from roofline.core.arrays import larger, share, smaller
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Num, Ratio
 from roofline.physics.percentiles import Gaps, Passes, Waits, lengths
 from roofline.physics.queueing import drawn_apart
@@ -36,7 +36,7 @@ def waits(split: Pools) -> Waits:
     come = split.requests_per_second / lane.count * lane.alone
     together = smaller(come + np.exp(-come), lane.most)
     return Waits(
-        front=going.after, mean=split.ttft, passes=Later(partial(_passes, split)), step=going.step, lasts=lane.alone + lane.more * (together - 1),
+        front=going.after, mean=split.ttft, passes=Lazy(partial(_passes, split)), step=going.step, lasts=lane.alone + lane.more * (together - 1),
         met=-np.expm1(-split.decoding), often=busy * (1 - 1 / lane.most), regular=(1 / lane.count + even) / (1 + even),
         least=split.in_flight / lane.count * drawn_apart(q.variation, q.variation) if closed else np.inf,
     )  # fmt: skip
@@ -47,14 +47,14 @@ def gaps(split: Pools) -> Gaps:
     q, going = split.question, split.round
     return Gaps(
         base=going.spent, tokens=larger(q.output - 1, 0.0), prompts=0.0 * going.spent, each=0.0 * going.spent, variation=q.variation,
-        step=going.step, mixed=going.step * _LONGEST, often=0.0, passes=Later(partial(_passes, split)),
-        uneven=None if q.rate is None else Later(partial(_uneven, split)),
+        step=going.step, mixed=going.step * _LONGEST, often=0.0, passes=Lazy(partial(_passes, split)),
+        uneven=None if q.rate is None else Lazy(partial(_uneven, split)),
     )  # fmt: skip
 
 
 def _passes(split: Pools) -> Passes:
     """Price prompts of every length by themselves."""
-    q, est = split.question, cast("Any", split.prompts)
+    q, est = split.question, cast("Any", split.prefill)
     read = q.input - q.cached
     varied = smaller(q.variation * q.input / read, larger(q.variation, 1.0))
     length = larger(lengths(read, varied, np.ndim(split.ttft)), 1.0)
@@ -64,7 +64,7 @@ def _passes(split: Pools) -> Passes:
 
 def _uneven(split: Pools) -> Ratio:
     """Return how much the time of a step varies from one request to another."""
-    est, some = cast("Any", split.answers), np.sqrt(split.decoding * _AVERAGED)
+    est, some = cast("Any", split.decode), np.sqrt(split.decoding * _AVERAGED)
     low, high = (
         cast("Num", _again(est, attrs.evolve(est.question, batch=larger(split.decoding + by, _FEWEST))).tpot)
         for by in (-some, some)

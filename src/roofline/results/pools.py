@@ -19,12 +19,12 @@ from roofline.core.values import Record
 from roofline.hardware.constants import Calibration
 from roofline.hardware.evidence import COVERAGE, scaled
 from roofline.hardware.hardware import System
-from roofline.operators.feasibility import Rule, broken, kept
+from roofline.operators.feasibility import Rule, broken, satisfied
 from roofline.physics.energy import costs_apart, dollars_per_token, total
 from roofline.physics.pool_queueing import Round
 from roofline.results import aiperf, pool_percentiles, records, roughness
 from roofline.results.answer import Derived, Text, degrees, numbers, times_in_words
-from roofline.results.energy import SCOPE, carbon, error, lingering, measured, parts
+from roofline.results.energy import SCOPE, carbon, error, idle_share, measured, parts
 from roofline.results.estimate import Estimate
 from roofline.results.intervals import Ends, asked_part, front, powered, widened
 from roofline.workload.layout import Layout
@@ -47,8 +47,8 @@ class Pools(Derived):
 
     Attributes:
         question: the service.
-        prompts: one prompt on each replica of the pool that prefills.
-        answers: a step of the pool that decodes.
+        prefill: one prefill on each replica of the prefill pool.
+        decode: a step of the decode pool.
         round: how requests go round both.
         ttft: time to the first token.
         tpot: time per token after it.
@@ -76,15 +76,15 @@ class Pools(Derived):
         "usd_per_million_tokens": "dollars_per_million_tokens",
     }
     SURE: ClassVar[Mapping[str, str]] = {"ttft_s": "ttft", "tpot_s": "tpot", "output_tokens_per_s": "tokens_per_second"}
-    PARTS = ("prompts", "answers")
+    PARTS = ("prefill", "decode")
     NUMBERS = (
         "question", "round", "ttft", "tpot", "wait", "transfer", "exposed", "in_flight", "decoding", "tokens_per_second", "limits",
         "rules",
     )  # fmt: skip
 
     question: Serve
-    prompts: Estimate
-    answers: Estimate
+    prefill: Estimate
+    decode: Estimate
     round: Round
     ttft: Seconds
     tpot: Seconds
@@ -101,7 +101,7 @@ class Pools(Derived):
     def _asked_in_words(self) -> str:
         return f"{self.question.model.name}, " + " and ".join(
             f"{counted(float(np.max(est.chips)), 'chip')} of {est.system.name} that {does}"
-            for est, does in ((self.prompts, "read"), (self.answers, "decode"))
+            for est, does in ((self.prefill, "read"), (self.decode, "decode"))
         )
 
     @property
@@ -111,27 +111,27 @@ class Pools(Derived):
     @property
     def system(self) -> System:
         """The machine that decodes."""
-        return self.answers.system
+        return self.decode.system
 
     @property
     def calibration(self) -> Calibration:
         """The constants of the pool that decodes."""
-        return self.answers.calibration
+        return self.decode.calibration
 
     @property
     def layout(self) -> Layout:
         """The layout of the pool that decodes."""
-        return self.answers.layout
+        return self.decode.layout
 
     @property
     def chips(self) -> Count:
         """Chips of both pools."""
-        return self.prompts.chips + self.answers.chips
+        return self.prefill.chips + self.decode.chips
 
     @property
     def fits_probability(self) -> Ratio:
         """Chance that the chips of both pools hold their parts: that of the fuller one, since an engine's errors are the same in both."""
-        return smaller(self.prompts.fits_probability, self.answers.fits_probability)
+        return smaller(self.prefill.fits_probability, self.decode.fits_probability)
 
     @property
     def requests_per_second(self) -> PerSecond:
@@ -152,12 +152,12 @@ class Pools(Derived):
     def balance(self) -> Ratio:
         """Chips that read prompts for each that decodes at which neither pool waits for the other."""
         reading, decoding = self.limits
-        return (decoding / self.answers.chips) / (reading / self.prompts.chips)
+        return (decoding / self.decode.chips) / (reading / self.prefill.chips)
 
     @property
     def working(self) -> tuple[Ratio, Ratio]:
         """Share of the time in which the lanes read, and share of the replicas that decode."""
-        idle = smaller(self.decoding / self.answers.layout.replicas, 1.0)
+        idle = smaller(self.decoding / self.decode.layout.replicas, 1.0)
         return smaller(self.requests_per_second / self.limits[0], 1.0), idle
 
     @property
@@ -181,9 +181,9 @@ class Pools(Derived):
         Errors of both pools have the same causes, so that they are averaged by power, not added in squares.
         """
         whole, lasting, half = cast("Watts", self.power()), cast("Num", 0.0), cast("Num", 0.0)
-        for est, at in zip((self.prompts, self.answers), self.working, strict=True):
+        for est, at in zip((self.prefill, self.decode), self.working, strict=True):
             part = total(cast("dict[str, Watts]", parts(est, SCOPE, at))) * est.chips / whole
-            lasting = lasting + part * lingering(est, SCOPE, at)
+            lasting = lasting + part * idle_share(est, SCOPE, at)
             half = half + part * error(est, SCOPE, at)
         return lasting, half
 
@@ -203,7 +203,7 @@ class Pools(Derived):
             QuestionError: no such scope.
         """
         out: dict[str, Watts] = {}
-        for est, working in zip((self.prompts, self.answers), self.working, strict=True):
+        for est, working in zip((self.prefill, self.decode), self.working, strict=True):
             split = parts(est, scope, working)
             if split is None:
                 return None
@@ -223,7 +223,7 @@ class Pools(Derived):
     def dollars_per_million_tokens(self) -> Dollars | None:
         """Rent of both pools for a million output tokens; None where no price is known."""
         total: Num = 0.0
-        for est in (self.prompts, self.answers):
+        for est in (self.prefill, self.decode):
             price = est.system.price_per_chip
             if price is None:
                 return None
@@ -240,10 +240,10 @@ class Pools(Derived):
 
         See :func:`roofline.physics.energy.costs_apart`; None where no cost per hour is known.
         """
-        reading, decoding = (est.system.price_per_chip for est in (self.prompts, self.answers))
+        reading, decoding = (est.system.price_per_chip for est in (self.prefill, self.decode))
         if reading is None or decoding is None:
             return None
-        reading, decoding = reading * self.prompts.chips, decoding * self.answers.chips
+        reading, decoding = reading * self.prefill.chips, decoding * self.decode.chips
         read = self.requests_per_second * (self.question.input - self.question.cached)
         spent = reading + decoding
         each = costs_apart(spent, share(reading, spent), read, self.tokens_per_second)
@@ -265,19 +265,19 @@ class Pools(Derived):
             QuestionError: another quantity, or more points than details are kept for.
         """
         if quantity in ("tpot", "tokens_per_second_per_user"):
-            pair = self.answers.interval("tpot", coverage)
+            pair = self.decode.interval("tpot", coverage)
             return pair if pair is None or quantity == "tpot" else (1 / pair[1], 1 / pair[0])
         if quantity in ("joules_per_token", "dollars_per_million_tokens"):
             return self._of_cost(quantity, coverage)
         if quantity not in ("ttft", "tokens_per_second", "tokens_per_second_per_chip"):
             such = "ask for ttft, tpot, tokens_per_second, joules_per_token or dollars_per_million_tokens"
             raise QuestionError(fault("quantity", quantity, "has no interval", such))
-        read, made = self.prompts.interval("ttft", coverage), self.answers.interval("tpot", coverage)
+        read, made = self.prefill.interval("ttft", coverage), self.decode.interval("tpot", coverage)
         if read is None or made is None:
             return None
         name = "ttft" if quantity == "ttft" else "answered"
         base, value = getattr(self.round.turn(), name), getattr(self, quantity)
-        one, each = cast("Num", self.prompts.ttft), cast("Num", self.answers.tpot)
+        one, each = cast("Num", self.prefill.ttft), cast("Num", self.decode.tpot)
         factors: dict[str, tuple[Num, Num]] = {
             "reading": (read[0] / one, read[1] / one),
             "decoding": (made[0] / each, made[1] / each),
@@ -311,14 +311,14 @@ class Pools(Derived):
             logs: Ends = np.log(self.tokens_per_second / rates[1]), np.log(self.tokens_per_second / rates[0])
         if quantity == "joules_per_token":
             lasting, half = self._of_power
-            seen = all(measured(each.system) for each in (self.prompts, self.answers))
+            seen = all(measured(each.system) for each in (self.prefill, self.decode))
             logs = widened(powered(logs, lasting, scaled(coverage) * half), seen, coverage)
         return value * np.exp(logs[0]), value * np.exp(logs[1])
 
     def plot(self, ax: Axes | None = None, *, style: str | None = None, width: float | str | None = None) -> Axes:
         """Draw both pools' operations on the rooflines of their chips (one point); return the axes."""
-        ax = self.prompts.plot(ax, f"reads: {self._pool(self.prompts)}", style=style, width=width)
-        return self.answers.plot(ax, f"decodes: {self._pool(self.answers)}")
+        ax = self.prefill.plot(ax, f"reads: {self._pool(self.prefill)}", style=style, width=width)
+        return self.decode.plot(ax, f"decodes: {self._pool(self.decode)}")
 
     @staticmethod
     def _pool(est: Estimate) -> str:
@@ -326,14 +326,12 @@ class Pools(Derived):
 
     def why(self) -> str:
         """Return the pass of a prompt and the step as trees of text (one point)."""
-        return f"{self.prompts.why()}\n\n{self.answers.why()}"
+        return f"{self.prefill.why()}\n\n{self.decode.why()}"
 
     def citations(self) -> tuple[Fact, ...]:
         """Return every hardware number and constant that either pool's times rest on, with its source."""
         return tuple(
-            {
-                (f.path, f.text, f.source.key): f for est in (self.prompts, self.answers) for f in est.citations()
-            }.values()
+            {(f.path, f.text, f.source.key): f for est in (self.prefill, self.decode) for f in est.citations()}.values()
         )
 
     @property
@@ -341,35 +339,35 @@ class Pools(Derived):
         """What was chosen or assumed."""
         codes = ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
         rough = roughness.note(
-            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prompts.layout
+            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prefill.layout
         )
-        return tuple(dict.fromkeys((*rough, *self.prompts.assumptions, *self.answers.assumptions)))
+        return tuple(dict.fromkeys((*rough, *self.prefill.assumptions, *self.decode.assumptions)))
 
     @property
     def fits(self) -> Mask:
         """Where both layouts can be laid out, their chips hold their parts, and the rate asked can be answered."""
-        return self.prompts.fits & self.answers.divides & (self.answers.max_concurrency >= 1) & kept(self.rules)
+        return self.prefill.fits & self.decode.divides & (self.decode.max_concurrency >= 1) & satisfied(self.rules)
 
     @property
     def laws(self) -> tuple[Rule, ...]:
         """Every condition on both pools, the prefill pool's first: those of its layout, that its chips hold their part, those of both."""
-        enough = self.answers.max_concurrency >= 1
+        enough = self.decode.max_concurrency >= 1
         memory = Rule("memory", enough, "weights, and the cache of one request, exceed the memory of a chip")
-        pools = (("prefill", self.prompts.laws), ("decode", (*self.answers.rules, memory)))
+        pools = (("prefill", self.prefill.laws), ("decode", (*self.decode.rules, memory)))
         own = (rule.of_pool(name) for name, rules in pools for rule in rules)
         return (*own, *self.rules)
 
     @property
     def fullest(self) -> Bytes:
         """Bytes on the fullest chip of either pool."""
-        return larger(self.prompts.fullest, self.answers.fullest)
+        return larger(self.prefill.fullest, self.decode.fullest)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the layouts do not fit; empty if they do."""
-        out = [f"prefill pool: {reason}" for reason in self.prompts.reasons]
-        out += [f"decode pool: {reason}" for reason in broken(self.answers.rules)]
-        if not np.all(self.answers.max_concurrency >= 1):
+        out = [f"prefill pool: {reason}" for reason in self.prefill.reasons]
+        out += [f"decode pool: {reason}" for reason in broken(self.decode.rules)]
+        if not np.all(self.decode.max_concurrency >= 1):
             out.append("decode pool: weights, and the cache of one request, exceed the memory of a chip")
         return (*out, *broken(self.rules))
 
@@ -377,7 +375,7 @@ class Pools(Derived):
     def bound(self) -> Text:
         """The resource that bounds the pool which can do fewer requests a second: compute, memory, network or latency."""
         reading, decoding = self.limits
-        found = np.where(reading < decoding, self.prompts.bound, self.answers.bound)
+        found = np.where(reading < decoding, self.prefill.bound, self.decode.bound)
         return found if found.ndim else str(found)
 
     @property
@@ -385,16 +383,16 @@ class Pools(Derived):
         """Words that are the same at all points."""
         return {
             "model": self.question.model.name,
-            "prefill_system": self.prompts.system.name,
-            "decode_system": self.answers.system.name,
-            "level": self.answers.calibration.level,
+            "prefill_system": self.prefill.system.name,
+            "decode_system": self.decode.system.name,
+            "level": self.decode.calibration.level,
         }
 
     @property
     def inputs(self) -> Mapping[str, Num]:
         """Sizes of the question, and the chips and degrees of each pool."""
         out = {**numbers(self.question), "concurrency": self.in_flight, "chips": self.chips}
-        for name, est in (("prefill", self.prompts), ("decode", self.answers)):
+        for name, est in (("prefill", self.prefill), ("decode", self.decode)):
             out |= {f"{name}_chips": est.chips, **{f"{name}_{key}": n for key, n in degrees(est.layout).items()}}
         return out
 

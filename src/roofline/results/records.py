@@ -17,7 +17,7 @@ from roofline.hardware.hardware import System
 from roofline.physics.spans import Span
 from roofline.results.energy import SCOPE
 from roofline.workload.layout import Layout
-from roofline.workload.questions import Prefill, TrainStep, yielded
+from roofline.workload.questions import Prefill, TrainStep, tokens_per_step
 
 if TYPE_CHECKING:
     from roofline.results.answer import LayoutAnswer
@@ -163,7 +163,7 @@ def of_estimate(est: Estimate) -> dict[str, Any]:
         "dtype": q.model.dtype,
         "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name)},
-        **({} if isinstance(q, Prefill) else {"accept_length": plain(yielded(q))}),
+        **({} if isinstance(q, Prefill) else {"accept_length": plain(tokens_per_step(q))}),
         **_loads(est),
         "ttft_s": plain(est.ttft),
         **_percentiles(est, "ttft"),
@@ -216,7 +216,7 @@ def of_pools(split: Pools) -> dict[str, Any]:
     and ``prefill_tokens_per_s_per_chip`` is of the prefill pool.
     """
     split.one()
-    q, named = split.question, {"prefill": split.prompts, "decode": split.answers}
+    q, named = split.question, {"prefill": split.prefill, "decode": split.decode}
     each = {
         name: {
             "system": est.system.name, "chips": int(est.chips), "layout": layout_of(est), "requests_per_s": float(limit),
@@ -234,8 +234,8 @@ def of_pools(split: Pools) -> dict[str, Any]:
     return {
         "model": q.model.name, "dtype": q.model.dtype, "kv_dtype": q.model.formats.kv,
         **{name: plain(getattr(q, name)) for name in _ASKED_OF_SERVICES if hasattr(q, name) and name != "chunk"},
-        "system": split.system.name, "chips": int(split.chips), "layout": layout_of(split.answers),
-        "level": split.calibration.level, "engine": split.calibration.engine.name, "pools": each, "bound_only": split.prompts.calibration.level == "ideal",
+        "system": split.system.name, "chips": int(split.chips), "layout": layout_of(split.decode),
+        "level": split.calibration.level, "engine": split.calibration.engine.name, "pools": each, "bound_only": split.prefill.calibration.level == "ideal",
         "concurrency": plain(split.in_flight), "request_rate_per_s": plain(q.rate),
         "requests_per_s": float(split.requests_per_second),
         "ttft_s": plain(split.ttft), **_percentiles(split, "ttft"), "tpot_s": plain(split.tpot), **_percentiles(split, "tpot"), "wait_s": plain(split.wait),
@@ -244,10 +244,10 @@ def of_pools(split: Pools) -> dict[str, Any]:
         "output_tokens_per_s_per_chip": float(split.tokens_per_second_per_chip),
         "tokens_per_s_per_user": plain(split.tokens_per_second_per_user),
         "total_tokens_per_s_per_chip": float(split.requests_per_second * (q.input + q.output) / split.chips),
-        "prefill_tokens_per_s_per_chip": plain(split.prompts.prompt_tokens_per_second_per_chip),
-        "memory_bytes_per_chip": _memory(split.answers), "max_concurrency": int(split.answers.max_concurrency),
-        "kv_cache_tokens": int(split.answers.kv_cache_tokens), "mfu": float(split.answers.mfu),
-        "bandwidth_utilization": float(split.answers.bandwidth_utilization), "bound": split.bound,
+        "prefill_tokens_per_s_per_chip": plain(split.prefill.prompt_tokens_per_second_per_chip),
+        "memory_bytes_per_chip": _memory(split.decode), "max_concurrency": int(split.decode.max_concurrency),
+        "kv_cache_tokens": int(split.decode.kv_cache_tokens), "mfu": float(split.decode.mfu),
+        "bandwidth_utilization": float(split.decode.bandwidth_utilization), "bound": split.bound,
         "prefill_chips_per_decode_chip": plain(split.balance), "fits": bool(split.fits),
         "fits_probability": float(split.fits_probability), "reasons": list(split.reasons),
         "energy_j_per_output_token": plain(split.joules_per_token),
@@ -292,7 +292,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         out["tpot_s"] = "one token out has none after its first"
     if np.isnan(split.ttft):
         out["ttft_s"] = "more requests come than are answered: they wait without end"
-    if split.prompts.calibration.level == "ideal":
+    if split.prefill.calibration.level == "ideal":
         out["interval"] = "the ideal level is a bound, not a prediction"
     for name, known, word in (
         ("energy_j_per_output_token", "power_per_chip", "rated power"),
@@ -300,7 +300,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
         ("usd_per_million_output_tokens", "price_per_chip", "trustworthy cost per hour"),
         ("usd_apart", "price_per_chip", "trustworthy cost per hour"),
     ):
-        unknown = {e.system.name for e in (split.prompts, split.answers) if getattr(e.system, known) is None}
+        unknown = {e.system.name for e in (split.prefill, split.decode) if getattr(e.system, known) is None}
         if unknown:
             out[name] = f"no {word} of {' and '.join(sorted(unknown))} is known"
     return out

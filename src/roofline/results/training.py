@@ -28,7 +28,7 @@ from roofline.operators.training_memory import States
 from roofline.physics.energy import dollars_per_token
 from roofline.physics.pipeline import Pace
 from roofline.physics.pipeline_trace import trace
-from roofline.physics.stragglers import late, slowdown
+from roofline.physics.stragglers import slowdown, slowdown_at
 from roofline.results import intervals, records
 from roofline.results.answer import LayoutAnswer
 from roofline.results.explain import tree
@@ -79,7 +79,7 @@ class Training(LayoutAnswer[TrainStep, States]):
         if self.calibration.level == "ideal":
             return self.step_time
         chips = self.layout.ranks / self.system.ranks_per_chip
-        return self.step_time * (1 + late(chips, 0.99)) / (1 + slowdown(chips))
+        return self.step_time * (1 + slowdown_at(chips, 0.99)) / (1 + slowdown(chips))
 
     def _times_in_words(self) -> list[str]:
         return [f"step {show(float(self.step_time), SECOND, 3)}"]

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault, near
-from roofline.core.fields import given
+from roofline.core.fields import without_none
 from roofline.core.lazy import plots
 from roofline.core.provenance import Fact, spread
 from roofline.core.signatures import typed, typed_methods
@@ -47,10 +47,10 @@ from roofline.planner.words import (
     refuse_others,
 )
 from roofline.results.estimate import Estimate
-from roofline.results.labels import constants, fitting
+from roofline.results.labels import coefficients_in_words, fit_in_words
 from roofline.results.notebook import Displayed
 from roofline.results.pools import Pools
-from roofline.workload.questions import Serve, usually_kept
+from roofline.workload.questions import Serve, usual_accept_length
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -235,7 +235,7 @@ class Comparison(Displayed):
         for est in self.estimates:
             used, stack = f"{counted(float(est.chips), 'chip')}", est.calibration.engine.title or "no engine"
             notes.append(
-                f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {constants(est.calibration.level)}"
+                f"{est.system.name}: {used}, {stack}, {est.question.model.formats_line}, {coefficients_in_words(est.calibration.level)}"
             )
             notes += [f"{est.system.name}: {note}" for note in widened(est.question.model, est.system)]
         notes += [f"{system.name}: {line}" for system, line in zip(self.systems, self.costs, strict=True)]
@@ -331,8 +331,8 @@ def _loaded(best: Service) -> list[str]:
 def _layout(best: Service) -> str:
     """Return the layout of a service; of both pools, where it has two."""
     if not isinstance(best, Pools):
-        return ", ".join(part for part in (short(best), fitting(float(best.fits_probability))) if part)
-    read, made = best.prompts, best.answers
+        return ", ".join(part for part in (short(best), fit_in_words(float(best.fits_probability))) if part)
+    read, made = best.prefill, best.decode
     return f"{counted(float(read.chips), 'chip')} prefill: {read.layout.short()}; {float(made.chips):,.0f} decode: {made.layout.short()}"
 
 
@@ -493,7 +493,7 @@ def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tupl
     if model.mtp and out.get("draft_tokens") is None:
         out["draft_tokens"] = 1
         notes.append(
-            f"one draft token a step by {model.name}'s own module, of which {float(usually_kept(1)) - 1:.0%} are accepted, as the "
+            f"one draft token a step by {model.name}'s own module, of which {float(usual_accept_length(1)) - 1:.0%} are accepted, as the "
             "published services have it (draft_tokens=0: none)"
         )
     return out, tuple(notes)
@@ -534,7 +534,9 @@ _LESS: Final = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 def _of(apart: Splits, model: Model, chips: int | None, held: DegreeWords) -> Splits:
     """Return the pools that serve a model in another format."""
     question = evolve(apart.question, model=model)
-    return evolve(apart, question=question, pairs=pair(question, apart.system, apart.profile, chips, given(**held)))
+    return evolve(
+        apart, question=question, pairs=pair(question, apart.system, apart.profile, chips, without_none(**held))
+    )
 
 
 def _middle(limits: Iterable[float]) -> float:

@@ -11,7 +11,7 @@ from roofline.core.frames import Frame
 from roofline.core.signatures import typed
 from roofline.hardware.constants import Calibration
 from roofline.operators.memory import total
-from roofline.operators.serving_memory import fill
+from roofline.operators.serving_memory import fill_memory
 from roofline.planner.candidates import possible, worth_trying
 from roofline.planner.settings import setting
 from roofline.planner.words import SystemLike
@@ -59,7 +59,7 @@ def largest(
             layouts = possible(model, rack, worth_trying(model, rack, chips, {}))
         except QuestionError:
             continue
-        memory, capacity, _ = fill(
+        memory, capacity, _ = fill_memory(
             model, rack, layouts, profile, sequences=ceil(batch / (layouts.dp * layouts.replicas)), tokens=context + 1, passing=1.0,
             logits=1.0,
         )  # fmt: skip

@@ -26,7 +26,7 @@ from roofline.hardware.numbers import SHORT, number_of, unit_of, with_number
 from roofline.planner.candidates import PATIENCE
 from roofline.planner.evaluation import one_block
 from roofline.planner.limits import limits_on
-from roofline.planner.metrics import METRICS, bounded, held, measure, metric, quantity
+from roofline.planner.metrics import METRICS, bounded, measure, metric, quantity, shortfall
 from roofline.planner.training_candidates import domain
 from roofline.results.answer import LayoutAnswer
 from roofline.results.estimate import Estimate
@@ -453,7 +453,7 @@ def _missed(name: str, limit: float, value: float) -> str:
     known = metric(name)
     if value <= limit if known.least else value >= limit:
         return ""
-    far = held(name, limit).removeprefix(f"{known.said} ")
+    far = shortfall(name, limit).removeprefix(f"{known.said} ")
     return f"{known.said} at {quantity(name, value)}, {far}"
 
 

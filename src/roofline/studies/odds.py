@@ -28,7 +28,7 @@ from roofline.planner.metrics import measure, metric
 from roofline.results import citations
 from roofline.results.estimate import Estimate
 from roofline.results.training import Training
-from roofline.workload.questions import KEPT_ERROR, TrainStep, guessed
+from roofline.workload.questions import KEPT_ERROR, TrainStep, accept_length_is_assumed
 
 Z80: Final = 1.2815515655446004
 """Standard deviations from the middle of a normal distribution to the end of its 80 % interval."""
@@ -84,7 +84,7 @@ def doubt(est: Answered, name: str) -> _Doubt:
     training = isinstance(priced.question, TrainStep)
     span = priced.whole if training else priced.within.get(name, (priced.whole, 0.0))[0]
     assumed = math.sqrt(float(citations.assumed(priced.system, span))) * priced.calibration.assumed_error
-    drafts = KEPT_ERROR * bool(guessed(priced.question)) if name == "tpot" else 0.0
+    drafts = KEPT_ERROR * bool(accept_length_is_assumed(priced.question)) if name == "tpot" else 0.0
     own = math.sqrt(max(half**2 - assumed**2 - drafts**2, 0.0))
     # What runs near the question differ by holds the errors of kernels and links; these may not exceed it.
     classes = _classes(span)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from roofline import catalog
 from roofline.core.errors import QuestionError, fault, unknown
-from roofline.core.fields import given, number
+from roofline.core.fields import number, without_none
 from roofline.hardware.constants import Calibration
 from roofline.hardware.hardware import System
 from roofline.hardware.numbers import number_of, read_number, with_number
@@ -308,7 +308,7 @@ def _tried(
     if layouts is not None:
         return layouts
     fixable = ("tp",) if pool else ("tp", "pp", "dp", "ep", "cp", "vpp")
-    degrees = given(**{name: words.get(f"{before}{name}") for name in fixable})
+    degrees = without_none(**{name: words.get(f"{before}{name}") for name in fixable})
     found = []
     for each in chips:
         ranks = ranks_of(attrs.evolve(system, chips=float(np.max(system.chips))), each)

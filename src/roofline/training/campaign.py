@@ -96,32 +96,32 @@ def campaign(
     if mtbf is None:
         failures = known.failures(chip)
         facts.append(failures)
-        each, bounds = reliability.together(failures.value, chips), _bounds(known.facts, chips)
+        each, bounds = reliability.fleet_mtbf(failures.value, chips), _bounds(known.facts, chips)
         whose = f"no record of {chip}: " if failures.path.endswith(OTHER) else ""
         remarks.append(f"{whose}a chip fails once in {failures.text} ({failures.source.title}); give mtbf of the run")
     else:
-        each = _endless("mtbf", _quantity("mtbf", mtbf, SECOND))
+        each = _time_or_infinity("mtbf", _quantity("mtbf", mtbf, SECOND))
     if storage is None:
         failures = fact("storage")
         rate = failures.value * chips
         remarks.append(f"storage takes in {failures.text} for each chip ({failures.source.title})")
     else:
-        rate = _above("storage", _quantity("storage", storage, BYTE_RATE))
+        rate = _positive("storage", _quantity("storage", storage, BYTE_RATE))
     written = saved(training.question) / rate
-    paused = written if checkpoint is None else _from("checkpoint", _quantity("checkpoint", checkpoint, SECOND))
+    paused = written if checkpoint is None else _source_of("checkpoint", _quantity("checkpoint", checkpoint, SECOND))
     written = larger(written, paused)
     if restart is None:
         failures = fact("restart")
         again: Num = failures.value
         remarks.append(f"a restart takes {failures.text} ({failures.source.title}), and the loading of a checkpoint")
     else:
-        again = _from("restart", _quantity("restart", restart, SECOND))
+        again = _source_of("restart", _quantity("restart", restart, SECOND))
     again = again + saved(training.question) / rate
     least = larger(training.step_time, written - paused)
     between = (
         larger(reliability.best_interval(each, paused), least)
         if interval is None
-        else _endless("interval", _quantity("interval", interval, SECOND))
+        else _time_or_infinity("interval", _quantity("interval", interval, SECOND))
     )
     if interval is not None and np.any(between < least):
         rule = f"is shorter than a step, or than the {show(float(np.max(written)), SECOND, 3)} until a checkpoint is written"
@@ -133,8 +133,10 @@ def campaign(
     else:
         building = number(pue, "pue")
         refuse("pue", building, 1.0, 10.0)
-    waiting = _from("spares", number(spares, "spares"))
-    rent = training.system.price_per_chip if price is None else _above("price", _quantity("price", price, DOLLAR_RATE))
+    waiting = _source_of("spares", number(spares, "spares"))
+    rent = (
+        training.system.price_per_chip if price is None else _positive("price", _quantity("price", price, DOLLAR_RATE))
+    )
     return Campaign(
         training, asked, each, bounds, paused, written, again, between, building, waiting, rent, tuple(facts), tuple(remarks)
     )  # fmt: skip
@@ -161,17 +163,17 @@ def _quantity(name: str, value: Num | str, unit: Unit) -> Num:
     return np.inf if isinstance(value, str) and value.strip() == "inf" else quantity(name, value, unit)
 
 
-def _above(name: str, value: Num) -> Num:
+def _positive(name: str, value: Num) -> Num:
     refuse(name, value, 0.0, strict=True)
     return value
 
 
-def _from(name: str, value: Num) -> Num:
+def _source_of(name: str, value: Num) -> Num:
     refuse(name, value, 0.0)
     return value
 
 
-def _endless(name: str, value: Num) -> Num:
+def _time_or_infinity(name: str, value: Num) -> Num:
     """Return a time above zero that may be infinite."""
     finite = pick(np.isposinf(value), 1.0, value)
     refuse(name, finite if np.ndim(finite) else float(finite), 0.0, strict=True)
@@ -181,4 +183,4 @@ def _endless(name: str, value: Num) -> Num:
 def _bounds(facts: tuple[Fact, ...], chips: Count) -> tuple[Seconds, Seconds]:
     """Return the least and the greatest time between failures of so many chips, by all that was published of any chip."""
     ends = [end for fact in facts if ".mtbf." in fact.path for end in spread(fact)]
-    return reliability.together(min(ends), chips), reliability.together(max(ends), chips)
+    return reliability.fleet_mtbf(min(ends), chips), reliability.fleet_mtbf(max(ends), chips)

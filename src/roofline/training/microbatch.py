@@ -8,14 +8,14 @@ from typing import Final, TypeAlias
 import numpy as np
 from attrs import evolve, frozen
 
-from roofline.core.arrays import ceil, larger, norm, settled, share
+from roofline.core.arrays import ceil, larger, norm, share, squeezed
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
-from roofline.operators.gradients import kept, of_inputs, of_weights, recast
-from roofline.operators.operations import Message, Op, Operation, Phase, Section, again, fused
-from roofline.operators.training_memory import WEIGHT, Held, adapters
+from roofline.operators.gradients import input_gradients, recast_for_training, saved_bytes, weight_gradients
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, fused, recomputed
+from roofline.operators.training_memory import WEIGHT, StageWeights, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
 from roofline.physics.kernels import Cost
@@ -47,10 +47,10 @@ class MicroBatch:
         layer: time of one layer in all phases.
         first: time of the embedding in all phases.
         last: time of the head and what stands beside it in all phases.
-        hidden: time of messages that is not seen.
-        kept: bytes that the gradients of one layer need.
-        working: bytes that are there besides while a layer is done again.
-        kept_last: bytes that the gradients of the head need.
+        hidden: time of messages that is overlapped.
+        saved: bytes that the gradients of one layer need.
+        working: further bytes while a layer is recomputed.
+        saved_last: bytes that the gradients of the head need.
     """
 
     forward: Span
@@ -60,9 +60,9 @@ class MicroBatch:
     first: Seconds
     last: Seconds
     hidden: Seconds
-    kept: Bytes
+    saved: Bytes
     working: Bytes
-    kept_last: Bytes
+    saved_last: Bytes
 
     @property
     def time(self) -> Seconds:
@@ -80,7 +80,13 @@ class _Made:
 
 
 def micro(
-    question: TrainStep, p: Flow, price: Price, profile: Calibration, own: tuple[Held, Held], *, generation: str = ""
+    question: TrainStep,
+    p: Flow,
+    price: Price,
+    profile: Calibration,
+    own: tuple[StageWeights, StageWeights],
+    *,
+    generation: str = "",
 ) -> MicroBatch:
     """Return a micro-batch with its forward pass ``p``, on a rank that holds the weights ``own``, priced on a generation of chips."""
     f, pp = profile.framework, p.layout.pp
@@ -96,14 +102,16 @@ def micro(
     whole = (first, *inner, *added, *closing)
     trained = added or whole
     # Gradients in 32 bits are read and written where several micro-batches add up, and only written where there is one.
-    several = settled((question.global_batch > question.micro_batch * p.layout.dp) * 1.0)
+    several = squeezed((question.global_batch > question.micro_batch * p.layout.dp) * 1.0)
     accumulated = question.gradient_bytes * (1 + several)
 
     def phase(made: Iterable[tuple[Section, tuple[Operation, ...]]]) -> list[_Made]:
-        return [_made(section, operations, pp, price, profile) for section, operations in made if operations]
+        return [_section(section, operations, pp, price, profile) for section, operations in made if operations]
 
     # The input of frozen weights is not kept for their gradients.
-    forward = tuple(evolve(s, operations=tuple(s.operations if added else map(recast, s.operations))) for s in whole)
+    forward = tuple(
+        evolve(s, operations=tuple(s.operations if added else map(recast_for_training, s.operations))) for s in whole
+    )
     layered = forward[1 : 1 + len(inner)]
     # Scores that one kind of model alone writes are not stored, or none of its runs would fit: they are made again.
     lost = f.unfused != "all"
@@ -116,14 +124,14 @@ def micro(
         "forward": phase((s, s.operations) for s in forward),
         "backward": [
             *phase(repeated),
-            *phase((s, of_inputs(s.operations, trained=not added)) for s in reversed(whole)),
+            *phase((s, input_gradients(s.operations, trained=not added)) for s in reversed(whole)),
         ],
-        "weights": phase((s, of_weights(s.operations, accumulated)) for s in reversed(trained)),
+        "weights": phase((s, weight_gradients(s.operations, accumulated)) for s in reversed(trained)),
     }
     spans, ended = dict[str, Span](), dict[str, Num]()
     hidden = _sum(m.hidden for made in found.values() for m in made)
     for name, made in found.items():
-        beside = behind(_shared(name, question, p, own, profile), _sum(m.span.time for m in made), price)
+        beside = overlapped(_shared(name, question, p, own, profile), _sum(m.span.time for m in made), price)
         hidden = hidden + _sum(unseen for _, unseen in beside)
         spans[name] = _driven(name, [*(m.span for m in made), *(span for span, _ in beside)], profile)
         # What the host adds stretches all parts alike; messages that belong to no section are sent layer by layer.
@@ -134,15 +142,15 @@ def micro(
         ended["layers"] = ended.get("layers", 0.0) + sent * slow
     depth = question.model.depth
     # Attention that only one kind of model has unfused keeps no scores: none of its runs would fit.
-    remembered, working = _remembered(inner if f.unfused == "all" else plain, plain, question, p, f.gates)
+    remembered, working = _activation_bytes(inner if f.unfused == "all" else plain, plain, question, p, f.gates)
     return MicroBatch(
         spans["forward"], spans["backward"], spans["weights"],
         ended["layers"] / depth, ended["first"], ended["last"], hidden,
-        remembered / depth, working / depth, _sum(s.times * kept(_lost(s.operations, f.logits)) for s in closing),
+        remembered / depth, working / depth, _sum(s.times * saved_bytes(_loss_operations(s.operations, f.logits)) for s in closing),
     )  # fmt: skip
 
 
-def _lost(operations: Iterable[Operation], logits: Bytes) -> Iterable[Operation]:
+def _loss_operations(operations: Iterable[Operation], logits: Bytes) -> Iterable[Operation]:
     """Yield operations of which the loss keeps so many bytes a logit as the framework does."""
     for work in operations:
         if isinstance(work, Op) and work.module == "loss":
@@ -155,7 +163,7 @@ def _sum(values: Iterable[Num]) -> Num:
     return sum(values, start=0.0)
 
 
-def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Price, profile: Calibration) -> _Made:
+def _section(section: Section, operations: Iterable[Operation], pp: Num, price: Price, profile: Calibration) -> _Made:
     """Return a section of which a rank does its share, messages hidden behind its operations as far as the framework can.
 
     Of messages of t beside operations of w, ``max(o t, t - w)`` is seen, o being the part that nothing hides.
@@ -171,7 +179,7 @@ def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Pri
             seen = larger(left * _sum(sent), _sum(sent) - (busy - hidden))
             part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
     leaves = [
-        leaf(w, _cut(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
+        leaf(w, _exposed_cost(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
         for w, cost in priced
     ]
     # What hides takes cores and memory from the work that it hides behind.
@@ -181,7 +189,9 @@ def _made(section: Section, operations: Iterable[Operation], pp: Num, price: Pri
     return _Made(section, after(section.name, leaves, times), hidden * times)
 
 
-def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price: Price) -> list[tuple[Span, Seconds]]:
+def overlapped(
+    messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price: Price
+) -> list[tuple[Span, Seconds]]:
     """Return messages as they are seen, and the time of each that is hidden.
 
     Of one that is sent so often as to take t in all, ``max(o t, t - w)`` is seen: w is what those before it leave of the work that
@@ -192,27 +202,29 @@ def behind(messages: Iterable[tuple[Message, Num, Ratio]], work: Seconds, price:
         cost = price(message)
         whole = cost.time * times
         seen = larger(part * whole, whole - work)
-        out.append((after(message.label, [leaf(message, _cut(cost, share(seen, whole)))], times), whole - seen))
+        out.append(
+            (after(message.label, [leaf(message, _exposed_cost(cost, share(seen, whole)))], times), whole - seen)
+        )
         work = work - (whole - seen)
     return out
 
 
-def seen_in_part(span: Span, part: Ratio) -> Span:
+def partly_exposed(span: Span, part: Ratio) -> Span:
     """Return a span of whose messages only a part is seen."""
     if span.parts:
-        return after(span.name, (seen_in_part(each, part) for each in span.parts), span.times)
+        return after(span.name, (partly_exposed(each, part) for each in span.parts), span.times)
     if span.cost is None or not isinstance(span.work, Message):
         return span
-    return leaf(span.work, _cut(span.cost, part))
+    return leaf(span.work, _exposed_cost(span.cost, part))
 
 
-def _cut(cost: Cost, part: Ratio) -> Cost:
+def _exposed_cost(cost: Cost, part: Ratio) -> Cost:
     """Return the cost of a message of which a part is seen."""
     return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
 
 
 def _shared(
-    phase: str, question: TrainStep, p: Flow, own: tuple[Held, Held], profile: Calibration
+    phase: str, question: TrainStep, p: Flow, own: tuple[StageWeights, StageWeights], profile: Calibration
 ) -> Iterable[tuple[Message, Num, Ratio]]:
     """Yield the messages of a phase that belong to no section, how often each is sent, and the part that nothing hides.
 
@@ -279,7 +291,7 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
 
 def _repeated(operations: Iterable[Operation], recompute: str) -> tuple[Operation, ...]:
     """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
-    return tuple(again(w) for w in operations if _again(w, recompute))
+    return tuple(recomputed(w) for w in operations if _is_recomputed(w, recompute))
 
 
 def _recomputed(
@@ -288,12 +300,12 @@ def _recomputed(
     """Yield what of a section is done again, in which part of the layers; with ``scores``, also attention that writes them, in all layers."""
     yield question.share, _repeated(section.operations, question.recompute)
     written = tuple(
-        again(work)
+        recomputed(work)
         for work, plain in zip(section.operations, fused.operations, strict=True)
         if scores and _scored(work, plain)
     )
     if written:
-        done = question.share if all(_again(work, question.recompute) for work in written) else 0.0
+        done = question.share if all(_is_recomputed(work, question.recompute) for work in written) else 0.0
         yield 1 - done, written
 
 
@@ -302,7 +314,7 @@ def _scored(work: Operation, plain: Operation) -> bool:
     return isinstance(work, Op) and isinstance(plain, Op) and work.kernel != plain.kernel
 
 
-def _again(work: Operation, recompute: str) -> bool:
+def _is_recomputed(work: Operation, recompute: str) -> bool:
     """Return whether a work is done again."""
     if recompute in ("none", "full"):
         return recompute == "full"
@@ -320,7 +332,7 @@ MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
 """The operations of each module of :data:`roofline.workload.questions.MODULES` that are recomputed."""
 
 
-def _remembered(
+def _activation_bytes(
     inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow, gates: Bytes
 ) -> tuple[Bytes, Bytes]:
     """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again.
@@ -328,11 +340,11 @@ def _remembered(
     Attention that is done again keeps queries, keys and values, and no scores, as if it were ``fused``.
     """
     both = list(zip(inner, fused, strict=True))
-    everything = _sum(s.times * kept(s.operations) for s, _ in both)
+    everything = _sum(s.times * saved_bytes(s.operations) for s, _ in both)
     if question.recompute == "full":
         left = p.resident * p.model.hidden * ACTIVATION.bytes * p.model.depth
     else:
-        left = _sum(s.times * kept(_needed(s, plain, question.recompute, gates)) for s, plain in both)
+        left = _sum(s.times * saved_bytes(_needed(s, plain, question.recompute, gates)) for s, plain in both)
     dropped = question.share * (everything - left)
     return everything - dropped, dropped
 
@@ -347,15 +359,15 @@ def _needed(section: Section, fused: Section, recompute: str, gates: Bytes) -> I
     for work, plain in zip(section.operations, fused.operations, strict=True):
         expanding = up and isinstance(work, Op) and work.role == "up"
         expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
-        if expanded and isinstance(work, Op) and not _again(work, recompute):
+        if expanded and isinstance(work, Op) and not _is_recomputed(work, recompute):
             # Queries, keys and values that are expanded again are not kept; what attention gives is the input of the next product.
             yield evolve(work, kept=0.0)
-        elif again_inside and isinstance(work, Op) and work.kernel == "moe" and not _again(work, recompute):
+        elif again_inside and isinstance(work, Op) and work.kernel == "moe" and not _is_recomputed(work, recompute):
             # The activation inside a grouped product is done again: the input of its second product, as wide as an expert, is not kept.
             narrow = 0.0 if work.rate in SIXTEEN_BIT else ACTIVATION.bytes - gates
             # As wide as two halves of what it gives, which is kept in 8 bits where products are.
             yield evolve(work, kept=work.kept - work.inner * (1 + 2 * narrow))
-        elif expanding or not _again(work, recompute):
+        elif expanding or not _is_recomputed(work, recompute):
             yield work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION and not expanded:
             yield plain

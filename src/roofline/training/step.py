@@ -18,24 +18,24 @@ import numpy as np
 from attrs import evolve, frozen
 
 from roofline.core.arrays import ceil, larger, pick, share, smaller
-from roofline.core.remember import Later
+from roofline.core.remember import Lazy
 from roofline.core.units import Bytes, Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import Framework
 from roofline.hardware.hardware import REACHED, System
 from roofline.operators.feasibility import Rule, training_rules
-from roofline.operators.memory import placed, room
+from roofline.operators.memory import ranks_per_package, usable_bytes
 from roofline.operators.operations import Message, Op
-from roofline.operators.training_memory import Held, States, copies, held, states
+from roofline.operators.training_memory import StageWeights, States, copies, stage_weights, states
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, Flow, micro_batch
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
 from roofline.physics.spans import Span, after, leaf
 from roofline.physics.stragglers import slowdown
-from roofline.results.energy import demanded
+from roofline.results.energy import demanded_share
 from roofline.results.training import Training
-from roofline.training.microbatch import MicroBatch, Price, behind, micro, seen_in_part
+from roofline.training.microbatch import MicroBatch, Price, micro, overlapped, partly_exposed
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 
@@ -74,22 +74,22 @@ class Passes:
 
 def train(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Training:
     """Return the answer for one step of training."""
-    return played(question, system, layout, calibration, work=passes(question, system, layout, calibration))
+    return on_pipeline(question, system, layout, calibration, work=passes(question, system, layout, calibration))
 
 
 def passes(question: TrainStep, system: System, layout: Layout, calibration: Calibration) -> Passes:
     """Return what a step takes whatever the schedule of its layout, but for those that do passes in pairs."""
     p = micro_batch(question, layout, system.chip)
-    own = held(question.model, layout)
+    own = stage_weights(question.model, layout)
     m = question.global_batch / (question.micro_batch * layout.dp)
     price = prices(system, calibration)
     one = _offloaded(
         question, system, p, micro(question, p, price, calibration, own, generation=system.chip.generation)
     )
-    send, unseen = _sent(p, layout, one, price, calibration)
+    send, unseen = _stage_message(p, layout, one, price, calibration)
     uneven = _uneven(question, layout, one)
     batches = after("micro-batches", (one.forward, one.backward, one.weights), m)
-    pair = _paired(one, sum((part.network for part in batches.parts), start=0.0), calibration.framework.lent)
+    pair = _dualpipe_pair(one, sum((part.network for part in batches.parts), start=0.0), calibration.framework.lent)
     mean = Pace(one.forward.time, one.backward.time, one.weights.time, send.time, pair)
     fullest = Pace(uneven * mean.forward, uneven * mean.inputs, uneven * mean.weights, send.time, uneven * pair)
     update = _optimizer(question, layout, own, p)
@@ -105,7 +105,7 @@ def _offloaded(question: TrainStep, system: System, p: Flow, one: MicroBatch) ->
     if system.host is None or not np.any(question.offload > 0):
         return one
     link = REACHED * system.host.bandwidth / system.ranks_per_chip
-    moved = question.offload * one.kept * question.model.depth / p.layout.pp / link
+    moved = question.offload * one.saved * question.model.depth / p.layout.pp / link
 
     def fetched(phase: Span) -> Span:
         late = larger(moved - phase.time, 0.0)
@@ -114,7 +114,7 @@ def _offloaded(question: TrainStep, system: System, p: Flow, one: MicroBatch) ->
     return evolve(one, forward=fetched(one.forward), backward=fetched(one.backward))
 
 
-def played(
+def on_pipeline(
     question: TrainStep, system: System, layout: Layout, calibration: Calibration, *, work: Passes
 ) -> Training:  # fmt: skip
     """Return the answer for one step whose passes go over the pipeline by the schedule of the layout."""
@@ -124,7 +124,7 @@ def played(
     if layout.schedule in PAIRED:
         # What pairs save is seen less of messages; the rank on average saves in proportion.
         saved = (m * work.fullest.work - over.work) * share(work.mean.work, work.fullest.work)
-        batches = seen_in_part(batches, 1 - share(saved, seen))
+        batches = partly_exposed(batches, 1 - share(saved, seen))
     left = seen if batches is work.batches else batches.network
     waits = over.time - batches.time
     punctual = (
@@ -143,7 +143,7 @@ def played(
     stored = states(question, layout, activations * (1 - question.offload), scattered=f.scattered, kept=f.states)
     twice = copies(question.model, layout) if layout.schedule in PAIRED else over.copies
     memory = evolve(stored, weights=stored.weights * twice, gradients=stored.gradients * twice)
-    n = placed(system, layout)
+    n = ranks_per_package(system, layout)
     # Each chunk of a micro-batch sends there and back.
     hidden = (one.hidden + 2 * layout.vpp * work.unseen) * m + seen - left
     return Training(
@@ -151,13 +151,13 @@ def played(
         step_time=step.time, bubble=waits, exposed=left + sum((span.time for span, _ in work.reduced), start=0.0),
         hidden=hidden + sum((unseen for _, unseen in work.reduced), start=0.0),
         memory=States(*(getattr(memory, name) * n for name in ("weights", "gradients", "optimizer", "activations"))),
-        capacity=room(system, calibration) * n, micro_batches=m, again=train,
+        capacity=usable_bytes(system, calibration) * n, micro_batches=m, again=train,
         rules=(*training_rules(question, system, layout), *(Rule(*each) for each in over.rules)),
-        paces=(work.fullest, work.mean), steps=(step,), demand=Later(partial(demanded, step, system)), remarks=_remarks(question, system, calibration),
+        paces=(work.fullest, work.mean), steps=(step,), demand=Lazy(partial(demanded_share, step, system)), remarks=_remarks(question, system, calibration),
     )  # fmt: skip
 
 
-def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
+def _dualpipe_pair(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
     """Return the time of a forward and a backward pass that go together, each computing while the other's messages travel.
 
     ``max(work / (1 - lent), messages)``: a part of the cores sends meanwhile. Where that takes longer, one goes after the other.
@@ -165,13 +165,15 @@ def _paired(one: MicroBatch, seen: Seconds, lent: Ratio) -> Seconds:
     return smaller(larger((one.time - seen) / (1 - lent), seen + one.hidden), one.time)
 
 
-def _sent(p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration) -> tuple[Span, Seconds]:
+def _stage_message(
+    p: Flow, layout: Layout, one: MicroBatch, price: Price, calibration: Calibration
+) -> tuple[Span, Seconds]:
     """Return the message from stage to stage as far as it is seen."""
     size = p.resident * p.model.hidden * ACTIVATION.bytes
     crossing = Message(
         "stage to stage", "point_to_point", size, pick(layout.pp > 1, 2.0, 1.0), layout.stage, module="pipeline"
     )
-    (sent,) = behind([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
+    (sent,) = overlapped([(crossing, 1.0, calibration.framework.pp)], one.forward.time / layout.vpp, price)
     return sent
 
 
@@ -194,7 +196,7 @@ def _uneven(question: TrainStep, layout: Layout, one: MicroBatch) -> Ratio:
 def _reduced(
     question: TrainStep,
     layout: Layout,
-    own: tuple[Held, Held],
+    own: tuple[StageWeights, StageWeights],
     *,
     one: MicroBatch,
     price: Price,
@@ -245,9 +247,9 @@ def _reduced(
             )
     shared = [(_tied(question, layout), 1.0, 1.0)] if question.model.tied and question.task != "lora" else []
     return [
-        *behind(scattered, every * window, price),
-        *behind(shared, 0.0, price),
-        *behind(gathered, one.forward.time, price),
+        *overlapped(scattered, every * window, price),
+        *overlapped(shared, 0.0, price),
+        *overlapped(gathered, one.forward.time, price),
     ]
 
 
@@ -269,7 +271,7 @@ def _tied(question: TrainStep, layout: Layout) -> Message:
     )
 
 
-def _optimizer(question: TrainStep, layout: Layout, own: tuple[Held, Held], p: Flow) -> Op:
+def _optimizer(question: TrainStep, layout: Layout, own: tuple[StageWeights, StageWeights], p: Flow) -> Op:
     """Return the update: ``26 + 2 g`` bytes a weight whose states a rank holds, ``g`` bytes a gradient that it holds.
 
     Gradients of g bytes are read for their norm and for the update where the states are, and cleared where they were accumulated:
@@ -291,13 +293,13 @@ def _activations(layout: Layout, one: MicroBatch, in_flight: Num, depth: int, ta
 
     ``table`` is the gradient of the embedding or of the head in 16 bits, before it is added to those that are accumulated.
     """
-    per_stage = ceil(depth / layout.pp) * one.kept
+    per_stage = ceil(depth / layout.pp) * one.saved
     # Where embedding and head take the place of a layer each, the second stage holds more than the first, of one micro-batch less.
     chunks = layout.pp * layout.vpp
     spaced = (layout.pp > 1) & (depth % chunks != 0) & ((depth + 2) % chunks == 0)
-    ahead = larger(in_flight * (per_stage - one.kept), (in_flight - 1) * per_stage)
+    ahead = larger(in_flight * (per_stage - one.saved), (in_flight - 1) * per_stage)
     first = pick(spaced, ahead, in_flight * per_stage) + one.working
-    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.kept_last) + table
+    return larger(first, per_stage * larger(in_flight - layout.pp + 1, 1.0) + one.working + one.saved_last) + table
 
 
 def _remarks(question: TrainStep, system: System, calibration: Calibration) -> tuple[str, ...]:

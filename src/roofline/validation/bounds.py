@@ -46,7 +46,7 @@ _COLUMNS: Final = ("gpus", "tokens", "hidden", "topk", "groups", "m", "n", "k", 
 
 
 @frozen
-class Beaten:
+class BeatenBound:
     """Measurements that are quicker than their bound.
 
     Attributes:
@@ -76,12 +76,12 @@ class Checked:
     """
 
     count: int
-    beaten: tuple[Beaten, ...]
+    beaten: tuple[BeatenBound, ...]
 
 
 def serving(rows: Sequence[Mapping[str, object]], name: str = "serving") -> Checked:
     """Hold runs of services to their bounds."""
-    asked = [each for run in serving_runs(rows, name) if not run.fault for each in _asked(run)]
+    asked = [each for run in serving_runs(rows, name) if not run.fault for each in _bounding_runs(run)]
     labels = {id(run): check for check, run in asked}
     found = []
     for p in replay.predict([run for _, run in asked], "ideal"):
@@ -91,7 +91,7 @@ def serving(rows: Sequence[Mapping[str, object]], name: str = "serving") -> Chec
     return _checked("serving", found)
 
 
-def _asked(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
+def _bounding_runs(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
     """Yield the runs that bound what was measured of one, each with the name of its check."""
     run = _quickest(given)
     if run.mode != "online":
@@ -101,7 +101,7 @@ def _asked(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
     first, each, flight, out = run.ttft, run.tpot, run.concurrency, run.output
     if first:
         yield "prompt", evolve(
-            plain, mode="prefill", concurrency=1.0, output=1.0, pool=run.prompts or run.pool, prompts=None, ttft=first,
+            plain, mode="prefill", concurrency=1.0, output=1.0, pool=run.prefill_pool or run.pool, prefill_pool=None, ttft=first,
             draft_tokens=0.0, accept_length=1.0, slots=None, variation=None,
         )  # fmt: skip
     rate = run.tokens_per_second
@@ -110,7 +110,7 @@ def _asked(given: ServingRun) -> Iterator[tuple[str, ServingRun]]:
         busy = flight * life / (life + (first or 0.0)) if life else flight
         yield (
             "step",
-            evolve(plain, mode="decode", concurrency=busy, tpot=each, prompts=None, slots=None, variation=None),
+            evolve(plain, mode="decode", concurrency=busy, tpot=each, prefill_pool=None, slots=None, variation=None),
         )
         if rate is None and first:
             rate = flight * out / (first + life)
@@ -220,7 +220,7 @@ def _published(rack: System, message: Message) -> Bytes:
     return message.size * float(expected_distinct(units, 1 / units, message.copies))
 
 
-def explained(found: Sequence[Beaten], path: Path) -> list[Beaten]:
+def explained(found: Sequence[BeatenBound], path: Path) -> list[BeatenBound]:
     """Return what beats its bound, each with the reason that a table gives for it: columns ``file key check count ratio reason``.
 
     A reason holds for as many measurements as its row says, and as far below the bound.
@@ -239,5 +239,5 @@ def _checked(file: str, told: Sequence[tuple[str, str, Ratio]]) -> Checked:
     for key, check, ratio in told:
         if ratio < 1 - TOLERANCE:
             least[key, check].append(ratio)
-    beaten = [Beaten(file, key, check, len(ratios), float(min(ratios))) for (key, check), ratios in least.items()]
+    beaten = [BeatenBound(file, key, check, len(ratios), float(min(ratios))) for (key, check), ratios in least.items()]
     return Checked(len(told), tuple(sorted(beaten, key=lambda each: each.ratio)))

@@ -43,7 +43,7 @@ class Column:
         return above and value <= self.high and (not self.whole or math.floor(value) == value)
 
 
-class Told(Protocol):
+class RunBase(Protocol):
     """What every run has."""
 
     @property
@@ -51,7 +51,7 @@ class Told(Protocol):
         """Its name in the file."""
 
 
-Run = TypeVar("Run", bound=Told)
+Run = TypeVar("Run", bound=RunBase)
 Row = Mapping[str, object]
 
 

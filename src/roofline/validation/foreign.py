@@ -162,7 +162,7 @@ def read(path: str | Path, known: Known | None = None) -> Foreign:
         tools.add(tool)
         for i, run in enumerate(runs):
             name = file.name if not place.is_dir() else str(file.relative_to(place))
-            rows.append(_finished(run, known_, f"{name}#{i + 1}" if len(runs) > 1 else name, tool))
+            rows.append(_row_cells(run, known_, f"{name}#{i + 1}" if len(runs) > 1 else name, tool))
             for note in dict.fromkeys(run.said):
                 notes[note] = notes.get(note, 0) + 1
     _complete(rows, place.name)
@@ -207,7 +207,7 @@ def _documents(text: str, file: Path) -> list[Json]:
     return [each for each in found if isinstance(each, Mapping)]
 
 
-def _finished(run: _Run, known: Known, name: str, tool: str) -> dict[str, str]:
+def _row_cells(run: _Run, known: Known, name: str, tool: str) -> dict[str, str]:
     """Return the cells of a row: those of the file, and those that were given where it has none."""
     run.fill("id", name)
     given = known.cells()
@@ -304,7 +304,7 @@ def _real(value: object) -> float | None:
     return out if 0 < out <= _GREATEST else None
 
 
-def _dug(top: object, *path: str) -> Any:
+def _at_path(top: object, *path: str) -> Any:
     """Return what lies at a path of keys; None where a part of it is missing."""
     for key in path:
         if isinstance(top, Sequence) and not isinstance(top, str) and key.isdecimal():
@@ -314,7 +314,7 @@ def _dug(top: object, *path: str) -> Any:
     return top
 
 
-def _yes(value: object) -> bool:
+def _truth(value: object) -> bool:
     return str(value).lower() in ("true", "1", "yes")
 
 
@@ -401,7 +401,7 @@ def _server(run: _Run, server: Json) -> None:
     run.fill("engine_version", server.get("version"))
     run.fill("model", server.get("model_path"))
     tp, attention = _real(server.get("tp_size")), _real(server.get("attn_dp_size"))
-    if attention is None and _yes(server.get("enable_dp_attention")):
+    if attention is None and _truth(server.get("enable_dp_attention")):
         attention = _real(server.get("dp_size"))
     if tp:
         run.fill("tp", tp / (attention or 1.0))
@@ -429,16 +429,16 @@ def _inferencex(data: Json) -> Iterator[_Run]:
     ):
         run.fill(column, _real(data.get(name)))
     tp = _real(data.get("tp"))
-    shared = _yes(data.get("dp_attention"))
+    shared = _truth(data.get("dp_attention"))
     run.fill("tp", 1.0 if shared else tp)
     run.fill("dp", tp if shared else 1.0)
     chips = tp
-    if _yes(data.get("disagg")):
+    if _truth(data.get("disagg")):
         chips = _real(data.get("num_decode_gpu") or data.get("decode_num_gpus"))
         run.fill("decode_chips", chips)
         run.fill("prefill_chips", _real(data.get("num_prefill_gpu") or data.get("prefill_num_gpus")))
         own = _real(data.get("decode_tp"))
-        wide = _yes(data.get("decode_dp_attention") or data.get("decode_dp_attn"))
+        wide = _truth(data.get("decode_dp_attention") or data.get("decode_dp_attn"))
         run.cells.update(tp=1.0 if wide else own, dp=own if wide else 1.0, ep=_real(data.get("decode_ep")))
     else:
         run.fill("chips", chips)
@@ -446,7 +446,7 @@ def _inferencex(data: Json) -> Iterator[_Run]:
     each = _real(data.get("output_tput_per_gpu"))
     whole = (chips or 0.0) + (_real(run.cells.get("prefill_chips")) or 0.0)
     # Of disaggregated runs the rate is over the chips that decode, as InferenceX divides it.
-    run.fill("output_tokens_per_s", each * (chips if _yes(data.get("disagg")) else whole) if each and chips else None)
+    run.fill("output_tokens_per_s", each * (chips if _truth(data.get("disagg")) else whole) if each and chips else None)
     if str(data.get("spec_decoding", "none")).lower() not in ("none", "", "false"):
         run.fill(
             "draft_tokens",
@@ -465,27 +465,27 @@ def _aiperf(data: Json) -> Iterator[_Run]:
     """Read the export of AIPerf or of genai-perf: each metric is an object with its unit and mean."""
 
     def mean(name: str) -> float | None:
-        return _real(_dug(data, name, "avg"))
+        return _real(_at_path(data, name, "avg"))
 
     def seconds(name: str) -> float | None:
-        value, unit = mean(name), str(_dug(data, name, "unit")).lower()
+        value, unit = mean(name), str(_at_path(data, name, "unit")).lower()
         return None if value is None else value * _UNITS.get(unit, 1 / KILO)
 
     config = data.get("input_config") if isinstance(data.get("input_config"), Mapping) else {}
     named = (
-        _dug(config, "tokenizer", "name") or _dug(config, "models", "items", "0", "name") or _dug(config, "endpoint", "model_names", "0")
-        or _dug(config, "model", "0") or _dug(config, "model_names", "0")
+        _at_path(config, "tokenizer", "name") or _at_path(config, "models", "items", "0", "name") or _at_path(config, "endpoint", "model_names", "0")
+        or _at_path(config, "model", "0") or _at_path(config, "model_names", "0")
     )  # fmt: skip
     run = _Run({"model": named, "source": data.get("start_time")})
     for column, name in (("input_len", "input_sequence_length"), ("output_len", "output_sequence_length")):
         run.fill(column, mean(name))
-        std = _real(_dug(data, name, "std"))
+        std = _real(_at_path(data, name, "std"))
         if std and mean(name):
             run.cells["length_variation"] = max(run.cells.get("length_variation", 0.0), std / (mean(name) or 1.0))
     run.fill("ttft_s", seconds("time_to_first_token"))
     run.fill("tpot_s", seconds("inter_token_latency"))
     run.fill("output_tokens_per_s", mean("output_token_throughput"))
-    phases = _dug(config, "phases")
+    phases = _at_path(config, "phases")
     asked = (
         [each for each in phases if isinstance(each, Mapping) and not each.get("exclude_from_results")]
         if isinstance(phases, list)
@@ -493,8 +493,8 @@ def _aiperf(data: Json) -> Iterator[_Run]:
     )
     concurrency = (
         next((_real(each.get("concurrency")) for each in asked if each.get("concurrency")), None)
-        or _real(_dug(config, "loadgen", "concurrency"))
-        or _real(_dug(config, "perf_analyzer", "stimulus", "concurrency"))
+        or _real(_at_path(config, "loadgen", "concurrency"))
+        or _real(_at_path(config, "perf_analyzer", "stimulus", "concurrency"))
     )
     run.fill("concurrency", concurrency)
     count = mean("request_count")
@@ -510,13 +510,17 @@ def _guidellm(data: Json) -> Iterator[_Run]:
         if not isinstance(each, Mapping):
             continue
         config = each.get("config") if isinstance(each.get("config"), Mapping) else each.get("args")
-        strategy = _dug(config, "strategy") or _dug(each, "args", "strategy") or {}
-        model = _dug(data, "args", "model") or _dug(config, "backend", "model") or _dug(each, "worker", "backend_model")
+        strategy = _at_path(config, "strategy") or _at_path(each, "args", "strategy") or {}
+        model = (
+            _at_path(data, "args", "model")
+            or _at_path(config, "backend", "model")
+            or _at_path(each, "worker", "backend_model")
+        )
         run = _Run({"model": model})
         metrics = each.get("metrics")
 
         def mean(name: str, of: object = metrics) -> float | None:
-            return _real(_dug(of, name, "successful", "mean"))
+            return _real(_at_path(of, name, "successful", "mean"))
 
         run.fill("input_len", mean("prompt_token_count"))
         run.fill("output_len", mean("output_token_count"))
@@ -524,9 +528,9 @@ def _guidellm(data: Json) -> Iterator[_Run]:
             value = mean(name)
             run.fill(column, None if value is None else value / KILO)
         run.fill("output_tokens_per_s", mean("output_tokens_per_second"))
-        kind = str(_dug(strategy, "type_"))
+        kind = str(_at_path(strategy, "type_"))
         concurrency = (
-            _real(_dug(strategy, "streams")) if kind == "concurrent" else 1.0 if kind == "synchronous" else None
+            _real(_at_path(strategy, "streams")) if kind == "concurrent" else 1.0 if kind == "synchronous" else None
         )
         run.fill("concurrency", concurrency)
         run.fill("concurrency", mean("request_concurrency"), "concurrency: the mean in flight that GuideLLM counted")

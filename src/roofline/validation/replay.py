@@ -77,7 +77,7 @@ def together(
         try:
             case = open_(run)
         except RooflineError as error:
-            out[i], done = refused(run, wanted(run), str(error)), done + 1
+            out[i], done = without_prediction(run, wanted(run), str(error)), done + 1
             continue
         alike.setdefault(case.alike, []).append((i, case))
 
@@ -86,7 +86,7 @@ def together(
             return price(cases)
         except RooflineError as error:
             if len(cases) == 1:
-                return [refused(cases[0].run, wanted(cases[0].run), str(error))]
+                return [without_prediction(cases[0].run, wanted(cases[0].run), str(error))]
             return [outcome for case in cases for outcome in priced([case])]
 
     for cases in alike.values():
@@ -101,7 +101,7 @@ def together(
     return tuple(each for outcome in out for each in outcome)
 
 
-def refused(run: Any, quantities: Sequence[str], reason: str) -> list[Prediction]:
+def without_prediction(run: Any, quantities: Sequence[str], reason: str) -> list[Prediction]:
     """Return that none of a run's quantities is predicted, and why."""
     text = " ".join(reason.split())
     return [Prediction(run, name, run.measured.get(name), None, None, None, "", text) for name in quantities]
@@ -115,7 +115,7 @@ def _wanted(run: ServingRun) -> tuple[str, ...]:
 def _priced(cases: Sequence[Case]) -> list[list[Prediction]]:
     """Return the predictions of runs that ask alike, as one array."""
     batch, (price, _) = _batch(cases), PRICED[cases[0].run.mode]
-    return _told(cases, price(batch) if batch.prompts is None else apart(batch, batch.prompts))
+    return _predictions(cases, price(batch) if batch.prefill_pool is None else apart(batch, batch.prefill_pool))
 
 
 def _batch(cases: Sequence[Case]) -> Batch:
@@ -125,7 +125,7 @@ def _batch(cases: Sequence[Case]) -> Batch:
     first = cases[0]
     return Batch(
         first.model, first.system, first.profile, _stacked([case.layouts for case in cases]),
-        None if first.prompts is None else _stacked([case.prompts for case in cases if case.prompts is not None]),
+        None if first.prefill_pool is None else _stacked([case.prefill_pool for case in cases if case.prefill_pool is not None]),
         input=column(lambda case: case.run.input),
         # A decode step or a prefill has no length of its answer.
         output=np.nan_to_num(column(lambda case: case.run.output)),
@@ -141,7 +141,7 @@ def _stacked(layouts: Sequence[Layout]) -> Layout:
     return Layout(**change)
 
 
-def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
+def _predictions(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
     """Return the predictions of each run with the best of its layouts; intervals hold the others that are likely."""
     shape = (len(cases), int(np.size(cases[0].layouts.tp)))
 
@@ -160,7 +160,9 @@ def _told(cases: Sequence[Case], outcome: Outcome) -> list[list[Prediction]]:
     out = []
     for i, (case, j) in enumerate(zip(cases, best, strict=True)):
         if not ok[i, j]:
-            out.append(refused(case.run, _wanted(case.run), next(reason for mask, reason in laws if not mask[i, j])))
+            out.append(
+                without_prediction(case.run, _wanted(case.run), next(reason for mask, reason in laws if not mask[i, j]))
+            )
             continue
         notes = (*case.said, *(words for mask, words in outcome.said if wide(mask)[i, j]))
         near = ok[i] & (worth[i] >= worth[i, j] - _SENSIBLE * abs(worth[i, j]))

@@ -74,8 +74,8 @@ class ServingRun:
         group: the set of measurements it belongs to.
         model: name of the model.
         system: name of the system.
-        pool: all its chips; those that decode where prompts are read elsewhere, on those of ``prompts``.
-        prompts: chips that read prompts where they are apart; None where ``pool`` does both.
+        pool: all its chips; with disaggregated prefill, the decode pool.
+        prefill_pool: the prefill pool; None where ``pool`` does both.
         mode: kind of measurement: ``online``, ``offline``, ``static``, ``prefill`` or ``decode``.
         weight_dtype: stored format of the weights; "" where it is not known.
         kv_dtype: stored format of the KV cache; "" where it is not known.
@@ -107,7 +107,7 @@ class ServingRun:
     model: str
     system: str
     pool: Pool
-    prompts: Pool | None
+    prefill_pool: Pool | None
     mode: str
     weight_dtype: str = ""
     kv_dtype: str = ""
@@ -395,7 +395,7 @@ def _serving(row: Row, place: str, i: int) -> ServingRun:
     pool = Pool(own, tp, n["pp"], dp, n["ep"])
     return ServingRun(
         id=text("id") or str(i), group=group, model=text("model"), system=text("system"), mode=mode,
-        pool=pool, prompts=_prompts(n["prefill_chips"], pool, note) if apart else None,
+        pool=pool, prefill_pool=_prefill_pool(n["prefill_chips"], pool, note) if apart else None,
         **{name: text(name).lower() for name in ("weight_dtype", "kv_dtype", "act_dtype")},
         input=n["input_len"], output=n["output_len"], concurrency=n["concurrency"],
         draft_tokens=drafts, accept_length=accepted,
@@ -419,8 +419,8 @@ def _client(n: Mapping[str, float | None], note: str) -> tuple[float | None, flo
     return slots, float(wide[1]) if variation is None and wide else variation
 
 
-def _prompts(chips: float | None, pool: Pool, note: str) -> Pool:
-    """Return the pool that reads prompts: as the note says, else split as the one that decodes."""
+def _prefill_pool(chips: float | None, pool: Pool, note: str) -> Pool:
+    """Return the prefill pool: as the note states, else with the layout of the decode pool."""
     pools, workers = _POOLS.search(note), _WORKERS.search(note)
     if pools:
         replicas, tp, dp, ep = (float(word) for word in pools.groups())

@@ -132,7 +132,7 @@ runs (coverage 0.99), or fit the stack to them with roofline calibrate'
     low, high, count = max(round(mean - wide), 0), min(round(mean + wide), n), int(np.sum(positions <= 1))
     text = f"{count:,} of {n:,} inside, {low:,} to {high:,} expected"
     factor = max(_quantile(positions, CLAIMED, np.ones(n)), 0.01)
-    needed = f"intervals {factor:.2g} times as wide hold four in five of these runs (coverage {_claimed(factor):.2g})"
+    needed = f"intervals {factor:.2g} times as wide hold four in five of these runs (coverage {_claimed_coverage(factor):.2g})"
     if count < low:
         return f"outside more often than the intervals claim: {text}; {needed}, or fit the stack to them with roofline calibrate"
     if count > high:
@@ -150,7 +150,7 @@ def _positions(predictions: Iterable[Prediction]) -> NDArray[np.float64]:
     return np.array(out, dtype=np.float64)
 
 
-def _claimed(factor: float) -> Ratio:
+def _claimed_coverage(factor: float) -> Ratio:
     """Return the share that an interval claims which is so many times as wide as one of 80 %."""
     normal = NormalDist()
     return min(2 * normal.cdf(factor * normal.inv_cdf((1 + CLAIMED) / 2)) - 1, 0.99)

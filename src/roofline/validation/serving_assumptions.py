@@ -23,7 +23,7 @@ from roofline.planner.candidates import grid, ranks_of
 from roofline.planner.estimate import estimate
 from roofline.validation.runs import Pool, ServingRun
 from roofline.workload.layout import Layout
-from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usually_kept
+from roofline.workload.questions import CHANCE_KEPT, HEAD_KEPT, KEPT_ERROR, Prefill, usual_accept_length
 
 _WIDE: Final = ("bf16", "fp16")
 _BY_WEIGHT: Final[Mapping[str, str]] = {"int8": "w8a16", "fp8": "w8a16", "nvfp4": "nvfp4-a16"}
@@ -49,7 +49,7 @@ class Case:
         system: its system.
         profile: the constants that price it.
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
-        prompts: the layout of the chips that only read prompts.
+        prefill_pool: the layout of the prefill pool; None where one pool does both.
         draft_tokens: speculative tokens verified at each step.
         accept_length: mean tokens emitted a step with them.
         doubt: factors by which times per token may be shorter, and longer, because drafting is not known.
@@ -63,7 +63,7 @@ class Case:
     system: System
     profile: Calibration
     layouts: Layout
-    prompts: Layout | None
+    prefill_pool: Layout | None
     draft_tokens: float
     accept_length: float
     doubt: tuple[float, float]
@@ -85,7 +85,13 @@ class Case:
             run.launch,
             run.most,
         )
-        return (*words, self.model.formats, self.model.speculator, np.size(self.layouts.tp), self.prompts is not None)
+        return (
+            *words,
+            self.model.formats,
+            self.model.speculator,
+            np.size(self.layouts.tp),
+            self.prefill_pool is not None,
+        )
 
 
 Adjust = Callable[[Calibration], Calibration]
@@ -103,7 +109,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         return models[key]
 
     def open_(run: ServingRun) -> Case:
-        _told(run)
+        _check(run)
         notes: list[str] = []
         key = (run.system, run.engine, run.engine_version, run.launch, run.mode)
         if key not in systems:
@@ -125,7 +131,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
             notes.append("drafts by an EAGLE-3 head: the draft model is not recorded, and the model brings none")
             asked = asked.with_draft(eagle3(asked))
         layouts = _layouts(run.pool, asked, system, notes)
-        prompts = None if run.prompts is None else _reading(run, run.prompts, asked, system, notes)
+        prompts = None if run.prefill_pool is None else _reading(run, run.prefill_pool, asked, system, notes)
         slots, variation = _client(run, notes)
         return Case(
             run, asked, system, profile, layouts, prompts, drafts, accepted, doubt, slots, variation, tuple(notes)
@@ -170,7 +176,7 @@ def _client(run: ServingRun, said: list[str]) -> tuple[float, float]:
     return _SLOTS if run.slots is None else run.slots, run.variation or 0.0
 
 
-def _told(run: ServingRun) -> None:
+def _check(run: ServingRun) -> None:
     """Refuse a run whose row has a bad cell, or does not say what its mode needs."""
     if run.fault:
         raise QuestionError(run.fault)
@@ -186,16 +192,12 @@ def _told(run: ServingRun) -> None:
             raise QuestionError(fault(column, value, f"must be at least 1 in a run of mode {run.mode}"))
 
 
-_IN_BLOCKS: Final = ("qwen3",)
-"""Models whose makers' fp8 checkpoints have a scale for each block (Qwen3, weight_block_size in its config.json)."""
-
-
 def _weights(run: ServingRun, own: Model, said: list[str]) -> str | None:
     """Return the format of the layers' matrices; None for what the checkpoint itself has."""
     name = run.weight_dtype
-    if name == "fp8" and run.model.startswith(_IN_BLOCKS):
+    if name and (maker := catalog.own_format(own.name, name)) != name:
         said.append("block scales, as the maker's own fp8 checkpoint has")
-        return "fp8-block"
+        return maker
     if run.act_dtype in _WIDE and name in _BY_WEIGHT:
         return _BY_WEIGHT[name]
     return None if not name or name in own.dtype.split("+") else name
@@ -234,7 +236,7 @@ def _drafts(run: ServingRun, chance: float, said: list[str]) -> tuple[float, flo
         if drafts:
             said.append(f"{chance:.0%} of drafts accepted, each if the one before was: accept_length is not recorded")
         wide = float(np.exp(KEPT_ERROR * (drafts > 0)))
-        return drafts, float(usually_kept(drafts, chance)), (wide, wide)
+        return drafts, float(usual_accept_length(drafts, chance)), (wide, wide)
     return drafts, accepted, (1.0, 1.0)
 
 
@@ -274,7 +276,7 @@ def _filled(layout: Layout, model: Model, said: list[str]) -> Layout:
 
 
 def _reading(run: ServingRun, pool: Pool, model: Model, system: System, said: list[str]) -> Layout:
-    """Return the layout of chips that only read prompts: as stated, else the one that reads soonest."""
+    """Return the layout of the prefill pool: as stated, else the one with the shortest prefill."""
     if pool.chips is None:
         raise QuestionError("prefill_chips: is not known, and the run has chips for decoding alone")
     unsaid: list[str] = []

@@ -8,7 +8,7 @@ static   one batch: ``rate = N O / (prefill + (O - 1) step)``, the step at the m
 prefill  one pass over the batch; decode: one step of it, at ``I + O / 2``
 ======== ==========================================================================================================
 
-Where prompts are read on chips of their own, see :func:`apart`.
+With disaggregated prefill and decode, see :func:`apart`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Batch:
         system: the system of all runs.
         profile: the constants that price them.
         layout: the layouts of the chips that decode, or do all.
-        prompts: the layouts of the chips that only read prompts; None where there are none.
+        prefill_pool: the layouts of the prefill pool; None where one pool does both.
         input: tokens of a prompt.
         output: tokens of an answer.
         concurrency: NaN where as many are in flight as fit.
@@ -60,7 +60,7 @@ class Batch:
     system: System
     profile: Calibration
     layout: Layout
-    prompts: Layout | None
+    prefill_pool: Layout | None
     input: Floats
     output: Floats
     concurrency: Floats
@@ -188,9 +188,9 @@ def decode(b: Batch) -> Outcome:
 
 
 def apart(b: Batch, prompts: Layout) -> Outcome:
-    """Price a service whose prompts are read on chips of their own; see :mod:`roofline.planner.pools`."""
+    """Estimate disaggregated prefill and decode; see :mod:`roofline.planner.pools`."""
     split = pools(b.question(b.concurrency), b.system, b.layout, prompts, level=b.profile)
-    first, alone = _ends(split, "ttft", split.ttft), _ends(split.prompts, "ttft", _known(split.prompts.ttft))
+    first, alone = _ends(split, "ttft", split.ttft), _ends(split.prefill, "ttft", _known(split.prefill.ttft))
     quantities = {
         # Whether prompts were cached is not recorded: perhaps no request waited.
         "ttft_s": (first[0], smaller(first[1], alone[1]), first[2]),
@@ -198,7 +198,7 @@ def apart(b: Batch, prompts: Layout) -> Outcome:
         "output_tokens_per_s": _ends(split, "tokens_per_second", split.tokens_per_second),
     }
     notes = ((True, "disaggregated prefill and decode; that none was cached is assumed"),)
-    return Outcome(quantities, split.tokens_per_second, (split.answers, split.prompts), notes)
+    return Outcome(quantities, split.tokens_per_second, (split.decode, split.prefill), notes)
 
 
 PRICED: Final[Mapping[str, tuple[Callable[[Batch], Outcome], tuple[str, ...]]]] = {

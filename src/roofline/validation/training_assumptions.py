@@ -20,7 +20,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import STATES, Framework, Recipe, in_states
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
-from roofline.operators.training_memory import WEIGHT, held
+from roofline.operators.training_memory import WEIGHT, stage_weights
 from roofline.validation.runs import TrainingRun
 from roofline.workload.layout import Layout, expert_tensors
 from roofline.workload.questions import MODULES, recomputation
@@ -132,7 +132,7 @@ def opener(level: str | Path | Calibration, adjust: Adjust | None = None) -> Cal
         traits, release = _traits(run, usual), run.noted.release
         profile, framework = setting(system, _described(run.framework, release, tuple(known.values()), notes), traits)
         layouts = _layouts(run, usual, asked, system, notes)
-        recompute, share = _again(run, usual, asked, layouts, notes)
+        recompute, share = _recomputation(run, usual, asked, layouts, notes)
         offloaded = run.noted.offloaded
         notes += (STATES[trait][0] for trait in traits)
         return _sharded(TrainingCase(
@@ -181,7 +181,9 @@ def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
     return min(usual.packed, run.length)
 
 
-def _again(run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]) -> tuple[str, float]:
+def _recomputation(
+    run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]
+) -> tuple[str, float]:
     """Return what is computed again, and of which part of the layers."""
     stated = run.noted
     if stated.layers is not None:
@@ -258,7 +260,7 @@ def _sharded(case: TrainingCase) -> TrainingCase:
     """
     run, layouts, framework, memory = case.run, case.layouts, case.framework, case.system.chip.memory
     whole, parts = (1, framework.states + WEIGHT) if framework.scattered else (2, framework.states)
-    each = sum((g.weights * (whole * WEIGHT + parts / g.shards) for g in held(case.model, layouts)), start=0.0)
+    each = sum((g.weights * (whole * WEIGHT + parts / g.shards) for g in stage_weights(case.model, layouts)), start=0.0)
     over = each > memory.capacity * memory.usable * framework.memory_fraction
     if run.quality == "A" or run.task == "lora" or layouts.sharding == "zero3" or not np.all(over):
         return case

@@ -16,7 +16,7 @@ from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
 from roofline.planner.train import train
 from roofline.results.training import Training
-from roofline.validation.replay import refused, together
+from roofline.validation.replay import together, without_prediction
 from roofline.validation.runs import TrainingRun
 from roofline.validation.scoring import Prediction
 from roofline.validation.training_assumptions import Adjust, TrainingCase, opener
@@ -49,7 +49,7 @@ _TAIL: Final = 0.1
 """Chance of fitting below which a run lies outside the 80 % interval of its memory."""
 
 
-def _freed(question: TrainStep, case: TrainingCase, layout: Layout, est: Training) -> tuple[Num, Num]:
+def _least_recomputation(question: TrainStep, case: TrainingCase, layout: Layout, est: Training) -> tuple[Num, Num]:
     """Return the part of the layers that a run recomputes at least, where its source does not state it, if it is to fit; nan if none does.
 
     Where it does not fit as it is, memory falls in proportion to the layers that are recomputed in full. Beside it is the chance that it
@@ -90,7 +90,7 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
     )  # fmt: skip
     shape = (len(cases), int(np.size(first.layouts.tp)))
     est = train(question, first.system, layout, level=first.profile, framework=first.framework)
-    freed, chances = _freed(question, first, layout, est)
+    freed, chances = _least_recomputation(question, first, layout, est)
 
     def wide(value: Any) -> Any:
         return np.broadcast_to(value, shape)
@@ -105,7 +105,7 @@ def _priced(cases: Sequence[TrainingCase]) -> list[list[Prediction]]:
     for i, (case, j) in enumerate(zip(cases, best, strict=True)):
         if not laid[i, j]:
             why = [rule.reason for rule in est.rules if not wide(rule.ok)[i, j]]
-            out.append(refused(case.run, (QUANTITY,), next(iter(why), "there is no finite answer")))
+            out.append(without_prediction(case.run, (QUANTITY,), next(iter(why), "there is no finite answer")))
             continue
         part = float(wide(freed)[i, j])
         notes = case.said

@@ -20,7 +20,7 @@ from roofline.core.units import SECOND, Ratio, show
 from roofline.core.values import Cell, Record
 from roofline.hardware.constants import Calibration
 from roofline.planner.evaluation import Progress
-from roofline.results.labels import constants
+from roofline.results.labels import coefficients_in_words
 from roofline.results.notebook import Displayed
 from roofline.validation import foreign, replay, training_replay
 from roofline.validation.runs import kind, serving_runs, training_runs, unread
@@ -296,7 +296,9 @@ class Validation(Displayed):
 
     def table(self) -> str:
         """Return the scores as text."""
-        levels = ", ".join(sorted(constants(name) for name in {p.level for p in self.predictions if p.level}))
+        levels = ", ".join(
+            sorted(coefficients_in_words(name) for name in {p.level for p in self.predictions if p.level})
+        )
         missing = len(self.skipped)
         parts = [
             f"{self.source}: {counted(self.runs, 'run')}, {levels or 'no coefficients'}, {missing:,} not estimated",

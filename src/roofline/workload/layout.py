@@ -9,7 +9,8 @@ from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from roofline.core.errors import QuestionError, fault
-from roofline.core.fields import MOST_RANKS, amount, degree, given, number, one_of, optional, refuse
+from roofline.core.fields import MOST_RANKS, amount, degree, number, one_of, optional, refuse, without_none
+from roofline.core.remember import by_numbers
 from roofline.core.signatures import typed_methods
 from roofline.core.units import Count, Num
 
@@ -32,6 +33,7 @@ CONTEXTS: Final = {
 """How the ranks that share a sequence attend to all of it."""
 
 
+@by_numbers
 @typed_methods
 @frozen(eq=False)
 class Layout:
@@ -112,7 +114,7 @@ class Layout:
         size = one("ranks", count)
         refuse("ranks", size, 1, MOST_RANKS, whole=True)
         ranks = int(size)
-        fixed = {name: one(name, value) for name, value in given(**words).items()}
+        fixed = {name: one(name, value) for name, value in without_none(**words).items()}
         for name, value in fixed.items():
             refuse(name, value, 1, MOST_RANKS, whole=True)
         divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)

@@ -23,6 +23,7 @@ from roofline.core.fields import (
     optional,
     size,
 )
+from roofline.core.remember import by_numbers
 from roofline.core.signatures import aliased
 from roofline.core.units import Count, Num, PerSecond, Ratio
 from roofline.models.architecture import Model
@@ -97,11 +98,12 @@ def _tokens() -> Any:
     return amount(0.0, high=MOST_TOKENS, whole=True)
 
 
-def _kept() -> Any:
+def _accepted_tokens() -> Any:
     """Return a field for the tokens that a step yields; None for what drafts usually make of it."""
     return field(default=None, converter=TO_NUMBER_OR_NONE, validator=_accepted)
 
 
+@by_numbers
 @frozen(eq=False)
 class Prefill:
     """``batch`` prompts of ``input`` tokens, ``cached`` of which are already in the KV cache, read in one pass.
@@ -134,6 +136,7 @@ def _generates(_: object, __: object, model: Model) -> None:
         )
 
 
+@by_numbers
 @frozen(eq=False)
 class Decode:
     """One step of ``batch`` sequences that already hold ``context`` tokens each.
@@ -143,7 +146,7 @@ class Decode:
         batch: sequences in the step.
         context: tokens that each sequence already holds.
         draft_tokens: speculative tokens verified with each sequence's next one.
-        accept_length: mean tokens emitted per sequence and step, in [1, draft_tokens + 1]; None for :func:`usually_kept`.
+        accept_length: mean tokens emitted per sequence and step, in [1, draft_tokens + 1]; None for :func:`usual_accept_length`.
         imbalance: as in :class:`Prefill`.
         served: part of the sequences that an engine schedules and whose tokens it sends on, as a server does; a bare step has none.
     """
@@ -152,11 +155,12 @@ class Decode:
     batch: Count = flow()
     context: Count = size()
     draft_tokens: Count = _tokens()
-    accept_length: Count | None = _kept()
+    accept_length: Count | None = _accepted_tokens()
     imbalance: Count | None = _uneven()
     served: Ratio = amount(0.0, high=1.0)
 
 
+@by_numbers
 @frozen(eq=False)
 class Mixed:
     """A decode step that also passes prompt tokens, as continuous batching does.
@@ -166,7 +170,7 @@ class Mixed:
         batch: sequences of the decode step; none may be decoding.
         context: tokens that each of these already holds.
         prompts: prompts that the fullest attention rank passes a part of.
-        chunk: tokens of each prompt that pass.
+        chunk: tokens of each prompt that pass, on average; below one where a step passes few of many prompts.
         past: tokens of each prompt that passed before.
         busy: attention ranks of a group in lock-step that pass prompts, on average.
         draft_tokens: speculative tokens verified with each decoding sequence's next one.
@@ -177,7 +181,7 @@ class Mixed:
     batch: Count = amount(high=MOST_TOKENS)
     context: Count = size()
     prompts: Count = flow()
-    chunk: Count = size()
+    chunk: Count = amount(high=2 * MOST_TOKENS, strict=True)
     past: Count = amount(0.0)
     busy: Count = amount(1.0)
     draft_tokens: Count = _tokens()
@@ -213,7 +217,7 @@ class Serve:
     rate: PerSecond | None = _rate()
     concurrency: Count | None = _in_flight()
     draft_tokens: Count = _tokens()
-    accept_length: Count | None = _kept()
+    accept_length: Count | None = _accepted_tokens()
     chunk: Count | None = _chunk()
     cached: Count = _past()
     imbalance: Count | None = _uneven()
@@ -347,33 +351,33 @@ HEAD_KEPT: Final = 0.63
 of steps with two drafts, Qwen3-VL-2B 2.5 with four (AngelSlim, https://github.com/Tencent/AngelSlim, benchmark tables, vLLM)."""
 
 
-def usually_kept(draft_tokens: Count, chance: float = CHANCE_KEPT) -> Count:
+def usual_accept_length(draft_tokens: Count, chance: float = CHANCE_KEPT) -> Count:
     r"""Return the tokens that a step usually yields with k drafts: :math:`(1 - a^{k+1}) / (1 - a)` (Leviathan, arXiv:2211.17192).
 
     Args:
         draft_tokens: k.
         chance: a, that a draft is kept if the one before it was.
 
-    >>> [round(float(usually_kept(k)), 2) for k in (0, 1, 3)]
+    >>> [round(float(usual_accept_length(k)), 2) for k in (0, 1, 3)]
     [1.0, 1.77, 2.8]
-    >>> round(usually_kept(2, HEAD_KEPT), 2)
+    >>> round(usual_accept_length(2, HEAD_KEPT), 2)
     2.03
     """
     return (1 - chance ** (draft_tokens + 1)) / (1 - chance)
 
 
-def yielded(question: Decode | Serve) -> Count:
+def tokens_per_step(question: Decode | Serve) -> Count:
     """Return the tokens that a step of a question yields for each sequence: as given, or as usual."""
     given = question.accept_length
-    return usually_kept(question.draft_tokens, chance_kept(question.model)) if given is None else given
+    return usual_accept_length(question.draft_tokens, usual_acceptance(question.model)) if given is None else given
 
 
-def chance_kept(model: Model) -> float:
+def usual_acceptance(model: Model) -> float:
     """Return the usual chance that a draft is kept if the one before it was: by modules of the model's own, or by a head added to it."""
     return CHANCE_KEPT if model.speculator is None else HEAD_KEPT
 
 
-def guessed(question: Question) -> Mask:
+def accept_length_is_assumed(question: Question) -> Mask:
     """Return where the tokens that a step yields are what drafts usually make of it."""
     if isinstance(question, Prefill):
         return False

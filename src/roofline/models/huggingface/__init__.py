@@ -49,7 +49,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "gpt2": softmax.gpt2, "opt": softmax.opt, "bloom": softmax.bloom, "mpt": softmax.mpt, "falcon": softmax.falcon,
     "gptj": softmax.gptj, "gpt_neox": softmax.gpt_neox, "phi": softmax.phi, "phi3": softmax.phi3, "llama": softmax.llama,
     "mistral": softmax.mistral, "qwen2": softmax.qwen2, "qwen3": softmax.qwen3, "qwen3_vl": softmax.qwen3, "mimo": softmax.qwen2,
-    "qwen2_vl": softmax.qwen2, "qwen2_5_vl": softmax.qwen2, "gpt_bigcode": softmax.gpt2,
+    "qwen2_vl": softmax.qwen2, "qwen2_5_vl": softmax.qwen2, "gpt_bigcode": softmax.gpt2, "gpt_neo": softmax.gpt_neo,
     "olmo": softmax.olmo, "olmo2": softmax.olmo2, "olmo3": softmax.olmo2, "gemma": softmax.gemma, "gemma2": softmax.gemma2,
     "gemma3": softmax.gemma3, "nemotron": softmax.nemotron, "nemotron-nas": softmax.nemotron_nas, "seed_oss": softmax.seed_oss,
     # Softmax attention and experts.
@@ -59,7 +59,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "minimax_m3": experts.minimax_m3, "minimax_m3_vl": experts.minimax_m3, "hunyuan": experts.hunyuan,
     "hunyuan_v1_moe": experts.hunyuan, "ernie4_5_moe": experts.ernie, "mimo_v2_flash": experts.mimo_v2, "step3p5": experts.step3p5,
     "step3p7": experts.step3p5, "step3": experts.step3, "PanguProMoE": experts.pangu_pro, "muse_spark": experts.muse_spark,
-    "gemma4": experts.gemma4,
+    "gemma4": experts.gemma4, "dbrx": experts.dbrx, "deepseek": experts.deepseek_moe, "arctic": experts.arctic,
     # Latent attention, or one shared head.
     "deepseek_v2": latent.deepseek, "deepseek_v3": latent.deepseek, "kimi_k2": latent.deepseek, "kimi_k25": latent.deepseek,
     "mistral4": latent.deepseek, "glm4_moe_lite": latent.glm4_lite, "deepseek_v32": latent.deepseek_v32,
@@ -68,10 +68,10 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "deepseek_ref": latent.deepseek_v4,
     "deepseek_v4": latent.deepseek_v4, "longcat_flash": latent.longcat, "pangu_ultra_moe": latent.pangu_ultra,
     # Linear attention and scans.
-    "mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
+    "mamba": hybrid.mamba, "falcon_mamba": hybrid.mamba, "mamba2": hybrid.mamba2, "jamba": hybrid.jamba, "nemotron_h": hybrid.nemotron_h,
     "qwen3_next": hybrid.qwen3_next, "qwen3_5": hybrid.qwen3_next, "qwen3_5_moe": hybrid.qwen3_next,
     # Current families.
-    "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
+    "ministral": softmax.ministral, "ministral3": softmax.ministral, "mistral3": softmax.ministral, "muse_glimmer": softmax.muse_glimmer, "exaone4": softmax.exaone4, "exaone4_5": softmax.exaone4,
     "exaone": softmax.llama, "exaone_moe": experts.exaone_moe, "cohere": softmax.cohere, "cohere2": softmax.cohere, "smollm3": softmax.smollm3,
     "apertus": softmax.apertus, "arcee": softmax.arcee, "starcoder2": softmax.starcoder2, "stablelm": softmax.stablelm, "internlm2": softmax.internlm2,
     "internlm3": softmax.internlm2, "internlm": softmax.internlm2, "glm": softmax.glm4, "glm4": softmax.glm4, "glm4v": softmax.glm4, "glm46v": softmax.glm4,
@@ -80,7 +80,7 @@ FAMILIES: Final[Mapping[str, Reader]] = {
     "qwen3_omni_moe": experts.qwen3_moe, "qwen2_5_omni": softmax.qwen2, "glm4v_moe": experts.glm4_moe, "laguna": experts.laguna, "bailing_moe": experts.bailing_moe,
     "bailing_moe_v2": experts.bailing_moe, "afmoe": experts.afmoe, "granitemoe": experts.granite_moe, "granitemoeshared": experts.granite_moe,
     "dots1": experts.dots1, "inkling": experts.inkling, "inkling_mm_model": experts.inkling, "inkling_model": experts.inkling, "ernie4_5_moe_vl": experts.ernie_vl, "ernie4_5_vl": experts.ernie_vl,
-    "ernie4_5_vl_moe": experts.ernie_vl, "kimi_vl": latent.deepseek, "deepseek_vl_v2": latent.deepseek, "peer_latent": latent.peer,
+    "ernie4_5_vl_moe": experts.ernie_vl, "kimi_vl": latent.deepseek, "minicpm3": latent.deepseek, "deepseek_vl_v2": latent.deepseek, "peer_latent": latent.peer,
     "lfm2": hybrid.lfm2, "lfm2_moe": hybrid.lfm2, "granitemoehybrid": hybrid.granite_hybrid, "falcon_h1": hybrid.falcon_h1, "bamba": hybrid.bamba,
     "bailing_moe_linear": hybrid.bailing_linear, "bailing_moe_v2_5": hybrid.bailing_linear,
     # Encoders, and decoders that attend to one.
@@ -103,6 +103,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 _TIED: Final = {
     "gpt2",
     "gpt_bigcode",
+    "gpt_neo",
     "opt",
     "bloom",
     "mpt",

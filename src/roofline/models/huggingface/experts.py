@@ -134,6 +134,30 @@ def _shared_experts(t: Table, attention: Attention, start: int = 0) -> Plan:
     return plan([attention] * layers, mixed(sparse_layers(t, layers, start), mixture, lambda: dense(t)))
 
 
+def deepseek_moe(t: Table) -> Plan:
+    """DeepSeek-MoE: softmax attention with as many key-value heads as it says, shared experts, the first layers dense."""
+    bias = t.flag("attention_bias")
+    return _shared_experts(t, gqa(t, bias=bias, out_bias=bias))
+
+
+def dbrx(t: Table) -> Plan:
+    """DBRX: every layer a mixture; the parts of a layer have tables of their own."""
+    attention, block = table(t, "attn_config"), table(t, "ffn_config")
+    kv_heads = width(attention, "kv_n_heads", default=1)
+    return Plan([(gqa(t, kv_heads=kv_heads), moe(block, "ffn_hidden_size"))] * depth(t))
+
+
+def arctic(t: Table) -> Plan:
+    """Arctic: in every layer a dense block of the hidden size, and beside it a mixture with a norm of its own."""
+    step = t.count("moe_layer_frequency", 1, most=DEEPEST)
+    if step != 1 or not t.flag("parallel_attn_mlp_res", default=True):
+        raise t.fail(
+            "moe_layer_frequency", "only layers that are all mixtures, beside a dense block, are described here"
+        )
+    mixture = moe(t, "intermediate_size", shared_width=hidden(t), norms=2)
+    return Plan([(gqa(t), mixture)] * depth(t))
+
+
 def minimax_m2(t: Table) -> Plan:
     """MiniMax-M2: queries and keys normed over all heads."""
     common = upto(t, "shared_intermediate_size")

@@ -14,6 +14,7 @@ from roofline.models.huggingface.common import (
     HEADS,
     KV_HEADS,
     Plan,
+    chosen,
     dense,
     depth,
     gqa,
@@ -86,6 +87,20 @@ def gpt2(t: Table) -> Plan:
         [(gqa(t, bias=True, out_bias=True, kv_heads=kv), block)] * depth(t),
         {"norm_params": 2, "positions": upto(t, "n_positions", "max_position_embeddings", default=1024)},
     )
+
+
+def gpt_neo(t: Table) -> Plan:
+    """GPT-Neo: as GPT-2, without biases on queries, keys and values; every other layer has a window."""
+    layers, size = depth(t), hidden(t)
+    full = gqa(t, heads=width(t, "num_heads", *HEADS), out_bias=True)
+    local = width(t, "window_size", default=256)
+    t.raw("attention_types", None)
+    names = {"global": False, "local": True}
+    every = chosen(t, "attention_layers", layers, names, lambda i: "local" if i % 2 else "global")
+    block = Dense(width(t, "intermediate_size", default=None) or 4 * size, gated=False, bias=True)
+    windowed = evolve(full, window=local)
+    also = {"norm_params": 2, "positions": upto(t, "max_position_embeddings", default=2048)}
+    return plan([windowed if is_local else full for is_local in every], [block] * layers, **also)
 
 
 def opt(t: Table) -> Plan:
@@ -241,6 +256,16 @@ def ministral(t: Table) -> Plan:
     full = gqa(t)
     windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
     return plan([windowed if is_local else full for is_local in every], [dense(t)] * layers)
+
+
+def muse_glimmer(t: Table) -> Plan:
+    """Muse Glimmer: gated output, queries and keys normed without weights, three windows to a full layer, norms before and after blocks."""
+    layers, bias = depth(t), t.flag("attention_bias")
+    every = windows(t, layers, lambda i: "full_attention" if i % 4 == 3 else "sliding_attention")
+    base = gqa(t, bias=bias, out_bias=bias, norms=2)
+    full = evolve(base, gate_dim=base.head_dim)
+    windowed = evolve(full, window=width(t, "sliding_window")) if any(every) else full
+    return plan([windowed if is_local else full for is_local in every], [dense(t, norms=2)] * layers)
 
 
 def exaone4(t: Table) -> Plan:

@@ -16,7 +16,7 @@ from roofline.hardware.hardware import Chip
 from roofline.models.architecture import Absent, Attention, Dense, FeedForward, Formats, Model, Moe
 from roofline.operators.operations import Message, Op, Operation, Section
 from roofline.operators.transformer import attention, ffn, residual
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, reduced
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, flow, gemm, norms, tensor_reduce
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Pass, Prefill
 
@@ -43,7 +43,7 @@ def _begin(p: Flow) -> Section:
     """Return the embedding of the tokens; its table is cut by vocabulary."""
     return Section(
         "embedding", 1.0, (elementwise(p, "look up", 2 * p.tokens * p.model.hidden, module="embedding"),
-                          *reduced(p, "embedding", "embedding")), place="first")  # fmt: skip
+                          *tensor_reduce(p, "embedding", "embedding")), place="first")  # fmt: skip
 
 
 def _end(p: Flow) -> Section:
@@ -51,11 +51,11 @@ def _end(p: Flow) -> Section:
     matrix, rows = head(p.model), p.rows
     # The last stage of a pipeline, which has the head too, sets the pace of all micro-batches.
     times = p.layout.pp if p.streams[0].decoding else 1.0
-    product = gemm(p, "head", matrix, tokens=rows)
+    product = gemm(p, "head", matrix, tokens=rows, stages=times)
     logits = rows * p.model.vocab * matrix.share(p.layout.tp)
     operations: tuple[Operation, ...] = (
         elementwise(p, "norm", 4 * rows * p.model.hidden, module="norm"),
-        evolve(product, useful=product.useful / times),
+        product,
         Message("logits gather", "all_gather", rows * p.model.vocab * ACTIVATION.bytes, p.layout.tp, module="head"),
         Op(
             "sample",
@@ -198,7 +198,8 @@ def sections(question: Pass, layout: Layout, chip: Chip, engine: Engine | None =
     p = flow(question, layout, chip, engine)
     model = question.model
     uneven = stage_share(model, layout.pp)
-    out = [_begin(p), *(evolve(section, times=section.times * uneven) for section in layers(p)), _end(p)]
+    inside = (Section(each.name, each.times * uneven, each.operations, each.place) for each in layers(p))
+    out = [_begin(p), *inside, _end(p)]
     if not isinstance(question, Prefill) and (model.mtp or model.speculator) and np.any(question.draft_tokens > 0):
         out += _drafts(p, question.draft_tokens)
     out.append(_hops(p))

@@ -256,12 +256,13 @@ def micro_batch(question: TrainStep, layout: Layout, chip: Chip) -> Flow:
 
 def gemm(
     p: Flow, name: str, *matrices: Matrix, tokens: Count | None = None, rate: str | None = None, module: Module | None = None,
-    role: Role = "",
+    role: Role = "", stages: Count = 1.0,
 ) -> Op:  # fmt: skip
     """Return the product of ``tokens`` rows with matrices that share their input, fused in one kernel.
 
     ``F = 2 M sum(K N)``; ``B = sum(K N) w + M K a + M sum(N) a``, cut by tensor parallelism; where the input is quantised
     first, that is one more launch and a pass of its own over it. At a ``rate`` given, weights and input are widened to 16 bits.
+    All of some pipeline ``stages`` wait for a product that one of them does.
     """
     first, tp, element = matrices[0], p.layout.tp, ACTIVATION.bytes
     rows = p.tokens if tokens is None else tokens
@@ -283,7 +284,7 @@ def gemm(
         staging=rows * inputs * (element + read) if quantised else 0.0,
         depth=first.inputs * (first.share(tp) if first.split == "inputs" else 1.0),
         # What tensor peers repeat is no progress.
-        useful=once / products,
+        useful=once / products / stages,
         form=p.form(first.component, speed),
         weights=elements,
         rows=rows,
@@ -314,7 +315,7 @@ def norms(p: Flow, count: int = 1) -> tuple[Op, ...]:
     return (elementwise(p, "norm", 4 * elements, launches=float(count), kept=elements, module="norm"),)
 
 
-def reduced(p: Flow, name: str, module: Module) -> tuple[Message, ...]:
+def tensor_reduce(p: Flow, name: str, module: Module) -> tuple[Message, ...]:
     """Return the messages that add up a row-parallel product over the tensor peers."""
     size, tp = p.tokens * p.model.hidden * ACTIVATION.bytes, p.layout.tp
     if p.layout.sequence_parallel:
@@ -350,6 +351,6 @@ def _triangles(tokens: Count, chunk: int) -> Num:
     return whole * (chunk * (chunk + 1) / 2) + rest * (rest + 1) / 2
 
 
-def held(tokens: Count, window: int | None) -> Count:
+def cached_tokens(tokens: Count, window: int | None) -> Count:
     """Return how many of a sequence's tokens an attention layer keeps: all, or its window."""
     return tokens if window is None else smaller(tokens, float(window))

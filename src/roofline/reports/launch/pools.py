@@ -34,7 +34,7 @@ def _pool(est: Estimate, service: Serve, model: str, per_node: int | None) -> tu
 def _both(answer: Pools, model: str, per_node: int | None) -> dict[str, tuple[Plan, tuple[str, ...]]]:
     return {
         role: _pool(est, answer.question, model, per_node)
-        for role, est in (("prefill", answer.prompts), ("decode", answer.answers))
+        for role, est in (("prefill", answer.prefill), ("decode", answer.decode))
     }
 
 
@@ -76,7 +76,7 @@ def llm_d(answer: Pools, *, model: str = "", per_node: int | None = None) -> Lau
     values: dict[str, Any] = {
         "modelArtifacts": {"name": name, "uri": f"hf://{name}"},
         "multinode": any(plan.nodes > 1 for plan, _ in pools.values()),
-        "accelerator": {"type": _RESOURCES.get(answer.answers.system.vendor, "nvidia")},
+        "accelerator": {"type": _RESOURCES.get(answer.decode.system.vendor, "nvidia")},
     }
     for role, (plan, words) in pools.items():
         flags = _without(words, "--tensor-parallel-size", "--data-parallel-size")

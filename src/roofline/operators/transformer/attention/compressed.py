@@ -17,11 +17,11 @@ from roofline.operators.transformer.flow import (
     Flow,
     Matrix,
     Stream,
+    cached_tokens,
     elementwise,
     gemm,
-    held,
     norms,
-    reduced,
+    tensor_reduce,
 )
 
 
@@ -68,12 +68,12 @@ def cache(a: Compressed, tokens: Count) -> Num:
     True
     """
     stream = tokens / a.ratio if a.ratio else 0.0
-    return a.dim * (held(tokens, a.window) + stream) + indexer.cache(a.indexer) * tokens
+    return a.dim * (cached_tokens(tokens, a.window) + stream) + indexer.cache(a.indexer) * tokens
 
 
 def core(a: Compressed, p: Flow, s: Stream, heads: Count) -> Op:
     """Return the attention: ``F = 4 dim heads (pairs in the window + pairs / ratio)``, ``B`` = entries, once for all heads."""
-    pairs, seen = s.pairs(a.window), held(s.past, a.window) + s.new
+    pairs, seen = s.pairs(a.window), cached_tokens(s.past, a.window) + s.new
     if a.ratio:
         limit = None if a.indexer is None else a.indexer.top_k
         pairs = pairs + s.pairs(limit) / a.ratio
@@ -116,5 +116,5 @@ def operations(a: Compressed, p: Flow) -> tuple[Operation, ...]:
         *(core(a, p, s, heads) for s in p.streams),
         gemm(p, "o_a", first),
         gemm(p, "o_b", second),
-        *reduced(p, "attention", "attention"),
+        *tensor_reduce(p, "attention", "attention"),
     )

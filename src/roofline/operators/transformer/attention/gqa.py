@@ -15,11 +15,11 @@ from roofline.operators.transformer.flow import (
     Flow,
     Matrix,
     Stream,
+    cached_tokens,
     elementwise,
     gemm,
-    held,
     norms,
-    reduced,
+    tensor_reduce,
     total,
 )
 
@@ -76,7 +76,7 @@ def keys(a: Gqa, tp: Count) -> Num:
 def cache(a: Gqa, tokens: Count, tp: Count) -> Num:
     """Return the elements that a sequence of ``tokens`` adds to one rank's cache: its window's, none where it shares another's."""
     own = 0.0 if a.shared_kv else 1.0
-    seen = a.cross + 0.0 * tokens if a.cross else held(tokens, a.window)
+    seen = a.cross + 0.0 * tokens if a.cross else cached_tokens(tokens, a.window)
     return own * keys(a, tp) * seen + indexer.cache(a.indexer) * tokens
 
 
@@ -87,7 +87,7 @@ def pairs(a: Gqa, s: Stream) -> Num:
     if a.cross:
         return s.new * a.cross
     if not a.causal:
-        return s.new * held(s.past + s.new, a.window)
+        return s.new * cached_tokens(s.past + s.new, a.window)
     return s.pairs(a.window, in_chunks=a.chunked and not s.decoding)
 
 
@@ -95,7 +95,7 @@ def core(a: Gqa, p: Flow, s: Stream) -> Op:
     """Return the attention itself: ``F = 2 (d_k + d_v) heads pairs`` a sequence; ``B`` = keys and values seen, queries, outputs."""
     tp = p.layout.tp
     heads = a.heads * _output(a, p.model.hidden).share(tp)
-    seen = held(s.past, a.window) + s.new if a.indexer is None else indexer.visible(a.indexer, s)
+    seen = cached_tokens(s.past, a.window) + s.new if a.indexer is None else indexer.visible(a.indexer, s)
     seen = a.cross + 0.0 * s.past if a.cross else seen
     wide = a.head_dim + a.value_width
     seen_pairs = pairs(a, s)
@@ -171,5 +171,5 @@ def operations(a: Gqa, p: Flow) -> tuple[Operation, ...]:
         *(core(a, p, stream) for stream in p.streams),
         *((elementwise(p, "gate", gate, launches=2.0, module="attention"),) if a.gate_dim else ()),
         gemm(p, "o", out),
-        *reduced(p, "attention", "attention"),
+        *tensor_reduce(p, "attention", "attention"),
     )

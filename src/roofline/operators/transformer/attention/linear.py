@@ -12,7 +12,16 @@ from roofline.core.arrays import smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Linear
 from roofline.operators.operations import Op, Operation
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm, norms, reduced
+from roofline.operators.transformer.flow import (
+    ACTIVATION,
+    Flow,
+    Matrix,
+    Stream,
+    elementwise,
+    gemm,
+    norms,
+    tensor_reduce,
+)
 
 CHUNK: Final = 64
 """Tokens of a chunk, as kernels choose them."""
@@ -43,7 +52,7 @@ def _decays(a: Linear, hidden: int) -> tuple[Matrix, ...]:
     return (Matrix("decay", "recurrent", hidden, heads * a.decay, "outputs", heads, bias * heads * a.decay),)
 
 
-def _beside(a: Linear, hidden: int) -> tuple[Matrix, ...]:
+def _narrow(a: Linear, hidden: int) -> tuple[Matrix, ...]:
     """Return the narrow projections of the delta rule, decays and strengths: engines keep them beside the wide ones.
 
     Source:
@@ -68,7 +77,7 @@ def _output(a: Linear, hidden: int) -> Matrix:
 
 def matrices(a: Linear, hidden: int) -> tuple[Matrix, ...]:
     """Return the projections in, by columns (whole heads), and out, by rows."""
-    return *_into(a, hidden), *_beside(a, hidden), *_up(a), _output(a, hidden)
+    return *_into(a, hidden), *_narrow(a, hidden), *_up(a), _output(a, hidden)
 
 
 def _channels(a: Linear) -> int:
@@ -131,7 +140,7 @@ def operations(a: Linear, p: Flow) -> tuple[Operation, ...]:
     hidden, tp = p.model.hidden, p.layout.tp
     out, share = _output(a, hidden), 1.0 / smaller(tp, float(a.value_heads))
     values = a.value_heads * a.value_dim * share
-    beside, made = _beside(a, hidden), 2 * p.tokens * (_channels(a) * share + values)
+    beside, made = _narrow(a, hidden), 2 * p.tokens * (_channels(a) * share + values)
     return (
         *norms(p, a.norms),
         gemm(p, "in", *_into(a, hidden)),
@@ -141,5 +150,5 @@ def operations(a: Linear, p: Flow) -> tuple[Operation, ...]:
         *(core(a, p, s) for s in p.streams),
         elementwise(p, "gate", 3 * p.tokens * values, module="attention"),
         gemm(p, "out", out),
-        *reduced(p, "attention", "attention"),
+        *tensor_reduce(p, "attention", "attention"),
     )

@@ -6,7 +6,16 @@ from roofline.core.arrays import smaller
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mamba
 from roofline.operators.operations import Message, Op, Operation
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, Stream, elementwise, gemm, norms, reduced
+from roofline.operators.transformer.flow import (
+    ACTIVATION,
+    Flow,
+    Matrix,
+    Stream,
+    elementwise,
+    gemm,
+    norms,
+    tensor_reduce,
+)
 
 
 def matrices(a: Mamba, hidden: int) -> tuple[Matrix, ...]:
@@ -77,5 +86,5 @@ def operations(a: Mamba, p: Flow) -> tuple[Operation, ...]:
         gemm(p, "step", step),
         *(core(a, p, s) for s in p.streams),
         gemm(p, "out", out),
-        *reduced(p, "attention", "attention"),
+        *tensor_reduce(p, "attention", "attention"),
     )

@@ -22,7 +22,7 @@ from roofline.operators.transformer.flow import (
     elementwise,
     gemm,
     norms,
-    reduced,
+    tensor_reduce,
 )
 
 
@@ -175,5 +175,5 @@ def operations(a: Mla, p: Flow) -> tuple[Operation, ...]:
         *cores,
         *((elementwise(p, "apply gate", 3 * p.tokens * heads * a.value_dim, module="attention"),) if gate else ()),
         gemm(p, "o", out),
-        *reduced(p, "attention", "attention"),
+        *tensor_reduce(p, "attention", "attention"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.models.architecture import Dense
 from roofline.operators.operations import Module, Op, Operation
-from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, reduced
+from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, tensor_reduce
 
 
 def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, ...]:
@@ -39,4 +39,4 @@ def operations(f: Dense, p: Flow) -> tuple[Operation, ...]:
 
     A parallel one is added to the attention's output before that is summed over tensor peers.
     """
-    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else reduced(p, "ffn", "mlp"))
+    return *norms(p, f.norms), *block(f, p), *(() if f.parallel else tensor_reduce(p, "ffn", "mlp"))

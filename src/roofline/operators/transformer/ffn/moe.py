@@ -17,7 +17,7 @@ from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.models.architecture import Dense, Moe
 from roofline.operators.operations import Message, Op, Operation
 from roofline.operators.transformer.ffn import dense
-from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, gemm, norms, reduced
+from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, gemm, norms, tensor_reduce
 
 
 def _shared(f: Moe) -> Dense:
@@ -188,7 +188,7 @@ def operations(f: Moe, p: Flow) -> tuple[Operation, ...]:
         *(dense.block(_shared(f), p, "shared ", "shared", "shared") if f.shared_width else ()),
         *(_gated(f, p) if f.shared_gate else ()),
         # In training tokens come back to the rank that sent them; only what the shared block made is added up.
-        *(reduced(p, "ffn", "experts") if layout.etp is None or f.shared_width else ()),
+        *(tensor_reduce(p, "ffn", "experts") if layout.etp is None or f.shared_width else ()),
     )
 
 
@@ -204,10 +204,11 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         # Tensor peers each send their part of the tokens; what the fullest shard gets is waited for.
         sent = (layout.dp > 1) * uneven * p.tokens / layout.tp
         group, copies = layout.stage, f.visits * layout.expert_tp
-        there = Message(
-            "dispatch", "dispatch", sent * row, group, copies=copies, module="experts", groups=f.groups, among=f.among
+        there, here = (
+            Message(name, name, sent * each, group, copies=copies, module="experts", groups=f.groups, among=f.among)
+            for name, each in (("dispatch", row), ("combine", back))
         )
-        return (there,), (evolve(there, name="combine", collective="combine", size=sent * back),)
+        return (there,), (here,)
     sent, gathered = uneven * p.tokens / layout.tp, uneven * p.tokens / layout.tp * f.visits * layout.etp
     row = row if p.model.formats.experts in _SENT_NARROW else back
     there = Message(
