@@ -15,7 +15,7 @@ from roofline.core.arrays import larger, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
-from roofline.hardware.evidence import COVERAGE, Near, Subject, conditions_of, scaled
+from roofline.hardware.evidence import COVERAGE, Near, Spread, Subject, conditions_of, scaled
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.operations import Message, Op
@@ -82,6 +82,11 @@ def conditions(est: Any) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=512)
 def _nearest(subject: Subject, least: str) -> Near:
     return catalog.evidence().nearest(subject, least)
+
+
+@functools.lru_cache(maxsize=512)
+def _spread(quantity: str, distance: str, held: tuple[str, ...]) -> Spread:
+    return catalog.evidence().spread(quantity, distance, under=held)
 
 
 def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
@@ -219,7 +224,7 @@ def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
     value = est.tokens_per_second if name == "rate" else getattr(est, name)
     if value is None or np.all(np.isnan(value)) or est.calibration.level == "ideal":
         return None
-    spread = catalog.evidence().spread(name, nearest(est).distance, under=conditions(est))
+    spread = _spread(name, nearest(est).distance, conditions(est))
     low, high = spread.ends(coverage)
     middle, z, more = spread.at(0.5), scaled(coverage), added(est, name) ** 2
     below, above = alternatives.squares(est, name)
