@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import roofline as rl
 import strategies as made
 from roofline.core.remember import Lazy
 from roofline.physics.percentiles import Gaps, Passes, Waits, lengths, quantile
@@ -134,3 +135,12 @@ def test_arrays_are_points():
     each = [float(attrs.evolve(some, mean=some.mean[i], often=some.often[i]).percentile(90)) for i in range(3)]
     made_ = Passes(ALIKE.own[:, None], ALIKE.each[:, None])
     assert attrs.evolve(some, passes=Lazy(lambda: made_)).percentile(90) == pytest.approx(each, rel=1e-9)
+
+
+def test_one_request_of_each_slot_is_a_first_wave_alone():
+    asked = rl.Serve(rl.model("llama-3.1-8b"), 4096, 256, 16, requests_per_slot=1, variation=0.0)
+    est = rl.estimate(asked, "dgx-h100", rl.Layout(), engine="vllm")
+    # Evenly from the first chunk, of two prompts, to the last, of eight.
+    half, last = float(est.ttft_percentile(50)), float(est.ttft_percentile(99))
+    assert 1.5 < last / half < 2.0
+    assert float(est.ttft) == pytest.approx(half, rel=0.05)

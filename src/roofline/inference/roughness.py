@@ -1,4 +1,4 @@
-"""Where the closed forms of a service are known to be rough.
+"""Regimes in which the closed forms of a service are inaccurate.
 
 Each condition is physical and has a stable code, :data:`roofline.results.roughness.ROUGH`. The grid of ``scripts/queueing_grid.py`` holds
 them to the simulator: no regime that is off by more than its limit lacks one.
@@ -43,7 +43,10 @@ def reasons(
     passing = c.in_prompts(decode, mixed)
     others = larger(requests * layout.dp - 1, 0.0) > 0 if closed else np.True_
     found: dict[str, Mask] = {
-        "short-answers": (c.gaps < _SHORT) & (passing > _SOME) & others,
+        "short-answers": (
+            ((c.gaps < _SHORT) & (passing > _SOME)) | ((c.stalls > 0) & (c.gaps < _LONGER) & (passing > _MOST))
+        )
+        & others,
         "always-prefill": (c.passing > _BUSY) & others,
         "small-prompts": np.asarray(closed) & (c.gaps < _LONGER) & (c.most > _SEVERAL) & (passing > _MOST),
         "long-prompts": np.asarray(not closed) & (part > _HALF) & (c.most < 4 / 3),

@@ -76,14 +76,16 @@ class Cadence:
         """Return by how much a step that passes prompts holds up those who decode."""
         return larger(mixed - (1 - self.stalls) * decode, 0.0)
 
-    def met(self, decode: Seconds, mixed: Seconds, front: Seconds) -> tuple[Ratio, Seconds]:
-        """Return how likely a request meets a step of prompts in progress when it comes back, and what is left of that at least.
+    def met(self, decode: Seconds, mixed: Seconds, front: Seconds) -> tuple[Ratio, Seconds, Seconds]:
+        """Return how likely a request meets prompts that pass when it comes back, and what is left of them at least and at most.
 
-        It comes a time ``front`` after the end of a decode step. Where prompts stall decode, one that it meets began meanwhile.
+        It comes a time ``front`` after the end of a decode step. Where prompts stall decode, those that it meets began meanwhile, and all
+        their steps come first.
         """
         part = self.in_prompts(decode, mixed)
         began = -np.expm1(-self.arrivals * front / decode)
-        return pick(self.stalls > 0, smaller(part, began), part), self.stalls * larger(mixed - front, 0.0)
+        whole = mixed * pick(self.stalls > 0, self.chunks, 1.0)
+        return pick(self.stalls > 0, smaller(part, began), part), self.stalls * larger(whole - front, 0.0), whole
 
     def in_prompts(self, decode: Seconds, mixed: Seconds) -> Ratio:
         """Return the share of a request's decoding time that is in steps that pass prompts."""
@@ -408,7 +410,9 @@ def pace(
     full = (requests + smaller(c.most, larger(requests, 1.0))) / 2
     begun = larger(full - larger(ahead, 1.0), 0.0)
     ramp: Num = 0.0 if slots is None else begun / slots
-    alike = (question.variation <= ALIKE) * 1.0
+    weight: Num = 0.0 if slots is None else 1 / slots
+    # Where each slot serves one request, none follow the first wave.
+    alike = (question.variation <= ALIKE) * (weight < 1) * 1.0
     crowd = alike * larger(1 + smaller(engine.crowd, larger(requests - 1, 0.0)) - ahead, 0.0)
     bunched = alike * engine.bunched * larger(full - larger(ahead + crowd + ramp, 1.0), 0.0)
     # A prompt that is held back waits for half of the time between the passes of a rank.
@@ -417,17 +421,16 @@ def pace(
     # Prompts that a request waits for do not disturb it again.
     disturbed = larger(c.gaps * c.mixed - (ramp + crowd + bunched) * c.chunks / c.together, 0.0)
     first = steps * mixed + late
-    weight: Num = 0.0 if slots is None else 1 / slots
     later = larger(1 - weight, _SHORT)
     lone = c.chunks * (beside + cost / c.together)
     # Of those that decode as many come back as an engine passes: what varies is how far lengths draw them apart.
     least = requests * c.decoding * drawn_apart(question.variation, varied)
-    crossed, least_left = c.met(decode, mixed, engine.front)
+    crossed, least_left, lasts = c.met(decode, mixed, engine.front)
     own = smaller(share(c.passing * larger(requests - 1, 0.0), larger(requests, 1.0) * c.mixed), 1.0)
     waits = Waits(
         front=0.0, mean=steps * mixed, passes=_by_themselves(lone, varied) if passes is None else passes,
-        begins=larger(2 * more, 0.0), step=decode + smaller(2 * more, 0.0), lasts=mixed, met=(lag > 0) * 1.0,
-        often=crossed * (1 - own / c.most), left=least_left,
+        begins=larger(2 * more, 0.0), step=decode + smaller(2 * more, 0.0), lasts=lasts, met=(lag > 0) * 1.0,
+        often=crossed * (1 - (1 - c.stalls) * own / c.most), left=least_left,
         least=least, loose=np.sqrt(c.decoding), group=crowd * each / later, bunched=bunched * each / later, weight=weight, begun=begun * each,
         apart=smaller(larger(requests - shared, 0.0) / 2, begun) * each,
     )  # fmt: skip
