@@ -1,6 +1,6 @@
 """What could be had: the frontier of a search.
 
-Tokens per second and chip against tokens per second and user; a bar is an 80 % interval, the star the best plan under the limits.
+Tokens per second and chip against tokens per second and user; a bar is an 80 % interval, the star the best configuration under the limits.
 """
 
 import roofline as rl

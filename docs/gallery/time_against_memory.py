@@ -1,6 +1,6 @@
 """Time against memory of training.
 
-Every plan that fits, and those that nothing beats in both.
+Every configuration that fits, and the frontier in time and memory.
 """
 
 import roofline as rl

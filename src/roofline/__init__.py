@@ -1,4 +1,4 @@
-"""How fast a large language model trains and serves on a machine, why, and how sure we are.
+"""How fast a large language model trains and serves on a machine, what limits it, and how certain that is.
 
 >>> import roofline as rl
 >>> est = rl.estimate(

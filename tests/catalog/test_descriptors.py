@@ -170,7 +170,7 @@ BAD = [
         CHIP,
         "chip.peak.bf16",
         989.4e12,
-        "mine.toml: chip.peak.bf16=989400000000000.0: a compute rate needs a unit",
+        "mine.toml: chip.peak.bf16=989400000000000: a compute rate needs a unit",
     ),
     ("chip", CHIP, "chip.peak.bf16", "989.4 TFLOPS", "a rate is FLOP/s (or OP/s), never FLOPS"),
     ("chip", CHIP, "chip.peak.bf16", "989.4 TB/s", "is a bandwidth, expected a compute rate"),

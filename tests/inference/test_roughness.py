@@ -28,7 +28,7 @@ def test_an_answer_says_where_its_closed_form_is_rough(code):
     est = rl.estimate(rl.Serve(rl.model(model), **words), system, layout, engine="vllm")
     assert code in est.rough
     assert est.to_dict()["rough"] == list(est.rough)
-    (note,) = (each for each in est.assumptions if each.startswith("rough closed form ("))
+    (note,) = (each for each in est.assumptions if each.startswith("inaccurate closed form ("))
     assert code in note
     assert ROUGH[code] in note
     # The command is one that this program knows.

@@ -253,7 +253,7 @@ def test_a_rate_beyond_what_is_served_is_an_answer():
 def test_a_layout_for_a_rate_answers_soonest():
     est = rl.estimate("llama-3.1-70b", RACK, rate=1.0)
     assert est.fits
-    assert any("the soonest answers" in note for note in est.assumptions)
+    assert any("the shortest latency" in note for note in est.assumptions)
     for tp in (2, 4):
         other = rl.estimate(attrs.evolve(est.question, chunk=None), RACK, rl.Layout(tp=tp, replicas=8 // tp))
         assert float(est.cycle) <= float(other.cycle) * (1 + 1e-9)

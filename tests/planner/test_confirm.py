@@ -107,7 +107,7 @@ def test_a_limit_that_no_number_of_chips_keeps_is_an_answer():
     trace = rl.Trace.poisson(20.0, 200, input=1024, output=16)
     found = rl.simulate("llama-3.1-8b", "dgx-h100", trace, rl.Layout(), ttft="p50<1us", fewest_chips=True)
     assert not found.meets
-    assert "NO number of chips" in found.remarks[0]
+    assert "NO NUMBER OF CHIPS" in found.remarks[0]
     assert "some would stand idle" in found.remarks[0]
     assert found.chips < 200
 

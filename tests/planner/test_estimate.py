@@ -151,11 +151,11 @@ def test_none_that_fits_is_said():
         (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=0), "chips=0"), (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=2.5), "chips=2.5"),
         (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", chips=10**9), "joins 16384 at most"),
         (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", batch=3), "batch: here it is concurrency="),
-        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", rl.Layout(tp=8), tp=8), "already says it all"),
-        (lambda: rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 1, 1), "dgx-h100", output=3), "already says it all"),
+        (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", rl.Layout(tp=8), tp=8), "already states every option"),
+        (lambda: rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 1, 1), "dgx-h100", output=3), "already states every option"),
         (lambda: rl.Layout(tp=0), "tp=0.0"), (lambda: rl.Layout(tp=1.5), "whole"), (lambda: rl.Layout(dp=float("nan")), "dp=nan"),
         (lambda: rl.Layout.grid(7, tp=2), "no such layout of 7 ranks"), (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", level="best"), "no such level"),
-        (lambda: rl.estimate("llama-3.1-8b", "dgx-h100").best("happiness"), "is no number of this answer"),
+        (lambda: rl.estimate("llama-3.1-8b", "dgx-h100").best("happiness"), "is not a quantity of this answer"),
     ],
 )  # fmt: skip
 def test_questions_without_meaning(call, says):

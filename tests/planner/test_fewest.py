@@ -51,7 +51,7 @@ def test_replicas_of_two_layouts_that_are_given():
         tpot="1us",
     )
     assert not never.meets
-    assert "NO number" in never.remarks[0]
+    assert "NO NUMBER" in never.remarks[0]
 
 
 @pytest.mark.parametrize(

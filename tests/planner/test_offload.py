@@ -67,7 +67,7 @@ def test_links_that_cannot_feed_the_service():
     found = offload(chat(), bandwidth="0.2 GB/s")
     assert not found.fits
     assert np.isnan(found.ttft)
-    assert "fewer than are answered" in found.line()
+    assert "fewer than are served" in found.line()
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["ttft_s"] is None
 
 

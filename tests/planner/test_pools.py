@@ -72,7 +72,7 @@ def test_the_queue_for_a_lane(load):
 def test_the_lesser_pool_sets_the_rate():
     few = pools(rl.Serve(MODEL, 8192, 64, rate=1e3), "dgx-h100", chips=16, prefill_chips=8, level="generic")
     assert not few.fits
-    assert "more requests come" in few.reasons[0]
+    assert "more requests arrive" in few.reasons[0]
     told = few.to_dict()
     assert told["requests_per_s"] == pytest.approx(min(each["requests_per_s"] for each in told["pools"].values()))
     assert told["ttft_s"] is None

@@ -323,7 +323,7 @@ def test_long_sequences_are_shared():
      ({"global_batch": 63, "micro_batch": 2}, "must divide the global batch"), ({"global_batch": 64, "sharding": "zero4"}, "did you mean"),
      ({"global_batch": 64, "schedule": "1f2b"}, "1f1b"), ({"global_batch": 64, "recompute": "half"}, "recompute='half'"),
      ({"global_batch": 64, "ep": 2}, "has no experts"), ({"global_batch": 64, "chips": 10**6}, "at most"), ({"global_batch": 64, "chips": 2.5}, "whole"),
-     ({"global_batch": np.array([64, 128])}, "one step on one machine"), ({"global_batch": 64, "layout": PLAIN, "tp": 2}, "already says it all"),
+     ({"global_batch": np.array([64, 128])}, "one step on one machine"), ({"global_batch": 64, "layout": PLAIN, "tp": 2}, "already states every option"),
      ({"global_batch": 64, "framework": "megatrn"}, "did you mean"), ({"global_batch": 64, "tp": np.array([1, 2])}, "must be one number")],
 )  # fmt: skip
 def test_a_question_without_meaning(words, says):

@@ -42,7 +42,7 @@ def test_a_null_says_why(step):
         assert told[name] is None
         assert why in told["null_because"][name]
     swamped = rl.estimate("llama-3.1-8b", "dgx-h100", chips=1, rate=1e4)
-    assert "more requests come" in carbon.line(swamped, "world")
+    assert "more requests arrive" in carbon.line(swamped, "world")
 
 
 def test_without_a_grid_nothing_is_added(step):

@@ -178,7 +178,7 @@ def test_a_missing_extra_is_told_at_once(monkeypatch):
 
 
 def test_questions_without_meaning(served):
-    with pytest.raises(rl.QuestionError, match="already says it all"):
+    with pytest.raises(rl.QuestionError, match="already states every option"):
         rl.report(served.answer, "dgx-h100")
     with pytest.raises(rl.QuestionError, match="system: is missing"):
         rl.report("llama-3.1-8b")

@@ -95,7 +95,7 @@ def test_it_is_told_on_the_sheet(capsys):
 
 @pytest.mark.parametrize("quantity", ["speed", "fits", "layout", "tokens_per_second_per_chip_hour", "ttft"])
 def test_what_has_none(quantity):
-    with pytest.raises(rl.QuestionError, match="is none of this answer"):
+    with pytest.raises(rl.QuestionError, match="is not a quantity of this answer"):
         STEP.sensitivity(quantity)
 
 

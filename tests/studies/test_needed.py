@@ -158,7 +158,7 @@ def test_when_none_exists_it_says_what_is_in_the_way():
     assert "bound by latency" in str(found)
     large = rl.estimate(rl.Decode("deepseek-v3", 64, 4096), "dgx-h100", rl.Layout(tp=8, ep=8))
     assert "exceed the memory" in str(rl.needed(large, "bandwidth", tpot="1s"))
-    assert "any value" in str(rl.needed(EST, "links", tpot="10s"))
+    assert "every value" in str(rl.needed(EST, "links", tpot="10s"))
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_wrong_words():
         small(layout=rl.Layout(tp=8))
     with pytest.raises(rl.QuestionError, match='prefill_tp=4: is of a pool that prefills; ask for phase="pools"'):
         rl.sweep("llama-3.1-70b", "dgx-h100", batch=8, context=4096, prefill_tp=4)
-    with pytest.raises(rl.QuestionError, match="odds are of answers about one pool"):
+    with pytest.raises(rl.QuestionError, match="odds need answers about one pool"):
         small(top=2).odds()
 
 

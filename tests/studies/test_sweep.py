@@ -432,7 +432,7 @@ def test_nothing_kept_is_an_answer():
         ({"btch": 3}, "did you mean batch"),
         ({"by": "speed"}, "no such metric"),
         ({"top": 0}, "whole number from 1"),
-        ({"top": 10**6}, "estimate on arrays keeps all"),
+        ({"top": 10**6}, "estimate with arrays returns all"),
         ({"frontier": ["tpot"]}, "two or three metrics"),
         ({"frontier": ["tpot", "tpot"]}, "two or three metrics"),
         ({"limits": {"tpot": "50 GB"}}, "expected a time"),

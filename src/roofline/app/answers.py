@@ -1,4 +1,4 @@
-"""Asks the library: what each system makes of the question, remembered for as long as the page is served."""
+"""Estimates for the explorer: the answer of each system, cached while the server runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST: Final = 64
 
 @frozen(eq=False)
 class Found:
-    """What a system makes of the question.
+    """The answer of one system.
 
     Attributes:
         side: the system.
@@ -52,12 +52,12 @@ class Found:
 
 
 def aggregates_of(question: Question) -> Comparison:
-    """Return what the systems add up to, which takes no time."""
+    """Return the aggregates of the systems (no estimate is needed)."""
     return Comparison(tuple(side.system for side in question.sides))
 
 
 def answer_of(question: Question, side: Side, progress: Progress | None = None) -> Found:
-    """Return what a system makes of the question.
+    """Return the answer of a system.
 
     Raises:
         RooflineError: the question has no meaning for this system.
@@ -91,7 +91,7 @@ def answer_of(question: Question, side: Side, progress: Progress | None = None) 
 
 @frozen(eq=False)
 class Remembered:
-    """Answers by what was asked, so that changing one of four systems asks one of them again.
+    """Answers cached by question, so that changing one of four systems estimates only that one.
 
     A file may change, so that what stands in files of the reader's own is asked each time. One question is answered at a time.
     """

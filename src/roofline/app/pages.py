@@ -1,4 +1,4 @@
-"""The page of a question as HTML, piece by piece: what is known at once comes at once, and what takes long says how far it is."""
+"""The explorer's page as HTML, in pieces: what is known is sent at once, and progress is shown while an estimate runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _ReaderLeft(Exception):  # noqa: N818
 
 
 def pages(text: Typed, known: Remembered) -> Iterator[str]:
-    """Yield the page of what was typed, in pieces."""
+    """Yield the page for the typed fields, in pieces."""
     parts = template("app.html.j2").module
     yield _head(parts, text)
     try:
@@ -57,7 +57,7 @@ def pages(text: Typed, known: Remembered) -> Iterator[str]:
 
 
 def refusal(text: Typed) -> str:
-    """Return why what was typed cannot be answered, before anything is priced; "" where it can."""
+    """Return why the typed fields are not a valid question, before anything is estimated; "" if they are."""
     try:
         if not text.empty:
             parse(text)
@@ -135,7 +135,7 @@ def _answer(known: Remembered, question: Question, side: Side, tell: Progress) -
 
 
 def with_progress(work: Callable[[Progress], T]) -> Iterator[T | tuple[int, int]]:
-    """Yield how far some work is, done and in all, and last its result; it is given up where nobody waits for it any more.
+    """Yield the progress of some work (done, total) and last its result; it is cancelled when the reader has left.
 
     Raises:
         BaseException: what the work raises.

@@ -1,4 +1,4 @@
-"""A question as a form or an address writes it: what was typed, and what is asked."""
+"""A question as typed in the form or given in the address, and parsed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _REPEATED: Final = tuple(each.name for each in ROW)
 
 @frozen
 class Typed:
-    """What was typed, as text: what the form shows again, whether it can be answered or not.
+    """The typed fields as text; the form shows them again even where they are invalid.
 
     Attributes:
         words: text by field, those that were left empty not among them.
@@ -112,7 +112,7 @@ class Typed:
 
 
 def typed_fields(pairs: Iterable[tuple[str, str]]) -> Typed:
-    """Return what names and values of an address say; ``isl`` and ``osl`` are the lengths of a request.
+    """Return the typed fields from names and values of an address; ``isl`` and ``osl`` are the lengths of a request.
 
     >>> typed_fields([("model", "deepseek-v3"), ("system", "dgx-h100"), ("osl", "512"), ("tpot", "")]).address
     '/?model=deepseek-v3&system=dgx-h100&output=512'
@@ -152,7 +152,7 @@ class Side:
 
 @frozen(eq=False)
 class Question:
-    """A question that can be answered.
+    """A valid question.
 
     Attributes:
         model: name or path of the model.
@@ -171,7 +171,7 @@ class Question:
 
 
 def parse(text: Typed) -> Question:
-    """Return the question that was typed.
+    """Return the question from the typed fields.
 
     Raises:
         RooflineError: what is missing, unknown, or no number; one line that names the field, its value, the rule and the remedy.

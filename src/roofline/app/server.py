@@ -1,4 +1,4 @@
-"""Hands pages to a browser on this machine: Flask on 127.0.0.1, which nothing but this machine reaches."""
+"""The explorer's server: Flask on 127.0.0.1, reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def application() -> Flask:
 
 
 def started(parts: Iterator[str]) -> Iterator[str]:
-    """Return the parts of a page, the first of which is made already."""
+    """Return the parts of a page, with the first already made."""
     return chain([next(parts)], parts)
 
 

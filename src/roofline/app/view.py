@@ -1,4 +1,4 @@
-"""What a page shows of answers: the verdict first, systems side by side, the frontier, what limits, the rooflines, the command."""
+"""The contents of the explorer's page: verdict, systems side by side, frontier, bottlenecks, rooflines, command."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FLAGS: Final = tuple(each.name for each in (*FIELDS, *MORE) if each.name != "de
 
 
 def verdict(found: Sequence[Found]) -> list[str]:
-    """Return the answer in sentences: which system is ahead and how surely, then what each gives."""
+    """Return the answer in sentences: which system is ahead and with what probability, then the figures of each."""
     return [*_lead([each for each in found if each.given]), *map(_summary, found)]
 
 
 def _lead(kept: Sequence[Found]) -> Iterator[str]:
-    """Yield which of several systems makes the most per chip, by how much, and how likely it is ahead."""
+    """Yield which system has the most tokens/s per chip, by how much, and with what probability."""
     if len(kept) < 2:
         return
     first, second = sorted(kept, key=lambda each: -_number(each.service.tokens_per_second_per_chip))[:2]
@@ -57,13 +57,13 @@ def _lead(kept: Sequence[Found]) -> Iterator[str]:
 
 
 def _summary(each: Found) -> str:
-    """Return what a system gives, in a sentence."""
+    """Return the figures of a system in a sentence."""
     one, where = each.service, _named(each)
     if not one.fits:
         return f"{where}: the model does not fit on {_chips(one)}. {_sentence('; '.join(map(str, one.reasons)))}"
     if not each.given:
         times = ", ".join(f"{name} {_seconds(getattr(one, key))}" for name, key in (("TPOT", "tpot"), ("TTFT", "ttft")))
-        return f"{where}: no service keeps the limits; the one that was looked at has {times}."
+        return f"{where}: no configuration meets the limits; the nearest has {times}."
     rate, per_chip = _number(one.tokens_per_second), _number(one.tokens_per_second_per_chip)
     pair = one.interval("tokens_per_second_per_chip")
     sure = "" if pair is None else f" (80 % within {_count(pair[0])} to {_count(pair[1])})"
@@ -114,7 +114,7 @@ def chapters(question: Question, found: Sequence[Found], machines: Comparison) -
 
 
 def machines_table(machines: Comparison, caption: str = "Sums over all chips of each system") -> Table:
-    """Return what the systems add up to, as a table."""
+    """Return the aggregates of the systems as a table."""
     names = [system.name for system in machines.systems]
     two = len(names) == 2
     rows: list[list[Cell | str]] = [[label, *cells] for label, *cells in machines.rows()]
@@ -208,7 +208,7 @@ def _same_question(each: Found) -> str:
     if not each.widened:
         return "–"
     return (
-        "keeps no limits"
+        "meets no limits"
         if each.alike is None
         else f"{_count(each.alike.tokens_per_second_per_chip)} ({each.alike.question.model.formats_line})"
     )
@@ -271,7 +271,7 @@ def _frontier(curves: Sequence[tuple[int, Any]], found: Sequence[Found]) -> list
     drawn = figures.frontiers(curves, best, found[0].tpot)
     caption = (
         "Each line is a frontier: no other layout, load or chunk of that system gives more both per user and per chip, under the limit on "
-        "TTFT alone. Right of the dashed vertical line the limit on TPOT is kept. A star is the service of this page."
+        "TTFT alone. Right of the dashed vertical line the limit on TPOT is met. A star is the service of this page."
     )
     rows: list[list[Cell | str]] = []
     for _, curve in curves:

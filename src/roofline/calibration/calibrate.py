@@ -1,4 +1,4 @@
-"""A profile of a chip from timings: the constants of all classes that the rows hold, as a noun, a table, a file, a picture."""
+"""A profile of a chip from timings: coefficients of every kernel class in the rows, as an object, a table, a file and a plot."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def calibrate(
     collective: str = "",
     ranks: int | None = None,
 ) -> Calibrated:
-    """Fit a profile to timings of kernels and collectives on one chip.
+    """Fit a profile of coefficients to timings of kernels and collectives on one chip.
 
     Args:
         what: the path of a CSV file (plain or gzipped), those of several, or rows; see :mod:`roofline.calibration.timings` for the columns.
@@ -339,7 +339,7 @@ def _sustained(parts: Sequence[Part], profile: Calibration) -> Ratio:
 
 
 def _base_facts(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
-    """Return the facts of the base that still hold."""
+    """Return the facts of the base profile that are unchanged."""
     new = [
         f"link.{key}" if isinstance(key, str) else ".".join(("kernel", *key)) for each in fits for key in each.constants
     ]
@@ -349,7 +349,7 @@ def _base_facts(start: Calibration, fits: Sequence[Fit]) -> tuple[Any, ...]:
 @typed_methods
 @frozen(eq=False)
 class Calibrated(Displayed):
-    """A fitted profile, and how well it tells the times it was not fitted to.
+    """A fitted profile, and its error on timings that were left out of the fit.
 
     Attributes:
         profile: to be used as ``level=``.
@@ -450,7 +450,7 @@ def _path(key: Key) -> str:
 
 
 def _coefficients_of(key: Key, constants: Kernel | Link) -> list[tuple[str, float]]:
-    """Return the constants that a class or way has, and their values."""
+    """Return the coefficients of a kernel class or algorithm, and their values."""
     values = [(name, getattr(constants, name)) for name in FITTED[key if isinstance(key, str) else key[0]]]
     return [(name, float(value)) for name, value in values if value is not None]
 

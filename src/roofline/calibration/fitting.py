@@ -1,4 +1,4 @@
-r"""Constants fitted to timings: few, physical, robust against a bad kernel, checked on rows that were left out.
+r"""Fits coefficients to timings: few, within physical ranges, robust against outliers, checked on left-out rows.
 
 The times of :func:`roofline.physics.kernels.price` and :func:`roofline.physics.collectives.price` are compared with the measured ones in
 logarithms,

@@ -1,4 +1,4 @@
-"""Timings that other tools wrote, as rows of :mod:`roofline.calibration.timings`: what they timed, and what is left aside.
+"""Timings of other tools as rows of :mod:`roofline.calibration.timings`, and the rows that are skipped.
 
 ====================  ================================================================================================
 nccl-tests            text of ``all_reduce_perf`` and the like; rccl-tests write the same

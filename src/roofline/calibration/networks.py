@@ -1,4 +1,4 @@
-"""Published collectives at scale: rows that name a system, a fabric, ranks and bytes, priced as the library prices messages.
+"""Published timings of collectives at scale, as rows (system, fabric, ranks, bytes) and their predictions.
 
 ==================  =============================================================================
 ``system``          a name in ``hardware/systems``

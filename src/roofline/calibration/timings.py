@@ -1,4 +1,4 @@
-"""Measured kernels and collectives as operations: rows of simple columns, and what they timed.
+"""Timings of kernels and collectives as rows, and the operation that each row timed.
 
 A row says what was given and how long it took. The columns are those of the tables in which such timings are published:
 
@@ -318,7 +318,7 @@ def _kernel(row: Mapping[str, str], place: str) -> str:
 
 
 def _rejection(row: Mapping[str, str], name: str) -> str:
-    """Return why a row says nothing of the constants; "" where it does."""
+    """Return why a row cannot be used in the fit; "" if it can."""
     if row.get("l2_hot_weights") == "1":
         return "weights that stay in the cache from one run to the next" if name == "gemm" else _STAYS
     if name == "moe_ffn" and row.get("distribution") not in (None, "", "balanced", "uniform"):

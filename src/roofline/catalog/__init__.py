@@ -1,4 +1,4 @@
-"""The only module that reads a file: descriptors and models by name or path, from the library or from a stranger.
+"""Loads descriptors and models by name or path: the library's own or a user's.
 
 Files are hostile until read: their size is bounded, special files and other encodings are refused, duplicate keys and
 bottomless nesting are errors, and every message names the file.
@@ -129,7 +129,7 @@ _SEVERAL: Final = re.compile(r"(?P<count>[0-9]{1,6})-?x-?(?P<chip>.+)|(?P<before
 
 
 def _elsewhere(kind: str, name: str) -> str:
-    """Return what a name is that is not of this kind, and what to give in its place; empty for a name of no kind."""
+    """Return the kind of a name that is of another kind, and the remedy; empty for an unknown name."""
     if kind == "system":
         several = _SEVERAL.fullmatch(name)
         parts = [name, name.partition("-")[0], *((several["chip"] or several["before"],) if several else ())]
@@ -202,7 +202,7 @@ def _read(kind: str, path: Path) -> tuple[Any, tuple[Path, ...]]:
 
 
 def _relative_path(path: Path, given: str) -> str | Path:
-    """Return what a system's file calls its chip: a path is relative to that file."""
+    """Return the chip that a system's file names; a path is relative to that file."""
     return path.parent / given if looks_like_path(given) else given
 
 
@@ -215,7 +215,20 @@ def _stamp(path: Path) -> float:
 
 def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
-    path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
+    return _loaded(kind, _file(kind, given) if isinstance(given, str) else _found(kind, given))
+
+
+def _own(kind: str, name: str) -> Any:
+    """Return the noun of a file that comes with the library."""
+    return _loaded(kind, _own_file(name))
+
+
+@functools.cache
+def _own_file(name: str) -> Path:
+    return root() / name
+
+
+def _loaded(kind: str, path: Path) -> Any:
     key = (kind, path if path.is_absolute() else path.absolute())
     entry = _READ.get(key)
     if entry is not None and all(_stamp(file) == stamp for file, stamp in entry[0]):
@@ -355,7 +368,7 @@ def releases(name: str) -> tuple[str, ...]:
 
 
 def engines() -> tuple[str, ...]:
-    """Return the names of the serving engines that come with the library, those with a name of their own on one runtime too."""
+    """Return the names of the serving engines in the library, with separate names for some runtimes."""
     return tuple(_engines())
 
 
@@ -413,7 +426,7 @@ def operation(given: str | Path | Operation | None = None) -> Operation:
     """
     if isinstance(given, Operation):
         return given
-    return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
+    return _own("operation", _OPERATION) if given is None else _load("operation", Path(given))  # type: ignore[no-any-return]
 
 
 def energy(given: str | Path | Energy | None = None) -> Energy:
@@ -424,7 +437,7 @@ def energy(given: str | Path | Energy | None = None) -> Energy:
     """
     if isinstance(given, Energy):
         return given
-    return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
+    return _own("energy", _ENERGY) if given is None else _load("energy", Path(given))  # type: ignore[no-any-return]
 
 
 @typed
@@ -460,7 +473,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         return evolve(IDEAL, **margins, facts=inherited)
     if level != "calibrated":
         return generic
-    part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
+    part, table = system(system_).package, _own("sustained", _SUSTAINED)
     kin = (part.name, part.silicon)
     timed, far = _timed(part)
     own: Calibration = _load("calibration", timed)
@@ -564,7 +577,7 @@ TEMPLATES: Final[Mapping[str, str]] = {
 
 
 def template(kind: str) -> tuple[str, str]:
-    """Return a file to begin with, which loads as it stands: the end of its name, and its text.
+    """Return a valid template of a file: its name's ending and its text.
 
     >>> template("chip")[0], template("trace")[1].splitlines()[0]
     ('.toml', 'arrival_s,input_len,output_len')

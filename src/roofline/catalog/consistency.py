@@ -1,4 +1,4 @@
-"""Whether the numbers of a descriptor agree with each other: rates, aggregates, and what hardware can plausibly be.
+"""Checks that the numbers of a descriptor are consistent and plausible.
 
 A ladder of rates that does not double, a whole that is not the sum of its parts, or a sparse rate in place of a dense one is
 refused, unless the file says why (a ``note`` on the number, ``differs`` on an aggregate). What is merely unusual is a finding.
@@ -55,7 +55,7 @@ def _near(a: float, b: float, tolerance: float = _TOLERANCE) -> bool:
 
 
 def _acknowledged(*facts: Fact) -> bool:
-    """Return whether somebody has checked numbers together and states so in a note; not once a caller has set one of them."""
+    """Return whether a note acknowledges these numbers together, and no caller has changed one of them."""
     return any(fact.note for fact in facts) and not any(fact.source.kind == "given" for fact in facts)
 
 
@@ -117,7 +117,7 @@ def chip_findings(facts: tuple[Fact, ...]) -> Iterator[Finding]:
 def system_faults(
     facts: tuple[Fact, ...], package: tuple[Fact, ...], chips: float, ranks_per_chip: int, scale_up: float
 ) -> Iterator[Finding]:
-    """Yield what a maker says of a whole system that its parts do not add up to, where the file does not say why.
+    """Yield vendor totals of a system that its parts do not add up to, where the file gives no reason.
 
     Args:
         facts: of the system; ``package``: of its chip.

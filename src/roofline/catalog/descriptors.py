@@ -193,7 +193,7 @@ def _host(table: Table, value: Callable[..., Any]) -> Host:
 
 
 def _published(table: Table, value: Callable[..., Any]) -> None:
-    """Read what the maker says of the whole system; the checks hold it against chips x per chip."""
+    """Read the vendor's totals of the system, which are checked against chips x per chip."""
     units = {
         **dict.fromkeys(PEAKS, FLOP_RATE),
         "chips": ONE,

@@ -1,4 +1,4 @@
-"""Reads what was measured, and how far measurements were from predictions: ``hardware/evidence``."""
+"""Reads the residuals of measured runs from ``hardware/evidence``."""
 
 from __future__ import annotations
 

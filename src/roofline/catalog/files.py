@@ -109,7 +109,8 @@ def _tables(data: bytes) -> dict[str, Any]:
     if known is not None:
         return known
     text = data.decode("utf-8-sig")
-    if _DEEP.search(text):
+    # A key ends with its line.
+    if any(line.count(".") >= DEEPEST and _DEEP.search(line) for line in text.split("\n")):
         raise ValueError(f"a dotted key has more than {DEEPEST} parts")
     return tomllib.loads(text)
 

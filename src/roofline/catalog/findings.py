@@ -1,4 +1,4 @@
-"""What looks wrong in a descriptor, for a person to look at: in itself, and against what the library knows of the part."""
+"""Findings: suspicious numbers of a descriptor, by itself and compared with the library's entry of the same part."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _findings(what: Chip | System) -> tuple[Finding, ...]:
 
 
 def set_by_caller(fact: Fact) -> bool:
-    """Return whether a caller set a number, who knows that it is unlike the library's."""
+    """Return whether a caller set a number deliberately."""
     return fact.source.kind == "given"
 
 

@@ -1,4 +1,4 @@
-"""Where the descriptors lie that come with the library, what they are called, and how a name is distinguished from a path."""
+"""The library's descriptor folders, the names in them, and how a name is distinguished from a path."""
 
 from __future__ import annotations
 

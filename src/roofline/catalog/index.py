@@ -1,4 +1,4 @@
-"""The index of the catalogue: the tables of the library's own TOML files as they were parsed when the wheel was built.
+"""The index of the catalogue: the library's TOML files, parsed when the wheel was built.
 
 A line of it is the digest of a file's bytes and the tables of that file as JSON. A file is always read; only where the index has its
 digest are its tables taken from there, in a twentieth of the time that parsing takes. So the index cannot be out of date: a file that
@@ -25,7 +25,7 @@ _DAY: Final = "\0day"
 
 
 def digest(data: bytes) -> bytes:
-    """Return what tells the content of one file from that of any other, as 32 hexadecimal digits."""
+    """Return a digest of a file's content, as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest().encode()
 
 

@@ -1,4 +1,4 @@
-"""A file that is only appended to, so that what was written before a kill or a full disk is whole.
+"""An append-only file, whose earlier records survive a kill or a full disk.
 
 Each line is a checksum and a record in JSON. The checksum covers the record and, through the checksum before it, every record before;
 a byte that has changed, or a line that was left out, is found. The first record says what the file is of. Only one process has it open.

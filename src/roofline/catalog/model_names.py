@@ -16,7 +16,7 @@ from attrs import frozen
 from roofline.catalog.folders import as_name, filed, names, other_names, plain
 
 _TUNED: Final = frozenset({
-    "instruct", "chat", "it", "base", "hf", "v0.1", "thinking", "reasoning", "sft", "dpo", "rl", "preview",
+    "instruct", "chat", "it", "base", "hf", "v0.1", "v1.0", "thinking", "reasoning", "sft", "dpo", "rl", "preview",
 })  # fmt: skip
 """What repositories add to the name of an architecture."""
 _DATE: Final = re.compile(r"[0-9]{4}")
@@ -107,6 +107,7 @@ def _without_words(name: str) -> Iterator[str]:
         yield "-".join(parts[:count])
         if not _adds_nothing(parts[count - 1]):
             break
+    yield "-".join(part for part in parts if part not in _TUNED)
     yield "-".join(part for part in parts if not _adds_nothing(part))
 
 

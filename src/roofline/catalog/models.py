@@ -1,4 +1,4 @@
-"""A model by the name of its file or of its repository, by a law of names, or from the path of a file."""
+"""Finds a model by the name of its file or repository, by a derived name, or by the path of a file."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def _model_toml(path: Path) -> Model:
 
 
 def is_derived_name(name: str) -> bool:
-    """Return whether a name is one of a law, such as ``NAME-4-layers``."""
+    """Return whether a name is derived from another, such as ``NAME-4-layers``."""
     return any(law.fullmatch(name) for law in (_CUT, _PLAIN))

@@ -1,4 +1,4 @@
-"""What long runs meet, as data: failures of chips, restarts, storage, and what a building adds to the draw."""
+"""Data of long training runs: failure rates, restarts, storage bandwidth, and PUE."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATH: Final = "operation.mtbf."
 
 @frozen(eq=False)
 class Operation:
-    """How a run is kept going.
+    """Failure rates, restart times and storage of training runs.
 
     Attributes:
         mtbf: mean time between the failures of one chip that stop the run, by the chip's name; :data:`OTHER` for the rest.
@@ -43,7 +43,7 @@ class Operation:
 
 
 def operation(root: Table) -> Operation:
-    """Return what a descriptor says of long runs.
+    """Return the data of long runs in a descriptor.
 
     Raises:
         DescriptorError: file, key, value, rule and remedy.

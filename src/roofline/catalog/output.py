@@ -1,4 +1,4 @@
-"""Files that are written: whole or not at all, and several of them all or none.
+"""Writes files atomically, one or several together.
 
 A regular file is written beside its place, brought to the disk and put into its place at once. What is no regular file (a pipe,
 ``/dev/null``, ``/dev/stdout``) is written into, never replaced. A symbolic link is followed. A file that was there keeps its mode.

@@ -1,4 +1,4 @@
-"""Descriptors of software read from tables: training frameworks, and what long steps leave of a chip's rate."""
+"""Reads descriptors of training frameworks, and the fraction of a chip's rate that long steps sustain."""
 
 from __future__ import annotations
 

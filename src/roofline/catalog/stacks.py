@@ -1,4 +1,4 @@
-"""Software stacks read from tables, and looked up for a machine: engine x runtime x release x kind of launch.
+"""Reads software stacks, and resolves the stack for a machine: engine x runtime x release x kind of launch.
 
 A file holds one engine: ``[stack]``, and inside it tables for a ``runtime``, a ``generation`` of chips, a ``cpu``, a ``release`` and a
 ``kind`` of launch, nested as deeply as they depend on each other::

@@ -108,9 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
     except OSError as error:
         _discard()
-        complain(f"output: cannot be written: {error.strerror or error}; check the disk and the place it goes to")
+        complain(f"output: cannot be written: {error.strerror or error}; check the disk and the destination")
     except MemoryError:
-        complain("memory: there is not enough of it for this question; ask fewer points at once")
+        complain("memory: there is not enough of it for this question; ask for fewer points at once")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:

@@ -14,7 +14,7 @@ from roofline.studies.odds import break_even
 
 
 def break_even_(
-    system: Annotated[str, Parameter(help="The system whose cost per hour is asked for: dgx-b200.")],
+    system: Annotated[str, Parameter(help="The system whose break-even cost per hour is computed: dgx-b200.")],
     other: Annotated[str, Parameter(help="The system whose cost per hour is known, or given by --price: dgx-h100.")],
     model: ModelName,
     /,

@@ -19,11 +19,11 @@ from roofline.validation.own_stack import own_stack
 CollectiveName = Annotated[
     str,
     Parameter(
-        help="Collective that the output of nccl-tests or HCCL test timed, where it does not say so: all-reduce."
+        help="Collective in the output of nccl-tests or HCCL test, where the output does not state it: all-reduce."
     ),
 ]
 RankCount = Annotated[
-    int | None, Parameter(converter=to_whole, help="Ranks that took part, where the output does not say so: 8.")
+    int | None, Parameter(converter=to_whole, help="Ranks that took part, where the output does not state it: 8.")
 ]
 
 
@@ -37,7 +37,7 @@ def calibrate_(
     plot: Clouds = None,
     json: Json = False,
 ) -> None:
-    """Fit the calibration coefficients of a chip to your own timings; every other row is held out, and the error is of those.
+    """Fit the calibration coefficients of a chip to your own timings; half of the rows are held out, and the error is that of these rows.
 
     A file of serving runs (model, system, input_len and what was measured) fits the software stack instead: launches and host times.
     """

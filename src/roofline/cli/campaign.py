@@ -25,7 +25,7 @@ class Run(Options):
 
     deadline: Annotated[
         str | None,
-        Parameter(help="Days the run may take, 90 or '90 days': answers with the fewest chips that meet it."),
+        Parameter(help="Deadline in days, 90 or '90 days': finds the fewest chips that meet it."),
     ] = None
     mtbf: Annotated[
         str | None,

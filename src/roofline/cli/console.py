@@ -1,4 +1,4 @@
-"""What the command line writes: answers to standard output, everything else to standard error, files whole or not at all."""
+"""Output of the command line: results to standard output, everything else to standard error, files atomically."""
 
 from __future__ import annotations
 

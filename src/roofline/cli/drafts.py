@@ -1,4 +1,4 @@
-"""A draft model that a flag names, put to the model that it drafts for."""
+"""``--draft-model``: attaches a draft model to its target model."""
 
 from __future__ import annotations
 

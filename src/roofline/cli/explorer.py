@@ -24,7 +24,7 @@ NoBrowser = Annotated[bool, Parameter(negative="", group=OUTPUT, help="Print the
 
 
 def app_(*, port: Port = PORT, no_browser: NoBrowser = False) -> None:
-    """Explore in a browser: model, systems and limits in, answers side by side; on this machine alone, until Ctrl-C."""
+    """Compare systems in a browser, from a form with model, systems and limits; served on this machine only, until Ctrl-C."""
     serving = server(port)
     address = f"http://{HOST}:{serving.port}/"
     note(f"roofline: {address} (Ctrl-C ends it)")

@@ -1,4 +1,4 @@
-"""``--require-fit``: a status for scripts that stop where a configuration does not fit."""
+"""``--require-fit``: exit status 1 where a configuration does not fit."""
 
 from __future__ import annotations
 

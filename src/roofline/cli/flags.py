@@ -324,7 +324,7 @@ SequenceParallel = Annotated[
     ),
 ]  # fmt: skip
 TrainingPhase = Annotated[
-    bool, Parameter(name="--train", negative="", group=STEP, help="A training step; --global-batch says so too.")
+    bool, Parameter(name="--train", negative="", group=STEP, help="Report a training step (implied by --global-batch).")
 ]
 
 # Limits and objective -------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def launch_(
     require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Write how to start what is estimated: the command line and files of an engine, of a deployment or of a training framework."""
+    """Write the command line and files that start an estimated configuration: of an engine, a deployment or a training framework."""
     trains, asked = either(load, step, also=software)
     where: dict[str, Any] = machine.words() | degrees.words()
     apart = pool.words()

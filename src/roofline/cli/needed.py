@@ -40,7 +40,7 @@ def needed_(
     require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Find what a number has to be for targets, all else equal: a bandwidth, a batch, the chips, a cost per hour."""
+    """Find the value of one number (a bandwidth, a batch, the chips, a cost per hour) that meets targets, all else equal."""
     targets: dict[str, Any] = {**limits.words(), **assigned("--target", target)}
     for name in targets:
         metric(name, "target")

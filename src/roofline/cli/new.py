@@ -33,7 +33,7 @@ File = Annotated[Path | None, output_file("Write to this file (default: the name
 
 
 def new(kind: Kind, name: Name = "", /, *, file: File = None, json: Json = False) -> None:
-    """Write a file to begin with: commented, with numbers to replace, and loading as it stands."""
+    """Write a commented template of a file, valid as it is, with numbers to replace."""
     ending, text = catalog.template(kind)
     path = Path(f"{name or f'my-{kind}'}{ending}") if file is None else file
     if path.exists():

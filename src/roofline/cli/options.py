@@ -62,7 +62,7 @@ class Degrees(Options):
 @Parameter(name="*")
 @frozen
 class Load(Options):
-    """What a service is asked."""
+    """The load and request lengths of a service."""
 
     input: flags.Input = None
     output: flags.Output = None

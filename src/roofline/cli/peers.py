@@ -1,4 +1,4 @@
-"""Words of other tools: accepted where they mean the same, else answered with ours; and the message for a wrong word.
+"""Flags of other tools: accepted where they mean the same, else answered with ours; and messages for unknown flags.
 
 The tools are vLLM, SGLang, TensorRT-LLM, aiconfigurator, genai-perf and AIPerf on the serving side, Megatron-LM, DeepSpeed and
 torchtitan on the training side.
@@ -185,7 +185,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "--enable-expert-parallel": "has no degree; give it: --ep N, the ranks that share the routed experts (vLLM takes tp times dp)",
     "-ep": "is a switch of vLLM and has no degree; give it: --ep N, the ranks that share the routed experts (vLLM takes tp times dp)",
     "--enable-dp-attention": "has no degree; give it: --dp N, the ranks that each run attention for their own sequences",
-    "--enable-chunked-prefill": "is on; --chunk N sets the prompt tokens of a step, and a great N passes whole prompts",
+    "--enable-chunked-prefill": "is always on; --chunk N sets the prompt tokens of a step; a large N disables it",
     "--enable-prefix-caching": "has no length; give it: --cached N, prompt tokens already in the KV cache, on average",
     "--enable-prefix-cache": "has no length; give it: --cached N, prompt tokens already in the KV cache, on average",
     "--nextn-accepted": "counts accepted drafts; here the tokens per step are given, one more: --accept-length N",
@@ -199,7 +199,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "--num-layers-per-virtual-pipeline-stage": "depends on the layers; give the chunks per pipeline stage: --vpp N",
     "--recompute-method": "is chosen by --recompute none, selective or full",
     "--recompute-num-layers": "is chosen by --recompute none, selective or full",
-    "--strict-sla": "is always so: roofline search serve holds to --ttft and --tpot, and says why the others miss them",
+    "--strict-sla": "is always so: roofline search serve applies --ttft and --tpot, and reports why others miss them",
     "--top-k": "is not a flag; roofline search prints the frontier and the best of each layout; roofline sweep --top N prints N",
     "--trust-remote-code": "is not needed: nothing is executed; a model is read from its config.json",
     "--hf-token": "is not needed: nothing is downloaded; give the path of a config.json",
@@ -377,7 +377,7 @@ def _no_command(word: str, command: str, app: App) -> str:
     if word in COMMANDS:
         return f"{word}: is not a command; use {COMMANDS[word]}"
     if command.endswith(" search"):
-        return f"{word}: say what is searched for; roofline search serve {word} -s SYSTEM, or roofline search train {word} -s SYSTEM"
+        return f"{word}: state what to search for; roofline search serve {word} -s SYSTEM, or roofline search train {word} -s SYSTEM"
     known = [name for name in app if not name.startswith("-")]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     remedy = f"did you mean {close[0]}?" if close else f"commands: {', '.join(known)}"

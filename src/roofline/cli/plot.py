@@ -107,7 +107,7 @@ def plot_(
     limits: Limits = LIMITS,
     step: Step = STEP,
 ) -> None:
-    """Draw an answer as SVG, PDF or PNG: of a service, or with --global-batch of a training step.
+    """Plot an estimate as SVG, PDF or PNG: of a service, or with --global-batch of a training step.
 
     roofline: operations under the roofs of the chip.
     breakdown: where the time of a step goes.

@@ -35,7 +35,7 @@ Phase = Annotated[
     Literal["serve", "decode", "prefill", "train"] | None,
     Parameter(
         group=ASKED,
-        help="What is asked: serve (a service under load, the default), decode (one step), prefill (one pass) or train (a training step).",
+        help="What to estimate: serve (a service under load, the default), decode (one step), prefill (one pass) or train (a training step).",
     ),
 ]
 _OF_A_PASS: Final = ("draft_tokens", "accept_length", "imbalance")

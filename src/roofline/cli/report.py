@@ -39,7 +39,7 @@ def report_(
     limits: Limits = LIMITS,
     no_frontier: NoFrontier = False,
 ) -> None:
-    """Write an answer as one HTML page that needs no network: of a service, or with --train of a training step."""
+    """Write an estimate as one self-contained HTML page: of a service, or with --train of a training step."""
     trains, words = either(load, step, train=train, also=software)
     path = named(file)
     catalog.check_places([path])

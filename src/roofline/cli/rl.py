@@ -95,7 +95,7 @@ class Learning(Options):
         Parameter(
             group=flags.STEP,
             converter=to_whole,
-            help="Forward passes besides: 2 for policy and reference model (default), 1 for the policy alone, 0 for none.",
+            help="Additional forward passes: 2 for policy and reference model (default), 1 for the policy alone, 0 for none.",
         ),
     ] = None
     overhead: Annotated[
@@ -136,7 +136,7 @@ def rl_(
     learning: Learning = _LEARNING,
     json: Json = False,
 ) -> None:
-    """Estimate a step of reinforcement learning (GRPO): rollout, forward passes, training, weights, and how certain that is."""
+    """Estimate a step of reinforcement learning (GRPO): rollout, forward passes, training, weight transfer, and how certain that is."""
     words: dict[str, Any] = machine.words() | degrees.words() | rollout.words() | learning.words()
     if dtype is not None:
         words["dtype"] = dtype

@@ -69,7 +69,7 @@ def serve(
     require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Find the configuration of a service with the most tokens/s per chip under limits, the frontier, and why not the others."""
+    """Find the configuration of a service with the most tokens/s per chip under limits, the frontier, and why others were rejected."""
     form = form_of(file, also=("csv",))
     catalog.check_places([file])
     carbon.refused(grid)
@@ -98,7 +98,7 @@ def train(
     require_fit: RequireFit = False,
     json: Json = False,
 ) -> None:
-    """Find the configuration of a training step with the most tokens/s, those with less memory, and why not the others."""
+    """Find the configuration of a training step with the most tokens/s, those with less memory, and why others were rejected."""
     form = form_of(file, also=("csv",))
     catalog.check_places([file])
     carbon.refused(grid)

@@ -21,7 +21,7 @@ def sensitivity_(
     point: Point = POINT,
     json: Json = False,
 ) -> None:
-    """Report what an answer depends on: the effect of 10 % more or less of each number of hardware, software and workload."""
+    """Report the sensitivity of an estimate: the effect of 10 % more or less of each number of hardware, software and workload."""
     est = point.answer(model, system)
     found = est.sensitivity(of)
     say(json, found.to_dict, lambda: f"{model} on {system}: {est.layout.short()}\n{found.table()}")

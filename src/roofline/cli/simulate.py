@@ -47,7 +47,7 @@ TraceFile = Annotated[
     Path | None,
     Parameter(
         group=TRAFFIC,
-        help="Requests, one a line: CSV or JSONL of our own (arrival_s, input_len, output_len), Mooncake, Azure, BurstGPT, vLLM bench "
+        help="Requests, one a line: CSV or JSONL (arrival_s, input_len, output_len), Mooncake, Azure, BurstGPT, vLLM bench "
         "or AIPerf. Left out, requests are drawn: --input, --output, --rate or --concurrency.",
     ),
 ]
@@ -169,7 +169,7 @@ FewestChips = Annotated[
     Parameter(
         negative="",
         group=LIMIT,
-        help="Find the fewest chips that answer all requests, do not fall behind, and meet the limits of --ttft and --tpot.",
+        help="Find the fewest chips that serve all requests, do not saturate, and meet the limits of --ttft and --tpot.",
     ),
 ]
 Scaled = Annotated[
@@ -177,7 +177,7 @@ Scaled = Annotated[
     Parameter(
         name="--autoscale",
         group=SCALING,
-        help="Replicas follow the load, LEAST:MOST of them: 1:8. Chip-hours, and those of the smallest fixed fleet that meets the limits.",
+        help="Autoscale between LEAST:MOST replicas: 1:8. Reports chip-hours, and those of the smallest fixed fleet that meets the limits.",
     ),
 ]
 ScaleMetric = Annotated[
@@ -192,7 +192,7 @@ ScaleTarget = Annotated[
     Parameter(
         converter=to_real,
         group=SCALING,
-        help="Load of a replica that is aimed at: 32 (default: requests in flight at 70 % of the rate up to which the limits hold in closed form).",
+        help="Target load of a replica: 32 (default: requests in flight at 70 % of the rate up to which the limits hold in closed form).",
     ),
 ]
 ScaleStart = Annotated[

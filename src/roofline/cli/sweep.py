@@ -26,7 +26,7 @@ _NUMBERS: Final = "one, or a list such as 1,2,4, 1..8, 1024..32768+1024 or 1..40
 
 Phases = Annotated[
     list[str] | None,
-    Parameter(name="--phase", negative="", group=WORK, help="What is asked: decode (default), prefill, serve, pools or train; repeat it for several."),
+    Parameter(name="--phase", negative="", group=WORK, help="What to estimate: decode (default), prefill, serve, pools or train; repeat it for several."),
 ]  # fmt: skip
 ChipCounts = Annotated[
     str | None, Parameter(group=flags.MACHINE, help=f"Chips to use: {_NUMBERS} (default: all of each system).")
@@ -59,7 +59,7 @@ By = Annotated[
 Top = Annotated[int, Parameter(converter=to_whole, group=LIMIT, help="Configurations to retain: 10 (default).")]
 Metrics = Annotated[
     str | None,
-    Parameter(group=LIMIT, help="Two or three metrics, separated by commas: retain what no other configuration beats in all."),
+    Parameter(group=LIMIT, help="Two or three metrics, separated by commas: retain the configurations that no other beats in all."),
 ]  # fmt: skip
 Per = Annotated[
     str | None, Parameter(group=LIMIT, help="Retain as many of each model, system, phase or dtype: model,system.")
@@ -79,7 +79,7 @@ Checkpoint = Annotated[
 @Parameter(name="*")
 @frozen
 class Ranking(Options):
-    """What is retained: limits, and the metrics to rank by."""
+    """Limits, and the metrics to rank by."""
 
     limit: Bounds = None
     by: By = None
@@ -144,7 +144,7 @@ def sweep_(
     file: Rows = None,
     json: Json = False,
 ) -> None:
-    """Estimate every combination of models, systems, layouts, sizes and hardware; retain the best that fit, and say why not the others.
+    """Estimate every combination of models, systems, layouts, sizes and hardware; report the best that fit, and why the others were rejected.
 
     An interrupt (Ctrl-C) ends the sweep with what it has; with --checkpoint the same command continues where it stopped.
     """
@@ -166,7 +166,7 @@ def sweep_(
     say(json, found.to_dict, found.table)
     wrote((file, lambda: found.parquet() if form == "parquet" else found.csv().encode(), ""))
     if not found.complete:
-        note("roofline: interrupted; the answer above is of what was done")
+        note("roofline: interrupted; the result above covers what was done")
         raise SystemExit(130)
 
 

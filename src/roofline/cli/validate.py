@@ -14,13 +14,13 @@ from roofline.cli.flags import Json, Level, Predictions, Runs, Scatter
 from roofline.cli.options import DEGREES, Degrees, Options
 from roofline.validation.validate import SHIPPED, validate
 
-SAID = Group("What a result file of another tool does not say", sort_key=2)
+SAID = Group("What a result file of another tool does not state", sort_key=2)
 
 
 @Parameter(name="*", group=SAID)
 @frozen
 class RunWords(Options):
-    """What was run, where the file of another tool leaves it open."""
+    """What was run, where the file of another tool does not state it."""
 
     model: Annotated[str | None, Parameter(help="Model that was served: llama-3.1-70b.")] = None
     system: Annotated[str | None, Parameter(name=["--system", "-s"], help="Machine that served it: dgx-h100.")] = None
@@ -49,7 +49,7 @@ def validate_(
     plot: Scatter = None,
     json: Json = False,
 ) -> None:
-    """Predict measured runs and report the errors: by quantity and group, and how often the intervals hold the measurement."""
+    """Predict measured runs and report the errors: by quantity and group, and how often the intervals contain the measurement."""
     form = form_of(plot, "--plot")
     catalog.check_places([file, plot])
     words: dict[str, Any] = ({} if level is None else {"level": level}) | said.words() | degrees.words()

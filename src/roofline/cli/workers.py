@@ -1,4 +1,4 @@
-"""Processes that compute: started deaf to Ctrl-C, which this process answers, and never alive without it."""
+"""Worker processes: they ignore Ctrl-C, which the parent handles, and end with the parent."""
 
 from __future__ import annotations
 

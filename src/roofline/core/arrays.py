@@ -1,4 +1,4 @@
-"""One source for one estimate and for a million: the few array helpers every formula shares.
+"""Array helpers shared by every formula, for floats and arrays alike.
 
 A *noun* here is an attrs instance; its numbers may be floats or arrays, and arrays of one noun broadcast against
 those of another. Formulas use operators and ufuncs only and never ask which they were given.
@@ -63,8 +63,20 @@ def larger(a: Num, b: Num) -> Num:
 
 
 def anywhere(mask: Mask) -> bool:
-    """Return whether a mask holds anywhere: what holds nowhere need not be worked out."""
+    """Return whether a mask holds anywhere."""
     return bool(mask if mask.__class__ in _YES_OR_NO else np.any(mask))
+
+
+def distinct(a: Num) -> NDArray[Any]:
+    """Return the numbers of an array, each once, in ascending order: ``np.unique``, without numpy's masked arrays, which it imports.
+
+    >>> distinct(np.array([[2.0, 1.0], [1.0, 4.0]])).tolist(), distinct(3.0).tolist()
+    ([1.0, 2.0, 4.0], [3.0])
+    """
+    if a.__class__ in _ONE:
+        return np.array([a])
+    ordered = np.sort(np.ravel(a))
+    return np.append(ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]])
 
 
 def ceil(a: Num) -> Num:

@@ -1,4 +1,4 @@
-"""Fields of nouns that hold numbers or arrays of them: converted to floats and checked, with a message that names the field."""
+"""attrs fields for numbers or arrays: converted to floats and checked, with a message that names the field."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _T = TypeVar("_T")
 
 
 def without_none(**words: _T | None) -> dict[str, _T]:
-    """Return the words of a question that were given: None is one that was left out."""
+    """Return the keywords that are not None."""
     return {name: value for name, value in words.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The one door from answers up to pictures and text: these packages are imported when something is drawn or printed."""
+"""Imports ``plots`` and ``reports`` when an answer is first plotted or printed."""
 
 from __future__ import annotations
 

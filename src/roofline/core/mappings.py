@@ -1,4 +1,4 @@
-"""Strict reading of a mapping that a stranger wrote: every key asked for by type and bounds, every message names its place."""
+"""Strict reading of an untrusted mapping: every key is read by type and bounds, every message names its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a number comes from. Citations sit beside the values; a float carries none, for it would lose it when multiplied."""
+"""Sources of numbers. Citations are stored beside the values, since a float cannot carry one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of public functions are what their annotations say, or refused with the name of the word."""
+"""Checks keywords of public functions against their annotations at run time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def aliased(**names: str) -> Callable[[F], F]:
 
 
 def typed(function: F) -> F:
-    """Return the function, whose words are held against their annotations before it begins.
+    """Return the function with its arguments checked against their annotations.
 
     A number is any real one, a list or an array of them; a text is no number, and neither is a truth value.
 

@@ -1,4 +1,4 @@
-"""How much of the peaks is reached, and the latencies: kept apart from the hardware, with how each was found."""
+"""Calibration coefficients: fractions of peaks and fixed times, with how each was fitted, separate from the hardware."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _numbers(constants: Any) -> None:
 
 @frozen(eq=False)
 class Kernel:
-    """Constants of one kernel class at one rate.
+    """Coefficients of one kernel class at one rate.
 
     ``T = launches t0 + depth step + items / cores item + items turn + hits hit + (A + elsewhere A') / (eta_staging W)
     + || ||F / (eta_compute P), scores / (eta_score X)||_2, B / (eta_memory W)||_p``
@@ -125,7 +125,7 @@ class Kernel:
 
 @frozen(eq=False)
 class Link:
-    """Constants of one way to move a message.
+    """Coefficients of one collective algorithm.
 
     ``T = T0 + x + 2 sqrt(c T0 x)`` with ``x = max(wire / (eta B))`` over the tiers and ``T0 = alpha + peer (group - 1)
     + start max(latency) + hop sum(steps latency)``.
@@ -190,7 +190,7 @@ class Found:
 
 @frozen(eq=False)
 class Stack:
-    """Constants of one software stack's own kernels, where they differ from those of all stacks together.
+    """Coefficients of the kernels of one software stack, where they differ from those of all stacks.
 
     Attributes:
         kernels: constants by (class, rate or stored format), as in :class:`Calibration`.
@@ -225,7 +225,7 @@ def stacked(
 
 @frozen(eq=False)
 class Calibration:
-    """A profile: the constants of every kernel class and link, and the margins that no kernel explains.
+    """A profile: the coefficients of every kernel class and link, and the residual error.
 
     Attributes:
         name: name of the profile, as catalogued.

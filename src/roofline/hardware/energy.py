@@ -1,4 +1,4 @@
-"""What chips, hosts, links and buildings draw, as data: shares of a chip's rated power, watts a chip of what surrounds it."""
+"""Power coefficients as data: shares of a chip's rated power, and watts per chip of hosts, links and buildings."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class Engine:
         front: time of a request before its first step: tokenising, queueing, sending.
         overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
-        mixed: whether prompts pass in the decode steps of others; where not, in steps of their own, before decode steps.
+        mixed: whether prefill runs in the decode steps of other requests; where not, in steps of their own, before decode steps.
         reserve: part of a request's answer for which cache must be free when it is let in.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.

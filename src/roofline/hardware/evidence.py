@@ -1,4 +1,4 @@
-r"""How far a question is from what was measured, and how far measurements were from predictions at that distance.
+r"""The distance of a question from measured runs, and the residuals at each distance.
 
 A prediction is as sure as the nearest measured runs are near. Five distances are distinguished (:data:`DISTANCES`). For each there is
 the distribution of

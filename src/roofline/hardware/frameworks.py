@@ -1,4 +1,4 @@
-"""What trains: the software of a training run, as data. Kernels and links belong to chips; how they are driven belongs here."""
+"""Training frameworks as data: overheads, overlaps and defaults of the software of a training run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FUSED_LOSS: Final = 6.0
 
 @frozen(eq=False)
 class Recipe:
-    """How a framework's usual recipes configure a run, for what a run does not say of itself.
+    """A framework's default recipe, used for what a measured run does not state.
 
     Attributes:
         sharding: what data-parallel ranks share out, a word of :data:`roofline.workload.layout.SHARDINGS`.

@@ -184,7 +184,7 @@ def _retiered(tiers: tuple[Any, ...], which: int, key: str, value: Num) -> tuple
 
 
 def with_caller_value(facts: Iterable[Fact], path: str, value: Num | None) -> tuple[Fact, ...]:
-    """Return facts of which the one at a path has the value that a caller gave it; arrays are reported where they are used."""
+    """Return the facts with the value at a path replaced by the caller's; arrays are left out."""
     if value is None or np.ndim(value):
         return tuple(facts)
 

@@ -1,4 +1,4 @@
-r"""Replicas that follow the load: when they start and stop, what that takes, and what is paid for them.
+r"""Autoscaling: when replicas start and stop, how long that takes, and the chip-hours paid for.
 
 Every ``period`` the load m of each replica in service is held against a target T, and of n replicas
 

@@ -1,4 +1,4 @@
-"""How an engine schedules requests, as data: what a step may hold, who goes first, what happens when the cache is full.
+"""Scheduler policies of engines as data: budgets of a step, order, preemption when the cache is full.
 
 Defaults are those of the engines' servers: vLLM passes prompt chunks in the decode steps of others and lets requests in while cache
 blocks are free (https://docs.vllm.ai/en/latest/configuration/optimization.html); SGLang passes prompts in steps of their own, before

@@ -1,4 +1,4 @@
-"""Where the closed forms of a service are known to be rough.
+"""Regimes in which the closed forms of a service are inaccurate.
 
 Each condition is physical and has a stable code, :data:`roofline.results.roughness.ROUGH`. The grid of ``scripts/queueing_grid.py`` holds
 them to the simulator: no regime that is off by more than its limit lacks one.

@@ -1,4 +1,4 @@
-r"""A service under load: requests always in flight, or coming at random, prompts passed in the decode steps of the others.
+r"""A service under load in closed form: a closed loop or random arrivals, with chunked prefill in decode steps.
 
 The steps are counted in :mod:`roofline.physics.queueing` and priced here, as operations:
 
@@ -65,7 +65,7 @@ def _frequency(span: Span, times: Count) -> Span:
 
 @frozen(eq=False)
 class _ServiceState:
-    """A service with so many requests let in: its cadence, its steps, and the times of a request that is let in."""
+    """A service with a given number of admitted requests: its cadence, its steps, and the times of a request."""
 
     active: Count
     each: Count
@@ -92,7 +92,7 @@ def _state_of(
     *,
     grows: Seconds | None = None,
 ) -> _ServiceState:
-    """Price the steps of a service with so many requests let in.
+    """Price the steps of a service with a given number of admitted requests.
 
     Args:
         grows: time that one more prompt adds to a step, where it is known; see :func:`_prompt_cost`.
@@ -486,7 +486,7 @@ SATURATES: Final = "service_saturates"
 def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
     """Return what is assumed of the load."""
     if q.rate is not None:
-        return (f"requests come at random: {_span(active, 3)} are in flight at once on average",)
+        return (f"requests arrive at random: {_span(active, 3)} are in flight at once on average",)
     out = []
     if q.requests_per_slot is None:
         out.append(
@@ -494,7 +494,7 @@ def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
             "other (requests_per_slot)"
         )
     if np.any(active < cast("Num", q.concurrency)):
-        out.append(f"caches of {_span(active)} requests fit at once: the others wait for their places")
+        out.append(f"KV caches of {_span(active)} requests fit at once: the others wait for their places")
     return tuple(out)
 
 

@@ -1,4 +1,4 @@
-r"""A service in time: continuous batching of a trace's requests, event by event.
+r"""Event simulation of continuous batching over a trace of requests.
 
 An engine instance works in steps. In each, every decoding sequence emits the tokens of one step, and waiting prompts pass up to a
 budget of tokens (chunked prefill). A request is let in when cache blocks are free for its prompt; decoding sequences take blocks as
@@ -62,7 +62,7 @@ class Histogram:
 
 @define(eq=False)
 class Record:
-    """What is stored of a simulation: a few numbers of each request that ended, histograms, and samples of the state.
+    """Recorded data of a simulation: numbers of each finished request, histograms, and samples of the state.
 
     Attributes:
         arrival: time at which each request came, s; requests are in the order they ended, here and below.

@@ -1,4 +1,4 @@
-r"""Step times in tables: what a simulation of millions of steps looks up instead of pricing each one.
+r"""Tables of step times for a simulation, interpolated instead of pricing each step.
 
 A step of B decoding sequences of mean context C that passes P prompt tokens, each of which attends to ``a`` tokens on average, takes
 

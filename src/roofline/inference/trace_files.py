@@ -1,4 +1,4 @@
-"""Traces in files, read line by line: the forms that published traces and load generators have.
+"""Reads traces line by line, in the formats of published traces and load generators.
 
 | form | fields |
 |---|---|

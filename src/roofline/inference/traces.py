@@ -1,4 +1,4 @@
-"""Requests in the order they come: read from a file line by line, or drawn from distributions. A trace can be gone through again."""
+"""Traces: requests in order of arrival, read from a file or drawn from distributions; can be iterated repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a checkpoint as a model's plan and formats say them, to be held against those of its files."""
+"""The expected bytes of a checkpoint, compared with those of its files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def expected_bytes(model: Model, *, modules_too: bool = True) -> float:
 
 
 def compare_with_files(model: Model, files: float) -> tuple[float, tuple[str, ...]]:
-    """Return the bytes of the files over those planned, and what to say of it where they are more than 1 % apart."""
+    """Return the ratio of the files' bytes to the expected ones, and a note where they differ by more than 1 %."""
     ours = min(
         (expected_bytes(model, modules_too=each) for each in (True, False)), key=lambda bytes_: abs(bytes_ - files)
     )

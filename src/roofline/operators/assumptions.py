@@ -1,4 +1,4 @@
-"""What an answer assumes besides its sources, in words."""
+"""Assumptions of an answer as sentences."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
     out = [*model.notices, *widened(model, system)]
     longest = float(np.max(tokens))
     if model.max_context and longest > model.max_context:
-        out.append(f"{longest:,.0f} tokens per sequence: {model.name} was made for {model.max_context:,}")
+        out.append(f"{longest:,.0f} tokens per sequence: {model.name} was designed for {model.max_context:,}")
     if as_served(model, calibration) != model:
         title = calibration.engine.title
         out.append(
@@ -65,7 +65,7 @@ def notes(model: Model, tokens: Count, system: System, calibration: Calibration)
             )
         if chip.vendor not in calibration.vendors:
             out.append(
-                f"constants of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
+                f"coefficients of profile {calibration.name!r} were found on chips of other makers: the interval is widened"
             )
     if system.power_per_chip is not None:
         out.append(_energy(system, catalog.energy()))
@@ -105,5 +105,5 @@ def _energy(system: System, table: Energy) -> str:
     seen = "" if table.seen(chip) else "; no power under load of this chip was fitted: a wide interval"
     return (
         f"energy is of the system as sold, at the wall: a chip of {rated:,.0f} W{of} draws {draw.awake:.0%} of it with kernels "
-        f"running, and more with what they do{seen}"
+        f"running, and more with utilization{seen}"
     )

@@ -1,4 +1,4 @@
-"""Conditions on a layout: which degrees divide a model, which groups lie evenly on a network, how many ranks it joins."""
+"""Feasibility rules of a layout: which degrees divide a model, which groups fit the network, how many ranks it has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_TP: Final = 128
 
 @frozen(eq=False)
 class Rule:
-    """A condition on a layout: where it holds, and what to say where it does not.
+    """A feasibility rule: where it holds, and the message where it does not.
 
     Attributes:
         key: a stable word for the condition, such as ``tp_divides_heads_64``; it begins with the degree to change, if one is.
@@ -64,7 +64,7 @@ def sentence(text: str, limit: Num) -> str:
 
 
 def satisfied(rules: Iterable[Rule]) -> Mask:
-    """Return where all of the rules hold."""
+    """Return a mask: where all rules hold."""
     out: Mask = True
     for rule in rules:
         out = out & rule.ok

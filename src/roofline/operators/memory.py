@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from roofline.core.arrays import Mask, ceil, floor, larger, pick, smaller
+from roofline.core.arrays import Mask, ceil, distinct, floor, larger, pick, smaller
 from roofline.core.remember import remembered
 from roofline.core.units import Bytes, Count, Num
 from roofline.hardware.constants import Calibration
@@ -157,7 +157,8 @@ def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
     return dtype(model.formats.state).bytes * states
 
 
-def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
+@functools.lru_cache(64)
+def _kinds(model: Model) -> Mapping[tuple[Attention, FeedForward], int]:
     """Return the distinct kinds of layer and how many there are of each."""
     kinds: Counter[tuple[Attention, FeedForward]] = Counter()
     for run in model.layers:
@@ -183,7 +184,7 @@ def _fullest(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward
         return ceil(model.depth / pp) * next(iter(each.values()))
     out: Num = 0.0
     # Stages are cut where the plan falls: one count of layers for each degree that is asked, few even in a sweep.
-    for degree in np.unique(pp):
+    for degree in distinct(pp):
         most: Num = 0.0
         for stage in _stages(model, int(degree)):
             most = larger(most, sum((n * size for n, size in zip(stage, each.values(), strict=True)), start=0.0))
@@ -198,7 +199,7 @@ def _pairs(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward],
     sizes = list(each.values())
     ends: Num = 0.0
     others: Num = 0.0
-    for degree in np.unique(pp):
+    for degree in distinct(pp):
         count = int(degree)
         long = -(-len(plan) // count)
         stages = [sum((sizes[kind] for kind in plan[i * long : (i + 1) * long]), start=0.0) for i in range(count)]

@@ -1,4 +1,4 @@
-r"""What a serving engine does with a chip's memory: weights as loaded, what it takes for itself, cache, and how many sequences fit.
+r"""How a serving engine uses a chip's memory: weights, its own buffers, KV cache, and max concurrency.
 
 An engine starts in this order: it loads weights, runs the largest pass that its limits allow, and gives what is left to the cache.
 With M bytes that a driver gives to programs, a fraction f, weights W, runtime R (context, kernels, buffers of collectives) and the peak
@@ -98,7 +98,7 @@ def as_loaded(model: Model, padding: float) -> Model:
 
 @frozen(eq=False)
 class MemoryBudget:
-    """A rank's memory as an engine shares it out.
+    """A rank's memory budget under an engine.
 
     Attributes:
         memory: bytes that the driver gives to programs.
@@ -212,7 +212,7 @@ def cached_bytes(
     drafts: Count = 0.0,
     passing: Count = 0.0,
 ) -> Bytes:
-    """Return the bytes of room that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
+    """Return the bytes of KV cache that one sequence of ``tokens`` takes on a rank, as the engine lays caches out.
 
     In a pool of equal pages (``paged``) a recurrent state takes pages of its own in every layer, ``state_copies`` of them and one for each
     of the ``drafts`` that a step verifies, in groups of as many layers as have full attention, and a sequence whole pages of

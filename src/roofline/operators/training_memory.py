@@ -1,4 +1,4 @@
-"""What training keeps on a chip: weights, gradients, states of the optimizer, and what gradients need of the forward pass."""
+"""Memory of training on a chip: weights, gradients, optimizer states and activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How times of a service are distributed: laws of queues as transforms, inverted on a grid.
+r"""Distributions of TTFT and TPOT: transforms of queueing laws, inverted numerically.
 
 A transform turns a sum of independent times into a product, so that each part of a wait keeps its own law:
 

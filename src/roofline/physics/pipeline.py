@@ -1,4 +1,4 @@
-r"""How long a pipeline takes for the micro-batches of a training step, in closed form, for each schedule that is in use.
+r"""Pipeline time of a training step in closed form, for each schedule.
 
 p stages (``stages``) pass m micro-batches; a rank takes F for the forward pass of one, B for the gradients of its inputs and W for
 those of its weights, all its v chunks together, and a message that is seen takes s. With T = F + B + W the fullest rank works m T,

@@ -1,4 +1,4 @@
-r"""How requests go round two pools: they wait for a lane that reads prompts, then for a place among those that decode.
+r"""Queueing of disaggregated prefill and decode: requests wait for a prefill lane, then for a decode slot.
 
 A lane reads the prompts that wait for it, c at most at a time; a pass of k takes :math:`T = a + b k`, told by the pass of one and
 that of c. Prompts come to it at a rate :math:`\lambda`, and the gaps between them vary by :math:`A^2` (1 at random, 1/m where
@@ -37,7 +37,7 @@ _ALMOST: Final = 1 - float(np.finfo(np.float32).eps) / 128
 
 @frozen(eq=False)
 class Lanes:
-    """Lanes that read prompts, a few at a time.
+    """Prefill lanes that process a few prompts per pass.
 
     Attributes:
         count: of them; prompts go to them by turns.

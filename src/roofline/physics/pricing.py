@@ -1,4 +1,4 @@
-"""Prices of operations that a step of training meets several times: each is worked out once."""
+"""Caches prices of operations that occur several times in a training step."""
 
 from __future__ import annotations
 

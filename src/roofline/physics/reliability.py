@@ -1,4 +1,4 @@
-r"""What failures and checkpoints leave of a run's time, in closed form.
+r"""Goodput under failures and checkpoints, in closed form.
 
 A run saves its state after every T of useful work, which stops it for C. Failures come at random, with a mean time M between
 them, also while it restarts, which takes R. Work since the last checkpoint is done again. Then the useful part of the time is

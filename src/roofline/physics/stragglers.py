@@ -1,4 +1,4 @@
-r"""Scale costs time: a step waits for the slowest of its hosts, and the more there are, the longer.
+r"""Stragglers: a step waits for the slowest of its hosts, longer the more hosts there are.
 
 A host is late by a random delay now and then: a page fault, a retransmission, a hot chip, traffic of others on the spine. Its tail
 is heavy: delays beyond d are seen with a probability that falls as :math:`d^{-2}`. The longest of N such delays follows a Fréchet
@@ -33,7 +33,7 @@ MOST: Final = 1024.0
 
 
 def slowdown(chips: Count) -> Ratio:
-    """Return what waiting for the slowest host adds to a step, as a part of it: ``k (sqrt(N) - 1)``.
+    """Return the slowdown of a step by its slowest host, relative to the step: ``k (sqrt(N) - 1)``.
 
     >>> [round(float(slowdown(n)), 4) for n in (8, 512, 6144, 16384)]
     [0.0, 0.0245, 0.0935, 0.1085]

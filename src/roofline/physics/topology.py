@@ -1,4 +1,4 @@
-r"""What a topology lets a group of ranks use: how much of a rank's bandwidth, and in how many steps.
+r"""Usable bandwidth and number of steps of a group of ranks in a topology.
 
 A tier joins units (what the tiers below hold). A group covers ``fan`` of them, beginning where ``start`` units are covered
 or skipped.

@@ -1,4 +1,4 @@
-"""What a question about serving does not state, and what else it may have meant: the cache's format, a release, the kind of launch."""
+"""Alternatives of a serving question for what it does not state: cache format, release, kind of launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Autoscaling of a simulated service: the target and the start that a rule leaves open, and a fixed fleet to compare with.
+r"""Autoscaling of a simulated service: default target and start time, and a fixed fleet to compare with.
 
 A start takes the engine's own time and the loading of the weights, :math:`60\,\mathrm{s} + W / (1\,\mathrm{GB/s})` for W bytes per chip.
 Loading is measured at 0.9 to 1 GB/s from common storage: Llama-3-8B in 14.3 s from a gp3 volume
@@ -54,7 +54,7 @@ def ruled(given: Autoscale | str, est: Estimate, limits: tuple[Limit, ...]) -> t
         weights = float(est.memory.weights) * est.system.ranks_per_chip
         rule = attrs.evolve(rule, start=ENGINE + weights / LOADED)
         notes.append(
-            f"a replica serves {show(float(rule.start or 0.0), SECOND, 3)} after it is asked for: {ENGINE:g} s for the engine, and "
+            f"a new replica serves after {show(float(rule.start or 0.0), SECOND, 3)}: {ENGINE:g} s for the engine, and "
             f"{show(weights, BYTE, 3)} of weights per chip at 1 GB/s"
         )
     if rule.target is None:
@@ -69,9 +69,9 @@ def ruled(given: Autoscale | str, est: Estimate, limits: tuple[Limit, ...]) -> t
 def _target(rule: Autoscale, est: Estimate, limits: tuple[Limit, ...]) -> tuple[float, str]:
     """Return the load of a replica that is aimed at, and why."""
     if rule.metric == "cache":
-        return _CACHE, f"{_CACHE:.0%} of the cache of a replica is aimed at"
+        return _CACHE, f"target: {_CACHE:.0%} of the KV cache of a replica"
     if rule.metric == "waiting":
-        return 1.0, "one request that waits for each replica is aimed at"
+        return 1.0, "target: one waiting request for each replica"
     most = max(float(est.max_concurrency), 1.0)
     flying = np.unique(np.round(np.geomspace(1.0, most, _TRIED)))
     q = attrs.evolve(cast("Serve", est.question), rate=None, concurrency=flying)
@@ -83,7 +83,7 @@ def _target(rule: Autoscale, est: Estimate, limits: tuple[Limit, ...]) -> tuple[
     target = max(float(flying[rates <= _HEADROOM * best].max(initial=1.0)), 1.0)
     what = "its limits hold" if limits else "its cache holds"
     return target, (
-        f"{target:,.0f} requests in flight of each replica are aimed at: those of {_HEADROOM:.0%} of the {best:,.3g} requests/s up to which "
+        f"target: {target:,.0f} requests in flight of each replica: those at {_HEADROOM:.0%} of the {best:,.3g} requests/s up to which "
         f"{what} in closed form"
     )
 

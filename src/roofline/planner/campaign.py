@@ -1,4 +1,4 @@
-"""The verb for a whole training run: a model, a system and tokens give days, goodput, energy and cost; or the chips for a deadline."""
+"""``campaign``: days, goodput, energy and cost of a whole training run, or the chips for a deadline."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def campaign(
                 *given,
                 *(name for name, value in (("chips", chips), ("deadline", deadline)) if value is not None),
             ]
-            raise QuestionError(fault("words", beside, "the answer for a step already says it all"))
+            raise QuestionError(fault("words", beside, "the result for a step already states every option"))
         return whole(what, "15T" if tokens is None else tokens, **run)
     if system is None or isinstance(system, (int, float, np.ndarray)):
         raise QuestionError(fault("system", str(system), "must be a system", "such as dgx-h100"))

@@ -1,4 +1,4 @@
-"""Layouts worth trying, those that can be laid out, and the best of those that fit."""
+"""Candidate layouts, the valid ones among them, and the best that fits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline import catalog
-from roofline.core.arrays import sizes, smaller, trailing
+from roofline.core.arrays import distinct, sizes, smaller, trailing
 from roofline.core.errors import QuestionError, fault
 from roofline.core.fields import refuse
 from roofline.core.units import MILLION, Count, Num
@@ -129,7 +129,7 @@ def under_all(question: Question, system: System, candidates: Layout, calibratio
         asked = (attrs.evolve(ours, chunk=CHUNKS), *rest)
     points = int(np.prod(sizes(*asked), dtype=np.int64))
     if points > MOST_CANDIDATES:
-        rule = f"choosing a layout for each point would price {points:,} plans"
+        rule = f"choosing a layout for each point would estimate {points:,} configurations"
         raise QuestionError(fault("layout", None, rule, "give a Layout, or ask fewer points"))
     return answer(*asked)
 
@@ -200,13 +200,13 @@ def load(est: Estimate, steps: int = 12) -> Estimate:
     if not isinstance(est.question, Serve) or est.shape:
         raise QuestionError(fault("question", type(est.question).__name__, "only a service has a load"))
     most = max(float(est.max_concurrency), 1.0)
-    points = np.unique(
+    points = distinct(
         np.append(
             2.0 ** np.arange(np.floor(np.log2(most)) + 1),
             [smaller(float(est.concurrency), np.floor(most)), np.floor(most)],
         )
     )
     if len(points) > steps:
-        places = np.unique(np.linspace(0, len(points) - 1, steps).round().astype(int))
-        points = np.unique(np.append(points[places], float(est.concurrency)))
+        places = distinct(np.linspace(0, len(points) - 1, steps).round().astype(int))
+        points = distinct(np.append(points[places], float(est.concurrency)))
     return answer(attrs.evolve(est.question, concurrency=points, rate=None), est.system, est.layout, est.calibration)

@@ -1,4 +1,4 @@
-"""The time of one collective on a system: ``collective``, a question of its own."""
+"""``collective``: the time of one collective on a system."""
 
 from __future__ import annotations
 

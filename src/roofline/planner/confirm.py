@@ -1,4 +1,4 @@
-"""Whether plans that keep limits in closed form keep them in a short simulation too."""
+"""Confirms configurations that meet limits in closed form by a short simulation."""
 
 from __future__ import annotations
 

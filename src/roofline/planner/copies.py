@@ -1,4 +1,4 @@
-"""How many copies of a plan the power of a building has room for, and what they make together."""
+"""How many copies of a configuration the power of a building allows, and their total throughput."""
 
 from __future__ import annotations
 

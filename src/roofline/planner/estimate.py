@@ -1,4 +1,4 @@
-"""The one verb: a question, a system and a layout give an answer; what is left out is chosen for the best that fits, and reported."""
+"""``estimate``: the answer to a question on a system; a layout that is not given is chosen and reported."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def estimate(
     layout: Layout | None = None,
     **words: Unpack[AnyEstimateWords],
 ) -> Estimate | Training:
-    """Answer a question: how fast, with how much memory, bound by what, how surely.
+    """Estimate a service or a pass: times, rates, memory, bottleneck and interval.
 
     Args:
         what: a :class:`Prefill`, :class:`Decode` or :class:`Serve`; a :class:`TrainStep`, answered as :func:`roofline.train`
@@ -190,7 +190,9 @@ def estimate(
         for name, usual in _OF_SERVING.items():
             value = words.get(name, usual)
             if value != usual:
-                raise QuestionError(fault(name, value, "is no keyword of training", "framework says what trains"))
+                raise QuestionError(
+                    fault(name, value, "is no keyword of training", "framework names the software that trains")
+                )
         own: Any = {name: value for name, value in words.items() if name not in _OF_SERVING}
         return train(what, system, layout, **own)
     chips, power_cap = words.get("chips"), words.get("power_cap")
@@ -203,7 +205,11 @@ def estimate(
     if layout is not None:
         if degrees or chips is not None:
             raise QuestionError(
-                fault("layout", str(layout), f"already says it all, but {', '.join(degrees) or 'chips'} was given too")
+                fault(
+                    "layout",
+                    str(layout),
+                    f"already states every option, but {', '.join(degrees) or 'chips'} was given too",
+                )
             )
     else:
         question, layout, note = _chosen(question, rack, profile, chips, degrees)
@@ -216,7 +222,7 @@ def estimate(
     if not est.shape and est.working < 1:
         busy = max(round(float(est.working * est.layout.replicas)), 1)
         notes.append(
-            f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips would do as well"
+            f"{busy} of {float(est.layout.replicas):g} replicas have a request, the others idle: fewer chips give the same"
         )
     est = est.noted(notes)
     return est if power_cap is None else capped(est, power_cap)
@@ -260,7 +266,7 @@ def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
     if not isinstance(what, (Prefill, Decode, Serve)):
         return service(catalog.model(what, **formats), words)
     if words:
-        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already says it all"))
+        raise QuestionError(fault("words", tuple(words), f"the {type(what).__name__} already states every option"))
     model = catalog.model(what.model, **formats)
     return what if model is what.model else attrs.evolve(what, model=model)
 
@@ -280,14 +286,12 @@ def _chosen(
         return question, layout, f"layout: for each point the best of {tried} that fits"
     if not fitting:
         shown = (
-            "answers the most"
-            if isinstance(question, Serve) and question.rate is not None
-            else "needs the least memory"
+            "serves the most" if isinstance(question, Serve) and question.rate is not None else "needs the least memory"
         )
         return question, layout, f"layout: none of {tried} fits; the one that {shown} is shown"
     best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
     if isinstance(question, Serve) and question.rate is not None:
-        best = "the soonest answers"
+        best = "the shortest latency"
     only = "the only one" if fitting == 1 else f"{best} of the {int(fitting)}"
     used = ranks_of(system, chips) // system.ranks_per_chip
     return (

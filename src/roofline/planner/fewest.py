@@ -1,4 +1,4 @@
-r"""The fewest chips that serve a trace under limits: simulated for more and more chips, then for fewer between the last two.
+r"""The fewest chips that serve a trace under limits, found by simulation: doubling, then bisection.
 
 In one pool the number of chips doubles until all limits are kept, and is then halved in. Two pools are replicas of a pair of units, one
 that prefills and one that decodes: closed forms propose the pairs, by the chips that a rate :math:`\lambda` takes,
@@ -99,7 +99,7 @@ def _head(chosen: Simulation, largest: float) -> str:
     if chosen.meets:
         return f"the fewest chips: {float(chosen.chips):g}"
     idle = ", and of more some would stand idle" if _idle(chosen) else ""
-    return f"NO number of chips up to {largest:g} will do{idle}"
+    return f"NO NUMBER OF CHIPS up to {largest:g} will do{idle}"
 
 
 def _idle(sim: Simulation) -> bool:

@@ -1,4 +1,4 @@
-"""Plans put in order, those that no other beats, and why the rest are rejected: at once, or while they go by.
+"""Ranks configurations, finds the frontier and the reasons of rejection, at once or block by block.
 
 Values are turned so that more is better. What a sweep keeps depends on the numbers and places of its plans alone, never on the
 order in which they are met, so that parts of it may be priced anywhere and at any time.

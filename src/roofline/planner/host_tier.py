@@ -69,6 +69,6 @@ def host_tier(
     fetch = float(token) / (rate / ranks * REACHED)
     remark = (
         f"host memory caches prefixes too: {show(size, BYTE, 3)} per chip, {tokens:,.0f} tokens of each attention rank, "
-        f"copied at {show(rate * REACHED, BYTE_RATE, 3)} per chip; copies to the host are not seen"
+        f"copied at {show(rate * REACHED, BYTE_RATE, 3)} per chip; copies to the host add no time"
     )
     return HostTier(tokens, fetch, float(layers)), remark

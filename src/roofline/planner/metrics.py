@@ -1,4 +1,4 @@
-"""What plans of any kind are judged by: quantities of an answer by name, which way is better, how limits on them are written."""
+"""Metrics of configurations: quantities by name, which direction is better, how limits on them are written."""
 
 from __future__ import annotations
 

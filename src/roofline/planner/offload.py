@@ -1,4 +1,4 @@
-r"""Caches kept in the hosts' memory: what of a prompt was read before is fetched over the host's link, and not read again.
+r"""``offload``: KV caches in host memory, fetched over the host's link instead of being recomputed.
 
 Each rank fetches its part X of the cached tokens of a prompt at what its share of the link passes, layer by layer while it reads
 the rest in a pass of r over L layers, so that of ``F = X / bandwidth`` is seen what :func:`roofline.planner.pools.exposed` says of
@@ -95,7 +95,10 @@ class Offload(Derived):
     def reasons(self) -> tuple[str, ...]:
         """Why the service does not fit, or is not fed; empty if it does."""
         fed = np.all(self.feeds > cast("Num", self.est.requests_per_second))
-        return (*self.est.reasons, *(() if fed else ("the links to the hosts feed fewer requests than are answered",)))
+        return (
+            *self.est.reasons,
+            *(() if fed else ("the links to the hosts can supply fewer requests than are served",)),
+        )
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -158,14 +161,14 @@ class Offload(Derived):
         does = "pays" if self.pays else "does not pay"
         fetched = f"fetched in {show(float(self.fetch), SECOND, 3)}"
         if np.isnan(self.seen):
-            return f"{fetched}: the links feed {float(self.feeds):.3g} requests/s, fewer than are answered; {text}"
+            return f"{fetched}: the links can supply {float(self.feeds):.3g} requests/s, fewer than are served; {text}"
         added = f"{show(float(self.seen), SECOND, 3)} of it seen: TTFT {show(float(self.ttft), SECOND, 3)}"
         return f"{fetched}, {added}; it {does}: {whole} to read all, {rest} the rest; {text}"
 
 
 @typed
 def offload(est: Estimate, *, memory: Num | str | None = None, bandwidth: Num | str | None = None) -> Offload:
-    """Return a service as it is when the cached tokens of its prompts come from the hosts' memory.
+    """Return a service whose cached prompt tokens come from host memory.
 
     Args:
         est: the answer for a service; the ``cached`` tokens of its question are fetched.

@@ -1,4 +1,4 @@
-"""Plans of a service, a layout, a load and a chunk: what they give, as records, lines and files, and why some are rejected."""
+"""Configurations of a service as records, lines and files, and the reasons of rejection."""
 
 from __future__ import annotations
 

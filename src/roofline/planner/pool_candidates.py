@@ -1,4 +1,4 @@
-r"""Pools priced once and paired: every layout that reads prompts with every layout and load that decodes, in every ratio.
+r"""Pairs of pools: every prefill layout with every decode layout and load, in every ratio.
 
 A *unit* is one replica of a layout. One that reads passes prompts at a rate of its own, one that decodes with B requests makes
 :math:`\mu = B / Z`, Z the time from first token to last. With x units that read and y that decode
@@ -290,7 +290,7 @@ def pair(question: Serve, system: System, profile: Calibration, chips: int | Non
 
 @frozen(eq=False)
 class Reading:
-    """Units that read prompts, none of which is beaten: their passes over one prompt a lane and over ``most``, and the share of power they ask for."""
+    """Prefill units on the frontier: their passes over one prompt a lane and over ``most``, and the share of power they ask for."""
 
     layouts: Layout
     ranks: Floats

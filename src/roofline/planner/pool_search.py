@@ -1,4 +1,4 @@
-"""Every pair of pools for a service with prefill and decode on chips of their own, and the best of those that keep the limits."""
+"""Search over disaggregated prefill and decode: every pair of pools, and the best that meets the limits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _MOST_POOL_LINES: Final = 8
 
 @frozen(eq=False, repr=False, slots=False)
 class Splits(Selection[Pools]):
-    """Every plan of two pools that was priced, and the best of those that keep the limits.
+    """Every configuration of two pools, and the best that meets the limits.
 
     Attributes:
         question: the service.
@@ -189,7 +189,11 @@ class Splits(Selection[Pools]):
             ("rule", "units that cannot be laid out", self.pairs.refused),
             ("memory", "prefill units: weights and a prompt exceed the memory of a chip", reading),
             ("memory", "decode units: weights and the cache of one request exceed the memory of a chip", decoding),
-            ("beaten", "units and loads that another of as many chips beats in rate and in time", self.pairs.unpaired),
+            (
+                "beaten",
+                "units and loads that are slower and have a lower rate than another on as many chips",
+                self.pairs.unpaired,
+            ),
         )
         out = [Rejection(kind, reason, count, 0) for kind, reason, count in units if count]
         for names, mask in self._combinations():

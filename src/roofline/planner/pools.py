@@ -1,4 +1,4 @@
-r"""Prompts read on chips of their own: two pools, each with its layout and even its system, and the caches sent between them.
+r"""``pools``: disaggregated prefill and decode, each pool with its layout and system, and the KV cache transfer.
 
 How requests go round them is in :mod:`roofline.physics.pool_queueing`: they wait for a lane that reads prompts (a replica, whose ranks work in
 lock-step), and decode for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. Of the transfer X of a cache only a part
@@ -184,7 +184,7 @@ def pools(
             Rule(
                 "pools_saturate",
                 q.rate < smaller(lane.most_per_second, able),
-                "more requests come than the pools can answer",
+                "more requests arrive than the pools can serve",
             ),
         )
     turn = steady if q.rate is None and q.requests_per_slot is None else going.turn()

@@ -1,4 +1,4 @@
-"""The verb for a step of reinforcement learning: responses are generated, scored and trained on; the weights go back."""
+"""``post_train``: a step of reinforcement learning (rollout, forward passes, training, weight transfer)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from roofline.planner.words import ModelLike, PostTrainWords, keywords
 from roofline.results.post_training import OVERHEAD, PostTraining
 from roofline.results.simulation import Simulation
 
-_PACKED: Final = "a training sequence is as long as a prompt and a mean response, as where responses are packed"
+_PACKED: Final = "a training sequence is as long as a prompt and a mean response, as with packed responses"
 _CUT: Final = 64
 _WEIGHT: Final = 2.0
 """Bytes of a weight as it is sent: 16 bits."""

@@ -1,4 +1,4 @@
-"""The searches: every layout of the chips, for a service with every load and chunk, for training with every recomputation and schedule."""
+"""``search`` and ``search_training``: all layouts with every load and chunk, or every recomputation and schedule."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def search(
     progress: Progress | None = None,
     **words: Unpack[SearchWords],
 ) -> Search:
-    """Find the plan of a service that makes the most of each chip under limits, and the frontier of what else could be had.
+    """Find the configuration of a service with the most tokens/s per chip under limits, and the frontier.
 
     Every layout of the chips that can be laid out is tried under every load that fits, and with every chunk.
 
@@ -149,7 +149,7 @@ def search_training(
     progress: Progress | None = None,
     **words: Unpack[SearchTrainingWords],
 ) -> TrainingSearch:
-    """Find the plan with the shortest step, what else could be had for less memory, and why not the rest.
+    """Find the configuration with the shortest training step, the frontier in memory, and why others were rejected.
 
     Tried are all degrees that divide the chips, tensor parallelism inside the scale-up domain; chunks that divide the layers of a
     stage; micro-batches of 1, 2, 4 and 8; every recomputation, every schedule, and ZeRO-1, 2 and 3.

@@ -1,4 +1,4 @@
-"""Candidates held to limits and ranked: which are accepted, the best, the frontier, the nearest, and why not the rest.
+"""Selection of candidates under limits: accepted, best, frontier, nearest, and reasons of rejection.
 
 :class:`Selection` is the mechanism; :class:`roofline.planner.service_search.Search` holds the plans of a service,
 :class:`roofline.planner.pool_search.Splits` those of two pools, :class:`roofline.planner.training_search.TrainingSearch` those of a

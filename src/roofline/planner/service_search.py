@@ -1,4 +1,4 @@
-"""Every plan for a service, and the best of those that fit and keep the limits."""
+"""The result of a search for a service: every configuration, and the best that fits and meets the limits."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _ROUNDED: Final = 2.0**-30
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Search(LayoutSelection[Estimate]):
-    """Every plan of a service on a machine, and the best of those that fit and keep the limits.
+    """Every configuration of a service on a machine, and the best that fits and meets the limits.
 
     Attributes:
         survey: all of them, estimated as far as is asked: chunks (first axis) by layouts with each of their loads (second).

@@ -1,4 +1,4 @@
-"""The machine and the calibration coefficients that keywords name, and what was chosen or assumed."""
+"""Resolves machine and calibration coefficients from keywords, with what was chosen or assumed."""
 
 from __future__ import annotations
 

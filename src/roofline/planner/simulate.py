@@ -1,4 +1,4 @@
-"""The verb that answers in time: a trace of requests through a service, and what each of them saw."""
+"""``simulate``: a trace of requests through a service, with the times of each request."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def simulate(
     progress: Progress | None = None,
     **words: Unpack[SimulateWords],
 ) -> Simulation:
-    """Simulate a service that answers a trace of requests with continuous batching, and return what each request saw.
+    """Simulate a service under a trace of requests with continuous batching, and return the times of each request.
 
     Args:
         model: an object, a name, the path of a config.json, or a parsed one; or a :class:`Serve`, whose lengths and load are drawn.
@@ -214,7 +214,7 @@ def _served(
         if prefill_layout is None:
             prefill_layout = estimate(lone, where, None, chips=prefill_chips, tp=prefill_tp, **machine).layout
         elif prefill_chips is not None:
-            raise QuestionError(fault("prefill_chips", prefill_chips, "prefill_layout already says it all"))
+            raise QuestionError(fault("prefill_chips", prefill_chips, "prefill_layout already states this"))
         alone = estimate(lone, where, prefill_layout, **machine)
         reading, reads = prefill_layout, None if prefill_system is None else alone.system
         service.decoders = lanes
@@ -278,7 +278,7 @@ def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
         if found is not None:
             return found
         least = _served(one, layout, prefill_layout=prefill)
-        return attrs.evolve(least, remarks=("NO number of replicas of the two pools keeps the limits", *least.remarks))
+        return attrs.evolve(least, remarks=("NO NUMBER OF REPLICAS of the two pools meets the limits", *least.remarks))
     simulated = partial(_served, attrs.evolve(one, words=rest(one.words, PrefillPoolWords)) if apart else one)
     alone = fewest(simulated, rack, layout)
     if not apart:
@@ -289,7 +289,7 @@ def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
     )  # fmt: skip
     two = fewest_in_pools(simulated, rack, list(pairs))
     if two is None or (alone.meets and alone.chips <= two.chips):
-        in_pools = "two pools: no pair of layouts keeps the limits" if two is None else two.remarks[0]
+        in_pools = "two pools: no pair of layouts meets the limits" if two is None else two.remarks[0]
         return attrs.evolve(alone, remarks=(alone.remarks[0], in_pools, *alone.remarks[1:]))
     return attrs.evolve(two, remarks=(two.remarks[0], f"one pool: {alone.remarks[0]}", *two.remarks[1:]))
 

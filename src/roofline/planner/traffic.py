@@ -1,4 +1,4 @@
-"""Requests that are drawn for a simulation from the words of a service: lengths, cached prefix, a rate or a closed loop."""
+"""Draws requests for a simulation: lengths, cached prefix, a rate or a closed loop."""
 
 from __future__ import annotations
 

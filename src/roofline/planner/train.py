@@ -1,4 +1,4 @@
-"""The verb for training: a step, a system and a layout give an answer; what is left out is chosen, and reported."""
+"""``train``: the answer for a training step on a system; a layout that is not given is chosen and reported."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _DEGREES: Final = ("tp", "cp", "pp", "vpp", "dp", "ep", "etp")
 def train(
     what: TrainStep | ModelLike, system: SystemLike, layout: Layout | None = None, **words: Unpack[TrainWords]
 ) -> Training:
-    """Answer a question about training: how long a step takes, with how much memory, bound by what, how surely.
+    """Estimate a training step: time, tokens/s, memory, bottleneck and interval.
 
     Args:
         what: a :class:`TrainStep`; or a model (an object, a name, the path of a config.json, a parsed one), trained as ``words``
@@ -85,7 +85,7 @@ def train(
         beside = [*degrees, *structure, *without_none(chips=chips)]
         if beside:
             raise QuestionError(
-                fault("layout", str(layout), f"already says it all, but {', '.join(beside)} was given too")
+                fault("layout", str(layout), f"already states every option, but {', '.join(beside)} was given too")
             )
         check_schedule(layout.schedule)
         est = step(question, rack, layout, profile)
@@ -157,7 +157,7 @@ def step_of_words(what: TrainStep | ModelLike, words: Mapping[str, Any]) -> tupl
     words = rest(words, LaidStepWords, ExecutionWords)
     if isinstance(what, TrainStep):
         if words or execution:
-            rule = f"the {type(what).__name__} already says it all"
+            rule = f"the {type(what).__name__} already states every option"
             raise QuestionError(fault("words", (*words, *execution), rule))
         return attrs.evolve(what, model=catalog.model(what.model, dtype=dtype)), {
             "recompute": what.recompute,

@@ -1,4 +1,4 @@
-"""Ways to split a step of training over ranks: those worth trying, those that can be laid out, and the best of those that fit.
+"""Candidate layouts of a training step, the valid ones, and the best that fits.
 
 Sizes are arrays on two axes. Along the first lies what the work on one micro-batch depends on: the degrees that cut a layer, and
 the sequences of a micro-batch; along the second stages and chunks. A layer is then priced once for all of the second. What is a

@@ -1,4 +1,4 @@
-"""Every plan for a step of training on some chips, and the best of those that fit and keep the limits."""
+"""Every configuration of a training step on some chips, and the best that fits and meets the limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MOST_WAYS: Final = 8
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class TrainingSearch(LayoutSelection[Training]):
-    """Every plan for a step of training on some chips, and the best of those that fit and keep the limits.
+    """Every configuration of a training step on some chips, and the best that fits and meets the limits.
 
     Attributes:
         splits: all that were priced, by recomputation, sharding and schedule.

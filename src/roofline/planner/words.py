@@ -1,4 +1,4 @@
-"""Keywords that verbs take, in groups: the machine, the software, the degrees of parallelism, the sizes of a question.
+"""Keywords of public functions, in groups: machine, software, degrees of parallelism, sizes of a question.
 
 A group is a TypedDict. A verb takes ``**words: Unpack[...]`` of the groups that concern it, so that completion and type checkers know
 every keyword, and hands each group on to the function that reads it (:func:`part`), where the defaults stand once.
@@ -64,7 +64,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "engine": "serving engine: ``ENGINE[@RELEASE][+KIND]`` of ``workloads/stacks``, the path of a TOML file, or ``none`` for the kernels alone; "
     "by default a generic engine (none at the ideal level)",
     "launch": "``graph`` (the default), or ``eager`` where the host launches kernels one by one",
-    "memory_fraction": "part of a chip's memory that the engine is given, in its own sense of it (``--gpu-memory-utilization``, "
+    "memory_fraction": "part of a chip's memory that the engine is given, as the engine defines it (``--gpu-memory-utilization``, "
     "``--mem-fraction-static``); by default the engine's own",
     "framework": "training framework: a name in ``workloads/frameworks``, the path of a TOML file, or ``none`` for the kernels alone; by "
     "default a generic, tuned one (none at the ideal level)",
@@ -137,8 +137,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "order": "which request goes first: ``fcfs`` or ``priority``",
     "max_num_seqs": "sequences that an attention rank runs at once at most",
     "block_size": "tokens of a block of the KV cache",
-    "reserve": "part of an answer for which cache must be free when a request is admitted",
-    "mixed": "whether prompts pass in the decode steps of others",
+    "reserve": "part of the output of a request for which cache must be free when it is admitted",
+    "mixed": "whether prefill runs in the decode steps of other requests",
     "shared_budget": "whether decoding sequences count in the token budget of a step",
     "prefix_cache": "whether equal blocks are stored once",
     "host_write": "when blocks come to host memory: ``through`` (as they fill) or ``evicted``; by default as the engine does",
@@ -150,12 +150,12 @@ MEANINGS: Final[Mapping[str, str]] = {
     "vary": "numbers of the hardware, by a word or path of :mod:`roofline.hardware.numbers`, and their values, such as "
     "``{\"bandwidth\": [\"4 TB/s\", \"8 TB/s\"]}``, or ``[\"1x\", \"2x\"]`` for factors",
     "by": "metric to rank by, a key of ``METRICS``; by default (prompt) tokens per second and chip",
-    "top": "plans that are retained (1)",
-    "frontier": "two or three metrics, in place of ``top``: the plans are retained that no other beats in all of them",
+    "top": "configurations that are retained (1)",
+    "frontier": "two or three metrics, in place of ``top``: retains the configurations that no other beats in all of them",
     "limits": "on any metric, as numbers or text: ``{\"tpot\": \"50ms\", \"power\": \"120 kW\"}``",
     "per": "labels (``model``, ``system``, ``phase``, ``dtype``, ...) for each combination of which as many are retained",
     "executor": "what computes blocks, any of ``concurrent.futures`` or like it; by default this process",
-    "progress": "called from time to time with the plans done, and all of them",
+    "progress": "called from time to time with the configurations done, and the total",
 }  # fmt: skip
 """What each keyword is, its unit, and its default: one sentence for all verbs that take it."""
 

@@ -64,13 +64,13 @@ class Curve:
     def alt(self) -> str:
         """Return what the curve shows as text, made of its numbers."""
         if not self.speed.size:
-            return f"Frontier: {self.title}. {self.label}: no plan."
+            return f"Frontier: {self.title}. {self.label}: no configuration."
         order = np.argsort(self.speed)
         ends = [
             f"{self.rate[i]:,.0f} tokens/s per chip at {self.speed[i]:,.0f} tokens/s per user ({self.plans[i]})"
             for i in order[[0, -1]]
         ]
-        text = f"Frontier of {len(self.plans)} plans: {self.title}. {self.label}: from {' to '.join(ends)}."
+        text = f"Frontier of {len(self.plans)} configurations: {self.title}. {self.label}: from {' to '.join(ends)}."
         if self.best is None:
             return text
         i = self.best

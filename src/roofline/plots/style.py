@@ -1,4 +1,4 @@
-"""How a picture looks on the page it is made for: ink on paper, colours, dashes and hatches.
+"""Styles of plots: colours, dashes and hatches for light, dark and print.
 
 A style belongs to a figure, so that whatever is added to a sheet looks like what is on it.
 """

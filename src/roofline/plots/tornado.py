@@ -1,4 +1,4 @@
-r"""What a better part buys: how much more a machine does when one of its parts is 10 % better, the parts that matter first.
+r"""Tornado plot: the gain from a 10 % better part of the machine, the largest first.
 
 Of a part's elasticity e, :math:`\mathrm{d} \ln \text{rate} / \mathrm{d} \ln \text{part}`, a part that is b better buys
 :math:`(1 + b)^e - 1`.

@@ -55,7 +55,7 @@ class Tradeoff:
             f"{show(float(self.time[i]), SECOND, 3)} in {show(float(self.memory[i]), BYTE, 3)} ({self.plans[i]})"
             for i in (0, -1)
         ]
-        return f"Time against memory of a step: {self.title}. {self.label}: from {' to '.join(ends)}, {len(self.plans)} plans."
+        return f"Time against memory of a step: {self.title}. {self.label}: from {' to '.join(ends)}, {len(self.plans)} configurations."
 
 
 def draw(

@@ -1,4 +1,4 @@
-"""What a page is made of: sections, each a list of blocks. A template turns them into HTML, and escapes whatever they say."""
+"""Blocks of a report page; a template turns them into escaped HTML."""
 
 from __future__ import annotations
 

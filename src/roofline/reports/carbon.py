@@ -20,7 +20,7 @@ Emitting: TypeAlias = Estimate | Pools | Training | Simulation | Campaign
 """What takes energy."""
 NO_POWER: Final = "no rated power is published; give power (--power 1.2kW)"
 _NO_ANSWER: Final = "no configuration is accepted"
-_ENDLESS: Final = "none: more requests come than are answered"
+_ENDLESS: Final = "none: more requests arrive than are served"
 
 
 def refused(grid: str | None) -> None:
@@ -52,7 +52,7 @@ def _missing(answer: Emitting | None, value: Num | None) -> str:
         return _NO_ANSWER
     if value is None:
         if isinstance(answer, Simulation) and not answer.completed:
-            return "no request was answered"
+            return "no request was served"
         if isinstance(answer, Simulation) and answer.prefill_system is not None:
             return "the pools are of two systems"
         return NO_POWER

@@ -1,4 +1,4 @@
-"""What a descriptor says, number by number, for a person to audit and a program to read."""
+"""``describe``: every number of a descriptor with its source, as text and as fields."""
 
 from __future__ import annotations
 

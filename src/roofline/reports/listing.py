@@ -1,4 +1,4 @@
-"""What the library has of each kind: a row for each system, chip, model, engine and framework, as records and as text."""
+"""``listing``: the library's systems, chips, models, engines and frameworks, as records and as text."""
 
 from __future__ import annotations
 

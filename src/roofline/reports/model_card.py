@@ -1,4 +1,4 @@
-"""A model described: its layers by kind, its parameters by three conventions, its cache and state, its weights by format, its work."""
+"""A model's card: layers by kind, parameters by three conventions, cache, weights by format, FLOP per token."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ _MOST_WAYS: Final = 8
 _MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _VERBS: Final = {"phase": "", "bound": "bound by "}
 _LEVELS: Final = {
-    "ideal": "The coefficients are ideal: every operation at its roofline, one after another. This bounds, and does not predict.",
+    "ideal": "The coefficients are ideal: every operation at its roofline, one after another. This is a bound, not a prediction.",
     "generic": "The coefficients are generic: they hold across chips, and were not fitted to this one.",
     "calibrated": "The coefficients were fitted to timings of this chip.",
 }
@@ -222,7 +222,7 @@ def chapters(est: Estimate | Training, found: Search | TrainingSearch | None) ->
         Chapter("loads", "Loads", "The same layout under other loads", [_table(each)]) for each in sections if each.head
     ]
     if est.fits:
-        out.append(Chapter("sensitivity", "Sensitivity", "What the answer depends on", _sensitivity(est)))
+        out.append(Chapter("sensitivity", "Sensitivity", "Sensitivity", _sensitivity(est)))
     level = Text(_LEVELS.get(est.calibration.level, ""))
     out.append(
         Chapter("assumptions", "Assumptions", "What was chosen or assumed", [level, Notes(list(est.assumptions))])
@@ -459,7 +459,7 @@ def _frontier(est: Estimate, found: Search) -> list[Block]:
     name = "frontier: tokens/s per chip against tokens/s per user"
     return [
         Text(_ahead(found, here)),
-        Drawing("walked", name, caption, data, drawn.switches, Walk("Walk along the frontier", len(lines) - 1, start)),
+        Drawing("walked", name, caption, data, drawn.switches, Walk("Move along the frontier", len(lines) - 1, start)),
         table,
     ]
 
@@ -468,14 +468,14 @@ def _ahead(found: Search, here: tuple[float, float] | None) -> str:
     """Return how much more the best configuration within the limits makes than that of the page, in a sentence."""
     best = found.best
     if best is None:
-        return "No configuration keeps the limits."
+        return "No configuration meets the limits."
     rate, where = float(best.tokens_per_second_per_chip or np.nan), layouts_of(best)[0].short()
     if here is None:
         return (
             f"Within the limits {where} makes the most: {figure(rate)} tokens/s per chip, TPOT {_seconds(best.tpot)}."
         )
     if rate <= here[1] * _ALIKE:
-        return "Within the limits nothing makes more per chip than the configuration of this page."
+        return "Within the limits no configuration gives more per chip than this one."
     return (
         f"Within the limits {where} makes {figure(rate)} tokens/s per chip, {rate / here[1]:.2f} times the configuration of this page, at "
         f"concurrency {float(best.concurrency):,.0f} and TPOT {_seconds(best.tpot)}."
@@ -525,7 +525,7 @@ def _tradeoff(est: Training, found: TrainingSearch) -> list[Block]:
         "The frontier, then the best layout of each other recomputation, sharding and schedule", head, rows, range(1, 7)
     )
     data = _walked(drawn, (numbers.memory / GIGA).tolist(), numbers.time.tolist(), cells)
-    walk = Walk("Walk along the frontier", len(plans) - 1, 0)
+    walk = Walk("Move along the frontier", len(plans) - 1, 0)
     fast, lean = plans[0], plans[-1]
     for each in plans:
         fast = each if float(each.step_time) < float(fast.step_time) else fast
@@ -558,7 +558,7 @@ def _sensitivity(est: Estimate | Training) -> list[Block]:
     head = ("number", "of", "value", "if it were", f"{found.quantity.replace('_', ' ')} change by")
     price = [fact for fact in est.citations() if fact.path.endswith("price")]
     basis = [f"Cost rests on {fact.text} per chip ({fact.source.kind}: {fact.source.title})." for fact in price]
-    none = ["No cost per hour is published for this system: give price to have costs."]
+    none = ["No cost per hour is published for this system: give price."]
     return [
         Text(f"{found.line()}."),
         Table("What a change of each number does", head, rows, (2, 3, 4)),
@@ -584,13 +584,13 @@ def _sure(est: Estimate | Training) -> list[Block]:
             [name, Cell(shown(float(value)), float(value)), Cell(shown(low), low), ends, f"× {float(value) / low:.2f}"]
         )
     if not rows:
-        return [Text("The ideal level bounds, and does not predict: it has no interval.")]
+        return [Text("The ideal level is a bound, not a prediction: it has no interval.")]
     notes = [
         (
             "An 80 % interval combines, in squares, the errors of the kernels and links that were used, what is left when every kernel is "
             "right, and each number of the machine that is not published."
         ),
-        f"It is as wide as the nearest measured runs are off: {est.evidence}.",
+        f"Its width is the spread of the nearest measured runs: {est.evidence}.",
     ]
     return [
         Table("Intervals", ("quantity", "value", "80 % low", "80 % high", "factor"), rows, (1, 2, 3, 4)),
@@ -625,5 +625,5 @@ def _sources(facts: Iterable[Fact]) -> list[Block]:
         ),
         Table("Every source, and the numbers taken from it", ("source", "kind", "numbers"), rows, name="sources"),
         Folded("What the kinds mean", [Notes(kinds)], printed=False),
-        Folded("Where in a source a number stands, and remarks", [Notes(remarks)], printed=False),
+        Folded("Places in the sources, and remarks", [Notes(remarks)], printed=False),
     ]

@@ -1,4 +1,4 @@
-"""What would fit where an answer does not: the least chips, or a narrower number format."""
+"""Remedies where a configuration does not fit: the fewest chips, or a narrower number format."""
 
 from __future__ import annotations
 

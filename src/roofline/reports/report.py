@@ -1,4 +1,4 @@
-"""The verb that makes a page of an answer: one file that needs no network, to be read in a browser or on paper."""
+"""``report``: one self-contained HTML page of an answer."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _answered(
     if isinstance(what, (Estimate, Training)):
         beside = [*without_none(system=system, layout=layout), *words]
         if beside:
-            rule = f"was given beside an {type(what).__name__}, which already says it all"
+            rule = f"was given together with an {type(what).__name__}, which already states every option"
             raise QuestionError(fault(beside[0], {**words, "system": system}.get(beside[0]), rule, "leave it out"))
         return what
     if isinstance(what, Pools):

@@ -1,4 +1,4 @@
-"""A section of an answer, and its forms: text for a terminal, HTML for a notebook or a page. Every kind of answer is a list of them."""
+"""Sections of an answer, as text for a terminal and HTML for a notebook or a page."""
 
 from __future__ import annotations
 

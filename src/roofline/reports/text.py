@@ -185,7 +185,7 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         rows.append(["prefill alone", f"{_rate(est.prompt_tokens_per_second_per_chip)} prompt tokens/s per chip"])
     rows.append(_memory(est, _MEMORY))
     load_ = (
-        f" ({figure(float(est.concurrency))} asked)"
+        f" ({figure(float(est.concurrency))} requested)"
         if isinstance(est.question, Serve) and np.isfinite(est.concurrency)
         else ""
     )
@@ -317,7 +317,7 @@ def _step(est: Training) -> list[list[str]]:
     return [
         *_status(est),
         ["step", f"{_time(time)}{_interval_text(est.interval('step_time'), _time)}"],
-        *([["", f"one in a hundred may take {_time(late)}: no such tail was published"]] if late > time else []),
+        *([["", f"1 % of steps may take {_time(late)}: not measured"]] if late > time else []),
         ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
         ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],
         ["utilisation", f"MFU {float(est.mfu):.1%}, {flops} per chip; HFU {float(est.hfu):.1%} {again}"],

@@ -129,10 +129,12 @@ def of_simulation(found: Any) -> Record:
         found: a :class:`roofline.results.simulation.Simulation`.
 
     Raises:
-        QuestionError: no request was answered.
+        QuestionError: no request was served.
     """
     if not found.completed:
-        raise QuestionError(fault("requests", 0, "none was answered, so there is nothing to export", "see .reasons"))
+        raise QuestionError(
+            fault("requests", 0, "no request was served, so there is nothing to export", "see .reasons")
+        )
     columns = found.columns
     tpot = columns["tpot_s"][np.isfinite(columns["tpot_s"])]
     metrics = {

@@ -1,4 +1,4 @@
-r"""What a question leaves open: other answers that it may have meant, and how much wider the interval is for them.
+r"""Alternative answers for what a question does not state, and the wider interval for them.
 
 Of :math:`n` answers that are as likely as the one given, with :math:`d_i` the logarithm of each over it,
 
@@ -82,6 +82,6 @@ def sentences(est: Any) -> tuple[str, ...]:
         changes = ", ".join(f"{title} {by:+.0%}" for title, by in moved.items() if abs(by) >= SAID)
         if changes:
             out.append(
-                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {changes}{', and the interval is wide enough for both' if each.counted else ''}"
+                f"{each.open} is not stated: {each.taken} is assumed; {each.other}: {changes}{', and the interval covers both' if each.counted else ''}"
             )
     return tuple(out)

@@ -1,4 +1,4 @@
-"""What all answers share: where a layout fits and why not, any of its points, its interval, picture, table and text."""
+"""The base classes of answers: feasibility, points, interval, plot, table and text."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Answer(Displayed, ABC):
         """
         values = getattr(self, quantity, None)
         if not isinstance(values, (float, np.ndarray)):
-            raise QuestionError(fault("quantity", quantity, "is no number of this answer", self.KNOWN))
+            raise QuestionError(fault("quantity", quantity, "is not a quantity of this answer", self.KNOWN))
         fits = np.broadcast_to(self.fits, self.shape)
         ok = fits & np.broadcast_to(where, self.shape) & ~np.isnan(np.broadcast_to(values, self.shape))
         if not ok.any():
@@ -560,7 +560,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
 @frozen(eq=False, repr=False)
 class Derived(Answer):
-    """An answer made from others: unless it says otherwise, what it says of machine, layout and feasibility is that of the first."""
+    """An answer composed of others; by default machine, layout and feasibility are those of the first."""
 
     PARTS: ClassVar[tuple[str, ...]]
     """The attributes that are answers."""

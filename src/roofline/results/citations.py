@@ -1,4 +1,4 @@
-"""Which of the descriptors' numbers an answer really rests on."""
+"""Citations: the descriptors' numbers that an answer depends on."""
 
 from __future__ import annotations
 

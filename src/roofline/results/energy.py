@@ -1,4 +1,4 @@
-"""Power, energy and money of an answer: of which scope, by which parts, how sure."""
+"""Power, energy and cost of an answer, by scope and part, with intervals."""
 
 from __future__ import annotations
 

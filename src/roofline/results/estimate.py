@@ -1,4 +1,4 @@
-"""The answer to a question about serving: times, rates, memory, what bounds them, how sure they are."""
+"""`Estimate`: the answer for serving, with times, rates, memory, bottleneck and intervals."""
 
 from __future__ import annotations
 

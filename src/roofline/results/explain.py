@@ -1,4 +1,4 @@
-"""Why an answer is what it is: the tree of its operations, each with its time, its share and what bounds it."""
+"""``why()``: the tree of operations, each with its time, share and bottleneck."""
 
 from __future__ import annotations
 

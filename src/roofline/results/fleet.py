@@ -1,4 +1,4 @@
-"""Replicas that followed the load: how many there were over time, what was paid for them, and what a fixed fleet takes."""
+"""`Fleet`: autoscaled replicas over time, the chip-hours paid for, and those of a fixed fleet."""
 
 from __future__ import annotations
 

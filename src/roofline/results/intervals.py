@@ -1,4 +1,4 @@
-"""How sure an answer is: the interval in which measurements lie, what it rests on, and what the idealisation leaves open."""
+"""Intervals of an answer: the range expected to contain measurements, and its evidence."""
 
 from __future__ import annotations
 

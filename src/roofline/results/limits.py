@@ -1,4 +1,4 @@
-"""Limits on the times of a service, on the mean or at a percentile, and whether an answer keeps them."""
+"""Limits on the times of a service, on the mean or at a percentile, and whether an answer meets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How sure the memory of an answer is, from start-up logs of engines and peaks of training.
+r"""Intervals of memory, from start-up logs of engines and peaks of training.
 
 Of serving, with a room for cache R, tokens T in it, the chip's memory M as its driver reports it, and residuals of logs: e of the room over
 M, c of the tokens to a byte of room,

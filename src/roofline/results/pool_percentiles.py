@@ -1,4 +1,4 @@
-"""How the times of requests are distributed where prompts are read by one pool and answers decoded by another."""
+"""Distributions of TTFT and TPOT with disaggregated prefill and decode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer for prompts read on chips of their own: two answers, and what only the pair has."""
+"""`Pools`: the answer for disaggregated prefill and decode."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def _missing_of_pools(split: Pools) -> dict[str, str]:
     if np.isnan(split.tpot):
         out["tpot_s"] = "one token out has none after its first"
     if np.isnan(split.ttft):
-        out["ttft_s"] = "more requests come than are answered: they wait without end"
+        out["ttft_s"] = "more requests arrive than are served: the queue grows without limit"
     if split.prefill.calibration.level == "ideal":
         out["interval"] = "the ideal level is a bound, not a prediction"
     for name, known, word in (
@@ -333,7 +333,7 @@ def _missing_of_estimate(est: Estimate) -> dict[str, str]:
     if est.tpot is not None and np.isnan(est.tpot):
         out["tpot_s"] = "one token out has none after its first"
     if est.ttft is not None and np.isnan(est.ttft):
-        out["ttft_s"] = "more requests come than are answered: they wait without end"
+        out["ttft_s"] = "more requests arrive than are served: the queue grows without limit"
     if est.calibration.level == "ideal":
         out["interval"] = "the ideal level is a bound, not a prediction"
     energy = {"energy_j_per_output_token": est.joules_per_token, "energy": est.joules()}

@@ -1,4 +1,4 @@
-"""What an answer says where its closed form is known to be rough, and the command that follows every request instead."""
+"""The note of an answer whose closed form is inaccurate, with the command that simulates it instead."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve
 
 ROUGH: Final[Mapping[str, str]] = {
-    "short-answers": "answers are so short that a few prompts of other requests decide how long they take",
-    "always-prefill": "nearly every step passes prompts",
-    "small-prompts": "a closed loop of short prompts spends most of its time in steps that pass them, and requests bunch",
-    "long-prompts": "prompts of a chunk or more come at random at a high load, in bursts longer than answers",
-    "lock-step": "attention ranks work in lock-step and pass prompts most of the time",
+    "short-answers": "outputs are so short that the prefill of a few other requests decides their time",
+    "always-prefill": "nearly every step includes prefill",
+    "small-prompts": "a closed loop of short prompts spends most of its time in mixed steps, and requests synchronize",
+    "long-prompts": "prompts of a chunk or more arrive at random at a high load, in bursts longer than a request decodes",
+    "lock-step": "attention ranks run in lock-step, and most steps include prefill",
     "idle-ranks": "some attention ranks have no request while others decode",
-    "just-full": "the cache is just full: the wait for a place is a small difference of large numbers",
-    "busy-lanes": "the lanes that prefill are busy most of the time: the wait for one depends on how evenly requests come",
+    "just-full": "the KV cache is just full: the wait for space is a small difference of large numbers",
+    "busy-lanes": "the prefill lanes are busy most of the time: the wait depends on how evenly requests arrive",
     "preemption": (
-        "the cache is full and answers are longer than prompts: requests are preempted and recomputed, which this closed form leaves out; "
+        "the KV cache is full and outputs are longer than prompts: requests are preempted and recomputed, which this closed form leaves out; "
         "TPOT is longer and rates are lower than stated, by a fifth to more than a half in simulations"
     ),
 }
@@ -44,7 +44,7 @@ def note(
     pool = "" if prefill is None else f" --prefill-chips {float(np.ravel(prefill.ranks)[0]):g}"
     why = "; ".join(ROUGH[code] for code in codes)
     return (
-        f"rough closed form ({', '.join(codes)}): {why}. simulate follows every request: {command(question, system, layout, engine)}{pool}",
+        f"inaccurate closed form ({', '.join(codes)}): {why}. simulate follows every request: {command(question, system, layout, engine)}{pool}",
     )
 
 

@@ -1,4 +1,4 @@
-r"""How much of an answer hangs on each number it rests on: elasticities, and what ten per cent more or less of each does.
+r"""Sensitivity: elasticities of an answer to each number, and the effect of 10 % more or less.
 
 .. math:: \epsilon = \frac{\partial \ln y}{\partial \ln x} \approx \frac{\ln y(x h) - \ln y(x / h)}{2 \ln h}
 
@@ -153,7 +153,7 @@ _UNITS: Final = (SECOND, BYTE_RATE, *{unit_of(name) for name in ("compute", "mem
 
 
 def sensitivity(est: Any, quantity: str | None = None) -> Sensitivity:
-    """Return how much of an answer for one point hangs on each number it rests on.
+    """Return the elasticities of an answer for one point to each number it depends on.
 
     Args:
         quantity: any of the answer; by default its tokens per second (prompt tokens, of a prefill).
@@ -167,7 +167,7 @@ def sensitivity(est: Any, quantity: str | None = None) -> Sensitivity:
     base = getattr(est, name, None)
     if isinstance(base, bool) or not isinstance(base, (float, np.floating)) or not np.isfinite(base) or not base:
         raise QuestionError(
-            fault("quantity", name, "is none of this answer", "such as tokens_per_second, tpot or ttft")
+            fault("quantity", name, "is not a quantity of this answer", "such as tokens_per_second, tpot or ttft")
         )
     knobs = list(_knobs(est))
     asked: Asked = (est.question, est.system, est.layout, est.calibration)

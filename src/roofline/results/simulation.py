@@ -467,10 +467,10 @@ class Simulation(Answer):
             return "\n".join((*lines, *(f"does not fit: {reason}" for reason in self.reasons)))
         state = ["interrupted"] if self.interrupted else []
         state += [f"{self.refused:,} refused"] if self.refused else []
-        state += ["SATURATED: requests come faster than they are answered"] if self.saturated else []
+        state += ["SATURATED: requests arrive faster than they are served"] if self.saturated else []
         more = f" ({', '.join(state)})" if state else ""
         lines.append(
-            f"{self.completed:,} of {self.requests:,} requests answered in {show(self.duration, SECOND, 4)}{more}"
+            f"{self.completed:,} of {self.requests:,} requests served in {show(self.duration, SECOND, 4)}{more}"
         )
         if not self.completed:
             return "\n".join(lines)
@@ -559,7 +559,7 @@ class Simulation(Answer):
             style: ``light``, ``dark`` or ``print``; ``width`` of a new figure: ``column``, ``page``, or inches.
         """
         if not self.completed:
-            raise QuestionError(fault("simulation", self.trace, "answered no request: there is nothing to draw"))
+            raise QuestionError(fault("simulation", self.trace, "served no request: there is nothing to draw"))
         kinds = ("traffic",) if self.fleet is None else ("fleet", "traffic")
         if kind and kind not in kinds:
             raise QuestionError(fault("kind", kind, "is no picture of this simulation", f"known: {', '.join(kinds)}"))

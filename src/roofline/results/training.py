@@ -1,4 +1,4 @@
-"""The answer to a question about training: the time of a step, what it consists of, memory, how sure it is, what it rests on."""
+"""`Training`: the answer for a training step, with time, phases, memory, interval and citations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep that was left: what was kept of each task as a record of a file, and back."""
+"""Checkpoints of a sweep: results of each task as records of a file."""
 
 from __future__ import annotations
 

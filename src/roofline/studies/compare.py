@@ -1,4 +1,4 @@
-"""Systems side by side: what they add up to, what their sources disagree on, and what a model makes of them."""
+"""``compare``: aggregates of systems, where sources disagree, and the services of a model on each."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ class Comparison(Displayed):
                 (est.question.model.formats_line for est in self.alike if est is not None), "no service meets it"
             )
             notes.append(
-                f"each in the format that services use there; like for like, as the checkpoint has it: {same} "
+                f"each in the format of its published services; like for like, as the checkpoint has it: {same} "
                 f"(dtype={STORED}, or one format for all)"
             )
         notes += self.words
@@ -365,7 +365,7 @@ def compare(
     searched: Callable[[Search], None] | None = None,
     **words: Unpack[CompareWords],
 ) -> Comparison:
-    """Put systems side by side; with a model, the best service each makes of it under limits on TPOT.
+    """Compare systems; with a model, also the best service on each under limits on TPOT.
 
     Args:
         systems: objects, names or paths: two or more, or one with a model.
@@ -487,7 +487,7 @@ _PRICES: Final = ("system.price", "chip.price")
 def _usual(model: Model, words: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the words of a service as published ones are run, and what was chosen, in sentences."""
     notes = [
-        "each under the engine of its best published services, tuned, on one pool or disaggregated (engine= names one)"
+        "each with the engine of its best published services, tuned, on one pool or disaggregated (engine= names one)"
     ]
     out = dict(words)
     if model.mtp and out.get("draft_tokens") is None:

@@ -1,4 +1,4 @@
-"""Questions turned round: what a number would have to be so that an answer keeps its targets.
+"""``needed``: the value of a number at which an answer meets targets.
 
 Nothing is inverted by hand. A number is laid along an axis and estimated once; where the targets begin or cease to be kept the axis
 is laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row. Where the layout of
@@ -50,7 +50,7 @@ Axis = NDArray[np.float64]
 
 @frozen(eq=False, repr=False)
 class Needed(Displayed):
-    """What a number may be, so that a plan fits and keeps its targets.
+    """The values of a number at which a configuration fits and meets its targets.
 
     Attributes:
         name: of the number.
@@ -96,7 +96,7 @@ class Needed(Displayed):
 
 @typed
 def needed(est: Estimate | Training, name: str, **targets: float | str) -> Needed:
-    """Return what a number would have to be for an answer to keep targets, all else being as it is.
+    """Return the value of a number at which an answer meets targets, all else equal.
 
     Args:
         est: an answer for one point: an :class:`Estimate` or a :class:`Training`.
@@ -125,7 +125,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     >>> round(found.value / 1e12, 1), bool(found.est.tpot <= 0.012)  # TB/s; it has 3.35
     (6.3, True)
     >>> print(needed(est, "bandwidth", tpot="1ms"))
-    bandwidth: no value will do; even 1,000 times as much leaves TPOT at 7.946 ms, above 1 ms: bound by latency
+    bandwidth: no value meets it; even 1,000 times as much leaves TPOT at 7.946 ms, above 1 ms: bound by latency
     """
     if est.shape:
         raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
@@ -134,7 +134,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
         if measure(est, target) is None:
             raise QuestionError(fault("target", target, "has no meaning here", f"known: {', '.join(_meant(est))}"))
         if target not in METRICS and est.candidates is not None and name != "chips":
-            rule = "is at a percentile, which is not worked out for every layout at every value"
+            rule = "is at a percentile, which is not computed for every layout at every value"
             raise QuestionError(fault("target", target, rule, "estimate with a layout, or a degree such as tp"))
     line = _line(est, name, limits)
     ok = line.meets(limits, line.axis)
@@ -157,7 +157,7 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     if line.name == "chips" and end is None:
         low = end = float(line.axis[0])
     answer = est if end is None else line.at(limits, end)
-    more = " (other values will do too)" if ok.sum() > last - first + 1 else ""
+    more = " (other values meet it too)" if ok.sum() > last - first + 1 else ""
     why = _said(line, low, high, limits, answer) + more
     return Needed(name, line.now, line.unit, low, high, exists=True, targets=limits, est=answer, why=why)
 
@@ -431,8 +431,8 @@ def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
             over[here] = np.minimum(over[here], _judged(each, is_layout, limits, axis.size)[1].min(axis=-1))
         start += axis.size
     if np.isinf(over).all() or not limits:
-        reason = "; ".join(est.reasons) or "it fits with none that was tried"
-        why = f"{line.name}: no value will do; {reason}"
+        reason = "; ".join(est.reasons) or "it fits with no value that was tried"
+        why = f"{line.name}: no value meets it; {reason}"
         return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=est, why=why)
     nearest = float(line.axis[int(np.argmin(over))])
     best = line.at(limits, nearest)
@@ -444,7 +444,7 @@ def _none(est: Any, line: _Line, limits: Mapping[str, float]) -> Needed:
         if line.name not in (*SIZES, "chips") and times > 1
         else _written(line, nearest)
     )
-    why = f"{line.name}: no value will do; even {text} leaves {' and '.join(missed)}: bound by {best.bound}"
+    why = f"{line.name}: no value meets it; even {text} leaves {' and '.join(missed)}: bound by {best.bound}"
     return Needed(line.name, line.now, line.unit, None, None, exists=False, targets=limits, est=best, why=why)
 
 
@@ -468,9 +468,9 @@ def _said(line: _Line, low: float | None, high: float | None, limits: Mapping[st
     ]
     aim = f"for {' and '.join(parts)}" if parts else "to fit"
     if low is None and high is None:
-        return f"{line.name}: any value that was tried will do {aim}"
+        return f"{line.name}: every value that was tried meets it {aim}"
     bound = f"at least {_written(line, low)}" if low is not None else ""
     if high is not None:
         bound = f"{bound} and " * bool(bound) + f"at most {_written(line, high)}"
     times = (low if low is not None else high or line.now) / line.now
-    return f"{line.name}: {bound} {aim}, {figure(times, 3)} x what it is; then bound by {est.bound}"
+    return f"{line.name}: {bound} {aim}, {figure(times, 3)} x the present value; then bound by {est.bound}"

@@ -1,4 +1,4 @@
-r"""How likely one answer beats another, when both may be wrong, and partly in the same way.
+r"""The probability that one answer is better than another, with shared errors.
 
 Errors are log-normal: an 80 % interval from y / w to y w says :math:`\sigma = \ln w / 1.2816`. Of two answers
 
@@ -141,7 +141,7 @@ def _differ(one: float, other: float, shared: float) -> float:
 
 @typed
 def probability(a: Answered, b: Answered, quantity: str = "tokens_per_second_per_chip") -> float:
-    """Return how likely an answer is better than another in some metric, each for one point.
+    """Return the probability that an answer is better than another in a metric, each for one point.
 
     Args:
         a: the answer that may be better.

@@ -1,4 +1,4 @@
-r"""How training grows with chips: the same question on more and more of them, with what failures leave of each.
+r"""``scaling``: a training step on more and more chips, with goodput at each size.
 
 Strong scaling holds the batch, weak scaling the batch for each chip:
 
@@ -190,7 +190,7 @@ def scaling(
     restart: Num | str | None = None,
     **words: Unpack[ScalingWords],
 ) -> Scaling:
-    """Return how training grows with chips: time of a step, rate, MFU, efficiency and goodput at each size.
+    """Return step time, rate, MFU, efficiency and goodput of training at each number of chips.
 
     Args:
         what: a :class:`TrainStep`, or a model with ``global_batch``, ``seq_len`` and so on among ``words``.

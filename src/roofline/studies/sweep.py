@@ -1,4 +1,4 @@
-"""The sweep: a space of designs priced in blocks that stay in cache, here or by many workers, reduced while it goes by."""
+"""``sweep``: a design space estimated in cache-sized blocks, here or by workers, and reduced on the way."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def sweep(
     phase: str | Sequence[str] = "decode",
     **words: Unpack[SweepWords],
 ) -> Sweep:
-    """Price every combination of models, systems, layouts, loads and hardware, and keep the best, or a frontier, of those that fit.
+    """Estimate every combination of models, systems, layouts, loads and hardware; return the best or a frontier.
 
     Nothing but what is kept is ever in memory. An interrupt (Ctrl-C) ends the sweep with what there is; with a ``checkpoint`` the
     same call goes on where it was.
@@ -124,7 +124,7 @@ def _wanted(
         raise QuestionError(fault("frontier", names, "is of two or three metrics"))
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= MOST:
         raise QuestionError(
-            fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate on arrays keeps all")
+            fault("top", top, f"must be a whole number from 1 to {MOST:,}", "estimate with arrays returns all")
         )
     bounds = tuple((name, bounded(name, value)) for name, value in (limits or {}).items())
     return Wanted(names, None if frontier is not None else top, bounds)
@@ -284,7 +284,7 @@ def _away(whole: Space, wanted: Wanted, done: AbstractSet[int], executor: Execut
                 task, family = under.pop(future)
                 yield task, family, future.result()
     except BrokenExecutor:
-        rule = "executor: a worker ended without an answer: it was killed, or had no memory left"
+        rule = "executor: a worker ended without a result: it was killed, or ran out of memory"
         remedy = "use fewer workers; with a checkpoint the same sweep goes on where it was"
         raise RooflineError(f"{rule}; {remedy}") from None
     finally:

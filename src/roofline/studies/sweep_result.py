@@ -1,4 +1,4 @@
-"""What a sweep found: the plans that are retained, with all that is asked of them, and why not the others."""
+"""`Sweep`: the retained configurations, and why the others were rejected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_REASONS: Final = 6
 @typed_methods
 @frozen(eq=False, repr=False, slots=False)
 class Sweep(Found[Estimate | Training | Pools]):
-    """The plans that a sweep accepted, the best first or along a frontier, and how many were rejected for which reason.
+    """The accepted configurations of a sweep, the best first or along a frontier, and the number rejected by reason.
 
     Attributes:
         space: what was swept.
@@ -61,7 +61,7 @@ class Sweep(Found[Estimate | Training | Pools]):
     @property
     def _asked_in_words(self) -> str:
         state = "" if self.complete else f", interrupted after {self.seen:,}"
-        return f"{self.points:,} plans of {len(self.parts)} families{state}, {self.accepted:,} fit"
+        return f"{self.points:,} configurations of {len(self.parts)} families{state}, {self.accepted:,} fit"
 
     @property
     def tried(self) -> int:
@@ -147,7 +147,9 @@ class Sweep(Found[Estimate | Training | Pools]):
         """
         if not -len(self.places) <= place < len(self.places):
             raise QuestionError(
-                fault("plan", int(place), f"{len(self.places)} are retained", "see .rejected for why not others")
+                fault(
+                    "plan", int(place), f"{len(self.places)} are retained", "see .rejected for the reasons of rejection"
+                )
             )
         family, inside = self.places[place]
         whole = self.space.families[family]
@@ -164,9 +166,7 @@ class Sweep(Found[Estimate | Training | Pools]):
         """
         name, every = quantity or self.wanted.metrics[0], [self.estimate(i) for i in range(len(self.places))]
         if any(isinstance(est, Pools) for est in every):
-            raise QuestionError(
-                fault("phase", "pools", "odds are of answers about one pool", "compare their intervals")
-            )
+            raise QuestionError(fault("phase", "pools", "odds need answers about one pool", "compare their intervals"))
         alone = cast("list[Estimate | Training]", every)
         return np.array([probability(est, alone[0], name) for est in alone])
 
@@ -221,7 +221,7 @@ class Sweep(Found[Estimate | Training | Pools]):
         if not self.complete:
             lines.append(f"INTERRUPTED after {self.seen:,}: the best of those")
         names = " and ".join(METRICS[name].said for name in self.wanted.metrics)
-        best = "what no other configuration beats in" if self.wanted.most is None else "the best by"
+        best = "the configurations that no other beats in" if self.wanted.most is None else "the best by"
         lines += ["", f"{best} {names}" if self.places else "no configuration is accepted", *self._rows(), *self._why()]
         return lines
 

@@ -1,4 +1,4 @@
-r"""A whole training run: how long so many tokens take with failures, restarts and checkpoints, what it draws and what it costs.
+r"""A whole training run: time with failures, restarts and checkpoints, energy and cost.
 
 .. math:: \text{time} = \frac{\lceil \text{tokens} / \text{tokens of a step} \rceil\; \text{step}}{g}, \qquad
    \text{energy} = \text{PUE}\; n P\, (\text{busy while it works, idle while it restarts})\; \text{time}

@@ -1,4 +1,4 @@
-r"""One step of training: micro-batches through a pipeline, what is seen of messages, the optimizer.
+r"""One training step: micro-batches through a pipeline, exposed communication, the optimizer.
 
 .. math:: T = \left(T_\mathrm{pipeline}(m, p, v; F, B, W) + T_\mathrm{reduce} + T_\mathrm{optimizer} + T_\mathrm{step}\right)
           \left(1 + T_\mathrm{late}(N)\right)
@@ -31,11 +31,11 @@ from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, Flow, m
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
-from roofline.physics.spans import Span, after, leaf
+from roofline.physics.spans import Span, after, leaf, partly_exposed
 from roofline.physics.stragglers import slowdown
 from roofline.results.energy import demanded_share
 from roofline.results.training import Training
-from roofline.training.microbatch import MicroBatch, Price, micro, overlapped, partly_exposed
+from roofline.training.microbatch import MicroBatch, Price, micro, overlapped
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 

@@ -1,4 +1,4 @@
-r"""What was measured against what no machine can beat: the ``ideal`` level, at which every peak is reached and nothing waits.
+r"""Checks measurements against bounds: no measurement may be faster than the ``ideal`` level.
 
 Three kinds of measurement are held to it: runs of services and of training, single operators, and timings of kernels and collectives.
 A service under load trades the time of prompts against that of tokens, so that neither of the two is bounded by what an ideal service

@@ -1,4 +1,4 @@
-"""The cells of a table that somebody else wrote: text, a word of a list, a number by its column's rule; empty is unknown."""
+"""Reads the cells of an untrusted table: text, a word of a list, a number by its column's rule; empty is unknown."""
 
 from __future__ import annotations
 

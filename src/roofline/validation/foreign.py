@@ -1,4 +1,4 @@
-"""Result files of other tools as rows of serving runs: what they say, what follows from it, and what is still missing.
+"""Result files of other tools as rows of serving runs: read, derived and missing cells.
 
 ===============  =====================================================================================================
 vLLM             JSON of ``vllm bench serve --save-result`` (and of ``benchmark_serving.py``), one object or one a line
@@ -67,7 +67,7 @@ _UNITS: Final = {"ms": 1 / KILO, "s": 1.0, "sec": 1.0, "seconds": 1.0, "us": 1 /
 
 @frozen
 class Known:
-    """What a user says of runs, where their files do not.
+    """What a user states of runs, where their files do not.
 
     Attributes:
         model: name of the model; "" where nothing is stated, here and below.

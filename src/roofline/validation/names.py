@@ -1,4 +1,4 @@
-"""What the words of a measured run's row name: the engine that served it, the framework that trained it, its collection."""
+"""Names in a measured run's row: its engine, framework and collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""A stack of one's own, fitted to a few points of a serving benchmark: what most users have who have no timings of kernels.
+r"""A user's stack, fitted to a few points of a serving benchmark.
 
 The host's and the launches' constants of the stack that a run names are moved until log(predicted / measured) of TPOT, TTFT and rate is
 least, each held near what the library's file states by its uncertainty:

@@ -1,4 +1,4 @@
-"""Predictions of measured runs: those that ask alike are one array, and a run that cannot be priced says why."""
+"""Predictions of measured runs; runs with the same structure are one array, and a run without prediction has a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured runs: rows that a stranger wrote, read into nouns. A cell that is empty is unknown; any other is checked.
+"""Measured runs: untrusted rows read into objects. An empty cell is unknown; any other is checked.
 
 Two kinds of file are distinguished by their columns:
 

@@ -1,4 +1,4 @@
-"""How far predictions are from what was measured, and how often the measured value lies in the interval."""
+"""Scores of predictions: errors, and coverage of the intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measured run leaves open, decided: nouns for its names, formats, layouts, drafts; and what was assumed is reported."""
+"""Assumptions for what a measured serving run does not state: formats, layouts, drafts; each is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serving runs priced as they were measured: what a row leaves open is chosen, and reported; rows that ask alike are one array.
+"""Predictions of measured serving runs; runs with the same structure are one array.
 
 ======== ==========================================================================================================
 online   a service at ``N`` requests in flight; those beyond the ``n`` whose caches fit wait, by Little's law

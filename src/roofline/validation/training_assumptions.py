@@ -1,4 +1,4 @@
-"""What a measured training run leaves open, decided by its framework's usual recipe; and what was assumed is reported.
+"""Assumptions for what a measured training run does not state, from its framework's recipe; each is reported.
 
 Recipes are in the frameworks' files (``workloads/frameworks``), with their sources. Here are only rules that go by columns, and by what
 :mod:`roofline.validation.training_notes` read of a note, never by a row.

@@ -1,4 +1,4 @@
-"""What a note of a measured training run may say, read once into fields: nothing behind this module looks at a note.
+"""Parses the note of a measured training run into fields, once.
 
 A file of runs states the software in its columns ``software`` (words of :data:`SOFTWARE`, joined by ``+``) and ``release`` (26.06). Where a
 column is missing or empty, the note of the row is read: each word of :data:`SOFTWARE` has the spellings that published tables use. A

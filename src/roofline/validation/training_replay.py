@@ -1,4 +1,4 @@
-"""Training runs priced as they were measured: those that ask alike are one array, each with the quickest layout it leaves open."""
+"""Predictions of measured training runs; runs with the same structure are one array, each with its fastest possible layout."""
 
 from __future__ import annotations
 

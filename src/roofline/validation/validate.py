@@ -1,4 +1,4 @@
-"""Measured runs against what is predicted of them: errors by quantity and group, coverage of intervals, what cannot be priced."""
+"""``validate``: errors of predictions by quantity and group, coverage of intervals, runs without prediction."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def validate(
     progress: Progress | None = None,
     **known: Unpack[KnownWords],
 ) -> Validation:
-    """Predict measured runs, and tell how far off that is.
+    """Predict measured runs, and report the errors.
 
     Args:
         what: the path of a CSV file (plain or gzipped), its rows, or the name of runs that come with the library; see

@@ -1,1 +1,1 @@
-"""What is asked (``Prefill``, ``Decode``, ``Serve``, ``TrainStep``) and how it is split over chips (``Layout``)."""
+"""Questions (``Prefill``, ``Decode``, ``Serve``, ``TrainStep``) and parallel layouts (``Layout``)."""

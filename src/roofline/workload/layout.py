@@ -1,4 +1,4 @@
-"""How a model is split over ranks, and where the ranks of each group lie."""
+"""Parallel layouts: degrees, and the placement of the ranks of each group."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from roofline.core.signatures import typed_methods
 from roofline.core.units import Count, Num
 
 SHARDINGS: Final = {
-    "none": "every data-parallel rank keeps everything",
-    "zero1": "the states of the optimizer are shared out",
+    "none": "every data-parallel rank stores everything",
+    "zero1": "the states of the optimizer are sharded",
     "zero2": "gradients too",
     "zero3": "and weights (FSDP): gathered layer by layer for each micro-batch",
 }
@@ -117,14 +117,16 @@ class Layout:
         fixed = {name: one(name, value) for name, value in without_none(**words).items()}
         for name, value in fixed.items():
             refuse(name, value, 1, MOST_RANKS, whole=True)
-        divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
+        divisors = [float(n) for n in range(1, ranks + 1) if ranks % n == 0]
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
             for pp in _candidates("pp", fixed, divisors):
+                if ranks % (tp * pp):
+                    continue
                 for dp in _candidates("dp", fixed, divisors):
                     if ranks % (tp * pp * dp):
                         continue
-                    shards = divisors[(tp * dp) % divisors == 0]
+                    shards = [n for n in divisors if (tp * dp) % n == 0]
                     rows += [(tp, pp, dp, ep, ranks / (tp * pp * dp)) for ep in _candidates("ep", fixed, shards)]
         if not rows:
             asked = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
@@ -187,7 +189,7 @@ class PoolLayouts:
         return f"prefill {self.prefill.short()}, decode {self.decode.short()}"
 
 
-def _candidates(name: str, fixed: dict[str, float], divisors: Any) -> Any:
+def _candidates(name: str, fixed: dict[str, float], divisors: list[float]) -> list[float]:
     return [fixed[name]] if name in fixed else divisors
 
 

@@ -1,4 +1,4 @@
-"""What is asked: one prefill, one decode step, or a service under load. Batches count sequences in the whole deployment."""
+"""Questions: a prefill, a decode step, a service under load, a training step. Batches count sequences in the whole deployment."""
 
 from __future__ import annotations
 

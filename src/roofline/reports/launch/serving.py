@@ -112,7 +112,7 @@ def plan_of(est: Estimate, *, model: str = "", per_node: int | None = None) -> P
     if q.chunk is None:
         notes.append(f"prompt tokens of a step: {float(chunk):g} on each attention rank, as estimated")
     if q.rate is not None:
-        notes.append(f"requests in flight are the mean at {float(q.rate):g} a second; leave room for bursts")
+        notes.append(f"requests in flight are the mean at {float(q.rate):g} a second; allow more for bursts")
     weights, more = _conversion(q.model)
     engine = est.calibration.engine
     return Plan(
@@ -137,7 +137,7 @@ def _conversion(model: Model) -> tuple[str, list[str]]:
     made = _NARROW.get(model.dtype, "") if stored in ("bf16", "fp16") else ""
     if made:
         return model.dtype, [
-            f"the {stored} checkpoint is converted to {model.dtype} when it is loaded; a converted one is better"
+            f"the {stored} checkpoint is converted to {model.dtype} when it is loaded; a converted checkpoint is better"
         ]
     return "", [f"the checkpoint must be in {model.dtype}: the model as published is in {stored}"]
 
@@ -148,14 +148,14 @@ def _experts(plan: Plan, est: Estimate, *, all_or_none: bool) -> list[str]:
     moe = est.question.model.experts
     if all_or_none and moe and plan.ep not in (1, ranks):
         return [
-            f"the plan shares experts over ep={plan.ep} ranks; this tool shares them over all {ranks} ranks or none"
+            f"the configuration shards experts over ep={plan.ep} ranks; this tool shards them over all {ranks} ranks or none"
         ]
     return []
 
 
 def _draft(plan: Plan, model: Model) -> list[str]:
     if plan.drafts and not plan.drafter and not model.mtp:
-        return ["draft tokens were asked for and no drafter was named: put its path in place of DRAFT_MODEL"]
+        return ["draft tokens were requested without a draft model: put its path in place of DRAFT_MODEL"]
     return []
 
 
@@ -365,7 +365,7 @@ def mindie(est: Estimate, *, model: str = "", per_node: int | None = None) -> La
         one = backend["ModelDeployConfig"]
         one["ModelConfig"] = [one["ModelConfig"]]
     notes = [
-        "merge these keys into the config.json of the installation; all others stay",
+        "merge these keys into the config.json of the installation",
         *_draft(plan, est.question.model),
     ]
     if plan.nodes > 1:

@@ -265,7 +265,9 @@ def torchtitan(est: Training, *, model: str = "", per_node: int | None = None) -
     if sharded:
         flags.add(f"{at}fsdp_reshard_after_forward", "never" if layout.sharding == "zero2" else "always")
     elif layout.sharding == "zero1":
-        notes.append("sharding of the optimizer alone (zero1) has no option: this keeps copies; ask for zero2 or zero3")
+        notes.append(
+            "sharding of the optimizer alone (zero1) has no option: the optimizer is replicated; use zero2 or zero3"
+        )
     if q.model.experts:
         flags.add(f"{at}expert_parallel_degree", int(layout.ep)).add(
             f"{at}expert_tensor_parallel_degree", int(layout.tp if layout.etp is None else layout.etp)
@@ -281,7 +283,7 @@ def torchtitan(est: Training, *, model: str = "", per_node: int | None = None) -
         name = "mx" if q.model.dtype == "mxfp8" else "float8"
         flags.add("--model.converters", f"quantize.linear.{name}")
     flags.add("--compile.enable")
-    notes.append("the configuration file says the model, its tokenizer and the data; these options say how it is split")
+    notes.append("the configuration file states the model, its tokenizer and the data; these options state the layout")
     return _launched(kind, est, flags, (node, nodes), notes)
 
 
