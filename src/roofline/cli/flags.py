@@ -128,7 +128,8 @@ Engine = Annotated[
     Parameter(
         group=MACHINE,
         help="Serving engine, with its release if that matters: vllm, vllm@0.11, sglang, trtllm (roofline list engines), none for kernels "
-        "alone, or the path of a TOML file (default: a typical engine).",
+        "alone, or the path of a TOML file. With +tuned it is launched with tuned settings: vllm+tuned (default: a typical engine, "
+        "launched with its defaults).",
         **_of("engine"),
     ),
 ]
