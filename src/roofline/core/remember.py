@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
 _SMALL = 1024
-"""Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
+"""Elements up to which an array is compared by its bytes; what holds a longer one is computed anew."""
 
 
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
@@ -96,7 +96,7 @@ def remembered(limit: int) -> Callable[[F], F]:
 
     Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, nouns that are known
     :func:`by_numbers`, and tuples of these.
-    No caller can tell what is remembered from what is worked out: answers are values.
+    No caller can tell what is remembered from what is computed: answers are values.
 
     >>> @remembered(2)
     ... def squared(x):
