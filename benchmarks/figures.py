@@ -33,6 +33,7 @@ class Figure:
         seconds: the most seconds of processor time; 0 if none is stated.
         rate: the fewest configurations a second; 0 if none is stated.
         child: whether it is a fresh process, whose own processor time counts.
+        warm: whether a call that is not counted goes before each that is: the passes empty the core's caches.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Figure:
     seconds: float = 0.0
     rate: float = 0.0
     child: bool = False
+    warm: bool = False
 
 
 @frozen
@@ -88,6 +90,8 @@ def measure(figure: Figure) -> Measured:
     answer = ask()
     times, passes = [], [reference()]
     for _ in range(figure.rounds):
+        if figure.warm:
+            ask()
         before = clock()
         answer = ask()
         times.append(clock() - before)
@@ -162,10 +166,12 @@ FIGURES = (
     Figure("python alone", _process("-c", "pass"), child=True),
     Figure("import numpy", _process("-c", "import numpy"), child=True, rounds=9),
     Figure("import roofline", _process("-c", "import roofline"), child=True, rounds=9),
-    Figure("decode step by objects", _decode, rounds=200, passes=0.7),
-    Figure("service by objects", _service, rounds=60, passes=3),
-    Figure("service, layout chosen among 72 chips", _chosen, rounds=15, passes=12),
-    Figure("training step by objects", _step, rounds=60),
+    Figure("decode step by objects", _decode, rounds=200, passes=0.7, warm=True),
+    Figure("decode step by objects, caches emptied", _decode, rounds=200),
+    Figure("service by objects", _service, rounds=60, passes=3, warm=True),
+    Figure("service by objects, caches emptied", _service, rounds=60),
+    Figure("service, layout chosen among 72 chips", _chosen, rounds=15, passes=12, warm=True),
+    Figure("training step by objects", _step, rounds=60, warm=True),
     Figure("sweep: decode of Llama-3.1-70B", _llama, rate=9e6),
     Figure("sweep: decode of DeepSeek-V3", _deepseek, rate=9e6),
     Figure("sweep: training of Llama-3.1-70B", _training("llama-3.1-70b", 64, tp=8), rate=3e6),

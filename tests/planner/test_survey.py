@@ -74,8 +74,8 @@ def test_between_two_loads_rate_and_tpot_are_bounded(question):
     which = found.survey.which
     for layout in np.unique(which):
         at = np.flatnonzero(which == layout)
-        # Any two loads of a layout at most 24 apart, and what lies between them.
-        for stride in (6, 24):
+        # Any two loads of a layout at most 36 apart, and what lies between them.
+        for stride in (6, 36):
             for low in range(0, len(at) - 2, 3):
                 high = min(low + stride, len(at) - 1)
                 inside = at[low + 1 : high]

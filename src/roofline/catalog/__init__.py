@@ -215,7 +215,20 @@ def _stamp(path: Path) -> float:
 
 def _load(kind: str, given: object) -> Any:
     """Return the noun of a name or path; a file is read again once it, or the chip's file it names, has changed."""
-    path = _file(kind, given) if isinstance(given, str) else _found(kind, given)
+    return _loaded(kind, _file(kind, given) if isinstance(given, str) else _found(kind, given))
+
+
+def _own(kind: str, name: str) -> Any:
+    """Return the noun of a file that comes with the library."""
+    return _loaded(kind, _own_file(name))
+
+
+@functools.cache
+def _own_file(name: str) -> Path:
+    return root() / name
+
+
+def _loaded(kind: str, path: Path) -> Any:
     key = (kind, path if path.is_absolute() else path.absolute())
     entry = _READ.get(key)
     if entry is not None and all(_stamp(file) == stamp for file, stamp in entry[0]):
@@ -413,7 +426,7 @@ def operation(given: str | Path | Operation | None = None) -> Operation:
     """
     if isinstance(given, Operation):
         return given
-    return _load("operation", root() / _OPERATION if given is None else Path(given))  # type: ignore[no-any-return]
+    return _own("operation", _OPERATION) if given is None else _load("operation", Path(given))  # type: ignore[no-any-return]
 
 
 def energy(given: str | Path | Energy | None = None) -> Energy:
@@ -424,7 +437,7 @@ def energy(given: str | Path | Energy | None = None) -> Energy:
     """
     if isinstance(given, Energy):
         return given
-    return _load("energy", root() / _ENERGY if given is None else Path(given))  # type: ignore[no-any-return]
+    return _own("energy", _ENERGY) if given is None else _load("energy", Path(given))  # type: ignore[no-any-return]
 
 
 @typed
@@ -460,7 +473,7 @@ def profile(level: str | Path | Calibration, system_: System | str | Path) -> Ca
         return evolve(IDEAL, **margins, facts=inherited)
     if level != "calibrated":
         return generic
-    part, table = system(system_).package, _load("sustained", root() / _SUSTAINED)
+    part, table = system(system_).package, _own("sustained", _SUSTAINED)
     kin = (part.name, part.silicon)
     timed, far = _timed(part)
     own: Calibration = _load("calibration", timed)

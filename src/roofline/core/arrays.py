@@ -73,6 +73,8 @@ def distinct(a: Num) -> NDArray[Any]:
     >>> distinct(np.array([[2.0, 1.0], [1.0, 4.0]])).tolist(), distinct(3.0).tolist()
     ([1.0, 2.0, 4.0], [3.0])
     """
+    if a.__class__ in _ONE:
+        return np.array([a])
     ordered = np.sort(np.ravel(a))
     return np.append(ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]])
 

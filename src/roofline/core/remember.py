@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
@@ -58,13 +59,13 @@ class _Call:
         return isinstance(other, _Call) and self.key == other.key
 
 
-_BY_NUMBERS: Final[dict[type, tuple[str, ...]]] = {}
-"""Nouns that are the same as another one with equal numbers, and the names of these."""
+_BY_NUMBERS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
+"""Nouns that are the same as another one with equal numbers, and what returns these."""
 
 
 def by_numbers(kind: type[R]) -> type[R]:
     """Mark a small noun, many of which are made: one of equal numbers, or of equal small arrays, is remembered as the same."""
-    _BY_NUMBERS[kind] = tuple(each.name for each in attrs.fields(cast("Any", kind)))
+    _BY_NUMBERS[kind] = attrgetter(*(each.name for each in attrs.fields(cast("Any", kind))))
     return kind
 
 
@@ -78,17 +79,21 @@ def _key(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is tuple:
-        return tuple(map(_key, value))
+        return _keys(value)
     if kind is np.ndarray:
         if value.size > _SMALL:
             raise OverflowError
         return (value.shape, value.tobytes())
-    names = _BY_NUMBERS.get(kind)
-    if names is not None:
-        return (kind, *[_key(getattr(value, name)) for name in names])
+    numbers = _BY_NUMBERS.get(kind)
+    if numbers is not None:
+        return kind, _keys(numbers(value))
     if not has_no_arrays(value):
         raise OverflowError
     return value
+
+
+def _keys(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple([each if each.__class__ in _PLAIN else _key(each) for each in values])
 
 
 def remembered(limit: int) -> Callable[[F], F]:
@@ -115,7 +120,7 @@ def remembered(limit: int) -> Callable[[F], F]:
         @functools.wraps(function)
         def ask(*values: Any) -> Any:
             try:
-                key = _key(values)
+                key = _keys(values)
             except OverflowError:
                 return function(*values)
             return known(_Call(key, values))

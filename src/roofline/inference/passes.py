@@ -11,7 +11,7 @@ from attrs import evolve
 
 from roofline.core.arrays import Mask, anywhere, ceil, larger, pick, share, smaller
 from roofline.core.remember import Lazy, remembered
-from roofline.core.units import Bytes, Count, PerSecond, Ratio, Seconds
+from roofline.core.units import Bytes, Count, PerSecond, Seconds
 from roofline.hardware.constants import Calibration
 from roofline.hardware.engines import Engine
 from roofline.hardware.hardware import Chip, System
@@ -20,13 +20,13 @@ from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.memory import Footprint
-from roofline.operators.operations import Message, Op, Operation, Section, fused, launched
+from roofline.operators.operations import Message, Op, Operation, Section, altered, fused, launched
 from roofline.operators.serving_memory import as_served, fill_memory, uses_own_drafts
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
 from roofline.physics.kernels import Cost
 from roofline.physics.pricing import pricer
-from roofline.physics.spans import Span, after, leaf
+from roofline.physics.spans import Span, after, leaf, partly_exposed
 from roofline.results.energy import demanded_share
 from roofline.results.estimate import Estimate
 from roofline.workload.layout import Layout
@@ -92,7 +92,7 @@ def _joined(work: Operation, layout: Layout) -> Operation:
     """Return a norm as part of the all-reduce before it, where there is one: its passes over memory are left."""
     if not isinstance(work, Op) or work.module != "norm":
         return work
-    return evolve(work, launches=work.launches * (layout.tp <= 1))
+    return altered(work, launches=work.launches * (layout.tp <= 1))
 
 
 _GATHERED: Final = {"dispatch": "all_gather", "combine": "reduce_scatter"}
@@ -102,7 +102,7 @@ def _as_all_gather(work: Operation) -> Operation:
     """Return an exchange of experts as all-gather and reduce-scatter: every rank gets every token, and sends back its sums."""
     if not isinstance(work, Message) or work.collective not in _GATHERED:
         return work
-    return evolve(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
+    return altered(work, collective=_GATHERED[work.collective], size=work.size * work.group, copies=1.0)
 
 
 def _cut_in_pieces(question: Pass, layout: Layout) -> Mask:
@@ -126,9 +126,13 @@ def _launch_time(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask
     if kind in engine.captured:
         return 0.0
 
+    cut_up = anywhere(pieces)
+
     def by_host(work: Operation) -> Count:
-        between = isinstance(work, Message) or work.role == "core"
         each = launched(work)
+        if not cut_up:
+            return each
+        between = isinstance(work, Message) or work.role == "core"
         return pick(pieces, (each + (each > 0)) * between, each)
 
     return engine.launch_host * sum((s.times * sum(map(by_host, s.operations)) for s in cut), start=0.0)
@@ -153,22 +157,13 @@ def _two_batch_overlap(
     overlap = calibration.engine.overlap
     two = (1 - overlap) * 2 * (operations + messages) + overlap * both
     seen = smaller(share(larger(two - alone, 0.0), sent), 1.0)
-    return [_exposed(part, seen) for part in parts]
+    return [partly_exposed(part, seen) for part in parts]
 
 
 def _compute_and_network(parts: Iterable[Span]) -> tuple[Seconds, Seconds]:
     """Return the time of operations and of messages."""
     whole = after("", parts)
     return whole.time - whole.network, whole.network
-
-
-def _exposed(span: Span, part: Ratio) -> Span:
-    """Return a span of whose messages this part is seen."""
-    if span.parts:
-        return after(span.name, [_exposed(each, part) for each in span.parts], span.times)
-    if not isinstance(span.work, Message) or span.cost is None:
-        return span
-    return leaf(span.work, span.cost.sent_in_part(part))
 
 
 _BESIDE: Final = 3.0

@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from attrs import evolve
-
 from roofline.core.units import Bytes, Ratio
 from roofline.hardware.constants import BACKWARD
-from roofline.operators.operations import Message, Op, Operation
+from roofline.operators.operations import Message, Op, Operation, altered
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT
 
 _MIRRORED: Final[Mapping[str, str]] = {
@@ -38,7 +36,7 @@ def recast_for_training(work: Operation) -> Operation:
     """
     if not isinstance(work, Op) or work.kernel not in _PRODUCTS or work.rate in SIXTEEN_BIT:
         return work
-    return evolve(work, staging=work.staging + work.rows * (work.inputs * _narrow(work) + work.inner))
+    return altered(work, staging=work.staging + work.rows * (work.inputs * _narrow(work) + work.inner))
 
 
 def input_gradients(operations: Iterable[Operation], *, trained: bool = True) -> tuple[Operation, ...]:
@@ -55,20 +53,20 @@ def input_gradients(operations: Iterable[Operation], *, trained: bool = True) ->
 
 def _back(work: Operation, written: float) -> Operation:
     if isinstance(work, Message):
-        return evolve(work, phase="dgrad", collective=_MIRRORED.get(work.collective, work.collective))
+        return altered(work, phase="dgrad", collective=_MIRRORED.get(work.collective, work.collective))
     if work.kernel in _PRODUCTS and _nothing(work.weights):
         # Both of its inputs are activations, and each has a gradient.
-        return evolve(work, phase="dgrad", flops=2 * work.flops, bytes=2 * work.bytes)
+        return altered(work, phase="dgrad", flops=2 * work.flops, bytes=2 * work.bytes)
     if work.kernel in _PRODUCTS:
         # The gradient that comes in is quantised as the input was, and written once more for the weights' gradient.
         each = ACTIVATION.bytes + written * _narrow(work)
         narrow = 0.0 if work.rate in SIXTEEN_BIT else work.rows * work.outputs * each
         if work.kernel == "moe":
             # Into the experts' width and out of it, as before, and what an activation's gradients move more.
-            return evolve(work, phase="dgrad", staging=work.staging + work.back, back=0.0)
-        return evolve(work, phase="dgrad", staging=narrow, depth=work.outputs)
+            return altered(work, phase="dgrad", staging=work.staging + work.back, back=0.0)
+        return altered(work, phase="dgrad", staging=narrow, depth=work.outputs)
     # Two products for each of the forward pass are the model's, the scores made again are not.
-    return evolve(
+    return altered(
         work, phase="dgrad", kernel=BACKWARD.get(work.kernel, work.kernel), flops=_SCORED * work.flops,
         bytes=_PASSED * work.bytes, useful=work.useful * 2 / _SCORED,
     )  # fmt: skip
@@ -88,7 +86,7 @@ def weight_gradients(operations: Iterable[Operation], accumulated: Bytes) -> tup
         if isinstance(work, Op) and work.kernel in _PRODUCTS and not _nothing(work.weights):
             read = work.rows * (work.inputs + work.outputs) * _narrow(work)
             out.append(
-                evolve(
+                altered(
                     work,
                     phase="wgrad",
                     bytes=read + work.weights * accumulated,

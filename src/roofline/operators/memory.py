@@ -157,7 +157,8 @@ def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:
     return dtype(model.formats.state).bytes * states
 
 
-def _kinds(model: Model) -> Counter[tuple[Attention, FeedForward]]:
+@functools.lru_cache(64)
+def _kinds(model: Model) -> Mapping[tuple[Attention, FeedForward], int]:
     """Return the distinct kinds of layer and how many there are of each."""
     kinds: Counter[tuple[Attention, FeedForward]] = Counter()
     for run in model.layers:

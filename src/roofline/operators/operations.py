@@ -6,9 +6,9 @@ reads it to decide anything.
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from roofline.core.units import Bytes, Count, Flop, Num, Ratio
 
@@ -145,6 +145,18 @@ class Message:
 
 
 Operation: TypeAlias = Op | Message
+_W = TypeVar("_W", bound="Op | Message | Section")
+
+
+def altered(work: _W, **fields: Any) -> _W:
+    """Return a piece of work with some of its fields changed: ``attrs.evolve`` in a tenth of the time, as a pass changes thousands.
+
+    >>> altered(Op("up", "gemm", "bf16", 1.0, 1.0), rows=8.0).rows
+    8.0
+    """
+    out = object.__new__(type(work))
+    vars(out).update(vars(work), **fields)
+    return out
 
 
 def launched(operation: Operation) -> Count:
@@ -166,7 +178,7 @@ def fused(operation: Operation) -> Operation:
     """
     if not isinstance(operation, Op):
         return operation
-    return evolve(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
+    return altered(operation, bytes=operation.bytes * (1 - operation.fusable), staging=0.0, elsewhere=0.0)
 
 
 def recomputed(operation: Operation) -> Operation:
@@ -175,7 +187,7 @@ def recomputed(operation: Operation) -> Operation:
     >>> recomputed(Op("up", "gemm", "bf16", 1.0, 1.0)).label
     'recompute up'
     """
-    return evolve(operation, recompute=True)
+    return altered(operation, recompute=True)
 
 
 @frozen(eq=False, slots=False)

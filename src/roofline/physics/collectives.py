@@ -646,7 +646,7 @@ class Links:
             time = np.logical_not(empty) * 1.0 * time
         apart = Lazy(partial(_apart, m, allowed))
         return Cost(
-            time=time, network=lambda: apart()[0], latency=lambda: apart()[1], error=partial(_wrong, m, climbs, allowed),
+            time=time, network=partial(_either, apart, 0), latency=partial(_either, apart, 1), error=partial(_wrong, m, climbs, allowed),
             ways=partial(_taken, m, allowed),
         )  # fmt: skip
 
@@ -697,6 +697,10 @@ def _apart(message: Message, ways: Sequence[_Way]) -> tuple[Seconds, Seconds]:
         network, latency = pick(shut, 0.0, network), pick(shut, 0.0, latency)
     sent = np.logical_not(_empty(message)) * 1.0
     return sent * network, sent * latency
+
+
+def _either(apart: Lazy[tuple[Seconds, Seconds]], which: int) -> Seconds:
+    return apart()[which]
 
 
 def _taken(message: Message, ways: Sequence[_Way]) -> dict[str, Seconds]:

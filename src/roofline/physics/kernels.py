@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from attrs import field, frozen
@@ -69,7 +70,7 @@ class Cost:
     def sent_in_part(self, part: Ratio) -> Cost:
         """Return the cost of a message of whose time a part is seen."""
         return Cost(
-            self.time * part, self.compute, self.memory, lambda: self.network * part, lambda: self.latency * part,
+            self.time * part, self.compute, self.memory, partial(_in_part, self, "network", part), partial(_in_part, self, "latency", part),
             self._error, self._ways,
         )  # fmt: skip
 
@@ -82,6 +83,11 @@ class Cost:
     def serial(self) -> Seconds:
         """Time if the resources worked in turn: latency plus the sum."""
         return self.latency + self.compute + self.memory + self.network
+
+
+def _in_part(cost: Cost, name: str, part: Ratio) -> Seconds:
+    whole: Seconds = getattr(cost, name)
+    return whole * part
 
 
 def bound(flops: Flop, traffic: Bytes, peak: FlopPerSecond, bandwidth: BytesPerSecond) -> Seconds:
@@ -146,11 +152,13 @@ class _Rates:
 class Kernels:
     """The kernels of a chip under a profile: what each class of them reaches is computed once."""
 
-    __slots__ = ("_calibration", "_chip", "_known")
+    __slots__ = ("_calibration", "_chip", "_host", "_known", "_launched", "_tile")
 
     def __init__(self, chip: Chip, calibration: Calibration) -> None:
         self._chip, self._calibration = chip, calibration
         self._known: dict[tuple[str, str, str], _Rates] = {}
+        self._tile, self._host = calibration.tile * chip.tile, calibration.host
+        self._launched = anywhere(self._host > 0)
 
     def _rates(self, name: str, rate: str, form: str) -> _Rates:
         chip, calibration, engine = self._chip, self._calibration, self._calibration.engine
@@ -176,7 +184,7 @@ class Kernels:
         Raises:
             QuestionError: the chip has no such rate, or the profile no such kernel.
         """
-        key, host = (op.kernel, op.rate, op.form), self._calibration.host
+        key = (op.kernel, op.rate, op.form)
         of = self._known.get(key)
         if of is None:
             of = self._known[key] = self._rates(*key)
@@ -184,7 +192,7 @@ class Kernels:
         launches, staging = (
             (smaller(op.launches, 1.0), 0.0) if of.fused else (op.launches, op.staging + k.elsewhere * op.elsewhere)
         )
-        products, tile = op.flops, self._calibration.tile * self._chip.tile
+        products, tile = op.flops, self._tile
         if op.kernel == "gemm" and anywhere(op.rows < tile):
             # Rows that a matrix instruction lacks are multiplied all the same.
             products = products * larger(share(tile, op.rows) * (op.rows > 0), 1.0)
@@ -195,9 +203,9 @@ class Kernels:
         walked = smaller(launches, 1.0) * op.depth * k.step
         latency = launches * of.launch + walked + op.items * of.item + op.hits * k.hit
         kernel = latency + around + norm(compute, memory, k.p)
-        if anywhere(host > 0):
+        if self._launched:
             # Without a graph the host launches one kernel after another; a chip that is faster waits for it.
-            waits = larger(launches * host - kernel, 0.0)
+            waits = larger(launches * self._host - kernel, 0.0)
             kernel, latency = kernel + waits, latency + waits
         return Cost(time=kernel, compute=compute, memory=memory + around, latency=latency, error=k.error)
 

@@ -122,6 +122,15 @@ def after(name: str, parts: Iterable[Span], times: Num = 1.0) -> Span:
     return Span(name, time if isinstance(times, float) and times == 1 else time * times, times, spans)
 
 
+def partly_exposed(span: Span, part: Ratio) -> Span:
+    """Return a span of whose messages only a part is seen."""
+    if span.parts:
+        return after(span.name, (partly_exposed(each, part) for each in span.parts), span.times)
+    if span.cost is None or not isinstance(span.work, Message):
+        return span
+    return leaf(span.work, span.cost.sent_in_part(part))
+
+
 def bound(busy: dict[str, Seconds]) -> str:
     """Return the resource that bounds the most time, for one point."""
     return max(RESOURCES, key=lambda name: float(busy[name]))

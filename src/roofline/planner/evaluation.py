@@ -29,11 +29,11 @@ from roofline.workload.questions import Decode, Prefill, Question, Serve, TrainS
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
-TABLE: Final = 65536
+TABLE: Final = 16384
 """Points of a table that is priced at once, most of whose numbers are of its rows or columns alone."""
 _ALIKE: Final = 0.8
 """Part of the loads of the first layout of a table that the others have at least."""
-_FILLED_UP: Final = 1 / 32
+_FILLED_UP: Final = 1 / 8
 """Part of the cells of a table that may be filled up for layouts with fewer loads: that costs less than one more table does."""
 _KEPT: Final = (
     "ttft",
@@ -246,7 +246,8 @@ def _tables(
         The layouts; for each cell its place in the list; and whether it is a load of its own. The columns of a table are of layouts with
         nearly as many loads, or of so few that it does not matter, and shorter ones repeat their last.
     """
-    found, first, counts = np.unique(which, return_index=True, return_counts=True)
+    first = np.flatnonzero(np.diff(which, prepend=-1))
+    found, counts = which[first], np.diff(first, append=which.size)
     order = np.argsort(-counts, kind="stable")
     at = 0
     while at < len(order):

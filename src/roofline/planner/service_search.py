@@ -78,7 +78,7 @@ class Search(LayoutSelection[Estimate]):
         survey: all of them, estimated as far as is asked: chunks (first axis) by layouts with each of their loads (second).
         refused: layouts that cannot be laid out, and why.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
-        disaggregated: the same search over two pools, one that prefill and one that decodes, if it was asked for.
+        disaggregated: the same search over two pools, one that prefills and one that decodes, if it was asked for.
         percentiles: limits at percentiles of times; ``limits`` are on means.
         confirmations: the best configurations that were simulated, until one of them kept all limits.
     """

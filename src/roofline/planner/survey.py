@@ -7,7 +7,7 @@ and b that were estimated
 .. math:: \mathrm{rate} \le (1 + s) \max(\mathrm{rate}_a, \mathrm{rate}_b), \qquad
           \mathrm{TPOT} \ge (1 - t) \min(\mathrm{TPOT}_a, \mathrm{TPOT}_b) .
 
-Every 24th load is estimated first, then every sixth and all of those between two loads whose bounds leave a configuration that meets the limits
+Every 36th load is estimated first, then every sixth and all of those between two loads whose bounds leave a configuration that meets the limits
 and makes more than the best so far. The slacks s and t are half as wide again as the widest that were seen
 (``tests/planner/test_survey.py`` compares such answers with those of all configurations).
 """
@@ -40,11 +40,11 @@ from roofline.workload.questions import Serve
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-RATE_SLACK: Final = 0.09
-"""By how much the rate of a load between two others may be above both of theirs, as a part: 0.06 was the most that was seen."""
+RATE_SLACK: Final = 0.12
+"""By how much the rate of a load between two others may be above both of theirs, as a part: 0.08 was the most that was seen."""
 TPOT_SLACK: Final = 0.01
-"""By how much its TPOT may be below both of theirs: 0.003 was the most that was seen."""
-_STRIDES: Final = (24, 6, 1)
+"""By how much its TPOT may be below both of theirs: 0.005 was the most that was seen."""
+_STRIDES: Final = (36, 6, 1)
 """Which loads of a layout are estimated: every so many, and the last."""
 _BOUNDED: Final = ("ttft", "tpot")
 """Limits under which few configurations need to be estimated."""

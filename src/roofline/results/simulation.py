@@ -130,7 +130,7 @@ class Simulation(Answer):
         table_error: mean and 99th percentile of the relative error of the tables of step times.
         estimate: the closed form for the mean request, whose relative intervals are taken over.
         prefill_layout: layout of the chips that prefill; None where the same chips decode.
-        prefill_system: system that prefill; None where the same system decodes.
+        prefill_system: system that prefills; None where the same system decodes.
         interrupted: whether the simulation was stopped before the trace ended.
         reasons: why the plan does not fit; empty if it does.
         remarks: what was assumed or chosen.

@@ -14,7 +14,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
 from roofline.operators.gradients import input_gradients, recast_for_training, saved_bytes, weight_gradients
-from roofline.operators.operations import Message, Op, Operation, Phase, Section, fused, recomputed
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, altered, fused, recomputed
 from roofline.operators.training_memory import WEIGHT, StageWeights, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
@@ -93,11 +93,11 @@ def micro(
     plain, (first, *closing) = layers(p), ends(p)
     inner = plain
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(evolve(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
+        inner = tuple(altered(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
     elif generation in f.latent_unfused:
-        inner = tuple(evolve(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in plain)
+        inner = tuple(altered(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in plain)
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
-        inner = tuple(evolve(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
+        inner = tuple(altered(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -110,13 +110,13 @@ def micro(
 
     # The input of frozen weights is not kept for their gradients.
     forward = tuple(
-        evolve(s, operations=tuple(s.operations if added else map(recast_for_training, s.operations))) for s in whole
+        altered(s, operations=tuple(s.operations if added else map(recast_for_training, s.operations))) for s in whole
     )
     layered = forward[1 : 1 + len(inner)]
     # Scores that one kind of model alone writes are not stored, or none of its runs would fit: they are made again.
     lost = f.unfused != "all"
     repeated = (
-        (evolve(s, times=s.times * part), operations)
+        (altered(s, times=s.times * part), operations)
         for s, usual in zip(layered, plain, strict=True)
         for part, operations in _recomputed(s, usual, question, scores=lost)
     )
@@ -154,7 +154,7 @@ def _loss_operations(operations: Iterable[Operation], logits: Bytes) -> Iterable
     """Yield operations of which the loss keeps so many bytes a logit as the framework does."""
     for work in operations:
         if isinstance(work, Op) and work.module == "loss":
-            yield evolve(work, kept=work.kept * logits / FUSED_LOSS)
+            yield altered(work, kept=work.kept * logits / FUSED_LOSS)
         else:
             yield work
 
@@ -179,7 +179,7 @@ def _section(section: Section, operations: Iterable[Operation], pp: Num, price: 
             seen = larger(left * _sum(sent), _sum(sent) - (busy - hidden))
             part[routed], hidden = share(seen, _sum(sent)), hidden + _sum(sent) - seen
     leaves = [
-        leaf(w, _exposed_cost(cost, part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
+        leaf(w, cost.sent_in_part(part[w.collective in _ROUTED])) if isinstance(w, Message) else leaf(w, cost)
         for w, cost in priced
     ]
     # What hides takes cores and memory from the work that it hides behind.
@@ -202,25 +202,9 @@ def overlapped(
         cost = price(message)
         whole = cost.time * times
         seen = larger(part * whole, whole - work)
-        out.append(
-            (after(message.label, [leaf(message, _exposed_cost(cost, share(seen, whole)))], times), whole - seen)
-        )
+        out.append((after(message.label, [leaf(message, cost.sent_in_part(share(seen, whole)))], times), whole - seen))
         work = work - (whole - seen)
     return out
-
-
-def partly_exposed(span: Span, part: Ratio) -> Span:
-    """Return a span of whose messages only a part is seen."""
-    if span.parts:
-        return after(span.name, (partly_exposed(each, part) for each in span.parts), span.times)
-    if span.cost is None or not isinstance(span.work, Message):
-        return span
-    return leaf(span.work, _exposed_cost(span.cost, part))
-
-
-def _exposed_cost(cost: Cost, part: Ratio) -> Cost:
-    """Return the cost of a message of which a part is seen."""
-    return evolve(cost, time=cost.time * part, network=cost.network * part, latency=cost.latency * part)
 
 
 def _shared(
@@ -236,7 +220,7 @@ def _shared(
     # Only what goes round piece by piece has attention to hide behind.
     part = f.cp if layout.context == "ring" else 1.0
     for message in _context(phase, question, p):
-        yield evolve(message, phase=_PHASES[phase]), count, part
+        yield altered(message, phase=_PHASES[phase]), count, part
     if layout.sharding != "zero3":
         return
     for stored, name, there in zip(own, ("weights", "experts"), (True, bool(model.experts)), strict=True):
@@ -250,7 +234,7 @@ def _shared(
             yield gathered, count, f.fsdp
         elif question.task != "lora":
             yield (
-                evolve(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter", phase="reduce"),
+                altered(gathered, name=f"scatter gradients of {name}", collective="reduce_scatter", phase="reduce"),
                 count,
                 f.fsdp,
             )
@@ -272,7 +256,7 @@ def _context(phase: str, question: TrainStep, p: Flow) -> tuple[Message, ...]:
         return () if phase == "weights" else (swap,)
     cached = _sum(run.count * attention.cached(run.attention, 1.0, layout.tp) for run in model.layers) / model.depth
     gather = Message("keys and values", "all_gather", tokens * cached, layout.cp, layout.tp, module="context")
-    scatter = evolve(gather, name="scatter keys and values", collective="reduce_scatter")
+    scatter = altered(gather, name="scatter keys and values", collective="reduce_scatter")
     return {"forward": (gather,), "backward": (gather, scatter)}.get(phase, ())
 
 
@@ -361,12 +345,12 @@ def _needed(section: Section, fused: Section, recompute: str, gates: Bytes) -> I
         expanded = up and isinstance(work, Op) and work.kernel == "mla_prefill"
         if expanded and isinstance(work, Op) and not _is_recomputed(work, recompute):
             # Queries, keys and values that are expanded again are not kept; what attention gives is the input of the next product.
-            yield evolve(work, kept=0.0)
+            yield altered(work, kept=0.0)
         elif again_inside and isinstance(work, Op) and work.kernel == "moe" and not _is_recomputed(work, recompute):
             # The activation inside a grouped product is done again: the input of its second product, as wide as an expert, is not kept.
             narrow = 0.0 if work.rate in SIXTEEN_BIT else ACTIVATION.bytes - gates
             # As wide as two halves of what it gives, which is kept in 8 bits where products are.
-            yield evolve(work, kept=work.kept - work.inner * (1 + 2 * narrow))
+            yield altered(work, kept=work.kept - work.inner * (1 + 2 * narrow))
         elif expanding or not _is_recomputed(work, recompute):
             yield work
         elif isinstance(plain, Op) and plain.kernel in _ATTENTION and not expanded:
@@ -380,7 +364,7 @@ def _sinks(model: Model) -> bool:
 
 def _narrow(work: Operation) -> Operation:
     """Return attention computed in fp8: scores and values at its rate, what goes in and comes out in 16 bits as before."""
-    return evolve(work, rate="fp8") if isinstance(work, Op) and work.kernel in _ATTENTION else work
+    return altered(work, rate="fp8") if isinstance(work, Op) and work.kernel in _ATTENTION else work
 
 
 def _unfused(work: Operation, p: Flow) -> Operation:
@@ -397,7 +381,7 @@ def _unfused(work: Operation, p: Flow) -> Operation:
     scores = work.items / ceil(stream.new / TILE) * stream.new * length
     causal = stream.pairs(None) / (stream.new * length)
     more = scores * causal / work.scores if np.any(work.scores) else 1.0
-    return evolve(
+    return altered(
         work, name=f"scored {work.name}", kernel="gemm", flops=work.flops * more / causal, staging=12 * scores, launches=4.0,
         scores=0.0, items=0.0, depth=0.0, useful=work.useful * causal / more, kept=work.kept + 5 * scores / work.rows,
     )  # fmt: skip

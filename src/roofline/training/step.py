@@ -31,11 +31,11 @@ from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, Flow, m
 from roofline.physics.kernels import Cost
 from roofline.physics.pipeline import PAIRED, Pace, run
 from roofline.physics.pricing import prices
-from roofline.physics.spans import Span, after, leaf
+from roofline.physics.spans import Span, after, leaf, partly_exposed
 from roofline.physics.stragglers import slowdown
 from roofline.results.energy import demanded_share
 from roofline.results.training import Training
-from roofline.training.microbatch import MicroBatch, Price, micro, overlapped, partly_exposed
+from roofline.training.microbatch import MicroBatch, Price, micro, overlapped
 from roofline.workload.layout import Layout
 from roofline.workload.questions import TrainStep
 

@@ -117,14 +117,16 @@ class Layout:
         fixed = {name: one(name, value) for name, value in without_none(**words).items()}
         for name, value in fixed.items():
             refuse(name, value, 1, MOST_RANKS, whole=True)
-        divisors = np.array([n for n in range(1, ranks + 1) if ranks % n == 0], dtype=np.float64)
+        divisors = [float(n) for n in range(1, ranks + 1) if ranks % n == 0]
         rows: list[tuple[float, ...]] = []
         for tp in _candidates("tp", fixed, divisors):
             for pp in _candidates("pp", fixed, divisors):
+                if ranks % (tp * pp):
+                    continue
                 for dp in _candidates("dp", fixed, divisors):
                     if ranks % (tp * pp * dp):
                         continue
-                    shards = divisors[(tp * dp) % divisors == 0]
+                    shards = [n for n in divisors if (tp * dp) % n == 0]
                     rows += [(tp, pp, dp, ep, ranks / (tp * pp * dp)) for ep in _candidates("ep", fixed, shards)]
         if not rows:
             asked = ", ".join(f"{name}={value:g}" for name, value in fixed.items())
@@ -187,7 +189,7 @@ class PoolLayouts:
         return f"prefill {self.prefill.short()}, decode {self.decode.short()}"
 
 
-def _candidates(name: str, fixed: dict[str, float], divisors: Any) -> Any:
+def _candidates(name: str, fixed: dict[str, float], divisors: list[float]) -> list[float]:
     return [fixed[name]] if name in fixed else divisors
 
 

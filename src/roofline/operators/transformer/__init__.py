@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from roofline.workload.questions import Pass, Prefill
 __all__ = ["Flow", "Matrix", "flow", "head", "sections", "stage_share"]
 
 
+@lru_cache(64)
 def head(model: Model) -> Matrix:
     """Return the matrix from hidden state to vocabulary."""
     biases = int(model.head_bias) * model.vocab
@@ -87,8 +89,7 @@ def _drafts(p: Flow, drafts: Count) -> tuple[Section, ...]:
     if model.speculator is not None:
         return _speculated(p, model.speculator, drafts)
     layer = model.drafter
-    module = evolve(model, formats=model.formats.linear(model.formats.mtp))
-    single = evolve(p, model=module, streams=(evolve(first, new=1.0, logits=1.0),))
+    single = evolve(p, model=_module(model), streams=(evolve(first, new=1.0, logits=1.0),))
     operations: tuple[Operation, ...] = (
         *norms(single),
         gemm(single, "project", Matrix("project", "attention", 2 * model.hidden, model.hidden), module="draft"),
@@ -97,6 +98,12 @@ def _drafts(p: Flow, drafts: Count) -> tuple[Section, ...]:
         *_end(single).operations,
     )
     return (Section("draft", drafts, operations, place="last"),)
+
+
+@lru_cache(64)
+def _module(model: Model) -> Model:
+    """Return a model whose layers are stored as its multi-token-prediction modules are."""
+    return evolve(model, formats=model.formats.linear(model.formats.mtp))
 
 
 def _speculated(p: Flow, model: Model, drafts: Count) -> tuple[Section, ...]:
@@ -110,16 +117,22 @@ def _speculated(p: Flow, model: Model, drafts: Count) -> tuple[Section, ...]:
 
 def layers(p: Flow) -> tuple[Section, ...]:
     """Return the operations of all layers on one rank, equal ones folded: attention and feed-forward kinds counted apart."""
-    attentions: Counter[Attention] = Counter()
-    ffns: Counter[FeedForward] = Counter()
-    for run in p.model.layers:
-        attentions[run.attention] += run.count
-        ffns[run.ffn] += run.count
-    names = _names((*attentions, *ffns))
-    out = [each for kind, count in attentions.items() for each in _stored(p, names[kind], kind, count)]
-    out += [each for kind, count in ffns.items() for each in _stored(p, names[kind], kind, count)]
+    out = [each for name, kind, count in _kinds(p.model) for each in _stored(p, name, kind, count)]
     out += residual.operations(p)
     return tuple(section for section in out if section.operations)
+
+
+@lru_cache(64)
+def _kinds(model: Model) -> tuple[tuple[str, Attention | FeedForward, int], ...]:
+    """Return every kind of attention and of feed-forward block of a model, with its name and how many there are of it."""
+    attentions: Counter[Attention] = Counter()
+    ffns: Counter[FeedForward] = Counter()
+    for run in model.layers:
+        attentions[run.attention] += run.count
+        ffns[run.ffn] += run.count
+    every = (*attentions.items(), *ffns.items())
+    names = _names([kind for kind, _ in every])
+    return tuple((names[kind], kind, count) for kind, count in every)
 
 
 def _stored(p: Flow, name: str, kind: Attention | FeedForward, count: int) -> tuple[Section, ...]:

@@ -148,12 +148,12 @@ class Flow:
         """Tokens between tensor-parallel regions on one rank: cut by tp under sequence parallelism."""
         return self.tokens / self.layout.tp if self.layout.sequence_parallel else self.tokens
 
-    @property
+    @cached_property
     def sixteen(self) -> str:
         """The chip's 16-bit rate."""
         return next((rate for rate in SIXTEEN_BIT if rate in self.chip.peak), next(iter(self.chip.peak)))
 
-    @property
+    @cached_property
     def attention(self) -> str:
         """The rate at which attention multiplies: that of a narrow cache where the engine's kernels do, else 16 bits."""
         stored: str = self.model.formats.kv
@@ -192,6 +192,24 @@ class Flow:
             if self.rate(component) in SIXTEEN_BIT
             else dtype(getattr(self.model.formats, component)).passed
         )
+
+    @cached_property
+    def _kernels(self) -> dict[tuple[str, str | None], tuple[str, Bytes, Bytes, str]]:
+        return {}
+
+    def multiplied(self, component: str, rate: str | None) -> tuple[str, Bytes, Bytes, str]:
+        """Return how matrices of a component are multiplied, at a rate given or at their own.
+
+        Returns:
+            The rate, the bytes of an element of theirs and of their input, and the format their kernels are distinguished by.
+        """
+        found = self._kernels.get((component, rate))
+        if found is None:
+            speed = self.rate(component) if rate is None else rate
+            width = self.stored(component) if rate is None else ACTIVATION.bytes
+            read = ACTIVATION.bytes if speed in SIXTEEN_BIT else self.passed(component)
+            found = self._kernels[component, rate] = speed, width, read, self.form(component, speed)
+        return found
 
 
 def total(values: Iterable[Num]) -> Num:
@@ -266,15 +284,15 @@ def gemm(
     """
     first, tp, element = matrices[0], p.layout.tp, ACTIVATION.bytes
     rows = p.tokens if tokens is None else tokens
-    speed = p.rate(first.component) if rate is None else rate
-    width = p.stored(first.component) if rate is None else element
-    elements = total(m.elements * m.share(tp) for m in matrices)
-    products = total(2.0 * m.blocks * m.inputs * m.outputs * m.share(tp) for m in matrices)
-    once = total(2.0 * m.blocks * m.inputs * m.outputs / tp for m in matrices)
-    inputs = first.blocks * first.inputs * (first.share(tp) if first.split == "inputs" or first.blocks > 1 else 1.0)
-    outputs = total(m.blocks * m.outputs * (m.share(tp) if m.split == "outputs" else 1.0) for m in matrices)
+    speed, width, read, form = p.multiplied(first.component, rate)
+    parts = [(m, m.share(tp)) for m in matrices]
+    share = parts[0][1]
+    elements = total([m.elements * part for m, part in parts])
+    products = total([2.0 * m.blocks * m.inputs * m.outputs * part for m, part in parts])
+    once = total([2.0 * m.blocks * m.inputs * m.outputs / tp for m in matrices])
+    inputs = first.blocks * first.inputs * (share if first.split == "inputs" or first.blocks > 1 else 1.0)
+    outputs = total([m.blocks * m.outputs * (part if m.split == "outputs" else 1.0) for m, part in parts])
     quantised = speed not in SIXTEEN_BIT
-    read = p.passed(first.component) if quantised else element
     return Op(
         name, "gemm", speed,
         flops=rows * products,
@@ -282,10 +300,10 @@ def gemm(
         launches=2.0 if quantised else 1.0,
         # Read in 16 bits and written narrow by the quantising kernel.
         staging=rows * inputs * (element + read) if quantised else 0.0,
-        depth=first.inputs * (first.share(tp) if first.split == "inputs" else 1.0),
+        depth=first.inputs * (share if first.split == "inputs" else 1.0),
         # What tensor peers repeat is no progress.
         useful=once / products / stages,
-        form=p.form(first.component, speed),
+        form=form,
         weights=elements,
         rows=rows,
         inputs=inputs,

@@ -6,12 +6,12 @@ rope_dim`` wide and all heads read the same cached latent.
 
 from __future__ import annotations
 
-from attrs import evolve
+from functools import lru_cache
 
 from roofline.core.arrays import ceil, pick, share
 from roofline.core.units import Count, Num
 from roofline.models.architecture import Mla
-from roofline.operators.operations import Op, Operation
+from roofline.operators.operations import Op, Operation, altered
 from roofline.operators.transformer.attention import indexer
 from roofline.operators.transformer.flow import (
     ACTIVATION,
@@ -26,6 +26,7 @@ from roofline.operators.transformer.flow import (
 )
 
 
+@lru_cache(64)
 def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     wide, bias = a.heads * (a.nope_dim + a.rope_dim), int(a.bias)
     if a.q_rank is None:
@@ -36,6 +37,7 @@ def _queries(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     )
 
 
+@lru_cache(64)
 def _down(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     latent = a.kv_rank + a.rope_dim
     return (
@@ -43,15 +45,24 @@ def _down(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     )
 
 
+@lru_cache(64)
 def _up(a: Mla) -> tuple[Matrix, Matrix]:
     keys = Matrix("k_b", "attention", a.kv_rank, a.heads * a.nope_dim, "outputs", a.heads)
     return keys, Matrix("v_b", "attention", a.kv_rank, a.heads * a.value_dim, "outputs", a.heads)
 
 
+@lru_cache(64)
+def _folded(a: Mla) -> tuple[Matrix, Matrix]:
+    keys = Matrix("absorb k", "attention", a.nope_dim, a.kv_rank, "outputs", a.heads, blocks=a.heads)
+    return keys, Matrix("absorb v", "attention", a.kv_rank, a.value_dim, "outputs", a.heads, blocks=a.heads)
+
+
+@lru_cache(64)
 def _output(a: Mla, hidden: int) -> Matrix:
     return Matrix("o", "attention", a.heads * a.value_dim, hidden, "inputs", a.heads, int(a.bias) * hidden)
 
 
+@lru_cache(64)
 def _gate(a: Mla, hidden: int) -> tuple[Matrix, ...]:
     return (Matrix("gate", "attention", hidden, a.heads * a.gate_dim, "outputs", a.heads),) if a.gate_dim else ()
 
@@ -103,8 +114,6 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
     Engines keep the projections that are folded into query and output in 16 bits, one matrix a head.
     """
     wide = a.kv_rank + a.rope_dim + a.kv_rank
-    key = Matrix("absorb k", "attention", a.nope_dim, a.kv_rank, "outputs", a.heads, blocks=a.heads)
-    value = Matrix("absorb v", "attention", a.kv_rank, a.value_dim, "outputs", a.heads, blocks=a.heads)
     # An indexer makes a prompt's queries attend to tokens of their own, so it is absorbed as well.
     limit, seen = (None, s.past + s.new) if a.indexer is None else (a.indexer.top_k, indexer.visible(a.indexer, s))
     attention = Op(
@@ -123,7 +132,7 @@ def _absorbed(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
         module="attention",
         role="core",
     )
-    into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in (key, value))
+    into, out = (gemm(p, m.name, m, tokens=s.tokens, rate=p.sixteen) for m in _folded(a))
     return into, attention, out
 
 
@@ -148,7 +157,7 @@ def _expanded(a: Mla, p: Flow, s: Stream, heads: Count) -> tuple[Operation, ...]
     expand = gemm(p, "expand kv", keys, values, tokens=tokens, role="up")
     # Context-parallel ranks exchange latents, and each expands what it got.
     own = pick(p.layout.cp > 1, share(s.new, s.past + s.new), 1.0)
-    return evolve(expand, useful=expand.useful * own), attention
+    return altered(expand, useful=expand.useful * own), attention
 
 
 def operations(a: Mla, p: Flow) -> tuple[Operation, ...]:

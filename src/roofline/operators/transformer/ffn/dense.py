@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from roofline.models.architecture import Dense
 from roofline.operators.operations import Module, Op, Operation
 from roofline.operators.transformer.flow import Flow, Matrix, elementwise, gemm, norms, tensor_reduce
 
 
+@lru_cache(64)
 def matrices(f: Dense, hidden: int, component: str = "dense") -> tuple[Matrix, ...]:
     """Return gate, up and down (up and down where it is not gated)."""
     bias = int(f.bias)

@@ -7,6 +7,7 @@ peers combines the experts' outputs; with several, tokens travel to the shards t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from attrs import evolve
 from roofline.core.arrays import ceil, expected_distinct, larger, pick, share, smaller
 from roofline.core.units import Bytes, Count, Num, Ratio
 from roofline.models.architecture import Dense, Moe
-from roofline.operators.operations import Message, Op, Operation
+from roofline.operators.operations import Message, Op, Operation, altered
 from roofline.operators.transformer.ffn import dense
 from roofline.operators.transformer.flow import ACTIVATION, Flow, Matrix, elementwise, gemm, norms, tensor_reduce
 
@@ -24,6 +25,7 @@ def _shared(f: Moe) -> Dense:
     return Dense(f.shared_width, gated=f.gated)
 
 
+@lru_cache(64)
 def matrices(f: Moe, hidden: int) -> tuple[Matrix, ...]:
     """Return what is not a routed expert: the router, the way into the experts' width and out of it, the shared block, its gate."""
     routes = f.experts + f.idle
@@ -229,6 +231,6 @@ def _ways(f: Moe, p: Flow, uneven: Ratio, row: Bytes, back: Bytes) -> tuple[tupl
         ),
         (
             Message("expert scatter", "reduce_scatter", gathered * back, layout.etp, module="experts"),
-            evolve(there, name="combine", collective="combine", size=sent * back),
+            altered(there, name="combine", collective="combine", size=sent * back),
         ),
     )
