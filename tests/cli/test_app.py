@@ -407,7 +407,7 @@ def test_search_train(capsys, tmp_path):
 @pytest.mark.parametrize("command", [("train",), ("search", "train")])
 @pytest.mark.parametrize(
     ("words", "says"),
-    [([], "--global-batch: is missing"), (["--global-batch", "3.5"], "must be a whole number"), (["--global-batch", "0"], "global_batch=0.0"),
+    [([], "--global-batch: is missing"), (["--global-batch", "3.5"], "must be a whole number"), (["--global-batch", "0"], "global_batch=0:"),
      (["--global-batch", "64", "--tp", "3"], "try 1, 2, 4, 8"), (["--global-batch", "64", "--recompute", "half"], "recompute"),
      (["--global-batch", "64", "--pp", "3"], "tp * cp * pp * dp must be the ranks"), (["--global-batch", "64", "--framework", "megatrn"], "did you mean"),
      (["--global-batch", "64", "--schedule", "zb"], "no such schedule"), (["--global-batch", "64", "--chips", "9999999"], "joins 16384 at most"),

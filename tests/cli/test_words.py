@@ -291,3 +291,28 @@ def test_a_chunk_of_one_token_is_a_chunk(capsys):
         rl.estimate("llama-3.1-8b", "dgx-h100", chunk=1, tp=8).ttft
         > rl.estimate("llama-3.1-8b", "dgx-h100", chunk=2, tp=8).ttft
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("estimate qwen3-8b -s 8xH200", "give one of them and chips=8"),
+        ("simulate qwen3-8b -s dgx-h100 --goodput ttft:300", "--goodput: is counted under the limits"),
+        ("estimate /dev/null -s dgx-h100", "'/dev/null': is a pipe or a device"),
+        ("simulate qwen3-8b -s dgx-h100 --trace /dev/null", "'/dev/null': is a pipe or a device"),
+    ],
+)
+def test_what_people_write_is_answered_with_what_to_give(capsys, line, said):
+    status, out, err = run(capsys, line)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
+def test_what_is_assumed_of_a_load_agrees_with_the_answer(capsys):
+    _, slow, _ = run(capsys, "estimate llama-3.1-8b -s dgx-h100 --tp 2 --rate 500")
+    assert "none of" in slow
+    assert "and keeps up with the rate" in " ".join(slow.split())
+    assert "the queue grows without end" in " ".join(slow.split())
+    _, large, _ = run(capsys, "estimate deepseek-v3 -s h100 --concurrency 64")
+    assert "DOES NOT FIT" in large
+    assert "the others wait" not in large

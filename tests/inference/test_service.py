@@ -384,9 +384,9 @@ def test_drafts_that_are_kept_pay_off():
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [({"input": 0}, "input=0.0"), ({"output": 0.5}, "output=0.5"), ({"concurrency": 0}, "concurrency=0.0"), ({"concurrency": np.nan}, "nan"),
+    [({"input": 0}, "input=0:"), ({"output": 0.5}, "output=0.5"), ({"concurrency": 0}, "concurrency=0:"), ({"concurrency": np.nan}, "nan"),
      ({"input": -np.inf}, "-inf"), ({"draft_tokens": 0.5}, "whole"), ({"accept_length": 1.5}, "cannot exceed draft_tokens"),
-     ({"accept_length": 0.5}, "accept_length=0.5"), ({"input": "many"}, "must be a number"), ({"input": np.array([5.0, -1.0])}, "input=-1.0")],
+     ({"accept_length": 0.5}, "accept_length=0.5"), ({"input": "many"}, "must be a number"), ({"input": np.array([5.0, -1.0])}, "input=-1:")],
 )  # fmt: skip
 def test_sizes_without_meaning(words, says):
     with pytest.raises(rl.QuestionError, match=says):

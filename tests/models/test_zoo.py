@@ -233,3 +233,11 @@ def test_what_a_quantiser_skips_stays_as_it_was():
               "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["self_attn", "lm_head"]}}  # fmt: skip
     formats = rl.model(config).formats
     assert (formats.attention, formats.dense) == ("bf16", "w8a16")
+
+
+def test_what_an_encoder_passes_on_is_cached_once_and_not_for_each_token():
+    """80 layers of self-attention and 20 of cross-attention over 4 tiles of 1,601 patches, 8 KV heads of 128, bf16."""
+    model = rl.model("llama-3.2-90b-vision")
+    assert memory.kv_bytes_per_token(model) == 80 * 2 * 8 * 128 * 2
+    assert memory.encoded_bytes(model) == 20 * 4 * 1601 * 2 * 8 * 128 * 2
+    assert memory.encoded_bytes(rl.model("llama-3.1-8b")) == 0

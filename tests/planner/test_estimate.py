@@ -153,7 +153,7 @@ def test_none_that_fits_is_said():
         (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", batch=3), "batch: here it is concurrency="),
         (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", rl.Layout(tp=8), tp=8), "already states every option"),
         (lambda: rl.estimate(rl.Decode(rl.model("llama-3.1-8b"), 1, 1), "dgx-h100", output=3), "already states every option"),
-        (lambda: rl.Layout(tp=0), "tp=0.0"), (lambda: rl.Layout(tp=1.5), "whole"), (lambda: rl.Layout(dp=float("nan")), "dp=nan"),
+        (lambda: rl.Layout(tp=0), "tp=0:"), (lambda: rl.Layout(tp=1.5), "whole"), (lambda: rl.Layout(dp=float("nan")), "dp=nan"),
         (lambda: rl.Layout.grid(7, tp=2), "no such layout of 7 ranks"), (lambda: rl.estimate("llama-3.1-70b", "dgx-h100", level="best"), "no such level"),
         (lambda: rl.estimate("llama-3.1-8b", "dgx-h100").best("happiness"), "is not a quantity of this answer"),
     ],
@@ -251,7 +251,7 @@ def test_energy_and_rent_by_hand():
 @pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf"), np.array([1.0, -1.0])], ids=str)
 def test_power_and_rent_that_cannot_be_are_told_as_they_were_given(word, value):
     # Of one chip, not of the eight that it stands for.
-    with pytest.raises(rl.QuestionError, match=f"^{word}={np.ravel(value)[-1]}: must be a finite number above 0$"):
+    with pytest.raises(rl.QuestionError, match=f"^{word}={np.ravel(value)[-1]:g}: must be a finite number above 0$"):
         rl.estimate("llama-3.1-8b", "dgx-h100", **{word: value}, concurrency=8)
 
 

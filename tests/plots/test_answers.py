@@ -225,7 +225,7 @@ def test_the_finding_of_a_power_cap():
         ("breakdown", {}, ["experts", "host", "bound by memory", "the rest"]),
         ("breakdown", {"by": "bound"}, ["compute", "latency", "first token (TTFT)"]),
         ("load", {}, ["concurrency, requests in flight", "caches full: 25,560", "TTFT (right)", "TPOT and TTFT"]),
-        ("memory", {}, ["dp=18 ep=18 replicas=4", "kv cache", "room 178 GB"]),
+        ("memory", {}, ["dp=18 ep=18 replicas=4", "KV cache", "usable 178 GB"]),
         ("energy", {}, ["power cap of a chip, W", "energy per token, J", "TPOT (right)", "least energy per token"]),
         ("tornado", {}, ["memory bandwidth (8 TB/s)", "if it took all the time", "more tokens per second"]),
     ],

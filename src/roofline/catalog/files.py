@@ -75,10 +75,23 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise DescriptorError(f"{shown(str(path))}: cannot be read: {reason}") from None
     if data is None:
-        raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+        raise no_file(path)
     if len(data) > largest:
         raise DescriptorError(f"{path}: larger than {largest // MEBI} MiB; this is not what it should be")
     return data
+
+
+def no_file(path: Path) -> DescriptorError:
+    """Return the error for a path where there is no regular file."""
+    try:
+        other = path.exists() and not path.is_dir() and not path.is_file()
+    except (OSError, ValueError):
+        other = False
+    if other:
+        return DescriptorError(
+            f"{shown(str(path))}: is a pipe or a device; write what it gives to a file, and name that"
+        )
+    return DescriptorError(f"{shown(str(path))}: no such file; check the path")
 
 
 def _content(path: Path, largest: int) -> bytes:
@@ -190,7 +203,7 @@ def lines_of(path: Path) -> Iterator[str]:
     number = 0
     try:
         if not path.is_file():
-            raise DescriptorError(f"{shown(str(path))}: no such file; check the path")
+            raise no_file(path)
         with path.open("rb") as raw:
             packed = raw.peek(2)[:2] == _GZIP
             file: Any = gzip.GzipFile(fileobj=raw) if packed else raw

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from roofline.catalog.files import read_json, read_toml
+from roofline.catalog.files import no_file, read_json, read_toml
 from roofline.catalog.folders import FOLDERS, NAME, as_name, looks_like_path, names, root
 from roofline.catalog.model_names import bare, model_name
-from roofline.core.errors import DescriptorError, UnknownNameError, fault, near, shown
+from roofline.core.errors import DescriptorError, UnknownNameError, fault, near
 from roofline.core.mappings import Table
 from roofline.core.units import TERA
 from roofline.models.architecture import Model
@@ -104,7 +104,7 @@ def _model_path(given: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise DescriptorError(fault("model", text, "is not a path that can be read")) from None
     if isinstance(given, Path) or looks_like_path(text):
-        raise DescriptorError(f"{shown(text)}: no such file; check the path")
+        raise no_file(Path(text))
     name = as_name(text)
     known = model_name(name)
     if known is not None:

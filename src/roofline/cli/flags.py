@@ -149,8 +149,8 @@ Framework = Annotated[
     str | None,
     Parameter(
         group=MACHINE,
-        help="Training framework: megatron (roofline list frameworks), none for kernels alone, or the path of a TOML file (default: a well "
-        "tuned one).",
+        help="Training framework: megatron (roofline list frameworks), none for kernels alone, or the path of a TOML file (default: "
+        "what is typical).",
         **_of("framework"),
     ),
 ]

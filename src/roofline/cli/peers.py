@@ -188,6 +188,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "--enable-chunked-prefill": "is always on; --chunk N sets the prompt tokens of a step; a large N disables it",
     "--enable-prefix-caching": "has no length; give it: --cached N, prompt tokens already in the KV cache, on average",
     "--enable-prefix-cache": "has no length; give it: --cached N, prompt tokens already in the KV cache, on average",
+    "--goodput": "is counted under the limits of a request: --ttft 300ms --tpot 15ms",
     "--nextn-accepted": "counts accepted drafts; here the tokens per step are given, one more: --accept-length N",
     "--speculative-num-steps": "depends on the drafter; give the draft tokens verified in a step: --draft-tokens N",
     "--speculative-config": "is JSON of vLLM; give --draft-tokens N, and --accept-length X if it is known",

@@ -384,7 +384,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
             *draft_notes(q),
             *notes(model, q.input + q.output, system, calibration),
             *note(rough, q, system, layout, engine),
-            *_load_notes(q, active),
+            *_load_notes(q, active, most, keeps_up=q.rate is None or bool(np.any(q.rate < limit))),
             f"chunked prefill: {_span(chunk)} tokens per attention rank and step",
         ),
     )  # fmt: skip
@@ -483,8 +483,12 @@ SATURATES: Final = "service_saturates"
 """How the reason begins that a rate cannot be answered."""
 
 
-def _load_notes(q: Serve, active: Count) -> tuple[str, ...]:
-    """Return what is assumed of the load."""
+def _load_notes(q: Serve, active: Count, most: Count, *, keeps_up: bool) -> tuple[str, ...]:
+    """Return what is assumed of the load, where requests are served at all."""
+    if not np.any(most >= 1):
+        return ()
+    if not keeps_up:
+        return ("requests come at random and faster than they are answered: the queue grows without end",)
     if q.rate is not None:
         return (f"requests arrive at random: {_span(active, 3)} are in flight at once on average",)
     out = []

@@ -106,9 +106,9 @@ class Trace:
     notes: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
-        many = "requests" if self.count is None else f"{self.count:,} requests"
+        many = "" if self.count is None else f": {self.count:,} requests"
         load = f", {self.concurrency:,} in flight" if self.concurrency else ""
-        return f"<Trace {self.name}: {many}{load}>"
+        return f"<Trace {self.name}{many}{load}>"
 
     def __iter__(self) -> Iterator[Request]:
         if self.speed == 1.0:

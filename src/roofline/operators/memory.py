@@ -146,9 +146,17 @@ def kv_bytes_per_token(model: Model, kv: str | None = None) -> Bytes:
     """Return the cached bytes of one more token in the whole model, windows not yet full, without tensor parallelism."""
     width = dtype(model.formats.kv if kv is None else kv).bytes
     each = (
-        run.count * (width * cached(run.attention, 1.0, 1.0) - _saved(run.attention, width)) for run in model.layers
+        run.count
+        * (width * (cached(run.attention, 1.0, 1.0) - cached(run.attention, 0.0, 1.0)) - _saved(run.attention, width))
+        for run in model.layers
     )
     return sum(each, start=0.0)
+
+
+def encoded_bytes(model: Model, kv: str | None = None) -> Bytes:
+    """Return the cached bytes of a sequence in the whole model for what an encoder passes on, however long the sequence is."""
+    width = dtype(model.formats.kv if kv is None else kv).bytes
+    return sum((run.count * width * cached(run.attention, 0.0, 1.0) for run in model.layers), start=0.0)
 
 
 def state_bytes(model: Model, tp: Count = 1.0) -> Bytes:

@@ -285,10 +285,10 @@ def _chosen(
     if np.ndim(fitting):
         return question, layout, f"layout: for each point the best of {tried} that fits"
     if not fitting:
-        shown = (
-            "serves the most" if isinstance(question, Serve) and question.rate is not None else "needs the least memory"
-        )
-        return question, layout, f"layout: none of {tried} fits; the one that {shown} is shown"
+        arriving = isinstance(question, Serve) and question.rate is not None
+        shown = "serves the most" if arriving else "needs the least memory"
+        rule = "fits and keeps up with the rate" if arriving else "fits"
+        return question, layout, f"layout: none of {tried} {rule}; the one that {shown} is shown"
     best = "the least TTFT" if isinstance(question, Prefill) else "the most tokens/s"
     if isinstance(question, Serve) and question.rate is not None:
         best = "the shortest latency"

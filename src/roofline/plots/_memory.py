@@ -111,7 +111,7 @@ def draw(ax: Axes, found: Holding) -> None:
             color=look.ink,
             linewidth=0.9,
             linestyle=(0, (4, 2)),
-            label=f"room {show(float(found.room), BYTE, 3)}",
+            label=f"usable {show(float(found.room), BYTE, 3)}",
         )
     )
     paper.legend(ax, patches, size, 2 if paper.narrow(ax) else 5)

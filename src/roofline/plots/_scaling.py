@@ -78,7 +78,7 @@ def draw(ax: Axes, growth: Growth) -> None:
     axes.margins(x=0.07)
     shown = [curve.rate[curve.fits & ~np.isnan(curve.rate)] for curve in curves]
     paper.limits(axes, y=(0.0, 1.2 * max((float(rates.max()) for rates in shown if rates.size), default=1.0)))
-    caption = "per cent: MFU; dashed: what failures leave; dotted: as the smallest that fits"
+    caption = "per cent: MFU; dashed: after failures; dotted: rate per chip of the fewest chips"
     handles = [
         Line2D(
             [], [], color=look.color(i), marker=_MARKS[i % len(_MARKS)], markersize=4.5, linewidth=1.4, label=c.label

@@ -26,7 +26,7 @@ from roofline.plots._memory import Holding
 from roofline.plots._pipeline import Timeline, timeline
 from roofline.plots._points import Sheet, Track
 from roofline.plots.tornado import BETTER, Tornado, elasticities, tornado
-from roofline.results.labels import machine
+from roofline.results.labels import MEMORY_PARTS, machine
 from roofline.workload.layout import Layout
 
 if TYPE_CHECKING:
@@ -365,7 +365,7 @@ def memory(est: Any, layouts: Sequence[Layout] = ()) -> Holding:
     own = next(iter(tried))
     return Holding(
         title, tuple(order), order.index(own),
-        {name: np.array([float(getattr(tried[plan].memory, name)) for plan in order]) for name in kinds}, float(est.capacity),
+        {MEMORY_PARTS.get(name, name): np.array([float(getattr(tried[plan].memory, name)) for plan in order]) for name in kinds}, float(est.capacity),
     )  # fmt: skip
 
 

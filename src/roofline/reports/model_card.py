@@ -15,6 +15,7 @@ from roofline.models.architecture import COMPONENTS, Absent, Indexer, Layers, Mo
 from roofline.operators.memory import (
     active,
     active_by_convention,
+    encoded_bytes,
     kv_bytes_per_token,
     kv_cache,
     parameters,
@@ -85,7 +86,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
     # Windows and streams that compress keep less of a long context than of a short one.
     far = float(kv_cache(model, Layout(), _LONG + 1) - kv_cache(model, Layout(), _LONG))
     kv = model.formats.kv
-    state, parts = float(state_bytes(model)), weights_by_component(model)
+    state, encoded, parts = float(state_bytes(model)), float(encoded_bytes(model)), weights_by_component(model)
     stored = sum(part["bytes"] for part in parts.values())
     met = billions(conventions["all"])
     # The longest of them all may be beyond what the model was made for.
@@ -99,7 +100,8 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         f"stored as {model.formats_line}: {show(stored, BYTE)}; "
         + ", ".join(f"{show(size, BYTE)} of {name} cache per token" for name, size in caches.items())
         + (f", once windows are full {show(far, BYTE)} of {kv}" if far < 0.99 * caches.get(kv, far) else "")
-        + (f"; {show(state, BYTE)} of {model.formats.state} state per sequence" if state else ""),
+        + (f"; {show(state, BYTE)} of {model.formats.state} state per sequence" if state else "")
+        + (f"; {show(encoded, BYTE)} of {kv} cache per sequence for what the encoder passes on" if encoded else ""),
         "",
         columns(_by_kind(model), head=["layers", "attention", "feed-forward"], right=[0]),
         "",
@@ -125,6 +127,7 @@ def card(model: Model) -> tuple[str, dict[str, Any]]:
         "kv_bytes_per_token": caches,
         "kv_bytes_per_token_once_windows_are_full": far,
         "state_bytes_per_sequence": state,
+        "encoder_kv_bytes_per_sequence": encoded,
         "flops_per_token": work,
         "sequence_bytes": cache,
         "layer_plan": [_run(run) for run in model.layers],

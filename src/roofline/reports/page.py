@@ -53,7 +53,7 @@ from roofline.reports.blocks import (
 from roofline.reports.figures import Picture
 from roofline.reports.section import Section
 from roofline.results.estimate import Estimate
-from roofline.results.labels import headline, layout_in_words, machine, question_in_words
+from roofline.results.labels import MEMORY_PARTS, headline, layout_in_words, machine, question_in_words
 from roofline.results.records import KINDS as STATES
 from roofline.results.records import PHASES
 from roofline.results.training import Training
@@ -65,7 +65,6 @@ _ALIKE: Final = 1.005
 """Rates that are no further apart are called the same."""
 _MOST_ROWS: Final = 24
 _MOST_WAYS: Final = 8
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _VERBS: Final = {"phase": "", "bound": "bound by "}
 _LEVELS: Final = {
     "ideal": "The coefficients are ideal: every operation at its roofline, one after another. This is a bound, not a prediction.",
@@ -266,7 +265,7 @@ def _time(est: Estimate | Training) -> list[Block]:
     """Return bars: what the time of the headline consists of, what bounds it, and what memory holds."""
     blocks: list[Block] = []
     found: list[str] = []
-    kinds = {kind: kind for kind in STATES} if isinstance(est, Training) else _MEMORY
+    kinds = {kind: kind for kind in STATES} if isinstance(est, Training) else MEMORY_PARTS
     finite = bool(np.isfinite(float(est.whole.time)))
     for by, called in (("phase", "what it consists of"), ("bound", "what bounds it")) if finite else ():
         if by == "phase" and not isinstance(est, Training) and len(est.steps) == 1:

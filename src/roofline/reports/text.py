@@ -23,7 +23,7 @@ from roofline.reports.section import Section, text_of
 from roofline.results.answer import Answer
 from roofline.results.campaign import Campaign
 from roofline.results.estimate import Estimate
-from roofline.results.labels import SURE, headline, question_in_words
+from roofline.results.labels import MEMORY_PARTS, SURE, headline, question_in_words
 from roofline.results.limits import Limit
 from roofline.results.pools import Pools
 from roofline.results.records import KINDS, PERCENTILES, PHASES, rows_of_campaign
@@ -32,7 +32,6 @@ from roofline.workload.questions import Serve
 
 CONVENTION: Final = "attention counts its causal half, the head counts, the embedding does not"
 NO_PRICE: Final = "no cost per hour is published; give price (--price 2.95USD/h)"
-_MEMORY: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
 _SATURATED: Final = (SATURATES, "pools_saturate")
 """Rules of an answer that fits and does not keep up."""
 
@@ -163,7 +162,7 @@ def _service(est: Estimate, fetched: Offload | None = None) -> list[Section]:
     top = Section(lines=[headline(est), *([question] if question else [])])
     status = _status(est)
     if status and status[0][0] == "DOES NOT FIT":
-        return [top, _misfit(est, _MEMORY)]
+        return [top, _misfit(est, MEMORY_PARTS)]
     return [top, Section(rows=[*status, *_rates(est, fetched)]), *_load(est)]
 
 
@@ -183,7 +182,7 @@ def _rates(est: Estimate, fetched: Offload | None) -> list[list[str]]:
         rows.append(["" if i else "limits", _limit_text(est, limit)])
     if est.prompt_tokens_per_second_per_chip is not None:
         rows.append(["prefill alone", f"{_rate(est.prompt_tokens_per_second_per_chip)} prompt tokens/s per chip"])
-    rows.append(_memory(est, _MEMORY))
+    rows.append(_memory(est, MEMORY_PARTS))
     load_ = (
         f" ({figure(float(est.concurrency))} requested)"
         if isinstance(est.question, Serve) and np.isfinite(est.concurrency)
@@ -319,7 +318,7 @@ def _step(est: Training) -> list[list[str]]:
         ["step", f"{_time(time)}{_interval_text(est.interval('step_time'), _time)}"],
         *([["", f"1 % of steps may take {_time(late)}: not measured"]] if late > time else []),
         ["tokens", f"{_rate(rate)} tokens/s: {each} per chip{sure}"],
-        ["a trillion", f"{figure(TERA / rate / DAY, 3)} days without interruption"],
+        ["duration", f"{figure(TERA / rate / DAY, 3)} days for a trillion tokens, without interruption"],
         ["utilisation", f"MFU {float(est.mfu):.1%}, {flops} per chip; HFU {float(est.hfu):.1%} {again}"],
         ["", CONVENTION],
         ["bubble", f"{float(est.bubble_fraction):.1%} of the step"],

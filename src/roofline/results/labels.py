@@ -13,6 +13,9 @@ from roofline.results.training import Training
 from roofline.workload.layout import Layout
 from roofline.workload.questions import Serve, tokens_per_step
 
+MEMORY_PARTS: Final = {"weights": "weights", "kv_cache": "KV cache", "activations": "activations", "runtime": "engine"}
+"""What the memory of a chip that serves holds, by the fields of a footprint."""
+
 
 def machine(system: System) -> str:
     """Return a machine and its chip, as titles name them.
