@@ -226,11 +226,10 @@ def selected(wanted: Wanted, places: Places, values: Numbers) -> Places:
 
 def promising(wanted: Wanted, so_far: Part, values: Numbers) -> NDArray[np.bool_]:
     """Return which configurations those kept so far do not beat; none that is wanted is left out."""
-    if not so_far.places.size:
+    if so_far.places.size < (wanted.most or 1):
         return np.ones(values.shape[1], dtype=bool)
     if wanted.most is not None:
-        full = so_far.places.size >= wanted.most
-        return np.asarray(values[0] >= (so_far.values[0, -1] if full else -np.inf))
+        return np.asarray(values[0] >= so_far.values[0, -1])
     if len(values) == 2:
         # The kept lie in falling order of the first metric, rising in the second.
         first, second = so_far.values[:, ::-1]
@@ -272,6 +271,9 @@ def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: 
     some = np.flatnonzero(good & promising(wanted, so_far, values))
     if not some.size:
         return out
+    if wanted.most is not None and some.size > wanted.most:
+        first = values[0, some]
+        some = some[first >= np.partition(first, -wanted.most)[-wanted.most]]
     inside = np.unravel_index(some, size) if size else ()
     places = (
         np.ravel_multi_index(tuple(i + s.start for i, s in zip(inside, where, strict=True)), shape) if size else some
