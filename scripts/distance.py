@@ -21,7 +21,8 @@ Fits are linearised around the shipped constants (``scripts/engines.py``, ``scri
 a linear system. Kernels and links keep their fits down to the same chip; at the distances ``maker`` and ``other`` chips are priced with
 the constants of all chips (``generic``). These come from chips of one maker, which therefore has no runs at the distance ``other``.
 
-Where it is known how a service was launched, tuned or as its engine's page says, the spread is that of such runs.
+A kind of launch, a mixture of experts, or a chip whose kernels were not timed shift and widen the spreads of all distances alike
+(``scripts/spreads.py``, :func:`spreads.effects`).
 
 A cell (source, model, system, weights) weighs as one. Runs whose source leaves open what matters (quality C) take no part.
 """
@@ -31,13 +32,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import io
 import itertools
 import pickle
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +50,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import engines
 import frameworks
 import matplotlib as mpl
-from spreads import PRIOR, quantile, spread, weights
+from spreads import PRIOR, Sample, effects, quantile, spread, standardised, weights
 
 from roofline import catalog, plots
 from roofline.catalog import output
 from roofline.catalog.evidence import FOLDER, QUANTILES, SUBJECT
 from roofline.core.errors import RooflineError
 from roofline.core.text import columns
-from roofline.hardware.evidence import DISTANCES, SHARES, WORDS, Spread, Subject
+from roofline.hardware.evidence import (
+    CONDITION_WORDS,
+    CONDITIONS,
+    DISTANCES,
+    SHARES,
+    WORDS,
+    Condition,
+    Evidence,
+    Spread,
+    Subject,
+    conditions_of,
+    nested,
+)
+from roofline.hardware.hardware import System
+from roofline.models.architecture import Model
 from roofline.plots._roofline import PALETTE
 from roofline.results.intervals import subject_of
 from roofline.validation.runs import ServingRun, TrainingRun, serving_runs, training_runs
@@ -86,6 +102,7 @@ class Row:
         form: format of the weights, or of the products of a step.
         year: of the software, "" where it is not known; ``group``: the collection.
         launch: how the service was launched, "" where it is not known.
+        conditions: that its interval depends on.
         measured: what was measured.
         fold: keys of the runs that are left out at each distance.
     """
@@ -100,6 +117,7 @@ class Row:
     year: str
     group: str
     launch: str
+    conditions: tuple[str, ...]
     measured: float
 
     @property
@@ -147,39 +165,56 @@ class Linear:
         return self.r[left] + self.jacobian[left] @ (x - self.at)
 
 
-def opened(kind: str) -> list[tuple[Any, Subject]]:
+@frozen
+class Opened:
+    """A shipped run, what it is about, and the conditions that its interval depends on."""
+
+    run: Any
+    subject: Subject
+    conditions: tuple[str, ...]
+
+
+def conditions(launch: str | None, model: Model, system: System) -> tuple[str, ...]:
+    """Return the conditions of a run."""
+    shipped = catalog.profile("calibrated", system)
+    return conditions_of(launch, bool(model.experts), shipped.level == "calibrated" and not shipped.stands_for)
+
+
+def opened(kind: str) -> list[Opened]:
     """Return the shipped runs that tell all that a spread needs, with what each is about.
 
     Whether drafts helped is another question than how long a step takes: runs that do not say it are left out.
     """
     _, raw = catalog.measured(kind)
-    out: list[tuple[Any, Subject]] = []
+    out: list[Opened] = []
     if kind == "training":
         decide = training_opener("calibrated")
         for run in training_runs(raw, kind):
             with contextlib.suppress(RooflineError):
                 case = decide(run)
                 profile = evolve(case.profile, framework=case.framework)
-                out.append((run, subject_of(kind, profile, case.system, case.model)))
+                subject = subject_of(kind, profile, case.system, case.model)
+                out.append(Opened(run, subject, conditions(None, case.model, case.system)))
         return out
     open_ = serving_opener("calibrated")
     for run in serving_runs(raw, kind):
         with contextlib.suppress(RooflineError):
             found = open_(run)
             if found.doubt == (1.0, 1.0):
-                out.append((run, subject_of(kind, found.profile, found.system, found.model)))
+                subject = subject_of(kind, found.profile, found.system, found.model)
+                out.append(Opened(run, subject, conditions(run.launch, found.model, found.system)))
     return out
 
 
-def thinned(known: Sequence[tuple[Any, Subject]]) -> list[Any]:
+def thinned(known: Sequence[Opened]) -> list[Any]:
     """Return at most so many runs of each cell, software and mode, evenly drawn from the list."""
     cells: dict[str, list[Any]] = defaultdict(list)
-    for run, subject in known:
-        cells[f"{cell(run)} {subject.software} {getattr(run, 'mode', '')}"].append(run)
+    for each in known:
+        cells[f"{cell(each.run)} {each.subject.software} {getattr(each.run, 'mode', '')}"].append(each.run)
     return [
-        each[i]
-        for each in cells.values()
-        for i in sorted({int(j) for j in np.linspace(0, len(each) - 1, min(len(each), MOST))})
+        runs[i]
+        for runs in cells.values()
+        for i in sorted({int(j) for j in np.linspace(0, len(runs) - 1, min(len(runs), MOST))})
     ]
 
 
@@ -189,22 +224,23 @@ def cell(run: Any) -> str:
     return f"{run.group} {run.model} {run.system} {dtype}"
 
 
-def row(run: Any, quantity: str, subject: Subject) -> Row:
+def row(known: Opened, quantity: str) -> Row:
     """Return a row; one of quality C takes part in fits, and in no spread."""
+    run, subject = known.run, known.subject
     name, serves = NAMES[quantity] if run.quality != "C" else "", isinstance(run, ServingRun)
     return Row(
         run.id, name, subject, f"{run.group} {run.model} {run.system}", cell(run), f"{run.model} {run.system}",
         run.weight_dtype if serves else run.dtype, engines.year(run) if serves else "", run.group,
-        run.launch if serves else "", run.measured.get(quantity) or np.nan,
+        run.launch if serves else "", known.conditions, run.measured.get(quantity) or np.nan,
     )  # fmt: skip
 
 
-def serving(known: Sequence[tuple[ServingRun, Subject]]) -> dict[str, Linear]:
+def serving(known: Sequence[Opened]) -> dict[str, Linear]:
     """Return the serving runs at each level of constants; slopes are those of the calibrated level."""
-    subjects = {run.id: subject for run, subject in known}
+    by = {each.run.id: each for each in known}
     fit = engines.Fit(thinned(known), "calibrated")
     fit.linearise(engines.start())
-    rows = [row(fit.by[i], quantity, subjects[i]) for i, quantity in fit.keys]
+    rows = [row(by[i], quantity) for i, quantity in fit.keys]
     found = engines.evaluate(fit.runs, "generic", fit.x)
     far = np.array([engines.ratio(found[key]) for key in fit.keys])
     return {
@@ -219,11 +255,11 @@ class _Here:
     map = staticmethod(map)
 
 
-def training(known: Sequence[tuple[TrainingRun, Subject]]) -> dict[str, Linear]:
+def training(known: Sequence[Opened]) -> dict[str, Linear]:
     """Return the training runs at each level of constants; slopes are those of the calibrated level."""
-    subjects, runs, x = {run.id: subject for run, subject in known}, thinned(known), stated()
+    by, runs, x = {each.run.id: each for each in known}, thinned(known), stated()
     found, r, jacobian = frameworks.linearised(runs, x, _Here())
-    rows = [row(run, "step_time_s", subjects[run.id]) for run in runs]
+    rows = [row(by[run.id], "step_time_s") for run in runs]
     weights = np.where(np.isfinite(r), frameworks.weights_of(found), 0.0)
     far = frameworks.logs(train_predict(runs, "generic", adjust=frameworks.Adjusted(frameworks.theta_of(x))))
     return {
@@ -329,97 +365,120 @@ def level_of(distance: str) -> str:
 FITTED_ON = catalog.profile("generic", "dgx-h100").vendors
 
 
-def cells_of(rows: Sequence[Row]) -> list[str]:
-    """Return what weighs as one, for each row."""
-    return [row.cell for row in rows]
+def cells_of(rows: Sequence[tuple[Row, *tuple[Any, ...]]]) -> list[str]:
+    """Return what weighs as one, of rows with what is said of them."""
+    return [each[0].cell for each in rows]
 
 
 Pairs = Sequence[tuple[Row, float]]
 """Rows with log(measured / predicted)."""
 Residuals = Mapping[tuple[str, str], Pairs]
 """Residuals by quantity and distance."""
-Key = tuple[str, str, str]
-"""Quantity, distance and kind of launch, "" for all kinds."""
 
 
-def grouped(found: Residuals) -> dict[Key, Pairs]:
-    """Return the residuals by kind of launch too, those of all kinds under "", the nearest first; only such as hold enough cells."""
-    out: dict[Key, Pairs] = {}
-    for quantity in sorted({quantity for quantity, _ in found}):
-        for distance in DISTANCES:
-            for launch in ("", *LAUNCHES):
-                some = [pair for pair in found.get((quantity, distance), ()) if launch in ("", pair[0].launch)]
-                if len({row.cell for row, _ in some}) >= FEWEST_CELLS:
-                    out[quantity, distance, launch] = some
+def law(found: Residuals, without: Callable[[Row], bool] | None = None, conditioned: bool = True) -> Evidence:
+    """Return the spreads and the conditions that intervals are made of.
+
+    The nearest distance is drawn towards all distances together, each further one towards the nearer.
+
+    Args:
+        found: residuals.
+        without: which rows take no part; none if not given.
+        conditioned: whether conditions count; else the spread of a distance is that of all its rows.
+    """
+    spreads: dict[tuple[str, str, str], Spread] = {}
+    stored: dict[tuple[str, str], Condition] = {}
+    for quantity in dict.fromkeys(key[0] for key in found):
+        by = {
+            distance: [pair for pair in found.get((quantity, distance), ()) if without is None or not without(pair[0])]
+            for distance in DISTANCES
+        }
+        by = {distance: pairs for distance, pairs in by.items() if len(set(cells_of(pairs))) >= FEWEST_CELLS}
+        if conditioned and by:
+            by, effect = freed(by)
+            stored |= {(quantity, name): each for name, each in effect.items()}
+        spreads |= {(quantity, distance, ""): each for distance, each in drawn_together(by).items()}
+    return Evidence({}, nested(spreads), {}, stored)
+
+
+By = Mapping[str, Pairs]
+"""Residuals of one quantity by distance."""
+
+
+def freed(by: By) -> tuple[dict[str, Pairs], dict[str, Condition]]:
+    """Return the residuals of a quantity as they would be under no condition, and what conditions do."""
+    middles = {distance: each.at(0.5) for distance, each in drawn_together(by).items()}
+    flat = [(distance, row, r) for distance, pairs in by.items() for row, r in pairs]
+    sample = Sample(
+        np.array([r for _, _, r in flat]), [row.cell for _, row, _ in flat], [distance for distance, _, _ in flat],
+        [row.conditions for _, row, _ in flat], np.array([middles[distance] for distance, _, _ in flat]),
+    )  # fmt: skip
+    effect = effects(sample)
+    out: dict[str, list[tuple[Row, float]]] = {distance: [] for distance in by}
+    for (distance, row, _), r in zip(flat, standardised(sample, effect), strict=True):
+        out[distance].append((row, float(r)))
+    return out, effect
+
+
+def drawn_together(by: By) -> dict[str, Spread]:
+    """Return the spread at each distance, the nearest drawn towards all distances together, each further one towards the nearer."""
+    out: dict[str, Spread] = {}
+    above = made([pair for pairs in by.values() for pair in pairs]) if by else None
+    for distance, pairs in by.items():
+        above = out[distance] = made(pairs, above)
     return out
 
 
-def tree(found: Mapping[Key, Pairs], without: Collection[str] = ()) -> dict[Key, Spread]:
-    """Return the spreads without some sources.
-
-    The nearest distance is drawn towards all distances together, each further one towards the nearer, a kind of launch towards all kinds.
-    """
-    kept = {key: [pair for pair in pairs if pair[0].source not in without] for key, pairs in found.items()}
-    out: dict[Key, Spread] = {}
-    for quantity in dict.fromkeys(key[0] for key in found):
-        every = [pair for key, pairs in kept.items() if key[0] == quantity and not key[2] for pair in pairs]
-        above = made(every)
-        for key, pairs in kept.items():
-            if key[0] == quantity and not key[2]:
-                above = out[key] = made(pairs, above)
-    for key, pairs in kept.items():
-        if key[2]:
-            out[key] = made(pairs, out[*key[:2], ""])
-    return {key: out[key] for key in found}
-
-
 def made(pairs: Pairs, above: Spread | None = None) -> Spread:
-    """Return the spread of residuals, cells weighing alike; that ``above`` where there are none."""
-    if not pairs and above is not None:
-        return above
-    return spread([r for _, r in pairs], cells_of([row for row, _ in pairs]), above)
+    """Return the spread of residuals, cells weighing alike."""
+    return spread([r for _, r in pairs], cells_of(pairs), above)
 
 
-def apart(found: Mapping[Key, Pairs]) -> dict[Key, dict[str, Spread]]:
-    """Return each spread with all sources, and for each source without it; some are left out together."""
-    sources = sorted({row.source for pairs in found.values() for row, _ in pairs})
-    order = np.random.default_rng(0).permutation(len(sources))
-    out: dict[Key, dict[str, Spread]] = {key: {EVERY: made} for key, made in tree(found).items()}
-    for part in (order[i::PARTS] for i in range(min(PARTS, len(sources)))):
-        left = {sources[j] for j in part}
-        for key, made in tree(found, left).items():
-            out[key] |= dict.fromkeys(left, made)
+Judged = Sequence[tuple[Row, float, str, Evidence]]
+"""Rows with log(measured / predicted), how far the nearest runs are, and the evidence that their interval is made of."""
+
+
+def judged(rows: Found, residuals: Residuals, key: Callable[[Row], str], conditioned: bool = True) -> Judged:
+    """Return rows with evidence in which no run shares their key; where there are many keys, some are left out together."""
+    keys = sorted({key(row) for row, _, _ in rows})
+    order = np.random.default_rng(0).permutation(len(keys))
+    out: list[tuple[Row, float, str, Evidence]] = []
+    for part in (order[i::PARTS] for i in range(min(PARTS, len(keys)))):
+        gone = {keys[j] for j in part}
+        known = law(residuals, lambda row, gone=gone: key(row) in gone, conditioned)
+        out += [(row, r, far, known) for row, r, far in rows if key(row) in gone]
     return out
 
 
 PARTS = 10
-LAUNCHES = ("default", "tuned")
-"""Kinds of launch with a spread of their own."""
-Spreads = Mapping[Key, Mapping[str, Spread]]
-"""Spreads by the source that they are made without."""
 
 
-def coverage(pairs: Pairs, spreads: Mapping[str, Spread], claimed: float) -> float:
-    """Return the share of runs, cells weighing alike, inside intervals made without the runs of the same source, model and system."""
-    inside = [
-        low <= r <= high for row, r in pairs for low, high in [spreads.get(row.source, spreads[EVERY]).ends(claimed)]
-    ]
-    return float(np.average(inside, weights=weights(cells_of([row for row, _ in pairs]))))
+def ends_of(row: Row, distance: str, known: Evidence, claimed: float) -> tuple[float, float]:
+    """Return the ends of a row's interval."""
+    return _ends(known, row.quantity, distance, row.conditions, claimed)
 
 
-def ends_of(row: Row, distance: str, spreads: Spreads, claimed: float) -> tuple[float, float]:
-    """Return the ends of a row's interval, made without the runs of its source, as :class:`roofline.hardware.evidence.Evidence` looks it up."""
-    start = DISTANCES.index(distance)
-    order = [
-        (row.quantity, distance, row.launch),
-        *((row.quantity, each, "") for each in (*DISTANCES[start:], *reversed(DISTANCES[:start]))),
-    ]
-    found = next(spreads[key] for key in order if key in spreads)
-    return found.get(row.source, found[EVERY]).ends(claimed)
+@functools.cache
+def _ends(known: Evidence, quantity: str, distance: str, held: tuple[str, ...], claimed: float) -> tuple[float, float]:
+    return known.spread(quantity, distance, under=held).ends(claimed)
 
 
-EVERY = ""
-"""Key of the spread with all sources."""
+def inside(rows: Judged, claimed: float) -> np.ndarray:
+    """Return which rows lie inside their intervals."""
+    return np.array(
+        [low <= r <= high for row, r, far, known in rows for low, high in [ends_of(row, far, known, claimed)]]
+    )
+
+
+def coverage(rows: Judged, claimed: float) -> float:
+    """Return the share of rows inside their intervals, cells weighing alike."""
+    return float(np.average(inside(rows, claimed), weights=weights(cells_of(rows))))
+
+
+def half_width(rows: Judged) -> float:
+    """Return the median of half the width of intervals of 80 %, as a logarithm, cells weighing alike."""
+    half = np.array([np.diff(ends_of(row, far, known, 0.8))[0] / 2 for row, _, far, known in rows])
+    return quantile(half, weights(cells_of(rows)), 0.5)
 
 
 # Scores --------------------------------------------------------------------------------------------------------------
@@ -434,6 +493,7 @@ SCORED: Sequence[tuple[str, str, Callable[[Row], str]]] = (
     ("its source", "calibrated", lambda row: row.group),
     ("its chip", "generic", lambda row: row.subject.chip),
     ("its maker", "generic", lambda row: row.subject.maker),
+    ("its kind of launch", "calibrated", lambda row: row.launch),
 )  # fmt: skip
 """What is left out, at which level of constants, and what a row shares with what is left out with it."""
 
@@ -455,63 +515,57 @@ class Score:
     width: float
 
 
-def scored(found: Found, spreads: Spreads) -> Score:
+def scored(rows: Judged) -> Score:
     """Return the score of rows."""
-    rows, r = [row for row, _, _ in found], np.array([r for _, r, _ in found])
+    r = np.array([r for _, r, _, _ in rows])
     w, off = weights(cells_of(rows)), np.abs(np.expm1(-r))
-    ends = {c: np.array([ends_of(row, far, spreads, c) for row, _, far in found]) for c in CLAIMS}
-    inside = [float(np.average((ends[c][:, 0] <= r) & (r <= ends[c][:, 1]), weights=w)) for c in CLAIMS]
-    half = (ends[0.8][:, 1] - ends[0.8][:, 0]) / 2
     return Score(
-        len({row.cell for row in rows}), float(np.expm1(np.average(np.abs(r), weights=w))), float(np.average(off, weights=w)),
-        quantile(off, w, 0.5), tuple(inside), float(np.exp(quantile(half, w, 0.5))),
+        len(set(cells_of(rows))), float(np.expm1(np.average(np.abs(r), weights=w))), float(np.average(off, weights=w)),
+        quantile(off, w, 0.5), tuple(coverage(rows, claimed) for claimed in CLAIMS), float(np.exp(half_width(rows))),
     )  # fmt: skip
 
 
-def scores(linear: Mapping[str, Linear], spreads: Spreads) -> dict[tuple[str, str], Score]:
-    """Return the scores by quantity and by what was left out."""
-    every: dict[str, Found] = {"nothing: in fold": in_fold(linear["calibrated"])}
+IN_FOLD = "nothing: in fold"
+Sides = tuple[Judged, Judged]
+"""Rows with the evidence that their intervals are made of: with conditions, and without."""
+
+
+def sides(linear: Mapping[str, Linear], residuals: Residuals) -> dict[tuple[str, str], Sides]:
+    """Return the rows by quantity and by what was left out, of fits and of intervals."""
+    out: dict[tuple[str, str], Sides] = {}
+    plain = in_fold(linear["calibrated"])
+    with_, without_ = law(residuals), law(residuals, conditioned=False)
+    for quantity in NAMES.values():
+        if rows := [each for each in plain if each[0].quantity == quantity]:
+            out[quantity, IN_FOLD] = [(*each, with_) for each in rows], [(*each, without_) for each in rows]
     for title, level, key in SCORED:
-        floor = "maker" if level == "generic" else "family"
-        some = [row for row in linear[level].rows if key(row)]
-        if len({key(row) for row in some}) > 1:
-            found = left_out(linear[level], key, floor)
-            # Constants of all chips come from one maker's.
-            every[title] = [
-                each
-                for each in found
-                if key(each[0]) and (title != "its maker" or each[0].subject.maker not in FITTED_ON)
-            ]
-    return {
-        (quantity, title): scored(some, spreads)
-        for title, found in every.items()
-        for quantity in NAMES.values()
-        for some in [[each for each in found if each[0].quantity == quantity]]
-        if some
-    }
-
-
-def reliability(linear: Mapping[str, Linear], spreads: Spreads) -> dict[tuple[str, bool], list[float]]:
-    """Return the observed coverage at :data:`CURVE` by quantity, in fold and with model and system left out."""
-    out = {}
-    for inner, found in (
-        (True, in_fold(linear["calibrated"])),
-        (False, left_out(linear["calibrated"], lambda row: row.pair)),
-    ):
+        if len({key(row) for row in linear[level].rows if key(row)}) < FEWEST_KEYS:
+            continue
+        # Constants of all chips come from one maker's.
+        found = [
+            each
+            for each in left_out(linear[level], key, "maker" if level == "generic" else "family")
+            if key(each[0]) and (title != "its maker" or each[0].subject.maker not in FITTED_ON)
+        ]
         for quantity in NAMES.values():
-            some = [each for each in found if each[0].quantity == quantity]
-            if some:
-                w = weights(cells_of([row for row, _, _ in some]))
-                out[quantity, inner] = [
-                    float(
-                        np.average(
-                            [low <= r <= high for row, r, far in some for low, high in [ends_of(row, far, spreads, c)]],
-                            weights=w,
-                        )
-                    )
-                    for c in CURVE
-                ]
+            own = {each: pairs for each, pairs in residuals.items() if each[0] == quantity}
+            if rows := [each for each in found if each[0].quantity == quantity]:
+                out[quantity, title] = judged(rows, own, key), judged(rows, own, key, conditioned=False)
     return out
+
+
+FEWEST_KEYS = 2
+"""Kinds of rows of which one can be left out."""
+
+
+def reliability(found: Mapping[tuple[str, str], Sides]) -> dict[tuple[str, bool], list[float]]:
+    """Return the observed coverage at :data:`CURVE` by quantity, in fold and with model and system left out."""
+    titles = {IN_FOLD: True, SCORED[0][0]: False}
+    return {
+        (quantity, titles[title]): [coverage(rows, claimed) for claimed in CURVE]
+        for (quantity, title), (rows, _) in found.items()
+        if title in titles
+    }
 
 
 CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -560,10 +614,10 @@ def alike(found: Found) -> list[list[object]]:
         if not some:
             continue
         rows, r = [row for row, _ in some], np.array([r for _, r in some])
-        w = weights(cells_of(rows))
+        w = weights(cells_of(some))
         off = r - np.average(r, weights=w)
         same = {name: _same([getattr(row.subject, name) for row in rows]) for name in COMMON}
-        both, cells = np.outer(w, w), np.unique(cells_of(rows), return_inverse=True)[1]
+        both, cells = np.outer(w, w), np.unique(cells_of(some), return_inverse=True)[1]
         pair = np.minimum.outer(cells, cells) * len(rows) + np.maximum.outer(cells, cells)
         np.fill_diagonal(both, 0.0)
         for n in range(len(COMMON), 0, -1):
@@ -595,9 +649,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
     return out.getvalue().encode()
 
 
-def measured(known: Sequence[tuple[Any, Subject]]) -> list[list[object]]:
+def measured(known: Sequence[Opened]) -> list[list[object]]:
     """Return the subjects of runs with the number of runs of each."""
-    counted = Counter(subject for run, subject in known if run.measured)
+    counted = Counter(each.subject for each in known if each.run.measured)
     return [
         [*(getattr(s, name) for name in SUBJECT), n] for s, n in sorted(counted.items(), key=lambda each: str(each[0]))
     ]
@@ -612,11 +666,31 @@ intervals that claim 50, 80 and 95 %, when the intervals are made without the ru
 
 {table}
 
+## What widens an interval
+
+How a service was launched, whether a model is a mixture of experts, and whether kernels of the chip were timed say how far measurements
+are spread, at every distance alike. *Shift* is added to the logarithm of measured over predicted, *width* multiplies the distance of
+quantiles from the median; the quantiles above are those without any condition. The shift is the median of the residuals that it holds of,
+the width their mean deviation over that of all at their distance; both are drawn towards none as if {prior:.0f} cells more had none. No condition
+makes an answer surer than one of its kind before it in the table does: a launch that is not stated counts between a tuned and a default one.
+
+{conditions}
+
+## Intervals of kinds that were left out
+
+The share of runs, in per cent, inside intervals that claim 80 %, by what was left out of the fits and of the intervals; in brackets what it would be
+if intervals went by the distance alone. *Width* is the median factor from the middle to the ends. A row in fold leaves nothing out. Only
+groups of {least} cells and more are shown.
+
+{kinds}
+
+## How it is made
+
 Each run is predicted with constants of stacks and frameworks fitted without any run nearer than the distance says. Fits are linearised
 around the shipped constants. Kernels and links keep their fits at the first three distances; at the last two, chips are priced with the
 constants of all chips. Those come from chips of one maker, whose runs therefore take no part at the last distance. Quantiles are drawn
-towards those of the nearer distance, of the nearest towards all distances together, and of a kind of launch towards all kinds, as if these
-were {prior:.0f} cells more (`scripts/spreads.py`). A distance with fewer than {least} cells takes the spread of the next
+towards those of the nearer distance, of the nearest towards all distances together, as if these were {prior:.0f} cells more
+(`scripts/spreads.py`). A distance with fewer than {least} cells takes the spread of the next
 farther distance, or of the next nearer one where there is none.
 
 ## What two answers are wrong by together
@@ -630,7 +704,7 @@ are intraclass correlations of residuals with model and system left out, by what
 
 What a run leaves open (the cache's format, the layout, the release) was chosen when it was priced, as it is for a question: what that
 choice costs is part of the spread. The list of what was measured is `hardware/evidence/measured.csv`, the spreads are
-`hardware/evidence/residuals.csv`. `front` is the front end of a service: how far the fitted times of engines are from that of any engine.
+`hardware/evidence/residuals.csv`, the conditions `hardware/evidence/conditions.csv`. `front` is the front end of a service: how far the fitted times of engines are from that of any engine.
 """
 
 INDEX = """# How accurate, and how that was checked
@@ -651,7 +725,7 @@ A reviewer's way through these pages:
 
 A cell (source, model, system, weights) weighs as one, at most {most} runs of each, quality A and B: {runs} runs. *Typical error* is exp(mean of
 abs(ln(predicted / measured))) - 1, *MAPE* the mean of abs(predicted / measured - 1), *median* that of the same. *In 50, 80, 95 %*: share
-inside the interval that claims so much, made without the runs of the same source, model and system. *Width*: the median factor from the
+inside the interval that claims so much, made without the runs that are left out. *Width*: the median factor from the
 middle of the 80 % interval to its ends.
 
 *Left out* says which runs took no part in fitting the constants with which a run is predicted: those that share its model and system,
@@ -681,17 +755,50 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2)
     return "\n".join(f"| {' | '.join(each)} |" for each in lines)
 
 
-def spread_rows(found: Mapping[Key, Pairs], spreads: Spreads) -> tuple[list[list[str]], list[list[object]]]:
+def spread_rows(found: Residuals, known: Evidence) -> tuple[list[list[str]], list[list[object]]]:
     """Return the rows of the page and those of the file."""
     shown, rows = [], []
-    for (quantity, distance, launch), each in found.items():
-        s = spreads[quantity, distance, launch][EVERY]
-        rows.append([quantity, distance, launch, s.cells, s.runs, *(f"{v:.4f}" for v in s.logs)])
+    for (quantity, distance, _), s in sorted(
+        known.spreads.items(), key=lambda each: (each[0][0], DISTANCES.index(each[0][1]))
+    ):
+        rows.append([quantity, distance, "", s.cells, s.runs, *(f"{v:.4f}" for v in s.logs)])
         low, high = s.ends(0.8)
-        told = [f"{coverage(each, spreads[quantity, distance, launch], c):.0%}" for c in CLAIMS]
-        about = f"{WORDS[distance]}{f'; {launch} launch' if launch else ''}"
-        shown.append([quantity, about, str(s.cells), str(s.runs), f"x{np.exp(low):.2f}", f"x{np.exp(high):.2f}", *told])
+        own = {each: pairs for each, pairs in found.items() if each[0] == quantity}
+        pairs = judged([(row, r, distance) for row, r in found[quantity, distance]], own, lambda row: row.source)
+        told = [f"{coverage(pairs, claimed):.0%}" for claimed in CLAIMS]
+        shown.append(
+            [quantity, WORDS[distance], str(s.cells), str(s.runs), f"x{np.exp(low):.2f}", f"x{np.exp(high):.2f}", *told]
+        )
     return shown, rows
+
+
+def condition_rows(known: Evidence) -> list[list[object]]:
+    """Return what conditions do, as the file and the page have it."""
+    order = [name for each in CONDITIONS for name in each]
+    stored = sorted(known.conditions.items(), key=lambda each: (each[0][0], order.index(each[0][1])))
+    return [[quantity, name, c.cells, f"{c.shift:.3f}", f"{c.width:.3f}"] for (quantity, name), c in stored]
+
+
+def kinds_table(found: Mapping[tuple[str, str], Sides]) -> str:
+    """Return the share of rows inside intervals of 80 %, by what was left out and by condition; without conditions in brackets."""
+    names = [name for each in CONDITIONS for name in each]
+    rows = []
+    for quantity, name in TITLES.items():
+        for title in (IN_FOLD, *(title for title, _, _ in SCORED)):
+            if (quantity, title) not in found:
+                continue
+            both = found[quantity, title]
+            told = [_both(*both)]
+            for c in names:
+                part = [[each for each in rows_ if c in each[0].conditions] for rows_ in both]
+                told.append(_both(*part) if len(set(cells_of(part[0]))) >= FEWEST_CELLS else "")
+            widths = [f"x{np.exp(half_width(each)):.2f}" for each in both]
+            rows.append([name, title, *told, f"{widths[0]} ({widths[1]})"])
+    return markdown(["", "left out", "all", *names, "width"], rows)
+
+
+def _both(rows: Judged, plain: Judged) -> str:
+    return f"{coverage(rows, 0.8) * 100:.0f} ({coverage(plain, 0.8) * 100:.0f})"
 
 
 def fronts() -> list[object]:
@@ -708,7 +815,7 @@ def fronts() -> list[object]:
 def score_table(found: Mapping[tuple[str, str], Score]) -> str:
     """Return the one table of scores."""
     head = ["", "left out", "cells", "typical error", "MAPE", "median", *(f"in {c:.0%}" for c in CLAIMS), "width"]
-    titles = ["nothing: in fold", *(title for title, _, _ in SCORED)]
+    titles = [IN_FOLD, *(title for title, _, _ in SCORED)]
     rows = [
         [
             name,
@@ -757,9 +864,7 @@ README = {"tpot": "TPOT", "rate": "tokens/s", "ttft": "TTFT", "step_time": "trai
 def readme(text: str, found: Mapping[tuple[str, str], Score]) -> str:
     """Return the README with the numbers of the page in its table."""
     for quantity, name in README.items():
-        cells = [
-            found[quantity, title] for title in ("nothing: in fold", "its model and system", "its engine or framework")
-        ]
+        cells = [found[quantity, title] for title in (IN_FOLD, "its model and system", "its engine or framework")]
         new = f"| {name} | {' | '.join(f'{each.typical * 100:.0f} %' for each in cells)} | {cells[1].inside[1] * 100:.0f} % |"
         text = re.sub(rf"^\| {re.escape(name)} \|.*$", new, text, flags=re.MULTILINE)
     return text
@@ -787,36 +892,40 @@ def main() -> None:
     given = parser.parse_args()
     make: Mapping[str, Callable[..., dict[str, Linear]]] = {"serving": serving, "training": training}
     found: dict[tuple[str, str], list[tuple[Row, float]]] = {}
-    every: list[tuple[Any, Subject]] = []
+    every: list[Opened] = []
     linears: list[dict[str, Linear]] = []
+    by_left: dict[tuple[str, str], Sides] = {}
     for kind, linearise in make.items():
         known = opened(kind)
         linears.append(kept(given.keep, kind, lambda known=known, linearise=linearise: linearise(known)))
-        found |= collected(linears[-1])
+        own = collected(linears[-1])
+        found |= own
+        by_left |= sides(linears[-1], own)
         every += known
-    by_launch = grouped(found)
-    spreads = apart(by_launch)
-    shown, rows = spread_rows(by_launch, spreads)
+    shipped = law(found)
+    shown, rows = spread_rows(found, shipped)
     head = ["", "nearest evidence", "cells", "runs", "80 % low", "high", *(f"{c:.0%}" for c in CLAIMS)]
     print(columns(shown, head=head, right=range(2, 9)), flush=True)
+    widened = condition_rows(shipped)
+    print(columns(widened, head=["", "condition", "cells", "shift", "width"], right=range(2, 5)), flush=True)
     together = [each for one in linears for each in alike(left_out(one["calibrated"], lambda row: row.pair))]
     print(columns(together, head=["", "in common", "pairs of cells", "correlation"], right=range(2, 4)), flush=True)
-    result: dict[tuple[str, str], Score] = {}
-    curves: dict[tuple[str, bool], list[float]] = {}
-    for linear in linears:
-        result |= scores(linear, spreads)
-        curves |= reliability(linear, spreads)
-    print(score_table(result), worst_table(linears), sep="\n\n")
+    result = {key: scored(rows_) for key, (rows_, _) in by_left.items()}
+    curves = reliability(by_left)
+    kinds = kinds_table(by_left)
+    print(score_table(result), worst_table(linears), kinds, sep="\n\n")
     if not given.write:
         return
     runs = len({row.id for linear in linears for row in linear["calibrated"].rows if row.quantity})
     texts = {
-        f"{FOLDER}/residuals.csv": table(["quantity", "distance", "launch", "cells", "runs", *QUANTILES], [fronts(), *rows]),
+        f"{FOLDER}/residuals.csv": table(["quantity", "distance", "of", "cells", "runs", *QUANTILES], [fronts(), *rows]),
+        f"{FOLDER}/conditions.csv": table(["quantity", "condition", "cells", "shift", "width"], widened),
         f"{FOLDER}/alike.csv": table(["quantity", "common", "pairs", "correlation"], together),
         f"{FOLDER}/measured.csv": table([*SUBJECT, "runs"], measured(every)),
         "docs/accuracy/intervals.md": PAGE.format(
             table=markdown(["", "nearest evidence", "cells", "runs", "low", "high", *(f"in {c:.0%}" for c in CLAIMS)], shown),
-            least=FEWEST_CELLS, prior=PRIOR, together=markdown(["", "in common", "pairs of cells", "correlation"], [list(map(str, each)) for each in together]),
+            conditions=markdown(["", "condition", "cells", "shift", "width"], [[str(q), CONDITION_WORDS[str(name)], *map(str, rest)] for q, name, *rest in widened]),
+            kinds=kinds, least=FEWEST_CELLS, prior=PRIOR, together=markdown(["", "in common", "pairs of cells", "correlation"], [list(map(str, each)) for each in together]),
         ).encode(),
         "docs/accuracy/index.md": INDEX.format(
             most=MOST, runs=f"{runs:,}", scores=score_table(result), worst=worst_table(linears), fitted=", ".join(FITTED_ON)

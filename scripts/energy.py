@@ -202,7 +202,7 @@ def inside(rows: Sequence[Row], draws: Draws, half: float) -> tuple[float, float
 
 def sheet(rows: Sequence[Row]) -> str:
     """Return the spreads of joules a token as a table: of a chip that was measured, and of one that was not."""
-    lines = ["quantity,distance,launch,cells,runs,q025,q10,q25,q50,q75,q90,q975"]
+    lines = ["quantity,distance,of,cells,runs,q025,q10,q25,q50,q75,q90,q975"]
     by_model, by_chip = folds(rows, lambda row: f"{row.chip} {row.model}"), folds(rows, lambda row: row.chip)
     for distance, draws in (("chip", lambda row: by_model[f"{row.chip} {row.model}"](row)), ("maker", lambda row: by_chip[row.chip](row))):  # fmt: skip
         found = made(residuals(rows, draws, distance), None)

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, fabric in found.items():
             path = ROOT / "hardware" / "fabrics" / f"{name}.toml"
             catalog.write(path, rewritten(path.read_text(encoding="utf-8"), fabric).encode())
-        catalog.write(SPREADS, table(["quantity", "distance", "launch", "cells", "runs", *QUANTILES], spreads(rows)))
+        catalog.write(SPREADS, table(["quantity", "distance", "of", "cells", "runs", *QUANTILES], spreads(rows)))
         catalog.write(PAGE, page(rows, priced, found).encode())
     print(page(rows, priced, found))
 

@@ -279,7 +279,7 @@ def main() -> None:
     if given.write:
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows(
-            [["quantity", "distance", "launch", "cells", "runs", *QUANTILES], *table]
+            [["quantity", "distance", "of", "cells", "runs", *QUANTILES], *table]
         )
         output.write(ROOT / FILE, out.getvalue().encode())
 

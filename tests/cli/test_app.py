@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -482,3 +483,26 @@ def test_carbon_of_systems_that_are_compared(capsys):
     assert "dgx-a100-80gb: " in capsys.readouterr().out.partition("carbon of each:")[2]
     app.main([*words, "--json"])
     assert [each["g_per_kwh"] for each in json.loads(capsys.readouterr().out)["carbon"]] == [30, 30]
+
+
+def test_an_estimate_loads_little():
+    code = (
+        "import os, sys; from roofline.cli import main; main(sys.argv[1:]); import roofline.plots.paper;"
+        "print(*[m for m in ('numpy.ma', 'http.client', 'matplotlib', 'scipy') if m in sys.modules], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    words = [
+        "estimate",
+        "deepseek-v3",
+        "--system",
+        "gb200-nvl72",
+        "--concurrency",
+        "4096",
+        "--tp",
+        "1",
+        "--dp",
+        "72",
+        "--ep",
+        "72",
+    ]
+    made = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert made.stdout.splitlines()[-1] == os.environ.get("OPENBLAS_NUM_THREADS", "1")

@@ -164,3 +164,8 @@ def test_a_root_is_found_where_a_function_bends(where, slope, step):
     found = arrays.root(function, some, 2.0 - some)
     assert found == pytest.approx(where, abs=1e-12)
     assert arrays.root(function, some[2], 2.0 - some[2]) == found[2]
+
+
+@given(hnp.arrays(float, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=6), elements=st.integers(0, 5)))
+def test_distinct_numbers_are_those_of_numpy(numbers):
+    assert np.array_equal(arrays.distinct(numbers), np.unique(numbers))

@@ -73,3 +73,17 @@ def test_a_question_made_anew_is_the_same_as_one_of_equal_numbers():
         function(Decode(model, batch, 512.0))
         function(Layout(tp=batch))
     assert len(asked) == 6
+
+
+def test_what_many_points_make_is_not_kept():
+    asked = []
+
+    @remembered(4)
+    def added(x, y):
+        asked.append(x.size * y.size)
+        return x + y
+
+    for _ in range(2):
+        added(np.arange(8.0), np.arange(8.0)[:, None])
+        added(np.arange(99.0), np.arange(99.0)[:, None])
+    assert asked == [64, 9801, 9801]

@@ -52,3 +52,60 @@ def test_student_is_as_wide_as_quartile_and_tenth():
 def test_a_spread_needs_a_residual():
     with pytest.raises(ValueError, match="residual"):
         spreads.spread([], [])
+
+
+def sample(conditions, sizes, groups=None):
+    """Residuals of one cell each, normal with a deviation of their own."""
+    values = np.random.default_rng(1).normal(0.0, sizes)
+    n = len(values)
+    return spreads.Sample(values, [str(i) for i in range(n)], groups or ["family"] * n, conditions, np.zeros(n))
+
+
+def test_a_condition_twice_as_wide_is_found_so():
+    n = 4_000
+    made = sample([("tuned",), ("default",)] * n, [0.1, 0.2] * n)
+    found = spreads.effects(made)
+    assert found["default"].width / found["tuned"].width == pytest.approx(2.0, rel=0.05)
+    assert found["default"].width * found["tuned"].width == pytest.approx(1.0, rel=1e-6)  # as many of both
+    assert [each.cells for each in found.values()] == [n, n]
+    same = spreads.standardised(made, found)
+    assert np.std(same[::2]) == pytest.approx(np.std(same[1::2]), rel=0.05)
+
+
+def test_conditions_are_told_apart_where_they_meet():
+    """Widths of 2 and 1.5 that multiply, at two distances of which one is three times as wide."""
+    both = [(a, b) for a in ("tuned", "default") for b in ("dense", "experts")] * 2_000
+    sizes = [{"tuned": 0.1, "default": 0.2}[a] * {"dense": 1.0, "experts": 1.5}[b] for a, b in both]
+    made = sample(both + both, sizes + [3 * each for each in sizes], ["family"] * len(both) + ["maker"] * len(both))
+    found = spreads.effects(made)
+    assert found["default"].width / found["tuned"].width == pytest.approx(2.0, rel=0.06)
+    assert found["experts"].width / found["dense"].width == pytest.approx(1.5, rel=0.06)
+
+
+def test_a_condition_of_one_cell_changes_little():
+    found = spreads.effects(sample([("tuned",)] * 40 + [("default",)] * 40 + [("day-0",)], [0.1] * 80 + [1.0]))
+    assert 1.0 <= found["day-0"].width < 2.5  # measured: ten deviations
+
+
+def test_what_is_known_better_is_never_less_sure():
+    made = sample([("tuned",), ("default",)] * 500, [0.2, 0.1] * 500)
+    found = spreads.effects(made)
+    assert found["tuned"].width == found["default"].width == pytest.approx(1.0, rel=0.02)
+
+
+def test_kinds_of_launch_alone_have_a_shift():
+    conditions = [("tuned", "dense"), ("default", "experts")] * 2_000
+    made = sample(conditions, [0.1] * 4_000)
+    moved = spreads.Sample(made.values + [0.0, 0.3] * 2_000, made.cells, made.groups, conditions, made.middles)
+    found = spreads.effects(moved)
+    assert found["default"].shift == pytest.approx(0.3, abs=0.01)
+    assert found["experts"].shift == 0.0
+    assert spreads.standardised(moved, found).mean() == pytest.approx(0.0, abs=0.01)
+
+
+def test_standardised_residuals_are_the_inverse_of_a_spread_under_conditions():
+    values = np.array([-0.4, -0.2, -0.1, 0.1, 0.3, 0.5, 0.9])
+    found = {"default": spreads.Condition(5, 0.2, 1.4), "experts": spreads.Condition(5, 0.0, 1.5)}
+    under = spreads.Spread(7, 7, tuple(values)).under(found.values())
+    made = spreads.Sample(np.array(under.logs), list("abcdefg"), ["family"] * 7, [tuple(found)] * 7, np.full(7, 0.1))
+    assert spreads.standardised(made, found) == pytest.approx(values)

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline import catalog
 from roofline.hardware.engines import KINDS
-from roofline.hardware.evidence import DISTANCES, SHARES, Evidence, Near, Spread, Subject, nested
+from roofline.hardware.evidence import (
+    CONDITION_WORDS,
+    CONDITIONS,
+    DISTANCES,
+    SHARES,
+    Condition,
+    Evidence,
+    Near,
+    Spread,
+    Subject,
+    nested,
+)
 
 ASKED = Subject("serving", "vllm", "h100", "NVIDIA", "llama", "llama-3.1-8b")
 SPREAD = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.2, 0.4, 0.8))
@@ -61,10 +72,10 @@ def test_a_wider_coverage_is_a_wider_interval(coverage, more):
 
 def test_shipped_spreads_are_in_order_and_hold_the_prediction():
     found = catalog.evidence()
-    for (quantity, distance, launch), spread in found.spreads.items():
+    for (quantity, distance, of), spread in found.spreads.items():
         assert distance in DISTANCES
         known = {"room": catalog.names("engine"), "peak": catalog.names("framework")}
-        assert launch in ("", *known.get(quantity, KINDS))
+        assert of in ("", *known.get(quantity, ()))
         assert list(spread.logs) == sorted(spread.logs)
         assert spread.ends(0.95)[0] < 0 < spread.ends(0.95)[1], (quantity, distance)
     runs, others = {"tpot", "ttft", "rate", "step_time"}, {"front", "collective_long", "collective_short", "exchange"}
@@ -118,20 +129,51 @@ def test_every_quantity_has_intervals_that_grow_with_their_coverage(quantity):
         est.interval(quantity, 80)
 
 
-def test_a_spread_of_the_kind_of_launch_is_taken_where_there_is_one():
+def test_a_spread_of_an_engine_is_taken_where_there_is_one():
     narrow, wide = (Spread(9, 90, tuple(each * z for z in (-2, -1.3, -0.7, 0, 0.7, 1.3, 2))) for each in (0.1, 0.2))
-    found = Evidence({}, {("tpot", "stack", "tuned"): narrow, ("tpot", "stack", ""): wide, ("tpot", "maker", ""): wide})
-    assert found.spread("tpot", "stack", "tuned") is narrow
-    assert found.spread("tpot", "stack", "default") is wide
-    assert found.spread("tpot", "chip", "tuned") is wide
+    found = Evidence({}, {("room", "family", "made"): narrow, ("room", "family", ""): wide, ("room", "chip", ""): wide})
+    assert found.spread("room", "family", "made") is narrow
+    assert found.spread("room", "family", "other") is wide
+    assert found.spread("room", "chip", "made") is wide
+
+
+def test_conditions_add_their_shifts_and_multiply_their_widths():
+    found = Evidence(
+        {},
+        {("tpot", "family", ""): Spread(9, 90, (-0.4, -0.2, -0.1, 0.1, 0.3, 0.5, 0.7))},
+        conditions={("tpot", "default"): Condition(5, 0.1, 1.5), ("tpot", "experts"): Condition(7, 0.0, 2.0)},
+    )
+    logs = found.spread("tpot", "stack", under=("default", "experts", "untimed")).logs
+    assert logs == pytest.approx((-1.3, -0.7, -0.4, 0.2, 0.8, 1.4, 2.0))
+    assert found.spread("tpot", "stack").ends(0.8) == pytest.approx((-0.2, 0.5))
+
+
+def test_what_is_known_better_is_never_less_sure():
+    found = catalog.evidence().conditions
+    assert set(CONDITION_WORDS) == {name for each in CONDITIONS for name in each}
+    assert {*KINDS, "unstated"} == set(CONDITIONS[0])
+    for quantity in ("tpot", "ttft", "rate", "step_time"):
+        for kind in CONDITIONS:
+            widths = [found[quantity, name].width for name in kind if (quantity, name) in found]
+            assert widths == sorted(widths), (quantity, kind)
+            assert all(0.5 < each < 2.5 for each in widths)
+
+
+def test_a_default_launch_is_no_surer_than_a_tuned_one():
+    def width(launch):
+        est = rl.estimate("mixtral-8x7b", "dgx-h100", tp=4, concurrency=16, engine=f"vllm+{launch}")
+        low, high = est.interval("tpot")
+        return high / low
+
+    assert width("tuned") < width("default")
 
 
 def test_less_evidence_never_makes_an_answer_surer():
     known = catalog.evidence()
-    for quantity, distance, launch in known.spreads:
-        here = known.spreads[quantity, distance, launch]
+    for quantity, distance, of in known.spreads:
+        here = known.spreads[quantity, distance, of]
         for nearer in DISTANCES[: DISTANCES.index(distance)]:
-            near = known.spreads.get((quantity, nearer, launch))
+            near = known.spreads.get((quantity, nearer, of))
             if near is not None:
                 assert here.ends(0.8)[0] <= near.ends(0.8)[0] + 1e-12
                 assert here.ends(0.8)[1] >= near.ends(0.8)[1] - 1e-12
@@ -140,7 +182,7 @@ def test_less_evidence_never_makes_an_answer_surer():
 def test_the_median_of_a_distance_stays_its_own():
     near = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
     far = Spread(3, 9, (-0.3, -0.1, -0.05, 0.05, 0.15, 0.3, 0.35))
-    found = nested({("tpot", "stack", ""): near, ("tpot", "other", ""): far, ("tpot", "other", "tuned"): far})
+    found = nested({("tpot", "stack", ""): near, ("tpot", "other", ""): far, ("tpot", "other", "made"): far})
     assert found["tpot", "other", ""].logs == (-0.4, -0.2, -0.1, 0.05, 0.15, 0.3, 0.4)
     assert found["tpot", "stack", ""] == near
-    assert found["tpot", "other", "tuned"] == far  # launches are compared with their like
+    assert found["tpot", "other", "made"] == far  # engines are compared with their like

@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,13 +128,9 @@ def test_a_mixed_component_is_priced_by_its_shares():
     whole, plain = Formats(**attention, dense="fp8"), Formats(**attention)
     times = [
         float(rl.estimate(rl.Prefill(m, batch=8, input=2048), "dgx-h100", rl.Layout()).ttft)
-        for m in (mixed, *(rl.model({**SMALL}).__class__(**{**_fields(mixed), "formats": f}) for f in (whole, plain)))
+        for m in (mixed, *(attrs.evolve(mixed, formats=f) for f in (whole, plain)))
     ]
     assert times[0] == pytest.approx((times[1] + times[2]) / 2, rel=1e-3)
-
-
-def _fields(m):
-    return {name: getattr(m, name) for name in m.__class__.__slots__ if name != "__weakref__"}
 
 
 def test_names_in_one_form_and_the_longest_entry_first():

@@ -341,7 +341,7 @@ def test_a_killed_worker_is_one_line():
         concurrent.futures.ProcessPoolExecutor(
             1, mp_context=multiprocessing.get_context("spawn"), initializer=os._exit, initargs=(9,)
         ) as pool,
-        pytest.raises(rl.RooflineError, match="a worker ended without an answer"),
+        pytest.raises(rl.RooflineError, match="a worker ended without a result"),
     ):
         small(executor=pool)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from roofline.catalog.files import read_rows
 from roofline.catalog.folders import root
-from roofline.hardware.evidence import Evidence, Spread, Subject, nested
+from roofline.hardware.evidence import Condition, Evidence, Spread, Subject, nested
 
 FOLDER: Final = "hardware/evidence"
 QUANTILES: Final = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
@@ -30,7 +30,7 @@ def evidence() -> Evidence:
         Subject(*(row[name] for name in SUBJECT)): int(row["runs"]) for row in read_rows(folder / "measured.csv")
     }
     spreads = {
-        (row["quantity"], row["distance"], row["launch"]): Spread(
+        (row["quantity"], row["distance"], row["of"]): Spread(
             int(row["cells"]), int(row["runs"]), tuple(float(row[name]) for name in QUANTILES)
         )
         for name in ("residuals.csv", "collectives.csv", "memory.csv", "energy.csv")
@@ -40,4 +40,8 @@ def evidence() -> Evidence:
         (row["quantity"], frozenset(row["common"].split("+"))): float(row["correlation"])
         for row in read_rows(folder / "alike.csv")
     }
-    return Evidence(measured, nested(spreads), alike)
+    conditions = {
+        (row["quantity"], row["condition"]): Condition(int(row["cells"]), float(row["shift"]), float(row["width"]))
+        for row in read_rows(folder / "conditions.csv")
+    }
+    return Evidence(measured, nested(spreads), alike, conditions)

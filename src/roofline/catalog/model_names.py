@@ -16,7 +16,7 @@ from attrs import frozen
 from roofline.catalog.folders import as_name, filed, names, other_names, plain
 
 _TUNED: Final = frozenset({
-    "instruct", "chat", "it", "base", "hf", "v0.1", "v1.0", "thinking", "reasoning", "sft", "dpo", "rl", "preview",
+    "instruct", "chat", "it", "base", "hf", "v0.1", "v1.0", "thinking", "reasoning", "sft", "dpo", "rl", "preview", "think",
 })  # fmt: skip
 """What repositories add to the name of an architecture."""
 _DATE: Final = re.compile(r"[0-9]{4}")

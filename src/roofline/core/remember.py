@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Hashable
+from itertools import zip_longest
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -16,7 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
 _SMALL = 1024
-"""Elements up to which an array is compared by its bytes; what holds a longer one is worked out anew."""
+"""Elements up to which an array is compared by its bytes. What holds a longer one, or has arrays along axes that together make more
+points, is computed anew: what is kept would be as large."""
 
 
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
@@ -69,8 +72,11 @@ def by_numbers(kind: type[R]) -> type[R]:
     return kind
 
 
-def _key(value: Any) -> Any:
+def _key(value: Any, shapes: list[tuple[int, ...]]) -> Any:
     """Return what stands for a value.
+
+    Args:
+        shapes: to which those of its arrays are added.
 
     Raises:
         OverflowError: a long array, or an object that holds any.
@@ -79,21 +85,31 @@ def _key(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is tuple:
-        return _keys(value)
+        return _keys(value, shapes)
     if kind is np.ndarray:
         if value.size > _SMALL:
             raise OverflowError
+        shapes.append(value.shape)
         return (value.shape, value.tobytes())
     numbers = _BY_NUMBERS.get(kind)
     if numbers is not None:
-        return kind, _keys(numbers(value))
+        return kind, _keys(numbers(value), shapes)
     if not has_no_arrays(value):
         raise OverflowError
     return value
 
 
-def _keys(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple([each if each.__class__ in _PLAIN else _key(each) for each in values])
+def _keys(values: tuple[Any, ...], shapes: list[tuple[int, ...]]) -> tuple[Any, ...]:
+    return tuple([each if each.__class__ in _PLAIN else _key(each, shapes) for each in values])
+
+
+def _points(shapes: list[tuple[int, ...]]) -> int:
+    """Return the points that arrays of some shapes have together.
+
+    >>> _points([(4, 1), (3,), (4, 1)])
+    12
+    """
+    return math.prod(map(max, zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)))
 
 
 def remembered(limit: int) -> Callable[[F], F]:
@@ -101,7 +117,7 @@ def remembered(limit: int) -> Callable[[F], F]:
 
     Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, nouns that are known
     :func:`by_numbers`, and tuples of these.
-    No caller can tell what is remembered from what is worked out: answers are values.
+    No caller can tell what is remembered from what is computed: answers are values.
 
     >>> @remembered(2)
     ... def squared(x):
@@ -119,9 +135,12 @@ def remembered(limit: int) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def ask(*values: Any) -> Any:
+            shapes = list[tuple[int, ...]]()
             try:
-                key = _keys(values)
+                key = _keys(values, shapes)
             except OverflowError:
+                return function(*values)
+            if len(shapes) > 1 and _points(shapes) > _SMALL:
                 return function(*values)
             return known(_Call(key, values))
 

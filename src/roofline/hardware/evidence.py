@@ -7,10 +7,15 @@ the distribution of
 
 over runs that were predicted with constants fitted without any run nearer than that. Its quantiles are data
 (``hardware/evidence/residuals.csv``, made by ``scripts/distance.py``); so is the list of what was measured.
+
+How far measurements are spread depends on more than the distance: on how a service was launched, on whether the model is a mixture of
+experts, and on whether kernels of the chip were timed (:data:`CONDITIONS`). Each moves the quantiles by a shift and makes them wider or
+narrower by a factor (``hardware/evidence/conditions.csv``), the same at all distances.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from statistics import NormalDist
 from typing import Final
@@ -35,6 +40,21 @@ WORDS: Final[Mapping[str, str]] = {
 
 SHARES: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Shares of measurements at which quantiles are stored: the ends of intervals of 95, 80 and 50 %, and the median."""
+
+CONDITIONS: Final = (("tuned", "unstated", "default", "day-0"), ("dense", "experts"), ("timed", "untimed"))
+"""What an interval depends on beside the distance, in groups of which one at most holds; in each the surest first."""
+
+CONDITION_WORDS: Final[Mapping[str, str]] = {
+    "tuned": "tuned launch",
+    "unstated": "launch not stated",
+    "default": "default launch",
+    "day-0": "launch on the day a model appeared",
+    "dense": "dense model",
+    "experts": "mixture of experts",
+    "timed": "kernels of the chip timed",
+    "untimed": "kernels of the chip not timed",
+}
+"""What each condition means."""
 
 UNNAMED: Final = ("", "none", "generic")
 """Names of software that stand for no particular one."""
@@ -90,6 +110,36 @@ class Subject:
         return "family" if self.family and self.family == other.family else "stack"
 
 
+def conditions_of(launch: str | None, experts: bool, timed: bool) -> tuple[str, ...]:
+    """Return the conditions that hold of a question or a run.
+
+    Args:
+        launch: kind of launch of a service, "" where it is not stated; None for training.
+        experts: whether the model is a mixture of experts.
+        timed: whether kernels of the chip were timed.
+
+    >>> conditions_of("", experts=True, timed=False)
+    ('unstated', 'experts', 'untimed')
+    """
+    launched = () if launch is None else (launch or "unstated",)
+    return (*launched, "experts" if experts else "dense", "timed" if timed else "untimed")
+
+
+@frozen
+class Condition:
+    """What a condition does to the quantiles of a quantity.
+
+    Attributes:
+        cells: that it was seen in.
+        shift: added to log(measured / predicted).
+        width: factor of the distances of quantiles from the median.
+    """
+
+    cells: int
+    shift: Ratio
+    width: Ratio
+
+
 @frozen
 class Spread:
     """Quantiles of log(measured / predicted) of one quantity at one distance.
@@ -135,7 +185,7 @@ class Spread:
         return 1 / (1 + np.exp(-1.5976 * score - 0.07056 * score**3))  # type: ignore[no-any-return]
 
     def ends(self, coverage: Ratio = 0.8) -> tuple[Ratio, Ratio]:
-        """Return the logarithms of both ends of the interval that holds a share of measurements, over the prediction.
+        """Return the logarithms of both ends of the interval expected to contain a share of measurements, over the prediction.
 
         Raises:
             QuestionError: the share is not in (0, 1).
@@ -143,6 +193,19 @@ class Spread:
         if not 0 < coverage < 1:
             raise QuestionError(fault("coverage", coverage, "must be above 0 and below 1", "such as 0.8"))
         return self.at((1 - coverage) / 2), self.at((1 + coverage) / 2)
+
+    def under(self, conditions: Iterable[Condition]) -> Spread:
+        r"""Return the spread where some conditions hold: :math:`m + \sum_c b_c + (q - m) \prod_c f_c` for a quantile q and the median m.
+
+        >>> spread = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
+        >>> [round(each, 2) for each in spread.under([Condition(5, 0.05, 1.5)]).logs]
+        [-0.55, -0.25, -0.1, 0.05, 0.2, 0.35, 0.65]
+        """
+        held, middle = tuple(conditions), self.logs[len(SHARES) // 2]
+        if not held:
+            return self
+        shift, width = sum(float(each.shift) for each in held), math.prod(float(each.width) for each in held)
+        return evolve(self, logs=tuple(middle + shift + (q - middle) * width for q in self.logs))
 
 
 def nested(spreads: Mapping[tuple[str, str, str], Spread]) -> dict[tuple[str, str, str], Spread]:
@@ -152,21 +215,21 @@ def nested(spreads: Mapping[tuple[str, str, str], Spread]) -> dict[tuple[str, st
     median stays that of the distance. Few runs are far from the evidence, so that their own spread may be narrow by chance.
 
     Args:
-        spreads: by quantity, distance and kind of launch.
+        spreads: by quantity, distance, and engine or framework, "" for all together.
 
     >>> near, far = Spread(9, 90, (-4, -2, -1, 0, 1, 2, 4)), Spread(3, 9, (-3, -1, -0.5, 0.5, 1.5, 3, 3.5))
     >>> nested({("tpot", "chip", ""): near, ("tpot", "other", ""): far})["tpot", "other", ""].logs
     (-4, -2, -1, 0.5, 1.5, 3, 4)
     """
     out = {}
-    for (quantity, distance, launch), own in spreads.items():
+    for (quantity, distance, of), own in spreads.items():
         within = DISTANCES[: DISTANCES.index(distance) + 1]
-        all_of = [spreads[quantity, name, launch].logs for name in within if (quantity, name, launch) in spreads]
+        all_of = [spreads[quantity, name, of].logs for name in within if (quantity, name, of) in spreads]
         logs = tuple(
             middle if share == 0.5 else (min if share < 0.5 else max)(each)
             for share, middle, each in zip(SHARES, own.logs, zip(*all_of, strict=True), strict=True)
         )
-        out[quantity, distance, launch] = evolve(own, logs=logs)
+        out[quantity, distance, of] = evolve(own, logs=logs)
     return out
 
 
@@ -208,14 +271,16 @@ class Evidence:
 
     Attributes:
         measured: subjects with the number of runs of each.
-        spreads: by quantity, distance and kind of launch (of memory the engine or framework); those of all kinds together under "".
+        spreads: by quantity and distance, and of memory by the engine or framework; those of all together under "".
         alike: part of the variance of errors that two answers share, by quantity and by what exactly they have in common: a ``chip``, a
             ``software`` stack, a ``model``.
+        conditions: what one of :data:`CONDITIONS` does to the spreads of a quantity.
     """
 
     measured: Mapping[Subject, int]
     spreads: Mapping[tuple[str, str, str], Spread]
     alike: Mapping[tuple[str, frozenset[str]], float] = field(factory=dict)
+    conditions: Mapping[tuple[str, str], Condition] = field(factory=dict)
 
     def nearest(self, asked: Subject, least: str = "family") -> Near:
         """Return the nearest measured runs of a question; at a distance of ``least`` or further.
@@ -239,18 +304,18 @@ class Evidence:
         return Near(DISTANCES[-best[0][0]], best[1], best[2])
 
     def knows(self, quantity: str, distance: str, of: str) -> bool:
-        """Return whether a spread of its own is stored for a kind of launch, an engine or a framework."""
+        """Return whether a spread of its own is stored for an engine or a framework."""
         return (quantity, distance, of) in self.spreads
 
-    def spread(self, quantity: str, distance: str, launch: str = "") -> Spread:
+    def spread(self, quantity: str, distance: str, of: str = "", under: Iterable[str] = ()) -> Spread:
         """Return the spread of a quantity at a distance; where none is stored, that of the next further, else of the next nearer.
 
         Args:
-            launch: how the service was launched, where that is known: that spread at this distance, if enough runs were of it.
+            of: an engine or a framework: its own spread at this distance, if there is one.
+            under: conditions that hold; one that is not stored changes nothing.
         """
-        own = self.spreads.get((quantity, distance, launch))
-        if own is not None:
-            return own
         start = DISTANCES.index(distance)
-        order: Iterable[str] = (*DISTANCES[start:], *reversed(DISTANCES[:start]))
-        return next(self.spreads[quantity, name, ""] for name in order if (quantity, name, "") in self.spreads)
+        order = (*DISTANCES[start:], *reversed(DISTANCES[:start]))
+        known = ((quantity, distance, of), *((quantity, name, "") for name in order))
+        found = next(self.spreads[key] for key in known if key in self.spreads)
+        return found.under(self.conditions[quantity, each] for each in under if (quantity, each) in self.conditions)

@@ -207,14 +207,23 @@ def _pairs(model: Model, pp: Count, each: Mapping[tuple[Attention, FeedForward],
     sizes = list(each.values())
     ends: Num = 0.0
     others: Num = 0.0
+    known: dict[tuple[int, ...], Num] = {}
+
+    def held(stage: tuple[int, ...]) -> Bytes:
+        # Most stages hold the same kinds of layer.
+        if stage not in known:
+            known[stage] = sum((sizes[kind] for kind in stage), start=0.0)
+        return known[stage]
+
     for degree in distinct(pp):
         count = int(degree)
         long = -(-len(plan) // count)
-        stages = [sum((sizes[kind] for kind in plan[i * long : (i + 1) * long]), start=0.0) for i in range(count)]
-        first, *rest = [stages[i] + stages[count - 1 - i] for i in range(max(count // 2, 1))]
+        stages = [tuple(plan[i * long : (i + 1) * long]) for i in range(count)]
+        both, *rest = [(stages[i], stages[count - 1 - i]) for i in range(max(count // 2, 1))]
+        first = held(both[0]) + held(both[1])
         most: Num = 0.0
-        for pair in rest:
-            most = larger(most, pair)
+        for one, other in dict.fromkeys(rest):
+            most = larger(most, held(one) + held(other))
         ends = first if np.size(pp) == 1 else pick(pp == degree, first, ends)
         others = most if np.size(pp) == 1 else pick(pp == degree, most, others)
     return ends, others

@@ -620,7 +620,7 @@ def _ways(
 
 
 class Links:
-    """The tiers of a system under a profile: the ways of a group are worked out once for messages of all sizes."""
+    """The tiers of a system under a profile: the ways of a group are computed once for messages of all sizes."""
 
     __slots__ = ("_ways",)
 

@@ -28,7 +28,7 @@ from typing import Final
 
 from attrs import frozen
 
-from roofline.core.arrays import Mask, floor, larger, pick, smaller
+from roofline.core.arrays import Mask, anywhere, floor, larger, pick, smaller
 from roofline.core.errors import unknown
 from roofline.core.units import Count, Num, Ratio, Seconds
 
@@ -164,7 +164,7 @@ def _1f1b(x: _Line) -> Seconds:
     plain = (
         through + loops * larger(through, x.p * x.full.work) + larger(pick(left > 0, short, 0.0), left * x.full.work)
     )
-    return pick(x.v > 1, _interleaved(x), plain)
+    return pick(x.v > 1, _interleaved(x), plain) if anywhere(x.v > 1) else plain
 
 
 def _interleaved(x: _Line) -> Seconds:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,10 @@ from roofline.physics.kernels import Cost, kernels
 
 _MIRRORED: Final[Mapping[str, str]] = {"reduce_scatter": "all_gather", "combine": "dispatch"}
 """Messages that take as long as their mirror images."""
-_OF_OPS: Final = ("flops", "bytes", "launches", "staging", "elsewhere", "depth", "items", "hits", "scores", "rows")
-_OF_MESSAGES: Final = ("size", "group", "stride", "copies", "rows", "groups", "among")
+_NUMBERS_OF_OPS: Final = attrgetter(
+    "flops", "bytes", "launches", "staging", "elsewhere", "depth", "items", "hits", "scores", "rows"
+)
+_NUMBERS_OF_MESSAGES: Final = attrgetter("size", "group", "stride", "copies", "rows", "groups", "among")
 
 
 def price(work: Operation, system: System, calibration: Calibration) -> Cost:
@@ -44,14 +47,14 @@ def pricer(system: System, calibration: Calibration) -> Callable[[Operation], Co
 def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     """Return what prices a work on a system, and remembers it.
 
-    A layer that is done again, a gather and the scatter that is its mirror image, are operations of one price.
+    A layer that is recomputed, a gather and the scatter that is its mirror image, are operations of one price.
 
     >>> from roofline.catalog import profile, system
     >>> of = prices(system("dgx-h100"), profile("ideal", system("dgx-h100")))
     >>> of(Op("up", "gemm", "bf16", 9e14, 1e9)) is of(Op("again up", "gemm", "bf16", 9e14, 1e9))
     True
     """
-    known: dict[tuple[str, ...], list[tuple[Operation, Cost]]] = {}
+    known: dict[tuple[Hashable, ...], list[tuple[Operation, Cost]]] = {}
     price = pricer(system, profile)
 
     def of(work: Operation) -> Cost:
@@ -68,22 +71,22 @@ def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     return of
 
 
-def _kind(work: Operation) -> tuple[str, ...]:
+def _kind(work: Operation) -> tuple[Hashable, ...]:
+    """Return what works of one price have in common: words, and numbers, of an array the first."""
     if isinstance(work, Op):
-        return work.kernel, work.rate, work.form
-    return ("", _MIRRORED.get(work.collective, work.collective))
+        return work.kernel, work.rate, work.form, *map(_first, _NUMBERS_OF_OPS(work))
+    return "", _MIRRORED.get(work.collective, work.collective), *map(_first, _NUMBERS_OF_MESSAGES(work))
+
+
+def _first(value: Num) -> Hashable:
+    return (value.shape, value.item(0)) if isinstance(value, np.ndarray) else value
 
 
 def _alike(one: Operation, other: Operation) -> bool:
-    names = _OF_OPS if isinstance(one, Op) else _OF_MESSAGES
-    return all(_same(getattr(one, name), getattr(other, name)) for name in names)
+    numbers = _NUMBERS_OF_OPS if isinstance(one, Op) else _NUMBERS_OF_MESSAGES
+    return all(map(_same, numbers(one), numbers(other)))
 
 
 def _same(one: Num, other: Num) -> bool:
-    """Return whether two numbers, or arrays of them, are the same throughout."""
-    if one is other:
-        return True
-    if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
-        return not isinstance(one, np.ndarray) and not isinstance(other, np.ndarray) and bool(one == other)
-    # Most that differ do so at once.
-    return one.shape == other.shape and one.item(0) == other.item(0) and bool((one == other).all())
+    """Return whether two numbers, or arrays of one shape, are the same throughout."""
+    return one is other or bool(np.all(one == other))

@@ -15,7 +15,7 @@ from roofline.core.arrays import larger, share, smaller
 from roofline.core.errors import QuestionError, fault
 from roofline.core.units import Num, Ratio, Seconds
 from roofline.hardware.constants import Calibration
-from roofline.hardware.evidence import COVERAGE, Near, Subject, scaled
+from roofline.hardware.evidence import COVERAGE, Near, Spread, Subject, conditions_of, scaled
 from roofline.hardware.hardware import System
 from roofline.models.architecture import Model
 from roofline.operators.operations import Message, Op
@@ -66,9 +66,27 @@ def nearest(est: Any) -> Near:
     return _nearest(subject_of(kind, profile, est.system, q.model), "family" if own else "maker")
 
 
+def conditions(est: Any) -> tuple[str, ...]:
+    """Return the conditions of an answer that make its interval wider or narrower (:data:`roofline.hardware.evidence.CONDITIONS`).
+
+    >>> from roofline.planner.estimate import estimate
+    >>> conditions(estimate("mixtral-8x7b", "mi300x-8", tp=8, concurrency=8, engine="vllm+default"))
+    ('default', 'experts', 'untimed')
+    """
+    launch = None if isinstance(est.question, TrainStep) else est.calibration.engine.stated_kind
+    shipped = catalog.profile("calibrated", est.system)
+    timed = any(each.level == "calibrated" and not each.stands_for for each in (est.calibration, shipped))
+    return conditions_of(launch, bool(est.question.model.experts), timed)
+
+
 @functools.lru_cache(maxsize=512)
 def _nearest(subject: Subject, least: str) -> Near:
     return catalog.evidence().nearest(subject, least)
+
+
+@functools.lru_cache(maxsize=512)
+def _spread(quantity: str, distance: str, held: tuple[str, ...]) -> Spread:
+    return catalog.evidence().spread(quantity, distance, under=held)
 
 
 def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
@@ -76,8 +94,8 @@ def interval(est: Any, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, 
 
     .. math:: y e^{q_-}, \; y e^{q_+}, \qquad q_\pm = m \pm \sqrt{(q_\pm' - m)^2 + z^2 \textstyle\sum_k h_k^2}
 
-    with quantiles :math:`q'` and median :math:`m` of log(measured / predicted) of runs as far from the evidence as the question is
-    (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, of kernels of a profile of one's
+    with quantiles :math:`q'` and median :math:`m` of log(measured / predicted) of runs as far from the evidence as the question is, and
+    under the same conditions (:mod:`roofline.hardware.evidence`), and what the question adds, :math:`h`: errors of collectives, of kernels of a profile of one's
     own, assumed numbers of the hardware, an acceptance of drafts that was not given, and other answers that the question may have meant
     (:mod:`roofline.results.alternatives`); ``z`` scales half-widths of 80 % to the share that is asked.
 
@@ -206,8 +224,7 @@ def _of_time(est: Any, name: str, coverage: Ratio) -> Ends | None:
     value = est.tokens_per_second if name == "rate" else getattr(est, name)
     if value is None or np.all(np.isnan(value)) or est.calibration.level == "ideal":
         return None
-    launched = "" if isinstance(est.question, TrainStep) else est.calibration.engine.stated_kind
-    spread = catalog.evidence().spread(name, nearest(est).distance, launched)
+    spread = _spread(name, nearest(est).distance, conditions(est))
     low, high = spread.ends(coverage)
     middle, z, more = spread.at(0.5), scaled(coverage), added(est, name) ** 2
     below, above = alternatives.squares(est, name)

@@ -10,6 +10,7 @@ from attrs import frozen
 from roofline.core.text import columns
 from roofline.core.units import MILLION, SECOND, show
 from roofline.core.values import Record
+from roofline.results.labels import layout_in_words
 from roofline.results.notebook import Displayed
 from roofline.results.simulation import Simulation
 from roofline.results.training import Training
@@ -143,5 +144,10 @@ class PostTraining(Displayed):
                         *rows,
                     ]
                 ),
+                "",
+                f"rollout on {self.rollout.layout.short()}; training on {layout_in_words(self.training)}",
+                "",
+                "what was chosen or assumed",
+                *(f"  - {note}" for note in self.assumptions),
             ]
         )
