@@ -335,11 +335,15 @@ class Pools(Derived):
         )
 
     @property
+    def rough(self) -> tuple[str, ...]:
+        """Codes of why the closed form is known to be inaccurate here."""
+        return ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed."""
-        codes = ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
         rough = roughness.note(
-            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prefill.layout
+            self.rough, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prefill.layout
         )
         return tuple(dict.fromkeys((*rough, *self.prefill.assumptions, *self.decode.assumptions)))
 
