@@ -162,6 +162,13 @@ def _training(model: str, chips: int, **degrees: int) -> Callable[[], Callable[[
     return make
 
 
+def _pools() -> Callable[[], object]:
+    model, node = rl.model("llama-3.1-70b"), rl.system("dgx-h100")
+    words = {"chips": [2, 4, 8], "prefill_chips": [2, 4, 8], "input": [500.0, 1000.0, 2000.0, 4000.0], "output": 300.0}
+    limits = {"tpot": "30ms", "ttft": "2s"}
+    return lambda: rl.sweep(model, node, phase="pools", concurrency=np.arange(16.0, 513.0, 8.0), limits=limits, **words)
+
+
 FIGURES = (
     Figure("python alone", _process("-c", "pass"), child=True),
     Figure("import numpy", _process("-c", "import numpy"), child=True, rounds=9),
@@ -176,6 +183,7 @@ FIGURES = (
     Figure("sweep: decode of DeepSeek-V3", _deepseek, rate=9e6),
     Figure("sweep: training of Llama-3.1-70B", _training("llama-3.1-70b", 64, tp=8), rate=3e6),
     Figure("sweep: training of DeepSeek-V3", _training("deepseek-v3", 1024, tp=8, pp=16, cp=1, vpp=1), rate=3e6),
+    Figure("sweep: pools of Llama-3.1-70B", _pools),
     Figure("list", _command("list systems"), child=True, seconds=0.35),
     Figure(
         "estimate",

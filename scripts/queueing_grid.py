@@ -172,12 +172,12 @@ def label(case: dict[str, Any]) -> str:
 
 
 def compared(case: dict[str, Any]) -> tuple[dict[str, float], tuple[str, ...], dict[str, float]]:
-    """Return by how much a closed form is off, the notes that point to simulate, and what was simulated."""
+    """Return by how much a closed form is off, the codes of why it is rough, and what was simulated."""
     rate = case["part"] * saturation(case) if "part" in case else None
     form, est = closed_form(case, rate)
     seen, _ = simulated(case, rate)
     off = {name: form[name] / seen[name] - 1 for name in LIMITS if name in form and np.isfinite(seen[name])}
-    return off, tuple(note for note in est.assumptions if note.startswith("rough closed form (")), seen
+    return off, tuple(est.rough), seen
 
 
 def main() -> None:
@@ -197,8 +197,7 @@ def main() -> None:
         silent += bool(bad) and not notes
         if table:
             cells = [f"{off[name]:+.0%}{'!' if name in bad else ''}" if name in off else "" for name in LIMITS]
-            codes = notes[0].partition("(")[2].partition(")")[0] if notes else ""
-            print(f"| {label(case)} | {' | '.join(cells)} | {codes} |")
+            print(f"| {label(case)} | {' | '.join(cells)} | {', '.join(notes)} |")
         elif verbose or bad:
             cells = [f"{name}{value:+.0%}{'!' if name in bad else ''}" for name, value in off.items()]
             print(

@@ -92,6 +92,21 @@ def test_workers_and_blocks_change_no_bit(monkeypatch, tmp_path):
         assert small(executor=pool).csv() == whole
 
 
+def test_an_interrupt_keeps_what_there_is(monkeypatch):
+    monkeypatch.setattr(sweeping, "BLOCK", 50)
+
+    def stop(done, total):
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    found = small(progress=stop)
+    assert not found.complete
+    assert found.points / 2 < found.seen < found.points
+    assert found.best is not None
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert not small(progress=stop, executor=pool).complete
+
+
 def test_layouts_may_be_given():
     found = small(
         chips=None, prefill_chips=None, layout=rl.Layout(tp=[4.0, 8.0]), prefill_layout=rl.Layout(tp=[2.0, 4.0, 8.0])

@@ -29,8 +29,8 @@ class Found:
         side: the system.
         service: its best service within the limits, or that with the requests in flight that were asked for; where nothing keeps the
             limits, the service that was looked at.
-        given: whether it fits, and keeps the limits where it was to be found within them.
-        met: whether it keeps the limits.
+        given: whether it fits, and meets the limits where it was to be found within them.
+        met: whether it meets the limits.
         tpot: the limit on the time per output token.
         alike: the best service with weights as the checkpoint has them, where ``service`` has them in another format.
         widened: whether ``alike`` is a question here.

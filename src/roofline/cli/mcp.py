@@ -97,7 +97,7 @@ def simulate(
     output: float = 1024, chips: int | None = None, tp: int | None = None, ttft: str | None = None, tpot: str | None = None,
     dtype: str | None = None, engine: str | None = None,
 ) -> Fields:  # fmt: skip
-    """Simulate requests that come at random (rate) or are always in flight (concurrency): percentiles of TTFT, TPOT, ITL and E2E, goodput."""
+    """Simulate requests that arrive at random (rate) or are always in flight (concurrency): percentiles of TTFT, TPOT, ITL and E2E, goodput."""
     words: Any = without_none(
         rate=rate, concurrency=concurrency, chips=chips, tp=tp, ttft=ttft, tpot=tpot, dtype=dtype, engine=engine
     )

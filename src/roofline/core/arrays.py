@@ -254,7 +254,7 @@ def blocks(shape: tuple[int, ...], limit: int = BLOCK) -> Iterator[tuple[slice, 
 
 
 def squeezed(value: Num) -> Num:
-    """Return a number without the axes along which it does not change, each left with size one; what follows from it is worked out once.
+    """Return a number without the axes along which it does not change, each left with size one; what follows from it is computed once.
 
     >>> squeezed(np.array([[1.0, 2.0], [1.0, 2.0]])), squeezed(np.ones(3))
     (array([[1., 2.]]), array([1.]))

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 _SMALL = 1024
 """Elements up to which an array is compared by its bytes. What holds a longer one, or has arrays along axes that together make more
-points, is worked out anew: what is kept would be as large."""
+points, is computed anew: what is kept would be as large."""
 
 
 _PLAIN = frozenset((float, np.float64, str, bool, np.bool_, int, type(None)))
@@ -117,7 +117,7 @@ def remembered(limit: int) -> Callable[[F], F]:
 
     Arguments are numbers, small arrays of doubles, texts, objects without arrays that never change, nouns that are known
     :func:`by_numbers`, and tuples of these.
-    No caller can tell what is remembered from what is worked out: answers are values.
+    No caller can tell what is remembered from what is computed: answers are values.
 
     >>> @remembered(2)
     ... def squared(x):

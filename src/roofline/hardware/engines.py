@@ -179,7 +179,7 @@ class Engine:
         overlap: how far the messages of one half of a step hide behind the operations of the other, from 0 to 1.
         budget: prompt tokens of a step, over the attention ranks that work in lock-step.
         mixed: whether prefill runs in the decode steps of other requests; where not, in steps of their own, before decode steps.
-        reserve: part of a request's answer for which cache must be free when it is let in.
+        reserve: part of a request's answer for which cache must be free when it is admitted.
         crowd: prompts that are ahead of one, on average, where requests of equal length end together.
         bunched: how far requests of equal length keep together, one behind the other, for ever: 0 they spread, 1 in lock-step.
         gathered: how far attention ranks hold prompts back to pass them in the same steps, so that fewer steps of all are held up, from

@@ -185,7 +185,7 @@ class Spread:
         return 1 / (1 + np.exp(-1.5976 * score - 0.07056 * score**3))  # type: ignore[no-any-return]
 
     def ends(self, coverage: Ratio = 0.8) -> tuple[Ratio, Ratio]:
-        """Return the logarithms of both ends of the interval that holds a share of measurements, over the prediction.
+        """Return the logarithms of both ends of the interval expected to contain a share of measurements, over the prediction.
 
         Raises:
             QuestionError: the share is not in (0, 1).

@@ -30,7 +30,7 @@ class Recipe:
         sharding: what data-parallel ranks share out, a word of :data:`roofline.workload.layout.SHARDINGS`.
         partitioned: whether a compiler cuts activations between layers over the tensor ranks, whatever a switch says.
         chunks: chunks of layers that a stage of a pipeline has at most; 1 where they are not interleaved.
-        recompute: what is computed again in the backward pass, by task; of a task that is not named, nothing.
+        recompute: what is recomputed in the backward pass, by task; of a task that is not named, nothing.
         compiled: whether elementwise operations are compiled where a run does not say so.
         packed: mean tokens of the samples that fine-tuning packs into a sequence; 0 where it packs none.
         sources: where each of the words and switches that a file states is from, by its name; numbers are among the framework's facts.
@@ -93,7 +93,7 @@ class Framework:
         gradients: bytes of a gradient as it is accumulated, where a run does not say.
         gathered: bytes of a weight that data-parallel ranks gather after an update, where GEMMs are in 8 bits.
         states: bytes of the optimizer's states a weight, besides the weight in 16 bits: 12 for a master copy and two moments in 32 bits.
-        gates: bytes of an input of a gated activation in experts that is done again, where products are in 8 bits.
+        gates: bytes of an input of a gated activation in experts that is recomputed, where products are in 8 bits.
         facts: each number as the file states it, with its source.
     """
 

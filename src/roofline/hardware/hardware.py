@@ -151,7 +151,7 @@ class Chip:
         )
 
     def evolve(self, name: str | None = None, **numbers: Num | str) -> Chip:
-        """Return a chip that does not exist: this one with other numbers, and a ``name`` of its own if it gets one.
+        """Return a hypothetical chip: this one with other numbers, and a ``name`` of its own if it gets one.
 
         Numbers are ``bandwidth`` and ``memory`` (capacity), ``cores``, ``power``, ``price`` (dollars an hour), ``purchase``, a rate
         such as ``bf16``, or ``compute``, by which all rates change in proportion; plain, or text such as ``"8 TB/s"``. A chip that
@@ -391,7 +391,7 @@ class System:
         return self.package.price if self.price is None else self.price / self.chips
 
     def scaled(self, name: str | None = None, *, chips: Num = 1.0, **factors: Num) -> System:
-        """Return a system that does not exist: this one with its numbers multiplied.
+        """Return a hypothetical system: this one with its numbers multiplied.
 
         ``chips`` multiplies the packages, and with them the tier that joins them all, power, cost per hour and purchase price of the whole. Factors
         are of the words of ``SHORT`` (``compute``, ``bandwidth``, ``memory``, ``cores``, ``links``,
@@ -408,7 +408,7 @@ class System:
         return cast("System", number_names.scaled(self, name, number(chips, "chips"), factors))
 
     def evolve(self, name: str | None = None, *, package: Chip | None = None, **numbers: Num | str) -> System:
-        """Return a system that does not exist: this one with another ``package``, other numbers, or a name of its own.
+        """Return a hypothetical system: this one with another ``package``, other numbers, or a name of its own.
 
         Numbers are those of :meth:`scaled` and ``chips``, plain or text such as ``"900 GB/s"``; power and cost are of each chip,
         cost in dollars an hour.

@@ -141,7 +141,7 @@ def _launch_time(cut: Iterable[Section], engine: Engine, kind: str, pieces: Mask
 def _two_batch_overlap(
     question: Pass, system: System, layout: Layout, calibration: Calibration, parts: list[Span]
 ) -> list[Span]:
-    r"""Return the sections of a step with what is seen of their messages where the step is cut into two halves.
+    r"""Return the sections of a step with the exposed part of their messages where the step is cut into two halves.
 
     The messages of one half travel while the other computes (DeepSeek-V3, arXiv:2412.19437, section 3.4). With c the operations and
     m the messages of a half, the step takes :math:`2 \max(c, m)` and, where the first layer has nothing to hide behind,

@@ -66,7 +66,7 @@ class Policy:
         shared_budget: tokens of decoding sequences count against the budget of a step too.
         max_num_seqs: sequences that an attention rank runs at once at most.
         block_size: tokens of a cache block.
-        reserve: part of a request's answer for which cache must be free when it is let in.
+        reserve: part of a request's answer for which cache must be free when it is admitted.
         order: order of waiting requests, one of :data:`ORDERS`.
         router: how requests are spread over replicas, one of :data:`ROUTERS`.
         prefix_cache: blocks with the same hash are stored once, and stay until their place is needed.

@@ -79,7 +79,7 @@ class _ServiceState:
 
     @property
     def served(self) -> Seconds:
-        """The time for which a request that comes at random has its place."""
+        """The time for which a request that arrives at random has its place."""
         return self.pace.first - self.pace.late + self.pace.rest
 
 
@@ -294,7 +294,7 @@ def serve(question: Serve, system: System, layout: Layout, calibration: Calibrat
     """Return the answer for a service on one pool of chips.
 
     Requests beyond those whose caches fit wait for their places: in a closed loop ``(N / n - 1) T`` by Little's law, T the time in
-    which each of the n is served once, those of a first wave half of that; where they come at random see
+    which each of the n is served once, those of a first wave half of that; where they arrive at random see
     :func:`roofline.physics.queueing.full_house`. A rate that the service cannot answer is a plan that does not fit.
     """
     q, model, engine = question, question.model, calibration.engine
@@ -403,7 +403,7 @@ def _wait_variance(question: Serve, asked: Count, active: Count, each: Count) ->
 def _step_variation(run: _ServiceState, system: System, layout: Layout, calibration: Calibration) -> Ratio:
     r"""Return how much the time of a decode step varies from one request to another, as the number in flight does.
 
-    That number is Poisson's where requests come at random, and is averaged over an answer: of its variance two thirds are left
+    That number is Poisson's where requests arrive at random, and is averaged over an answer: of its variance two thirds are left
     (:math:`2 \int (1 - x)^2`).
     """
     some = np.sqrt(run.active) * np.sqrt(_AVERAGED)
@@ -423,7 +423,7 @@ _HALVINGS: Final = 16
 def _concurrent(asked: Count, served: Callable[[Count], Count], alike: Count) -> Count:
     """Return how many requests are served at once if so many are asked: ``served(asked)``, or what serves itself where that is less.
 
-    Prompts pass together, and take memory together, of those requests alone that are let in: fewer of them leave room for more.
+    Prompts pass together, and take memory together, of those requests alone that are admitted: fewer of them leave room for more.
 
     Args:
         alike: requests from which on ``served`` is the same: their prompts fill a chunk.

@@ -1,14 +1,14 @@
 r"""Event simulation of continuous batching over a trace of requests.
 
 An engine instance works in steps. In each, every decoding sequence emits the tokens of one step, and waiting prompts pass up to a
-budget of tokens (chunked prefill). A request is let in when cache blocks are free for its prompt; decoding sequences take blocks as
-they grow, and when none is left the latest that was let in is preempted and computed anew. Blocks whose hashes are alike are stored
+budget of tokens (chunked prefill). A request is admitted when cache blocks are free for its prompt; decoding sequences take blocks as
+they grow, and when none is left the latest that was admitted is preempted and computed anew. Blocks whose hashes are alike are stored
 once, and stay after their request until their place is needed (least recently used first, the end of a prompt before its beginning).
 Where the host caches blocks too (:class:`HostTier`), a prefix that is no longer on the chip is copied back over the rank's link.
 
 Nothing happens between two events but equal steps, so that n decode steps are one event: of a batch B whose mean context grows by y
 tokens a step they take :math:`n\,(t(B, C) + t(B, C + (n - 1) y)) / 2`, until the next answer ends, the cache is full, or a request
-comes that can be let in. Ends of answers are a heap of step numbers. A step's time is looked up in
+comes that can be admitted. Ends of answers are a heap of step numbers. A step's time is looked up in
 :class:`roofline.inference.step_times.StepTimes`. The work grows with requests and prompt chunks, not with tokens; what is stored of a
 request that has ended is 34 bytes.
 """
@@ -80,7 +80,7 @@ class Record:
         preemptions: preemptions of all requests.
         come: requests that came.
         tokens: output tokens so far.
-        asked_tokens: prompt tokens of all requests that were let in.
+        asked_tokens: prompt tokens of all requests that were admitted.
         hit_tokens: prompt tokens of these that were found in the prefix cache.
         fetched_tokens: prompt tokens of these that were copied from host memory.
         steps: steps of all engine instances.
@@ -335,7 +335,7 @@ class Lane:
         self.length, self.last_time, self.next = steps, last, end
 
     def _fits(self, rank: Rank, request: Request) -> bool:
-        """Return whether a request can be let in."""
+        """Return whether a request can be admitted."""
         policy = self.policy
         if rank.decoding + len(rank.reading) >= policy.max_num_seqs:
             return False
@@ -533,7 +533,7 @@ class Lane:
             rank.evict(gone)
 
     def _preempt(self, rank: Rank) -> bool:
-        """Take its cache from the latest request that was let in; it begins anew. Return whether there was one."""
+        """Take its cache from the latest request that was admitted; it begins anew. Return whether there was one."""
         latest = rank.latest
         while latest:
             request = latest.pop()
@@ -739,7 +739,7 @@ class Service:
     """Pools of engine instances that serve a trace.
 
     Attributes:
-        lanes: that read prompts, and decode unless there are ``decoders``.
+        lanes: that prefill, and decode unless there are ``decoders``.
         policy: how requests are scheduled and routed.
         record: what is stored of the simulation.
         decoders: instances that only decode; empty where one pool does both.

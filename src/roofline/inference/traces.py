@@ -230,7 +230,7 @@ class Trace:
         cls, rate: float, requests: int = 10_000, *, input: float | Lengths = 4096.0, output: float | Lengths = 1024.0,
         lengths_are: str = "fixed", variation: float = 0.5, burstiness: float = 1.0, prefix: int = 0, seed: int = 0,
     ) -> Trace:  # fmt: skip
-        """Return requests that come at random.
+        """Return requests that arrive at random.
 
         Args:
             rate: requests a second.

@@ -620,7 +620,7 @@ def _ways(
 
 
 class Links:
-    """The tiers of a system under a profile: the ways of a group are worked out once for messages of all sizes."""
+    """The tiers of a system under a profile: the ways of a group are computed once for messages of all sizes."""
 
     __slots__ = ("_ways",)
 
@@ -662,7 +662,7 @@ def links(tiers: tuple[Tier, ...], calibration: Calibration) -> Links:
 
 
 def price(message: Message, tiers: Sequence[Tier], calibration: Calibration, ways: Sequence[str] | None = None) -> Cost:
-    """Return the time of a message over some tiers, as :meth:`Links.price` does.
+    """Return the time of a message over some tiers, as ``Links.price`` does.
 
     Raises:
         UnknownNameError: no such collective. QuestionError: no tiers.

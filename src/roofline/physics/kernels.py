@@ -54,12 +54,12 @@ class Cost:
 
     @property
     def latency(self) -> Seconds:
-        """Fixed time, when no resource is busy; of a message worked out where it is asked for."""
+        """Fixed time, when no resource is busy; of a message computed where it is asked for."""
         return self._latency() if callable(self._latency) else self._latency
 
     @property
     def error(self) -> Ratio:
-        """Half-width of the 80 % interval of the time, relative: of a message worked out where it is asked for."""
+        """Half-width of the 80 % interval of the time, relative: of a message computed where it is asked for."""
         return self._error() if callable(self._error) else self._error
 
     @property
@@ -150,7 +150,7 @@ class _Rates:
 
 
 class Kernels:
-    """The kernels of a chip under a profile: what each class of them reaches is worked out once."""
+    """The kernels of a chip under a profile: what each class of them reaches is computed once."""
 
     __slots__ = ("_calibration", "_chip", "_host", "_known", "_launched", "_tile")
 

@@ -47,7 +47,7 @@ def pricer(system: System, calibration: Calibration) -> Callable[[Operation], Co
 def prices(system: System, profile: Calibration) -> Callable[[Operation], Cost]:
     """Return what prices a work on a system, and remembers it.
 
-    A layer that is done again, a gather and the scatter that is its mirror image, are operations of one price.
+    A layer that is recomputed, a gather and the scatter that is its mirror image, are operations of one price.
 
     >>> from roofline.catalog import profile, system
     >>> of = prices(system("dgx-h100"), profile("ideal", system("dgx-h100")))

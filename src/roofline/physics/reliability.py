@@ -1,7 +1,7 @@
 r"""Goodput under failures and checkpoints, in closed form.
 
-A run saves its state after every T of useful work, which stops it for C. Failures come at random, with a mean time M between
-them, also while it restarts, which takes R. Work since the last checkpoint is done again. Then the useful part of the time is
+A run saves its state after every T of useful work, which stops it for C. Failures arrive at random, with a mean time M between
+them, also while it restarts, which takes R. Work since the last checkpoint is recomputed. Then the useful part of the time is
 
 .. math:: g(T) = \frac{T}{M\,e^{R/M}\,(e^{(T + C)/M} - 1)}
 
@@ -109,7 +109,7 @@ def goodput(mtbf: Seconds, checkpoint: Seconds, restart: Seconds, interval: Seco
 def shares(
     mtbf: Seconds, checkpoint: Seconds, restart: Seconds, interval: Seconds, behind: Seconds = 0.0
 ) -> tuple[Ratio, Ratio, Ratio, Ratio]:
-    """Return the parts of the time that are useful work, checkpoints, restarts, and work that is done again.
+    """Return the parts of the time that are useful work, checkpoints, restarts, and work that is recomputed.
 
     Failures come all the time, one in M, and what follows each lasts ``M (1 - e^(-R/M))`` on average before work goes on or
     another failure comes: restarts take ``1 - e^(-R/M)``. Of each useful T a checkpoint takes C.

@@ -99,7 +99,7 @@ def recorded(running: Running, chips: float, end: Seconds) -> Fleet:
 
 
 def fixed(simulated: Callable[[int], Simulation], most: int, chips: float) -> Fixed:
-    """Return the smallest fixed fleet that keeps the limits, up to ``most`` replicas; ``most`` of them where none does."""
+    """Return the smallest fixed fleet that meets the limits, up to ``most`` replicas; ``most`` of them where none does."""
     tried: dict[int, Simulation] = {}
 
     def keeps(n: int) -> bool:

@@ -122,7 +122,7 @@ def _days(value: Num | str) -> Seconds:
 
 
 def _fewest(at: Callable[[int], Campaign], rack: System, days: Num) -> Campaign:
-    """Return the run on the fewest chips that fits and keeps a deadline: whole nodes, doubled until they do, then halved between."""
+    """Return the run on the fewest chips that fits and meets a deadline: whole nodes, doubled until they do, then halved between."""
     node = int(rack.tiers[0].size / rack.ranks_per_chip) or 1
     most = int(rack.reach / rack.ranks_per_chip)
 

@@ -121,7 +121,7 @@ def under_all(question: Question, system: System, candidates: Layout, calibratio
     """Return the answer under every candidate, on an axis after those of the question, and with every chunk on one more if it is free.
 
     Raises:
-        QuestionError: too many plans to estimate.
+        QuestionError: too many configurations to estimate.
     """
     asked: Any = (trailing(question), trailing(system), candidates, trailing(calibration))
     if _chunked(question):
@@ -144,14 +144,14 @@ def choose(
     rate, their answers. Where none fits, the one that needs the least memory. ``candidates`` lie on one axis.
 
     Raises:
-        QuestionError: too many plans to price.
+        QuestionError: too many configurations to price.
     """
     chunked = _chunked(question)
     est = under_all(question, system, candidates, calibration)
     shape = est.shape if chunked else (*est.shape, 1)
 
     def flat(value: Any) -> NDArray[Any]:
-        """Return one axis for all plans of a point."""
+        """Return one axis for all configurations of a point."""
         whole = np.broadcast_to(value, est.shape)
         return whole.reshape(*shape[:-2], -1)
 

@@ -155,7 +155,7 @@ class Collective(Answer):
         return named if self.shape else str(named)
 
     def interval(self, quantity: str = "time", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of ``time``, ``busbw`` or ``algbw`` that holds a share of measurements; None at the ideal level.
+        """Return the interval of ``time``, ``busbw`` or ``algbw`` expected to contain a share of measurements; None at the ideal level.
 
         It is that of the coefficients, ``1 + error`` at 80 %, and of how far figures of other people are from them
         (``hardware/evidence/collectives.csv``): of exchanges of experts, whose libraries differ, and inside a node of long messages and

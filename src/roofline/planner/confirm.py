@@ -30,12 +30,12 @@ _WARM: Final = {True: 0.3, False: 0.1}
 
 @frozen(eq=False)
 class Confirmation:
-    """A plan that was simulated.
+    """A configuration that was simulated.
 
     Attributes:
-        place: of the plan among all.
+        place: of the configuration among all.
         requests: requests that were simulated and counted.
-        replicas: replicas of the plan; those that were simulated take their share of the load.
+        replicas: replicas of the configuration; those that were simulated take their share of the load.
         times: seconds, by the name of a limit.
         limits: that were asked.
         tokens_per_second_per_chip: output tokens of that time; NaN where it is too short to say.
@@ -130,12 +130,12 @@ def output_rate(sim: Simulation, *, warm: float) -> float:
 def confirmations(
     places: Iterable[int], at: Callable[[int], Estimate], limits: Sequence[Limit], most: int
 ) -> tuple[Confirmation, ...]:
-    """Return simulations of the first of some plans, until one keeps all limits, or ``most`` were tried.
+    """Return simulations of the first of some configurations, until one meets all limits, or ``most`` were tried.
 
-    A plan is passed over if it would miss a limit by as much as the last one that was simulated missed its closed form.
+    A configuration is passed over if it would miss a limit by as much as the last one that was simulated missed its closed form.
 
     Args:
-        places: of the plans that keep the limits in closed form, the best first; ``at``: the plan at a place.
+        places: of the configurations that meet the limits in closed form, the best first; ``at``: the configuration at a place.
     """
     factor = dict.fromkeys((each.name for each in limits), 1.0)
     out: list[Confirmation] = []
@@ -162,4 +162,4 @@ def confirmations(
 
 
 _LOOKED: Final = 512
-"""Plans that are looked at, in the order of the objective."""
+"""Configurations that are looked at, in the order of the objective."""

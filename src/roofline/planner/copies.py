@@ -26,12 +26,12 @@ def known_power(value: Num | None, system: System, most: object) -> None:
 
 
 def filled(most: float, power: Num, rate: Num) -> NDArray[np.float64]:
-    """Return the tokens/s of all copies of plans that a power of the building has room for."""
+    """Return the tokens/s of all copies of configurations that a power of the building allows."""
     return np.asarray(np.nan_to_num(np.floor(most / power) * rate, nan=-np.inf))
 
 
 def copied(best: Estimate | Pools | None, most: float | None) -> dict[str, float] | None:
-    """Return the copies of a plan that a power of the building has room for, and what they give; None without plan or limit."""
+    """Return the copies of a configuration that a power of the building allows, and what they give; None without configuration or limit."""
     if best is None or most is None:
         return None
     each, rate = float(measure(best, "hall_power") or np.nan), float(best.tokens_per_second or 0.0)
@@ -45,7 +45,7 @@ def copied(best: Estimate | Pools | None, most: float | None) -> dict[str, float
 
 
 def copies_in_words(room: Mapping[str, float], most: float) -> str:
-    """Return the copies of a plan within a power of the building as a line of text."""
+    """Return the copies of a configuration within a power of the building as a line of text."""
     power = f"{show(room['power_w'], WATT, 3)} of {show(most, WATT, 3)}"
     count = f"{room['copies']:,} cop{'y' if room['copies'] == 1 else 'ies'}"
     return (

@@ -180,7 +180,7 @@ def estimate(
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
-        QuestionError: the question has no meaning; a plan that does not fit is an answer.
+        QuestionError: the question has no meaning; a configuration that does not fit is an answer.
 
     >>> est = estimate("llama-3.1-8b", "dgx-h100", tp=1, concurrency=8)
     >>> est.layout.words()["replicas"], bool(est.fits)
@@ -274,7 +274,7 @@ def asked_question(what: Any, words: Mapping[str, Any]) -> Question:
 def _chosen(
     question: Question, system: System, profile: Calibration, chips: int | None, degrees: Mapping[str, Num]
 ) -> tuple[Question, Layout, str]:
-    """Return the question with its chunk, the best layout that fits, and the sentence that says so.
+    """Return the question with its chunk, the best layout that fits, and a sentence that states the choice.
 
     Raises:
         QuestionError: the degrees given cannot be laid out for this model.

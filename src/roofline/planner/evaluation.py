@@ -149,7 +149,7 @@ def _everywhere(
 
 
 def _demanded(asked: tuple[Any, ...], price: Callable[..., Sequence[Any]], which: int) -> NDArray[np.float64]:
-    """Return what the chips of an answer over many points ask for: worked out again, for the few who ask."""
+    """Return what the chips of an answer over many points ask for: recomputed, for the few who ask."""
     shape = sizes(*asked)
     out = np.empty(shape)
     for where in blocks(shape):
@@ -170,7 +170,7 @@ def listed(
     """Return the service under every chunk (first axis) and with every load of a list (second), each of one of the layouts.
 
     The numbers are those of :func:`answer` over the list. A list of many loads for each layout is priced as a table of layouts and
-    loads, so that what depends on the layout alone is worked out once for all of its loads.
+    loads, so that what depends on the layout alone is computed once for all of its loads.
 
     Args:
         question: with its chunks on the first of two axes.

@@ -39,7 +39,7 @@ _FULL: Final = 0.8
 
 
 def fewest(simulated: Simulated, rack: System, layout: Layout | None) -> Simulation:
-    """Return the simulation on the fewest chips that keep the limits, or on the most where none do.
+    """Return the simulation on the fewest chips that meet the limits, or on the most where none do.
 
     Args:
         layout: of which there are replicas; None for parts of a scale-up domain and whole domains, each with the layout of its own.
@@ -109,7 +109,7 @@ def _idle(sim: Simulation) -> bool:
 
 
 def verdict(sim: Simulation) -> str:
-    """Return in a few words whether a simulation keeps its limits, and if not why."""
+    """Return in a few words whether a simulation meets its limits, and if not why."""
     if not sim.fits:
         return "does not fit"
     if sim.saturated:
@@ -158,7 +158,7 @@ def units(
 
 
 def fewest_in_pools(simulated: Simulated, rack: System, pairs: Sequence[tuple[Layout, Layout]]) -> Simulation | None:
-    """Return the simulation of two pools on the fewest chips that keep the limits; None where none of the pairs does.
+    """Return the simulation of two pools on the fewest chips that meet the limits; None where none of the pairs does.
 
     Args:
         pairs: a layout that prefills and one that decodes, with the replicas to begin with.

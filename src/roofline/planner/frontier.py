@@ -1,6 +1,6 @@
 """Ranks configurations, finds the frontier and the reasons of rejection, at once or block by block.
 
-Values are turned so that more is better. What a sweep keeps depends on the numbers and places of its plans alone, never on the
+Values are turned so that more is better. What a sweep keeps depends on the numbers and places of its configurations alone, never on the
 order in which they are met, so that parts of it may be priced anywhere and at any time.
 """
 
@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _STRONG: Final = 32
-"""Members of a frontier in three metrics that are tried before all others: they beat most plans."""
+"""Members of a frontier in three metrics that are tried before all others: they beat most configurations."""
 
 
 def order(where: NDArray[np.bool_], score: Numbers, tie: Numbers) -> Places:
@@ -102,7 +102,7 @@ def _stairs(order: Places, values: Numbers) -> list[int]:
 
 
 def broken(laws: Iterable[Rule], among: NDArray[np.bool_]) -> Iterator[tuple[Rule, NDArray[np.bool_]]]:
-    """Yield each law that plans break, with where: each plan is counted once, under the first."""
+    """Yield each law that configurations break, with where: each configuration is counted once, under the first."""
     left: Any = among
     for law in laws:
         ok = np.broadcast_to(law.ok, among.shape)
@@ -113,7 +113,7 @@ def broken(laws: Iterable[Rule], among: NDArray[np.bool_]) -> Iterator[tuple[Rul
 
 @frozen
 class Refusal:
-    """Plans that break one rule.
+    """Configurations that break one rule.
 
     Attributes:
         text: of the rule.
@@ -127,16 +127,16 @@ class Refusal:
 
     @property
     def reason(self) -> str:
-        """The sentence, made from all plans."""
+        """The sentence, made from all configurations."""
         return sentence(self.text, self.limit)
 
 
 Refusals = Mapping[str, Refusal]
-"""Plans that were rejected, by the key of the first rule that each of them breaks."""
+"""Configurations that were rejected, by the key of the first rule that each of them breaks."""
 
 
 def refusals(laws: Iterable[Rule], among: NDArray[np.bool_], times: int = 1) -> dict[str, Refusal]:
-    """Return how many plans of a mask break which rule first, each counted so many times."""
+    """Return how many configurations of a mask break which rule first, each counted so many times."""
     return {
         law.key: Refusal(law.text, int(np.count_nonzero(where)) * times, float(np.max(law.limit)))
         for law, where in broken(laws, among)
@@ -183,13 +183,13 @@ def _no_places() -> Places:
 
 @frozen(eq=False)
 class Part:
-    """What is left of some plans of one family.
+    """What is left of some configurations of one family.
 
     Attributes:
-        points: plans seen.
-        kept: those of them that fit and keep the limits.
-        rejected: plans by the key of the first rule that they break.
-        places: of the plans that are wanted, counted row by row.
+        points: configurations seen.
+        kept: those of them that fit and meet the limits.
+        rejected: configurations by the key of the first rule that they break.
+        places: of the configurations that are wanted, counted row by row.
         values: their metrics, a row each, more being better.
     """
 
@@ -212,7 +212,7 @@ def merged(wanted: Wanted, parts: Iterable[Part]) -> Part:
 
 
 def selected(wanted: Wanted, places: Places, values: Numbers) -> Places:
-    """Return which plans are wanted, the best first; of two alike the one that comes first.
+    """Return which configurations are wanted, the best first; of two alike the one that comes first.
 
     >>> three = np.array([[1.0, 3.0, 2.0, 2.0], [9.0, 1.0, 5.0, 4.0]])
     >>> selected(Wanted(("tokens_per_second", "tokens_per_second_per_user"), None), np.arange(4), three)
@@ -225,7 +225,7 @@ def selected(wanted: Wanted, places: Places, values: Numbers) -> Places:
 
 
 def promising(wanted: Wanted, so_far: Part, values: Numbers) -> NDArray[np.bool_]:
-    """Return which plans those kept so far do not beat; none that is wanted is left out."""
+    """Return which configurations those kept so far do not beat; none that is wanted is left out."""
     if so_far.places.size < (wanted.most or 1):
         return np.ones(values.shape[1], dtype=bool)
     if wanted.most is not None:
@@ -245,7 +245,7 @@ def promising(wanted: Wanted, so_far: Part, values: Numbers) -> NDArray[np.bool_
 
 
 def seen(wanted: Wanted, est: Any, so_far: Part, shape: tuple[int, ...], where: tuple[slice, ...]) -> Part:
-    """Return what is kept once the plans of one more block have gone by.
+    """Return what is kept once the configurations of one more block have gone by.
 
     Args:
         est: their answer; ``where``: the block inside the ``shape`` of the family.
@@ -289,7 +289,7 @@ def _turned(est: Any, name: str) -> Any:
 
 
 def _reasons(wanted: Wanted, est: Any) -> Iterable[Rule]:
-    """Yield every rule by which a plan may be rejected, in their order."""
+    """Yield every rule by which a configuration may be rejected, in their order."""
     yield from est.laws
     for name, limit in wanted.limits:
         value = measure(est, name)

@@ -23,7 +23,7 @@ _TIMES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*x\s*")
 def host_tier(
     memory: float | str | None, bandwidth: float | str | None, system: System, layout: Layout, *, token: Bytes, own: Count, layers: Count
 ) -> tuple[HostTier | None, str]:  # fmt: skip
-    """Return the host's tier of a rank's prefix cache, and the sentence that states it; None and no sentence where none is asked for.
+    """Return the host's tier of a rank's prefix cache, and a sentence that states it; None and no sentence where none is asked for.
 
     Args:
         memory: per chip: bytes, text with a unit, ``"2x"`` (of the chip's own cache), or ``"auto"``.

@@ -98,7 +98,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "bubble": Metric("bubble_s", "bubble", SECOND, least=True),
     "exposed": Metric("exposed_s", "exposed communication", SECOND, least=True),
 }  # fmt: skip
-"""Every quantity that plans can be ranked by or held to."""
+"""Every quantity that configurations can be ranked by or held to."""
 
 
 def metric(name: str, what: str = "metric") -> Metric:
@@ -165,7 +165,7 @@ _PLAIN: Final = (ONE, HERTZ, JOULE, DOLLAR)
 
 
 def shortfall(name: str, limit: float) -> str:
-    """Return what a plan misses that breaks a limit.
+    """Return what a configuration misses that breaks a limit.
 
     >>> shortfall("tpot", 0.05), shortfall("tokens_per_second", 1000.0)
     ('TPOT above 50 ms', 'tokens/s below 1,000')

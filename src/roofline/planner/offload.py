@@ -106,7 +106,7 @@ class Offload(Derived):
         return (*self.est.assumptions, f"caches may fill {FILLED:.0%} of the hosts' memory")
 
     def interval(self, quantity: str = "ttft", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the 80 % interval of ``"ttft"``, that of the service and what is seen of fetching; of all else, the service's."""
+        """Return the 80 % interval of ``"ttft"``, that of the service and the exposed part of fetching; of all else, the service's."""
         pair = self.est.interval(quantity, coverage)
         return pair if pair is None or quantity != "ttft" else (pair[0] + self.seen, pair[1] + self.seen)
 
@@ -124,7 +124,7 @@ class Offload(Derived):
 
     @property
     def fits(self) -> Mask:
-        """Where the plan fits and the links feed it."""
+        """Where the configuration fits and the links feed it."""
         return self.est.fits & (self.feeds > cast("Num", self.est.requests_per_second))
 
     @property

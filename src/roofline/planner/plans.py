@@ -55,14 +55,14 @@ def limit(name: str, value: object, unit: Unit = SECOND, kind: str = "time", suc
 
 @frozen(eq=False)
 class Rejection:
-    """Plans that were rejected for one reason.
+    """Configurations that were rejected for one reason.
 
     Attributes:
         kind: ``rule``, ``memory``, ``rate``, or the limits that they miss, such as ``ttft and tpot``.
         reason: in words.
         plans: how many; a layout that cannot be laid out counts as one where it has no loads.
-        layouts: of how many layouts; other plans of theirs may be rejected for another reason, or kept.
-        nearest: the plan that misses by least: of those better than the best, where there are any; None where none was priced.
+        layouts: of how many layouts; other configurations of theirs may be rejected for another reason, or kept.
+        nearest: the configuration that misses by least: of those better than the best, where there are any; None where none was priced.
         better: whether it is better than the best.
         told: what it misses by and what it is, in words.
         fields: what makes its machine-readable form.
@@ -90,7 +90,7 @@ class Rejection:
 
 
 def missed(kind: str, est: Estimate, percentiles: Sequence[Limit] = ()) -> str:
-    """Return by what a plan misses that is rejected for a reason of this kind, which may name limits at percentiles."""
+    """Return by what a configuration misses that is rejected for a reason of this kind, which may name limits at percentiles."""
     if kind == "memory":
         chance = float(est.fits_probability)
         likely = f", {fit_in_words(chance)}" if chance > 1 - SURE else ""
@@ -199,13 +199,13 @@ def _line(each: dict[str, Any], layout: Layout) -> list[str]:
 
 
 def short(est: Estimate) -> str:
-    """Return the layout and the chunk of one plan."""
+    """Return the layout and the chunk of one configuration."""
     chunk = cast("Serve", est.question).chunk
     return f"{est.layout.short()}{'' if chunk is None else f' chunk={float(chunk):g}'}"
 
 
 def yields(est: Estimate) -> str:
-    """Return the load of one plan and what it makes."""
+    """Return the load of one configuration and what it makes."""
     load, each = float(est.concurrency), f"{figure(float(est.tokens_per_second_per_chip or 0.0), 3)} tokens/s per chip"
     return each if np.isnan(load) else f"{figure(load, 3)} request{'' if load == 1 else 's'}, {each}"
 

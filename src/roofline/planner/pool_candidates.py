@@ -5,7 +5,7 @@ A *unit* is one replica of a layout. One that reads passes prompts at a rate of 
 
 .. math:: \lambda = y \mu < x R, \qquad \mathrm{TTFT} = w(\lambda) + T' + s, \qquad N = \lambda (\mathrm{TTFT} + Z),
 
-s what is seen of the transfer and half a step; the wait w and the pass T' are those of :mod:`roofline.physics.pool_queueing`. So a layout is priced
+s the exposed part of the transfer and half a step; the wait w and the pass T' are those of :mod:`roofline.physics.pool_queueing`. So a layout is priced
 once, whatever it is paired with, and pairs are outer products of numbers (rate matching: DistServe, arXiv:2401.09670). A unit that
 another of as many ranks beats in rate and in time is not paired.
 """
@@ -55,7 +55,7 @@ _ROUNDED: Final = 2.0**-30
 
 @frozen(eq=False, slots=False)
 class Pairs:
-    """Plans of two pools, on one axis. What takes queueing is worked out for the plans that are asked for.
+    """Configurations of two pools, on one axis. What takes queueing is computed for the configurations that are asked for.
 
     Attributes:
         question: the service.
@@ -63,7 +63,7 @@ class Pairs:
         profile: its constants.
         read: units that prefill, as layouts of one replica.
         made: units that decode, each with so many requests.
-        reader: place among ``read`` of each plan's unit.
+        reader: place among ``read`` of each configuration's unit.
         answerer: place among ``made``.
         reading: how many units prefill.
         answering: how many decode.
@@ -81,16 +81,16 @@ class Pairs:
 
     @property
     def size(self) -> int:
-        """How many plans."""
+        """How many configurations."""
         return len(self.reader)
 
     def select(self, where: Any) -> Pairs:
-        """Return some of the plans, by their places or a mask."""
+        """Return some of the configurations, by their places or a mask."""
         some = (each[where] for each in (self.reader, self.answerer, self.reading, self.answering))
         return self._with(*some)
 
     def joined(self, other: Pairs) -> Pairs:
-        """Return these plans and others of the same units."""
+        """Return these configurations and others of the same units."""
         return self._with(
             np.append(self.reader, other.reader), np.append(self.answerer, other.answerer),
             np.append(self.reading, other.reading), np.append(self.answering, other.answering),
@@ -156,7 +156,7 @@ class Pairs:
         return Lanes(self.reading[place], self.read.alone[i], self.read.full[i], self.read.most[i])
 
     def ttft_of(self, place: Any) -> Floats:
-        """Return the time to the first token of some plans."""
+        """Return the time to the first token of some configurations."""
         q, system, profile = self.question, self.system, self.profile
         i, j, x, y = (each[place] for each in (self.reader, self.answerer, self.reading, self.answering))
         reading, answering = self.read.layouts.select(i), self.made.layouts.select(j)
@@ -173,7 +173,7 @@ class Pairs:
         return np.asarray(ttft)
 
     def requests(self, place: Any) -> Floats:
-        """Return the requests in flight of some plans."""
+        """Return the requests in flight of some configurations."""
         spent = (self.question.output - 1) * self.tpot[place]
         return np.asarray(self.rate[place] * (self.ttft_of(place) + spent))
 
@@ -194,9 +194,9 @@ def _drawn(system: System, demand: Ratio, working: Ratio) -> Watts | None:
 
 @frozen(eq=False, slots=False)
 class Pairing:
-    r"""All plans of two pools, those of the greatest rate first where only these are asked for.
+    r"""All configurations of two pools, those of the greatest rate first where only these are asked for.
 
-    A plan of x units that read R requests a second on r ranks, and of units that make :math:`\mu` on m, answers
+    A configuration of x units that read R requests a second on r ranks, and of units that make :math:`\mu` on m, answers
 
     .. math:: \lambda \le 0.95\,x R, \qquad \frac{\lambda}{\mathrm{ranks}} \le \frac{1}{r / (0.95\,R) + m / \mu} ,
 
@@ -227,12 +227,12 @@ class Pairing:
 
     @property
     def unpaired(self) -> int:
-        """Plans of a pool that another of its size beats."""
+        """Configurations of a pool that another of its size beats."""
         return self.read.beaten + self.made.beaten
 
     @cached_property
     def all(self) -> Pairs:
-        """Every plan."""
+        """Every configuration."""
         return self._pairs(*_ratios(self.read, self.made, self.ranks))
 
     def _pairs(self, reader: Places, answerer: Places, reading: Floats, answering: Floats) -> Pairs:
@@ -241,10 +241,10 @@ class Pairing:
         )
 
     def leading(self, tpot: float, score: Callable[[Pairs], Floats], most: float) -> Iterator[Pairs]:
-        """Yield the plans within a TPOT in the order of :func:`roofline.planner.frontier.order`, the greatest score first, part by part.
+        """Yield the configurations within a TPOT in the order of :func:`roofline.planner.frontier.order`, the greatest score first, part by part.
 
         Args:
-            score: of plans; no more than ``most`` times their requests a second for each rank.
+            score: of configurations; no more than ``most`` times their requests a second for each rank.
         """
         read, made, within = self.read, self.made, np.flatnonzero(~(self.made.tpot > tpot))
         each = (read.ranks / (max(_FULL) * read.rate))[:, None] + (made.ranks / made.rate)[within]
@@ -269,7 +269,7 @@ class Pairing:
 
 
 def pair(question: Serve, system: System, profile: Calibration, chips: int | None, given: Mapping[str, Num]) -> Pairing:
-    """Return every plan of two pools on so many chips at most.
+    """Return every configuration of two pools on so many chips at most.
 
     Args:
         given: degrees that both pools hold to.
@@ -430,7 +430,7 @@ def _ratios(read: Reading, made: Decoding, ranks: float) -> tuple[Places, Places
 def _numbered(
     read: Reading, made: Decoding, ranks: float, reader: Places, answerer: Places
 ) -> tuple[Places, Places, Floats, Floats, Places]:
-    """Return the same of some pairs of units, and the turn of each plan among those of its pair in :func:`_ratios`."""
+    """Return the same of some pairs of units, and the turn of each configuration among those of its pair in :func:`_ratios`."""
     count = _counts(read, ranks)
     r, rate = read.ranks[reader, None], read.rate[reader, None]
     m, each = made.ranks[answerer, None], made.rate[answerer, None]

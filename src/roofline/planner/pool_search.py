@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 _LOOKED: Final = 16
-"""Best pairs that are answered in full to find one that keeps the limits."""
+"""Best pairs that are answered in full to find one that meets the limits."""
 _NEARLY: Final = 0.01
 """By how much the rate and the power of a priced pair may differ from those of its answer in full."""
 _MOST_POOL_LINES: Final = 8
@@ -55,9 +55,9 @@ class Splits(Selection[Pools]):
         question: the service.
         system: the machine of both pools.
         profile: its constants.
-        pairs: the plans.
+        pairs: the configurations.
         objective: as in :class:`Search`.
-        whole: chips that copies of a plan fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
+        whole: chips that copies of a configuration fill as far as they go: the most tokens/s is then that of all copies; None for that of a chip.
     """
 
     LIMITED: ClassVar[Limited] = {**TIMES_LIMITED, **POWER_LIMITED}
@@ -74,7 +74,7 @@ class Splits(Selection[Pools]):
         return f"{self.accepted.size:,} configurations"
 
     def with_limits(self, **limits: float | str | None) -> Splits:
-        """Return the same plans held to other limits: those not named stay, None lifts one.
+        """Return the same configurations under other limits: those not named stay, None removes one.
 
         Raises:
             QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
@@ -88,7 +88,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def best(self) -> Pools | None:
-        """The best plan that is kept, in full; None if there is none."""
+        """The best configuration that is kept, in full; None if there is none."""
         if self._filling is not None:
             return self._fullest(self._filling)
         # A pair is priced at a load, its answer finds that load again: nearly, and limits are limits.
@@ -105,21 +105,21 @@ class Splits(Selection[Pools]):
 
     @property
     def _filling(self) -> float | None:
-        """The power of the building that copies of a plan fill; None where a plan is ranked as it is."""
+        """The power of the building that copies of a configuration fill; None where a configuration is ranked as it is."""
         return self.limits.get("hall_power") if self.objective == "tokens_per_second_per_chip" else None
 
     @property
     def within_power(self) -> dict[str, float] | None:
-        """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
+        """What the limit on the power of the building allows: copies of the best, their chips, power and tokens/s.
 
-        None without such a limit, and where no plan is accepted.
+        None without such a limit, and where no configuration is accepted.
         """
         return copied(self.best, self.limits.get("hall_power"))
 
     def _fullest(self, most: float) -> Pools | None:
-        """Return the plan whose copies make the most tokens/s within a power of the building, by answers in full; None without any.
+        """Return the configuration whose copies make the most tokens/s within a power of the building, by answers in full; None without any.
 
-        A plan is not answered in full where what it could make at most, by how it was priced, is less than another makes.
+        A configuration is not answered in full where what it could make at most, by how it was priced, is less than another makes.
         """
         found, made = None, 0.0
         for part in self._leading():
@@ -136,7 +136,7 @@ class Splits(Selection[Pools]):
         return found
 
     def _leading(self) -> Iterator[Pairs]:
-        """Yield the accepted, the best first, part by part; the time to the first token is worked out for those alone."""
+        """Yield the accepted, the best first, part by part; the time to the first token is computed for those alone."""
         for part in self._in_order():
             if "ttft" in self.limits:
                 part = part.select(~(part.ttft > self.limits["ttft"]))  # noqa: PLW2901
@@ -169,7 +169,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def frontier(self) -> Pools | None:
-        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The configurations kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         places = self._edge
         if not places.size:
             return None
@@ -183,7 +183,7 @@ class Splits(Selection[Pools]):
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Why the other plans were rejected."""
+        """Why the other configurations were rejected."""
         reading, decoding = self.pairs.misfits
         units = (
             ("rule", "units that cannot be laid out", self.pairs.refused),
@@ -209,7 +209,7 @@ class Splits(Selection[Pools]):
 
     @property
     def tried(self) -> int:
-        """Plans that were tried: pairs, and units that were not paired."""
+        """Configurations that were tried: pairs, and units that were not paired."""
         return self.accepted.size + sum(self.pairs.misfits) + self.pairs.unpaired + self.pairs.refused
 
     # How it is found -------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class Splits(Selection[Pools]):
         return self._scored(self._all)
 
     def _scored(self, pairs: Pairs) -> NDArray[np.float64]:
-        """Return the objective of some plans, the more the better."""
+        """Return the objective of some configurations, the more the better."""
         if self.objective in ("tpot", "ttft"):
             return np.asarray(-getattr(pairs, self.objective))
         if self.objective == "tokens_per_second_per_user":
@@ -262,23 +262,23 @@ class Splits(Selection[Pools]):
         return np.asarray(-sum(chips * each for chips, each in zip(pairs.chips, draw, strict=True)) / pairs.rate)
 
     def holds(self, full: Pools) -> NDArray[np.bool_]:
-        """Return where an answer in full fits and keeps the limits."""
+        """Return where an answer in full fits and meets the limits."""
         keeps = [np.asarray(measure(full, name)) <= limit for name, limit in self.limits.items()]
         return np.asarray(np.logical_and.reduce([np.broadcast_to(full.fits, np.shape(full.ttft)), *keeps]))
 
     def _full(self, pairs: Pairs) -> Pools:
-        """Return the answer for some plans in full."""
+        """Return the answer for some configurations in full."""
         reading, answering = pairs.layouts(slice(None))
         asked = attrs.evolve(self.question, concurrency=pairs.requests(slice(None)))
         return pools(asked, self.system, answering, reading, level=self.profile)
 
     def _one(self, pairs: Pairs, place: int | np.int64) -> Pools:
-        """Return the answer for one of some plans in full."""
+        """Return the answer for one of some configurations in full."""
         (reading, answering), load = pairs.layouts(place), float(pairs.requests(place))
         return pools(attrs.evolve(self.question, concurrency=load), self.system, answering, reading, level=self.profile)
 
     def at(self, place: int | np.int64) -> Pools:
-        """Return the plan at a place in full.
+        """Return the configuration at a place in full.
 
         Raises:
             QuestionError: there is no such place.
@@ -337,7 +337,7 @@ class Splits(Selection[Pools]):
         """Return what was found under the names of the machine-readable answer; units are in the names.
 
         Args:
-            together: tokens/s per chip of the best plan of one pool, or of its copies within a power; None where there is none.
+            together: tokens/s per chip of the best configuration of one pool, or of its copies within a power; None where there is none.
         """
         best, front, hall = self.best, self.frontier, self.within_power
         return {

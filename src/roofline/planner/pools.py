@@ -1,6 +1,6 @@
 r"""``pools``: disaggregated prefill and decode, each pool with its layout and system, and the KV cache transfer.
 
-How requests go round them is in :mod:`roofline.physics.pool_queueing`: they wait for a lane that reads prompts (a replica, whose ranks work in
+How requests go round them is in :mod:`roofline.physics.pool_queueing`: they wait for a lane that prefills (a replica, whose ranks work in
 lock-step), and decode for ``Z = (O - 1) TPOT`` beside the ``B = N Z / K`` others that do. Of the transfer X of a cache only a part
 is seen: layers are sent while the next are computed (Splitwise, arXiv:2311.18677; Mooncake, arXiv:2407.00079), so that
 ``x = max(X - t (1 - 1/L), X / L)``, t the pass of a lone prompt, X the time in which the slower end sends or receives all L
@@ -51,7 +51,7 @@ _ROUNDS: Final = 8
 
 
 def exposed(sent: Seconds, beside: Seconds, layers: Count) -> Seconds:
-    """Return what is seen of a cache that goes layer by layer beside a pass: what the pass does not hide, one layer at least.
+    """Return the exposed part of a cache that goes layer by layer beside a pass: what the pass does not hide, one layer at least.
 
     >>> float(exposed(1.0, 0.5, 10)), float(exposed(1.0, 5.0, 10))
     (0.55, 0.1)

@@ -77,24 +77,24 @@ def search(
         chips: chips to use; by default all of the system.
         ttft, tpot: limits on the time to the first token, and per token after it: seconds, or text such as ``"50ms"``, of the mean;
             ``"p99<2s"`` at a percentile, several apart by commas; None for no limit.
-        hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. The best plan is then the one whose copies
+        hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. The best configuration is then the one whose copies
             make the most tokens/s within it, each copy on ``chips``; see :attr:`roofline.planner.selection.Search.within_power`.
-        objective: what the best plan has the most or the least of, a key of :data:`roofline.planner.selection.OBJECTIVES`.
+        objective: what the best configuration has the most or the least of, a key of :data:`roofline.planner.selection.OBJECTIVES`.
         disaggregated: also try disaggregated prefill and decode, under every load and in every ratio of the two pools; see
             :class:`roofline.planner.selection.Splits`.
-        confirm: simulate the best plans one after the other until one keeps all limits, four of them at most; by default where a limit
-            is at a percentile. The answer says whether its plan was confirmed.
-        progress: called from time to time with the plans estimated, and all of them, while they are: few for the best plan under limits on
+        confirm: simulate the best configurations one after the other until one meets all limits, four of them at most; by default where a limit
+            is at a percentile. The answer says whether its configuration was confirmed.
+        progress: called from time to time with the configurations estimated, and all of them, while they are: few for the best configuration under limits on
             times, all for the frontier, the counts and the reasons.
         concurrency: requests in flight; by default every load is tried.
         chunk: chunked prefill, prompt tokens per attention rank and step; by default every one is tried.
 
     Returns:
-        Every plan, the best of those that keep the limits, the frontier, and why the others were rejected, each worked out when it is
+        Every configuration, the best of those that meet the limits, the frontier, and why the others were rejected, each computed when it is
         first asked for.
 
     Raises:
-        QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
+        QuestionError: the question has no meaning. That no configuration meets the limits is an answer.
 
     >>> found = search("llama-3.1-70b", "dgx-h100", dtype="fp8", tpot="50ms")
     >>> found.best.layout.short(), bool(found.best.tpot <= 0.05)
@@ -161,14 +161,14 @@ def search_training(
         memory: limit on the bytes on the fullest chip, or text such as ``"60GB"``.
         step_time: limit on the time of a step: seconds, or text such as ``"20s"``.
         hall_power: limit on the power of the building: watts, or text such as ``"10 MW"``. Where neither ``chips`` nor ``dp`` is given,
-            1, 2, 4, 8, ... systems are tried, as many as the limit has room for.
-        progress: called from time to time with the plans estimated, and all of them.
+            1, 2, 4, 8, ... systems are tried, as many as the limit allows.
+        progress: called from time to time with the configurations estimated, and all of them.
 
     Returns:
-        Every plan, the best of those that keep the limits, time against memory, and why the others were rejected.
+        Every configuration, the best of those that meet the limits, time against memory, and why the others were rejected.
 
     Raises:
-        QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
+        QuestionError: the question has no meaning. That no configuration meets the limits is an answer.
 
     >>> found = search_training("llama-3.1-8b", "dgx-h100", chips=16, global_batch=128, seq_len=4096, memory="60GB")
     >>> (
@@ -195,7 +195,7 @@ def search_training(
 
 
 def _within(system: System, most: float, batch: float) -> list[int]:
-    """Return the chips of 1, 2, 4, 8, ... systems that a power of the building has room for if all chips wait; one system at least.
+    """Return the chips of 1, 2, 4, 8, ... systems that a power of the building allows if all chips wait; one system at least.
 
     Chips that work draw more. Counts of a lower limit are among those of a higher one, which therefore never does worse.
 

@@ -1,6 +1,6 @@
 """Selection of candidates under limits: accepted, best, frontier, nearest, and reasons of rejection.
 
-:class:`Selection` is the mechanism; :class:`roofline.planner.service_search.Search` holds the plans of a service,
+:class:`Selection` is the mechanism; :class:`roofline.planner.service_search.Search` holds the configurations of a service,
 :class:`roofline.planner.pool_search.Splits` those of two pools, :class:`roofline.planner.training_search.TrainingSearch` those of a
 step of training.
 """
@@ -58,7 +58,7 @@ class Found(Displayed, ABC, Generic[AnswerT]):
     @property
     @abstractmethod
     def best(self) -> AnswerT | None:
-        """The best candidate that fits and keeps the limits, in full; None if there is none."""
+        """The best candidate that fits and meets the limits, in full; None if there is none."""
 
     @abstractmethod
     def to_dict(self) -> Record:
@@ -165,11 +165,11 @@ class Selection(Found[AnswerT]):
 
     @cached_property
     def accepted(self) -> NDArray[np.bool_]:
-        """Where a candidate fits and keeps the limits."""
+        """Where a candidate fits and meets the limits."""
         return self._fits & (self._excess <= 1)
 
     def _over(self, name: str) -> NDArray[np.float64]:
-        """Return a metric over its limit, above 1 where it misses it; one without meaning keeps any limit."""
+        """Return a metric over its limit, above 1 where it misses it; one without meaning meets any limit."""
         value = self._metric(name)
         return np.asarray(
             np.nan_to_num(value / self.limits[name] if METRICS[name].least else self.limits[name] / value, nan=0.0)
@@ -299,13 +299,13 @@ def missing(stages: Iterable[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]
 
 
 def surely(est: Estimate | Training) -> str:
-    """Return how surely a plan fits, where that is not sure, behind a comma."""
+    """Return how surely a configuration fits, where that is not sure, behind a comma."""
     chance = fit_in_words(float(est.fits_probability))
     return f", {chance}" if chance else ""
 
 
 def within(place: int | np.int64, count: int) -> None:
-    """Refuse a place that none of so many plans has.
+    """Refuse a place that none of so many configurations has.
 
     Raises:
         QuestionError: the place is negative or too large.

@@ -58,7 +58,7 @@ OBJECTIVES: Final[Mapping[str, str]] = {
     "tpot": "the least TPOT",
     "ttft": "the least TTFT",
 }
-"""What a plan may be the best by, and what that is called."""
+"""What a configuration may be the best by, and what that is called."""
 
 
 _ABOVE_MEAN: Final = 75.0
@@ -78,9 +78,9 @@ class Search(LayoutSelection[Estimate]):
         survey: all of them, estimated as far as is asked: chunks (first axis) by layouts with each of their loads (second).
         refused: layouts that cannot be laid out, and why.
         objective: what the best has the most or the least of, a key of :data:`OBJECTIVES`.
-        disaggregated: the same search over two pools, one that reads prompts and one that decodes, if it was asked for.
+        disaggregated: the same search over two pools, one that prefills and one that decodes, if it was asked for.
         percentiles: limits at percentiles of times; ``limits`` are on means.
-        confirmations: the best plans that were simulated, until one of them kept all limits.
+        confirmations: the best configurations that were simulated, until one of them kept all limits.
     """
 
     LIMITED: ClassVar[Limited] = {**TIMES_LIMITED, **POWER_LIMITED}
@@ -108,11 +108,11 @@ class Search(LayoutSelection[Estimate]):
         return f"the best is {short(best)}, {yields(best)}"
 
     def with_limits(self, **limits: float | str | None) -> Search:
-        """Return the same plans held to other limits: those not named stay, None lifts one.
+        """Return the same configurations under other limits: those not named stay, None removes one.
 
         A limit may be at percentiles, such as ``"p99<2s"``: these are then kept in closed form, and :meth:`confirmed` simulates.
         Under a limit ``hall_power`` on the power of the building the best has the most tokens/s of all copies of it that the limit
-        has room for, unless another objective was asked for.
+        allows, unless another objective was asked for.
 
         Raises:
             QuestionError: no limit of that name, or none above 0; a limit on power where no power is known.
@@ -142,17 +142,17 @@ class Search(LayoutSelection[Estimate]):
         return (*(Limit(name, most) for name, most in self.limits.items() if name in TIMES), *self.percentiles)
 
     def confirmed(self, most: int = 4) -> Search:
-        """Return the same search, the best plans simulated one after the other until one keeps all limits.
+        """Return the same search, the best configurations simulated one after the other until one meets all limits.
 
         Args:
-            most: plans that are simulated at most.
+            most: configurations that are simulated at most.
         """
         found = confirmations(map(int, self._order), self.at, self.every_limit, most)
         return attrs.evolve(self, confirmations=found)
 
     @property
     def _checked(self) -> tuple[str, ...]:
-        """What is said of limits at percentiles: whether the best plan was confirmed by a simulation."""
+        """What is said of limits at percentiles: whether the best configuration was confirmed by a simulation."""
         if not self.confirmations:
             text = f"{' and '.join(map(str, self.percentiles))}: from closed forms, NOT CONFIRMED by a simulation (--confirm)"
             return (text,) if self.percentiles and self._count else ()
@@ -167,7 +167,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _together(self) -> float | None:
-        """Tokens per second of the best plan of one pool: of its chip, or of all its copies within a power of the building."""
+        """Tokens per second of the best configuration of one pool: of its chip, or of all its copies within a power of the building."""
         if self._filling is not None:
             return None if (hall := self.within_power) is None else hall["output_tokens_per_s"]
         return None if self.best is None else float(self.best.tokens_per_second_per_chip or 0.0)
@@ -176,11 +176,11 @@ class Search(LayoutSelection[Estimate]):
 
     @cached_property
     def best(self) -> Estimate | None:
-        """The best plan that is kept, in full; None if there is none."""
+        """The best configuration that is kept, in full; None if there is none."""
         return self.beating(0.0)
 
     def beating(self, rate: float) -> Estimate | None:
-        """Return the best plan if it makes so many tokens/s at least; None if there is none. Of plans that make less few are estimated."""
+        """Return the best configuration if it makes so many tokens/s at least; None if there is none. Of configurations that make less few are estimated."""
         accepted = [each.place for each in self.confirmations if each.met]
         place = accepted[0] if accepted else self._leader(rate)
         if place is None:
@@ -193,7 +193,7 @@ class Search(LayoutSelection[Estimate]):
         return est.noted([*self.notes, headline, *self._checked])
 
     def _leader(self, rate: float) -> int | None:
-        """Return the place of the best plan that fits and keeps the limits, in closed form; None where all make less than a rate."""
+        """Return the place of the best configuration that fits and meets the limits, in closed form; None where all make less than a rate."""
         if self.objective == "tokens_per_second_per_chip" and not self.percentiles and not self._filling:
             # All of them are on as many chips.
             ranks = float(self.survey.layouts.select(0).ranks)
@@ -206,7 +206,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def _filling(self) -> float | None:
-        """The power of the building that copies of a plan fill; None where a plan is ranked as it is."""
+        """The power of the building that copies of a configuration fill; None where a configuration is ranked as it is."""
         return self.limits.get("hall_power") if self.objective == "tokens_per_second_per_chip" else None
 
     @property
@@ -217,7 +217,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def within_power(self) -> dict[str, float] | None:
-        """What the limit on the power of the building has room for: copies of the best, their chips, power and tokens/s.
+        """What the limit on the power of the building allows: copies of the best, their chips, power and tokens/s.
 
         None without such a limit, and where no configuration is accepted.
         """
@@ -225,23 +225,23 @@ class Search(LayoutSelection[Estimate]):
 
     @cached_property
     def frontier(self) -> Estimate | None:
-        """The plans kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
+        """The configurations kept that no other beats both in tokens/s per chip (falling) and in tokens/s a user (rising), on one axis."""
         return self._among(self._edge)
 
     @cached_property
     def layouts(self) -> Estimate | None:
-        """The best plan of each layout that has any, the best first, on one axis."""
+        """The best configuration of each layout that has any, the best first, on one axis."""
         _, first = np.unique(self._layout[self._order % self.accepted.shape[-1]], return_index=True)
         return self._among(self._order[np.sort(first)])
 
     @cached_property
     def nearest(self) -> Estimate | None:
-        """Where no plan is kept: the one that misses the limits by least; if none keeps up, the rate; if none fits, the memory."""
+        """Where no configuration is kept: the one that misses the limits by least; if none keeps up, the rate; if none fits, the memory."""
         return None if self.accepted.any() else self.at(self._missing[1]).noted(self.notes)
 
     @property
     def _missing(self) -> tuple[str, int]:
-        """What no plan does, and the place of the one that comes nearest to it."""
+        """What no configuration does, and the place of the one that comes nearest to it."""
         return missing((
             ("meets the limits", self._fits, self._excess),
             ("keeps up with the rate", self._filled <= 1, -self._rate),
@@ -250,7 +250,7 @@ class Search(LayoutSelection[Estimate]):
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Why the other plans were rejected; with those kept, they are all that were tried."""
+        """Why the other configurations were rejected; with those kept, they are all that were tried."""
         full = self._filled > 1
         groups = {
             "memory": (full, "weights, cache and activations exceed the memory of a chip", self._filled),
@@ -270,7 +270,7 @@ class Search(LayoutSelection[Estimate]):
 
     @property
     def tried(self) -> int:
-        """Plans that were tried: those priced, and layouts that cannot be laid out."""
+        """Configurations that were tried: those priced, and layouts that cannot be laid out."""
         return self._priced + sum(each.plans for each in self.refused)
 
     # How it is found -------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ class Search(LayoutSelection[Estimate]):
 
     @cached_property
     def _tails(self) -> dict[str, NDArray[np.float64]]:
-        """The time of every plan at each percentile; its mean where it misses other limits already, or that mean misses this one."""
+        """The time of every configuration at each percentile; its mean where it misses other limits already, or that mean misses this one."""
         out = {each.name: np.array(self._metric(each.time), dtype=np.float64) for each in self.percentiles}
         left = self._fits.copy()
         for name in self.limits:
@@ -355,7 +355,7 @@ class Search(LayoutSelection[Estimate]):
         return np.cumsum((np.diff(degrees, prepend=degrees[:, :1]) != 0).any(axis=0))
 
     def at(self, place: int | np.int64) -> Estimate:
-        """Return the plan at a place, counted row by row, in full.
+        """Return the configuration at a place, counted row by row, in full.
 
         Raises:
             QuestionError: there is no such place.
@@ -387,7 +387,7 @@ class Search(LayoutSelection[Estimate]):
         return out | ({} if apart is None else {"disaggregated": apart.record(self._together)})
 
     def csv(self) -> str:
-        """Return the frontier as the text of a CSV file: each plan, what it gives, and the ends of the 80 % intervals."""
+        """Return the frontier as the text of a CSV file: each configuration, what it gives, and the ends of the 80 % intervals."""
         return csv_of(self.frontier)
 
     def _lines(self) -> list[str]:
@@ -462,7 +462,7 @@ class Search(LayoutSelection[Estimate]):
 
 
 def _spent(one: Any) -> list[str]:
-    """Return the energy and the cost of the tokens of a plan, as far as they are known."""
+    """Return the energy and the cost of the tokens of a configuration, as far as they are known."""
     joules, dollars = one.joules_per_token, one.dollars_per_million_tokens
     found = [] if joules is None else [f"{float(joules):.3g} J per output token"]
     found += [] if dollars is None else [f"{float(dollars):.3g} USD per million output tokens"]

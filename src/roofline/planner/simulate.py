@@ -97,19 +97,19 @@ def simulate(
         rate: requests a second: the trace's times are scaled to it; a trace without times gets random ones.
         concurrency: ignore the trace's times: as many requests always in flight (64 where there is neither a trace nor a rate).
         ttft, tpot: limits: seconds or text such as ``"2s"``, that a good request keeps (and the mean of all); ``"p99<2s"`` at a percentile.
-        fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and keep the limits. With a layout they are
+        fewest_chips: find the fewest chips that answer all of the trace, do not fall behind and meet the limits. With a layout they are
             replicas of it (of it and of ``prefill_layout``, where both are given); else they are parts of a scale-up domain, or whole
             domains, each with the layout that closed forms take.
         disaggregated: with ``fewest_chips``: also try two pools, in layouts and numbers of their own.
         autoscale: replicas follow the load: an :class:`Autoscale`, or ``"2:8"`` for two to eight replicas of the layout; the answer has their
-            chip-hours beside those of the smallest fixed fleet that keeps the limits.
+            chip-hours beside those of the smallest fixed fleet that meets the limits.
         progress: called from time to time with how many requests are answered, and how many there are.
 
     Returns:
         Times of every request in seconds, at percentiles; rates, goodput, queue and cache over time.
 
     Raises:
-        QuestionError, DescriptorError: the question has no meaning, or the file cannot be read; a plan that does not fit is an answer.
+        QuestionError, DescriptorError: the question has no meaning, or the file cannot be read; a configuration that does not fit is an answer.
 
     >>> sim = simulate("llama-3.1-8b", "dgx-h100", Trace.poisson(20.0, 500, input=1024, output=128), chips=1)
     >>> sim.completed, bool(sim.ttft.percentile(50) < sim.ttft.percentile(99))
@@ -182,7 +182,7 @@ class _Asked:
 def _served(
     one: _Asked, layout: Layout | None = None, *, rule: Autoscale | None = None, prefill_layout: Layout | None = None, chips: int | None = None
 ) -> Simulation:  # fmt: skip
-    """Return the simulation of one plan.
+    """Return the simulation of one configuration.
 
     Args:
         layout: of the chips that decode; None for the best on ``chips``.
@@ -260,7 +260,7 @@ def _autoscaled(one: _Asked, layout: Layout | None, given_rule: Autoscale | str)
 
 
 def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
-    """Return the simulation on the fewest chips that keep the limits: of one pool, and of two where they are asked for.
+    """Return the simulation on the fewest chips that meet the limits: of one pool, and of two where they are asked for.
 
     Args:
         apart: two pools are tried too; ``prefill_layout`` among the words makes them the only ones.
@@ -297,7 +297,7 @@ def _fewest(one: _Asked, layout: Layout | None, *, apart: bool) -> Simulation:
 def _asked(
     what: Serve | ModelLike, trace: Trace | str | Path | None, load: Mapping[str, Any], requests: int | None, words: Mapping[str, Any]
 ) -> tuple[Model, Trace, dict[str, Any], tuple[str, ...]]:  # fmt: skip
-    """Return the model, the requests, how they are served (drafts, chunk, imbalance), and what is to be said of them.
+    """Return the model, the requests, how they are served (drafts, chunk, imbalance), and notes on them.
 
     Raises:
         QuestionError: words of drawn requests with a trace, or a trace with a :class:`Serve`, which states its load.
@@ -329,7 +329,7 @@ def _asked(
 def _loaded(
     trace: Trace | str | Path, requests: int | None, rate: float | None, concurrency: int | None
 ) -> tuple[Trace, tuple[str, ...]]:
-    """Return the trace with the load that was asked for, and what is to be said of it."""
+    """Return the trace with the load that was asked for, and notes on it."""
     asked = trace if isinstance(trace, Trace) else Trace.read(trace)
     if rate is not None and concurrency is not None:
         raise QuestionError(fault("concurrency", concurrency, "is not to be given with rate", "give one of them"))
@@ -408,7 +408,7 @@ def _lanes(
     question: Serve, system: System, layout: Layout, profile: Calibration,
     *, policy: Policy, record: Record, hash_block: int, host: HostWords, first: int = 0, only_prompts: bool = False,
 ) -> tuple[list[Lane], tuple[float, float], tuple[str, ...], tuple[str, ...]]:  # fmt: skip
-    """Return the engine instances of a pool, the error of their tables, why the plan does not fit, and what is to be said of it."""
+    """Return the engine instances of a pool, the error of their tables, why the configuration does not fit, and notes on it."""
     count = int(layout.replicas * layout.pp)
     if count > _MOST_INSTANCES:
         raise QuestionError(fault("replicas", count, f"at most {_MOST_INSTANCES} engine instances are simulated"))
@@ -447,7 +447,7 @@ def _lanes(
 def _sent(
     question: Serve, alone: Estimate, decodes: System, prompts: Layout, layout: Layout
 ) -> tuple[list[float], list[float]]:
-    """Return lengths of prompts, and what is seen of the transfer of the cache of each."""
+    """Return lengths of prompts, and the exposed part of the transfer of the cache of each."""
     lengths = [float(n) for n in 2.0 ** np.arange(4, 21)]
     reads = alone.system
     times = []

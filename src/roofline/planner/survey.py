@@ -1,15 +1,15 @@
 r"""All configurations of a service on one pool: layouts x loads x chunks, estimated only as needed.
 
-The frontier, the counts and the reasons take all of them. The plan with the most tokens/s under limits on times takes few. Along the
+The frontier, the counts and the reasons take all of them. The configuration with the most tokens/s under limits on times takes few. Along the
 loads of a layout the rate and the TPOT rise, but for what whole tiles, chunks and prompts make of them, so that between two loads a
 and b that were estimated
 
 .. math:: \mathrm{rate} \le (1 + s) \max(\mathrm{rate}_a, \mathrm{rate}_b), \qquad
           \mathrm{TPOT} \ge (1 - t) \min(\mathrm{TPOT}_a, \mathrm{TPOT}_b) .
 
-Every 36th load is estimated first, then every sixth and all of those between two loads whose bounds leave a plan that keeps the limits
+Every 36th load is estimated first, then every sixth and all of those between two loads whose bounds leave a configuration that meets the limits
 and makes more than the best so far. The slacks s and t are half as wide again as the widest that were seen
-(``tests/planner/test_survey.py`` compares such answers with those of all plans).
+(``tests/planner/test_survey.py`` compares such answers with those of all configurations).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TPOT_SLACK: Final = 0.01
 _STRIDES: Final = (36, 6, 1)
 """Which loads of a layout are estimated: every so many, and the last."""
 _BOUNDED: Final = ("ttft", "tpot")
-"""Limits under which few plans need to be estimated."""
+"""Limits under which few configurations need to be estimated."""
 
 
 @define(eq=False)
@@ -74,7 +74,7 @@ class _Known:
         self.estimated[where] = True
 
     def accepted(self, limits: Mapping[str, float]) -> NDArray[np.bool_]:
-        """Return where a plan is known to fit and to keep limits; a time without meaning keeps any."""
+        """Return where a configuration is known to fit and to meet limits; a time without meaning meets any."""
         return np.asarray(
             np.logical_and.reduce([self.fits, *(~(getattr(self, name) > most) for name, most in limits.items())])
         )
@@ -82,7 +82,7 @@ class _Known:
 
 @define(eq=False)
 class Survey:
-    """All plans of a service: chunks (first axis) by layouts with each of their loads (second).
+    """All configurations of a service: chunks (first axis) by layouts with each of their loads (second).
 
     Attributes:
         question: the service.
@@ -93,7 +93,7 @@ class Survey:
         which: the place of each load's layout, in ascending order.
         requests: the requests in flight of each load; None where the question states its own.
         open: what the question leaves open, for the intervals.
-        progress: called with the plans estimated, and all of them.
+        progress: called with the configurations estimated, and all of them.
     """
 
     question: Serve
@@ -115,14 +115,14 @@ class Survey:
 
     @property
     def estimated(self) -> int:
-        """Plans that were estimated so far."""
+        """Configurations that were estimated so far."""
         if self._plans is not None:
             return math.prod(self.shape)
         return 0 if self._known is None else int(np.count_nonzero(self._known.estimated))
 
     @property
     def asked(self) -> tuple[Serve, System, Layout, Calibration]:
-        """The question, the machine, the layout and the constants of every plan."""
+        """The question, the machine, the layout and the constants of every configuration."""
         return (
             self._loaded(self.chunks[:, None], slice(None)),
             self.system,
@@ -138,11 +138,11 @@ class Survey:
 
     @property
     def plans(self) -> Estimate:
-        """The answer for all plans."""
+        """The answer for all configurations."""
         return self.complete()
 
     def complete(self) -> Estimate:
-        """Estimate all plans, and return the answer."""
+        """Estimate all configurations, and return the answer."""
         if self._plans is None:
             if self.requests is None:
                 found = answer(*self.asked, self.progress)
@@ -152,7 +152,7 @@ class Survey:
         return self._plans
 
     def at(self, chunk: int, load: int) -> Estimate:
-        """Return one plan in full."""
+        """Return one configuration in full."""
         one = self._loaded(self.chunks[chunk], load)
         return attrs.evolve(
             answer(one, self.system, self.layouts.select(self.which[load]), self.profile), open=self.open
@@ -172,12 +172,12 @@ class Survey:
         )
 
     def best(self, limits: Mapping[str, float], above: float = 0.0) -> int | None:
-        """Return the place of the plan with the most tokens/s under limits on times, counted row by row.
+        """Return the place of the configuration with the most tokens/s under limits on times, counted row by row.
 
-        Of two as good it is the one with the lesser TPOT; None where no plan fits and keeps the limits.
+        Of two as good it is the one with the lesser TPOT; None where no configuration fits and meets the limits.
 
         Args:
-            above: tokens/s per chip that the plan has to make: None where it makes less.
+            above: tokens/s per chip that the configuration has to make: None where it makes less.
         """
         known = self._narrowed(limits, above)
         found = np.flatnonzero(known.accepted(limits))
@@ -189,7 +189,7 @@ class Survey:
         return int(alike[np.argmax(speed)])
 
     def _narrowed(self, limits: Mapping[str, float], above: float) -> _Known:
-        """Return what is known once every plan that may be the best under limits was estimated."""
+        """Return what is known once every configuration that may be the best under limits was estimated."""
         if self._plans is not None or self.requests is None:
             whole = _Known.none(self.shape)
             whole.add(slice(None), self.plans)
@@ -214,7 +214,7 @@ class Survey:
         return out
 
     def _estimate(self, known: _Known, chunk: Places, load: Places) -> None:
-        """Estimate some plans, each of a chunk and a load."""
+        """Estimate some configurations, each of a chunk and a load."""
         if len(load):
             asked = self._loaded(self.chunks[chunk], load)
             known.add((chunk, load), answer(asked, self.system, self.layouts.select(self.which[load]), self.profile))
@@ -239,7 +239,7 @@ def _grid(which: Places, stride: int) -> NDArray[np.bool_]:
 
 
 def _hopeful(known: _Known, low: Places, high: Places, limits: Mapping[str, float], above: float) -> NDArray[np.bool_]:
-    """Return where a load between two that are known, each a place, may keep limits and make as much as ``above`` and all that is known."""
+    """Return where a load between two that are known, each a place, may meet limits and make as much as ``above`` and all that is known."""
     least = np.max(known.rate, initial=above, where=known.accepted(limits))
     both = known.estimated[:, low] & known.estimated[:, high]
     most = np.fmax(known.rate[:, low], known.rate[:, high]) * (1 + RATE_SLACK)
@@ -265,11 +265,11 @@ def survey(
     Args:
         layouts: on one axis.
         every: try every load, not only the question's own.
-        progress: called with the plans estimated, and all of them.
+        progress: called with the configurations estimated, and all of them.
         open: what the question leaves open.
 
     Raises:
-        QuestionError: more plans than a search estimates.
+        QuestionError: more configurations than a search estimates.
     """
     chunk: Any = _chunks(question.input - question.cached) if question.chunk is None else np.atleast_1d(question.chunk)
     which, requests = np.arange(np.size(layouts.tp)), None

@@ -70,7 +70,7 @@ def train(
 
     Raises:
         UnknownNameError, DescriptorError: see :func:`roofline.catalog.system` and :func:`roofline.catalog.model`.
-        QuestionError: the question has no meaning; a plan that does not fit is an answer.
+        QuestionError: the question has no meaning; a configuration that does not fit is an answer.
 
     >>> est = train("llama-3.1-8b", "dgx-h100", chips=64, global_batch=256, seq_len=8192)
     >>> bool(est.fits), float(est.layout.ranks), float(est.tokens)

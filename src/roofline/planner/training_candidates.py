@@ -48,7 +48,7 @@ class Words:
     """Words of the structure that are tried: every combination of them.
 
     Attributes:
-        recompute: what is done again in the backward pass.
+        recompute: what is recomputed in the backward pass.
         sharding: what data-parallel ranks do not keep copies of.
         schedule: order of the micro-batches on a pipeline.
     """
@@ -72,12 +72,12 @@ class Split:
 
     @property
     def fits(self) -> NDArray[np.bool_]:
-        """Where a plan can be laid out and is held by memory."""
+        """Where a configuration can be laid out and is held by memory."""
         return self.spread(self.plans.fits) & self.whole
 
     @property
     def divides(self) -> NDArray[np.bool_]:
-        """Where a plan can be laid out."""
+        """Where a configuration can be laid out."""
         return self.spread(self.plans.divides) & self.whole
 
     @property
@@ -101,7 +101,7 @@ class Split:
         return np.asarray(self.memory / self.capacity)
 
     def spread(self, value: Num | Mask | None) -> NDArray[Any]:
-        """Return a number of the plans at every place; NaN for one that has no meaning."""
+        """Return a number of the configurations at every place; NaN for one that has no meaning."""
         value = np.nan if value is None else value
         return np.broadcast_to(value, self.whole.shape)
 
@@ -184,7 +184,7 @@ def priced(
 
     Args:
         sequence_parallel: whether tensor-parallel ranks share the tokens between their regions; None for yes.
-        progress: called with the plans priced, and all of them.
+        progress: called with the configurations priced, and all of them.
 
     Raises:
         QuestionError: nothing can be laid out; the message says why.
@@ -236,7 +236,7 @@ def _refuse(splits: Sequence[Split], given: Mapping[str, float]) -> None:
 
 
 def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
-    """Return the plan of the shortest step that fits, how many fit, and how many could be laid out.
+    """Return the configuration of the shortest step that fits, how many fit, and how many could be laid out.
 
     Of two as fast it is the one that needs less memory. Where none fits, the one that needs the least memory.
     """
@@ -257,7 +257,7 @@ def best(splits: Sequence[Split]) -> tuple[Training, int, int]:
 
 
 def plain(plans: Training, *index: int) -> Training:
-    """Return the answer for one of the plans with its layout as people say it: no expert degrees without experts, no tokens to share."""
+    """Return the answer for one of the configurations with its layout as people say it: no expert degrees without experts, no tokens to share."""
     question, system, layout, calibration = plans.asked_at(*index)
     etp = layout.etp if question.model.experts and layout.etp != layout.tp else None
     stated = attrs.evolve(layout, etp=etp, sequence_parallel=layout.sequence_parallel and bool(layout.tp > 1))

@@ -68,7 +68,7 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @cached_property
     def best(self) -> Training | None:
-        """The plan kept that has the shortest step, in full; None if there is none."""
+        """The configuration kept that has the shortest step, in full; None if there is none."""
         if not self._count:
             return None
         est = self.at(self._top[0])
@@ -78,23 +78,23 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @cached_property
     def frontier(self) -> tuple[Training, ...]:
-        """The plans kept that no other beats both in time and in memory, the shortest step first, each in full."""
+        """The configurations kept that no other beats both in time and in memory, the shortest step first, each in full."""
         return tuple(self.at(place) for place in self._edge)
 
     @cached_property
     def ways(self) -> tuple[Training, ...]:
-        """The best plan of each recomputation, sharding and schedule that has any, the best first, each in full."""
+        """The best configuration of each recomputation, sharding and schedule that has any, the best first, each in full."""
         return tuple(self.at(place) for place in self._firsts)
 
     @cached_property
     def _firsts(self) -> NDArray[np.int64]:
-        """The place of the best plan of each recomputation, sharding and schedule, the best first."""
+        """The place of the best configuration of each recomputation, sharding and schedule, the best first."""
         _, first = np.unique(self._way[self._order], return_index=True)
         return self._order[np.sort(first)]
 
     @cached_property
     def nearest(self) -> Training | None:
-        """Where no plan is kept: that of the shortest step; if none fits, the one that needs the least memory."""
+        """Where no configuration is kept: that of the shortest step; if none fits, the one that needs the least memory."""
         if self.accepted.any():
             return None
         est = self.at(self._missing[1])
@@ -102,12 +102,12 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @property
     def _missing(self) -> tuple[str, int]:
-        """What no plan does, and the place of the one that comes nearest to it."""
+        """What no configuration does, and the place of the one that comes nearest to it."""
         return missing((("meets the limits", self._fits, self._time), ("fits", self._lawful, self._memory)))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Why the other plans were rejected, each once; with those kept, they are all that were tried."""
+        """Why the other configurations were rejected, each once; with those kept, they are all that were tried."""
         broken = joined(refusals(each.plans.rules, each.whole) for each in self.splits)
         out = [Rejection("rule", each.reason, each.plans, each.plans) for each in broken.values()]
         most = float(np.min(self._room))
@@ -133,7 +133,7 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @property
     def tried(self) -> int:
-        """Plans that were tried: those that make up the chips."""
+        """Configurations that were tried: those that make up the chips."""
         return int(self._whole.sum())
 
     @property
@@ -141,7 +141,7 @@ class TrainingSearch(LayoutSelection[Training]):
         return self.tried
 
     def at(self, place: int | np.int64) -> Training:
-        """Return the plan at a place of the axis of all plans, in full.
+        """Return the configuration at a place of the axis of all configurations, in full.
 
         Raises:
             QuestionError: there is no such place.
@@ -158,7 +158,7 @@ class TrainingSearch(LayoutSelection[Training]):
 
     @cached_property
     def _seen(self) -> dict[int, Training]:
-        """The plans that were worked out in full, by their places."""
+        """The configurations that were computed in full, by their places."""
         return {}
 
     def _remarks(self, est: Training) -> list[str]:
@@ -260,7 +260,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """Draw the frontier: the time of a step against the memory of a chip, every configuration that fits behind it.
 
         Raises:
-            QuestionError: no plan is kept.
+            QuestionError: no configuration is kept.
         """
         axes: Axes = plots("tradeoff").draw(self.tradeoff(label), ax=ax, style=style, width=width)
         return axes
@@ -269,7 +269,7 @@ class TrainingSearch(LayoutSelection[Training]):
         """Return the numbers of the picture.
 
         Raises:
-            QuestionError: no plan is kept.
+            QuestionError: no configuration is kept.
         """
         if self.best is None:
             raise QuestionError(
@@ -303,7 +303,7 @@ def _spread(count: int, most: int) -> Sequence[int]:
 
 
 def _lines(plans: Sequence[Training]) -> str:
-    """Return plans as a table; where they differ in chips, each says on how many."""
+    """Return configurations as a table; where they differ in chips, each says on how many."""
     rows, several = [], len({float(est.chips) for est in plans}) > 1
     for est in plans:
         pair = est.interval()

@@ -205,7 +205,7 @@ def frontier(
 ) -> Axes:
     """Draw the frontier of a search: tokens per second and user against tokens per second and chip, linear, as is usual.
 
-    Each dot is a plan, a bar through it its 80 % interval, in which both rates move together; the star is the best. The dashed
+    Each dot is a configuration, a bar through it its 80 % interval, in which both rates move together; the star is the best. The dashed
     line is what could be had without limits, the dotted one the limit on TPOT. Another search on the same axes is added in the
     next colour.
 

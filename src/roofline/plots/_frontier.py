@@ -1,4 +1,4 @@
-"""Frontiers of a service: tokens per second and user against tokens per second and chip, plans named where there is room."""
+"""Frontiers of a service: tokens per second and user against tokens per second and chip, configurations named where there is room."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Curve:
     Attributes:
         label: what the legend calls it.
         title: what was asked.
-        speed: tokens per second and user of the plans on the frontier.
-        rate: tokens per second and chip of the plans on the frontier.
+        speed: tokens per second and user of the configurations on the frontier.
+        rate: tokens per second and chip of the configurations on the frontier.
         sure: ends of their 80 % intervals over the value, alike for both rates, which move together; None without.
-        plans: what each plan is called.
+        plans: what each configuration is called.
         best: which of them is the best; None where it is none of them.
         free_speed: tokens per second and user on the frontier of all that fits, whatever the limits.
         free_rate: tokens per second and chip on that frontier.
@@ -163,13 +163,13 @@ def _legend(ax: Any, colored: Sequence[tuple[Curve, str]]) -> Any:
 
 
 def _spots(ax: Any, curve: Curve) -> Floats:
-    """Return where the plans lie on paper, in dots."""
+    """Return where the configurations lie on paper, in dots."""
     points = np.stack([curve.speed, curve.rate], axis=1)
     return np.asarray(ax.transData.transform(points)) if points.size else points
 
 
 def _intervals(ax: Any, curve: Curve, color: str) -> None:
-    """Draw a bar through the best plan, and through others that are a little apart."""
+    """Draw a bar through the best configuration, and through others that are a little apart."""
     if curve.sure is None:
         return
     apart, spots = _APART * ax.get_figure(root=True).dpi / 72, _spots(ax, curve)
@@ -205,7 +205,7 @@ def _name_limit(ax: Any, names: Names, tpot: float) -> None:
 
 
 def _name_plans(ax: Any, names: Names, curve: Curve, color: str, *, only_best: bool) -> None:
-    """Name the best plan; then those that hold the longest parts of the frontier, each once, where there is room."""
+    """Name the best configuration; then those that hold the longest parts of the frontier, each once, where there is room."""
     best = [] if curve.best is None else [curve.best]
     starts = [i for i, plan in enumerate(curve.plans) if i == 0 or plan != curve.plans[i - 1]]
     runs, spots = [*starts, len(curve.plans)], _spots(ax, curve)

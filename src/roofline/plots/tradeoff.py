@@ -1,4 +1,4 @@
-"""A picture of time against memory: plans of a step of training, and those of them that nothing beats."""
+"""A picture of time against memory: configurations of a step of training, and those of them that nothing beats."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Tradeoff:
     Attributes:
         label: what the legend calls it.
         title: what was asked.
-        memory: bytes of a chip of the plans on the frontier, the shortest step first.
-        time: time of a step of these plans, s.
+        memory: bytes of a chip of the configurations on the frontier, the shortest step first.
+        time: time of a step of these configurations, s.
         sure: ends of the 80 % intervals of the times; None without.
-        plans: what each plan is called.
-        all_memory: bytes of a chip of every plan that is kept.
-        all_time: time of a step of every plan that is kept, s.
+        plans: what each configuration is called.
+        all_memory: bytes of a chip of every configuration that is kept.
+        all_time: time of a step of every configuration that is kept, s.
         room: bytes that a chip may hold.
     """
 
@@ -65,7 +65,7 @@ def draw(
     style: str | styles.Style | None = None,
     width: float | str | None = None,
 ) -> Axes:
-    """Draw the time of a step against the memory of a chip: all plans, the frontier, the star of the shortest step, the room.
+    """Draw the time of a step against the memory of a chip: all configurations, the frontier, the star of the shortest step, the room.
 
     Another search on the same axes is added in the next colour.
     """

@@ -131,10 +131,10 @@ def frontier(
     """Return the frontier of a service with a mark that walks along it.
 
     Args:
-        lines: plans, each with ``x`` tokens/s per user, ``y`` tokens/s per chip, ``low`` and ``high`` ends of y, and ``told``.
+        lines: configurations, each with ``x`` tokens/s per user, ``y`` tokens/s per chip, ``low`` and ``high`` ends of y, and ``told``.
         free: tokens/s per user and a chip of what could be had without limits.
         start: where the walk begins.
-        here: the plan that the page is about.
+        here: the configuration that the page is about.
     """
     xs, ys = [each["x"] for each in lines], [each["y"] for each in lines]
     texts = ["<br>".join(escape(part) for part in each["told"]) for each in lines]
@@ -216,7 +216,7 @@ def frontiers(
 
 
 def _star(x: float, y: float) -> dict[str, Any]:
-    """Return the plan that the page is about."""
+    """Return the configuration that the page is about."""
     return {
         "type": "scatter", "mode": "markers", "x": [x], "y": [y], "name": "this page", "hoverinfo": "text",
         "hovertext": ["the configuration of this page"],
@@ -233,7 +233,7 @@ def _ring(x: float, y: float) -> dict[str, Any]:
 
 
 def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: tuple[float, float] | None) -> Picture:
-    """Return time against memory of plans for a step of training, with a mark that walks along those that nothing beats."""
+    """Return time against memory of configurations for a step of training, with a mark that walks along those that nothing beats."""
     memory, time = (found.memory / GIGA).tolist(), found.time.tolist()
     places = np.linspace(0, len(found.all_time) - 1, min(len(found.all_time), 1500)).astype(int)
     data: list[dict[str, Any]] = [
@@ -257,5 +257,5 @@ def tradeoff(found: Tradeoff, told: Sequence[Sequence[str]], start: int, here: t
 
 
 def sized(memory: float, time: float) -> tuple[str, str]:
-    """Return memory and time of a plan in words."""
+    """Return memory and time of a configuration in words."""
     return show(memory, BYTE, 3), show(time, SECOND, 3)

@@ -135,7 +135,7 @@ class Answer(Displayed, ABC):
 
     @abstractmethod
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of a quantity that holds a share of measurements; None where it has none, and at the ideal level."""
+        """Return the interval of a quantity expected to contain a share of measurements; None where it has none, and at the ideal level."""
 
     @abstractmethod
     def citations(self) -> tuple[Fact, ...]:
@@ -157,7 +157,7 @@ class Answer(Displayed, ABC):
 
     @property
     def detailed(self) -> bool:
-        """Whether what the times consist of is kept: up to :data:`roofline.core.arrays.DETAILED` points it is."""
+        """Whether the parts of the times are stored: up to :data:`roofline.core.arrays.DETAILED` points it is."""
         return True
 
     # Points ----------------------------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
 
     @property
     def detailed(self) -> bool:
-        """Whether what the times consist of is kept."""
+        """Whether the parts of the times are stored."""
         return bool(self.steps)
 
     @property
@@ -460,7 +460,7 @@ class LayoutAnswer(Powered, Answer, Generic[AskedT, HeldT]):
         return sensitivity(self, quantity)
 
     def citations(self) -> tuple[Fact, ...]:
-        """Return every hardware number and constant that was used, with its source; one that was changed since says so."""
+        """Return every hardware number and constant that was used, with its source, marked where a caller changed it."""
         return citations.cited(self.system, self.calibration, self.whole)
 
     def launch(self, tool: str = "", *, model: str = "", per_node: int | None = None) -> Launch:

@@ -159,7 +159,7 @@ class Campaign(Derived):
 
     @property
     def shares(self) -> dict[str, Ratio]:
-        """Parts of the time: useful work, checkpoints, restarts, and work that is done again."""
+        """Parts of the time: useful work, checkpoints, restarts, and work that is recomputed."""
         return dict(zip(("useful", "checkpoints", "restarts", "done_again"), self._shares, strict=True))
 
     @property

@@ -72,7 +72,7 @@ def assumed(system: System, span: Span) -> Count:
 
 
 def cited(system: System, profile: Calibration, span: Span) -> tuple[Fact, ...]:
-    """Return every number that a span's answer rests on, with its source; one that was changed since says so."""
+    """Return every number that a span's answer rests on, with its source, marked where a caller changed it."""
     over, rates = [bool(np.any(mask)) for mask in tiers_used(system, span)], _rates(span)
     kernels: set[str] = set()
     links: set[str] = set()

@@ -1,4 +1,4 @@
-"""`Estimate`: the answer for serving, with times, rates, memory, bottleneck and intervals."""
+"""``Estimate``: the answer for serving, with times, rates, memory, bottleneck and intervals."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
         return share(self.whole.bytes / self.system.chip.memory.bandwidth, self.whole.time)
 
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of a time, a percentile, a rate, energy, cost or memory that holds a share of measurements.
+        """Return the interval of a time, a percentile, a rate, energy, cost or memory expected to contain a share of measurements.
 
         See :func:`roofline.results.intervals.interval`.
         """
@@ -188,7 +188,7 @@ class Estimate(LayoutAnswer[Question, Footprint]):
 
     @property
     def meets(self) -> Mask:
-        """Where it fits and keeps the limits that were asked, as closed forms have it."""
+        """Where it fits and meets the limits that were asked, as closed forms have it."""
         return self.fits & all_met(self.limits, self)
 
     def _like(self, found: LayoutAnswer[Question, Footprint]) -> Estimate:

@@ -1,4 +1,4 @@
-"""`Fleet`: autoscaled replicas over time, the chip-hours paid for, and those of a fixed fleet."""
+"""``Fleet``: autoscaled replicas over time, the chip-hours paid for, and those of a fixed fleet."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Fixed:
     """A fleet whose replicas serve all the time, under the same requests.
 
     Attributes:
-        replicas: the fewest that keep the limits, or as many as the autoscaled fleet has at most.
+        replicas: the fewest that meet the limits, or as many as the autoscaled fleet has at most.
         chip_seconds: that it takes.
-        meets: whether it keeps the limits.
+        meets: whether it meets the limits.
         told: what it keeps or misses, in words.
     """
 

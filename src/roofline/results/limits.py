@@ -54,11 +54,11 @@ class Limit:
         return np.nan if value is None else cast("Num", value)
 
     def met_by(self, value: Seconds) -> Mask:
-        """Return where a time keeps the limit; one without meaning does not miss it."""
+        """Return where a time meets the limit; one without meaning does not miss it."""
         return ~np.greater(value, self.most)
 
     def written(self, value: Seconds) -> str:
-        """Return a time with the limit and whether it keeps it, in a few words.
+        """Return a time with the limit and whether it meets it, in a few words.
 
         >>> Limit("ttft", 2.0, 99.0).written(2.5)
         'TTFT p99 2.5 s misses 2 s'
@@ -76,7 +76,7 @@ class Limit:
 
 
 def all_met(limits: Iterable[Limit], est: Any) -> Mask:
-    """Return where the closed form of an answer keeps every one of some limits."""
+    """Return where the closed form of an answer meets all of some limits."""
     out: Mask = True
     for each in limits:
         out = out & each.met_by(each.of(est))

@@ -1,4 +1,4 @@
-"""`Pools`: the answer for disaggregated prefill and decode."""
+"""``Pools``: the answer for disaggregated prefill and decode."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Pools(Derived):
         tpot: time per token after it.
         wait: what the first token takes in queues.
         transfer: time in which a prompt's cache is sent.
-        exposed: what is seen of it.
+        exposed: the exposed part of it.
         in_flight: requests in the service.
         decoding: of them, those that decode.
         tokens_per_second: output tokens.
@@ -150,7 +150,7 @@ class Pools(Derived):
 
     @property
     def balance(self) -> Ratio:
-        """Chips that read prompts for each that decodes at which neither pool waits for the other."""
+        """Chips that prefill for each that decodes at which neither pool waits for the other."""
         reading, decoding = self.limits
         return (decoding / self.decode.chips) / (reading / self.prefill.chips)
 
@@ -254,7 +254,7 @@ class Pools(Derived):
         return aiperf.of_service(self)
 
     def interval(self, quantity: str, coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of a time, a rate, energy or cost that holds a share of measurements; None at the ideal level.
+        """Return the interval of a time, a rate, energy or cost expected to contain a share of measurements; None at the ideal level.
 
         Passes and steps are each as uncertain as their answers say, and what lies between them as a front end is. What that makes
         of a time to the first token, and of a rate, the queue tells, which is solved again at the ends of each interval in turn; the
@@ -335,11 +335,15 @@ class Pools(Derived):
         )
 
     @property
+    def rough(self) -> tuple[str, ...]:
+        """Codes of why the closed form is known to be inaccurate here."""
+        return ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """What was chosen or assumed."""
-        codes = ("busy-lanes",) if np.any(self.requests_per_second > _BUSY * self.limits[0]) else ()
         rough = roughness.note(
-            codes, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prefill.layout
+            self.rough, self.question, self.system, self.layout, self.calibration.engine, prefill=self.prefill.layout
         )
         return tuple(dict.fromkeys((*rough, *self.prefill.assumptions, *self.decode.assumptions)))
 

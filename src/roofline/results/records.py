@@ -373,7 +373,7 @@ def phases(whole: Span, bubble: Seconds) -> dict[str, Seconds]:
 
 
 def brief(est: Training) -> dict[str, Any]:
-    """Return what tells one plan from another, and what it gives."""
+    """Return what distinguishes one configuration from another, and its results."""
     q, memory = est.question, est.memory
     pair = est.interval("step_time")
     return {

@@ -121,7 +121,7 @@ class Simulation(Answer):
         preemptions: how often a request lost its place in the cache and began anew.
         hit_tokens: prompt tokens that were found in the prefix cache.
         fetched_tokens: prompt tokens of these that were copied from host memory.
-        asked_tokens: prompt tokens of all requests that were let in.
+        asked_tokens: prompt tokens of all requests that were admitted.
         busy: time in which engine instances ran a step, added up over them, s.
         instances: engine instances that served.
         last_arrival: time at which the last request came, s.
@@ -129,8 +129,8 @@ class Simulation(Answer):
         limits: on ttft and tpot, that a good request keeps, s.
         table_error: mean and 99th percentile of the relative error of the tables of step times.
         estimate: the closed form for the mean request, whose relative intervals are taken over.
-        prefill_layout: layout of the chips that read prompts; None where the same chips decode.
-        prefill_system: system that reads prompts; None where the same system decodes.
+        prefill_layout: layout of the chips that prefill; None where the same chips decode.
+        prefill_system: system that prefills; None where the same system decodes.
         interrupted: whether the simulation was stopped before the trace ended.
         reasons: why the plan does not fit; empty if it does.
         remarks: what was assumed or chosen.
@@ -320,7 +320,7 @@ class Simulation(Answer):
 
     @property
     def good(self) -> NDArray[np.bool_]:
-        """Which requests keep the limits on TTFT and TPOT."""
+        """Which requests meet the limits on TTFT and TPOT."""
         out = np.ones(self.completed, dtype=bool)
         for name, limit in self.limits.items():
             each = self.columns[f"{name}_s"]
@@ -329,7 +329,7 @@ class Simulation(Answer):
 
     @property
     def goodput(self) -> float | None:
-        """Requests a second that keep the limits on TTFT and TPOT; None without limits."""
+        """Requests a second that meet the limits on TTFT and TPOT; None without limits."""
         return self._over(float(self.good.sum())) if self.limits else None
 
     def time_of(self, limit: Limit) -> float:
@@ -339,7 +339,7 @@ class Simulation(Answer):
 
     @property
     def meets(self) -> bool:
-        """Whether it fits, keeps up, answers every request, and keeps the limits on means and percentiles."""
+        """Whether it fits, keeps up, answers every request, and meets the limits on means and percentiles."""
         whole = (
             self.fits and self.completed == self.requests and not (self.interrupted or self.refused or self.saturated)
         )

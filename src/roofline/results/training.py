@@ -1,4 +1,4 @@
-"""`Training`: the answer for a training step, with time, phases, memory, interval and citations."""
+"""``Training``: the answer for a training step, with time, phases, memory, interval and citations."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Training(LayoutAnswer[TrainStep, States]):
 
     @property
     def model_flops_per_second_per_chip(self) -> FlopPerSecond:
-        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing done again.
+        """FLOP per second and chip that the model asks for: causal attention, the head, no embedding, nothing recomputed.
 
         Attention has twice its FLOP in the backward pass: scores that its kernel makes again for gradients are not the model's.
         """
@@ -133,7 +133,7 @@ class Training(LayoutAnswer[TrainStep, States]):
 
     @property
     def hfu(self) -> Ratio:
-        """Hardware FLOP utilisation: as MFU, layers and attention done again counted (but no scores inside a kernel)."""
+        """Hardware FLOP utilisation: as MFU, layers and attention recomputed counted (but no scores inside a kernel)."""
         return self._utilisation(again=True)
 
     def _ops(self, *, again: bool) -> Iterable[tuple[Op, Num]]:
@@ -154,7 +154,7 @@ class Training(LayoutAnswer[TrainStep, States]):
         return share(self.bubble, self.step_time)
 
     def interval(self, quantity: str = "step_time", coverage: Ratio = COVERAGE) -> tuple[Num, Num] | None:
-        """Return the interval of ``step_time``, a rate, energy or cost that holds a share of measurements; None at the ideal level.
+        """Return the interval of ``step_time``, a rate, energy or cost expected to contain a share of measurements; None at the ideal level.
 
         See :func:`roofline.results.intervals.interval`.
 

@@ -374,9 +374,9 @@ def compare(
         ttft: limit on the time to the first token.
         concurrency: also the service at so many requests in flight, which ``estimates`` then hold; by default they hold the best
             services under the middle limit.
-        progress: called from time to time with the plans of a system estimated, and all of them.
+        progress: called from time to time with the configurations of a system estimated, and all of them.
         price, power: of a chip, as :func:`roofline.estimate` takes them; or of some systems by name: ``{"dgx-h100": "2.5 USD/h"}``.
-        searched: called with the search of each system, under the limit on TTFT alone; the comparison retains none of its plans.
+        searched: called with the search of each system, under the limit on TTFT alone; the comparison retains none of its configurations.
         engine: that of all systems, on one pool of chips. By default each goes by the best path that is served there: the engine of
             its best published services (:func:`roofline.catalog.served_by`), tuned, on one pool of chips or disaggregated, with one
             draft token of the model's own module if it has one.
@@ -511,7 +511,7 @@ def _searched(model: Model, rack: System, *, split: bool, **words: Any) -> Searc
 
 
 def _best(found: Search, chips: int | None) -> Service | None:
-    """Return the service with the most tokens a second on all chips, of those that keep the limits."""
+    """Return the service with the most tokens a second on all chips, of those that meet the limits."""
     two = None if found.disaggregated is None else _filled(found.disaggregated, chips)
     return found.best if two is None else found.beating(float(two.tokens_per_second)) or two
 

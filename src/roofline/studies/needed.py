@@ -2,7 +2,7 @@
 
 Nothing is inverted by hand. A number is laid along an axis and estimated once; where the targets begin or cease to be kept the axis
 is laid again between its two neighbours, until these are the same to nine digits, or two whole numbers in a row. Where the layout of
-the answer was chosen, it is chosen again: a value will do if any layout keeps the targets with it.
+the answer was chosen, it is chosen again: a value will do if any layout meets the targets with it.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
             ``chips`` only); numbers of chips are parts of a scale-up domain, or whole domains. Otherwise the layout stays:
             ``chips`` are then replicas of it, or data-parallel ranks in training.
         targets: limits on any metric, as numbers or text, such as ``tpot="20ms"``, or ``ttft="p99<2s"`` at a percentile, in closed form;
-            with none, that the plan fits. A service whose
+            with none, that the configuration fits. A service whose
             layout is chosen also keeps TTFT below 10 s, where any layout does and no other limit on it is given.
 
     Returns:
-        The least or the greatest value that keeps the targets in SI units, and the answer there; or why none does.
+        The least or the greatest value that meets the targets in SI units, and the answer there; or why none does.
 
     Raises:
         UnknownNameError: no such number, or metric. QuestionError: an answer over many points.
@@ -200,7 +200,7 @@ class _Line:
     exact: bool = False
 
     def meets(self, limits: Mapping[str, float], axis: Axis) -> NDArray[np.bool_]:
-        """Return where along an axis some plan fits and keeps its targets."""
+        """Return where along an axis some configuration fits and meets its targets."""
         ok = np.zeros(axis.shape, dtype=bool)
         for est, is_layout in self.plans(axis):
             good, _ = _judged(est, is_layout, limits, axis.size)
@@ -208,7 +208,7 @@ class _Line:
         return ok
 
     def at(self, limits: Mapping[str, float], value: float) -> Any:
-        """Return the answer at a value: of the plans that keep the targets the fastest; where none does, the nearest that fits."""
+        """Return the answer at a value: of the configurations that meet the targets the fastest; where none does, the nearest that fits."""
         found: list[tuple[tuple[bool, float], LayoutAnswer[Any, Any], int]] = []
         for est, is_layout in self.plans(np.array([value])):
             good, over = _judged(est, is_layout, limits, 1)
@@ -230,7 +230,7 @@ def _flat(value: Any, est: LayoutAnswer[Any, Any], count: int) -> NDArray[Any]:
 def _judged(
     est: LayoutAnswer[Any, Any], is_layout: Mask, limits: Mapping[str, float], count: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which plans fit and keep their targets, and the worst metric over its target; infinite where a plan does not fit."""
+    """Return which configurations fit and meet their targets, and the worst metric over its target; infinite where a configuration does not fit."""
     good = _flat(est.fits, est, count) & _flat(is_layout, est, count)
     over = np.where(good, 0.0, np.inf)
     for name, limit in limits.items():

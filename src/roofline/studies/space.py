@@ -37,7 +37,7 @@ from roofline.workload.questions import Decode, Prefill, Serve, TrainStep
 PHASES: Final[Mapping[str, Any]] = {
     "decode": Decode, "prefill": Prefill, "serve": Serve, "pools": Serve, "train": TrainStep,
 }  # fmt: skip
-"""What may be asked of a plan, and the noun of the question; ``pools`` is a service by disaggregated prefill and decode."""
+"""What may be asked of a configuration, and the noun of the question; ``pools`` is a service by disaggregated prefill and decode."""
 
 
 def question_of(phase: str, model: Any, words: Mapping[str, Any]) -> Any:
@@ -65,7 +65,7 @@ _SERVED: Final = ("tp", "pp", "dp", "ep", "replicas")
 
 @frozen(eq=False)
 class Family:
-    """All plans of one model on one system in one phase, under the same words.
+    """All configurations of one model on one system in one phase, under the same words.
 
     Attributes:
         labels: the words, by what they are.
@@ -83,7 +83,7 @@ class Family:
 
     @property
     def points(self) -> int:
-        """Plans of the grid; a family none of whose layouts can be laid out has none."""
+        """Configurations of the grid; a family none of whose layouts can be laid out has none."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
@@ -116,7 +116,7 @@ class Space:
 
     @property
     def points(self) -> int:
-        """Plans of all families, with those that cannot be laid out."""
+        """Configurations of all families, with those that cannot be laid out."""
         return sum(each.points + sum(one.plans for one in each.refused.values()) for each in self.families)
 
 
@@ -277,7 +277,7 @@ def _values(system: System, name: str, given: Any) -> NDArray[np.float64]:
 
 
 def _lawful(laws: Sequence[Rule], count: int, axis: int, rest: int) -> tuple[NDArray[np.bool_], Refusals]:
-    """Return which layouts of an axis keep the laws that ask for nothing else, and how many plans the others would have been."""
+    """Return which layouts of an axis keep the laws that ask for nothing else, and how many configurations the others would have been."""
     ok, own = np.ones(count, dtype=bool), list[Rule]()
     for law in laws:
         mask = np.asarray(law.ok)

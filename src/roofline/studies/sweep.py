@@ -45,7 +45,7 @@ from roofline.workload.layout import PoolLayouts
 Block = tuple[slice, ...]
 
 BLOCK: Final = 98304
-"""Plans priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
+"""Configurations priced at once. In a grid few arrays vary along all axes, so that blocks may be larger than those of a plain list."""
 QUEUED: Final = 8192
 """The same of disaggregated pools, each of which takes a few hundred times as long: their queue is solved in turn with their step."""
 TASK: Final = 16
@@ -57,7 +57,7 @@ WAITING: Final = 512
 OFTEN: Final = 10.0
 """Seconds after which what a checkpoint has is brought to the disk."""
 MOST: Final = 10_000
-"""Plans that are kept at most; a sweep is for finding some among many."""
+"""Configurations that are kept at most; a sweep is for finding some among many."""
 
 
 @keywords(SweepWords)
@@ -84,10 +84,10 @@ def sweep(
         checkpoint: a file to which every finished task is added, from which the same sweep continues.
 
     Returns:
-        The plans that are retained, the best first or along a frontier, and how many were rejected for which reason.
+        The configurations that are retained, the best first or along a frontier, and how many were rejected for which reason.
 
     Raises:
-        QuestionError: the question has no meaning. That no plan keeps the limits is an answer.
+        QuestionError: the question has no meaning. That no configuration meets the limits is an answer.
         DescriptorError: the checkpoint is of another sweep, or damaged.
         RooflineError: a worker was killed.
 
@@ -146,7 +146,7 @@ def reduced(asked: tuple[Any, ...], shape: tuple[int, ...], wheres: Sequence[Blo
 
 @functools.lru_cache(maxsize=4)
 def _unpacked(packed: bytes) -> tuple[Any, ...]:
-    """Return what was asked of a family: the same objects for all of its tasks, so that what was worked out of them is found again."""
+    """Return what was asked of a family: the same objects for all of its tasks, so that what was computed of them is found again."""
     return pickle.loads(packed)  # type: ignore[no-any-return]  # noqa: S301 - packed by the process that hands out tasks
 
 
@@ -156,12 +156,12 @@ def reduced_elsewhere(packed: bytes, shape: tuple[int, ...], wheres: Sequence[Bl
 
 
 def _limit(family: Family) -> int:
-    """Return the most plans of a block of a family."""
+    """Return the most configurations of a block of a family."""
     return min(QUEUED, BLOCK) if isinstance(family.asked[2], PoolLayouts) else BLOCK
 
 
 def _tasks(families: Sequence[Family]) -> Iterator[tuple[int, list[Block]]]:
-    """Yield every task: the family and the blocks. How they are cut depends on the plans alone, not on who works on them."""
+    """Yield every task: the family and the blocks. How they are cut depends on the configurations alone, not on who works on them."""
     size = min(max(sum(family.points // _limit(family) for family in families) // TASKS, 1), TASK)
     for i, family in enumerate(families):
         every = blocks(family.shape, _limit(family)) if family.points else iter(())

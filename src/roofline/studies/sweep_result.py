@@ -1,4 +1,4 @@
-"""`Sweep`: the retained configurations, and why the others were rejected."""
+"""``Sweep``: the retained configurations, and why the others were rejected."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Sweep(Found[Estimate | Training | Pools]):
         space: what was swept.
         wanted: the limits.
         parts: what is left of each family.
-        per: labels for each combination of which plans are retained.
-        complete: False where it was interrupted: what there is, is of ``seen`` plans of ``points``.
+        per: labels for each combination of which configurations are retained.
+        complete: False where it was interrupted: what there is, is of ``seen`` configurations of ``points``.
     """
 
     space: Space
@@ -75,24 +75,24 @@ class Sweep(Found[Estimate | Training | Pools]):
 
     @property
     def points(self) -> int:
-        """Plans of the space, with those whose layout cannot be laid out."""
+        """Configurations of the space, with those whose layout cannot be laid out."""
         return self.space.points
 
     @property
     def seen(self) -> int:
-        """Plans that were seen."""
+        """Configurations that were seen."""
         return sum(part.points for part in self.parts)
 
     @property
     def accepted(self) -> int:
-        """Plans that fit and keep the limits."""
+        """Configurations that fit and meet the limits."""
         return sum(part.accepted for part in self.parts)
 
     # The plans -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
-        """Family and place of every plan that is retained, group by group, the best first."""
+        """Family and place of every configuration that is retained, group by group, the best first."""
         labels = [tuple(family.labels[name] for name in self.per) for family in self.space.families]
         groups: dict[tuple[str, ...], list[int]] = {}
         for i, label in enumerate(labels):
@@ -112,7 +112,7 @@ class Sweep(Found[Estimate | Training | Pools]):
 
     @cached_property
     def frame(self) -> Frame:
-        """The plans retained as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
+        """The configurations retained as a table: what they are, every metric that any of them has, and the ends of 80 % intervals."""
         made: list[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]] = []
         rows = sorted(range(len(self.places)), key=lambda k: self.places[k][0])
         for i, some in groupby(rows, key=lambda k: self.places[k][0]):
@@ -133,17 +133,17 @@ class Sweep(Found[Estimate | Training | Pools]):
         return Frame(_ordered(out))
 
     def estimate(self, i: int = 0) -> Estimate | Training | Pools:
-        """Return one of the plans retained in full; see :meth:`at`."""
+        """Return one of the configurations retained in full; see :meth:`at`."""
         return self.at(i)
 
     def at(self, place: int | np.int64) -> Estimate | Training | Pools:
-        """Return one of the plans retained in full, as :func:`roofline.estimate` or :func:`roofline.pools` answers it.
+        """Return one of the configurations retained in full, as :func:`roofline.estimate` or :func:`roofline.pools` answers it.
 
         Args:
             place: 0 for the best, or the first of the frontier.
 
         Raises:
-            QuestionError: there is no such plan.
+            QuestionError: there is no such configuration.
         """
         if not -len(self.places) <= place < len(self.places):
             raise QuestionError(
@@ -159,7 +159,7 @@ class Sweep(Found[Estimate | Training | Pools]):
         return in_full(question, system, layout, profile)
 
     def odds(self, quantity: str | None = None) -> NDArray[np.float64]:
-        """Return for each plan retained how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
+        """Return for each configuration retained how likely it is better than the first, by :func:`roofline.studies.odds.probability`.
 
         Args:
             quantity: a metric; by default the first that was asked for.
@@ -172,14 +172,14 @@ class Sweep(Found[Estimate | Training | Pools]):
 
     @property
     def best(self) -> Estimate | Training | Pools | None:
-        """The first plan retained, in full; None if there is none."""
+        """The first configuration retained, in full; None if there is none."""
         return self.at(0) if self.places else None
 
     # Why not the others ----------------------------------------------------------------------------------------------
 
     @cached_property
     def rejected(self) -> Frame:
-        """How many plans of each family were rejected for which reason, each for the first of its reasons."""
+        """How many configurations of each family were rejected for which reason, each for the first of its reasons."""
         rows = [
             {**family.labels, "reason": each.reason, "plans": each.plans}
             for family, part in zip(self.space.families, self.parts, strict=True)
@@ -197,19 +197,19 @@ class Sweep(Found[Estimate | Training | Pools]):
         return self.frame[name]
 
     def csv(self) -> str:
-        """Return the plans retained as the text of a CSV file."""
+        """Return the configurations retained as the text of a CSV file."""
         return self.frame.csv()
 
     def parquet(self) -> bytes:
-        """Return the plans retained as the content of a Parquet file."""
+        """Return the configurations retained as the content of a Parquet file."""
         return self.frame.parquet()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the plans retained as a pandas data frame."""
+        """Return the configurations retained as a pandas data frame."""
         return self.frame.to_dataframe()
 
     def to_dict(self) -> Record:
-        """Return the plans retained and the reasons under names of the machine-readable form; units are in the names."""
+        """Return the configurations retained and the reasons under names of the machine-readable form; units are in the names."""
         return {
             "points": self.points, "seen": self.seen, "accepted": self.accepted, "complete": self.complete,
             "metrics": list(self.wanted.metrics), "limits": dict(self.wanted.limits), "plans": self.frame.records(),
@@ -278,7 +278,7 @@ _NOT_SHOWN: Final = (*_DEGREES, *(f"prefill_{name}" for name in _DEGREES))
 
 
 def _most_first(part: Part) -> list[Refusal]:
-    """Return why plans were rejected, the reason of the most first."""
+    """Return why configurations were rejected, the reason of the most first."""
     return sorted(part.rejected.values(), key=lambda each: -each.plans)
 
 
@@ -302,7 +302,7 @@ def _cell(name: str, value: Any, wanted: Mapping[str, str]) -> str:
 
 
 def _ordered(table: dict[str, Any]) -> dict[str, Any]:
-    """Return columns in their order: what a plan is, then what it gives."""
+    """Return columns in their order: what a configuration is, then what it gives."""
     return {name: table[name] for name in sorted(table, key=lambda n: _base(n) in _COLUMNS)}
 
 
@@ -311,7 +311,7 @@ def _base(name: str) -> str:
 
 
 def _table(family: Family, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return some plans of a family as columns."""
+    """Return some configurations of a family as columns."""
     asked = picked(family.asked, family.shape, places)
     est = priced(*asked)
     count = (places.size,)

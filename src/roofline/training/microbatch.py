@@ -42,7 +42,7 @@ class MicroBatch:
 
     Attributes:
         forward: the forward pass.
-        backward: gradients of inputs, with what is done again for them.
+        backward: gradients of inputs, with what is recomputed for them.
         weights: gradients of weights.
         layer: time of one layer in all phases.
         first: time of the embedding in all phases.
@@ -274,14 +274,14 @@ def _driven(phase: str, spans: list[Span], profile: Calibration) -> Span:
 
 
 def _repeated(operations: Iterable[Operation], recompute: str) -> tuple[Operation, ...]:
-    """Return what of a layer is done again in the backward pass: nothing, all of it, or some modules."""
+    """Return what of a layer is recomputed in the backward pass: nothing, all of it, or some modules."""
     return tuple(recomputed(w) for w in operations if _is_recomputed(w, recompute))
 
 
 def _recomputed(
     section: Section, fused: Section, question: TrainStep, *, scores: bool
 ) -> Iterable[tuple[Ratio, tuple[Operation, ...]]]:
-    """Yield what of a section is done again, in which part of the layers; with ``scores``, also attention that writes them, in all layers."""
+    """Yield what of a section is recomputed, in which part of the layers; with ``scores``, also attention that writes them, in all layers."""
     yield question.share, _repeated(section.operations, question.recompute)
     written = tuple(
         recomputed(work)
@@ -299,7 +299,7 @@ def _scored(work: Operation, plain: Operation) -> bool:
 
 
 def _is_recomputed(work: Operation, recompute: str) -> bool:
-    """Return whether a work is done again."""
+    """Return whether a work is recomputed."""
     if recompute in ("none", "full"):
         return recompute == "full"
     return isinstance(work, Op) and any(MODULES[name](work) for name in modules(recompute))
@@ -319,9 +319,9 @@ MODULES: Final[Mapping[str, Callable[[Op], bool]]] = {
 def _activation_bytes(
     inner: Iterable[Section], fused: Iterable[Section], question: TrainStep, p: Flow, gates: Bytes
 ) -> tuple[Bytes, Bytes]:
-    """Return the bytes that gradients of all layers need, and those that stand beside them while they are done again.
+    """Return the bytes that gradients of all layers need, and those that stand beside them while they are recomputed.
 
-    Attention that is done again keeps queries, keys and values, and no scores, as if it were ``fused``.
+    Attention that is recomputed keeps queries, keys and values, and no scores, as if it were ``fused``.
     """
     both = list(zip(inner, fused, strict=True))
     everything = _sum(s.times * saved_bytes(s.operations) for s, _ in both)
@@ -334,9 +334,9 @@ def _activation_bytes(
 
 
 def _needed(section: Section, fused: Section, recompute: str, gates: Bytes) -> Iterable[Operation]:
-    """Yield the operations of a section whose inputs are kept though some are done again.
+    """Yield the operations of a section whose inputs are kept though some are recomputed.
 
-    ``gates`` are the bytes of an input of a gated activation that is done again where products are narrow.
+    ``gates`` are the bytes of an input of a gated activation that is recomputed where products are narrow.
     """
     up = recompute not in ("none", "full") and "up" in modules(recompute)
     again_inside = recompute not in ("none", "full") and "activation" in modules(recompute)

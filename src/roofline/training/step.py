@@ -4,7 +4,7 @@ r"""One training step: micro-batches through a pipeline, exposed communication, 
           \left(1 + T_\mathrm{late}(N)\right)
 
 with m micro-batches on p stages of v chunks each, and F, B and W the time that a rank spends on the forward pass of one, on the
-gradients of inputs (and on what is done again for them), and on those of weights. Messages are hidden behind the work beside them,
+gradients of inputs (and on what is recomputed for them), and on those of weights. Messages are hidden behind the work beside them,
 but for a part that belongs to the framework; the whole waits for the slowest of N hosts (:mod:`roofline.physics.stragglers`).
 """
 

@@ -52,7 +52,7 @@ class Logged:
 
     @property
     def inside(self) -> bool:
-        """Whether the interval holds the figure."""
+        """Whether the interval contains the figure."""
         return self.low <= self.measured <= self.high
 
 

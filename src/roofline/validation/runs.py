@@ -164,7 +164,7 @@ class TrainingRun:
         dp: data parallel degree, chips.
         etp: tensor parallel degree of an expert, chips.
         sharding: what data-parallel ranks do not keep copies of.
-        recompute: what is done again in the backward pass; ``unknown`` where the columns do not say.
+        recompute: what is recomputed in the backward pass; ``unknown`` where the columns do not say.
         sequence_parallel: 1 where tokens are split between tensor-parallel regions, 0 where not; None where it is not
             known.
         task: what is trained: ``pretrain``, ``finetune`` or ``lora``.

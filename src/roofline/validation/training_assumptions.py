@@ -48,8 +48,8 @@ class TrainingCase:
         layouts: what its chips may be split into, on one axis; one where all degrees are known.
         traits: words of its software that change its framework.
         micro_batch: sequences of a micro-batch on a data-parallel rank.
-        recompute: what is done again in the backward pass.
-        share: part of the layers of which it is done again.
+        recompute: what is recomputed in the backward pass.
+        share: part of the layers of which it is recomputed.
         stated: whether the source says so to the last module.
         hosted: whether what is kept of a layer waits in the host's memory.
         document: tokens that attend to each other.
@@ -184,7 +184,7 @@ def _document(run: TrainingRun, usual: Recipe, said: list[str]) -> float:
 def _recomputation(
     run: TrainingRun, usual: Recipe, model: Model, layouts: Layout, said: list[str]
 ) -> tuple[str, float]:
-    """Return what is computed again, and of which part of the layers."""
+    """Return what is recomputed, and of which part of the layers."""
     stated = run.noted
     if stated.layers is not None:
         return "full", min(stated.layers / model.depth, 1.0)

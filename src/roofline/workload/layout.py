@@ -100,7 +100,7 @@ class Layout:
 
     @classmethod
     def grid(cls, ranks: int | None = None, *, chips: int | None = None, **words: Num | None) -> Layout:
-        """Return every layout of ``ranks`` ranks (or ``chips`` of one rank each) as arrays of one axis, the words given held fixed.
+        """Return every layout of ``ranks`` ranks (or ``chips`` of one rank each) as arrays of one axis, with the given degrees fixed.
 
         >>> Layout.grid(4, dp=1, ep=1).tp
         array([1., 1., 1., 2., 2., 4.])
@@ -208,7 +208,7 @@ def one(name: str, value: object) -> float:
 
 
 def expert_tensors(tp: Count, cp: Count, dp: Count, ep: Count) -> Count:
-    """Return the ranks that share the tensors of an expert where nobody states them: ``gcd(tp, tp cp dp / ep)``.
+    """Return the ranks that share the tensors of an expert where they are not stated: ``gcd(tp, tp cp dp / ep)``.
 
     Megatron-Core takes ``tp`` (``--expert-tensor-parallel-size``); what does not divide the ranks left by ``ep`` is no choice.
 

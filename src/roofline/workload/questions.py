@@ -190,7 +190,7 @@ class Mixed:
 
 @frozen(eq=False)
 class Serve:
-    """``concurrency`` requests always in flight (a closed loop), or ``rate`` a second that come at random (an open one).
+    """``concurrency`` requests always in flight (a closed loop), or ``rate`` a second that arrive at random (an open one).
 
     Attributes:
         model: the model that is served.
@@ -233,7 +233,7 @@ RECOMPUTE: Final = {
     "selective": "some modules of a layer are recomputed, attention unless others are named: selective:norm+activation",
     "full": "only the input of each layer is stored, and the layer is recomputed",
 }
-"""What is computed again in the backward pass instead of being kept (Korthikanti and others, arXiv:2205.05198, section 5)."""
+"""What is recomputed in the backward pass instead of being kept (Korthikanti and others, arXiv:2205.05198, section 5)."""
 
 MODULES: Final = {
     "attention": "attention itself, from queries, keys and values",
@@ -311,8 +311,8 @@ class TrainStep:
         global_batch: sequences of a step on all ranks together.
         seq_len: tokens of a sequence.
         micro_batch: sequences that a data-parallel rank takes at once.
-        recompute: what is done again in the backward pass: :data:`RECOMPUTE`.
-        share: part of the layers of which it is done again.
+        recompute: what is recomputed in the backward pass: :data:`RECOMPUTE`.
+        share: part of the layers of which it is recomputed.
         task: what is trained: :data:`TASKS`.
         rank: rank of the adapters of a ``lora``.
         document: tokens of a document, where several are packed into a sequence and see only themselves; None for ``seq_len``.
