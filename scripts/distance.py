@@ -21,7 +21,7 @@ Fits are linearised around the shipped constants (``scripts/engines.py``, ``scri
 a linear system. Kernels and links keep their fits down to the same chip; at the distances ``maker`` and ``other`` chips are priced with
 the constants of all chips (``generic``). These come from chips of one maker, which therefore has no runs at the distance ``other``.
 
-A kind of launch, a mixture of experts, or a chip whose kernels were not timed shift and widen the spreads of all distances alike
+A kind of launch, a mixture of experts, or a chip whose kernels were not timed widen the spreads of all distances alike
 (``scripts/spreads.py``, :func:`spreads.effects`).
 
 A cell (source, model, system, weights) weighs as one. Runs whose source leaves open what matters (quality C) take no part.
@@ -669,9 +669,9 @@ intervals that claim 50, 80 and 95 %, when the intervals are made without the ru
 ## What widens an interval
 
 How a service was launched, whether a model is a mixture of experts, and whether kernels of the chip were timed say how far measurements
-are spread, at every distance alike. *Shift* is added to the logarithm of measured over predicted, *width* multiplies the distance of
-quantiles from the median; the quantiles above are those without any condition. The shift is the median of the residuals that it holds of,
-the width their mean deviation over that of all at their distance; both are drawn towards none as if {prior:.0f} cells more had none. No condition
+are spread, at every distance alike. *Width* multiplies the distance of quantiles from the median; the quantiles above are those without any
+condition. It is the mean deviation of the residuals that the condition holds of over that of all at their distance, drawn towards 1 as if
+{prior:.0f} cells more had none. No condition
 makes an answer surer than one of its kind before it in the table does: a launch that is not stated counts between a tuned and a default one.
 
 {conditions}
@@ -776,7 +776,7 @@ def condition_rows(known: Evidence) -> list[list[object]]:
     """Return what conditions do, as the file and the page have it."""
     order = [name for each in CONDITIONS for name in each]
     stored = sorted(known.conditions.items(), key=lambda each: (each[0][0], order.index(each[0][1])))
-    return [[quantity, name, c.cells, f"{c.shift:.3f}", f"{c.width:.3f}"] for (quantity, name), c in stored]
+    return [[quantity, name, c.cells, f"{c.width:.3f}"] for (quantity, name), c in stored]
 
 
 def kinds_table(found: Mapping[tuple[str, str], Sides]) -> str:
@@ -907,7 +907,7 @@ def main() -> None:
     head = ["", "nearest evidence", "cells", "runs", "80 % low", "high", *(f"{c:.0%}" for c in CLAIMS)]
     print(columns(shown, head=head, right=range(2, 9)), flush=True)
     widened = condition_rows(shipped)
-    print(columns(widened, head=["", "condition", "cells", "shift", "width"], right=range(2, 5)), flush=True)
+    print(columns(widened, head=["", "condition", "cells", "width"], right=range(2, 4)), flush=True)
     together = [each for one in linears for each in alike(left_out(one["calibrated"], lambda row: row.pair))]
     print(columns(together, head=["", "in common", "pairs of cells", "correlation"], right=range(2, 4)), flush=True)
     result = {key: scored(rows_) for key, (rows_, _) in by_left.items()}
@@ -919,12 +919,12 @@ def main() -> None:
     runs = len({row.id for linear in linears for row in linear["calibrated"].rows if row.quantity})
     texts = {
         f"{FOLDER}/residuals.csv": table(["quantity", "distance", "of", "cells", "runs", *QUANTILES], [fronts(), *rows]),
-        f"{FOLDER}/conditions.csv": table(["quantity", "condition", "cells", "shift", "width"], widened),
+        f"{FOLDER}/conditions.csv": table(["quantity", "condition", "cells", "width"], widened),
         f"{FOLDER}/alike.csv": table(["quantity", "common", "pairs", "correlation"], together),
         f"{FOLDER}/measured.csv": table([*SUBJECT, "runs"], measured(every)),
         "docs/accuracy/intervals.md": PAGE.format(
             table=markdown(["", "nearest evidence", "cells", "runs", "low", "high", *(f"in {c:.0%}" for c in CLAIMS)], shown),
-            conditions=markdown(["", "condition", "cells", "shift", "width"], [[str(q), CONDITION_WORDS[str(name)], *map(str, rest)] for q, name, *rest in widened]),
+            conditions=markdown(["", "condition", "cells", "width"], [[str(q), CONDITION_WORDS[str(name)], *map(str, rest)] for q, name, *rest in widened]),
             kinds=kinds, least=FEWEST_CELLS, prior=PRIOR, together=markdown(["", "in common", "pairs of cells", "correlation"], [list(map(str, each)) for each in together]),
         ).encode(),
         "docs/accuracy/index.md": INDEX.format(

@@ -11,11 +11,10 @@ the group above: the nearer distance, all kinds of launch, all engines. A group 
 4 degrees of freedom, of the residuals' median and of the mean width of each half to its quartile and to its tenth. The weight w is that of
 a quantile's information: of few cells a tail says the least.
 
-A condition, such as a kind of launch, moves residuals by a shift b and makes them wider by a factor f, the same at all distances
-(:func:`effects`). With the distance of a residual from the median of its group :math:`u`, and :math:`s` the mean of abs(u) of the group,
+A condition, such as a kind of launch, makes residuals wider by a factor f, the same at all distances (:func:`effects`). With the distance
+of a residual from the median of its group :math:`u`, and :math:`s` the mean of abs(u) of the group,
 
-.. math:: b_c = \frac{n}{n + P} \operatorname{median}_c u, \qquad
-          f_c = \frac{\sum_c w \min(|u| / (s \prod_{k \ne c} f_k), C f_c) + P}{\sum_c w + P}
+.. math:: f_c = \frac{\sum_c w \min(|u| / (s \prod_{k \ne c} f_k), C f_c) + P}{\sum_c w + P}
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ FARTHEST: Final = 3.0
 """Mean deviations beyond which a residual counts no more for the width of a condition."""
 ROUNDS: Final = 30
 """Rounds of the widths, each of which depends on the others."""
-SHIFTED: Final = CONDITIONS[0]
-"""Conditions that have a shift: kinds of launch."""
 
 Floats = NDArray[np.float64]
 
@@ -109,7 +106,7 @@ class Sample:
 
 
 def effects(sample: Sample) -> dict[str, Condition]:
-    """Return what each condition does: its shift, and its width, which is 1 on average over the residuals where one of its kind is known.
+    """Return the width of each condition, which is 1 on average over the residuals where one of its kind is known.
 
     No condition has a width below that of a surer one of its kind (:data:`roofline.hardware.evidence.CONDITIONS`).
     """
@@ -117,12 +114,7 @@ def effects(sample: Sample) -> dict[str, Condition]:
     at = {c: sample.holds(c) for each in kinds for c in each}
     w, groups = weights(sample.cells), np.unique(sample.groups, return_inverse=True)[1]
     count = {c: len({cell for cell, here in zip(sample.cells, where, strict=True) if here}) for c, where in at.items()}
-    off = sample.values - sample.middles
-    shifts = {
-        c: quantile(off[where], w[where], 0.5) * count[c] / (count[c] + PRIOR) if c in SHIFTED else 0.0
-        for c, where in at.items()
-    }
-    off = np.abs(off - sum((shifts[c] * where for c, where in at.items()), start=np.zeros(len(off))))
+    off = np.abs(sample.values - sample.middles)
     # Each distance counts a cell once.
     inner = weights([f"{group} {cell}" for group, cell in zip(sample.groups, sample.cells, strict=True)])
     widths = dict.fromkeys(at, 1.0)
@@ -144,7 +136,7 @@ def effects(sample: Sample) -> dict[str, Condition]:
             widths |= {c: float(widths[c] / np.exp(level)) for c in kind}
     for kind in kinds:
         widths |= rising({c: widths[c] for c in kind}, {c: float(w[at[c]].sum()) for c in kind})
-    return {c: Condition(count[c], shifts[c], widths[c]) for c in at}
+    return {c: Condition(count[c], widths[c]) for c in at}
 
 
 def _product(widths: Mapping[str, float], at: Mapping[str, NDArray[np.bool_]]) -> Floats:
@@ -170,6 +162,5 @@ def rising(widths: Mapping[str, float], w: Mapping[str, float]) -> dict[str, flo
 def standardised(sample: Sample, found: Mapping[str, Condition]) -> Floats:
     """Return the residuals as they would be under no condition: the inverse of :meth:`roofline.hardware.evidence.Spread.under`."""
     at = {c: sample.holds(c) for c in found}
-    shift = sum((found[c].shift * where for c, where in at.items()), start=np.zeros(len(sample.values)))
-    off = sample.values - sample.middles - shift
+    off = sample.values - sample.middles
     return sample.middles + off / _product({c: each.width for c, each in found.items()}, at)

@@ -93,19 +93,9 @@ def test_what_is_known_better_is_never_less_sure():
     assert found["tuned"].width == found["default"].width == pytest.approx(1.0, rel=0.02)
 
 
-def test_kinds_of_launch_alone_have_a_shift():
-    conditions = [("tuned", "dense"), ("default", "experts")] * 2_000
-    made = sample(conditions, [0.1] * 4_000)
-    moved = spreads.Sample(made.values + [0.0, 0.3] * 2_000, made.cells, made.groups, conditions, made.middles)
-    found = spreads.effects(moved)
-    assert found["default"].shift == pytest.approx(0.3, abs=0.01)
-    assert found["experts"].shift == 0.0
-    assert spreads.standardised(moved, found).mean() == pytest.approx(0.0, abs=0.01)
-
-
 def test_standardised_residuals_are_the_inverse_of_a_spread_under_conditions():
     values = np.array([-0.4, -0.2, -0.1, 0.1, 0.3, 0.5, 0.9])
-    found = {"default": spreads.Condition(5, 0.2, 1.4), "experts": spreads.Condition(5, 0.0, 1.5)}
+    found = {"default": spreads.Condition(5, 1.4), "experts": spreads.Condition(5, 1.5)}
     under = spreads.Spread(7, 7, tuple(values)).under(found.values())
     made = spreads.Sample(np.array(under.logs), list("abcdefg"), ["family"] * 7, [tuple(found)] * 7, np.full(7, 0.1))
     assert spreads.standardised(made, found) == pytest.approx(values)

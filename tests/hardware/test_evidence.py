@@ -137,14 +137,14 @@ def test_a_spread_of_an_engine_is_taken_where_there_is_one():
     assert found.spread("room", "chip", "made") is wide
 
 
-def test_conditions_add_their_shifts_and_multiply_their_widths():
+def test_conditions_multiply_their_widths():
     found = Evidence(
         {},
         {("tpot", "family", ""): Spread(9, 90, (-0.4, -0.2, -0.1, 0.1, 0.3, 0.5, 0.7))},
-        conditions={("tpot", "default"): Condition(5, 0.1, 1.5), ("tpot", "experts"): Condition(7, 0.0, 2.0)},
+        conditions={("tpot", "default"): Condition(5, 1.5), ("tpot", "experts"): Condition(7, 2.0)},
     )
     logs = found.spread("tpot", "stack", under=("default", "experts", "untimed")).logs
-    assert logs == pytest.approx((-1.3, -0.7, -0.4, 0.2, 0.8, 1.4, 2.0))
+    assert logs == pytest.approx((-1.4, -0.8, -0.5, 0.1, 0.7, 1.3, 1.9))
     assert found.spread("tpot", "stack").ends(0.8) == pytest.approx((-0.2, 0.5))
 
 

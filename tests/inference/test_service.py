@@ -243,7 +243,7 @@ def test_a_rate_beyond_what_is_served_is_an_answer():
     assert est.reasons == (f"the service saturates at {float(est.requests_per_second):.1f} requests/s",)
     told = est.to_dict()
     assert told["ttft_s"] is told["ttft_p99_s"] is told["concurrency"] is None
-    assert "without end" in told["null_because"]["ttft_s"]
+    assert "without limit" in told["null_because"]["ttft_s"]
     assert "saturates" in sheet(est)
     assert float(many.at(0).ttft) == pytest.approx(
         float(rl.estimate(rl.Serve(MODEL, rate=1.0), RACK, rl.Layout(replicas=8)).ttft)

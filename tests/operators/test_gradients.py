@@ -153,7 +153,10 @@ def test_no_split_loses_work(name, data):
     whole, split = (
         step(question, RACK, each, IDEAL) for each in (rl.Layout(dp=16, etp=1 if model.experts else None), layout)
     )
-    assert flops(split) == pytest.approx(flops(whole), rel=1e-9)
+    # Every context rank has its own copy of the keys and values of an encoder's states.
+    copies = layout.cp > 1 and any(getattr(run.attention, "cross", 0) for run in model.layers)
+    assert flops(split) == pytest.approx(flops(whole), rel=0.03 if copies else 1e-9)
+    assert flops(split) >= flops(whole) * (1 - 1e-9)
 
 
 @given(st.sampled_from(made.MODELS), st.sampled_from(["megatron-2021", "megatron-2509", "generic"]))

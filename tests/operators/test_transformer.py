@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 import strategies as made
+from roofline.models.blocks import Absent
 from roofline.operators import memory
 from roofline.operators.operations import Op
 from roofline.operators.transformer import attention, ffn, sections, stage_share
@@ -311,12 +312,14 @@ def test_sequence_parallelism_moves_the_same_bytes():
 
 
 @pytest.mark.parametrize("name", made.MODELS)
-def test_a_layer_is_a_few_to_thirty_works(name):
+def test_a_layer_is_a_few_to_thirty_operations(name):
     model = rl.model(name)
     for question in (rl.Decode(model, 8.0, 100.0), rl.Prefill(model, 1.0, 100.0)):
         p = flow(question, rl.Layout(tp=1), CHIP)
         for run in model.layers:
-            assert 4 <= len(attention.operations(run.attention, p)) + len(ffn.operations(run.ffn, p)) <= 30
+            count = len(attention.operations(run.attention, p)) + len(ffn.operations(run.ffn, p))
+            # A layer from which both parts were pruned has nothing to do.
+            assert count == 0 if run.attention == run.ffn == Absent() else 4 <= count <= 30
 
 
 @pytest.mark.parametrize("name", made.MODELS)

@@ -108,7 +108,7 @@ def test_releases_that_are_not_stated_are_as_likely(evidence):
 def test_an_answer_says_what_older_releases_leave(evidence, others, said):
     evidence.setattr(memory_intervals, "others", lambda est: others)
     (sentence,) = memory_intervals.sentences(answer())
-    assert sentence.endswith(said)
+    assert f"leave {said}; name it: engine=made@RELEASE" in sentence
 
 
 def test_releases_that_leave_the_same_are_not_mentioned(evidence):

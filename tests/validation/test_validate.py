@@ -336,7 +336,7 @@ def test_engines_are_data(words, name):
      ({"input_len": "0"}, "must be at least 1"), ({"chips": "3"}, "whole replicas"), ({"tp": "3", "chips": "3"}, "tp must divide"),
      ({"ep": "2"}, "ep must be 1"), ({"model": "llama-3.1-405b", "weight_dtype": "bf16"}, "exceed the memory"),
      ({"chips": "1000000"}, "joins 16384"), ({"mode": "offline"}, "has none to predict"), ({"output_len": "1", "ttft_s": ""}, "one token out"),
-     ({"prefill_chips": "", "decode_chips": "2"}, "prefill_chips: is not known"), ({"kv_dtype": "x" * 500}, "no such dtype")],
+     ({"prefill_chips": "", "decode_chips": "2"}, "prefill_chips: is not known"), ({"kv_dtype": "x" * 500}, "no such kv_dtype")],
 )  # fmt: skip
 def test_a_row_that_cannot_be_priced_says_why(change, reason):
     found = rl.validate([ROW | change, ROW | {"id": "b"}])

@@ -41,7 +41,7 @@ def evidence() -> Evidence:
         for row in read_rows(folder / "alike.csv")
     }
     conditions = {
-        (row["quantity"], row["condition"]): Condition(int(row["cells"]), float(row["shift"]), float(row["width"]))
+        (row["quantity"], row["condition"]): Condition(int(row["cells"]), float(row["width"]))
         for row in read_rows(folder / "conditions.csv")
     }
     return Evidence(measured, nested(spreads), alike, conditions)

@@ -9,8 +9,8 @@ over runs that were predicted with constants fitted without any run nearer than 
 (``hardware/evidence/residuals.csv``, made by ``scripts/distance.py``); so is the list of what was measured.
 
 How far measurements are spread depends on more than the distance: on how a service was launched, on whether the model is a mixture of
-experts, and on whether kernels of the chip were timed (:data:`CONDITIONS`). Each moves the quantiles by a shift and makes them wider or
-narrower by a factor (``hardware/evidence/conditions.csv``), the same at all distances.
+experts, and on whether kernels of the chip were timed (:data:`CONDITIONS`). Each makes them wider or narrower
+by a factor (``hardware/evidence/conditions.csv``), the same at all distances.
 """
 
 from __future__ import annotations
@@ -131,12 +131,10 @@ class Condition:
 
     Attributes:
         cells: that it was seen in.
-        shift: added to log(measured / predicted).
         width: factor of the distances of quantiles from the median.
     """
 
     cells: int
-    shift: Ratio
     width: Ratio
 
 
@@ -195,17 +193,17 @@ class Spread:
         return self.at((1 - coverage) / 2), self.at((1 + coverage) / 2)
 
     def under(self, conditions: Iterable[Condition]) -> Spread:
-        r"""Return the spread where some conditions hold: :math:`m + \sum_c b_c + (q - m) \prod_c f_c` for a quantile q and the median m.
+        r"""Return the spread where some conditions hold: :math:`m + (q - m) \prod_c f_c` for a quantile q and the median m.
 
         >>> spread = Spread(9, 90, (-0.4, -0.2, -0.1, 0.0, 0.1, 0.2, 0.4))
-        >>> [round(each, 2) for each in spread.under([Condition(5, 0.05, 1.5)]).logs]
-        [-0.55, -0.25, -0.1, 0.05, 0.2, 0.35, 0.65]
+        >>> [round(each, 2) for each in spread.under([Condition(5, 1.5)]).logs]
+        [-0.6, -0.3, -0.15, 0.0, 0.15, 0.3, 0.6]
         """
         held, middle = tuple(conditions), self.logs[len(SHARES) // 2]
         if not held:
             return self
-        shift, width = sum(float(each.shift) for each in held), math.prod(float(each.width) for each in held)
-        return evolve(self, logs=tuple(middle + shift + (q - middle) * width for q in self.logs))
+        width = math.prod(float(each.width) for each in held)
+        return evolve(self, logs=tuple(middle + (q - middle) * width for q in self.logs))
 
 
 def nested(spreads: Mapping[tuple[str, str, str], Spread]) -> dict[tuple[str, str, str], Spread]:

@@ -96,7 +96,7 @@ class Lanes:
         coming, b = 1 / self.count, self.more
         k = smaller(self._together(x), self.most)
         time = self.alone - b + b * k
-        come, squared = x / time, variation * variation
+        come, squared = share(x, time), variation * variation
         busy, load = smaller(x / k, 1.0), smaller(come * self.each, _ALMOST)
         meets = busy * time / 2 * (coming + (1 - coming) * (1 - 1 / k) + squared / k)
         behind = load * load * self.each * (coming + squared) / (2 * (1 - load))

@@ -123,9 +123,9 @@ def needed(est: Estimate | Training, name: str, **targets: float | str) -> Neede
     >>> est = estimate(Decode("llama-3.1-70b", 64, 4096), "dgx-h100", Layout(tp=8))
     >>> found = needed(est, "bandwidth", tpot="12ms")
     >>> round(found.value / 1e12, 1), bool(found.est.tpot <= 0.012)  # TB/s; it has 3.35
-    (6.3, True)
+    (6.4, True)
     >>> print(needed(est, "bandwidth", tpot="1ms"))
-    bandwidth: no value meets it; even 1,000 times as much leaves TPOT at 7.946 ms, above 1 ms: bound by latency
+    bandwidth: no value meets it; even 1,000 times as much leaves TPOT at 7.984 ms, above 1 ms: bound by latency
     """
     if est.shape:
         raise QuestionError(fault("shape", est.shape, "is of one point only", "pick one with .at(index)"))
