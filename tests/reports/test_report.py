@@ -163,7 +163,9 @@ def test_only_addresses_of_the_web_are_links():
 def test_a_page_is_written_whole_or_not_at_all(served, tmp_path):
     path = served.write(tmp_path / "page.html")
     assert path.read_text(encoding="utf-8") == served.html
-    with pytest.raises(rl.QuestionError, match=r"file='.*end the file name in \.html"):
+    with pytest.raises(
+        rl.QuestionError, match=r"file=.*\.pdf.: a report is one HTML page; end the file name in \.html"
+    ):
         served.write(tmp_path / "page.pdf")
     with pytest.raises(rl.QuestionError, match="cannot be written"):
         served.write(tmp_path / "nowhere" / "page.html")

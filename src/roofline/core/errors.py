@@ -60,14 +60,18 @@ class UnitError(DescriptorError):
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as one short printable line; a whole number without the point that no one typed.
+    """Return ``value`` as one short printable line: a whole number without the point that no one typed, of a long path its end.
 
     >>> len(shown("a" * 100)), shown(3), shown(0.0), shown(2.5), shown(1e308)
     (60, '3', '0', '2.5', '1e+308')
+    >>> shown("/home/me/" + "very/" * 20 + "deep/page.pdf")
+    "'...y/very/very/very/very/very/very/very/very/deep/page.pdf'"
     """
     if isinstance(value, float):
         plain = f"{value:.0f}"
         return plain if value.is_integer() and len(plain) <= _DIGITS else repr(float(value))
+    if isinstance(value, str) and len(value) > _LONGEST_VALUE and "/" in value[-_LONGEST_VALUE:]:
+        value = "..." + value[5 - _LONGEST_VALUE :]
     try:
         # Slicing first keeps a hostile megabyte from being rendered only to be cut.
         text = ascii(value[: 2 * _LONGEST_VALUE] if isinstance(value, str) else value)
