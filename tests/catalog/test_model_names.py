@@ -53,6 +53,14 @@ def test_a_name_that_stands_for_nothing_is_refused(name: str) -> None:
         rl.model(name)
 
 
+@pytest.mark.parametrize("spelt", ["Qwen/QwQ-32B", "qwq32b", "nvidia-qwq-32b"])
+def test_a_model_says_whose_architecture_it_has_however_its_name_is_spelt(spelt: str) -> None:
+    found = model_name(spelt)
+    assert found is not None
+    assert (found.file, found.note) == ("qwen2.5-32b", "qwq-32b has the architecture of qwen2.5-32b")
+    assert rl.model(spelt).note.endswith(found.note)
+
+
 def test_a_hint_leaves_out_what_repositories_add() -> None:
     assert bare("qwen3-33b-instruct-2507-fp8") == "qwen3-33b"
     with pytest.raises(UnknownNameError, match="did you mean qwen3-3"):

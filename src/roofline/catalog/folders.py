@@ -71,6 +71,13 @@ def other_names(kind: str) -> dict[str, str]:
     return dict(tomllib.loads((root() / file).read_text(encoding="utf-8")).get(kind, {}))
 
 
+@functools.cache
+def own_formats(dtype: str) -> dict[str, str]:
+    """Return what makers' own checkpoints in a format are stored in, by the beginning of the models' names: ``workloads/names.toml``."""
+    tables = tomllib.loads((root() / OTHER_NAMES[1]).read_text(encoding="utf-8"))
+    return dict(tables["own_formats"].get(dtype, {}))
+
+
 MAKERS: Final = (
     "nvidia-", "tesla-", "geforce-", "meta-", "amd-", "instinct-", "huawei-", "google-", "cloud-", "intel-", "habana-", "aws-",
 )  # fmt: skip
@@ -91,9 +98,14 @@ def filed(kind: str, text: str) -> str:
     ... )
     ('rtx-4090', 'h100', 'mi300x')
     """
+    found = spelled(kind, text)
+    return as_name(text) if found is None else other_names(kind).get(found, found)
+
+
+def spelled(kind: str, text: str) -> str | None:
+    """Return a name as a descriptor or the table of other names spells it; None where neither has it."""
     name = as_name(text)
-    found = next((same for each in (name, plain(name)) if (same := _any_name(kind, each)) is not None), name)
-    return other_names(kind).get(found, found)
+    return next((same for each in (name, plain(name)) if (same := _any_name(kind, each)) is not None), None)
 
 
 def plain(name: str) -> str:
@@ -106,7 +118,6 @@ def plain(name: str) -> str:
 
 
 def _any_name(kind: str, name: str) -> str | None:
-    """Return a name as a descriptor or the table of other names spells it; None where neither has it."""
     if name in _names(kind) or name in other_names(kind):
         return name
     return _squeezed(kind).get(_squeeze(name))

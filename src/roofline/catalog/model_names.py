@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
-from roofline.catalog.folders import as_name, filed, names, other_names, plain
+from roofline.catalog.folders import as_name, names, other_names, own_formats, plain, spelled
 
 _TUNED: Final = frozenset({
     "instruct", "chat", "it", "base", "hf", "v0.1", "v1.0", "thinking", "reasoning", "sft", "dpo", "rl", "preview", "think",
@@ -29,8 +29,6 @@ _FORMATS: Final[Mapping[str, tuple[str, str | None]]] = {
     "w8a8": ("int8", None), "quantized.w8a8": ("int8", None), "int8": ("int8", None), "w4a8": ("w4a8", None),
 }  # fmt: skip
 """Formats of layers' matrices, and of the KV cache where stated, by how repositories name them."""
-_IN_BLOCKS: Final = ("qwen3",)
-"""Models whose makers' fp8 checkpoints have a scale for each block (Qwen3, weight_block_size in its config.json)."""
 
 
 @frozen
@@ -51,12 +49,12 @@ class ModelName:
 
 
 def own_format(model: str, dtype: str) -> str:
-    """Return the format that the maker's own checkpoint in ``dtype`` has: fp8 with a scale for each block, where the maker does so.
+    """Return the format that the maker's own checkpoint in ``dtype`` has, where ``workloads/names.toml`` states another.
 
     >>> own_format("qwen3-32b", "fp8"), own_format("llama-3.1-8b", "fp8")
     ('fp8-block', 'fp8')
     """
-    return "fp8-block" if dtype == "fp8" and model.startswith(_IN_BLOCKS) else dtype
+    return next((stored for family, stored in own_formats(dtype).items() if model.startswith(family)), dtype)
 
 
 def model_name(given: str) -> ModelName | None:
@@ -116,11 +114,10 @@ def _adds_nothing(part: str) -> bool:
 
 
 def _filed(name: str) -> ModelName | None:
-    known, file = names("model"), filed("model", name)
-    if file in known:
-        return ModelName(
-            file, note="" if name not in other_names("model") else f"{name} has the architecture of {file}"
-        )
+    if (found := spelled("model", name)) is not None:
+        file = other_names("model").get(found, found)
+        return ModelName(file, note="" if file == found else f"{found} has the architecture of {file}")
     # The size that our names add, where it tells nothing apart: deepseek-v2 is deepseek-v2-236b.
+    known = names("model")
     sized = [each for each in known if each.startswith(f"{name}-") and re.fullmatch(r"-[0-9]+b", each[len(name) :])]
     return ModelName(sized[0]) if len(sized) == 1 else None

@@ -32,10 +32,14 @@ def named(given: str | Path) -> Model:
             return named(cut["of"]).cut(int(cut["layers"]))
         if plain := _PLAIN.fullmatch(name):
             return named(plain["of"]).without_mtp()
-    out = _model_file(given)
-    if known is None or not known.note or out.name != known.file:
-        return out
-    return evolve(out.stored(known.dtype, known.kv_dtype), note="; ".join(filter(None, (out.note, known.note))))
+    path = _path(given)
+    if path is not None:
+        return _model_file(path)
+    if known is None:
+        raise _unknown(str(given))
+    out = _model_file(root() / FOLDERS["model"] / f"{known.file}.toml")
+    note = "; ".join(filter(None, (out.note, known.note)))
+    return evolve(out.stored(known.dtype, known.kv_dtype), note=note)
 
 
 def read_config(*given: Any, **words: Any) -> Model:
@@ -47,8 +51,7 @@ def read_config(*given: Any, **words: Any) -> Model:
     return huggingface.model(*given, **words)
 
 
-def _model_file(given: str | Path) -> Model:
-    path = _model_path(given)
+def _model_file(path: Path) -> Model:
     if path.suffix == ".toml":
         return _model_toml(path)
     beside = {name: read_json(path.parent / name) for name in _BESIDE if (path.parent / name).is_file()}
@@ -93,7 +96,12 @@ _BESIDE: Final = ("hf_quant_config.json", "quant_model_description.json")
 """Files beside a config that say how the checkpoint was quantised: of NVIDIA's ModelOpt, of Ascend's ModelSlim."""
 
 
-def _model_path(given: str | Path) -> Path:
+def _path(given: str | Path) -> Path | None:
+    """Return the file that is given, or that of the directory; None for a name.
+
+    Raises:
+        DescriptorError: it is meant as a path, and there is no such file.
+    """
     text = str(given)
     try:
         path = Path(text).expanduser()
@@ -105,16 +113,18 @@ def _model_path(given: str | Path) -> Path:
         raise DescriptorError(fault("model", text, "is not a path that can be read")) from None
     if isinstance(given, Path) or looks_like_path(text):
         raise no_file(Path(text))
+    return None
+
+
+def _unknown(text: str) -> UnknownNameError:
+    """Return the error for a name that is that of no model."""
     name = as_name(text)
-    known = model_name(name)
-    if known is not None:
-        return root() / FOLDERS["model"] / f"{known.file}.toml"
     other = next((each for each in ("system", "chip") if name in names(each)), None)
     if other is not None:
         rule = f"{name} is a {other}; the model comes first, the system with --system"
-        raise UnknownNameError(fault("model", text, "no such model", rule))
+        return UnknownNameError(fault("model", text, "no such model", rule))
     hint = f"{near(bare(name), names('model'), 'models')}; or give the path of a config.json"
-    raise UnknownNameError(fault("model", text, "no such model", hint))
+    return UnknownNameError(fault("model", text, "no such model", hint))
 
 
 def _model_toml(path: Path) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,7 @@ from roofline.models.blocks import Moe
 from roofline.operators.assumptions import draft_notes, notes
 from roofline.operators.feasibility import serving_rules
 from roofline.operators.memory import Footprint
-from roofline.operators.operations import Message, Op, Operation, Section, altered, fused, launched
+from roofline.operators.operations import Message, Op, Operation, Section, altered, changed, fused, launched
 from roofline.operators.serving_memory import as_served, fill_memory, uses_own_drafts
 from roofline.operators.transformer import sections
 from roofline.operators.transformer.ffn.moe import with_shared_routed
@@ -62,7 +62,7 @@ def step(question: Pass, system: System, layout: Layout, calibration: Calibratio
 def _sections(question: Pass, system: System, layout: Layout, calibration: Calibration) -> tuple[Section, ...]:
     """Return the sections of a pass, tokens on the way to their experts that the stack sends them."""
     cut = _compiled(question, layout, system.chip, calibration.engine)
-    return _changed(cut, fused) if calibration.fused else cut
+    return changed(cut, fused) if calibration.fused else cut
 
 
 @remembered(64)
@@ -71,13 +71,8 @@ def _compiled(question: Pass, layout: Layout, chip: Chip, engine: Engine) -> tup
         question = evolve(question, model=_routed(question.model))
     cut = sections(question, layout, chip, engine)
     if engine.fused_norm and anywhere(layout.tp > 1):
-        cut = _changed(cut, partial(_joined, layout=layout))
-    return cut if engine.exchange == "all_to_all" else _changed(cut, _as_all_gather)
-
-
-def _changed(cut: Iterable[Section], change: Callable[[Operation], Operation]) -> tuple[Section, ...]:
-    """Return sections with every operation of theirs changed."""
-    return tuple(Section(s.name, s.times, tuple(map(change, s.operations)), s.place) for s in cut)
+        cut = changed(cut, partial(_joined, layout=layout))
+    return cut if engine.exchange == "all_to_all" else changed(cut, _as_all_gather)
 
 
 @remembered(16)

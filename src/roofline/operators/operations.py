@@ -6,6 +6,7 @@ reads it to decide anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -205,3 +206,8 @@ class Section:
     times: Num
     operations: tuple[Operation, ...]
     place: Literal["first", "layers", "last"] = "layers"
+
+
+def changed(cut: Iterable[Section], change: Callable[[Operation], Operation]) -> tuple[Section, ...]:
+    """Return sections with every operation of theirs changed."""
+    return tuple(Section(s.name, s.times, tuple(map(change, s.operations)), s.place) for s in cut)

@@ -21,6 +21,8 @@ from roofline.planner.metrics import METRICS, measure, shortfall
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
 
+ROUNDED: Final = 2.0**-30
+"""More than sums and products of rates are rounded by."""
 _STRONG: Final = 32
 """Members of a frontier in three metrics that are tried before all others: they beat most configurations."""
 

@@ -34,6 +34,7 @@ from roofline.physics.energy import total
 from roofline.physics.pool_queueing import Lanes
 from roofline.planner.candidates import grid, loads, ranks_of
 from roofline.planner.evaluation import TABLE, answer, stepping
+from roofline.planner.frontier import ROUNDED
 from roofline.planner.pools import exposed, transfer
 from roofline.results.energy import parts as power_parts
 from roofline.workload.layout import Layout
@@ -49,8 +50,6 @@ _FULL: Final = (0.95, 0.8, 0.6)
 _ROUNDS: Final = 3
 _NUMBERED: Final = 1 << 10
 """Pairs of units that are numbered at first; each time twice as many as before."""
-_ROUNDED: Final = 2.0**-30
-"""More than sums and products are rounded by."""
 
 
 @frozen(eq=False, slots=False)
@@ -248,7 +247,7 @@ class Pairing:
         """
         read, made, within = self.read, self.made, np.flatnonzero(~(self.made.tpot > tpot))
         each = (read.ranks / (max(_FULL) * read.rate))[:, None] + (made.ranks / made.rate)[within]
-        bound = most * (1 + _ROUNDED) / each.ravel()
+        bound = most * (1 + ROUNDED) / each.ravel()
         order, at, size = np.argsort(-bound, kind="stable"), 0, _NUMBERED
         none: Places = np.empty(0, dtype=np.int64)
         left, value, turn = self._pairs(none, none, np.empty(0), np.empty(0)), np.empty(0), none

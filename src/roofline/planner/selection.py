@@ -35,6 +35,8 @@ from roofline.results.limits import TIMES
 from roofline.results.notebook import Displayed
 from roofline.results.training import Training
 
+MOST_LINES: Final = 12
+"""Lines of the frontier in a table."""
 AnswerT = TypeVar("AnswerT", bound=Answer)
 LayoutAnswerT = TypeVar("LayoutAnswerT", bound=LayoutAnswer[Any, Any])
 Limited: TypeAlias = Mapping[str, tuple[str, Unit, str, str]]

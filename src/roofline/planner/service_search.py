@@ -21,7 +21,7 @@ from roofline.core.units import SECOND, WATT, Num, show
 from roofline.core.values import Json, Record
 from roofline.planner.confirm import Confirmation, confirmations
 from roofline.planner.copies import copied, copies_in_words, filled, known_power
-from roofline.planner.frontier import pareto
+from roofline.planner.frontier import ROUNDED, pareto
 from roofline.planner.limits import limits_on
 from roofline.planner.metrics import METRICS, measure
 from roofline.planner.plans import (
@@ -37,7 +37,16 @@ from roofline.planner.plans import (
     yields,
 )
 from roofline.planner.pool_search import Splits
-from roofline.planner.selection import POWER_LIMITED, TIMES_LIMITED, LayoutSelection, Limited, missing, surely, within
+from roofline.planner.selection import (
+    MOST_LINES,
+    POWER_LIMITED,
+    TIMES_LIMITED,
+    LayoutSelection,
+    Limited,
+    missing,
+    surely,
+    within,
+)
 from roofline.planner.survey import Survey
 from roofline.results.estimate import Estimate
 from roofline.results.labels import headline, machine
@@ -63,10 +72,7 @@ OBJECTIVES: Final[Mapping[str, str]] = {
 
 _ABOVE_MEAN: Final = 75.0
 """From this percentile on the mean of a waiting time lies below it."""
-_MOST_LINES: Final = 12
 _MOST_LAYOUTS: Final = 6
-_ROUNDED: Final = 2.0**-30
-"""More than rates are rounded by."""
 
 
 @typed_methods
@@ -197,7 +203,7 @@ class Search(LayoutSelection[Estimate]):
         if self.objective == "tokens_per_second_per_chip" and not self.percentiles and not self._filling:
             # All of them are on as many chips.
             ranks = float(self.survey.layouts.select(0).ranks)
-            return self.survey.best(self.limits, (1 - _ROUNDED) * rate / (ranks / self.survey.system.ranks_per_chip))
+            return self.survey.best(self.limits, (1 - ROUNDED) * rate / (ranks / self.survey.system.ranks_per_chip))
         return int(self._top[0]) if self._count else None
 
     @property
@@ -406,7 +412,7 @@ class Search(LayoutSelection[Estimate]):
         if hall is not None:
             parts.append(copies_in_words(hall, self.limits["hall_power"]))
         if self.frontier is not None and self.layouts is not None:
-            front = table(self.frontier, spread(self.frontier, _MOST_LINES))
+            front = table(self.frontier, spread(self.frontier, MOST_LINES))
             best = table(self.layouts, range(min(_MOST_LAYOUTS, *self.layouts.shape)))
             parts += ["", "the frontier: no configuration is better both in TPOT and per chip", LEGEND, front]
             parts += ["", "the best configuration of each layout", best]

@@ -20,7 +20,7 @@ from roofline.planner.metrics import measure
 from roofline.planner.plans import (
     Rejection,
 )
-from roofline.planner.selection import POWER_LIMITED, LayoutSelection, Limited, missing, surely, within
+from roofline.planner.selection import MOST_LINES, POWER_LIMITED, LayoutSelection, Limited, missing, surely, within
 from roofline.planner.training_candidates import Split, plain
 from roofline.results.labels import headline, layout_in_words, machine, question_in_words
 from roofline.results.records import brief
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from roofline.plots.tradeoff import Tradeoff
 
 
-_MOST_LINES: Final = 12
 _STEPS_HEAD: Final = ("step", "80 % within", "MFU", "memory", "J/token", "$/T", "configuration")
 """Of the table of training configurations; ``$/T`` is the cost of a trillion tokens."""
 _MOST_WAYS: Final = 8
@@ -248,7 +247,7 @@ class TrainingSearch(LayoutSelection[Training]):
                 parts.append(
                     f"{float(one.chips):,.0f} chips: {drawn_} of {show(self.limits['hall_power'], WATT, 3)} of the building"
                 )
-            front = [self.at(self._edge[i]) for i in _spread(len(self._edge), _MOST_LINES)]
+            front = [self.at(self._edge[i]) for i in _spread(len(self._edge), MOST_LINES)]
             parts += ["", "the frontier: no configuration is better both in time and in memory", _lines(front)]
             ways = [self.at(place) for place in self._firsts[:_MOST_WAYS]]
             parts += ["", "the best configuration of each recomputation, sharding and schedule", _lines(ways)]

@@ -102,20 +102,20 @@ def campaign(
     else:
         each = _time_or_infinity("mtbf", _quantity("mtbf", mtbf, SECOND))
     if storage is None:
-        failures = fact("storage")
-        rate = failures.value * chips
-        remarks.append(f"storage takes in {failures.text} for each chip ({failures.source.title})")
+        usual = fact("storage")
+        rate = usual.value * chips
+        remarks.append(f"storage takes in {usual.text} for each chip ({usual.source.title})")
     else:
         rate = _positive("storage", _quantity("storage", storage, BYTE_RATE))
     written = saved(training.question) / rate
-    paused = written if checkpoint is None else _source_of("checkpoint", _quantity("checkpoint", checkpoint, SECOND))
+    paused = written if checkpoint is None else _not_negative("checkpoint", _quantity("checkpoint", checkpoint, SECOND))
     written = larger(written, paused)
     if restart is None:
-        failures = fact("restart")
-        again: Num = failures.value
-        remarks.append(f"a restart takes {failures.text} ({failures.source.title}), and the loading of a checkpoint")
+        usual = fact("restart")
+        again: Num = usual.value
+        remarks.append(f"a restart takes {usual.text} ({usual.source.title}), and the loading of a checkpoint")
     else:
-        again = _source_of("restart", _quantity("restart", restart, SECOND))
+        again = _not_negative("restart", _quantity("restart", restart, SECOND))
     again = again + saved(training.question) / rate
     least = larger(training.step_time, written - paused)
     between = (
@@ -127,13 +127,13 @@ def campaign(
         rule = f"is shorter than a step, or than the {show(float(np.max(written)), SECOND, 3)} until a checkpoint is written"
         raise QuestionError(fault("interval", interval, rule, "save less often"))
     if pue is None:
-        failures = fact("pue")
-        building: Num = failures.value
-        remarks.append(f"the building draws {failures.text} times what its machines do; give pue")
+        usual = fact("pue")
+        building: Num = usual.value
+        remarks.append(f"the building draws {usual.text} times what its machines do; give pue")
     else:
         building = number(pue, "pue")
         refuse("pue", building, 1.0, 10.0)
-    waiting = _source_of("spares", number(spares, "spares"))
+    waiting = _not_negative("spares", number(spares, "spares"))
     rent = (
         training.system.price_per_chip if price is None else _positive("price", _quantity("price", price, DOLLAR_RATE))
     )
@@ -168,7 +168,7 @@ def _positive(name: str, value: Num) -> Num:
     return value
 
 
-def _source_of(name: str, value: Num) -> Num:
+def _not_negative(name: str, value: Num) -> Num:
     refuse(name, value, 0.0)
     return value
 

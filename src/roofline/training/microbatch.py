@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from roofline.hardware.constants import Calibration
 from roofline.hardware.frameworks import FUSED_LOSS
 from roofline.models.architecture import Model
 from roofline.operators.gradients import input_gradients, recast_for_training, saved_bytes, weight_gradients
-from roofline.operators.operations import Message, Op, Operation, Phase, Section, altered, fused, recomputed
+from roofline.operators.operations import Message, Op, Operation, Phase, Section, altered, changed, fused, recomputed
 from roofline.operators.training_memory import WEIGHT, StageWeights, adapters
 from roofline.operators.transformer import attention, ends, layers
 from roofline.operators.transformer.flow import ACTIVATION, SIXTEEN_BIT, TILE, Flow
@@ -93,11 +94,11 @@ def micro(
     plain, (first, *closing) = layers(p), ends(p)
     inner = plain
     if f.unfused == "all" or (f.unfused and _sinks(question.model)):
-        inner = tuple(altered(s, operations=tuple(_unfused(w, p) for w in s.operations)) for s in plain)
+        inner = changed(plain, partial(_unfused, p=p))
     elif generation in f.latent_unfused:
-        inner = tuple(altered(s, operations=tuple(_unfused_latent(w, p) for w in s.operations)) for s in plain)
+        inner = changed(plain, partial(_unfused_latent, p=p))
     if f.narrow and question.model.formats.attention not in SIXTEEN_BIT:
-        inner = tuple(altered(s, operations=tuple(map(_narrow, s.operations))) for s in inner)
+        inner = changed(inner, _narrow)
     added = (_adapters(question, p),) if question.task == "lora" else ()
     whole = (first, *inner, *added, *closing)
     trained = added or whole
@@ -109,9 +110,7 @@ def micro(
         return [_section(section, operations, pp, price, profile) for section, operations in made if operations]
 
     # The input of frozen weights is not kept for their gradients.
-    forward = tuple(
-        altered(s, operations=tuple(s.operations if added else map(recast_for_training, s.operations))) for s in whole
-    )
+    forward = whole if added else changed(whole, recast_for_training)
     layered = forward[1 : 1 + len(inner)]
     # Scores that one kind of model alone writes are not stored, or none of its runs would fit: they are made again.
     lost = f.unfused != "all"

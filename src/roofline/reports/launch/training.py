@@ -133,7 +133,7 @@ def _chunks(est: Training) -> str:
     return f"E{'|'.join(parts)}{'m' * est.question.model.mtp}L"
 
 
-def _common_flags(notes: list[str], est: Training, model: str) -> None:
+def _common_notes(notes: list[str], est: Training, model: str) -> None:
     if not model:
         notes.append(f"the tokenizer is called {est.question.model.name}; model (--model-path) names its path")
     if est.question.task != "pretrain":
@@ -177,7 +177,7 @@ def megatron(est: Training, *, model: str = "", per_node: int | None = None) -> 
         flags.add("--moe-layer-freq", _pattern(q.model))
     flags.add("--tokenizer-type", "HuggingFaceTokenizer").add("--tokenizer-model", model or q.model.name)
     flags.add("--data-path", "DATA").add("--train-iters", 100).add("--lr", 1e-4)
-    _common_flags(notes, est, model)
+    _common_notes(notes, est, model)
     return _launched(kind, est, flags, (node, nodes), notes)
 
 
@@ -239,7 +239,7 @@ def mindspeed(est: Training, *, model: str = "", per_node: int | None = None) ->
         )
     flags.add("--tokenizer-type", "PretrainedFromHF").add("--tokenizer-name-or-path", model or q.model.name)
     flags.add("--data-path", "DATA").add("--train-iters", 100).add("--lr", 1e-4)
-    _common_flags(notes, est, model)
+    _common_notes(notes, est, model)
     return _launched(kind, est, flags, (node, nodes), notes)
 
 
